@@ -1,0 +1,38 @@
+//! wxmint turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
+//!
+//! The rooms, in the order in which they may import each other (left may use right, never the reverse):
+//!
+//! `issuer`, `simulator`, `commands` → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`keys`] → [`ids`]
+//!
+//! - [`login`]: code to token, the one screen to read first;
+//! - [`wechat`]: all that is known of WeChat; nothing else speaks to it;
+//! - [`accounts`]: who the business user is;
+//! - [`store`]: what outlives a request, in Redis or in memory;
+//! - [`token`], [`keys`]: claims and signing, JWK sets; they know nothing of HTTP, Redis or WeChat, and are
+//!   all that is left with `default-features = false`;
+//! - [`issuer`]: `wxmint serve`; [`http`]: what every listener shares; [`simulator`]: the stand-in WeChat.
+
+pub mod ids;
+pub mod keys;
+pub mod token;
+
+#[cfg(feature = "service")]
+pub mod accounts;
+#[cfg(feature = "service")]
+pub mod commands;
+#[cfg(feature = "service")]
+pub mod http;
+#[cfg(feature = "service")]
+pub mod issuer;
+#[cfg(feature = "service")]
+pub mod login;
+#[cfg(feature = "service")]
+pub mod settings;
+#[cfg(feature = "service")]
+pub mod simulator;
+#[cfg(feature = "service")]
+pub mod store;
+#[cfg(feature = "service")]
+pub mod telemetry;
+#[cfg(feature = "service")]
+pub mod wechat;

@@ -1,0 +1,7 @@
+//! The command line: parse, dispatch, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wxmint::commands::run()
+}
