@@ -1,1 +1,66 @@
-//! To come.
+//! The signing keys: JWK sets, and which key signs when.
+//!
+//! States follow from the set and the clock alone, so that all replicas agree without speaking: a key is
+//! **published** before its `nbf`, **signing** while it has the greatest `nbf` not after now, **retired** until its
+//! `exp`, and then gone. Knows nothing of HTTP servers, Redis or WeChat.
+
+mod algorithm;
+mod document;
+mod file;
+mod private;
+pub(crate) mod provider;
+mod public;
+mod set;
+
+pub use algorithm::Algorithm;
+pub use document::{JwksDocument, Publisher};
+pub use file::{FileError, create_private, read_private};
+pub use private::{PrivateJwk, SigningKey};
+pub use public::{PublicKey, PublicKeySet};
+pub use set::KeySet;
+
+/// Why a key or a set of keys cannot be used. Never contains a key's private part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not JSON, or not a private JWK Set.
+    #[error("not a private JWK Set (`{{\"keys\":[…]}}`): {0}")]
+    Syntax(String),
+    /// A set without a key.
+    #[error("the set has no key; make one with `wxmint keys generate`")]
+    Empty,
+    /// A member that the key's type needs is missing.
+    #[error("key {kid}: the member `{member}` is missing")]
+    Missing {
+        /// The key, by its `kid` or its place in the set.
+        kid: String,
+        /// The missing member's name.
+        member: &'static str,
+    },
+    /// A key whose members do not agree with each other, or of a kind that does not sign here.
+    #[error("key {kid}: {reason}")]
+    Unusable {
+        /// The key, by its `kid` or its place in the set.
+        kid: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Two keys with one `kid` or one `nbf`, so that nobody could tell which is meant.
+    #[error("keys {first} and {second} have the same `{member}`")]
+    Ambiguous {
+        /// One of the two.
+        first: String,
+        /// The other.
+        second: String,
+        /// `kid` or `nbf`.
+        member: &'static str,
+    },
+    /// No key's `nbf` has come.
+    #[error("no key may sign yet: the earliest `nbf` is {earliest}")]
+    NoneSigning {
+        /// When the first key begins to sign, RFC 3339.
+        earliest: String,
+    },
+    /// The cryptographic library refused without a reason.
+    #[error("the cryptographic library could not {0}")]
+    Crypto(&'static str),
+}

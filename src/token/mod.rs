@@ -1,1 +1,10 @@
-//! To come.
+//! The token: its claims, and the minter that signs it.
+//!
+//! A JWT as RFC 9068 has it. Holds no openid, unionid, phone number or session_key: only what a peer needs to know
+//! who is asking and whether to believe it.
+
+mod claims;
+mod minter;
+
+pub use claims::{TokenId, TokenTyp};
+pub use minter::{AccessToken, MintError, Minter};

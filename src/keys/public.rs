@@ -1,0 +1,122 @@
+//! Public keys: what a verifier needs, and all that is ever published.
+
+use aws_lc_rs::{
+    digest,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+
+use super::Algorithm;
+
+/// A public JWK (RFC 7517) with `use`, `alg` and `kid`. Its `kid` is its RFC 7638 thumbprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublicKey {
+    #[serde(flatten)]
+    material: Material,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    alg: &'static str,
+    kid: String,
+    #[serde(skip)]
+    algorithm: Algorithm,
+}
+
+/// The members that a thumbprint covers, in the lexicographic order that RFC 7638 section 3.3 wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Material {
+    Ec { crv: &'static str, kty: &'static str, x: String, y: String },
+    Okp { crv: &'static str, kty: &'static str, x: String },
+    Rsa { e: String, kty: &'static str, n: String },
+}
+
+impl PublicKey {
+    /// An EC key on P-256, by its affine coordinates of 32 bytes each.
+    pub(super) fn p256(x: &[u8], y: &[u8]) -> Self {
+        Self::new(Algorithm::Es256, Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) })
+    }
+
+    /// An Ed25519 key of 32 bytes.
+    pub(super) fn ed25519(x: &[u8]) -> Self {
+        Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) })
+    }
+
+    /// An RSA key by modulus and exponent, big-endian without leading zeros.
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
+        Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) })
+    }
+
+    fn new(algorithm: Algorithm, material: Material) -> Self {
+        let kid = thumbprint(&material);
+        Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm }
+    }
+
+    /// The RFC 7638 thumbprint. May begin with `-`.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm that this key's signatures have.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Ec { x, y, .. } => {
+                let point = [vec![4], decode(x), decode(y)].concat();
+                ECDSA_P256_SHA256_FIXED.verify_sig(&point, message, signature).is_ok()
+            }
+            Material::Okp { x, .. } => ED25519.verify_sig(&decode(x), message, signature).is_ok(),
+            Material::Rsa { n, e, .. } => RsaPublicKeyComponents { n: decode(n), e: decode(e) }
+                .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+                .is_ok(),
+        }
+    }
+}
+
+fn thumbprint(material: &Material) -> String {
+    let canonical = serde_json::to_vec(material).expect("a struct of strings serializes");
+    encode(digest::digest(&digest::SHA256, &canonical).as_ref())
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).expect("encoded by this module")
+}
+
+/// A JWK Set (RFC 7517 section 5) of public keys; nothing else can be put into it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublicKeySet<'a> {
+    keys: Vec<&'a PublicKey>,
+}
+
+impl<'a> FromIterator<&'a PublicKey> for PublicKeySet<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a PublicKey>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_the_one_of_rfc_7638_section_3_1() {
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        assert_eq!(PublicKey::rsa(&decode(n), &[1, 0, 1]).kid(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn the_thumbprint_is_the_one_of_rfc_8037_appendix_a_3() {
+        let key = PublicKey::ed25519(&decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"));
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+}

@@ -1,0 +1,185 @@
+//! A private JWK Set, checked as a whole.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{KeyError, PrivateJwk, PublicKey, SigningKey};
+
+/// The keys of one issuer. Immutable; a changed file becomes a new set.
+#[derive(Debug, Clone)]
+pub struct KeySet {
+    /// Ordered by `nbf`.
+    keys: Vec<SigningKey>,
+}
+
+#[derive(Deserialize)]
+struct StoredSet {
+    keys: Vec<PrivateJwk>,
+}
+
+#[derive(Serialize)]
+struct StoredSetRef<'a> {
+    keys: &'a [PrivateJwk],
+}
+
+impl KeySet {
+    /// Reads the content of a key file. Every key must be usable: a key that is silently left out would be one whose
+    /// tokens nobody verifies.
+    pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
+        // serde_json's message for a wrong type quotes the value, which may be a private member: say only where.
+        let stored: StoredSet = serde_json::from_slice(json)
+            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
+        let keys =
+            stored.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index)).collect::<Result<_, _>>()?;
+        Self::new(keys)
+    }
+
+    fn new(mut keys: Vec<SigningKey>) -> Result<Self, KeyError> {
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        keys.sort_by_key(SigningKey::nbf);
+        for (index, key) in keys.iter().enumerate() {
+            for other in &keys[index + 1..] {
+                let same_kid = key.public().kid() == other.public().kid();
+                if same_kid || key.nbf() == other.nbf() {
+                    let member = if same_kid { "kid" } else { "nbf" };
+                    let [first, second] = [key, other].map(|key| key.public().kid().to_owned());
+                    return Err(KeyError::Ambiguous { first, second, member });
+                }
+            }
+        }
+        Ok(Self { keys })
+    }
+
+    /// The content of a key file that holds `keys`.
+    pub fn file_content(keys: &[PrivateJwk]) -> zeroize::Zeroizing<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(&StoredSetRef { keys }).expect("strings and numbers serialize");
+        json.push(b'\n');
+        zeroize::Zeroizing::new(json)
+    }
+
+    /// The key that signs at `now`: of those whose `nbf` has come, the one with the greatest.
+    pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
+        let begun = self.keys.iter().rfind(|key| key.nbf() <= now && key.exp().is_none_or(|exp| now < exp));
+        begun.ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
+    }
+
+    /// The keys that belong in the JWKS at `now`: all but those whose `exp` has passed.
+    pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(move |key| key.exp().is_none_or(|exp| now < exp)).map(SigningKey::public)
+    }
+
+    /// The next moment after `now` at which [`KeySet::signing`] or [`KeySet::visible`] changes by the clock alone.
+    pub fn next_change(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.keys.iter().flat_map(|key| [Some(key.nbf()), key.exp()]).flatten().filter(|&at| at > now).min()
+    }
+
+    /// When the next key begins to sign, if one is published for it.
+    pub fn next_first_signature(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.keys.iter().map(SigningKey::nbf).find(|&nbf| nbf > now)
+    }
+
+    /// All keys, by `nbf`.
+    pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
+        self.keys.iter()
+    }
+
+    /// [`SigningKey::self_test`] of every key.
+    pub fn self_test(&self) -> Result<(), KeyError> {
+        self.keys.iter().try_for_each(SigningKey::self_test)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::keys::Algorithm;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn file_of(keys: &[PrivateJwk]) -> serde_json::Value {
+        serde_json::from_slice(&KeySet::file_content(keys)).expect("JSON")
+    }
+
+    fn parse(file: &serde_json::Value) -> Result<KeySet, KeyError> {
+        KeySet::parse(file.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_generated_key_of_each_algorithm_is_read_back_and_passes_its_self_test() {
+        for algorithm in Algorithm::ALL {
+            let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
+            let set = KeySet::parse(&KeySet::file_content(&[key])).expect("a set");
+            assert_eq!(set.signing(at(1)).expect("signs").public().algorithm(), algorithm);
+            set.self_test().expect("signs and verifies");
+        }
+    }
+
+    #[test]
+    fn the_greatest_nbf_not_after_now_signs() {
+        let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let set = KeySet::parse(&KeySet::file_content(&[new, old])).expect("a set");
+        let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
+        assert_eq!(set.signing(at(99)).expect_err("none yet"), KeyError::NoneSigning { earliest: at(100).to_rfc3339() });
+        assert_eq!(set.signing(at(100)).expect("old").public().kid(), old);
+        assert_eq!(set.signing(at(199)).expect("old").public().kid(), old);
+        assert_eq!(set.signing(at(200)).expect("new").public().kid(), new);
+        assert_eq!(set.visible(at(0)).count(), 2, "a key is published before it signs");
+    }
+
+    #[test]
+    fn a_key_leaves_at_its_exp() {
+        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let mut file = file_of(&keys);
+        file["keys"][0]["exp"] = 300.into();
+        let set = parse(&file).expect("a set");
+        assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
+        assert_eq!(set.next_change(at(200)), Some(at(300)));
+        assert_eq!(set.next_first_signature(at(150)), Some(at(200)));
+    }
+
+    #[test]
+    fn a_damaged_key_is_named_and_its_members_are_not_shown() {
+        let good = file_of(&[PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key")]);
+        let spoiled = |member: &str, value: serde_json::Value| {
+            let mut file = good.clone();
+            file["keys"][0][member] = value;
+            parse(&file).expect_err(member).to_string()
+        };
+        let d = good["keys"][0]["d"].as_str().expect("d").to_owned();
+        assert!(spoiled("kid", "other".into()).contains("thumbprint"));
+        assert!(spoiled("alg", "HS256".into()).contains("`alg`"));
+        assert!(spoiled("use", "enc".into()).contains("`use`"));
+        assert!(spoiled("x", good["keys"][0]["y"].clone()).contains("not a point"));
+        assert!(spoiled("d", "AAAA".into()).contains("32 bytes"));
+        assert!(spoiled("d", serde_json::Value::Null).contains("`d` is missing"));
+        let shown = spoiled("d", format!("{d}=").into());
+        assert!(shown.contains("base64url") && !shown.contains(&d), "{shown}");
+        let shown = spoiled("nbf", d.as_str().into());
+        assert!(shown.contains("line 1") && !shown.contains(&d), "{shown}");
+    }
+
+    #[test]
+    fn two_keys_that_nobody_could_tell_apart_are_refused() {
+        let key = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
+        let twin = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
+        for (keys, member) in [([key.clone(), key.clone()], "`kid`"), ([key, twin], "`nbf`")] {
+            let error = KeySet::parse(&KeySet::file_content(&keys)).expect_err("ambiguous");
+            assert!(error.to_string().contains(member), "{error}");
+        }
+        assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect_err("empty"), KeyError::Empty);
+    }
+
+    #[test]
+    fn no_debug_text_holds_a_private_part() {
+        let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
+        let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();
+        let set = KeySet::parse(&KeySet::file_content(std::slice::from_ref(&key))).expect("a set");
+        assert!(!format!("{key:?} {set:?}").contains(&d));
+    }
+}

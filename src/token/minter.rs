@@ -1,0 +1,177 @@
+//! Signs tokens with whichever key signs now.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::{Serialize, Serializer};
+
+use super::{
+    TokenId, TokenTyp,
+    claims::{Audience, Claims},
+};
+use crate::{
+    ids::{AppId, UserId},
+    keys::{KeyError, KeySet, SigningKey, provider},
+};
+
+/// Why no token could be signed. The service's fault, never the client's.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// No key signs at this time, or the set is unusable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// jsonwebtoken refused.
+    #[error("the token could not be signed: {0}")]
+    Signature(#[from] jsonwebtoken::errors::Error),
+}
+
+/// A signed token. Can be sent to its owner and not printed: whoever has it is its user.
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// The compact serialization, `header.claims.signature`.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(…)")
+    }
+}
+
+impl Serialize for AccessToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Issues the tokens of one issuer. Immutable, shared by all workers.
+pub struct Minter {
+    issuer: String,
+    audience: Audience,
+    ttl: Duration,
+    keys: Arc<KeySet>,
+    /// What jsonwebtoken needs to sign with each key of the set, in its order.
+    prepared: Vec<(String, Header, EncodingKey)>,
+}
+
+impl Minter {
+    /// `ttl` is `exp - iat` of every token. Fails if a key of the set cannot be prepared for signing.
+    pub fn new(
+        issuer: String,
+        audience: Vec<String>,
+        typ: TokenTyp,
+        ttl: Duration,
+        keys: Arc<KeySet>,
+    ) -> Result<Self, KeyError> {
+        let prepare = |key: &SigningKey| {
+            let mut header = Header::new(key.public().algorithm().for_jsonwebtoken());
+            header.typ = Some(typ.as_str().to_owned());
+            header.kid = Some(key.public().kid().to_owned());
+            Ok((key.public().kid().to_owned(), header, provider::encoding_key(key)?))
+        };
+        let prepared = keys.iter().map(prepare).collect::<Result<_, KeyError>>()?;
+        Ok(Self { issuer, audience: audience.into(), ttl, keys, prepared })
+    }
+
+    /// How long a token lives.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// The token that says: this is `user`, who logged in through `app` at `now`.
+    pub fn mint(&self, user: &UserId, app: &AppId, id: &TokenId, now: DateTime<Utc>) -> Result<AccessToken, MintError> {
+        let kid = self.keys.signing(now)?.public().kid();
+        let (_, header, key) = self
+            .prepared
+            .iter()
+            .find(|(prepared, ..)| prepared == kid)
+            .ok_or(KeyError::Crypto("find the prepared form of a key"))?;
+        let iat = now.timestamp();
+        let claims = Claims {
+            iss: &self.issuer,
+            sub: user,
+            aud: &self.audience,
+            client_id: app,
+            iat,
+            exp: iat + self.ttl.as_secs() as i64,
+            jti: id,
+        };
+        Ok(AccessToken(jsonwebtoken::encode(header, &claims, key)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::keys::{Algorithm, PrivateJwk};
+
+    fn minted(algorithm: Algorithm, audience: &[&str]) -> (KeySet, String) {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
+        let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
+        let keys = Arc::new(KeySet::parse(&KeySet::file_content(&[jwk])).expect("a set"));
+        let audience = audience.iter().map(|&audience| audience.into()).collect();
+        let day = Duration::from_secs(86_400);
+        let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, Arc::clone(&keys));
+        let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        let token = minter.expect("a minter").mint(&user, &app, &TokenId("jti-1".into()), now).expect("a token");
+        (Arc::unwrap_or_clone(keys), token.expose().to_owned())
+    }
+
+    fn parts(token: &str) -> [Vec<u8>; 3] {
+        let parts: Vec<_> = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url")).collect();
+        parts.try_into().expect("three parts")
+    }
+
+    #[test]
+    fn header_and_claims_are_those_of_rfc_9068() {
+        let (keys, token) = minted(Algorithm::Es256, &["https://api.example"]);
+        let [header, claims, _] = parts(&token);
+        let (header, claims): (Value, Value) =
+            (serde_json::from_slice(&header).expect("JSON"), serde_json::from_slice(&claims).expect("JSON"));
+        let kid = keys.iter().next().expect("a key").public().kid();
+        assert_eq!(header, serde_json::json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}));
+        let expected = serde_json::json!({
+            "iss": "https://a.example", "sub": "user-1", "aud": "https://api.example",
+            "client_id": "wx0123456789abcdef", "iat": 1_700_000_000, "exp": 1_700_086_400, "jti": "jti-1",
+        });
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
+    fn several_audiences_are_an_array() {
+        let [_, claims, _] = parts(&minted(Algorithm::EdDsa, &["a", "b"]).1);
+        let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+        assert_eq!(claims["aud"], serde_json::json!(["a", "b"]));
+    }
+
+    #[test]
+    fn the_published_key_verifies_the_signature_of_each_algorithm_and_no_other_message() {
+        for algorithm in Algorithm::ALL {
+            let (keys, token) = minted(algorithm, &["a"]);
+            let key = keys.iter().next().expect("a key").public();
+            let message = token.rsplit_once('.').expect("a signature").0.as_bytes();
+            let [.., signature] = parts(&token);
+            assert!(key.verifies(message, &signature), "{algorithm}");
+            assert!(!key.verifies(&message[1..], &signature), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        assert_eq!(format!("{:?}", AccessToken("eyJ".into())), "AccessToken(…)");
+    }
+
+    #[test]
+    fn token_ids_are_128_bits_and_differ() {
+        let [one, other] = [TokenId::random().expect("random"), TokenId::random().expect("random")];
+        assert_ne!(one, other);
+        assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
+    }
+}
