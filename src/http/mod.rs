@@ -1,1 +1,19 @@
-//! To come.
+//! What every listener shares: problems, request ids, bounded bodies, probes, and the clock.
+
+mod body;
+mod probes;
+mod problem;
+mod trace;
+
+use chrono::{DateTime, Utc};
+
+pub use body::{BodyError, read_body};
+pub use probes::{Readiness, livez, readyz};
+pub use problem::{Problem, ProblemCode, not_allowed, not_found, request_id};
+pub use trace::{RequestSpan, limit_head, with_request_id};
+
+/// The clock at the border. Everything inside takes the time as an argument.
+#[expect(clippy::disallowed_methods, reason = "this is the border")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}

@@ -226,7 +226,9 @@ impl KeyPair {
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ()> {
         let random = SystemRandom::new();
         match self {
-            Self::P256(pair) => pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| ()),
+            Self::P256(pair) => {
+                pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| ())
+            }
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -288,8 +290,7 @@ impl Members<'_> {
     }
 
     fn bytes(&self, (name, value): (&'static str, &Member)) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let text =
-            value.as_ref().ok_or_else(|| KeyError::Missing { kid: self.jwk.label(self.index), member: name })?;
+        let text = value.as_ref().ok_or_else(|| KeyError::Missing { kid: self.jwk.label(self.index), member: name })?;
         let bytes = URL_SAFE_NO_PAD.decode(text.as_str());
         bytes.map(Zeroizing::new).map_err(|_| self.unusable(format!("`{name}` must be base64url without padding")))
     }

@@ -29,8 +29,12 @@ impl KeySet {
         // serde_json's message for a wrong type quotes the value, which may be a private member: say only where.
         let stored: StoredSet = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
-        let keys =
-            stored.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index)).collect::<Result<_, _>>()?;
+        let keys = stored
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(index, jwk)| SigningKey::from_jwk(jwk, index))
+            .collect::<Result<_, _>>()?;
         Self::new(keys)
     }
 
@@ -125,7 +129,10 @@ mod tests {
         let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&KeySet::file_content(&[new, old])).expect("a set");
         let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
-        assert_eq!(set.signing(at(99)).expect_err("none yet"), KeyError::NoneSigning { earliest: at(100).to_rfc3339() });
+        assert_eq!(
+            set.signing(at(99)).expect_err("none yet"),
+            KeyError::NoneSigning { earliest: at(100).to_rfc3339() }
+        );
         assert_eq!(set.signing(at(100)).expect("old").public().kid(), old);
         assert_eq!(set.signing(at(199)).expect("old").public().kid(), old);
         assert_eq!(set.signing(at(200)).expect("new").public().kid(), new);

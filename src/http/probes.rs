@@ -1,0 +1,92 @@
+//! Liveness is a constant, readiness a latch.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::{HttpResponse, web};
+
+/// Whether traffic should come. Starts as not ready with a reason, becomes ready once, and ends when the process is
+/// told to stop. Redis or WeChat going away later does not end it: every replica would leave at once, and with them
+/// the JWKS and the answers that say what is wrong.
+#[derive(Debug, Clone)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+enum State {
+    Starting(String),
+    Ready,
+    Stopping,
+}
+
+impl Readiness {
+    /// Not ready, because of `reason`.
+    pub fn starting(reason: impl Into<String>) -> Self {
+        Self(Arc::new(Mutex::new(State::Starting(reason.into()))))
+    }
+
+    /// Still not ready, for another reason.
+    pub fn waits_for(&self, reason: impl Into<String>) {
+        self.change(|state| match state {
+            State::Starting(_) => State::Starting(reason.into()),
+            settled => settled,
+        });
+    }
+
+    /// From here on ready, unless the process is stopping already.
+    pub fn ready(&self) {
+        self.change(|state| match state {
+            State::Starting(_) => State::Ready,
+            settled => settled,
+        });
+    }
+
+    /// From here on never ready again.
+    pub fn stopping(&self) {
+        self.change(|_| State::Stopping);
+    }
+
+    fn change(&self, next: impl FnOnce(State) -> State) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = next(std::mem::replace(&mut *state, State::Stopping));
+    }
+
+    /// `Ok`, or why not.
+    pub fn check(&self) -> Result<(), String> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Ready => Ok(()),
+            State::Starting(reason) => Err(reason.clone()),
+            State::Stopping => Err("stopping".into()),
+        }
+    }
+}
+
+/// `GET /livez`: the process runs its event loop. Depends on nothing else, so that nothing else gets it killed.
+pub async fn livez() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+/// `GET /readyz`: 200, or 503 and the reason.
+pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    match readiness.check() {
+        Ok(()) => HttpResponse::Ok().body("ok\n"),
+        Err(reason) => HttpResponse::ServiceUnavailable().body(format!("not ready: {reason}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_becomes_ready_once_and_stops_for_good() {
+        let readiness = Readiness::starting("Redis has not answered yet");
+        assert_eq!(readiness.check(), Err("Redis has not answered yet".into()));
+        readiness.waits_for("Redis may evict bindings");
+        assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
+        readiness.ready();
+        readiness.waits_for("a late doubt");
+        assert_eq!(readiness.check(), Ok(()));
+        readiness.stopping();
+        readiness.ready();
+        assert_eq!(readiness.check(), Err("stopping".into()));
+    }
+}

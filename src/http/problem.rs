@@ -1,0 +1,218 @@
+//! Errors as `application/problem+json` (RFC 9457), from one table.
+
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::{
+        Method, StatusCode,
+        header::{self, ContentType},
+    },
+};
+use serde::Serialize;
+use tracing_actix_web::RequestId;
+use utoipa::ToSchema;
+
+/// Stable codes for clients. Which status and title belong to one is known here and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// The request is not what the route takes; `detail` names the field.
+    InvalidRequest,
+    /// A password in a query string ends up in logs and histories.
+    CredentialsInQuery,
+    /// No such AppID here.
+    UnknownApp,
+    /// WeChat does not know the code, or not any more.
+    CodeInvalid,
+    /// The code has been sent before.
+    CodeUsed,
+    /// WeChat refuses this person.
+    UserBlocked,
+    /// Too many attempts.
+    RateLimited,
+    /// WeChat refuses this app: the operator's to mend.
+    WechatMisconfigured,
+    /// WeChat is slow or gone.
+    WechatUnavailable,
+    /// Redis is slow or gone.
+    StoreUnavailable,
+    /// A fault of this service.
+    InternalError,
+}
+
+impl ProblemCode {
+    /// All of them, for metrics and documentation.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidRequest,
+        Self::CredentialsInQuery,
+        Self::UnknownApp,
+        Self::CodeInvalid,
+        Self::CodeUsed,
+        Self::UserBlocked,
+        Self::RateLimited,
+        Self::WechatMisconfigured,
+        Self::WechatUnavailable,
+        Self::StoreUnavailable,
+        Self::InternalError,
+    ];
+
+    /// Code, status and title.
+    fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
+            Self::CredentialsInQuery => {
+                ("credentials_in_query", StatusCode::BAD_REQUEST, "A password does not belong in a URL")
+            }
+            Self::UnknownApp => ("unknown_app", StatusCode::BAD_REQUEST, "This mini program is not configured here"),
+            Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the login code"),
+            Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The login code has been used"),
+            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "WeChat refuses this user"),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
+            Self::WechatMisconfigured => {
+                ("wechat_misconfigured", StatusCode::BAD_GATEWAY, "WeChat refuses this service's configuration")
+            }
+            Self::WechatUnavailable => {
+                ("wechat_unavailable", StatusCode::SERVICE_UNAVAILABLE, "WeChat does not answer at the moment")
+            }
+            Self::StoreUnavailable => {
+                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store does not answer at the moment")
+            }
+            Self::InternalError => {
+                ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
+            }
+        }
+    }
+
+    /// As clients see it.
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+}
+
+/// An answer that says what was wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    code: ProblemCode,
+    status: StatusCode,
+    detail: String,
+    retry_after: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+/// The document, as RFC 9457 and our own members have it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// `urn:wxmint:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:wxmint:problem:code_used")]
+    kind: String,
+    /// The code in words, always the same.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong here, and what to do.
+    detail: &'a str,
+    /// Stable, for programs.
+    code: ProblemCode,
+    /// Also in `X-Request-Id` and in the log.
+    request_id: &'a str,
+    /// Seconds to wait; also in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// With the code's own status.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self { code, status: code.row().1, detail: detail.into(), retry_after: None, allow: None }
+    }
+
+    /// `invalid_request` with its 400.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::InvalidRequest, detail)
+    }
+
+    /// Where HTTP has a word of its own for what is wrong.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Seconds after which to come again, at least 1.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer to `request`.
+    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let (code, _, title) = self.code.row();
+        let request_id = request_id(request);
+        let document = Document {
+            kind: format!("urn:wxmint:problem:{code}"),
+            title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id: &request_id,
+            retry_after: self.retry_after,
+        };
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(methods) = self.allow {
+            response.insert_header((header::ALLOW, methods));
+        }
+        response.insert_header(ContentType("application/problem+json".parse().unwrap_or(mime_json())));
+        response.body(serde_json::to_vec(&document).unwrap_or_default())
+    }
+}
+
+fn mime_json() -> actix_web::mime::Mime {
+    actix_web::mime::APPLICATION_JSON
+}
+
+/// The id of this request in log and answer.
+pub fn request_id(request: &HttpRequest) -> String {
+    request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The answer to a path that is no route. Does not repeat the path.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    let detail = "There is nothing at this path. The API is described at /docs.";
+    Problem::invalid(detail).with_status(StatusCode::NOT_FOUND).respond(&request)
+}
+
+/// Answers a method that a route does not have, naming those that it has (`GET, HEAD`).
+pub fn not_allowed(allow: &'static str) -> impl AsyncFn(HttpRequest) -> HttpResponse + Clone {
+    async move |request: HttpRequest| {
+        let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
+        let mut problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
+        problem.allow = Some(allow);
+        problem.with_status(StatusCode::METHOD_NOT_ALLOWED).respond(&request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serialized_code_is_the_one_of_the_table() {
+        for code in ProblemCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One connection to Redis, made when first needed and made anew when it is of no more use.
+//!
+//! Ours and not redis-rs' `ConnectionManager`, which stays on a server that has become a replica (READONLY), remembers
+//! one refused password for ever, and lets a command wait 9 s for a dead server (as of 1.8.1).
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, aio::MultiplexedConnection,
+};
+
+use super::super::StoreError;
+use crate::telemetry::Metrics;
+
+/// From the call to its answer, connecting and one repetition included. A login has two of these and WeChat's 5 s.
+const DEADLINE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// After a refused connection, calls fail at once for this long, so that a dead Redis costs nothing and one that is
+/// back is found soon.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Answers of a server that this connection should not be talking to (any more). A new connection may find the right
+/// one behind the same name, or be let in again.
+const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"];
+
+type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
+
+pub(super) struct Link {
+    client: Client,
+    state: RefCell<State>,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct State {
+    /// Tells a connection from its successor, so that a late failure does not throw away the new one.
+    generation: u64,
+    connecting: Option<Connecting>,
+    refused: Option<(Instant, StoreError)>,
+}
+
+impl Link {
+    pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self, StoreError> {
+        let client = Client::open(url).map_err(|error| describe(&error))?;
+        Ok(Self { client, state: RefCell::default(), metrics })
+    }
+
+    /// Runs a script within [`DEADLINE`]. On a connection that turns out to be dead or wrong it is repeated once on a
+    /// new one; every script bears being repeated.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let outcome = self.within_deadline(async |mut connection| script.invoke_async(&mut connection).await).await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    /// `INFO section`.
+    pub(super) async fn info(&self, section: &str) -> Result<String, StoreError> {
+        self.within_deadline(async |mut connection| redis::cmd("INFO").arg(section).query_async(&mut connection).await)
+            .await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        command: impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, StoreError> {
+        let attempts = async {
+            match self.attempt(&command).await {
+                Err(Failure::Connection(_)) => self.attempt(&command).await,
+                outcome => outcome,
+            }
+        };
+        match tokio::time::timeout(DEADLINE, attempts).await {
+            Ok(outcome) => outcome.map_err(Failure::into_error),
+            Err(_) => Err(StoreError { reason: "no answer within 1 s".into() }),
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        command: &impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, Failure> {
+        let (generation, connecting) = self.connecting().map_err(Failure::Final)?;
+        let connection =
+            connecting.await.inspect_err(|error| self.refused(generation, error)).map_err(Failure::Final)?;
+        command(connection).await.map_err(|error| {
+            let described = describe(&error);
+            if error.is_timeout() {
+                self.forget(generation);
+                return Failure::Final(described);
+            }
+            if is_wrong_server(&error) || error.is_io_error() || error.is_unrecoverable_error() {
+                self.forget(generation);
+                return Failure::Connection(described);
+            }
+            Failure::Final(described)
+        })
+    }
+
+    /// The connection, or the one attempt to make it that all callers share.
+    fn connecting(&self) -> Result<(u64, Connecting), StoreError> {
+        let mut state = self.state.borrow_mut();
+        if let Some((until, error)) = &state.refused
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        if state.connecting.is_none() {
+            state.generation += 1;
+            state.connecting = Some(connect(self.client.clone()));
+        }
+        let connecting = state.connecting.clone().ok_or_else(|| StoreError { reason: "not connected".into() })?;
+        Ok((state.generation, connecting))
+    }
+
+    fn forget(&self, generation: u64) {
+        let mut state = self.state.borrow_mut();
+        if state.generation == generation {
+            state.connecting = None;
+        }
+    }
+
+    fn refused(&self, generation: u64, error: &StoreError) {
+        let mut state = self.state.borrow_mut();
+        if state.generation == generation && state.connecting.is_some() {
+            state.connecting = None;
+            state.refused = Some((Instant::now() + PAUSE, error.clone()));
+        }
+    }
+}
+
+enum Failure {
+    /// A new connection may do better.
+    Connection(StoreError),
+    Final(StoreError),
+}
+
+impl Failure {
+    fn into_error(self) -> StoreError {
+        match self {
+            Self::Connection(error) | Self::Final(error) => error,
+        }
+    }
+}
+
+fn connect(client: Client) -> Connecting {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    async move {
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.map_err(|error| describe(&error))
+    }
+    .boxed_local()
+    .shared()
+}
+
+fn is_wrong_server(error: &RedisError) -> bool {
+    // Redis 6 wraps what a script's command answered.
+    let wrapped = |code: &str| error.detail().is_some_and(|detail| detail.contains(code));
+    error.kind() == ErrorKind::AuthenticationFailed
+        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || wrapped(code))
+}
+
+/// What went wrong without the server's own words, which may quote a command's arguments.
+fn describe(error: &RedisError) -> StoreError {
+    let reason = match error.code() {
+        Some(code) => format!("Redis answered {code}"),
+        None => error.category().to_owned(),
+    };
+    StoreError { reason }
+}

@@ -1,0 +1,144 @@
+//! Keeps a WeChat that is slow or gone from costing more than an answer of 503: a bound on the calls in flight
+//! (bulkhead), and a pause after many failures in a row (breaker). Belongs to one worker thread; takes the time as an
+//! argument.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// So many failures without a success between them mean an outage, not bad luck.
+const FAILURES_TO_OPEN: u32 = 10;
+/// How long nothing is sent after that, before one call tries again. Service returns within this and one round trip.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Calls in flight per worker: at 50 ms each, 10,000 logins a second; when WeChat stalls, what may wait for it.
+const MAX_IN_FLIGHT: u32 = 512;
+
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    failures: Cell<u32>,
+    open_until: Cell<Option<Instant>>,
+    in_flight: Cell<u32>,
+}
+
+/// Why a call was not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// WeChat has failed again and again.
+    Pausing,
+    /// As many calls wait as may.
+    Full,
+}
+
+impl Closed {
+    pub(super) const RETRY_AFTER: Duration = PAUSE;
+
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Pausing => "its last answers all failed, so it is left alone for a second",
+            Self::Full => "too many calls wait for its answer",
+        }
+    }
+}
+
+impl Breaker {
+    /// Lets a call through, or says why not. While paused, one call is let through as a trial each [`PAUSE`].
+    pub(super) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
+        if self.open_until.get().is_some_and(|until| now < until) {
+            return Err(Closed::Pausing);
+        }
+        if self.in_flight.get() >= MAX_IN_FLIGHT {
+            return Err(Closed::Full);
+        }
+        if self.open_until.get().is_some() {
+            self.open_until.set(Some(now + PAUSE));
+        }
+        self.in_flight.set(self.in_flight.get() + 1);
+        Ok(Permit { breaker: Rc::clone(self) })
+    }
+}
+
+/// A call in flight. Dropped without a word (its client has gone), it counts neither way.
+#[derive(Debug)]
+pub(super) struct Permit {
+    breaker: Rc<Breaker>,
+}
+
+impl Permit {
+    pub(super) fn succeeded(self) {
+        self.breaker.failures.set(0);
+        self.breaker.open_until.set(None);
+    }
+
+    pub(super) fn failed(self, now: Instant) {
+        let failures = self.breaker.failures.get() + 1;
+        self.breaker.failures.set(failures);
+        if failures >= FAILURES_TO_OPEN {
+            self.breaker.open_until.set(Some(now + PAUSE));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.breaker.in_flight.set(self.breaker.in_flight.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(now: Instant) -> Rc<Breaker> {
+        let breaker = Rc::new(Breaker::default());
+        for _ in 0..FAILURES_TO_OPEN {
+            breaker.admit(now).expect("still open to calls").failed(now);
+        }
+        breaker
+    }
+
+    #[test]
+    fn ten_failures_in_a_row_pause_it_and_one_trial_a_second_ends_the_pause() {
+        let now = Instant::now();
+        let breaker = broken(now);
+        assert_eq!(breaker.admit(now).expect_err("paused"), Closed::Pausing);
+        let later = now + PAUSE;
+        let trial = breaker.admit(later).expect("one trial");
+        assert_eq!(breaker.admit(later).expect_err("one only"), Closed::Pausing);
+        trial.succeeded();
+        breaker.admit(later).expect("closed again").succeeded();
+    }
+
+    #[test]
+    fn a_failed_or_forgotten_trial_is_followed_by_another() {
+        let now = Instant::now();
+        let breaker = broken(now);
+        breaker.admit(now + PAUSE).expect("a trial").failed(now + PAUSE);
+        assert_eq!(breaker.admit(now + PAUSE).expect_err("paused"), Closed::Pausing);
+        drop(breaker.admit(now + 2 * PAUSE).expect("a second trial"));
+        breaker.admit(now + 3 * PAUSE).expect("a third trial").succeeded();
+    }
+
+    #[test]
+    fn a_success_between_failures_keeps_it_closed() {
+        let now = Instant::now();
+        let breaker = Rc::new(Breaker::default());
+        for _ in 0..3 {
+            for _ in 1..FAILURES_TO_OPEN {
+                breaker.admit(now).expect("admitted").failed(now);
+            }
+            breaker.admit(now).expect("admitted").succeeded();
+        }
+    }
+
+    #[test]
+    fn calls_in_flight_are_bounded_and_given_back() {
+        let now = Instant::now();
+        let breaker = Rc::new(Breaker::default());
+        let mut permits: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| breaker.admit(now).expect("room")).collect();
+        assert_eq!(breaker.admit(now).expect_err("full"), Closed::Full);
+        permits.pop();
+        breaker.admit(now).expect("room again").succeeded();
+    }
+}
