@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    redis-server, chromium, Go with go-oidc, Node with npm's packages, a Python environment
+#   setup.sh test    compilers, redis-server, chromium, Go with go-oidc, Node with npm's packages, a Python environment
 #   setup.sh check   the same, cargo-deny and kubectl
-#   setup.sh TOOL... some of: redis chromium go node python cxx kubectl cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis chromium go node python kubectl cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -12,7 +12,8 @@ cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
-readonly known=' redis chromium go node python cxx kubectl cargo-deny '
+readonly for_tests=(cc cxx redis chromium go node python)
+readonly known=' cc cxx redis chromium go node python kubectl cargo-deny '
 readonly go_oidc=/usr/share/gocode/src/github.com/coreos/go-oidc
 
 say() { echo "setup: $*"; }
@@ -26,6 +27,8 @@ die() {
 # The Debian packages that a tool needs and that are not there yet.
 missing_packages() {
   case $1 in
+    cc) have cc || printf '%s\n' gcc libc6-dev ;;
+    cxx) have c++ || echo g++ ;;
     redis) have redis-server || echo redis-server ;;
     chromium) have chromium || echo chromium ;;
     go)
@@ -37,7 +40,6 @@ missing_packages() {
       have npm || echo npm
       ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
-    cxx) have c++ || echo g++ ;;
     kubectl) have kubectl || echo kubernetes-client ;;
     cargo-deny) ;;
   esac
@@ -94,8 +96,8 @@ main() {
   local wanted=() packages=() tool
   for tool in "$@"; do
     case $tool in
-      test) wanted+=(redis chromium go node python cxx) ;;
-      check) wanted+=(redis chromium go node python cxx kubectl cargo-deny) ;;
+      test) wanted+=("${for_tests[@]}") ;;
+      check) wanted+=("${for_tests[@]}" kubectl cargo-deny) ;;
       *)
         [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"
         wanted+=("$tool")
