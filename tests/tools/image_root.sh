@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lays out the root of the container image: the program, the shared libraries it is linked to, the certificates that TLS
-# to WeChat is checked against, and what the C library reads to look names up. Used by the Dockerfile, and by `make
-# check-image`, which starts the program inside of it.
+# to WeChat is checked against, and what the C library reads to look names up. Used by the Dockerfile, and by
+# `make image-check`, which starts the program inside of it.
 #
 #   image_root.sh PROGRAM ROOT
 set -eu
