@@ -152,11 +152,11 @@ mod tests {
 
     #[test]
     fn an_app_is_read_and_its_secret_not_repeated() {
-        let app: App = "wx1:abc:no-unionid".parse().expect("an app");
-        assert_eq!((app.id.as_str(), app.secret.as_str(), app.unionid), ("wx1", "abc", false));
+        let app: App = "wx1:s3cret:no-unionid".parse().expect("an app");
+        assert_eq!((app.id.as_str(), app.secret.as_str(), app.unionid), ("wx1", "s3cret", false));
         assert!(DEFAULT_APP.parse::<App>().is_ok_and(|app| app.unionid && app.secret.len() == 32));
-        for wrong in ["wx1", "wx1:", ":abc", "wx1:abc:unionid", "wx1:abc:no-unionid:x", "w x:abc"] {
-            assert!(wrong.parse::<App>().is_err_and(|error| !error.to_string().contains("abc")), "{wrong}");
+        for wrong in ["wx1", "wx1:", ":s3cret", "wx1:s3cret:unionid", "wx1:s3cret:no-unionid:x", "w x:s3cret"] {
+            assert!(wrong.parse::<App>().is_err_and(|error| !error.to_string().contains("s3cret")), "{wrong}");
         }
     }
 }

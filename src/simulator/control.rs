@@ -164,7 +164,9 @@ fn check_name(name: &str) -> Result<(), Mistake> {
     if (1..=LONGEST_NAME).contains(&length) && !name.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(Mistake::new(format!("a person's name must be 1 to {LONGEST_NAME} characters, none of them a control character")))
+    Err(Mistake::new(format!(
+        "a person's name must be 1 to {LONGEST_NAME} characters, none of them a control character"
+    )))
 }
 
 /// The app named, or the first.
@@ -217,7 +219,8 @@ async fn faults(world: Data<World>) -> Json<FaultList> {
 }
 
 async fn put_faults(world: Data<World>, Json(wanted): Json<FaultList>) -> Result<Json<FaultList>, Mistake> {
-    let checked = |(place, spec)| Fault::try_from(spec).map_err(|said| Mistake::new(format!("faults[{place}]: {said}")));
+    let checked =
+        |(place, spec)| Fault::try_from(spec).map_err(|said| Mistake::new(format!("faults[{place}]: {said}")));
     let list = wanted.faults.into_iter().enumerate().map(checked).collect::<Result<Vec<Fault>, Mistake>>()?;
     world.faults.replace(list);
     Ok(faults(world).await)

@@ -277,3 +277,251 @@ fn signature(session_key: &str) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::simulator::{App, world::Purpose};
+
+    const APPID: &str = "wx0123456789abcdef";
+    const OTHER_APPID: &str = "wxfedcba9876543210";
+    const SECRET: &str = "00112233445566778899aabbccddeeff";
+
+    fn world() -> Arc<World> {
+        let app = |id: &str, unionid| App { id: id.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid };
+        World::new(vec![app(APPID, true), app(OTHER_APPID, false)], 0)
+    }
+
+    fn ask(world: &World, endpoint: Endpoint, query: &str, body: &str) -> (String, Value) {
+        ask_at(world, endpoint, query, body, Utc::now())
+    }
+
+    fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &str, now: DateTime<Utc>) -> (String, Value) {
+        let (params, method) = (Params::parse(query), endpoint.method());
+        let text = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
+        let value = serde_json::from_str(&text).expect("JSON");
+        (text, value)
+    }
+
+    fn login(world: &World, code: &str) -> Value {
+        ask(world, Endpoint::Code2Session, &login_query(code), "").1
+    }
+
+    fn login_query(code: &str) -> String {
+        format!("appid={APPID}&secret={SECRET}&js_code={code}&grant_type=authorization_code")
+    }
+
+    fn code(world: &World, purpose: Purpose, person: &str) -> String {
+        world.mint_codes(purpose, &[person.to_owned()], 0, Utc::now()).remove(0)
+    }
+
+    fn access_token(world: &World) -> String {
+        let body = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET}).to_string();
+        let (_, answer) = ask(world, Endpoint::StableToken, "", &body);
+        assert_eq!(answer["expires_in"], 7200);
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    #[test]
+    fn a_code_is_exchanged_once() {
+        let world = world();
+        let code = code(&world, Purpose::Login, "lin");
+        assert!(code.len() == 32 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let session = login(&world, &code);
+        let length = |name: &str| session[name].as_str().map(str::len);
+        assert_eq!([length("session_key"), length("openid"), length("unionid")], [Some(24), Some(28), Some(28)]);
+        assert_eq!(login(&world, &code)["errcode"], 40163);
+    }
+
+    #[test]
+    fn slashes_in_a_session_key_are_escaped() {
+        let world = world();
+        let answers = (0..200).map(|_| {
+            let code = code(&world, Purpose::Login, "lin");
+            ask(&world, Endpoint::Code2Session, &login_query(&code), "").0
+        });
+        let slashed: Vec<String> = answers.filter(|answer| answer.contains('/')).collect();
+        assert!(!slashed.is_empty() && slashed.iter().all(|answer| !answer.replace("\\/", "").contains('/')));
+    }
+
+    #[test]
+    fn each_exchange_kills_the_session_key_before_it() {
+        let world = world();
+        let [first, second] = [(); 2].map(|()| login(&world, &code(&world, Purpose::Login, "lin")));
+        assert_eq!(first["openid"], second["openid"]);
+        assert_ne!(first["session_key"], second["session_key"]);
+        let token = access_token(&world);
+        assert_eq!(check(&world, &token, &first)["errcode"], 87009);
+        assert_eq!(check(&world, &token, &second)["errcode"], 0);
+    }
+
+    fn check(world: &World, token: &str, session: &Value) -> Value {
+        ask(world, Endpoint::CheckSession, &session_query(token, session), "").1
+    }
+
+    fn session_query(token: &str, session: &Value) -> String {
+        let text = |name: &str| session[name].as_str().expect("a text");
+        let (openid, signature) = (text("openid"), signature(text("session_key")));
+        format!("access_token={token}&openid={openid}&signature={signature}&sig_method=hmac_sha256")
+    }
+
+    #[test]
+    fn a_code_ends_after_five_minutes() {
+        let (world, now) = (world(), Utc::now());
+        let minted =
+            |age| world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now - TimeDelta::seconds(age)).remove(0);
+        let exchanged = |code: String| ask_at(&world, Endpoint::Code2Session, &login_query(&code), "", now).1;
+        assert_eq!(exchanged(minted(300))["errcode"], 40029);
+        assert!(exchanged(minted(299))["openid"].is_string());
+    }
+
+    #[test]
+    fn each_mistake_in_code2session_has_its_errcode() {
+        let world = world();
+        let good = login_query(&code(&world, Purpose::Login, "lin"));
+        let phone_code = code(&world, Purpose::Phone, "lin");
+        for (query, errcode) in [
+            (good.replace("appid=", "x="), 41002),
+            (good.replace("secret=", "x="), 41004),
+            (good.replace("js_code=", "x="), 41008),
+            (good.replace("authorization_code", "client_credential"), 40002),
+            (good.replace(APPID, "wx00"), 40013),
+            (good.replace(SECRET, "00"), 40125),
+            (good.replace(APPID, OTHER_APPID), 40029),
+            (login_query("never-minted"), 40029),
+            (login_query(&phone_code), 40029),
+            (String::new(), 41002),
+        ] {
+            assert_eq!(ask(&world, Endpoint::Code2Session, &query, "").1["errcode"], errcode, "{query}");
+        }
+        assert!(ask(&world, Endpoint::Code2Session, &good, "").1["openid"].is_string(), "the code was still good");
+    }
+
+    #[test]
+    fn a_blocked_person_is_refused_until_unblocked() {
+        let world = world();
+        world.change_person("lin", Some(true), None);
+        let code = code(&world, Purpose::Login, "lin");
+        assert_eq!(login(&world, &code)["errcode"], 40226);
+        world.change_person("lin", Some(false), None);
+        assert!(login(&world, &code)["openid"].is_string());
+    }
+
+    #[test]
+    fn one_person_has_one_unionid_and_an_openid_in_each_app() {
+        let world = world();
+        let names = ["lin".to_owned()];
+        let in_other_app = world.mint_codes(Purpose::Login, &names, 1, Utc::now()).remove(0);
+        let first = login(&world, &code(&world, Purpose::Login, "lin"));
+        let query = login_query(&in_other_app).replace(APPID, OTHER_APPID);
+        let (_, second) = ask(&world, Endpoint::Code2Session, &query, "");
+        assert_ne!(first["openid"], second["openid"]);
+        assert!(first["unionid"].is_string() && second.get("unionid").is_none());
+        let restarted = self::world();
+        assert_eq!(login(&restarted, &code(&restarted, Purpose::Login, "lin"))["openid"], first["openid"]);
+    }
+
+    #[test]
+    fn each_mistake_in_stable_token_has_its_errcode() {
+        let good = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET});
+        for (member, value, errcode) in [
+            ("grant_type", json!("authorization_code"), 40002),
+            ("appid", Value::Null, 41002),
+            ("secret", json!(""), 41004),
+            ("appid", json!("wx00"), 40013),
+            ("secret", json!("00"), 40125),
+        ] {
+            let mut body = good.clone();
+            body[member] = value;
+            let (text, answer) = ask(&world(), Endpoint::StableToken, "", &body.to_string());
+            assert_eq!(answer["errcode"], errcode, "{text}");
+        }
+        assert_eq!(ask(&world(), Endpoint::StableToken, "", "appid=1").1["errcode"], 47001);
+    }
+
+    #[test]
+    fn each_mistake_in_checksession_has_its_errcode() {
+        let world = world();
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let good = session_query(&access_token(&world), &session);
+        for (query, errcode) in [
+            (good.replace("access_token=", "x="), 41001),
+            (good.replace("access_token=", "access_token=x"), 40001),
+            (good.replace("openid=", "x="), 41009),
+            (good.replace("openid=", "openid=x"), 40003),
+            (good.replace("hmac_sha256", "md5"), 87008),
+            (good.replace("signature=", "signature=0"), 87009),
+        ] {
+            assert_eq!(ask(&world, Endpoint::CheckSession, &query, "").1["errcode"], errcode, "{query}");
+        }
+        assert_eq!(ask(&world, Endpoint::CheckSession, &good, "").0, r#"{"errcode":0,"errmsg":"ok"}"#);
+    }
+
+    #[test]
+    fn an_expired_access_token_is_told_from_a_wrong_one() {
+        let world = world();
+        let query = format!("access_token={}", access_token(&world));
+        let later = Utc::now() + TimeDelta::minutes(121);
+        assert_eq!(ask_at(&world, Endpoint::CheckSession, &query, "", later).1["errcode"], 42001);
+    }
+
+    #[test]
+    fn resetting_a_session_key_kills_the_old_one() {
+        let world = world();
+        let token = access_token(&world);
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let (_, renewed) = ask(&world, Endpoint::ResetSessionKey, &session_query(&token, &session), "");
+        assert_eq!((&renewed["errcode"], &renewed["openid"]), (&json!(0), &session["openid"]));
+        assert_eq!(check(&world, &token, &session)["errcode"], 87009);
+        assert_eq!(check(&world, &token, &renewed)["errcode"], 0);
+    }
+
+    #[test]
+    fn a_phone_code_gives_the_number_once_and_only_for_its_person() {
+        let world = world();
+        world.change_person("lin", None, Some("13912345678".to_owned()));
+        let query = format!("access_token={}", access_token(&world));
+        let code = code(&world, Purpose::Phone, "lin");
+        let phone = |body: Value| ask(&world, Endpoint::PhoneNumber, &query, &body.to_string()).1;
+        assert_eq!(phone(json!({}))["errcode"], 41008);
+        assert_eq!(phone(json!({"code": "never-minted"}))["errcode"], 40029);
+        assert_eq!(phone(json!({"code": self::code(&world, Purpose::Login, "lin")}))["errcode"], 40029);
+        assert_eq!(phone(json!({"code": code, "openid": "oSomebodyElse"}))["errcode"], 40003);
+        let info = phone(json!({"code": code}))["phone_info"].clone();
+        assert_eq!((&info["phoneNumber"], &info["countryCode"]), (&json!("13912345678"), &json!("86")));
+        assert_eq!(info["watermark"]["appid"], APPID);
+        assert_eq!(phone(json!({"code": code}))["errcode"], 40163);
+    }
+
+    #[test]
+    fn messages_have_a_rid_and_sns_a_comma_before_it() {
+        let world = world();
+        let message = |endpoint| ask(&world, endpoint, "", "").1["errmsg"].as_str().expect("a text").to_owned();
+        let (sns, wxa) = (message(Endpoint::Code2Session), message(Endpoint::CheckSession));
+        let rid = sns.strip_prefix("appid missing, rid: ").expect("a rid");
+        assert_eq!(rid.split('-').map(str::len).collect::<Vec<_>>(), [8, 8, 8]);
+        assert!(wxa.starts_with("access_token missing rid: "), "{wxa}");
+    }
+
+    #[test]
+    fn the_wrong_method_has_an_errcode() {
+        let (world, params) = (world(), Params::default());
+        let answer = |endpoint, method| {
+            let call = Call { endpoint, method: &method, params: &params, body: b"", now: Utc::now() };
+            serde_json::from_str::<Value>(&world.answer(&call)).expect("JSON")["errcode"].clone()
+        };
+        assert_eq!(answer(Endpoint::Code2Session, Method::POST), 43001);
+        assert_eq!(answer(Endpoint::StableToken, Method::GET), 43002);
+    }
+
+    /// The key is of the official example of a signature; its signature of nothing was computed from the same rule.
+    #[test]
+    fn the_signature_is_keyed_with_the_base64_text() {
+        let expected = "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128";
+        assert_eq!(signature("o0q0otL8aEzpcZL/FT9WsQ=="), expected);
+    }
+}

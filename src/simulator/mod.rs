@@ -15,6 +15,8 @@ mod control;
 mod endpoints;
 mod faults;
 mod journal;
+#[cfg(test)]
+mod tests;
 mod wechat_routes;
 mod world;
 

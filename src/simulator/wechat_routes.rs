@@ -88,7 +88,8 @@ impl Reply {
     fn misconduct(misconduct: Misconduct, endpoint: Endpoint, answer: Bytes) -> Self {
         let content_type = endpoint.content_type();
         let proper = |body| Self::proper(endpoint, body);
-        let page = |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
+        let page =
+            |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
         match misconduct {
             Misconduct::Stall => Self::Stall,
             Misconduct::Reset => Self::Reset,

@@ -40,7 +40,9 @@ pub struct App {
 
 /// Why a text is not an [`App`]. The text is not repeated.
 #[derive(Debug, thiserror::Error)]
-#[error("must be APPID:SECRET or APPID:SECRET:no-unionid, for example wx0123456789abcdef:00112233445566778899aabbccddeeff")]
+#[error(
+    "must be APPID:SECRET or APPID:SECRET:no-unionid, for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
+)]
 pub struct InvalidApp;
 
 impl FromStr for App {
