@@ -368,6 +368,14 @@ mod tests {
     }
 
     #[test]
+    fn a_standing_delay_outlives_the_faults_and_adds_to_them() {
+        let faults = Faults::new(0, Duration::from_millis(50));
+        faults.replace(vec![fault(json!({"kind": "latency", "ms": 20, "times": 1})).expect("a fault")]);
+        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(70));
+        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(50));
+    }
+
+    #[test]
     fn a_mistake_in_a_fault_is_named() {
         for (spec, said) in [
             (json!({"kind": "html", "path": "/sns/jscode"}), "path must be"),

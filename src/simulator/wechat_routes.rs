@@ -1,6 +1,12 @@
 //! WeChat's side over HTTP: each request is drawn a fate, answered or misused accordingly, and journalled.
 
-use std::{convert::Infallible, future::ready, io, sync::Arc, time::Duration, time::Instant};
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -26,7 +32,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
                            Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 const NOT_JSON: &str = "errcode=0&session_key=none, this is not JSON";
-const HUGE: usize = 10 * 1024 * 1024;
+const HUGE_BYTES: usize = 10 * 1024 * 1024;
 const DRIP_EVERY: Duration = Duration::from_secs(1);
 
 /// WeChat's endpoints.
@@ -101,7 +107,7 @@ impl Reply {
                 Self::Cut { content_type, body: answer.slice(..promised / 2), promised }
             }
             Misconduct::Empty => proper(Bytes::new()),
-            Misconduct::Huge => proper(huge()),
+            Misconduct::Huge => proper(HUGE.clone()),
             Misconduct::Drip => Self::Drip { content_type, body: answer },
             Misconduct::Garbage => {
                 let body = Bytes::from_static(NOT_JSON.as_bytes());
@@ -190,11 +196,9 @@ fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 
     })
 }
 
-/// An answer whose session_key never ends.
-fn huge() -> Bytes {
-    let mut body = String::with_capacity(HUGE);
-    body.push_str(r#"{"openid":"oHuge","session_key":""#);
-    body.extend(std::iter::repeat_n('A', HUGE - body.len() - 2));
-    body.push_str(r#""}"#);
-    body.into()
-}
+/// An answer whose session_key is far too long. Made once, so that a hundred at a time cost no memory.
+static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
+    let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);
+    let filling = "A".repeat(HUGE_BYTES - opening.len() - closing.len());
+    [opening, &filling, closing].concat().into()
+});
