@@ -46,7 +46,7 @@ pub async fn run(
             .configure(wechat_routes::routes(world.clone()))
             .default_service(web::to(control::no_such_path))
     };
-    HttpServer::new(app)
+    let server = HttpServer::new(app)
         .workers(workers.max(1))
         .on_connect(keep_handle)
         // A stalled request must notice that its client has left.
@@ -54,8 +54,9 @@ pub async fn run(
         .shutdown_timeout(1)
         .shutdown_signal(shutdown)
         .listen(listener)?
-        .run()
-        .await
+        .run();
+    // Awaited by itself, since all before it is bound to this thread and the whole may be spawned on any.
+    server.await
 }
 
 /// Keeps a second handle of each connection, since a handler otherwise has no way to the socket that it is to reset.

@@ -300,3 +300,11 @@ fn many_codes_are_of_one_person_or_of_as_many_people() {
     let changed = simulator.control("PUT", "/people/%E7%8E%8B%E5%AD%90%E8%BD%A9", &json!({"blocked": true})).json();
     assert_eq!((&changed["name"], &changed["blocked"]), (&json!("王子轩"), &json!(true)));
 }
+
+/// Tests elsewhere start a simulator by `tokio::spawn`.
+#[test]
+fn serving_may_be_spawned_on_any_thread() {
+    fn is_send<T: Send>(_: T) {}
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    is_send(run(listener, World::new(Vec::new(), 0), 1, async {}));
+}

@@ -68,7 +68,7 @@ pub struct Options {
     /// Of the draws by which faults with a probability fall. Codes and keys are random whatever the seed: a code that
     /// came again after a restart would rightly be refused as used.
     pub seed: u64,
-    /// The life of an access token.
+    /// The life of an access token; one beyond what a clock can count becomes a day.
     pub access_token_ttl: Duration,
     /// Added to each of WeChat's answers.
     pub latency: Duration,
