@@ -44,3 +44,19 @@ export async function copyText(text, button, source, done) {
     getSelection().selectAllChildren(source);
   }
 }
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A drawing of paths, each `[class, d]`; it says nothing to people who listen. */
+export function drawing(viewBox, paths) {
+  const picture = document.createElementNS(SVG, "svg");
+  picture.setAttribute("viewBox", viewBox);
+  picture.setAttribute("aria-hidden", "true");
+  for (const [name, d] of paths) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("class", name);
+    path.setAttribute("d", d);
+    picture.append(path);
+  }
+  return picture;
+}

@@ -48,6 +48,7 @@ function readClaim({ login, journal }, text) {
 }
 
 function readWeChat({ login, journal }, text) {
+  if (login && !login.answer) return { state: "unseen", notes: [text.note] };
   if (!journal.length) return login ? { state: "skipped", notes: [text.skipped] } : { notes: [text.note] };
   const notes = [text.note];
   if (journal.length > 1) notes.push(text.twice);
@@ -68,7 +69,7 @@ function readAnswer({ login }, text) {
   return {
     state: good ? "done" : "failed",
     ms: login.ms,
-    label: good ? text.label : text.refused,
+    label: good ? text.label : login.answer ? text.refused(login.answer.status) : text.silent,
     exchanges: [{ answer: login.answer, silent: !login.answer }],
   };
 }
@@ -167,7 +168,7 @@ function drawRow(row, step, state, revealed) {
   row.root.dataset.state = state;
   row.label.textContent = revealed ? step.label : words().steps[row.number].label;
   row.state.textContent = words().states[state];
-  row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : "";
+  row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : (words().asides[state] ?? "");
   const exchanges = revealed || state === "active" ? step.exchanges.map(drawExchange) : [];
   const quiet = exchanges.length || step.notes.length ? null : el("p", { className: "small" }, words().nothingYet);
   row.body.replaceChildren(...step.notes.map((note) => el("p", {}, note)), ...exchanges, ...(quiet ? [quiet] : []));
@@ -196,15 +197,16 @@ function drawMessage(title, firstLine, headers, body) {
 }
 
 /** The line under the diagram: what was measured, and that the lights are slower than the truth. */
-export function drawTiming(attempt, reveal, elapsed) {
+export function drawTiming(attempt, reveal) {
   const line = byId("timing");
-  if (!attempt) line.textContent = words().waiting;
-  else if (!attempt.login) line.textContent = words().running(duration(elapsed));
-  else {
-    const wechat = attempt.journal.reduce((sum, entry) => sum + entry.took_ms, 0);
-    const parts = [words().measured(duration(attempt.login.ms))];
-    if (attempt.journal.length) parts.push(words().measuredWeChat(duration(wechat)));
-    if (reveal > 2) parts.push(words().slowed);
-    line.textContent = parts.join(" ");
-  }
+  if (!attempt?.began) line.textContent = attempt ? "" : words().waiting;
+  else if (!attempt.login) line.textContent = words().running(duration(performance.now() - attempt.began));
+  else line.textContent = measuredParts(attempt, reveal).join(" ");
+}
+
+function measuredParts({ login, journal }, reveal) {
+  const parts = [words().measured(duration(login.ms))];
+  if (journal.length) parts.push(words().measuredWeChat(duration(journal.reduce((sum, entry) => sum + entry.took_ms, 0))));
+  if (reveal > 2) parts.push(words().slowed);
+  return parts;
 }
