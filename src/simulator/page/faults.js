@@ -28,8 +28,9 @@ export class FaultPanel {
     this.box = byId("faults");
   }
 
-  draw({ fault, lastCode, failure }) {
+  draw({ fault, lastCode, failure, busy }) {
     if (this.box.lang !== document.documentElement.lang) this.build();
+    for (const button of [this.sameCode, this.wrongCode, ...this.ills]) button.setAttribute("aria-disabled", String(busy));
     this.sameCode.disabled = !lastCode;
     this.sameCode.title = lastCode ? "" : words().needsCode;
     this.ills.forEach((chip, n) => chip.setAttribute("aria-pressed", String(Object.keys(FAULTS)[n] === fault)));
@@ -43,12 +44,12 @@ export class FaultPanel {
   build() {
     const text = words();
     this.sameCode = chip("same-code", text.sameCode, this.actions.sendAgain);
-    const wrongCode = chip("wrong-code", text.wrongCode, this.actions.sendInvented);
+    this.wrongCode = chip("wrong-code", text.wrongCode, this.actions.sendInvented);
     this.ills = Object.keys(FAULTS).map((name) => chip(`fault-${name}`, text.faults[name], () => this.actions.breakWeChat(name)));
     this.healButton = chip("heal", text.heal, this.actions.heal);
     this.healButton.className = "solid";
     this.box.lang = document.documentElement.lang;
-    this.box.replaceChildren(group(text.codesGroup, this.sameCode, wrongCode), group(text.wechatGroup, ...this.ills, this.healButton));
+    this.box.replaceChildren(group(text.codesGroup, this.sameCode, this.wrongCode), group(text.wechatGroup, ...this.ills, this.healButton));
   }
 }
 

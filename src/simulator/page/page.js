@@ -84,7 +84,7 @@ async function succeed(attempt, person) {
   const answer = attempt.login.answer.body;
   await revealTo(ANSWERED);
   state.session = { person: state.person, stranger: state.stranger, answer, at: now() };
-  say(`${words().hello(personName(state.session))}. ${words().userId} ${answer.user_id}`);
+  say([words().hello(personName(state.session)), `${words().userId} ${answer.user_id}`].join(words().stop));
   draw();
   const trust = await fetchTrust(attempt);
   const began = performance.now();
@@ -105,7 +105,7 @@ function fail({ answer }) {
   const wait = Number(answer?.headers["retry-after"] ?? 0);
   failures += 1;
   state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000 };
-  say(adviceFor(code).join(". "));
+  say(adviceFor(code).join(words().stop));
 }
 
 async function reveal(count) {

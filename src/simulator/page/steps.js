@@ -150,6 +150,7 @@ function buildRow(route, n, open) {
     el("span", { className: "aside" }, ms, el("i", { className: "chevron", "aria-hidden": "true" })),
   );
   for (const element of [label, arrow]) {
+    // Set from script: the page's Content-Security-Policy allows no style attributes.
     element.style.setProperty("--left", Math.min(route.from, route.to));
     element.style.setProperty("--span", Math.abs(route.from - route.to));
   }
@@ -201,7 +202,7 @@ export function drawTiming(attempt, reveal) {
   const line = byId("timing");
   if (!attempt?.began) line.textContent = attempt ? "" : words().waiting;
   else if (!attempt.login) line.textContent = words().running(duration(performance.now() - attempt.began));
-  else line.textContent = measuredParts(attempt, reveal).join(" ");
+  else line.textContent = measuredParts(attempt, reveal).join(words().between);
 }
 
 function measuredParts({ login, journal }, reveal) {

@@ -43,7 +43,7 @@ export class TokenView {
     const verifying = el(
       "div",
       { className: "verifying" },
-      el("h3", {}, text.verifyHeading),
+      el("h3", { id: "verify-heading" }, text.verifyHeading),
       this.verdict,
       this.list,
       el("p", { className: "small" }, text.verifyLead, " ", el("a", { href: "/demo/verify.js" }, text.verifyCode)),
@@ -172,7 +172,7 @@ export class TokenView {
     const failed = checks.find((check) => check.ok === false);
     this.verdict.dataset.verdict = failed ? "refused" : "accepted";
     this.verdict.dataset.failed = failed?.id ?? "";
-    const headline = failed ? text.refused(text.checks[failed.id]) : text.accepted;
+    const headline = failed ? text.refused[failed.id] : text.accepted;
     const line = failed ? text.refusedBy : text.acceptedBy(this.subject.userId);
     this.verdict.replaceChildren(
       el("i", { className: failed ? "mark cross" : "mark tick", "aria-hidden": "true" }),

@@ -77,8 +77,7 @@ function checkForm(seen) {
   if (parts.length !== 3) throw new Refused("notThreeParts", String(parts.length));
   const [header, claims, signature] = parts.map(decodeBase64url);
   seen.header = parseObject(header);
-  seen.claims = parseObject(claims);
-  seen.signature = signature;
+  Object.assign(seen, { unverified: claims, signature });
   seen.signed = new TextEncoder().encode(`${parts[0]}.${parts[1]}`);
   for (const member of ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"]) {
     if (member in seen.header) throw new Refused("memberRefused", member);
@@ -112,11 +111,14 @@ function checkAlg(seen) {
   return header.alg;
 }
 
-async function checkSignature({ jwk, algorithm, signature, signed }) {
+/** Only after this are the claims read at all. */
+async function checkSignature(seen) {
+  const { jwk, algorithm, signature, signed } = seen;
   if (!globalThis.crypto?.subtle) throw new Refused("noWebCrypto");
   const publicPart = Object.fromEntries(PUBLIC_MEMBERS.filter((name) => name in jwk).map((name) => [name, jwk[name]]));
   const key = await crypto.subtle.importKey("jwk", publicPart, algorithm.key, false, ["verify"]);
   if (!(await crypto.subtle.verify(algorithm.use, key, signature, signed))) throw new Refused("badSignature");
+  seen.claims = parseObject(seen.unverified);
   return `${jwk.alg}, ${signature.length} B`;
 }
 
