@@ -331,7 +331,7 @@ async function picture(page, name) {
   await page.evaluate(() => scrollTo(0, 0));
   await page.evaluate(() => {
     const ending = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations === 1);
-    return Promise.all(ending.map((animation) => animation.finished));
+    return Promise.allSettled(ending.map((animation) => animation.finished));
   });
   await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
 }

@@ -37,7 +37,7 @@ function parseJson(text) {
 
 /** Where the simulator's journal ends now. */
 export async function journalEnd() {
-  const { answer } = await call("GET", "/_simulator/journal");
+  const { answer } = await call("GET", `/_simulator/journal?since=${Number.MAX_SAFE_INTEGER}`);
   return answer?.body?.next ?? 0;
 }
 

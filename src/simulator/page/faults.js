@@ -32,7 +32,7 @@ export class FaultPanel {
     if (this.box.lang !== document.documentElement.lang) this.build();
     for (const button of [this.sameCode, this.wrongCode, ...this.ills]) button.setAttribute("aria-disabled", String(busy));
     this.sameCode.disabled = !lastCode;
-    this.sameCode.title = lastCode ? "" : words().needsCode;
+    this.hint.hidden = Boolean(lastCode);
     this.ills.forEach((chip, n) => chip.setAttribute("aria-pressed", String(Object.keys(FAULTS)[n] === fault)));
     this.healButton.hidden = !fault;
     const pulse = byId("pulse");
@@ -45,11 +45,12 @@ export class FaultPanel {
     const text = words();
     this.sameCode = chip("same-code", text.sameCode, this.actions.sendAgain);
     this.wrongCode = chip("wrong-code", text.wrongCode, this.actions.sendInvented);
+    this.hint = el("span", { className: "small" }, text.needsCode);
     this.ills = Object.keys(FAULTS).map((name) => chip(`fault-${name}`, text.faults[name], () => this.actions.breakWeChat(name)));
     this.healButton = chip("heal", text.heal, this.actions.heal);
     this.healButton.className = "solid";
     this.box.lang = document.documentElement.lang;
-    this.box.replaceChildren(group(text.codesGroup, this.sameCode, this.wrongCode), group(text.wechatGroup, ...this.ills, this.healButton));
+    this.box.replaceChildren(group(text.codesGroup, this.sameCode, this.wrongCode, this.hint), group(text.wechatGroup, ...this.ills, this.healButton));
   }
 }
 

@@ -11,6 +11,8 @@ import { verify } from "./verify.js";
 import { words } from "./words.js";
 
 const PACE = 230; // ms between two lights: what really takes 5 ms would be over before the eye has found it
+const GLANCE = 400; // ms between two looks at the journal while an answer is late
+const CLAIMED = 3; // steps shown once WeChat is known to have been asked
 const ANSWERED = 6; // steps shown once the mini program has its answer
 const ALL = 7;
 
@@ -61,7 +63,7 @@ async function runAttempt(attempt, givenCode) {
   await reveal(1);
   if (!code) return fail(attempt.minted);
   state.lastCode = code;
-  await sendLogin(attempt, code);
+  await sendLogin(attempt, code, since);
   attempt.journal = await journalOf(code, since, attempt.login.answer?.body?.code !== "code_used");
   if (attempt.login.answer?.status === 200) return succeed(attempt, person);
   await revealTo(ALL);
@@ -73,11 +75,22 @@ async function mintCode(attempt, person) {
   return attempt.minted.answer?.body?.codes?.[0];
 }
 
-async function sendLogin(attempt, code) {
+async function sendLogin(attempt, code, since) {
   attempt.began = performance.now();
   attempt.sent = { method: "POST", path: "/login", body: { code } };
   draw();
+  const watching = setInterval(() => watchWeChat(attempt, code, since), GLANCE);
   attempt.login = await call("POST", "/login", { code });
+  clearInterval(watching);
+}
+
+/** While wxmint has not answered: once the WeChat stand-in has been asked, that is where the login waits. */
+async function watchWeChat(attempt, code, since) {
+  const entries = await journalOf(code, since, false);
+  if (attempt.login || !entries.length) return;
+  attempt.journal = entries;
+  state.reveal = CLAIMED;
+  draw();
 }
 
 async function succeed(attempt, person) {

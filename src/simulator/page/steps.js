@@ -35,14 +35,14 @@ function readCode({ given, minted }, text) {
   return { state: minted.answer?.status === 200 ? "done" : "failed", ms: minted.ms, notes: [text.note], exchanges: [minted] };
 }
 
-function readRequest({ login, sent }, text) {
-  if (!login) return { notes: [text.note], exchanges: sent ? [{ request: sent }] : [] };
+function readRequest({ login, sent, journal }, text) {
+  if (!login) return { state: journal.length ? "done" : "idle", notes: [text.note], exchanges: sent ? [{ request: sent }] : [] };
   return { state: login.answer ? "done" : "failed", notes: [text.note], exchanges: [{ request: login.request }] };
 }
 
 function readClaim({ login, journal }, text) {
+  if (journal.length || login?.answer?.status === 200) return { state: "done", notes: [text.note] };
   if (!login?.answer) return { state: login ? "unseen" : "idle", notes: [text.note] };
-  if (login.answer.status === 200 || journal.length) return { state: "done", notes: [text.note] };
   if (login.answer.body?.code === "code_used") return { state: "failed", notes: [text.note, text.refused] };
   return { state: "unseen", notes: [text.note, text.unseen] };
 }
@@ -54,8 +54,7 @@ function readWeChat({ login, journal }, text) {
   if (journal.length > 1) notes.push(text.twice);
   const last = journal.at(-1);
   if (last.fault) notes.push(text.fault(typeof last.fault === "string" ? last.fault : JSON.stringify(last.fault)));
-  const ms = journal.reduce((sum, entry) => sum + entry.took_ms, 0);
-  return { state: gaveOpenid(last) ? "done" : "failed", ms, notes, exchanges: journal.map(asExchange) };
+  return { state: gaveOpenid(last) ? "done" : "failed", ms: wechatMs(journal), notes, exchanges: journal.map(asExchange) };
 }
 
 function readBinding({ login }, text) {
@@ -80,6 +79,12 @@ function readVerifying({ login, metadata, keys, checks, verifyMs }, text) {
   const accepted = checks.every((check) => check.ok);
   const ms = metadata.ms + keys.ms + verifyMs;
   return { state: accepted ? "done" : "failed", ms, notes: [text.note], exchanges: [metadata, keys] };
+}
+
+/** The time that WeChat took to answer, or null where it never did. */
+function wechatMs(journal) {
+  const answered = journal.filter((entry) => entry.status);
+  return answered.length ? answered.reduce((sum, entry) => sum + entry.took_ms, 0) : null;
 }
 
 /** Whether WeChat's answer let the login go on: no errcode and an openid (it says status 200 to errors as well). */
@@ -207,7 +212,8 @@ export function drawTiming(attempt, reveal) {
 
 function measuredParts({ login, journal }, reveal) {
   const parts = [words().measured(duration(login.ms))];
-  if (journal.length) parts.push(words().measuredWeChat(duration(journal.reduce((sum, entry) => sum + entry.took_ms, 0))));
+  const wechat = wechatMs(journal);
+  if (wechat !== null) parts.push(words().measuredWeChat(duration(wechat)));
   if (reveal > 2) parts.push(words().slowed);
   return parts;
 }
