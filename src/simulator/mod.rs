@@ -1,1 +1,69 @@
-//! To come.
+//! The stand-in WeChat: `wxmint simulator`.
+//!
+//! It answers as WeChat's server API does, down to the content types and the escaped slashes, and has a control side
+//! under `/_simulator` by which a test mints login codes, switches on faults and reads back what was sent. It serves
+//! wxmint's own tests, its demo and its benchmark, and any team that tests a back end of its own.
+//!
+//! - `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
+//! - `world`: apps, people and codes, and the one lock about them; `access_tokens`: those of `stable_token`;
+//! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
+//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side.
+
+mod access_tokens;
+mod command;
+mod control;
+mod endpoints;
+mod faults;
+mod journal;
+#[cfg(test)]
+mod tests;
+mod wechat_routes;
+mod world;
+
+use std::{any::Any, io, net::TcpListener, sync::Arc};
+
+use actix_web::{HttpServer, dev::Extensions, rt::net::TcpStream, web};
+use socket2::SockRef;
+
+pub use command::{SimulatorArgs, run_command};
+pub use control::control_routes;
+pub use world::{App, InvalidApp, Options, World};
+
+/// Serves WeChat's side and the control side on `listener` until `shutdown` resolves. Requests that are then stalled by
+/// a fault get one second more.
+///
+/// # Errors
+/// When the listener cannot be used or the worker threads cannot be started.
+pub async fn run(
+    listener: TcpListener,
+    world: Arc<World>,
+    workers: usize,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let app = move || {
+        actix_web::App::new()
+            .configure(control_routes(world.clone()))
+            .configure(wechat_routes::routes(world.clone()))
+            .default_service(web::to(control::no_such_path))
+    };
+    let server = HttpServer::new(app)
+        .workers(workers.max(1))
+        .on_connect(keep_handle)
+        // A stalled request must notice that its client has left.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(1)
+        .shutdown_signal(shutdown)
+        .listen(listener)?
+        .run();
+    // Awaited by itself, since all before it is bound to this thread and the whole may be spawned on any.
+    server.await
+}
+
+/// Keeps a second handle of each connection, since a handler otherwise has no way to the socket that it is to reset.
+fn keep_handle(connection: &dyn Any, data: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Ok(socket) = SockRef::from(stream).try_clone()
+    {
+        data.insert(wechat_routes::Connection(socket));
+    }
+}

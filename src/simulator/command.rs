@@ -1,0 +1,162 @@
+//! `wxmint simulator`: the stand-in alone, for a team's own tests and for load.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{App, Options, World, run};
+
+/// Of the manual pages' sysexits: wrong usage.
+const EXIT_USAGE: u8 = 64;
+
+const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
+
+const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
+  curl --json '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
+
+Exchange it, as a back end does:
+  curl 'http://127.0.0.1:8090/sns/jscode2session?appid=APPID&secret=SECRET&js_code=CODE&grant_type=authorization_code'
+
+Make three in ten answers "system error", and the others slow; then heal:
+  curl -X PUT --json '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
+    http://127.0.0.1:8090/_simulator/faults
+  curl -X DELETE http://127.0.0.1:8090/_simulator/faults
+
+See what was asked and answered:
+  curl http://127.0.0.1:8090/_simulator/journal"#;
+
+/// The options of `wxmint simulator`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SimulatorArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Listen on an address that others can reach, who may then read every session_key
+    #[arg(long)]
+    dangerous_listen_anywhere: bool,
+    /// An app to know; may be repeated
+    #[arg(long = "app", value_name = "APPID:SECRET[:no-unionid]", default_value = DEFAULT_APP)]
+    apps: Vec<App>,
+    /// Seed of the draws by which faults with a probability fall
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Delay of each of WeChat's answers, for example 50ms
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    latency: Duration,
+    /// Life of an access token, for example 7200s
+    #[arg(long, value_name = "DURATION", default_value = "7200s", value_parser = duration)]
+    access_token_ttl: Duration,
+    /// Threads that serve
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Keep no journal, which saves a little under load
+    #[arg(long)]
+    no_journal: bool,
+}
+
+/// Runs `wxmint simulator` until Ctrl-C or SIGTERM. The exit code is 64 for options that contradict each other and 1
+/// when the address cannot be had.
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+pub fn run_command(args: SimulatorArgs) -> ExitCode {
+    if !args.listen.ip().is_loopback() && !args.dangerous_listen_anywhere {
+        eprintln!(
+            "{} can be reached by others, and the simulator shows every session_key to whoever asks.\n\
+             Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere on a network of tests alone.",
+            args.listen
+        );
+        return ExitCode::from(EXIT_USAGE);
+    }
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((listen, error)) => {
+            eprintln!("Could not serve on {listen}: {error}.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: SimulatorArgs) -> Result<(), (SocketAddr, io::Error)> {
+    let listen = args.listen;
+    let served = || {
+        let listener = TcpListener::bind(listen)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut terminated = signal(SignalKind::terminate())?;
+            let mut interrupted = signal(SignalKind::interrupt())?;
+            let shutdown = async move {
+                tokio::select! {
+                    _ = terminated.recv() => {}
+                    _ = interrupted.recv() => {}
+                }
+            };
+            introduce(address, &args.apps);
+            let options = Options {
+                seed: args.seed,
+                access_token_ttl: args.access_token_ttl,
+                latency: args.latency,
+                journal: !args.no_journal,
+            };
+            run(listener, World::with_options(args.apps, options), args.workers, shutdown).await
+        })
+    };
+    served().map_err(|error| (listen, error))
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn introduce(address: SocketAddr, apps: &[App]) {
+    println!("The stand-in WeChat listens on http://{address}");
+    for app in apps {
+        let unionid = if app.unionid { "" } else { " (no unionid)" };
+        println!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret);
+    }
+    println!("A login code for a person named lin:");
+    println!("  curl --json '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes");
+}
+
+/// A whole number and its unit: `50ms`, `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a whole number with ms, s, m or h, at most 24h, for example 50ms".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let total = number.parse().ok().and_then(|number: u64| number.checked_mul(millis));
+    total.filter(|total| *total <= 24 * 3_600_000).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration("7200s"), duration("2h"));
+        for wrong in ["", "50", "ms", "-1s", "1.5s", "25h", "99999999999999999999h", "5 s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_read_and_its_secret_not_repeated() {
+        let app: App = "wx1:s3cret:no-unionid".parse().expect("an app");
+        assert_eq!((app.id.as_str(), app.secret.as_str(), app.unionid), ("wx1", "s3cret", false));
+        assert!(DEFAULT_APP.parse::<App>().is_ok_and(|app| app.unionid && app.secret.len() == 32));
+        for wrong in ["wx1", "wx1:", ":s3cret", "wx1:s3cret:unionid", "wx1:s3cret:no-unionid:x", "w x:s3cret"] {
+            assert!(wrong.parse::<App>().is_err_and(|error| !error.to_string().contains("s3cret")), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! How the simulator misbehaves: what was asked for, and which fault falls on which request.
+
+use std::{sync::Mutex, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{endpoints::Endpoint, world::lock};
+
+/// Longer delays and stalls are of no use to a test, and would keep sockets for ever.
+pub(super) const LONGEST: Duration = Duration::from_secs(120);
+
+const EVERY_PATH: &str = "*";
+
+/// A fault as it is put and shown: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FaultSpec {
+    #[serde(default = "every_path")]
+    path: String,
+    kind: KindName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jitter_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    errcode: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(default)]
+    after: bool,
+    #[serde(default = "always")]
+    probability: f64,
+    #[serde(default)]
+    times: Option<u32>,
+}
+
+fn every_path() -> String {
+    EVERY_PATH.to_owned()
+}
+
+fn always() -> f64 {
+    1.0
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KindName {
+    Latency,
+    Stall,
+    Reset,
+    Errcode,
+    Html,
+    Status,
+    Truncated,
+    Empty,
+    Huge,
+    Drip,
+    Garbage,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Latency { base: u64, jitter: u64 },
+    Misconduct(Misconduct),
+}
+
+/// What takes the place of a proper answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misconduct {
+    /// No answer, until the client leaves.
+    Stall,
+    /// A TCP RST before any byte of an answer.
+    Reset,
+    /// An errcode of choice.
+    Errcode(i32),
+    /// A proxy's HTML page with status 200.
+    Html,
+    /// An HTTP status with an HTML body.
+    Status(u16),
+    /// Half of the real answer, then the connection closes.
+    Truncated,
+    /// Status 200 without a body.
+    Empty,
+    /// 10 MiB that begin like an answer.
+    Huge,
+    /// The real answer, a byte a second.
+    Drip,
+    /// Text that is no JSON.
+    Garbage,
+}
+
+impl Misconduct {
+    /// The name under which it is put and journalled.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stall => "stall",
+            Self::Reset => "reset",
+            Self::Errcode(_) => "errcode",
+            Self::Html => "html",
+            Self::Status(_) => "status",
+            Self::Truncated => "truncated",
+            Self::Empty => "empty",
+            Self::Huge => "huge",
+            Self::Drip => "drip",
+            Self::Garbage => "garbage",
+        }
+    }
+
+    /// Whether it spoils the delivery of the real answer, for which the code is always spent.
+    fn needs_the_answer(self) -> bool {
+        matches!(self, Self::Truncated | Self::Drip)
+    }
+}
+
+/// A fault that has been checked, with the uses that are left to it.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    spec: FaultSpec,
+    kind: Kind,
+}
+
+impl TryFrom<FaultSpec> for Fault {
+    type Error = String;
+
+    fn try_from(spec: FaultSpec) -> Result<Self, String> {
+        let known = Endpoint::ALL.map(Endpoint::path);
+        if spec.path != EVERY_PATH && !known.contains(&spec.path.as_str()) {
+            return Err(format!("path must be \"*\" or one of {}", known.join(", ")));
+        }
+        if !(0.0..=1.0).contains(&spec.probability) {
+            return Err("probability must be from 0 to 1".into());
+        }
+        if spec.times == Some(0) {
+            return Err("times must be 1 or more, or null for no limit".into());
+        }
+        let kind = spec.kind()?;
+        Ok(Self { spec, kind })
+    }
+}
+
+impl FaultSpec {
+    /// The kind with the members that belong to it; a member of another kind is a mistake worth an error.
+    fn kind(&self) -> Result<Kind, String> {
+        let latency = self.kind == KindName::Latency;
+        let misplaced = [
+            ("ms", self.ms.is_some() && !latency),
+            ("jitter_ms", self.jitter_ms.is_some() && !latency),
+            ("after", self.after && latency),
+            ("errcode", self.errcode.is_some() && self.kind != KindName::Errcode),
+            ("status", self.status.is_some() && self.kind != KindName::Status),
+        ];
+        if let Some((member, _)) = misplaced.iter().find(|(_, wrong)| *wrong) {
+            return Err(format!("\"{member}\" does not belong to this kind of fault; leave it out"));
+        }
+        Ok(Kind::Misconduct(match self.kind {
+            KindName::Latency => return self.latency(),
+            KindName::Errcode => Misconduct::Errcode(self.errcode.ok_or("errcode is missing, for example -1")?),
+            KindName::Status => Misconduct::Status(self.http_status()?),
+            KindName::Stall => Misconduct::Stall,
+            KindName::Reset => Misconduct::Reset,
+            KindName::Html => Misconduct::Html,
+            KindName::Truncated => Misconduct::Truncated,
+            KindName::Empty => Misconduct::Empty,
+            KindName::Huge => Misconduct::Huge,
+            KindName::Drip => Misconduct::Drip,
+            KindName::Garbage => Misconduct::Garbage,
+        }))
+    }
+
+    fn latency(&self) -> Result<Kind, String> {
+        let base = self.ms.ok_or("ms is missing, for example 50")?;
+        let jitter = self.jitter_ms.unwrap_or(0);
+        if u128::from(base) + u128::from(jitter) > LONGEST.as_millis() {
+            return Err(format!("ms and jitter_ms together must be at most {}", LONGEST.as_millis()));
+        }
+        Ok(Kind::Latency { base, jitter })
+    }
+
+    fn http_status(&self) -> Result<u16, String> {
+        match self.status {
+            Some(status) if (300..=599).contains(&status) && status != 304 => Ok(status),
+            _ => Err("status must be an HTTP status from 300 to 599 other than 304, for example 502".into()),
+        }
+    }
+}
+
+impl Fault {
+    fn matches(&self, path: &str) -> bool {
+        self.spec.path == EVERY_PATH || self.spec.path == path
+    }
+
+    /// Draws whether it falls on this request, and if so spends one of its uses.
+    fn fires(&mut self, draws: &mut SplitMix64) -> bool {
+        if self.spec.probability < 1.0 && draws.unit() >= self.spec.probability {
+            return false;
+        }
+        if let Some(times) = &mut self.spec.times {
+            *times -= 1;
+        }
+        true
+    }
+}
+
+/// What befalls one request.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// To be waited for first.
+    pub(super) delay: Duration,
+    /// In place of a proper answer.
+    pub(super) misconduct: Option<Misconduct>,
+    /// Whether WeChat acts on the request (and spends the code) although the proper answer is not what is sent.
+    pub(super) acts: bool,
+}
+
+impl Plan {
+    /// What the journal calls it.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        match self.misconduct {
+            Some(misconduct) => Some(misconduct.name()),
+            None => (!self.delay.is_zero()).then_some("latency"),
+        }
+    }
+}
+
+/// The faults in force.
+pub(super) struct Faults {
+    seed: u64,
+    standing_delay: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    list: Vec<Fault>,
+    draws: SplitMix64,
+}
+
+impl Faults {
+    pub(super) fn new(seed: u64, standing_delay: Duration) -> Self {
+        let state = Mutex::new(State { list: Vec::new(), draws: SplitMix64(seed) });
+        Self { seed, standing_delay, state }
+    }
+
+    /// Puts `list` in place of all faults. Draws begin anew from the seed, so that a test meets the same ones whatever
+    /// ran before it.
+    pub(super) fn replace(&self, list: Vec<Fault>) {
+        *lock(&self.state) = State { list, draws: SplitMix64(self.seed) };
+    }
+
+    /// The faults in force, each with the uses that are left to it.
+    pub(super) fn list(&self) -> Vec<FaultSpec> {
+        lock(&self.state).list.iter().map(|fault| fault.spec.clone()).collect()
+    }
+
+    /// What befalls the next request to `path`: the first fault that fires, and the sum of all latencies that do.
+    pub(super) fn draw(&self, path: &str) -> Plan {
+        let mut plan = Plan { delay: self.standing_delay, ..Plan::default() };
+        let mut state = lock(&self.state);
+        let State { list, draws } = &mut *state;
+        for fault in list.iter_mut().filter(|fault| fault.matches(path)) {
+            match fault.kind {
+                Kind::Latency { base, jitter } => {
+                    if fault.fires(draws) {
+                        plan.delay += Duration::from_millis(base + draws.up_to(jitter));
+                    }
+                }
+                Kind::Misconduct(misconduct) => {
+                    if plan.misconduct.is_none() && fault.fires(draws) {
+                        plan.misconduct = Some(misconduct);
+                        plan.acts = fault.spec.after || misconduct.needs_the_answer();
+                    }
+                }
+            }
+        }
+        list.retain(|fault| fault.spec.times != Some(0));
+        plan
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64: sixteen lines that give the same draws in every version, as a dependency might
+/// not.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to just below 1.
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// From 0 to `most`.
+    fn up_to(&mut self, most: u64) -> u64 {
+        if most == 0 { 0 } else { self.next() % (most + 1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PATH: &str = "/sns/jscode2session";
+
+    fn fault(spec: Value) -> Result<Fault, String> {
+        serde_json::from_value::<FaultSpec>(spec).map_err(|error| error.to_string())?.try_into()
+    }
+
+    fn faults(seed: u64, specs: &[Value]) -> Faults {
+        let faults = Faults::new(seed, Duration::ZERO);
+        faults.replace(specs.iter().map(|spec| fault(spec.clone()).expect("a fault")).collect());
+        faults
+    }
+
+    fn draws(faults: &Faults, count: usize) -> Vec<bool> {
+        (0..count).map(|_| faults.draw(PATH).misconduct.is_some()).collect()
+    }
+
+    #[test]
+    fn the_generator_is_splitmix64() {
+        let mut draws = SplitMix64(1_234_567);
+        assert_eq!(draws.next(), 6_457_827_717_110_365_317);
+        assert_eq!(draws.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_faults_again_after_each_put() {
+        let half = json!({"kind": "html", "probability": 0.5});
+        let first = faults(7, std::slice::from_ref(&half));
+        let seen = draws(&first, 200);
+        assert!((60..140).contains(&seen.iter().filter(|fired| **fired).count()));
+        assert_eq!(draws(&faults(7, std::slice::from_ref(&half)), 200), seen);
+        assert_ne!(draws(&faults(8, std::slice::from_ref(&half)), 200), seen);
+        first.replace(vec![fault(half).expect("a fault")]);
+        assert_eq!(draws(&first, 200), seen);
+    }
+
+    #[test]
+    fn a_counted_fault_is_gone_after_its_uses_and_a_fault_keeps_to_its_path() {
+        let faults = faults(0, &[json!({"kind": "reset", "times": 2, "path": PATH})]);
+        assert_eq!(faults.draw("/cgi-bin/stable_token"), Plan::default());
+        assert_eq!(draws(&faults, 3), [true, true, false]);
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn the_first_that_fires_wins_and_latency_combines() {
+        let faults = faults(
+            0,
+            &[
+                json!({"kind": "html", "probability": 0.0}),
+                json!({"kind": "errcode", "errcode": -1, "after": true}),
+                json!({"kind": "stall"}),
+                json!({"kind": "latency", "ms": 40}),
+                json!({"kind": "latency", "ms": 2, "jitter_ms": 5}),
+            ],
+        );
+        let plan = faults.draw(PATH);
+        assert_eq!((plan.misconduct, plan.acts), (Some(Misconduct::Errcode(-1)), true));
+        assert!((42..=47).contains(&plan.delay.as_millis()), "{:?}", plan.delay);
+    }
+
+    #[test]
+    fn a_standing_delay_outlives_the_faults_and_adds_to_them() {
+        let faults = Faults::new(0, Duration::from_millis(50));
+        faults.replace(vec![fault(json!({"kind": "latency", "ms": 20, "times": 1})).expect("a fault")]);
+        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(70));
+        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_mistake_in_a_fault_is_named() {
+        for (spec, said) in [
+            (json!({"kind": "html", "path": "/sns/jscode"}), "path must be"),
+            (json!({"kind": "html", "probability": 2}), "probability"),
+            (json!({"kind": "html", "times": 0}), "times"),
+            (json!({"kind": "html", "ms": 5}), "\"ms\" does not belong"),
+            (json!({"kind": "latency"}), "ms is missing"),
+            (json!({"kind": "latency", "ms": 120_001}), "at most 120000"),
+            (json!({"kind": "errcode"}), "errcode is missing"),
+            (json!({"kind": "status", "status": 200}), "300 to 599"),
+            (json!({"kind": "explode"}), "unknown variant"),
+            (json!({"kind": "html", "propability": 0.1}), "unknown field"),
+        ] {
+            let error = fault(spec.clone()).expect_err("a mistake");
+            assert!(error.contains(said), "{spec}: {error}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! WeChat's side over HTTP: each request is drawn a fate, answered or misused accordingly, and journalled.
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
+    http::{StatusCode, header},
+    web::{self, Bytes, Data, ServiceConfig},
+};
+use chrono::Utc;
+use futures_util::stream;
+use tokio::time::sleep;
+
+use super::{
+    endpoints::{Call, Endpoint, Params, refusal},
+    faults::{LONGEST, Misconduct},
+    journal::{Answered, Exchange},
+    world::World,
+};
+
+/// The client's connection, within reach of a handler.
+pub(super) struct Connection(pub(super) socket2::Socket);
+
+const HTML: &str = "text/html; charset=utf-8";
+const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
+                           Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
+const NOT_JSON: &str = "errcode=0&session_key=none, this is not JSON";
+const HUGE_BYTES: usize = 10 * 1024 * 1024;
+const DRIP_EVERY: Duration = Duration::from_secs(1);
+
+/// WeChat's endpoints.
+pub(super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let world = Data::from(world);
+        for endpoint in Endpoint::ALL {
+            let handler = move |request: HttpRequest, body: Bytes, world: Data<World>| async move {
+                serve(endpoint, request, body, &world).await
+            };
+            config.service(web::resource(endpoint.path()).app_data(world.clone()).to(handler));
+        }
+    }
+}
+
+async fn serve(endpoint: Endpoint, request: HttpRequest, body: Bytes, world: &World) -> HttpResponse {
+    let (started, at) = (Instant::now(), Utc::now());
+    let params = Params::parse(request.query_string());
+    world.arrived(endpoint, params.first("js_code"));
+    let plan = world.faults.draw(endpoint.path());
+    if !plan.delay.is_zero() {
+        sleep(plan.delay).await;
+    }
+    let now = Utc::now();
+    let call = Call { endpoint, method: request.method(), params: &params, body: &body, now };
+    let act = || Bytes::from(world.answer(&call));
+    let reply = match plan.misconduct {
+        None => Reply::proper(endpoint, act()),
+        Some(misconduct) => Reply::misconduct(misconduct, endpoint, if plan.acts { act() } else { Bytes::new() }),
+    };
+    world.journal.record(Exchange {
+        at,
+        started,
+        method: request.method().clone(),
+        path: endpoint.path(),
+        query: request.query_string().to_owned(),
+        request_body: body,
+        fault: plan.name(),
+        answer: reply.answered(),
+    });
+    reply.send(&request).await
+}
+
+/// What goes back, and how.
+enum Reply {
+    Whole { status: StatusCode, content_type: &'static str, body: Bytes },
+    Cut { content_type: &'static str, body: Bytes, promised: usize },
+    Drip { content_type: &'static str, body: Bytes },
+    Reset,
+    Stall,
+}
+
+impl Reply {
+    fn proper(endpoint: Endpoint, body: Bytes) -> Self {
+        Self::Whole { status: StatusCode::OK, content_type: endpoint.content_type(), body }
+    }
+
+    /// `answer` is empty unless the misconduct needs it.
+    fn misconduct(misconduct: Misconduct, endpoint: Endpoint, answer: Bytes) -> Self {
+        let content_type = endpoint.content_type();
+        let proper = |body| Self::proper(endpoint, body);
+        let page =
+            |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
+        match misconduct {
+            Misconduct::Stall => Self::Stall,
+            Misconduct::Reset => Self::Reset,
+            Misconduct::Errcode(errcode) => proper(refusal(endpoint, errcode, Utc::now()).into()),
+            Misconduct::Html => page(StatusCode::OK),
+            Misconduct::Status(status) => page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
+            Misconduct::Truncated => {
+                let promised = answer.len();
+                Self::Cut { content_type, body: answer.slice(..promised / 2), promised }
+            }
+            Misconduct::Empty => proper(Bytes::new()),
+            Misconduct::Huge => proper(HUGE.clone()),
+            Misconduct::Drip => Self::Drip { content_type, body: answer },
+            Misconduct::Garbage => {
+                let body = Bytes::from_static(NOT_JSON.as_bytes());
+                Self::Whole { status: StatusCode::OK, content_type: "text/plain", body }
+            }
+        }
+    }
+
+    /// What the journal shows of it.
+    fn answered(&self) -> Option<Answered> {
+        let (status, content_type, body) = match self {
+            Self::Whole { status, content_type, body } => (status.as_u16(), *content_type, body),
+            Self::Cut { content_type, body, .. } | Self::Drip { content_type, body } => (200, *content_type, body),
+            Self::Reset | Self::Stall => return None,
+        };
+        Some(Answered { status, content_type, body: body.clone() })
+    }
+
+    async fn send(self, request: &HttpRequest) -> HttpResponse {
+        match self {
+            Self::Whole { status, content_type, body } => {
+                let mut response = head(status, content_type);
+                if status.is_redirection() {
+                    response.insert_header((header::LOCATION, "/redirected"));
+                }
+                response.body(body)
+            }
+            Self::Cut { content_type, body, promised } => {
+                head(StatusCode::OK, content_type).body(SizedStream::new(promised as u64, cut(body)))
+            }
+            Self::Drip { content_type, body } => {
+                head(StatusCode::OK, content_type).body(SizedStream::new(body.len() as u64, drip(body)))
+            }
+            Self::Reset => reset(request),
+            Self::Stall => {
+                sleep(LONGEST).await;
+                reset(request)
+            }
+        }
+    }
+}
+
+fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, content_type));
+    response
+}
+
+/// Ends the connection by a TCP RST. A body that fails at its first byte makes actix-web drop the connection before the
+/// head has been sent, and a socket that does not linger is closed by a reset.
+fn reset(request: &HttpRequest) -> HttpResponse {
+    if let Some(Connection(socket)) = request.conn_data() {
+        // Fails on a socket that is gone already, where there is nothing left to reset.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+    }
+    HttpResponse::Ok().body(SizedStream::new(1, stream::once(ready(Err(broken())))))
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the simulator")
+}
+
+/// All of `body`, and then the connection breaks.
+fn cut(body: Bytes) -> impl stream::Stream<Item = io::Result<Bytes>> + 'static {
+    stream::unfold(Some(body), |unsent| async move {
+        match unsent {
+            Some(body) => Some((Ok(body), None)),
+            None => {
+                // Without this pause actix-web would drop what it has not yet written.
+                tokio::task::yield_now().await;
+                Some((Err(broken()), None))
+            }
+        }
+    })
+}
+
+/// `body`, a byte at a time.
+fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
+    stream::unfold(body, |mut unsent| async move {
+        if unsent.is_empty() {
+            return None;
+        }
+        sleep(DRIP_EVERY).await;
+        let byte = unsent.split_to(1);
+        Some((Ok(byte), unsent))
+    })
+}
+
+/// An answer whose session_key is far too long. Made once, so that a hundred at a time cost no memory.
+static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
+    let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);
+    let filling = "A".repeat(HUGE_BYTES - opening.len() - closing.len());
+    [opening, &filling, closing].concat().into()
+});
