@@ -1,0 +1,19 @@
+# syntax=docker/dockerfile:1
+# An image of the program, the libraries it is linked to and root certificates: no shell, no package manager.
+# Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# gcc, for aws-lc, is in the image. The caches are left out of layers: the program is laid out before they go.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin wxmint \
+    && tests/tools/image_root.sh target/release/wxmint /image
+
+FROM scratch
+COPY --from=build /image/ /
+USER 65532:65532
+EXPOSE 8080 9090
+ENTRYPOINT ["/wxmint"]
+CMD ["serve"]

@@ -1,0 +1,87 @@
+# `make` prints the targets. Everything that is installed or built lies under target/, but for Debian's packages.
+
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+CONTAINER ?= docker
+IMAGE ?= wxmint:0.1.0
+# Seconds for each fuzz target: of `make fuzz`, and of the brief run within `make test`.
+FUZZ_SECONDS ?= 60
+FUZZ_SECONDS_IN_TEST ?= 5
+SETUP := tests/tools/setup.sh
+TOOLS := target/tools
+STARTED := $(shell date +%s)
+heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
+
+# One cargo at a time: they would wait for each other's lock anyway.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## the whole login on this machine, with a page that plays the mini program (ARGS="..." for options)
+	@$(SETUP) cc
+	$(CARGO) run --locked -- demo $(ARGS)
+
+.PHONY: test
+test: ## all tests, against a real Redis and Chromium, then each fuzz target briefly
+	$(heading)
+	$(SETUP) test
+	$(CARGO) test --locked
+	tests/tools/fuzz.sh $(FUZZ_SECONDS_IN_TEST)
+
+.PHONY: check
+check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
+
+.PHONY: lint
+lint: ## format and clippy, with warnings denied, with and without the service
+	$(heading)
+	$(SETUP) python
+	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
+
+.PHONY: docs
+docs: ## the crate's documentation, with warnings denied
+	$(heading)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --document-private-items
+
+.PHONY: deny
+deny: ## licences, duplicate crates and sources of the dependencies
+	$(heading)
+	$(SETUP) cargo-deny
+	$(CARGO) fetch --locked --quiet
+	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
+
+.PHONY: k8s-check
+k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules
+	$(heading)
+	$(SETUP) kubectl python
+	tests/tools/k8s_check.sh
+
+.PHONY: image-check
+image-check: ## the Dockerfile and what goes into the image, as far as it goes without a container engine
+	$(heading)
+	$(SETUP) python
+	tests/tools/image_check.sh
+
+.PHONY: bench
+bench: ## the benchmarks
+	$(SETUP) redis
+	$(CARGO) bench --locked
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	$(SETUP) cxx
+	tests/tools/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: image
+image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag)
+	$(CONTAINER) build --tag $(IMAGE) .
+
+.PHONY: setup
+setup: ## installs everything that tests and checks need
+	$(SETUP) check

@@ -1,0 +1,152 @@
+//! Settings from a table of variables, spoiled one at a time.
+
+use super::*;
+
+fn valid() -> HashMap<String, String> {
+    let pairs = [
+        ("WXMINT_ISSUER", "https://login.example.com"),
+        ("WXMINT_APPID", "wx0123456789abcdef"),
+        ("WXMINT_APP_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("WXMINT_REDIS_URL", "redis://127.0.0.1:6379"),
+        ("WXMINT_KEYS", "keys.json"),
+        ("WXMINT_VAULT_KEY_FILE", "vault.key"),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+fn with(name: &str, value: &str) -> Result<Settings, Faults> {
+    let mut vars = valid();
+    vars.insert(name.into(), value.into());
+    Settings::from_vars(vars)
+}
+
+#[test]
+fn six_variables_are_enough_and_the_rest_has_the_designs_defaults() {
+    let settings = Settings::from_vars(valid()).expect("settings");
+    assert_eq!(settings.audience, ["https://login.example.com"]);
+    assert_eq!((settings.listen.to_string(), settings.admin_listen.to_string()), ("127.0.0.1:8080".into(), "127.0.0.1:9090".into()));
+    assert_eq!(settings.token_ttl, Duration::from_secs(86_400));
+    assert_eq!(settings.session_key_ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.token_typ, TokenTyp::AccessToken);
+    assert_eq!(settings.wechat_url.as_str(), "https://api.weixin.qq.com/");
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let Err(Faults(faults)) = Settings::from_vars(HashMap::new()) else { panic!("faults") };
+    let named: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
+    let required = ["ISSUER", "APPID", "APP_SECRET", "REDIS_URL", "KEYS", "VAULT_KEY_FILE"];
+    assert_eq!(named, required.map(|name| format!("WXMINT_{name}")));
+}
+
+#[test]
+fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
+    for (name, value) in [
+        ("WXMINT_ISSUER", "http://login.example.com"),
+        ("WXMINT_ISSUER", "https://login.example.com/"),
+        ("WXMINT_ISSUER", "https://login.example.com?wrong"),
+        ("WXMINT_AUDIENCE", "one,,two"),
+        ("WXMINT_APPID", "wx wrong"),
+        ("WXMINT_APP_SECRET", "wrong-hunter2"),
+        ("WXMINT_REDIS_URL", "http://user:wrong@host"),
+        ("WXMINT_REDIS_URL", "redis://:wrong@host:notaport"),
+        ("WXMINT_LISTEN", "localhost:wrong"),
+        ("WXMINT_TOKEN_TTL", "30d1wrong"),
+        ("WXMINT_TOKEN_TTL", "59s"),
+        ("WXMINT_TOKEN_TTL", "31d"),
+        ("WXMINT_TOKEN_TYP", "wrong"),
+        ("WXMINT_SESSION_KEY_TTL", "0d"),
+        ("WXMINT_ACCOUNTS", "file:wrong"),
+        ("WXMINT_WECHAT_URL", "http://wrong.example"),
+        ("WXMINT_LOG_FORMAT", "wrong"),
+    ] {
+        let Err(faults) = with(name, value) else { panic!("{name}={value} was accepted") };
+        let text = faults.to_string();
+        assert!(text.starts_with(name) && text.contains("example: WXMINT_"), "{text}");
+        assert!(!text.contains("wrong"), "{text}");
+        assert_eq!(faults.0.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_placeholder_of_the_manifests_is_refused() {
+    let text = with("WXMINT_APPID", "REPLACE-ME").expect_err("refused").to_string();
+    assert!(text.starts_with("WXMINT_APPID still holds its placeholder"), "{text}");
+}
+
+#[test]
+fn durations_have_a_number_and_a_unit() {
+    for (text, seconds) in [("90s", 90), ("30m", 1800), ("24h", 86_400), ("30d", 2_592_000)] {
+        assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)));
+    }
+    for wrong in ["", "s", "30", "1w", "-1s", "1.5h", "+ 5m", "99999999d", "３0m"] {
+        assert_eq!(parse_duration(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn http_issuers_are_for_loopback() {
+    for good in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:1", "https://a.example/wxmint"] {
+        assert!(IssuerUrl::parse(good).is_some(), "{good}");
+    }
+    for wrong in ["http://127.0.0.1.example", "ftp://localhost", "https://user:pw@a.example", "a.example", "//a"] {
+        assert!(IssuerUrl::parse(wrong).is_none(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
+    let file = std::env::temp_dir().join(format!("wxmint-secret-{}", std::process::id()));
+    fs::write(&file, "fedcba9876543210fedcba9876543210\n").expect("written");
+    let path = file.to_str().expect("UTF-8").to_owned();
+    let both = with("WXMINT_APP_SECRET_FILE", &path).expect_err("both").to_string();
+    let mut vars = valid();
+    vars.remove("WXMINT_APP_SECRET");
+    vars.insert("WXMINT_APP_SECRET_FILE".into(), path);
+    let settings = Settings::from_vars(vars.clone()).expect("settings");
+    fs::remove_file(&file).expect("removed");
+    assert_eq!(settings.app.secret.expose(), "fedcba9876543210fedcba9876543210");
+    assert!(both.contains("both set"), "{both}");
+    let gone = Settings::from_vars(vars).expect_err("no file").to_string();
+    assert!(gone.contains("cannot be read") && gone.matches("WXMINT_APP_SECRET ").count() == 1, "{gone}");
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_its_nearest() {
+    let names = ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH"];
+    assert_eq!(
+        unknown_variables(names.map(String::from)),
+        [("WXMINT_ISUER".to_owned(), "WXMINT_ISSUER")]
+    );
+}
+
+#[test]
+fn the_example_file_and_the_struct_name_the_same_variables_in_the_same_order() {
+    let example = include_str!("../../.env.example");
+    let name = |line: &str| Some(line.trim_start_matches("# ").split_once('=')?.0.to_owned());
+    let named: Vec<_> = example.lines().filter_map(name).filter(|name| name.starts_with("WXMINT_")).collect();
+    assert_eq!(named, VARIABLES);
+    // Every variable reaches the struct: a value that no field takes would not be a fault.
+    let fields: Vec<_> = format!("{:?}", Raw::default())
+        .split(": None")
+        .filter_map(|part| part.rsplit([' ', '{']).next())
+        .filter(|field| !field.is_empty() && *field != "}")
+        .map(|field| format!("WXMINT_{}", field.to_uppercase()))
+        .collect();
+    assert_eq!(fields, VARIABLES);
+}
+
+#[test]
+fn the_defaults_in_the_example_file_are_the_defaults() {
+    let example = include_str!("../../.env.example");
+    let mut vars = valid();
+    for line in example.lines() {
+        if let Some((name, value)) = line.strip_prefix("# WXMINT_").and_then(|line| line.split_once('='))
+            && !name.ends_with("_FILE")
+        {
+            vars.insert(format!("WXMINT_{name}"), value.to_owned());
+        }
+    }
+    let [explicit, implicit] = [vars, valid()].map(|vars| format!("{:?}", Settings::from_vars(vars).expect("settings")));
+    assert_eq!(explicit, implicit);
+}
