@@ -9,13 +9,13 @@ use std::{collections::HashMap, fs, net::SocketAddr, path::PathBuf, time::Durati
 use reqwest::Url;
 use serde::Deserialize;
 
-pub use self::{
-    fault::{Fault, Faults, unknown_variables},
-    forms::IssuerUrl,
-};
 use self::{
     fault::Reader,
     forms::{Form, parse_duration},
+};
+pub use self::{
+    fault::{Fault, Faults, unknown_variables},
+    forms::IssuerUrl,
 };
 use crate::{
     store::RedisUrl,

@@ -24,7 +24,10 @@ fn with(name: &str, value: &str) -> Result<Settings, Faults> {
 fn six_variables_are_enough_and_the_rest_has_the_designs_defaults() {
     let settings = Settings::from_vars(valid()).expect("settings");
     assert_eq!(settings.audience, ["https://login.example.com"]);
-    assert_eq!((settings.listen.to_string(), settings.admin_listen.to_string()), ("127.0.0.1:8080".into(), "127.0.0.1:9090".into()));
+    assert_eq!(
+        (settings.listen.to_string(), settings.admin_listen.to_string()),
+        ("127.0.0.1:8080".into(), "127.0.0.1:9090".into())
+    );
     assert_eq!(settings.token_ttl, Duration::from_secs(86_400));
     assert_eq!(settings.session_key_ttl, Duration::from_secs(30 * 86_400));
     assert_eq!(settings.token_typ, TokenTyp::AccessToken);
@@ -114,10 +117,7 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
 #[test]
 fn an_unknown_variable_is_named_with_its_nearest() {
     let names = ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH"];
-    assert_eq!(
-        unknown_variables(names.map(String::from)),
-        [("WXMINT_ISUER".to_owned(), "WXMINT_ISSUER")]
-    );
+    assert_eq!(unknown_variables(names.map(String::from)), [("WXMINT_ISUER".to_owned(), "WXMINT_ISSUER")]);
 }
 
 #[test]
@@ -147,6 +147,7 @@ fn the_defaults_in_the_example_file_are_the_defaults() {
             vars.insert(format!("WXMINT_{name}"), value.to_owned());
         }
     }
-    let [explicit, implicit] = [vars, valid()].map(|vars| format!("{:?}", Settings::from_vars(vars).expect("settings")));
+    let [explicit, implicit] =
+        [vars, valid()].map(|vars| format!("{:?}", Settings::from_vars(vars).expect("settings")));
     assert_eq!(explicit, implicit);
 }
