@@ -25,6 +25,7 @@ pub(crate) struct Configuration {
 }
 
 /// A command that has ended.
+#[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     pub(crate) stderr: String,

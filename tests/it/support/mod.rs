@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::{
     answer::{Answer, Http},
-    bed::{Builder, TestBed},
-    configuration::{APP_SECRET, APPID, Configuration, ISSUER},
-    load::Load,
+    bed::TestBed,
+    configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
+    load::{Load, Recorded, user_ids},
     process::{Process, Signal, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
