@@ -1,6 +1,7 @@
 //! Logs and metrics: what they may hold is decided here.
 
 use std::{
+    io::IsTerminal,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
@@ -41,11 +42,15 @@ pub enum LogFormat {
 /// to WeChat holds the AppSecret.
 pub fn init(format: LogFormat) {
     let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let ours = filter_fn(|event| event.target().starts_with("wxmint") || *event.level() <= tracing::Level::WARN);
+    let ours = filter_fn(|event| {
+        let target = event.target();
+        // actix-http reports each client that goes away as an error.
+        target.starts_with("wxmint") || *event.level() <= tracing::Level::WARN && !target.starts_with("actix_http")
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-        LogFormat::Text => lines.compact().boxed(),
+        LogFormat::Text => lines.compact().with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     // Fails only if a subscriber is set already, as when tests share a process.
     let _ = tracing_subscriber::registry().with(layer.with_filter(ours)).with(levels).try_init();

@@ -1,8 +1,60 @@
-//! The commands, and what each exit code means.
+//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
 
-use std::process::ExitCode;
+mod demo;
+mod keys;
+mod serve;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::simulator::{self, SimulatorArgs};
+
+/// Of the manual pages' sysexits: EX_USAGE.
+const EXIT_USAGE: u8 = 64;
+
+/// Turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
+#[derive(Parser)]
+#[command(name = "wxmint", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything on this machine, with a page that plays the mini program; nothing to configure
+    Demo(demo::DemoArgs),
+    /// The issuer; settings come from the environment (see .env.example)
+    Serve,
+    /// The signing keys, in a file
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// The WeChat stand-in alone, for a team's own tests
+    Simulator(SimulatorArgs),
+}
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) => {
+            let wrong_usage = error.use_stderr();
+            let printed = error.print();
+            return if wrong_usage || printed.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve => serve::run(),
+        Command::Keys(command) => keys::run(command),
+        Command::Simulator(args) => simulator::run_command(args),
+    }
+}
+
+/// Says on standard error why a command ends with `code`.
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
+    eprintln!("wxmint: {reason}");
+    ExitCode::from(code)
 }

@@ -3,13 +3,16 @@
 mod body;
 mod probes;
 mod problem;
+mod process;
 mod trace;
 
 use chrono::{DateTime, Utc};
 
 pub use body::{BodyError, read_body};
 pub use probes::{Readiness, livez, readyz};
+pub(crate) use problem::ProblemDocument;
 pub use problem::{Problem, ProblemCode, not_allowed, not_found, request_id};
+pub use process::{listen, run_to_end, stop_signal};
 pub use trace::{RequestSpan, limit_head, with_request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.

@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
+use std::future::{Ready, ready};
+
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::{
@@ -101,7 +103,7 @@ pub struct Problem {
 /// The document, as RFC 9457 and our own members have it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct Document<'a> {
+pub(crate) struct ProblemDocument<'a> {
     /// `urn:wxmint:problem:` and the code.
     #[serde(rename = "type")]
     #[schema(example = "urn:wxmint:problem:code_used")]
@@ -158,7 +160,7 @@ impl Problem {
     pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let (code, _, title) = self.code.row();
         let request_id = request_id(request);
-        let document = Document {
+        let document = ProblemDocument {
             kind: format!("urn:wxmint:problem:{code}"),
             title,
             status: self.status.as_u16(),
@@ -196,12 +198,12 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
 }
 
 /// Answers a method that a route does not have, naming those that it has (`GET, HEAD`).
-pub fn not_allowed(allow: &'static str) -> impl AsyncFn(HttpRequest) -> HttpResponse + Clone {
-    async move |request: HttpRequest| {
+pub fn not_allowed(allow: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
+    move |request| {
         let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
         let mut problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
         problem.allow = Some(allow);
-        problem.with_status(StatusCode::METHOD_NOT_ALLOWED).respond(&request)
+        ready(problem.with_status(StatusCode::METHOD_NOT_ALLOWED).respond(&request))
     }
 }
 

@@ -1,1 +1,16 @@
-//! To come.
+//! `wxmint serve`: build, run, routes, and a thin handler for each.
+
+mod admin;
+mod api;
+mod handlers;
+mod login_fields;
+mod metadata;
+mod routes;
+mod run;
+mod worker;
+
+pub use api::openapi_json;
+pub use login_fields::{LoginFields, RefusedLogin};
+pub use routes::Routes;
+pub use run::{Listeners, run};
+pub use worker::{Issuer, StartError};

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn callers_share_a_token_until_its_last_five_minutes_and_then_both_are_good() {
-        let (mut tokens, start) = (AccessTokens::new(LIFE), Utc::now());
+        let (mut tokens, start) = (AccessTokens::new(LIFE), crate::http::now());
         let (first, expires_in) = tokens.issue(0, false, start).expect("a token");
         assert_eq!(expires_in, 7200);
         let later = start + TimeDelta::minutes(100);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_forced_refresh_kills_the_old_token_but_not_within_30_seconds_nor_21_times_a_day() {
-        let (mut tokens, mut now) = (AccessTokens::new(LIFE), Utc::now());
+        let (mut tokens, mut now) = (AccessTokens::new(LIFE), crate::http::now());
         let (old, _) = tokens.issue(0, false, now).expect("a token");
         let (other_app, _) = tokens.issue(1, false, now).expect("a token");
         let (forced, _) = tokens.issue(0, true, now).expect("a token");

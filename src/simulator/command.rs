@@ -1,16 +1,11 @@
 //! `wxmint simulator`: the stand-in alone, for a team's own tests and for load.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{App, Options, World, run};
+use crate::http::{self, run_to_end, stop_signal};
 
 /// Of the manual pages' sysexits: wrong usage.
 const EXIT_USAGE: u8 = 64;
@@ -85,18 +80,10 @@ pub fn run_command(args: SimulatorArgs) -> ExitCode {
 fn serve(args: SimulatorArgs) -> Result<(), (SocketAddr, io::Error)> {
     let listen = args.listen;
     let served = || {
-        let listener = TcpListener::bind(listen)?;
+        let listener = http::listen(listen)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut terminated = signal(SignalKind::terminate())?;
-            let mut interrupted = signal(SignalKind::interrupt())?;
-            let shutdown = async move {
-                tokio::select! {
-                    _ = terminated.recv() => {}
-                    _ = interrupted.recv() => {}
-                }
-            };
+        run_to_end(async {
+            let shutdown = stop_signal()?;
             introduce(address, &args.apps);
             let options = Options {
                 seed: args.seed,

@@ -8,7 +8,7 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig},
 };
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -137,7 +137,7 @@ async fn mint_login_codes(world: Data<World>, Json(wanted): Json<LoginCodes>) ->
         false => wanted.person.clone(),
     };
     let names: Vec<String> = (0..wanted.count).map(name).collect();
-    let minted = Utc::now() - TimeDelta::seconds(wanted.age_seconds.into());
+    let minted = crate::http::now() - TimeDelta::seconds(wanted.age_seconds.into());
     let codes = world.mint_codes(Purpose::Login, &names, app, minted);
     Ok(HttpResponse::Ok().json(json!({"codes": codes})))
 }
@@ -154,7 +154,7 @@ struct PhoneCode {
 async fn mint_phone_code(world: Data<World>, Json(wanted): Json<PhoneCode>) -> Result<HttpResponse, Mistake> {
     check_name(&wanted.person)?;
     let app = app(&world, wanted.appid.as_deref())?;
-    let minted = Utc::now() - TimeDelta::seconds(wanted.age_seconds.into());
+    let minted = crate::http::now() - TimeDelta::seconds(wanted.age_seconds.into());
     let codes = world.mint_codes(Purpose::Phone, &[wanted.person], app, minted);
     Ok(HttpResponse::Ok().json(json!({"code": codes.first()})))
 }

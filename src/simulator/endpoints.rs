@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn ask(world: &World, endpoint: Endpoint, query: &str, body: &str) -> (String, Value) {
-        ask_at(world, endpoint, query, body, Utc::now())
+        ask_at(world, endpoint, query, body, crate::http::now())
     }
 
     fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &str, now: DateTime<Utc>) -> (String, Value) {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn code(world: &World, purpose: Purpose, person: &str) -> String {
-        world.mint_codes(purpose, &[person.to_owned()], 0, Utc::now()).remove(0)
+        world.mint_codes(purpose, &[person.to_owned()], 0, crate::http::now()).remove(0)
     }
 
     fn access_token(world: &World) -> String {
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_code_ends_after_five_minutes() {
-        let (world, now) = (world(), Utc::now());
+        let (world, now) = (world(), crate::http::now());
         let minted =
             |age| world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now - TimeDelta::seconds(age)).remove(0);
         let exchanged = |code: String| ask_at(&world, Endpoint::Code2Session, &login_query(&code), "", now).1;
@@ -415,7 +415,7 @@ mod tests {
     fn one_person_has_one_unionid_and_an_openid_in_each_app() {
         let world = world();
         let names = ["lin".to_owned()];
-        let in_other_app = world.mint_codes(Purpose::Login, &names, 1, Utc::now()).remove(0);
+        let in_other_app = world.mint_codes(Purpose::Login, &names, 1, crate::http::now()).remove(0);
         let first = login(&world, &code(&world, Purpose::Login, "lin"));
         let query = login_query(&in_other_app).replace(APPID, OTHER_APPID);
         let (_, second) = ask(&world, Endpoint::Code2Session, &query, "");
@@ -465,7 +465,7 @@ mod tests {
     fn an_expired_access_token_is_told_from_a_wrong_one() {
         let world = world();
         let query = format!("access_token={}", access_token(&world));
-        let later = Utc::now() + TimeDelta::minutes(121);
+        let later = crate::http::now() + TimeDelta::minutes(121);
         assert_eq!(ask_at(&world, Endpoint::CheckSession, &query, "", later).1["errcode"], 42001);
     }
 
@@ -511,7 +511,7 @@ mod tests {
     fn the_wrong_method_has_an_errcode() {
         let (world, params) = (world(), Params::default());
         let answer = |endpoint, method| {
-            let call = Call { endpoint, method: &method, params: &params, body: b"", now: Utc::now() };
+            let call = Call { endpoint, method: &method, params: &params, body: b"", now: crate::http::now() };
             serde_json::from_str::<Value>(&world.answer(&call)).expect("JSON")["errcode"].clone()
         };
         assert_eq!(answer(Endpoint::Code2Session, Method::POST), 43001);

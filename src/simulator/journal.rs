@@ -189,7 +189,7 @@ mod tests {
     fn exchange(query: &str, request_body: &'static str, answer: &str) -> Exchange {
         let body = Bytes::copy_from_slice(answer.as_bytes());
         Exchange {
-            at: Utc::now(),
+            at: crate::http::now(),
             started: Instant::now(),
             method: Method::GET,
             path: "/sns/jscode2session",

@@ -15,6 +15,7 @@ mod control;
 mod endpoints;
 mod faults;
 mod journal;
+mod page;
 #[cfg(test)]
 mod tests;
 mod wechat_routes;
@@ -27,6 +28,7 @@ use socket2::SockRef;
 
 pub use command::{SimulatorArgs, run_command};
 pub use control::control_routes;
+pub use page::page_routes;
 pub use world::{App, InvalidApp, Options, World};
 
 /// Serves WeChat's side and the control side on `listener` until `shutdown` resolves. Requests that are then stalled by

@@ -14,7 +14,6 @@ use actix_web::{
     http::{StatusCode, header},
     web::{self, Bytes, Data, ServiceConfig},
 };
-use chrono::Utc;
 use futures_util::stream;
 use tokio::time::sleep;
 
@@ -49,14 +48,14 @@ pub(super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clo
 }
 
 async fn serve(endpoint: Endpoint, request: HttpRequest, body: Bytes, world: &World) -> HttpResponse {
-    let (started, at) = (Instant::now(), Utc::now());
+    let (started, at) = (Instant::now(), crate::http::now());
     let params = Params::parse(request.query_string());
     world.arrived(endpoint, params.first("js_code"));
     let plan = world.faults.draw(endpoint.path());
     if !plan.delay.is_zero() {
         sleep(plan.delay).await;
     }
-    let now = Utc::now();
+    let now = crate::http::now();
     let call = Call { endpoint, method: request.method(), params: &params, body: &body, now };
     let act = || Bytes::from(world.answer(&call));
     let reply = match plan.misconduct {
@@ -99,7 +98,7 @@ impl Reply {
         match misconduct {
             Misconduct::Stall => Self::Stall,
             Misconduct::Reset => Self::Reset,
-            Misconduct::Errcode(errcode) => proper(refusal(endpoint, errcode, Utc::now()).into()),
+            Misconduct::Errcode(errcode) => proper(refusal(endpoint, errcode, crate::http::now()).into()),
             Misconduct::Html => page(StatusCode::OK),
             Misconduct::Status(status) => page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
             Misconduct::Truncated => {

@@ -230,7 +230,7 @@ impl World {
         minted: DateTime<Utc>,
     ) -> Vec<String> {
         let mut state = lock(&self.state);
-        state.forget_old_codes(Utc::now());
+        state.forget_old_codes(crate::http::now());
         let mint = |name: &String| {
             let person = state.person(name, &self.apps);
             let code = alphanumeric(32);

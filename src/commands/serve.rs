@@ -1,0 +1,48 @@
+//! `wxmint serve`
+
+use std::{env, process::ExitCode, sync::Arc};
+
+use super::{EXIT_USAGE, fail};
+use crate::{
+    http::{run_to_end, stop_signal},
+    issuer::{self, Issuer, Listeners, StartError},
+    settings::{Settings, StoreUrl, unknown_variables},
+    telemetry,
+};
+
+/// Runs the issuer until SIGTERM.
+pub(super) fn run() -> ExitCode {
+    let settings = match Settings::from_vars(variables()) {
+        Ok(settings) => settings,
+        Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
+    };
+    telemetry::init(settings.log_format);
+    warn_about(&settings);
+    match start(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(if error.is_in_settings() { EXIT_USAGE } else { 1 }, error),
+    }
+}
+
+/// A variable that is not UTF-8 cannot be one of ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn warn_about(settings: &Settings) {
+    for (name, nearest) in unknown_variables(variables().map(|(name, _)| name)) {
+        tracing::warn!(variable = name, "nothing reads this variable; was {nearest} meant?");
+    }
+    if matches!(settings.store, StoreUrl::Memory) {
+        tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
+    }
+}
+
+fn start(settings: Settings) -> Result<(), StartError> {
+    let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
+    let issuer = Issuer::from_settings(settings)?;
+    run_to_end(async {
+        let stop = stop_signal()?;
+        issuer::run(issuer, listeners, Arc::new(|_| ()), stop).await
+    })
+}

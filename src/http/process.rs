@@ -1,0 +1,40 @@
+//! A server as a process: its event loop, its sockets, and how it is told to stop.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Connections that wait to be accepted: a burst of phones, not a queue.
+const BACKLOG: i32 = 1024;
+
+/// Runs `future` on this thread with the event loop that actix-web wants.
+pub fn run_to_end<T>(future: impl Future<Output = T>) -> T {
+    actix_web::rt::System::new().block_on(future)
+}
+
+/// Listens on `address`; port 0 takes a free one.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Resolves on SIGTERM or Ctrl-C. Call it inside the event loop; signals count from the call on.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,213 @@
+//! `/login`: unpack, call, pack.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{self, Payload},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    login_fields::{LoginFields, RefusedLogin},
+    worker::Worker,
+};
+use crate::{
+    http::{Problem, ProblemCode, ProblemDocument, now, read_body},
+    login::{LoggedIn, LoginError, LoginRequest},
+    token::AccessToken,
+};
+
+/// The body of `POST /login`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; LoginFields reads it")]
+pub(super) struct LoginBody {
+    /// The code of `wx.login`: 5 minutes, one use.
+    #[schema(example = "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h")]
+    code: String,
+    /// Which mini program; needed only where several are configured.
+    #[schema(example = "wx0123456789abcdef")]
+    appid: Option<String>,
+}
+
+/// The answer to a login.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoginAnswer {
+    /// A JWT (RFC 9068), for `Authorization: Bearer …`.
+    #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
+    access_token: AccessToken,
+    #[schema(value_type = String, example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds.
+    #[schema(example = 86_400)]
+    expires_in: u64,
+    /// The token's `sub`.
+    #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
+    user_id: crate::ids::UserId,
+    /// True once, at the login that made the user.
+    new_user: bool,
+}
+
+/// Turn the code of wx.login into a token
+///
+/// JSON or a form.
+#[utoipa::path(post, path = "/login", tag = "login",
+    request_body(content((LoginBody = "application/json"), (LoginBody = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "Logged in", body = LoginAnswer),
+        (status = "4XX", description = "invalid_request, credentials_in_query, unknown_app, code_invalid, code_used (400), \
+            user_blocked (403), rate_limited (429)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503, with Retry-After)",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
+    let asked = read_post(&request, payload).await;
+    login(&request, &worker, asked).await
+}
+
+/// The same with a code alone
+///
+/// Because wx.request sends GET unless told otherwise.
+#[utoipa::path(get, path = "/login", tag = "login",
+    params(("code" = String, Query, description = "The code of wx.login"), ("appid" = Option<String>, Query)),
+    responses(
+        (status = 200, description = "Logged in", body = LoginAnswer),
+        (status = "4XX", description = "As for POST", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "As for POST", body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    let asked = LoginFields::from_query(request.query_string()).and_then(LoginFields::into_request);
+    login(&request, &worker, asked.map_err(Problem::from)).await
+}
+
+async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
+    if !request.query_string().is_empty() {
+        LoginFields::from_query(request.query_string())?;
+    }
+    let read = match content_type(request).as_str() {
+        "application/json" => LoginFields::from_json,
+        "application/x-www-form-urlencoded" => LoginFields::from_form,
+        _ => {
+            let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
+            return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+    };
+    let body = read_body(payload).await?;
+    Ok(read(&body).and_then(LoginFields::into_request)?)
+}
+
+/// The media type in lower case, without parameters.
+fn content_type(request: &HttpRequest) -> String {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginRequest, Problem>) -> HttpResponse {
+    let started = Instant::now();
+    let _in_flight = worker.issuer.metrics.login_begins();
+    let outcome = match asked {
+        Ok(asked) => worker.login.login(asked, now()).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    let took = started.elapsed();
+    let result = match &outcome {
+        Ok(_) => "ok",
+        Err(problem) => problem.code().as_str(),
+    };
+    worker.issuer.metrics.login_ended(result, took);
+    match outcome {
+        Ok(logged_in) => welcome(worker, logged_in, took),
+        Err(problem) => {
+            tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
+            problem.respond(request)
+        }
+    }
+}
+
+fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
+    tracing::info!(
+        user = logged_in.user.as_str(),
+        app = worker.login.app.id.as_str(),
+        new_user = logged_in.new_user,
+        took_us = took.as_micros() as u64,
+        "login"
+    );
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(LoginAnswer {
+        access_token: logged_in.token,
+        token_type: "Bearer",
+        expires_in: logged_in.expires_in.as_secs(),
+        user_id: logged_in.user,
+        new_user: logged_in.new_user,
+    })
+}
+
+impl From<RefusedLogin> for Problem {
+    fn from(refused: RefusedLogin) -> Self {
+        let code = match refused {
+            RefusedLogin::CredentialsInQuery => ProblemCode::CredentialsInQuery,
+            _ => ProblemCode::InvalidRequest,
+        };
+        Self::new(code, refused.to_string())
+    }
+}
+
+/// What a failed login tells its client. What it tells the operator goes into the log here, with the cause.
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        let (code, detail, retry_after) = match &error {
+            LoginError::UnknownApp => {
+                (ProblemCode::UnknownApp, "`appid` names a mini program that is not configured here.", None)
+            }
+            LoginError::CodeInvalid => {
+                let detail = "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
+                              Call wx.login again, once.";
+                (ProblemCode::CodeInvalid, detail, None)
+            }
+            LoginError::CodeUsed => {
+                (ProblemCode::CodeUsed, "This code has been sent before. Call wx.login again, once.", None)
+            }
+            LoginError::UserBlocked(_) => {
+                (ProblemCode::UserBlocked, "WeChat refuses to log this user in. Do not try again.", None)
+            }
+            LoginError::SlowDown { retry_after } => {
+                let detail = "WeChat limits how often one user logs in. Wait, then call wx.login again.";
+                (ProblemCode::RateLimited, detail, Some(*retry_after))
+            }
+            LoginError::Misconfigured(_) => {
+                let detail =
+                    "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
+                (ProblemCode::WechatMisconfigured, detail, None)
+            }
+            LoginError::WeChatUnavailable { retry_after, .. } => {
+                (ProblemCode::WechatUnavailable, "WeChat does not answer. Wait, then try again.", Some(*retry_after))
+            }
+            LoginError::StoreUnavailable { retry_after, .. } => {
+                let detail = "The session store does not answer. Wait, then try again.";
+                (ProblemCode::StoreUnavailable, detail, Some(*retry_after))
+            }
+            LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness | LoginError::Unbound => {
+                (ProblemCode::InternalError, "The reason is in the log, by the request id.", None)
+            }
+        };
+        tell_operator(code, &error);
+        let problem = Self::new(code, detail);
+        match retry_after {
+            Some(wait) => problem.retry_after(wait.as_secs()),
+            None => problem,
+        }
+    }
+}
+
+fn tell_operator(code: ProblemCode, cause: &LoginError) {
+    match code {
+        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
+            tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
+        }
+        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable => {
+            tracing::warn!(%cause, code = code.as_str(), "a login failed");
+        }
+        _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),
+    }
+}

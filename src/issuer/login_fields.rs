@@ -1,0 +1,303 @@
+//! The fields of a login as strangers send them: JSON, a form or a query.
+//!
+//! Read by hand from typed members, so that every answer names the field and none repeats a value: people put their
+//! password into the wrong one.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use crate::{
+    ids::{AppId, LoginCode},
+    login::LoginRequest,
+};
+
+/// The members of a login request, each as it was found.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LoginFields {
+    code: Member,
+    appid: Member,
+    username: Member,
+    password: Member,
+    phone_code: Member,
+    bind_ticket: Member,
+}
+
+/// Why fields are not a login. Says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedLogin {
+    /// Not JSON at all.
+    #[error("The body is not valid JSON (line {line}, column {column}). Send {{\"code\": \"…\"}}.")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// JSON, but no object.
+    #[error("The body must be a JSON object: {{\"code\": \"…\"}}.")]
+    NotAnObject,
+    /// A member that stands there twice; two readers could take different ones.
+    #[error("The field `{0}` appears twice.")]
+    Twice(&'static str),
+    /// A member of another type.
+    #[error("The field `{name}` must be a string, not {found}.")]
+    NotAString {
+        /// The member.
+        name: &'static str,
+        /// The JSON type that came.
+        found: &'static str,
+    },
+    /// No code.
+    #[error("The field `code` is missing. Send the code that wx.login gives.")]
+    NoCode,
+    /// A member whose text cannot be what it should.
+    #[error("The field `{name}` {reason}.")]
+    Malformed {
+        /// The member.
+        name: &'static str,
+        /// From [`crate::ids::InvalidId`].
+        reason: String,
+    },
+    /// A member that this account backend has no use for; ignoring a password would be a surprise.
+    #[error("The field `{0}` is not accepted here: people log in by `code` alone.")]
+    NotAccepted(&'static str),
+    /// User name or password in the URL.
+    #[error(
+        "A user name or password must not be in the URL, where logs and histories keep it. \
+         Add `method: 'POST'` to wx.request, so that `data` goes into the body."
+    )]
+    CredentialsInQuery,
+}
+
+const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+
+impl LoginFields {
+    /// From a JSON body.
+    pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
+        serde_json::from_slice(body).map_err(|error| {
+            // serde's words for a duplicate hold the field's name and nothing that was sent.
+            let said = error.to_string();
+            let twice = NAMES.into_iter().find(|name| said.starts_with(&format!("duplicate field `{name}`")));
+            match (twice, error.is_data()) {
+                (Some(name), _) => RefusedLogin::Twice(name),
+                (None, true) => RefusedLogin::NotAnObject,
+                (None, false) => RefusedLogin::Syntax { line: error.line(), column: error.column() },
+            }
+        })
+    }
+
+    /// From a form body (`application/x-www-form-urlencoded`).
+    pub fn from_form(body: &[u8]) -> Result<Self, RefusedLogin> {
+        let mut fields = Self::default();
+        for (name, value) in form_urlencoded::parse(body) {
+            let Some((name, member)) = fields.member(&name) else { continue };
+            if !matches!(member, Member::Absent) {
+                return Err(RefusedLogin::Twice(name));
+            }
+            *member = Member::Text(value.into_owned());
+        }
+        Ok(fields)
+    }
+
+    /// From a query string, in which credentials have no place.
+    pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
+        let fields = Self::from_form(query.as_bytes())?;
+        match (&fields.username, &fields.password) {
+            (Member::Absent, Member::Absent) => Ok(fields),
+            _ => Err(RefusedLogin::CredentialsInQuery),
+        }
+    }
+
+    fn member(&mut self, name: &str) -> Option<(&'static str, &mut Member)> {
+        let members = [
+            &mut self.code,
+            &mut self.appid,
+            &mut self.username,
+            &mut self.password,
+            &mut self.phone_code,
+            &mut self.bind_ticket,
+        ];
+        NAMES.into_iter().zip(members).find(|(known, _)| *known == name)
+    }
+
+    /// What the login takes from here on.
+    pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
+        let malformed =
+            |name, error: crate::ids::InvalidId| RefusedLogin::Malformed { name, reason: error.to_string() };
+        let code = self.code.text("code")?.ok_or(RefusedLogin::NoCode)?;
+        let code: LoginCode = code.parse().map_err(|error| malformed("code", error))?;
+        let app = match self.appid.text("appid")? {
+            Some(text) => Some(text.parse::<AppId>().map_err(|error| malformed("appid", error))?),
+            None => None,
+        };
+        let unused = [
+            ("username", self.username),
+            ("password", self.password),
+            ("phone_code", self.phone_code),
+            ("bind_ticket", self.bind_ticket),
+        ];
+        for (name, member) in unused {
+            if !matches!(member, Member::Absent | Member::Null) {
+                return Err(RefusedLogin::NotAccepted(name));
+            }
+        }
+        Ok(LoginRequest { app, code })
+    }
+}
+
+/// A member of whatever type; the type is judged where its name is known. A value that is not a string is skipped, and
+/// with it whatever depth or size it has.
+#[derive(Default)]
+enum Member {
+    #[default]
+    Absent,
+    Null,
+    Text(String),
+    Other(&'static str),
+}
+
+impl Member {
+    fn text(self, name: &'static str) -> Result<Option<String>, RefusedLogin> {
+        match self {
+            Self::Absent | Self::Null => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Other(found) => Err(RefusedLogin::NotAString { name, found }),
+        }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "absent",
+            Self::Null => "null",
+            Self::Text(_) => "text",
+            Self::Other(found) => found,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MemberVisitor)
+    }
+}
+
+struct MemberVisitor;
+
+macro_rules! other {
+    ($($method:ident($type:ty): $found:literal;)*) => {
+        $(fn $method<E>(self, _: $type) -> Result<Member, E> {
+            Ok(Member::Other($found))
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for MemberVisitor {
+    type Value = Member;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Member, E> {
+        Ok(Member::Text(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Member, E> {
+        Ok(Member::Null)
+    }
+
+    other! {
+        visit_bool(bool): "a boolean";
+        visit_i64(i64): "a number";
+        visit_u64(u64): "a number";
+        visit_f64(f64): "a number";
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Member, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Member::Other("an array"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Member, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Member::Other("an object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(body: &str) -> Result<LoginRequest, RefusedLogin> {
+        LoginFields::from_json(body.as_bytes())?.into_request()
+    }
+
+    #[test]
+    fn one_login_in_three_forms() {
+        let query = LoginFields::from_query("code=0a1&appid=wx1").expect("fields");
+        let form = LoginFields::from_form(b"appid=wx1&code=0a1&extra=%FF").expect("fields");
+        let body = LoginFields::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
+        for fields in [query, form, body.expect("fields")] {
+            let request = fields.into_request().expect("a login");
+            assert_eq!((request.code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_and_no_value_is_repeated() {
+        for (body, said) in [
+            ("", "not valid JSON (line 1, column 0)"),
+            ("{\"code\":\"hunter2\"", "not valid JSON (line 1, column 17)"),
+            ("[\"hunter2\"]", "must be a JSON object"),
+            ("\"hunter2\"", "must be a JSON object"),
+            ("{}", "`code` is missing"),
+            ("{\"code\":null}", "`code` is missing"),
+            ("{\"code\":12}", "`code` must be a string, not a number"),
+            ("{\"code\":[\"hunter2\"]}", "`code` must be a string, not an array"),
+            ("{\"code\":{\"hunter2\":1}}", "`code` must be a string, not an object"),
+            ("{\"code\":true}", "`code` must be a string, not a boolean"),
+            ("{\"code\":\"\"}", "`code` must not be empty"),
+            ("{\"code\":\"hunter2\\u0000\"}", "`code` must consist of visible ASCII characters"),
+            ("{\"code\":\"a\",\"code\":\"hunter2\"}", "`code` appears twice"),
+            ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
+            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`password` is not accepted"),
+        ] {
+            let refused = json(body).expect_err(body).to_string();
+            assert!(refused.contains(said), "{body}: {refused}");
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_a_refusal_and_not_the_stack() {
+        let deep = format!("{{\"code\":\"a\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(matches!(json(&deep), Err(RefusedLogin::Syntax { .. } | RefusedLogin::NotAnObject)));
+    }
+
+    #[test]
+    fn a_password_in_a_query_is_refused_with_the_line_to_add() {
+        for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
+            let refused = LoginFields::from_query(query).expect_err(query);
+            assert_eq!(refused, RefusedLogin::CredentialsInQuery);
+            assert!(refused.to_string().contains("method: 'POST'"));
+        }
+    }
+
+    #[test]
+    fn a_field_twice_in_a_form_is_refused() {
+        assert_eq!(LoginFields::from_form(b"code=a&code=b").expect_err("twice"), RefusedLogin::Twice("code"));
+    }
+
+    #[test]
+    fn debug_shows_types_and_no_values() {
+        let fields = LoginFields::from_json(br#"{"code":"hunter2","password":"hunter2"}"#).expect("fields");
+        assert!(!format!("{fields:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,88 @@
+//! What verifiers fetch: the public keys, and the documents that say where they are.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, EntityTag, IfNoneMatch},
+    web,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::worker::Worker;
+use crate::{http::now, keys::Algorithm};
+
+/// The public keys (RFC 7517)
+///
+/// With an `ETag`, and a `max-age` that never reaches past the next key's first signature.
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "keys", responses(
+    (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
+    (status = 304, description = "The caller's copy still holds"),
+))]
+pub(super) async fn jwks(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    let now = now();
+    let document = worker.issuer.publisher.document(now);
+    let mut response = match already_known(&request, &document.etag) {
+        true => HttpResponse::NotModified(),
+        false => HttpResponse::Ok(),
+    };
+    response
+        .insert_header((header::ETAG, document.etag.as_str()))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", document.max_age(now))))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
+    if already_known(&request, &document.etag) {
+        return response.finish();
+    }
+    response.content_type("application/jwk-set+json").body(document.body.clone())
+}
+
+/// Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
+fn already_known(request: &HttpRequest, etag: &str) -> bool {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return false;
+    }
+    let ours: Option<EntityTag> = etag.parse().ok();
+    match (<IfNoneMatch as header::Header>::parse(request), ours) {
+        (Ok(IfNoneMatch::Any), _) => true,
+        (Ok(IfNoneMatch::Items(held)), Some(ours)) => held.iter().any(|tag| tag.weak_eq(&ours)),
+        _ => false,
+    }
+}
+
+/// What verifiers insist on, in the manner of the Kubernetes API server's service-account issuer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Metadata {
+    /// Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
+    issuer: String,
+    jwks_uri: String,
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    subject_types_supported: [&'static str; 1],
+    response_types_supported: [&'static str; 1],
+    service_documentation: String,
+}
+
+/// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "keys", responses(
+    (status = 200, description = "The issuer's metadata; also at /.well-known/oauth-authorization-server",
+     body = Metadata),
+))]
+pub(super) async fn metadata(worker: web::Data<Worker>) -> HttpResponse {
+    let issuer = worker.issuer.settings.issuer.as_str();
+    let now = now();
+    let published = |algorithm: &Algorithm| worker.issuer.keys.visible(now).any(|key| key.algorithm() == *algorithm);
+    let metadata = Metadata {
+        issuer: issuer.to_owned(),
+        jwks_uri: format!("{issuer}/.well-known/jwks.json"),
+        id_token_signing_alg_values_supported: Algorithm::ALL
+            .iter()
+            .filter(|algorithm| published(algorithm))
+            .map(|algorithm| algorithm.name())
+            .collect(),
+        subject_types_supported: ["public"],
+        response_types_supported: ["id_token"],
+        service_documentation: format!("{issuer}/docs"),
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .json(metadata)
+}

@@ -1,0 +1,53 @@
+//! All routes on one screen.
+
+use std::sync::Arc;
+
+use actix_web::web::{self, Data, ServiceConfig, get, head, post, resource};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{Issuer, admin, api, handlers, metadata};
+use crate::http::{livez, not_allowed, not_found, readyz};
+
+/// Further routes for the public listener.
+pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// What mini programs and peers reach.
+pub(super) fn public_routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/login")
+                .route(post().to(handlers::login_by_post))
+                .route(get().to(handlers::login_by_query))
+                .default_service(web::to(not_allowed("GET, POST"))),
+        )
+        .service(readable("/.well-known/jwks.json", metadata::jwks))
+        .service(readable("/.well-known/openid-configuration", metadata::metadata))
+        .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
+        .service(readable("/openapi.json", api::openapi))
+        .service(readable("/docs", api::docs_folder))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new(["../openapi.json"]).validator_url("none")));
+}
+
+/// What only the operator reaches.
+pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
+    let issuer = Arc::clone(issuer);
+    move |config| {
+        config
+            .app_data(Data::new(issuer.readiness.clone()))
+            .app_data(Data::from(issuer))
+            .service(readable("/livez", livez))
+            .service(readable("/readyz", readyz))
+            .service(readable("/metrics", admin::metrics))
+            .default_service(web::to(not_found));
+    }
+}
+
+/// A resource that is only read.
+fn readable<F, Args>(path: &str, handler: F) -> actix_web::Resource
+where
+    F: actix_web::Handler<Args> + Copy,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: actix_web::Responder + 'static,
+{
+    resource(path).route(get().to(handler)).route(head().to(handler)).default_service(web::to(not_allowed("GET, HEAD")))
+}

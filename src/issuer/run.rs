@@ -1,0 +1,137 @@
+//! Runs the two listeners until told to stop.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, middleware::from_fn, web};
+use tracing_actix_web::TracingLogger;
+
+use super::{
+    Issuer, Routes, StartError,
+    routes::{admin_routes, public_routes},
+    worker::Worker,
+};
+use crate::{
+    http::{RequestSpan, limit_head, listen, not_found, with_request_id},
+    store::Fitness,
+};
+
+/// From the first byte of a request to the end of its head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than the 60 s for which proxies keep idle connections, so that they close first and no request meets a
+/// connection that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests in flight may take after a stop: twice what a login can, and less than Kubernetes' grace.
+const DRAIN_SECONDS: u64 = 15;
+/// How often the store is asked again while it has not been seen, or is unfit.
+const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where the issuer listens.
+pub struct Listeners {
+    /// For mini programs and peers.
+    pub public: TcpListener,
+    /// For probes and metrics.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Takes both addresses; port 0 takes a free one.
+    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
+        let bind =
+            |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
+        Ok(Self { public: bind("WXMINT_LISTEN", public)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+    }
+}
+
+/// Serves until `shutdown` resolves, then answers what is in flight and returns. `extra` adds routes to the public
+/// listener (the demo's page).
+pub async fn run(
+    issuer: Issuer,
+    listeners: Listeners,
+    extra: Routes,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartError> {
+    let issuer = Arc::new(issuer);
+    announce(&issuer, &listeners);
+
+    let admin_issuer = Arc::clone(&issuer);
+    let admin = HttpServer::new(move || App::new().configure(admin_routes(&admin_issuer)))
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listeners.admin)?
+        .run();
+    let admin_handle = admin.handle();
+    actix_web::rt::spawn(admin);
+    actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
+
+    let readiness = issuer.readiness.clone();
+    let stop = async move {
+        shutdown.await;
+        tracing::info!("stopping: requests in flight are answered");
+        readiness.stopping();
+    };
+    let public_issuer = Arc::clone(&issuer);
+    let app = move || {
+        let worker = Worker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
+        App::new()
+            .app_data(web::Data::new(worker))
+            .configure(public_routes)
+            .configure(|config| extra(config))
+            .default_service(web::to(not_found))
+            .wrap(from_fn(limit_head))
+            .wrap(from_fn(with_request_id))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    };
+    HttpServer::new(app)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .tcp_nodelay(true)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_signal(stop)
+        .listen(listeners.public)?
+        .run()
+        .await?;
+    // The probes answer until the last login has been answered.
+    admin_handle.stop(true).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce(issuer: &Issuer, listeners: &Listeners) {
+    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(
+        public = address(&listeners.public),
+        admin = address(&listeners.admin),
+        issuer = %issuer.settings.issuer,
+        app = %issuer.settings.app.id,
+        "listening"
+    );
+}
+
+/// Opens the latch when the store has answered and can be trusted with bindings.
+async fn await_fitness(issuer: Arc<Issuer>) {
+    let Ok(store) = issuer.store() else { return };
+    let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
+    let mut told = None;
+    loop {
+        interval.tick().await;
+        let reason = match store.fitness().await {
+            Ok(Fitness::Fit) => {
+                issuer.readiness.ready();
+                tracing::info!("ready");
+                return;
+            }
+            Ok(Fitness::Unfit(reason)) => reason,
+            Err(error) => error.to_string(),
+        };
+        if told.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "not ready");
+            issuer.readiness.waits_for(reason.clone());
+            told = Some(reason);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the process holds, and what each of its worker threads holds of its own.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{
+    accounts::Auto,
+    http::{Readiness, now},
+    keys::{FileError, KeyError, KeySet, Publisher, read_private},
+    login::Login,
+    settings::{Settings, StoreUrl},
+    store::{Memory, Redis, Store, StoreError, Vault, VaultError},
+    telemetry::Metrics,
+    token::Minter,
+    wechat::{self, Tls, WeChat},
+};
+
+/// Why the issuer cannot start. Says what to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key file cannot be read.
+    #[error("WXMINT_KEYS: {0}")]
+    KeyFile(FileError),
+    /// The key file's content.
+    #[error("WXMINT_KEYS: {path}: {source}", path = .path.display())]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The vault key file cannot be read.
+    #[error("WXMINT_VAULT_KEY_FILE: {0}")]
+    VaultFile(FileError),
+    /// The vault key file's content.
+    #[error("WXMINT_VAULT_KEY_FILE: {path}: {source}", path = .path.display())]
+    Vault {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: VaultError,
+    },
+    /// The client for WeChat.
+    #[error(transparent)]
+    WeChat(#[from] wechat::StartError),
+    /// The client for Redis.
+    #[error("WXMINT_REDIS_URL: {0}")]
+    Store(#[from] StoreError),
+    /// An address cannot be listened on.
+    #[error("{variable}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting.
+        variable: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The servers ended by themselves.
+    #[error("the HTTP server failed: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// What all workers share: immutable, but for numbers and the latch.
+pub struct Issuer {
+    pub(super) settings: Settings,
+    pub(super) keys: Arc<KeySet>,
+    pub(super) publisher: Publisher,
+    pub(super) metrics: Metrics,
+    pub(super) readiness: Readiness,
+    minter: Arc<Minter>,
+    vault: Arc<Vault>,
+    tls: Tls,
+    /// One for all workers, where the store is the process itself.
+    memory: Memory,
+}
+
+impl StartError {
+    /// Whether a setting names something that is wrong, rather than the machine being in the way.
+    pub fn is_in_settings(&self) -> bool {
+        !matches!(self, Self::WeChat(_) | Self::Listen { .. } | Self::Server(_))
+    }
+}
+
+impl Issuer {
+    /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
+    pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
+        let keys = load_keys(&settings)?;
+        let vault = load_vault(&settings)?;
+        Self::new(settings, keys, vault)
+    }
+
+    /// With keys that are already there.
+    pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
+        let unusable = |source| StartError::Keys { path: settings.keys.clone(), source };
+        keys.self_test().and_then(|()| keys.signing(now()).map(drop)).map_err(unusable)?;
+        let keys = Arc::new(keys);
+        let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
+        let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
+        let issuer = Self {
+            minter: Arc::new(minter.map_err(unusable)?),
+            vault: Arc::new(vault),
+            publisher: Publisher::new(Arc::clone(&keys), now()),
+            keys,
+            metrics: Metrics::default(),
+            readiness: Readiness::starting("the store has not answered yet"),
+            tls: Tls::from_system()?,
+            memory: Memory::new(now, settings.session_key_ttl),
+            settings,
+        };
+        // Each worker makes its own later, where nobody could be told of a failure.
+        issuer.login()?;
+        Ok(issuer)
+    }
+
+    /// A connection of its own to the store.
+    pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
+        Ok(match &self.settings.store {
+            StoreUrl::Memory => Box::new(self.memory.clone()),
+            StoreUrl::Redis(url) => {
+                Box::new(Redis::new(url, self.settings.session_key_ttl, now, self.metrics.clone())?)
+            }
+        })
+    }
+
+    /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
+    /// the CPU when the load is light.
+    fn login(&self) -> Result<Login, StartError> {
+        Ok(Login {
+            app: self.settings.app.clone(),
+            wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.metrics.clone())?,
+            store: self.store()?,
+            vault: Arc::clone(&self.vault),
+            accounts: Auto,
+            minter: Arc::clone(&self.minter),
+        })
+    }
+}
+
+/// One worker thread's part.
+pub(super) struct Worker {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) login: Login,
+}
+
+impl Worker {
+    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, StartError> {
+        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()? })
+    }
+}
+
+fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
+    let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
+    KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+}
+
+fn load_vault(settings: &Settings) -> Result<Vault, StartError> {
+    let content = read_private(&settings.vault_key_file).map_err(StartError::VaultFile)?;
+    Vault::parse(&content).map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })
+}

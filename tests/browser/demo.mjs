@@ -1,0 +1,337 @@
+// Drives the page of `wxmint demo` in Chromium, as a person would:
+//
+//     node demo.mjs http://127.0.0.1:8080 [screenshot-directory]
+//
+// One line per check. Stops at the first failure, says what was expected, and exits 1.
+// CHROMIUM names the browser; /usr/bin/chromium is where Debian puts it.
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
+const PATIENCE = 20_000; // ms; a stalled WeChat is given up by wxmint well before
+const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
+
+const [address, shots] = process.argv.slice(2);
+if (!address) {
+  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory]");
+  process.exit(64);
+}
+const origin = new URL(address).origin;
+if (shots) mkdirSync(shots, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [...FLAGS, ...MORE_FLAGS],
+});
+const faults = []; // what a page did that it must not do, at any time
+
+try {
+  await run();
+  console.log("all as expected");
+} catch (error) {
+  console.error(`FAILED: ${error.message}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+
+async function run() {
+  const page = await open({ viewport: { width: 1280, height: 860 }, locale: "en-US", colorScheme: "light" });
+  await check("a person logs in, and all seven steps are shown", () => logsIn(page));
+  await check("a step opens to the real request and answer, secrets masked", () => opensStep(page));
+  await check("the token is verified in the browser", () => verifies(page));
+  await check("openid and session_key are searched for in the token and not found", () => holdsNoIdentifiers(page));
+  await picture(page, "logged-in");
+  for (const part of ["header", "claims", "signature"]) {
+    await check(`a spoiled character of the ${part} is refused, and accepted when restored`, () => refusesSpoiled(page, part));
+  }
+  await check("each character of the token in turn, and each spelling of a part's last one, is refused", () => refusesEverySpelling(page));
+  await check("the keyboard alone spoils and restores", () => spoilsByKeyboard(page));
+  await check("the same person keeps the same user id", () => keepsUserId(page));
+  await check("the same code again is answered code_used, and WeChat is not asked", () => refusesUsedCode(page));
+  await check("a wrong code is answered code_invalid", () => refusesWrongCode(page));
+  for (const fault of ["reset", "html", "busy", "stall"]) {
+    await check(`WeChat down (${fault}) is answered wechat_unavailable with Retry-After, and heals`, () => survives(page, fault));
+  }
+  await check("someone new is a new user, and known at the next login", () => meetsSomeoneNew(page));
+  await check("Chinese and English, kept over a reload", () => switchesLanguage(page));
+  await check("light and dark, kept over a reload", () => switchesTheme(page));
+  await check("a page that is loaded again heals WeChat", () => healsOnLoad(page));
+  await check("the snippet says POST, and the docs are one link away", () => offersSnippet(page));
+  await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
+  await check("no console error, no failed request, no other origin", () => expect(faults.join("; "), "", "faults of the pages"));
+}
+
+// ---- the checks ----
+
+async function logsIn(page) {
+  await page.getByTestId("person-chen").check();
+  await page.getByTestId("login").click();
+  for (let step = 1; step <= 7; step += 1) await seen(page, `[data-testid=step-${step}][data-state=done]`);
+  await seen(page, "[data-testid=member-user-id]");
+  expect(/POST \/login/.test(await page.getByTestId("timing").textContent()), true, "the measured time under the diagram");
+}
+
+async function opensStep(page) {
+  await page.locator("[data-testid=step-4] summary").click();
+  const text = await page.locator("[data-testid=step-4] .step-body").textContent();
+  expect(text.includes("GET /sns/jscode2session?"), true, "code2Session in step 4");
+  expect(/secret=•+/.test(text) && /"session_key":\s*"•+"/.test(text), true, "masked secret and session_key in step 4");
+  await page.locator("[data-testid=step-6] summary").click();
+  const answer = await page.locator("[data-testid=step-6] .step-body").textContent();
+  expect(answer.includes('"access_token"') && answer.includes("x-request-id"), true, "the answer and its request id in step 6");
+}
+
+async function verifies(page) {
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+  for (const id of ["form", "typ", "kid", "alg", "signature", "iss", "aud", "exp"]) {
+    expect(await page.getByTestId(`check-${id}`).getAttribute("data-state"), "passed", `check ${id}`);
+  }
+  for (const claim of ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"]) {
+    expect(await page.locator("[data-testid=part-claims] dt", { hasText: new RegExp(`^${claim}$`) }).count(), 1, `claim ${claim}`);
+  }
+}
+
+async function holdsNoIdentifiers(page) {
+  const searched = page.getByTestId("absent").locator("li");
+  for (const name of ["openid", "session_key"]) {
+    const line = await searched.filter({ hasText: name }).textContent();
+    expect(/not found/.test(line), true, `"${name}" searched for and not found`);
+  }
+}
+
+async function refusesSpoiled(page, part) {
+  await page.getByTestId(`spoil-${part}`).click();
+  await seen(page, "[data-testid=verdict][data-verdict=refused]");
+  if (part === "claims") expect(await page.getByTestId("verdict").getAttribute("data-failed"), "signature", "the failed check");
+  if (part === "claims") await picture(page, "spoiled");
+  await page.getByTestId("restore").click();
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+}
+
+/**
+ * The page's own verifier against every single change: the next character of the alphabet at each place, and at the
+ * last place of each part all 63 others, because unused bits hide there, which a lax decoder ignores.
+ */
+async function refusesEverySpelling(page) {
+  const accepted = await page.evaluate(async () => {
+    const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const { verify } = await import("/demo/verify.js");
+    const read = async (path) => (await fetch(path)).json();
+    const { issuer } = await read("/.well-known/openid-configuration");
+    const trust = { issuer, audience: issuer, jwks: await read("/.well-known/jwks.json") };
+    const token = document.querySelector("[data-testid=token]").textContent;
+    const passes = async (text) => (await verify(text, trust, Math.floor(Date.now() / 1000))).every((check) => check.ok);
+    if (!(await passes(token))) return ["the token itself is refused"];
+    const wrong = [];
+    for (let at = 0; at < token.length; at += 1) {
+      const isLast = at + 1 === token.length || token[at + 1] === ".";
+      const others = [...alphabet].filter((character) => character !== token[at]);
+      for (const other of isLast ? others : [others[at % others.length]]) {
+        if (await passes(token.slice(0, at) + other + token.slice(at + 1))) wrong.push(`${at}: ${other}`);
+      }
+    }
+    return wrong;
+  });
+  expect(accepted.join(", "), "", "the spoiled tokens that were accepted");
+}
+
+async function spoilsByKeyboard(page) {
+  const token = page.getByTestId("token");
+  await token.press("End");
+  await token.press("Enter");
+  await seen(page, "[data-testid=verdict][data-verdict=refused]");
+  expect(await page.getByTestId("spoiled-count").textContent(), "1 character spoiled", "the count");
+  await token.press("Enter");
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+}
+
+async function keepsUserId(page) {
+  const before = await page.getByTestId("member-user-id").textContent();
+  await page.getByTestId("log-in-again").click();
+  await atRest(page);
+  await seen(page, "[data-testid=member-badge][data-new=false]");
+  expect(await page.getByTestId("member-user-id").textContent(), before, "the user id");
+}
+
+async function refusesUsedCode(page) {
+  await atRest(page);
+  await page.getByTestId("same-code").click();
+  await seen(page, "[data-testid=problem][data-code=code_used]");
+  await seen(page, "[data-testid=step-3][data-state=failed]");
+  await seen(page, "[data-testid=step-4][data-state=skipped]");
+  await picture(page, "used-code");
+}
+
+async function refusesWrongCode(page) {
+  await atRest(page);
+  await page.getByTestId("wrong-code").click();
+  await seen(page, "[data-testid=problem][data-code=code_invalid]");
+  await seen(page, "[data-testid=step-4][data-state=failed]");
+}
+
+async function survives(page, fault) {
+  await atRest(page);
+  await page.getByTestId(`fault-${fault}`).click();
+  await seen(page, "[data-testid=problem][data-code=wechat_unavailable]");
+  await seen(page, "[data-testid=wechat-state][data-state=ill]");
+  const problem = JSON.parse(await page.getByTestId("problem-document").textContent());
+  expect(problem.status, 503, "the status");
+  expect(/Retry-After: \d+/.test(await page.getByTestId("problem").textContent()), true, "Retry-After among the facts");
+  if (fault === "reset") await picture(page, "wechat-down");
+  await page.getByTestId("heal").click();
+  await seen(page, "[data-testid=wechat-state][data-state=well]");
+  await logInUntilServed(page);
+}
+
+/** Waits until the page takes the next login. */
+function atRest(page) {
+  return seen(page, ".primary:not(.busy)");
+}
+
+/** Keeps to Retry-After, as the page's own button does. */
+async function logInUntilServed(page) {
+  for (let turn = 0; turn < RETRIES; turn += 1) {
+    await page.locator("[data-testid=retry][data-ready=true]").click({ timeout: PATIENCE });
+    await atRest(page);
+    if ((await page.getByTestId("problem").getAttribute("data-code")) === "") return;
+  }
+  throw new Error(`expected a login to succeed within ${RETRIES} turns after WeChat was healed`);
+}
+
+async function meetsSomeoneNew(page) {
+  await page.getByTestId("leave").click();
+  await page.getByTestId("person-new").check();
+  await page.getByTestId("login").click();
+  await seen(page, "[data-testid=member-badge][data-new=true]");
+  await atRest(page);
+  const userId = await page.getByTestId("member-user-id").textContent();
+  await page.getByTestId("log-in-again").click();
+  await seen(page, "[data-testid=member-badge][data-new=false]");
+  await atRest(page);
+  expect(await page.getByTestId("member-user-id").textContent(), userId, "the user id");
+}
+
+async function switchesLanguage(page) {
+  expect(await page.locator("html").getAttribute("lang"), "en", "the language by the browser's setting");
+  await page.getByTestId("language").click();
+  expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after the switch");
+  expect(await page.locator("h1").textContent(), "轻点一下，七步换一枚令牌", "the headline");
+  expect(/[a-z]/i.test(await page.locator("#verify-heading").textContent()), false, "the token's headings in Chinese");
+  await load(page);
+  expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after a reload");
+  await page.getByTestId("language").click();
+  expect(await page.locator("html").getAttribute("lang"), "en", "the language switched back");
+}
+
+async function switchesTheme(page) {
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await page.getByTestId("theme").click();
+  const dark = await ground();
+  expect(dark === light, false, "the same ground in light and dark");
+  await load(page);
+  expect(await ground(), dark, "the ground after a reload");
+  expect(await page.getByTestId("theme").getAttribute("aria-pressed"), "true", "the switch's state");
+  await page.getByTestId("theme").click();
+  expect(await ground(), light, "the ground switched back");
+}
+
+async function healsOnLoad(page) {
+  await page.getByTestId("fault-html").click();
+  await seen(page, "[data-testid=problem][data-code=wechat_unavailable]");
+  await load(page);
+  const answer = await page.request.get(`${origin}/_simulator/faults`);
+  expect((await answer.json()).faults.length, 0, "faults after a reload");
+}
+
+async function offersSnippet(page) {
+  const snippet = await page.getByTestId("snippet").textContent();
+  expect(snippet.includes("method: 'POST'") && snippet.includes("wx.login("), true, "wx.login and method POST in the snippet");
+  expect(await page.getByTestId("docs").getAttribute("href"), "/docs", "the link to the docs");
+}
+
+async function fitsNarrowScreens() {
+  for (const [locale, colorScheme] of [["zh-CN", "dark"], ["en-US", "light"]]) {
+    const page = await open({ viewport: { width: 360, height: 740 }, locale, colorScheme, reducedMotion: "reduce" });
+    await page.getByTestId("login").click();
+    await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+    for (const summary of await page.locator(".step summary").all()) await summary.click();
+    await atRest(page);
+    await page.getByTestId("same-code").click();
+    await seen(page, "[data-testid=problem][data-code=code_used]");
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(width <= 360, true, `a page of at most 360 px in ${locale}, not ${width} px`);
+    await picture(page, `narrow-${locale}`);
+    await page.context().close();
+  }
+}
+
+// ---- the means ----
+
+async function open(options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  watch(page);
+  await load(page);
+  return page;
+}
+
+async function load(page) {
+  await page.goto(`${origin}/`);
+  await seen(page, "html[data-ready]");
+}
+
+/** Notes whatever a page must not do. A refused login is an answer, though the console reports it as an error. */
+function watch(page) {
+  page.on("pageerror", (error) => faults.push(`script error: ${error.message}`));
+  page.on("console", (message) => {
+    const refusedLogin = message.location().url === `${origin}/login` && /status of [45]\d\d/.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !refusedLogin) faults.push(`console: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(`${origin}/`) && !url.startsWith("data:")) faults.push(`request to another origin: ${url}`);
+  });
+  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  page.on("response", (response) => {
+    const isLogin = response.url() === `${origin}/login`;
+    if (response.status() >= 400 && !isLogin) faults.push(`${response.status()} from ${response.url()}`);
+  });
+}
+
+async function seen(page, selector) {
+  try {
+    await page.locator(selector).first().waitFor({ state: "attached", timeout: PATIENCE });
+  } catch {
+    throw new Error(`expected to see ${selector} within ${PATIENCE / 1000} s`);
+  }
+}
+
+function expect(actual, wanted, what) {
+  if (actual !== wanted) throw new Error(`expected ${what} to be ${JSON.stringify(wanted)}, got ${JSON.stringify(actual)}`);
+}
+
+async function check(name, prove) {
+  try {
+    await prove();
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}${faults.length ? ` (and: ${faults.join("; ")})` : ""}`);
+  }
+  console.log(`ok  ${name}`);
+}
+
+async function picture(page, name) {
+  if (!shots) return;
+  await atRest(page);
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => {
+    const ending = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations === 1);
+    return Promise.allSettled(ending.map((animation) => animation.finished));
+  });
+  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
