@@ -1,0 +1,140 @@
+//! A TCP proxy that can be broken and restored.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{PATIENCE, eventually, ports::free_port};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Passing,
+    /// Connections are accepted and kept, and no byte moves.
+    Stalled,
+    /// Nobody listens, and all connections are closed.
+    Cut,
+}
+
+pub(crate) struct Breakable {
+    port: u16,
+    wanted: watch::Sender<State>,
+    reached: watch::Receiver<State>,
+    proxy: JoinHandle<()>,
+}
+
+impl Breakable {
+    pub(crate) async fn before(target: SocketAddr) -> Self {
+        let (port, listener) = eventually("a free port", PATIENCE, async || {
+            let port = free_port();
+            Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok()?))
+        })
+        .await;
+        let (wanted, asked) = watch::channel(State::Passing);
+        let (reaches, reached) = watch::channel(State::Passing);
+        let proxy = tokio::spawn(serve(listener, target, asked, reaches));
+        Self { port, wanted, reached, proxy }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// From when this returns, connections are refused and none is left.
+    pub(crate) async fn cut(&self) {
+        self.become_(State::Cut).await;
+    }
+
+    /// From when this returns, nothing passes.
+    pub(crate) async fn stall(&self) {
+        self.become_(State::Stalled).await;
+    }
+
+    pub(crate) async fn restore(&self) {
+        self.become_(State::Passing).await;
+    }
+
+    /// Closes all connections; new ones pass.
+    pub(crate) async fn hang_up(&self) {
+        self.cut().await;
+        self.restore().await;
+    }
+
+    async fn become_(&self, state: State) {
+        self.wanted.send_replace(state);
+        let mut reached = self.reached.clone();
+        reached.wait_for(|now| *now == state).await.expect("the proxy runs");
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        self.proxy.abort();
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    target: SocketAddr,
+    mut asked: watch::Receiver<State>,
+    reaches: watch::Sender<State>,
+) {
+    let address = listener.local_addr().expect("a bound socket");
+    let mut listener = Some(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        let state = *asked.borrow_and_update();
+        if state == State::Cut {
+            listener = None;
+            connections.shutdown().await;
+        } else if listener.is_none() {
+            listener = Some(TcpListener::bind(address).await.expect("the port is still free"));
+        }
+        reaches.send_replace(state);
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            changed = asked.changed() => if changed.is_err() { return },
+            accepted = accept(listener.as_ref()) => {
+                connections.spawn(connection(accepted, target, asked.clone()));
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    match listener {
+        Some(listener) => listener.accept().await.expect("a connection").0,
+        None => std::future::pending().await,
+    }
+}
+
+async fn connection(near: TcpStream, target: SocketAddr, state: watch::Receiver<State>) {
+    let Ok(far) = TcpStream::connect(target).await else { return };
+    let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+    tokio::select! {
+        () = pump(near_read, far_write, state.clone()) => {}
+        () = pump(far_read, near_write, state) => {}
+    }
+}
+
+/// Moves bytes while they may pass. Ends with either side, and the connection with it.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let passing = state.wait_for(|now| *now == State::Passing).await.is_ok();
+        if !passing || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
