@@ -30,8 +30,8 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 fn warn_about(settings: &Settings) {
-    for (name, nearest) in unknown_variables(variables().map(|(name, _)| name)) {
-        tracing::warn!(variable = name, "nothing reads this variable; was {nearest} meant?");
+    for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
+        tracing::warn!(variable = name, "{remark}");
     }
     if matches!(settings.store, StoreUrl::Memory) {
         tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
