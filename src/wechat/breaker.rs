@@ -12,8 +12,9 @@ use std::{
 const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent after that, before one call tries again. Service returns within this and one round trip.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Calls in flight per worker: at 50 ms each, 10,000 logins a second; when WeChat stalls, what may wait for it.
-const MAX_IN_FLIGHT: u32 = 512;
+/// Calls in flight per worker: at 50 ms each, 5,000 logins a second; when WeChat stalls, what may wait for it, each with
+/// a connection of some 25 KiB.
+const MAX_IN_FLIGHT: u32 = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
