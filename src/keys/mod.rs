@@ -10,6 +10,7 @@ mod file;
 mod private;
 pub(crate) mod provider;
 mod public;
+pub mod rotation;
 mod set;
 
 pub use algorithm::Algorithm;

@@ -1,0 +1,402 @@
+//! Decides what is to happen to a set of keys. Pure: a function of the keys' lives, the policy and the clock; somebody
+//! else acts.
+//!
+//! The promise: a token is valid to every verifier that looks at the JWKS at least once in a lead, from the moment it is
+//! issued until it expires. It holds because a key is visible for a lead before it signs, and after it last signed for as
+//! long as its last token can live.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Algorithm;
+
+/// What verifiers allow for clocks that differ (RFC 7519 section 4.1.4 speaks of "a few minutes").
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(60);
+/// By how much the clocks of two replicas may differ. The slower one signs with the old key for so long after the other
+/// has changed, and the faster one hides it for so long before.
+pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// What one key does when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLife {
+    /// The key.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// First signature.
+    pub nbf: DateTime<Utc>,
+    /// When it leaves the JWKS.
+    pub exp: Option<DateTime<Utc>>,
+}
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Visible, and does not sign yet.
+    Published,
+    /// Signs.
+    Signing,
+    /// Visible, for the tokens that it signed.
+    Retired,
+    /// Out of sight.
+    Gone,
+}
+
+impl State {
+    /// As it is shown and counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signing => "signing",
+            Self::Retired => "retired",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// The index of the key that signs at `now`: of those whose `nbf` has come and whose `exp` has not, the one with the
+/// greatest `nbf`. `lives` is ordered by `nbf`.
+pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
+    lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
+}
+
+/// The state of each key, in the order of `lives` (by `nbf`).
+pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<State> {
+    let signing = signing(lives, now);
+    let state = |(index, life): (usize, &KeyLife)| match () {
+        () if is_gone(life, now) => State::Gone,
+        () if Some(index) == signing => State::Signing,
+        () if life.nbf > now => State::Published,
+        () => State::Retired,
+    };
+    lives.iter().enumerate().map(state).collect()
+}
+
+fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
+    life.exp.is_some_and(|exp| exp <= now)
+}
+
+/// How often keys change, and how carefully.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// From one key's first signature to the next one's.
+    pub every: TimeDelta,
+    /// How long a key is visible before it signs: longer than any verifier goes without looking.
+    pub lead: TimeDelta,
+    /// The longest life of a token.
+    pub token_ttl: TimeDelta,
+    /// What the next key is to be.
+    pub algorithm: Algorithm,
+}
+
+/// Why a policy or a step is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy contradicts itself.
+    #[error("keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead")]
+    EveryWithinLead {
+        /// Seconds.
+        every: i64,
+        /// Seconds.
+        lead: i64,
+    },
+    /// A time of the policy is not above 0.
+    #[error("{0} must be longer than nothing")]
+    NoTime(&'static str),
+    /// A key would sign before verifiers have seen it.
+    #[error("a key that is added now must not sign before {earliest}, since verifiers would not know it")]
+    TooSoon {
+        /// RFC 3339.
+        earliest: String,
+    },
+    /// Two keys would begin at one moment.
+    #[error("another key begins to sign at {nbf} already")]
+    SameMoment {
+        /// RFC 3339.
+        nbf: String,
+    },
+    /// A key whose tokens may live would be removed.
+    #[error("tokens that {kid} signed may live until {earliest}; before that only `keys retire {kid} --now` removes it")]
+    TokensLive {
+        /// The key.
+        kid: String,
+        /// RFC 3339.
+        earliest: String,
+    },
+    /// No such key.
+    #[error("there is no key {0} in the set")]
+    UnknownKey(String),
+}
+
+impl Policy {
+    /// How long a key stays visible after its successor's first signature: until the last token of a replica with a slow
+    /// clock has expired for a verifier with full leeway, and the replica with a fast clock has not hidden it before.
+    pub fn retention(&self) -> TimeDelta {
+        self.token_ttl + LEEWAY + CLOCK_SKEW
+    }
+
+    /// Whether the parts fit each other.
+    pub fn check(&self) -> Result<(), Refusal> {
+        for (name, time) in [("--every", self.every), ("--lead", self.lead), ("the token's life", self.token_ttl)] {
+            if time <= TimeDelta::zero() {
+                return Err(Refusal::NoTime(name));
+            }
+        }
+        if self.every <= self.lead {
+            let (every, lead) = (self.every.num_seconds(), self.lead.num_seconds());
+            return Err(Refusal::EveryWithinLead { every, lead });
+        }
+        Ok(())
+    }
+}
+
+/// What is to be done now; nothing at all where every part is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Step {
+    /// Keys that are out of sight and leave the file.
+    pub drop: Vec<String>,
+    /// Keys that have a successor, and until when they stay visible.
+    pub expire: Vec<(String, DateTime<Utc>)>,
+    /// A key to add.
+    pub publish: Option<Publication>,
+    /// When to look again: nothing changes before.
+    pub next_look: Option<DateTime<Utc>>,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Its first signature.
+    pub nbf: DateTime<Utc>,
+}
+
+impl Step {
+    /// Whether there is nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        self.drop.is_empty() && self.expire.is_empty() && self.publish.is_none()
+    }
+}
+
+/// What is to happen to `lives` (ordered by `nbf`) at `now`. Planned again after it was done, there is nothing to do.
+pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<Step, Refusal> {
+    policy.check()?;
+    let publish = publication(lives, policy, now);
+    // By the successors' dates, the new key's included.
+    let successors = lives.iter().skip(1).map(|life| life.nbf).chain(publish.map(|key| key.nbf));
+    let owed: Vec<_> = successors.map(|nbf| nbf + policy.retention()).collect();
+    let expire: Vec<_> = lives
+        .iter()
+        .zip(&owed)
+        .filter(|(life, owed)| life.exp.is_none_or(|exp| exp < **owed))
+        .map(|(life, owed)| (life.kid.clone(), *owed))
+        .collect();
+    let long_gone = |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
+    let drop: Vec<_> = lives.iter().zip(&owed).filter(long_gone).map(|(life, _)| life.kid.clone()).collect();
+    let expire = expire.into_iter().filter(|(kid, _)| !drop.contains(kid)).collect();
+    Ok(Step { drop, expire, publish, next_look: next_look(lives, policy, now) })
+}
+
+/// The next key, if it is time: one lead before the signing key has served its time, or at once where the policy wants
+/// another algorithm; and never a second one while one waits.
+fn publication(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<Publication> {
+    let last = lives.last()?;
+    if last.nbf > now {
+        return None;
+    }
+    let soonest = now + policy.lead;
+    let nbf = if last.algorithm == policy.algorithm { (last.nbf + policy.every).max(soonest) } else { soonest };
+    (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
+}
+
+/// When the next key falls due, or a key can leave the file, whichever is sooner.
+fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let due = lives.last()?.nbf + policy.every - policy.lead;
+    let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
+    Some(drops.chain([due]).min()?.max(now))
+}
+
+/// Whether a key that is added at `now` may begin to sign at `nbf`.
+pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Refusal> {
+    if lives.iter().any(|life| life.nbf == nbf) {
+        return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
+    }
+    let earliest = now + policy.lead;
+    // A key that begins below the one that signs now never signs.
+    let will_sign = nbf > now || lives.iter().filter(|life| life.nbf <= now).all(|life| life.nbf < nbf);
+    if !lives.is_empty() && will_sign && nbf < earliest {
+        return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339() });
+    }
+    Ok(())
+}
+
+/// The emergency: a key that must not be trusted any more leaves at once, and with it every token that it signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retirement {
+    /// What the key was doing.
+    pub state: State,
+    /// The key that signs from now on, where the retired one did; it may be unknown to verifiers for a lead.
+    pub successor: Successor,
+}
+
+/// Who signs after an emergency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Successor {
+    /// The same as before: the retired key did not sign.
+    Unchanged,
+    /// A key that was published already, and begins now.
+    Promoted(String),
+    /// There was none: a new one must be made.
+    New,
+}
+
+/// What it means to retire `kid` at `now`.
+pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retirement, Refusal> {
+    let index = lives.iter().position(|life| life.kid == kid).ok_or_else(|| Refusal::UnknownKey(kid.to_owned()))?;
+    let state = states(lives, now)[index];
+    let next = lives.iter().find(|life| life.nbf > now && life.kid != kid);
+    let successor = match (state, next) {
+        (State::Signing, Some(next)) => Successor::Promoted(next.kid.clone()),
+        (State::Signing, None) => Successor::New,
+        _ => Successor::Unchanged,
+    };
+    Ok(Retirement { state, successor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+    const LEAD: i64 = 1_800;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            every: TimeDelta::days(30),
+            lead: TimeDelta::seconds(LEAD),
+            token_ttl: TimeDelta::days(1),
+            algorithm: Algorithm::Es256,
+        }
+    }
+
+    fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
+        KeyLife { kid: kid.into(), algorithm: Algorithm::Es256, nbf: at(nbf), exp: exp.map(at) }
+    }
+
+    /// What acting on a step makes of the keys.
+    fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
+        let mut lives: Vec<_> = lives.iter().filter(|life| !step.drop.contains(&life.kid)).cloned().collect();
+        for (kid, exp) in &step.expire {
+            lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
+        }
+        lives.extend(step.publish.map(|new| KeyLife {
+            kid: format!("new-{}", new.nbf.timestamp()),
+            algorithm: new.algorithm,
+            nbf: new.nbf,
+            exp: None,
+        }));
+        lives
+    }
+
+    #[test]
+    fn a_key_is_published_one_lead_before_the_old_one_has_served_its_time_and_not_sooner() {
+        let lives = [key("a", 0, None)];
+        let due = 30 * DAY - LEAD;
+        let early = plan(&lives, &policy(), at(due - 1)).expect("a plan");
+        assert_eq!(early, Step { next_look: Some(at(due)), ..Step::default() });
+        let step = plan(&lives, &policy(), at(due)).expect("a plan");
+        let publication = Publication { algorithm: Algorithm::Es256, nbf: at(30 * DAY) };
+        assert_eq!(step.publish, Some(publication));
+        assert_eq!(step.expire, [("a".into(), at(31 * DAY + 120))], "its last token, leeway and skew");
+    }
+
+    #[test]
+    fn a_rotator_that_slept_still_gives_verifiers_a_whole_lead() {
+        let step = plan(&[key("a", 0, None)], &policy(), at(90 * DAY)).expect("a plan");
+        assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD));
+    }
+
+    #[test]
+    fn run_twice_it_changes_nothing() {
+        let mut lives = vec![key("a", 0, None)];
+        for now in (0..200 * DAY).step_by(40_000).map(at) {
+            let step = plan(&lives, &policy(), now).expect("a plan");
+            lives = after(&lives, &step);
+            assert!(plan(&lives, &policy(), now).expect("a plan").is_nothing(), "at {now}");
+            let signing = states(&lives, now).iter().filter(|state| **state == State::Signing).count();
+            assert_eq!(signing, 1, "at {now}: {lives:?}");
+        }
+        assert!(lives.len() <= 3, "gone keys leave the file: {lives:?}");
+    }
+
+    #[test]
+    fn another_algorithm_is_a_rotation_like_any_other_and_at_once() {
+        let policy = Policy { algorithm: Algorithm::EdDsa, ..policy() };
+        let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
+        assert_eq!(step.publish, Some(Publication { algorithm: Algorithm::EdDsa, nbf: at(DAY + LEAD) }));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_changes_nothing() {
+        let lives = [key("a", 0, Some(40 * DAY)), key("b", 30 * DAY, None)];
+        let step = plan(&lives, &policy(), at(29 * DAY)).expect("a plan");
+        assert!(step.is_nothing(), "{step:?}");
+        assert_eq!(states(&lives, at(29 * DAY)), [State::Signing, State::Published]);
+    }
+
+    #[test]
+    fn an_exp_that_is_too_early_is_put_off_and_a_later_one_is_left() {
+        let early = [key("a", 0, Some(30 * DAY + 5)), key("b", 30 * DAY, None)];
+        assert_eq!(plan(&early, &policy(), at(30 * DAY)).expect("a plan").expire, [("a".into(), at(31 * DAY + 120))]);
+        let late = [key("a", 0, Some(50 * DAY)), key("b", 30 * DAY, None)];
+        assert!(plan(&late, &policy(), at(31 * DAY)).expect("a plan").is_nothing());
+    }
+
+    #[test]
+    fn a_key_leaves_the_file_a_lead_after_it_has_gone_out_of_sight() {
+        let lives = [key("a", 0, Some(31 * DAY + 120)), key("b", 30 * DAY, None)];
+        let gone = 31 * DAY + 120 + LEAD;
+        assert!(plan(&lives, &policy(), at(gone - 1)).expect("a plan").is_nothing());
+        assert_eq!(plan(&lives, &policy(), at(gone)).expect("a plan").drop, ["a"]);
+    }
+
+    #[test]
+    fn a_policy_that_contradicts_itself_is_refused() {
+        let short = Policy { every: TimeDelta::minutes(20), ..policy() };
+        assert_eq!(plan(&[], &short, at(0)), Err(Refusal::EveryWithinLead { every: 1_200, lead: 1_800 }));
+        let never = Policy { token_ttl: TimeDelta::zero(), ..policy() };
+        assert_eq!(plan(&[], &never, at(0)), Err(Refusal::NoTime("the token's life")));
+    }
+
+    #[test]
+    fn a_key_that_would_sign_unseen_is_not_admitted_and_the_earliest_time_is_said() {
+        let lives = [key("a", 100, None)];
+        let admit = |nbf| admit(&lives, &policy(), at(nbf), at(DAY));
+        assert_eq!(admit(DAY + LEAD - 1), Err(Refusal::TooSoon { earliest: at(DAY + LEAD).to_rfc3339() }));
+        assert_eq!(admit(200), Err(Refusal::TooSoon { earliest: at(DAY + LEAD).to_rfc3339() }));
+        assert_eq!(admit(100), Err(Refusal::SameMoment { nbf: at(100).to_rfc3339() }));
+        assert_eq!(admit(DAY + LEAD), Ok(()));
+        assert_eq!(admit(50), Ok(()), "it never signs");
+    }
+
+    #[test]
+    fn the_emergency_names_who_signs_afterwards() {
+        let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None), key("next", 50 * DAY, None)];
+        let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
+        let promoted = Successor::Promoted("next".into());
+        assert_eq!(retire(&lives, "now"), Ok(Retirement { state: State::Signing, successor: promoted }));
+        assert_eq!(
+            retire(&lives[..2], "now"),
+            Ok(Retirement { state: State::Signing, successor: Successor::New })
+        );
+        assert_eq!(
+            retire(&lives, "old"),
+            Ok(Retirement { state: State::Retired, successor: Successor::Unchanged })
+        );
+        assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
+    }
+}
