@@ -79,6 +79,10 @@ const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code",
 impl LoginFields {
     /// From a JSON body.
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
+        // serde would read an array as the members in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(RefusedLogin::NotAnObject);
+        }
         serde_json::from_slice(body).map_err(|error| {
             // serde's words for a duplicate hold the field's name and nothing that was sent.
             let said = error.to_string();
@@ -276,9 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_a_refusal_and_not_the_stack() {
-        let deep = format!("{{\"code\":\"a\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        assert!(matches!(json(&deep), Err(RefusedLogin::Syntax { .. } | RefusedLogin::NotAnObject)));
+    fn depth_costs_no_stack() {
+        let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
+        let found = "an array";
+        assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::NotAString { name: "appid", found });
     }
 
     #[test]

@@ -12,10 +12,11 @@ use super::{
     AppSecret, ExchangeError, Session, Verdict,
     breaker::{Breaker, Closed},
     code2session::read_answer,
+    errcode,
 };
 use crate::{
     ids::{AppId, LoginCode},
-    telemetry::Metrics,
+    telemetry::{Metrics, WeChatOutcome},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,7 +135,7 @@ impl WeChat {
             Ok(body) => read_answer(&body),
             Err(error) => Err(error),
         };
-        self.metrics.wechat_answered("code2session", &answer, started.elapsed());
+        self.metrics.wechat_answered("code2session", counted(&answer), started.elapsed());
         answer
     }
 
@@ -158,6 +159,15 @@ impl WeChat {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+fn counted(answer: &Result<Session, ExchangeError>) -> WeChatOutcome {
+    match answer {
+        Ok(_) => WeChatOutcome::Succeeded,
+        Err(ExchangeError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
+        Err(ExchangeError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
+        Err(ExchangeError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
     }
 }
 
