@@ -14,7 +14,7 @@ use super::{EXIT_USAGE, fail};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, Routes, StartError},
-    keys::{Algorithm, KeyError, KeySet, PrivateJwk},
+    keys::{Algorithm, KeyError, KeySet, PrivateJwk, StoredKeys},
     settings::Settings,
     simulator::{self, World},
     store::Vault,
@@ -118,7 +118,7 @@ fn settings(address: &str, wechat: &SocketAddr, secret: &str) -> Result<Settings
 }
 
 fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
-    KeySet::parse(&KeySet::file_content(&[PrivateJwk::generate(algorithm, now())?]))
+    StoredKeys::of(PrivateJwk::generate(algorithm, now())?).check()
 }
 
 fn vault() -> Result<Vault, DemoError> {

@@ -69,13 +69,13 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Algorithm, PrivateJwk};
+    use crate::keys::{Algorithm, PrivateJwk, StoredKeys};
 
     #[test]
     fn a_cache_never_holds_the_set_past_the_next_keys_first_signature() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let set = Arc::new(KeySet::parse(&KeySet::file_content(&keys)).expect("a set"));
+        let set = Arc::new(KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set"));
         let publisher = Publisher::new(Arc::clone(&set), at(1));
         for (now, max_age) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
             assert_eq!(publisher.document(at(now)).max_age(at(now)), max_age, "at {now}");

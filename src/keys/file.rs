@@ -1,9 +1,9 @@
 //! The files that hold secrets: written for their owner alone, and refused when others can read them.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -53,4 +53,157 @@ pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Holds a file against other processes that would replace it, until dropped. The lock is on a file beside it, since the
+/// file itself is a new one after each replacement.
+pub struct Held {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Where a replacement stands. Between any two of these the process may die; before [`Stage::Renamed`] the old content
+/// holds, from there on the new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Created,
+    Written,
+    Owned,
+    Synced,
+    Renamed,
+    FolderSynced,
+}
+
+impl Held {
+    /// Waits until no other process holds `path`. A link is followed: what it points to is replaced.
+    pub fn wait(path: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io { path: path.to_owned(), source };
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside(&path, "lock"));
+        let lock = lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(failed)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whenever this process or
+    /// the machine dies. Owner and mode stay.
+    pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
+        let replaced = self.replace_in_stages(content, |_| Ok(()));
+        if replaced.is_err() {
+            // What could not be put in place is not left lying beside it; that it was there is no error.
+            let _ = fs::remove_file(beside(&self.path, "new"));
+        }
+        replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
+    }
+
+    fn replace_in_stages(&self, content: &[u8], reached: impl Fn(Stage) -> io::Result<()>) -> io::Result<()> {
+        let (old, new) = (fs::metadata(&self.path)?, beside(&self.path, "new"));
+        // Left by a process that died here; nobody else is here now.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        reached(Stage::Created)?;
+        file.write_all(content)?;
+        reached(Stage::Written)?;
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(old.permissions())?;
+        reached(Stage::Owned)?;
+        file.sync_all()?;
+        reached(Stage::Synced)?;
+        fs::rename(&new, &self.path)?;
+        reached(Stage::Renamed)?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(folder)?.sync_all()?;
+        reached(Stage::FolderSynced)
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{ending}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("wxmint-file-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
+    #[test]
+    fn a_replacement_that_dies_at_any_stage_leaves_the_old_content_or_the_new() {
+        let folder = folder("stages");
+        let path = folder.join("keys.json");
+        use Stage::*;
+        for (stage, expected) in [
+            (Created, "old"),
+            (Written, "old"),
+            (Owned, "old"),
+            (Synced, "old"),
+            (Renamed, "new"),
+            (FolderSynced, "new"),
+        ] {
+            fs::write(&path, "old").expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
+            let held = Held::wait(&path).expect("held");
+            let died = held.replace_in_stages(b"new", |reached| match reached == stage {
+                true => Err(io::Error::other("the process dies here")),
+                false => Ok(()),
+            });
+            assert!(died.is_err());
+            assert_eq!(fs::read_to_string(&path).expect("readable"), expected, "died at {stage:?}");
+            held.replace(b"newer").expect("what a dead process left is in nobody's way");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "newer");
+            assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640, "the mode stays");
+        }
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_content_and_nothing_beside_it() {
+        let folder = folder("failed");
+        let path = folder.join("keys.json");
+        fs::write(&path, "old").expect("written");
+        let held = Held::wait(&path).expect("held");
+        fs::create_dir(beside(&path, "new")).expect("a folder in the way");
+        assert!(held.replace(b"new").is_err());
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "old");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_second_holder_waits_for_the_first() {
+        let folder = folder("held");
+        let path = folder.join("keys.json");
+        fs::write(&path, "0").expect("written");
+        let add = |_| {
+            let held = Held::wait(&path).expect("held");
+            let number: u32 = fs::read_to_string(&path).expect("readable").parse().expect("a number");
+            held.replace((number + 1).to_string().as_bytes()).expect("replaced");
+        };
+        std::thread::scope(|scope| {
+            (0..16).for_each(|index| drop(scope.spawn(move || add(index))));
+        });
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "16");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_link_is_followed_and_stays_a_link() {
+        let folder = folder("link");
+        let (path, link) = (folder.join("real.json"), folder.join("keys.json"));
+        fs::write(&path, "old").expect("written");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        Held::wait(&link).expect("held").replace(b"new").expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "new");
+        assert!(link.is_symlink());
+        fs::remove_dir_all(folder).expect("removed");
+    }
 }

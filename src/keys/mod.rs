@@ -12,13 +12,15 @@ pub(crate) mod provider;
 mod public;
 pub mod rotation;
 mod set;
+mod stored;
 
 pub use algorithm::Algorithm;
 pub use document::{JwksDocument, Publisher};
-pub use file::{FileError, create_private, read_private};
+pub use file::{FileError, Held, create_private, read_private};
 pub use private::{PrivateJwk, SigningKey};
 pub use public::{PublicKey, PublicKeySet};
 pub use set::KeySet;
+pub use stored::StoredKeys;
 
 /// Why a key or a set of keys cannot be used. Never contains a key's private part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Algorithm, KeyError, PublicKey};
+use super::{Algorithm, KeyError, PublicKey, rotation::KeyLife};
 
 /// A private JWK as it lies in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
 /// NumericDates. Serialized into that file and nowhere else.
@@ -87,6 +87,27 @@ impl PrivateJwk {
         };
         jwk.kid = Some(SigningKey::from_jwk(&jwk, 0)?.public().kid().to_owned());
         Ok(jwk)
+    }
+
+    /// Whether this is the key of that name.
+    pub(super) fn is(&self, kid: &str) -> bool {
+        self.kid.as_deref() == Some(kid)
+    }
+
+    /// Fills in a `kid` that was left out.
+    pub(super) fn name_itself(&mut self, index: usize) -> Result<(), KeyError> {
+        if self.kid.is_none() {
+            self.kid = Some(SigningKey::from_jwk(self, index)?.public().kid().to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_nbf(&mut self, nbf: DateTime<Utc>) {
+        self.nbf = Some(nbf.timestamp());
+    }
+
+    pub(super) fn set_exp(&mut self, exp: DateTime<Utc>) {
+        self.exp = Some(exp.timestamp());
     }
 
     /// How messages name this key: by `kid`, or else by its place in the set.
@@ -190,6 +211,11 @@ impl SigningKey {
     /// The moment at which this key leaves the JWKS, once it has been replaced.
     pub fn exp(&self) -> Option<DateTime<Utc>> {
         self.exp
+    }
+
+    pub(super) fn life(&self) -> KeyLife {
+        let (kid, algorithm) = (self.public.kid().to_owned(), self.public.algorithm());
+        KeyLife { kid, algorithm, nbf: self.nbf, exp: self.exp }
     }
 
     pub(super) fn pair(&self) -> &Arc<KeyPair> {

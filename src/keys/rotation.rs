@@ -92,7 +92,9 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The policy contradicts itself.
-    #[error("keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead")]
+    #[error(
+        "keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead"
+    )]
     EveryWithinLead {
         /// Seconds.
         every: i64,
@@ -115,7 +117,9 @@ pub enum Refusal {
         nbf: String,
     },
     /// A key whose tokens may live would be removed.
-    #[error("tokens that {kid} signed may live until {earliest}; before that only `keys retire {kid} --now` removes it")]
+    #[error(
+        "tokens that {kid} signed may live until {earliest}; before that only `keys retire {kid} --now` removes it"
+    )]
     TokensLive {
         /// The key.
         kid: String,
@@ -191,7 +195,8 @@ pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<St
         .filter(|(life, owed)| life.exp.is_none_or(|exp| exp < **owed))
         .map(|(life, owed)| (life.kid.clone(), *owed))
         .collect();
-    let long_gone = |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
+    let long_gone =
+        |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
     let drop: Vec<_> = lives.iter().zip(&owed).filter(long_gone).map(|(life, _)| life.kid.clone()).collect();
     let expire = expire.into_iter().filter(|(kid, _)| !drop.contains(kid)).collect();
     Ok(Step { drop, expire, publish, next_look: next_look(lives, policy, now) })
@@ -389,14 +394,8 @@ mod tests {
         let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
         let promoted = Successor::Promoted("next".into());
         assert_eq!(retire(&lives, "now"), Ok(Retirement { state: State::Signing, successor: promoted }));
-        assert_eq!(
-            retire(&lives[..2], "now"),
-            Ok(Retirement { state: State::Signing, successor: Successor::New })
-        );
-        assert_eq!(
-            retire(&lives, "old"),
-            Ok(Retirement { state: State::Retired, successor: Successor::Unchanged })
-        );
+        assert_eq!(retire(&lives[..2], "now"), Ok(Retirement { state: State::Signing, successor: Successor::New }));
+        assert_eq!(retire(&lives, "old"), Ok(Retirement { state: State::Retired, successor: Successor::Unchanged }));
         assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
     }
 }

@@ -1,48 +1,32 @@
 //! A private JWK Set, checked as a whole.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
-use super::{KeyError, PrivateJwk, PublicKey, SigningKey};
+use super::{
+    KeyError, PublicKey, SigningKey, StoredKeys,
+    rotation::{self, KeyLife},
+};
 
 /// The keys of one issuer. Immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]
 pub struct KeySet {
-    /// Ordered by `nbf`.
+    /// Ordered by `nbf`, as `lives` is.
     keys: Vec<SigningKey>,
-}
-
-#[derive(Deserialize)]
-struct StoredSet {
-    keys: Vec<PrivateJwk>,
-}
-
-#[derive(Serialize)]
-struct StoredSetRef<'a> {
-    keys: &'a [PrivateJwk],
+    lives: Vec<KeyLife>,
 }
 
 impl KeySet {
-    /// Reads the content of a key file. Every key must be usable: a key that is silently left out would be one whose
-    /// tokens nobody verifies.
+    /// Reads the content of a key file.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
-        // serde_json's message for a wrong type quotes the value, which may be a private member: say only where.
-        let stored: StoredSet = serde_json::from_slice(json)
-            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
-        let keys = stored
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(index, jwk)| SigningKey::from_jwk(jwk, index))
-            .collect::<Result<_, _>>()?;
-        Self::new(keys)
+        StoredKeys::parse(json)?.check()
     }
 
-    fn new(mut keys: Vec<SigningKey>) -> Result<Self, KeyError> {
+    pub(super) fn new(mut keys: Vec<SigningKey>) -> Result<Self, KeyError> {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
         keys.sort_by_key(SigningKey::nbf);
+        let lives = keys.iter().map(SigningKey::life).collect();
         for (index, key) in keys.iter().enumerate() {
             for other in &keys[index + 1..] {
                 let same_kid = key.public().kid() == other.public().kid();
@@ -53,20 +37,20 @@ impl KeySet {
                 }
             }
         }
-        Ok(Self { keys })
+        Ok(Self { keys, lives })
     }
 
-    /// The content of a key file that holds `keys`.
-    pub fn file_content(keys: &[PrivateJwk]) -> zeroize::Zeroizing<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(&StoredSetRef { keys }).expect("strings and numbers serialize");
-        json.push(b'\n');
-        zeroize::Zeroizing::new(json)
-    }
-
-    /// The key that signs at `now`: of those whose `nbf` has come, the one with the greatest.
+    /// The key that signs at `now`.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        let begun = self.keys.iter().rfind(|key| key.nbf() <= now && key.exp().is_none_or(|exp| now < exp));
-        begun.ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
+        let index = rotation::signing(&self.lives, now);
+        index
+            .map(|index| &self.keys[index])
+            .ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
+    }
+
+    /// What each key does when, by `nbf`.
+    pub fn lives(&self) -> &[KeyLife] {
+        &self.lives
     }
 
     /// The keys that belong in the JWKS at `now`: all but those whose `exp` has passed.
@@ -100,14 +84,14 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::Algorithm;
+    use crate::keys::{Algorithm, PrivateJwk};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
     }
 
     fn file_of(keys: &[PrivateJwk]) -> serde_json::Value {
-        serde_json::from_slice(&KeySet::file_content(keys)).expect("JSON")
+        serde_json::from_slice(&StoredKeys::content_of(keys)).expect("JSON")
     }
 
     fn parse(file: &serde_json::Value) -> Result<KeySet, KeyError> {
@@ -118,7 +102,7 @@ mod tests {
     fn a_generated_key_of_each_algorithm_is_read_back_and_passes_its_self_test() {
         for algorithm in Algorithm::ALL {
             let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
-            let set = KeySet::parse(&KeySet::file_content(&[key])).expect("a set");
+            let set = KeySet::parse(&StoredKeys::content_of(&[key])).expect("a set");
             assert_eq!(set.signing(at(1)).expect("signs").public().algorithm(), algorithm);
             set.self_test().expect("signs and verifies");
         }
@@ -127,7 +111,7 @@ mod tests {
     #[test]
     fn the_greatest_nbf_not_after_now_signs() {
         let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let set = KeySet::parse(&KeySet::file_content(&[new, old])).expect("a set");
+        let set = KeySet::parse(&StoredKeys::content_of(&[new, old])).expect("a set");
         let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
         assert_eq!(
             set.signing(at(99)).expect_err("none yet"),
@@ -176,7 +160,7 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         let twin = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         for (keys, member) in [([key.clone(), key.clone()], "`kid`"), ([key, twin], "`nbf`")] {
-            let error = KeySet::parse(&KeySet::file_content(&keys)).expect_err("ambiguous");
+            let error = KeySet::parse(&StoredKeys::content_of(&keys)).expect_err("ambiguous");
             assert!(error.to_string().contains(member), "{error}");
         }
         assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect_err("empty"), KeyError::Empty);
@@ -186,7 +170,7 @@ mod tests {
     fn no_debug_text_holds_a_private_part() {
         let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
         let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();
-        let set = KeySet::parse(&KeySet::file_content(std::slice::from_ref(&key))).expect("a set");
+        let set = KeySet::parse(&StoredKeys::content_of(std::slice::from_ref(&key))).expect("a set");
         assert!(!format!("{key:?} {set:?}").contains(&d));
     }
 }

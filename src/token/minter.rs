@@ -110,12 +110,12 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::keys::{Algorithm, PrivateJwk};
+    use crate::keys::{Algorithm, PrivateJwk, StoredKeys};
 
     fn minted(algorithm: Algorithm, audience: &[&str]) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
         let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
-        let keys = Arc::new(KeySet::parse(&KeySet::file_content(&[jwk])).expect("a set"));
+        let keys = Arc::new(KeySet::parse(&StoredKeys::content_of(&[jwk])).expect("a set"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, Arc::clone(&keys));

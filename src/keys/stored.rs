@@ -1,0 +1,94 @@
+//! The keys as they lie in a file or a Secret, where they are changed.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    KeyError, KeySet, PrivateJwk, SigningKey,
+    rotation::{Retirement, State, Step, Successor},
+};
+
+/// A private JWK Set, with all of its members. Every key has a `kid`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct StoredKeys {
+    keys: Vec<PrivateJwk>,
+}
+
+#[derive(Serialize)]
+struct Borrowed<'a> {
+    keys: &'a [PrivateJwk],
+}
+
+impl StoredKeys {
+    /// Reads `{"keys":[…]}`. Every key must be usable: a key that is silently left out would be one whose tokens nobody
+    /// verifies.
+    pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
+        // serde_json's message for a wrong type quotes the value, which may be a private member: say only where.
+        let mut stored: Self = serde_json::from_slice(json)
+            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
+        for (index, key) in stored.keys.iter_mut().enumerate() {
+            key.name_itself(index)?;
+        }
+        Ok(stored)
+    }
+
+    /// Of one new key.
+    pub fn of(key: PrivateJwk) -> Self {
+        Self { keys: vec![key] }
+    }
+
+    /// The set that these keys make, if they fit each other.
+    pub fn check(&self) -> Result<KeySet, KeyError> {
+        let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
+        KeySet::new(keys.collect::<Result<_, _>>()?)
+    }
+
+    /// The file's content.
+    pub fn content(&self) -> Zeroizing<Vec<u8>> {
+        Self::content_of(&self.keys)
+    }
+
+    pub(crate) fn content_of(keys: &[PrivateJwk]) -> Zeroizing<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(&Borrowed { keys }).expect("strings and numbers serialize");
+        json.push(b'\n');
+        Zeroizing::new(json)
+    }
+
+    /// Adds a key.
+    pub fn add(&mut self, key: PrivateJwk) {
+        self.keys.push(key);
+    }
+
+    /// Does what was planned.
+    pub fn apply(&mut self, step: &Step) -> Result<(), KeyError> {
+        self.keys.retain(|key| !step.drop.iter().any(|kid| key.is(kid)));
+        for (kid, exp) in &step.expire {
+            self.keys.iter_mut().filter(|key| key.is(kid)).for_each(|key| key.set_exp(*exp));
+        }
+        if let Some(new) = step.publish {
+            self.keys.push(PrivateJwk::generate(new.algorithm, new.nbf)?);
+        }
+        Ok(())
+    }
+
+    /// Does what an emergency asks for.
+    pub fn retire(
+        &mut self,
+        kid: &str,
+        retirement: &Retirement,
+        algorithm: super::Algorithm,
+        now: DateTime<Utc>,
+    ) -> Result<(), KeyError> {
+        self.keys.retain(|key| !key.is(kid));
+        match &retirement.successor {
+            Successor::Unchanged => {}
+            Successor::Promoted(next) => {
+                self.keys.iter_mut().filter(|key| key.is(next)).for_each(|key| key.set_nbf(now))
+            }
+            Successor::New => self.keys.push(PrivateJwk::generate(algorithm, now)?),
+        }
+        debug_assert!(retirement.state == State::Signing || retirement.successor == Successor::Unchanged);
+        Ok(())
+    }
+}
