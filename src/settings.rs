@@ -56,6 +56,8 @@ pub struct Settings {
     pub token_ttl: Duration,
     /// `WXMINT_TOKEN_TYP`: the header's `typ`.
     pub token_typ: TokenTyp,
+    /// `WXMINT_KEYS_LEAD`: how long a key is published before it signs.
+    pub keys_lead: Duration,
     /// `WXMINT_SESSION_KEY_TTL`: how long a session key is kept.
     pub session_key_ttl: Duration,
     /// `WXMINT_WECHAT_URL`: WeChat, or a stand-in.
@@ -83,6 +85,7 @@ struct Raw {
     admin_listen: Option<String>,
     token_ttl: Option<String>,
     token_typ: Option<String>,
+    keys_lead: Option<String>,
     session_key_ttl: Option<String>,
     accounts: Option<String>,
     wechat_url: Option<String>,
@@ -104,6 +107,7 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_ADMIN_LISTEN",
     "WXMINT_TOKEN_TTL",
     "WXMINT_TOKEN_TYP",
+    "WXMINT_KEYS_LEAD",
     "WXMINT_SESSION_KEY_TTL",
     "WXMINT_ACCOUNTS",
     "WXMINT_WECHAT_URL",
@@ -117,7 +121,6 @@ const LATER: &[&str] = &[
     "WXMINT_BINDINGS_PER_USER",
     "WXMINT_DANGEROUS_PASSWORD_IN_QUERY",
     "WXMINT_JWKS_URL",
-    "WXMINT_KEYS_LEAD",
     "WXMINT_LIMIT_IP",
     "WXMINT_LIMIT_OPENID",
     "WXMINT_LIMIT_USERNAME",
@@ -167,6 +170,7 @@ impl Settings {
         let token_ttl = reader.or("WXMINT_TOKEN_TTL", raw.token_ttl, &forms::TOKEN_TTL, "24h", forms::token_ttl);
         let token_typ =
             reader.or("WXMINT_TOKEN_TYP", raw.token_typ, &forms::TOKEN_TYP, "at+jwt", |text| text.parse().ok());
+        let keys_lead = reader.or("WXMINT_KEYS_LEAD", raw.keys_lead, &forms::KEYS_LEAD, "30m", parse_duration);
         let session_key_ttl =
             reader.or("WXMINT_SESSION_KEY_TTL", raw.session_key_ttl, &forms::SESSION_KEY_TTL, "30d", parse_duration);
         reader.or("WXMINT_ACCOUNTS", raw.accounts, &forms::ACCOUNTS, "auto", |text| (text == "auto").then_some(()))?;
@@ -185,6 +189,7 @@ impl Settings {
             admin_listen: admin_listen?,
             token_ttl: token_ttl?,
             token_typ: token_typ?,
+            keys_lead: keys_lead?,
             session_key_ttl: session_key_ttl?,
             wechat_url: wechat_url?,
             log_format: log_format?,

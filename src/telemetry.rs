@@ -22,7 +22,7 @@ use prometheus_client::{
 };
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::keys::KeySet;
+use crate::keys::rotation::{self, KeyLife};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,9 @@ struct Inner {
     wechat_duration: Histograms<1>,
     redis_duration: Histograms<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
+    next_key: Gauge<f64, AtomicU64>,
+    key_reloads: Family<Labels<1>, Counter>,
+    key_reload_refused: Gauge<i64, AtomicI64>,
 }
 
 impl Default for Inner {
@@ -103,6 +106,9 @@ impl Default for Inner {
             wechat_duration: Family::new_with_constructor(Buckets),
             redis_duration: Family::new_with_constructor(Buckets),
             key_age: Family::default(),
+            next_key: Gauge::default(),
+            key_reloads: Family::default(),
+            key_reload_refused: Gauge::default(),
         }
     }
 }
@@ -141,21 +147,22 @@ impl Metrics {
         self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// The text exposition (OpenMetrics), with the keys' ages at `now`.
-    pub fn exposition(&self, keys: &KeySet, now: DateTime<Utc>) -> String {
+    /// A key file that was read again: `ok`, or `refused` because it was not fit to be used.
+    pub fn keys_reloaded(&self, outcome: &'static str) {
+        self.0.key_reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+        self.0.key_reload_refused.set(i64::from(outcome != "ok"));
+    }
+
+    /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`.
+    pub fn exposition(&self, lives: &[KeyLife], now: DateTime<Utc>) -> String {
         self.0.key_age.clear();
-        let signing = keys.signing(now).map(|key| key.public().kid().to_owned()).unwrap_or_default();
-        for key in keys.iter() {
-            let kid = key.public().kid();
-            let state = match (kid == signing, key.nbf() > now) {
-                (true, _) => "signing",
-                (_, true) => "published",
-                _ => "retired",
-            };
+        for (life, state) in lives.iter().zip(rotation::states(lives, now)) {
             let labels =
-                [("kid", kid.to_owned()), ("alg", key.public().algorithm().to_string()), ("state", state.to_owned())];
-            self.0.key_age.get_or_create(&labels).set((now - key.nbf()).as_seconds_f64());
+                [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.name().to_owned())];
+            self.0.key_age.get_or_create(&labels).set((now - life.nbf).as_seconds_f64());
         }
+        let next = lives.iter().map(|life| life.nbf).find(|nbf| *nbf > now);
+        self.0.next_key.set(next.map_or(f64::NAN, |nbf| (nbf - now).as_seconds_f64()));
         let mut text = String::new();
         let complete = encode(&mut text, &self.registry());
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
@@ -193,6 +200,18 @@ impl Metrics {
             "Time since a key's first signature; negative before it",
             Unit::Seconds,
             inner.key_age.clone(),
+        );
+        registry.register_with_unit(
+            "next_key_signs_in",
+            "Time until the next key signs; NaN where none is published",
+            Unit::Seconds,
+            inner.next_key.clone(),
+        );
+        registry.register("key_reloads", "Readings of a changed key file, by outcome", inner.key_reloads.clone());
+        registry.register(
+            "key_reload_refused",
+            "1 while the key file is not fit to be used and the keys of before stay in use",
+            inner.key_reload_refused.clone(),
         );
         registry
     }

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use super::{EXIT_USAGE, fail};
 use crate::{
     http::now,
-    keys::{Algorithm, JwksDocument, KeySet, PrivateJwk, create_private, read_private},
+    keys::{Algorithm, KeySet, PrivateJwk, PublicKeySet, StoredKeys, create_private, read_private},
 };
 
 /// The commands on the key file.
@@ -61,7 +61,7 @@ pub(super) fn run(command: KeysCommand) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn generate(path: &Path, algorithm: Algorithm) -> Result<(), String> {
     let key = PrivateJwk::generate(algorithm, now()).map_err(|error| error.to_string())?;
-    let content = KeySet::file_content(&[key]);
+    let content = StoredKeys::of(key).content();
     let kid = only_kid(&content).map_err(|error| error.to_string())?;
     create_private(path, &content).map_err(|error| error.to_string())?;
     println!("{path}: {algorithm} key {kid}, signs from now on", path = path.display());
@@ -79,6 +79,7 @@ fn only_kid(content: &[u8]) -> Result<String, crate::keys::KeyError> {
 fn jwks(path: &Path) -> Result<(), String> {
     let content = read_private(path).map_err(|error| error.to_string())?;
     let keys = KeySet::parse(&content).map_err(|error| format!("{path}: {error}", path = path.display()))?;
-    println!("{}", String::from_utf8_lossy(&JwksDocument::prepare(&keys, now()).body));
+    let public: PublicKeySet<'_> = keys.visible(now()).collect();
+    println!("{}", serde_json::to_string(&public).map_err(|error| error.to_string())?);
     Ok(())
 }

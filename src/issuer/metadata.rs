@@ -20,7 +20,8 @@ use crate::{http::now, keys::Algorithm};
 ))]
 pub(super) async fn jwks(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let now = now();
-    let document = worker.issuer.publisher.document(now);
+    let ring = worker.issuer.keys.at(now);
+    let document = ring.document();
     let mut response = match already_known(&request, &document.etag) {
         true => HttpResponse::NotModified(),
         false => HttpResponse::Ok(),
@@ -68,7 +69,8 @@ pub(super) struct Metadata {
 pub(super) async fn metadata(worker: web::Data<Worker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
     let now = now();
-    let published = |algorithm: &Algorithm| worker.issuer.keys.visible(now).any(|key| key.algorithm() == *algorithm);
+    let ring = worker.issuer.keys.at(now);
+    let published = |algorithm: &Algorithm| ring.set().visible(now).any(|key| key.algorithm() == *algorithm);
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         jwks_uri: format!("{issuer}/.well-known/jwks.json"),

@@ -11,6 +11,7 @@ use tracing_actix_web::TracingLogger;
 
 use super::{
     Issuer, Routes, StartError,
+    reload::keep_reading,
     routes::{admin_routes, public_routes},
     worker::Worker,
 };
@@ -69,6 +70,9 @@ pub async fn run(
     let admin_handle = admin.handle();
     actix_web::rt::spawn(admin);
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
+    if let Some(path) = issuer.watched.clone() {
+        actix_web::rt::spawn(keep_reading(Arc::clone(&issuer), path));
+    }
 
     let readiness = issuer.readiness.clone();
     let stop = async move {

@@ -2,10 +2,12 @@
 
 use std::{io, path::PathBuf, sync::Arc, thread};
 
+use chrono::TimeDelta;
+
 use crate::{
     accounts::Auto,
     http::{Readiness, now},
-    keys::{FileError, KeyError, KeySet, Publisher, read_private},
+    keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::Login,
     settings::{Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
@@ -66,8 +68,9 @@ pub enum StartError {
 /// What all workers share: immutable, but for numbers and the latch.
 pub struct Issuer {
     pub(super) settings: Settings,
-    pub(super) keys: Arc<KeySet>,
-    pub(super) publisher: Publisher,
+    pub(super) keys: Arc<KeyRing>,
+    /// The key file, where there is one to read again.
+    pub(super) watched: Option<PathBuf>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
@@ -89,7 +92,10 @@ impl Issuer {
     /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
         match (load_keys(&settings), load_vault(&settings)) {
-            (Ok(keys), Ok(vault)) => Self::new(settings, keys, vault),
+            (Ok(keys), Ok(vault)) => {
+                let watched = Some(settings.keys.clone());
+                Ok(Self { watched, ..Self::new(settings, keys, vault)? })
+            }
             (Err(keys), Err(vault)) => Err(StartError::Both(Box::new(keys), Box::new(vault))),
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
@@ -97,16 +103,16 @@ impl Issuer {
 
     /// With keys that are already there.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
+        let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let unusable = |source| StartError::Keys { path: settings.keys.clone(), source };
-        keys.self_test().and_then(|()| keys.signing(now()).map(drop)).map_err(unusable)?;
-        let keys = Arc::new(keys);
+        let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
-            minter: Arc::new(minter.map_err(unusable)?),
+            minter: Arc::new(minter),
             vault: Arc::new(vault),
-            publisher: Publisher::new(Arc::clone(&keys), now()),
             keys,
+            watched: None,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,

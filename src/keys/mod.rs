@@ -10,15 +10,17 @@ mod file;
 mod private;
 pub(crate) mod provider;
 mod public;
+mod ring;
 pub mod rotation;
 mod set;
 mod stored;
 
 pub use algorithm::Algorithm;
-pub use document::{JwksDocument, Publisher};
+pub use document::JwksDocument;
 pub use file::{FileError, Held, create_private, read_private};
 pub use private::{PrivateJwk, SigningKey};
 pub use public::{PublicKey, PublicKeySet};
+pub use ring::{KeyRing, PreparedKey, Ring};
 pub use set::KeySet;
 pub use stored::StoredKeys;
 

@@ -1,11 +1,14 @@
 //! jsonwebtoken's cryptography, by aws-lc-rs with key pairs that are parsed once.
 //!
-//! jsonwebtoken parses the private key on every `encode`. Here the [`EncodingKey`] that it is given holds a `kid` in
+//! jsonwebtoken parses the private key on every `encode`. Here the [`EncodingKey`] that it is given holds a name in
 //! place of the key, and the signer that jsonwebtoken asks for is the pair registered under it.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jsonwebtoken::{
@@ -23,21 +26,26 @@ static PROVIDER: CryptoProvider =
 static INSTALLED: OnceLock<bool> = OnceLock::new();
 
 /// Weak, so that a key that has left its set is forgotten here too.
-static PAIRS: LazyLock<RwLock<HashMap<Vec<u8>, Weak<KeyPair>>>> = LazyLock::new(RwLock::default);
+static PAIRS: LazyLock<RwLock<HashMap<Name, Weak<KeyPair>>>> = LazyLock::new(RwLock::default);
+
+type Name = [u8; 8];
+
+static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
 /// What jsonwebtoken's `encode` takes to sign with `key`, for as long as `key` lives.
 pub(crate) fn encoding_key(key: &SigningKey) -> Result<EncodingKey, KeyError> {
     if !*INSTALLED.get_or_init(|| PROVIDER.install_default().is_ok()) {
         return Err(KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process"));
     }
-    let kid = key.public().kid().as_bytes();
+    // Not the kid: a set that is read again holds the same keys in other memory, and may be dropped first.
+    let name = NEXT_NAME.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let mut pairs = PAIRS.write().unwrap_or_else(PoisonError::into_inner);
     pairs.retain(|_, pair| pair.strong_count() > 0);
-    pairs.insert(kid.to_vec(), Arc::downgrade(key.pair()));
+    pairs.insert(name, Arc::downgrade(key.pair()));
     Ok(match key.public().algorithm() {
-        Algorithm::Es256 => EncodingKey::from_ec_der(kid),
-        Algorithm::EdDsa => EncodingKey::from_ed_der(kid),
-        Algorithm::Rs256 => EncodingKey::from_rsa_der(kid),
+        Algorithm::Es256 => EncodingKey::from_ec_der(&name),
+        Algorithm::EdDsa => EncodingKey::from_ed_der(&name),
+        Algorithm::Rs256 => EncodingKey::from_rsa_der(&name),
     })
 }
 
@@ -60,7 +68,8 @@ impl JwtSigner for RegisteredSigner {
 
 fn signer(algorithm: &jsonwebtoken::Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     let pairs = PAIRS.read().unwrap_or_else(PoisonError::into_inner);
-    let pair = pairs.get(key.as_bytes()).and_then(Weak::upgrade).ok_or(ErrorKind::InvalidKeyFormat)?;
+    let name = Name::try_from(key.as_bytes()).map_err(|_| ErrorKind::InvalidKeyFormat)?;
+    let pair = pairs.get(&name).and_then(Weak::upgrade).ok_or(ErrorKind::InvalidKeyFormat)?;
     Ok(Box::new(RegisteredSigner { pair, algorithm: *algorithm }))
 }
 

@@ -31,6 +31,7 @@ forms! {
     ADMIN_LISTEN: "an address and a port that the public cannot reach", "WXMINT_ADMIN_LISTEN=127.0.0.1:9090";
     TOKEN_TTL: "a time from 1m to 30d", "WXMINT_TOKEN_TTL=24h";
     TOKEN_TYP: "at+jwt, or JWT for verifiers that know no other", "WXMINT_TOKEN_TYP=at+jwt";
+    KEYS_LEAD: "a time such as 30m, longer than any verifier goes without looking", "WXMINT_KEYS_LEAD=30m";
     SESSION_KEY_TTL: "a time such as 30m, 24h or 30d", "WXMINT_SESSION_KEY_TTL=30d";
     ACCOUNTS: "auto; this version knows no other account backend", "WXMINT_ACCOUNTS=auto";
     WECHAT_URL: "an https URL (http only on loopback)", "WXMINT_WECHAT_URL=https://api.weixin.qq.com";

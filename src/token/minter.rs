@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::Header;
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ids::{AppId, UserId},
-    keys::{KeyError, KeySet, SigningKey, provider},
+    keys::{KeyError, KeyRing},
 };
 
 /// Why no token could be signed. The service's fault, never the client's.
@@ -48,33 +48,19 @@ impl Serialize for AccessToken {
     }
 }
 
-/// Issues the tokens of one issuer. Immutable, shared by all workers.
+/// Issues the tokens of one issuer, with whichever key signs. Shared by all workers.
 pub struct Minter {
     issuer: String,
     audience: Audience,
+    typ: TokenTyp,
     ttl: Duration,
-    keys: Arc<KeySet>,
-    /// What jsonwebtoken needs to sign with each key of the set, in its order.
-    prepared: Vec<(String, Header, EncodingKey)>,
+    keys: Arc<KeyRing>,
 }
 
 impl Minter {
-    /// `ttl` is `exp - iat` of every token. Fails if a key of the set cannot be prepared for signing.
-    pub fn new(
-        issuer: String,
-        audience: Vec<String>,
-        typ: TokenTyp,
-        ttl: Duration,
-        keys: Arc<KeySet>,
-    ) -> Result<Self, KeyError> {
-        let prepare = |key: &SigningKey| {
-            let mut header = Header::new(key.public().algorithm().for_jsonwebtoken());
-            header.typ = Some(typ.as_str().to_owned());
-            header.kid = Some(key.public().kid().to_owned());
-            Ok((key.public().kid().to_owned(), header, provider::encoding_key(key)?))
-        };
-        let prepared = keys.iter().map(prepare).collect::<Result<_, KeyError>>()?;
-        Ok(Self { issuer, audience: audience.into(), ttl, keys, prepared })
+    /// `ttl` is `exp - iat` of every token.
+    pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
+        Self { issuer, audience: audience.into(), typ, ttl, keys }
     }
 
     /// How long a token lives.
@@ -84,12 +70,11 @@ impl Minter {
 
     /// The token that says: this is `user`, who logged in through `app` at `now`.
     pub fn mint(&self, user: &UserId, app: &AppId, id: &TokenId, now: DateTime<Utc>) -> Result<AccessToken, MintError> {
-        let kid = self.keys.signing(now)?.public().kid();
-        let (_, header, key) = self
-            .prepared
-            .iter()
-            .find(|(prepared, ..)| prepared == kid)
-            .ok_or(KeyError::Crypto("find the prepared form of a key"))?;
+        let ring = self.keys.at(now);
+        let key = ring.signing(now)?;
+        let mut header = Header::new(key.algorithm.for_jsonwebtoken());
+        header.typ = Some(self.typ.as_str().to_owned());
+        header.kid = Some(key.kid.clone());
         let iat = now.timestamp();
         let claims = Claims {
             iss: &self.issuer,
@@ -100,28 +85,30 @@ impl Minter {
             exp: iat + self.ttl.as_secs() as i64,
             jti: id,
         };
-        Ok(AccessToken(jsonwebtoken::encode(header, &claims, key)?))
+        Ok(AccessToken(jsonwebtoken::encode(&header, &claims, &key.encoding)?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use chrono::TimeDelta;
     use serde_json::Value;
 
     use super::*;
-    use crate::keys::{Algorithm, PrivateJwk, StoredKeys};
+    use crate::keys::{Algorithm, KeySet, PrivateJwk, StoredKeys};
 
     fn minted(algorithm: Algorithm, audience: &[&str]) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
         let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
-        let keys = Arc::new(KeySet::parse(&StoredKeys::content_of(&[jwk])).expect("a set"));
+        let keys = StoredKeys::of(jwk).check().expect("a set");
+        let ring = Arc::new(KeyRing::new(keys.clone(), TimeDelta::minutes(30), now).expect("a ring"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
         let day = Duration::from_secs(86_400);
-        let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, Arc::clone(&keys));
+        let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let token = minter.expect("a minter").mint(&user, &app, &TokenId("jti-1".into()), now).expect("a token");
-        (Arc::unwrap_or_clone(keys), token.expose().to_owned())
+        let token = minter.mint(&user, &app, &TokenId("jti-1".into()), now).expect("a token");
+        (keys, token.expose().to_owned())
     }
 
     fn parts(token: &str) -> [Vec<u8>; 3] {
