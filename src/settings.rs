@@ -9,13 +9,10 @@ use std::{collections::HashMap, fs, net::SocketAddr, path::PathBuf, time::Durati
 use reqwest::Url;
 use serde::Deserialize;
 
-use self::{
-    fault::Reader,
-    forms::{Form, parse_duration},
-};
+use self::{fault::Reader, forms::Form};
 pub use self::{
     fault::{Fault, Faults, unknown_variables},
-    forms::IssuerUrl,
+    forms::{IssuerUrl, parse_duration},
 };
 use crate::{
     store::RedisUrl,

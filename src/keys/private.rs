@@ -89,6 +89,11 @@ impl PrivateJwk {
         Ok(jwk)
     }
 
+    /// The key's name, where it has one already.
+    pub fn kid(&self) -> &str {
+        self.kid.as_deref().unwrap_or_default()
+    }
+
     /// Whether this is the key of that name.
     pub(super) fn is(&self, kid: &str) -> bool {
         self.kid.as_deref() == Some(kid)

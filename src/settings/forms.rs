@@ -86,7 +86,7 @@ pub(super) fn token_ttl(text: &str) -> Option<Duration> {
 }
 
 /// `90s`, `30m`, `24h`, `30d`: a whole number above 0 and a unit.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,

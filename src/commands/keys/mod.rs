@@ -1,0 +1,199 @@
+//! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
+
+mod list;
+mod place;
+mod retire;
+mod rotate;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+
+use self::place::{Change, Place};
+use super::{EXIT_USAGE, fail};
+use crate::{
+    http::now,
+    keys::{Algorithm, PrivateJwk, PublicKeySet, StoredKeys, rotation},
+    settings::parse_duration,
+};
+
+/// The commands on the keys.
+#[derive(Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a new set with one key, which signs from now on
+    Generate {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// ES256 is understood by every verifier we know; EdDSA is cheaper and not known to all; RS256 is slow
+        #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
+        alg: Algorithm,
+    },
+    /// Do what is due: publish the next key, let old ones go; run it as often as you like
+    Rotate {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show each key: what it does, since when and until when
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The emergency: take a key out at once, and with it every token that it signed
+    Retire {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// The key, as `keys list` shows it
+        kid: String,
+        /// Needed: keys that are not in danger retire by themselves, by `keys rotate`
+        #[arg(long)]
+        now: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
+    Import {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// The file that holds it
+        key: PathBuf,
+    },
+    /// Print the public keys as they are published (JWKS)
+    Jwks {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// Where the keys are.
+#[derive(Args)]
+pub(super) struct PlaceArgs {
+    /// The private JWK Set; else the path in WXMINT_KEYS
+    #[arg(long, value_name = "PATH", conflicts_with = "secret")]
+    keys: Option<PathBuf>,
+    /// A Kubernetes Secret, which holds the set under `keys.json`
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    secret: Option<String>,
+}
+
+/// How often keys change, and how carefully. What is not given comes from the variables that `wxmint serve` reads.
+#[derive(Args)]
+pub(super) struct PolicyArgs {
+    /// From one key's first signature to the next one's
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
+    every: Duration,
+    /// How long a key is published before it signs; else WXMINT_KEYS_LEAD, else 30m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    lead: Option<Duration>,
+    /// The longest life of a token; else WXMINT_TOKEN_TTL, else 24h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    token_ttl: Option<Duration>,
+    /// Algorithm of the next key; else that of the last
+    #[arg(long, value_name = "ES256|EdDSA|RS256")]
+    alg: Option<Algorithm>,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+}
+
+impl PolicyArgs {
+    fn policy(&self, keys: &StoredKeys) -> Result<rotation::Policy, String> {
+        let set = keys.check().map_err(|error| error.to_string())?;
+        let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
+        let span = |duration: Duration| TimeDelta::from_std(duration).map_err(|error| error.to_string());
+        Ok(rotation::Policy {
+            every: span(self.every)?,
+            lead: span(variable(self.lead, "WXMINT_KEYS_LEAD", "30m")?)?,
+            token_ttl: span(variable(self.token_ttl, "WXMINT_TOKEN_TTL", "24h")?)?,
+            algorithm: self.alg.unwrap_or(last),
+        })
+    }
+}
+
+/// The option, or the variable, or the default.
+fn variable(given: Option<Duration>, name: &str, default: &str) -> Result<Duration, String> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned());
+    duration(&text).map_err(|reason| format!("{name} {reason}"))
+}
+
+pub(super) fn run(command: KeysCommand) -> ExitCode {
+    let outcome = match command {
+        KeysCommand::Generate { place, alg } => place.open().and_then(|place| generate(&place, alg)),
+        KeysCommand::Rotate { place, policy, dry_run } => {
+            place.open().and_then(|place| rotate::run(&place, &policy, dry_run))
+        }
+        KeysCommand::List { place, json } => place.open().and_then(|place| list::run(&place, json)),
+        KeysCommand::Retire { place, kid, now, yes } => {
+            place.open().and_then(|place| retire::run(&place, &kid, now, yes))
+        }
+        KeysCommand::Import { place, policy, key } => place.open().and_then(|place| import(&place, &policy, &key)),
+        KeysCommand::Jwks { place } => place.open().and_then(|place| jwks(&place)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(EXIT_USAGE, reason),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn generate(place: &Place, algorithm: Algorithm) -> Result<(), String> {
+    let key = PrivateJwk::generate(algorithm, now()).map_err(|error| error.to_string())?;
+    let keys = StoredKeys::of(key);
+    let kid = place::checked(&keys)?.lives()[0].kid.clone();
+    place.create(&keys)?;
+    println!("{place}: {algorithm} key {kid}, signs from now on");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String> {
+    let content = crate::keys::read_private(file).map_err(|error| error.to_string())?;
+    let named = |error| format!("{file}: {error}", file = file.display());
+    if !place.exists()? {
+        let key = PrivateJwk::import(&content, now()).map_err(named)?;
+        place.create(&StoredKeys::of(key.clone()))?;
+        println!("{place}: key {kid}, signs from now on", kid = key.kid());
+        return Ok(());
+    }
+    let (kid, nbf) = place.change(|keys| {
+        let (now, policy) = (now(), policy.policy(keys)?);
+        policy.check().map_err(|refusal| refusal.to_string())?;
+        let nbf = now + policy.lead;
+        let key = PrivateJwk::import(&content, nbf).map_err(named)?;
+        let set = keys.check().map_err(|error| error.to_string())?;
+        rotation::admit(set.lives(), &policy, nbf, now).map_err(|refusal| refusal.to_string())?;
+        let kid = key.kid().to_owned();
+        keys.add(key);
+        Ok(Change::Write((kid, nbf)))
+    })?;
+    println!("{place}: key {kid}, published now, signs from {nbf}");
+    println!("Run `wxmint keys rotate` too: it sets how long the key before stays visible.");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn jwks(place: &Place) -> Result<(), String> {
+    let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+    let public: PublicKeySet<'_> = set.visible(now()).collect();
+    println!("{}", serde_json::to_string(&public).map_err(|error| error.to_string())?);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Where keys are kept, and how they are changed there: read, decide, write, with nobody else in between.
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+};
+
+use super::PlaceArgs;
+use crate::keys::{Held, KeySet, StoredKeys, create_private, read_private};
+
+/// A place that holds a set of private keys.
+pub(super) enum Place {
+    File(PathBuf),
+}
+
+/// What a decision about a set comes to.
+pub(super) enum Change<T> {
+    /// The set was changed, and is to be written.
+    Write(T),
+    /// Nothing was changed.
+    Keep(T),
+}
+
+impl PlaceArgs {
+    pub(super) fn open(self) -> Result<Place, String> {
+        let named = self.keys.or_else(|| env::var_os("WXMINT_KEYS").filter(|path| !path.is_empty()).map(PathBuf::from));
+        named.map(Place::File).ok_or_else(|| "which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn exists(&self) -> Result<bool, String> {
+        match self {
+            Self::File(path) => path.try_exists().map_err(|error| format!("{self}: {error}")),
+        }
+    }
+
+    /// A new set; refused where there is one.
+    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), String> {
+        checked(keys)?;
+        match self {
+            Self::File(path) => create_private(path, &keys.content()).map_err(|error| error.to_string()),
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<StoredKeys, String> {
+        match self {
+            Self::File(path) => read_file(path),
+        }
+    }
+
+    /// Lets `decide` change the set. It is called again, with the set as it then is, where somebody else was quicker.
+    pub(super) fn change<T>(
+        &self,
+        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
+    ) -> Result<T, String> {
+        match self {
+            Self::File(path) => {
+                let held = Held::wait(path).map_err(|error| error.to_string())?;
+                let mut keys = read_file(path)?;
+                match decide(&mut keys)? {
+                    Change::Keep(outcome) => Ok(outcome),
+                    Change::Write(outcome) => {
+                        checked(&keys)?;
+                        held.replace(&keys.content()).map_err(|error| error.to_string())?;
+                        Ok(outcome)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<StoredKeys, String> {
+    let content = read_private(path).map_err(|error| error.to_string())?;
+    StoredKeys::parse(&content).map_err(|error| format!("{path}: {error}", path = path.display()))
+}
+
+/// What could not be used is never written.
+pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, String> {
+    let set = keys.check().map_err(|error| error.to_string())?;
+    set.self_test().map_err(|error| error.to_string())?;
+    Ok(set)
+}

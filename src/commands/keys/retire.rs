@@ -1,0 +1,80 @@
+//! `wxmint keys retire KID --now`
+
+use std::io::{self, BufRead, IsTerminal};
+
+use super::place::{Change, Place};
+use crate::{
+    http::now,
+    keys::rotation::{self, Retirement, State, Successor},
+};
+
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command that prints to people")]
+pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), String> {
+    if !at_once {
+        return Err(format!(
+            "keys retire by themselves when they are replaced: run `wxmint keys rotate`. If {kid} has leaked, \
+             add --now: every token that it signed is then refused"
+        ));
+    }
+    let planned = plan(place, kid)?;
+    for line in consequences(kid, &planned) {
+        eprintln!("{line}");
+    }
+    if !yes {
+        confirm(kid)?;
+    }
+    let done = place.change(|keys| {
+        let set = keys.check().map_err(|error| error.to_string())?;
+        let algorithm = set.lives().iter().find(|life| life.kid == kid).map(|life| life.algorithm);
+        let now = now();
+        let retirement = rotation::retire(set.lives(), kid, now).map_err(|refusal| refusal.to_string())?;
+        keys.retire(kid, &retirement, algorithm.unwrap_or(crate::keys::Algorithm::Es256), now)
+            .map_err(|error| error.to_string())?;
+        Ok(Change::Write(retirement))
+    })?;
+    println!("{place}: {kid} is gone{}", if done.state == State::Signing { ", another key signs" } else { "" });
+    Ok(())
+}
+
+fn plan(place: &Place, kid: &str) -> Result<Retirement, String> {
+    let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+    rotation::retire(set.lives(), kid, now()).map_err(|refusal| format!("{place}: {refusal}"))
+}
+
+/// What breaks, and for how long. The times are those of docs/keys.md.
+fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
+    if planned.state == State::Published {
+        return vec![format!("{kid} has signed nothing yet: nobody notices that it goes.")];
+    }
+    let mut lines = vec![
+        format!("EVERY TOKEN THAT {kid} SIGNED BECOMES INVALID. Their users have to log in again."),
+        "  This service stops publishing the key within 5 s. Peers refuse its tokens from their next fetch on: jose \
+         and PyJWT within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire."
+            .into(),
+    ];
+    match &planned.successor {
+        Successor::Unchanged => lines.push("  The key that signs now goes on signing; new logins work at once.".into()),
+        Successor::Promoted(next) => lines.push(format!(
+            "  {next}, which is published already, signs from now on; peers that have not fetched it yet refuse new \
+             tokens until they do."
+        )),
+        Successor::New => lines.push(
+            "  A new key signs from now on. Peers refuse its tokens until their next fetch: those that fetch on an \
+             unknown kid within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker."
+                .into(),
+        ),
+    }
+    lines
+}
+
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+fn confirm(kid: &str) -> Result<(), String> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err("nobody is here to ask; add --yes if this is meant".into());
+    }
+    eprintln!("Type yes to retire {kid}:");
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).map_err(|error| error.to_string())?;
+    if answer.trim() == "yes" { Ok(()) } else { Err("nothing was changed".into()) }
+}

@@ -1,0 +1,72 @@
+//! `wxmint keys rotate`
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{
+    PolicyArgs,
+    place::{Change, Place},
+};
+use crate::{
+    http::now,
+    keys::rotation::{self, Policy, Step},
+};
+
+/// Verifiers that look less often than this exist (docs/keys.md), and would refuse tokens of a key with a shorter lead.
+const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
+
+/// Plans, says and does what is due.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints to people")]
+pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
+    let (step, policy) = place.change(|keys| {
+        let policy = policy.policy(keys)?;
+        let set = keys.check().map_err(|error| error.to_string())?;
+        let step = rotation::plan(set.lives(), &policy, now()).map_err(|refusal| refusal.to_string())?;
+        if dry_run || step.is_nothing() {
+            return Ok(Change::Keep((step, policy)));
+        }
+        keys.apply(&step).map_err(|error| error.to_string())?;
+        Ok(Change::Write((step, policy)))
+    })?;
+    if policy.lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES {
+        eprintln!(
+            "note: with a lead of {} s, verifiers that look less often refuse new tokens for a while (docs/keys.md)",
+            policy.lead.num_seconds()
+        );
+    }
+    for line in said(&step, &policy, dry_run) {
+        println!("{place}: {line}");
+    }
+    Ok(())
+}
+
+fn said(step: &Step, policy: &Policy, dry_run: bool) -> Vec<String> {
+    let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
+    let mut lines = Vec::new();
+    if let Some(new) = step.publish {
+        lines.push(format!(
+            "{} a new {} key, which signs from {}",
+            verb("published", "would publish"),
+            new.algorithm,
+            date(new.nbf)
+        ));
+    }
+    for (kid, exp) in &step.expire {
+        lines.push(format!("{kid} {} visible until {}", verb("stays", "would stay"), date(*exp)));
+    }
+    for kid in &step.drop {
+        lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
+    }
+    if lines.is_empty() {
+        lines.push("nothing to do".into());
+    }
+    // The step just done moves the next one: said from the policy where a key was published.
+    let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
+    if let Some(next) = next {
+        lines.push(format!("nothing changes before {}", date(next)));
+    }
+    lines
+}
+
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
