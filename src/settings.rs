@@ -66,7 +66,8 @@ pub struct Settings {
 
 /// The variables as texts. The fields' order is that of `.env.example`, and each name is the variable's without
 /// `WXMINT_`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(Debug))]
 #[serde(default)]
 struct Raw {
     issuer: Option<String>,
@@ -107,6 +108,26 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_ACCOUNTS",
     "WXMINT_WECHAT_URL",
     "WXMINT_LOG_FORMAT",
+];
+
+/// Variables that the design has and this version does not act on yet.
+const LATER: &[&str] = &[
+    "WXMINT_APPS_DIR",
+    "WXMINT_AUTO_PROVISION",
+    "WXMINT_BINDINGS_PER_USER",
+    "WXMINT_DANGEROUS_PASSWORD_IN_QUERY",
+    "WXMINT_JWKS_URL",
+    "WXMINT_KEYS_LEAD",
+    "WXMINT_LIMIT_IP",
+    "WXMINT_LIMIT_OPENID",
+    "WXMINT_LIMIT_USERNAME",
+    "WXMINT_LOGIN_PATHS",
+    "WXMINT_SIDECAR_LISTEN",
+    "WXMINT_STATUS_FAIL",
+    "WXMINT_STATUS_MAX_AGE",
+    "WXMINT_TOKEN_ALIASES",
+    "WXMINT_TRUSTED_PROXIES",
+    "WXMINT_WATERMARK_MAX_AGE",
 ];
 
 const SECRET: Form = Form {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Load, PATIENCE, Recorded, Service, TestBed, eventually, user_ids};
+use serde_json::json;
+
+use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, user_ids};
 
 const SERVED: usize = 50;
 /// design.md: a deadline of 1 s, and what a busy machine adds.
@@ -102,6 +104,56 @@ async fn redis_is_frozen_under_load_and_thawed() {
 async fn redis_is_cut_off_under_load_and_restored() {
     let bed = TestBed::builder().breakable_redis().start().await;
     rides_out(bed, async |bed| bed.redis_link().cut().await, async |bed| bed.redis_link().restore().await).await;
+}
+
+/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
+/// any more, and a new connection reaches the new one.
+#[tokio::test]
+async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_stay_open() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    let successor = RedisServer::start(&[], "").await;
+    successor.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
+    eventually("replication", PATIENCE, async || {
+        let info: String = successor.command(&["INFO", "replication"]);
+        info.contains("master_link_status:up").then_some(())
+    })
+    .await;
+    let load = Load::start(&bed).await;
+    in_full_service(&load, Instant::now(), PATIENCE).await;
+
+    bed.redis_link().lead_to(([127, 0, 0, 1], successor.port()).into());
+    successor.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    bed.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    let taken_over = Instant::now();
+    in_full_service(&load, taken_over, BACK_WITHIN).await;
+
+    let record = load.stop().await;
+    for answer in record.iter().map(|recorded| recorded.answer.clone()).filter(|answer| answer.status != 200) {
+        answer.expect_problem(503, "store_unavailable");
+    }
+    no_binding_is_lost(&bed, &record).await;
+}
+
+#[tokio::test]
+async fn an_answer_of_redis_that_is_lost_costs_neither_the_login_nor_the_news_of_a_new_user() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    bed.log_in("earlier").await.expect_login();
+
+    bed.redis_link().lose_next_answer();
+    let claim_repeated = bed.log_in("lin").await.expect_login();
+    assert_eq!((claim_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
+
+    bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
+    let asked = bed.wechat.exchanges().await;
+    let at_wechat = async {
+        let arrived = async || (bed.wechat.exchanges().await > asked).then_some(());
+        eventually("the login is at WeChat", PATIENCE, arrived).await;
+        bed.redis_link().lose_next_answer();
+    };
+    let (record_repeated, ()) = tokio::join!(bed.log_in("mei"), at_wechat);
+    assert_eq!((record_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
+    let again = bed.log_in("mei").await.expect_login();
+    assert_eq!(again.member("user_id"), record_repeated.member("user_id"));
 }
 
 #[tokio::test]

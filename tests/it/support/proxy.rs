@@ -1,6 +1,12 @@
 //! A TCP proxy that can be broken and restored.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -25,6 +31,8 @@ enum State {
 
 pub(crate) struct Breakable {
     port: u16,
+    target: watch::Sender<SocketAddr>,
+    loses_answer: Arc<AtomicBool>,
     wanted: watch::Sender<State>,
     reached: watch::Receiver<State>,
     proxy: JoinHandle<()>,
@@ -39,8 +47,11 @@ impl Breakable {
         .await;
         let (wanted, asked) = watch::channel(State::Passing);
         let (reaches, reached) = watch::channel(State::Passing);
-        let proxy = tokio::spawn(serve(listener, target, asked, reaches));
-        Self { port, wanted, reached, proxy }
+        let (target, leads_to) = watch::channel(target);
+        let loses_answer = Arc::<AtomicBool>::default();
+        let route = Route { target: leads_to, loses_answer: Arc::clone(&loses_answer), state: asked };
+        let proxy = tokio::spawn(serve(listener, route, reaches));
+        Self { port, target, loses_answer, wanted, reached, proxy }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -71,6 +82,21 @@ impl Breakable {
         self.restore().await;
     }
 
+    /// New connections go elsewhere; those that are there stay where they are.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
+    }
+
+    /// The next answer does not arrive, and its connection is closed.
+    pub(crate) fn lose_next_answer(&self) {
+        self.loses_answer.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer is still to be lost.
+    pub(crate) fn will_lose_answer(&self) -> bool {
+        self.loses_answer.load(Ordering::Relaxed)
+    }
+
     async fn become_(&self, state: State) {
         self.wanted.send_replace(state);
         let mut reached = self.reached.clone();
@@ -84,17 +110,20 @@ impl Drop for Breakable {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    target: SocketAddr,
-    mut asked: watch::Receiver<State>,
-    reaches: watch::Sender<State>,
-) {
+/// What a connection needs to know.
+#[derive(Clone)]
+struct Route {
+    target: watch::Receiver<SocketAddr>,
+    loses_answer: Arc<AtomicBool>,
+    state: watch::Receiver<State>,
+}
+
+async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<State>) {
     let address = listener.local_addr().expect("a bound socket");
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
-        let state = *asked.borrow_and_update();
+        let state = *route.state.borrow_and_update();
         if state == State::Cut {
             listener = None;
             connections.shutdown().await;
@@ -104,9 +133,9 @@ async fn serve(
         reaches.send_replace(state);
         while connections.try_join_next().is_some() {}
         tokio::select! {
-            changed = asked.changed() => if changed.is_err() { return },
+            changed = route.state.changed() => if changed.is_err() { return },
             accepted = accept(listener.as_ref()) => {
-                connections.spawn(connection(accepted, target, asked.clone()));
+                connections.spawn(connection(accepted, route.clone()));
             }
         }
     }
@@ -119,20 +148,26 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-async fn connection(near: TcpStream, target: SocketAddr, state: watch::Receiver<State>) {
+async fn connection(near: TcpStream, route: Route) {
+    let target = *route.target.borrow();
     let Ok(far) = TcpStream::connect(target).await else { return };
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::select! {
-        () = pump(near_read, far_write, state.clone()) => {}
-        () = pump(far_read, near_write, state) => {}
+        () = pump(near_read, far_write, route.state.clone(), || false) => {}
+        () = pump(far_read, near_write, route.state, || route.loses_answer.swap(false, Ordering::Relaxed)) => {}
     }
 }
 
-/// Moves bytes while they may pass. Ends with either side, and the connection with it.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+/// Moves bytes while they may pass. Ends with either side or when bytes are lost, and the connection with it.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    loses: impl Fn() -> bool,
+) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let passing = state.wait_for(|now| *now == State::Passing).await.is_ok();
+        let passing = state.wait_for(|now| *now == State::Passing).await.is_ok() && !loses();
         if !passing || to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
