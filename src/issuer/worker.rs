@@ -5,7 +5,6 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 use chrono::TimeDelta;
 
 use crate::{
-    accounts::Auto,
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::Login,
@@ -143,7 +142,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Auto,
+            accounts: self.settings.accounts,
             minter: Arc::clone(&self.minter),
         })
     }
