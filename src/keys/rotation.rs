@@ -209,9 +209,15 @@ fn publication(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option
     if last.nbf > now {
         return None;
     }
-    let soonest = now + policy.lead;
+    let soonest = whole_second(now + policy.lead);
     let nbf = if last.algorithm == policy.algorithm { (last.nbf + policy.every).max(soonest) } else { soonest };
     (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
+}
+
+/// Files hold whole seconds (NumericDate). Rounded up, so that nothing comes sooner than it may.
+pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
+    let rest = i64::from(at.timestamp_subsec_nanos());
+    if rest == 0 { at } else { at + TimeDelta::nanoseconds(1_000_000_000 - rest) }
 }
 
 /// When the next key falls due, or a key can leave the file, whichever is sooner.
@@ -226,7 +232,7 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
     if lives.iter().any(|life| life.nbf == nbf) {
         return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
     }
-    let earliest = now + policy.lead;
+    let earliest = whole_second(now + policy.lead);
     // A key that begins below the one that signs now never signs.
     let will_sign = nbf > now || lives.iter().filter(|life| life.nbf <= now).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
@@ -317,6 +323,13 @@ mod tests {
         let publication = Publication { algorithm: Algorithm::Es256, nbf: at(30 * DAY) };
         assert_eq!(step.publish, Some(publication));
         assert_eq!(step.expire, [("a".into(), at(31 * DAY + 120))], "its last token, leeway and skew");
+    }
+
+    #[test]
+    fn the_lead_is_never_shorter_for_a_fraction_of_a_second() {
+        let now = at(90 * DAY) + TimeDelta::nanoseconds(1);
+        let step = plan(&[key("a", 0, None)], &policy(), now).expect("a plan");
+        assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD + 1));
     }
 
     #[test]

@@ -3,10 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{
-    place::Place,
-    rotate::date,
-};
+use super::{place::Place, rotate::date};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, State},

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
 use self::place::{Change, Place};
@@ -177,17 +177,24 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String>
     let (kid, nbf) = place.change(|keys| {
         let (now, policy) = (now(), policy.policy(keys)?);
         policy.check().map_err(|refusal| refusal.to_string())?;
-        let nbf = now + policy.lead;
+        let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;
         let set = keys.check().map_err(|error| error.to_string())?;
         rotation::admit(set.lives(), &policy, nbf, now).map_err(|refusal| refusal.to_string())?;
         let kid = key.kid().to_owned();
         keys.add(key);
+        settle(keys, &policy, now)?;
         Ok(Change::Write((kid, nbf)))
     })?;
-    println!("{place}: key {kid}, published now, signs from {nbf}");
-    println!("Run `wxmint keys rotate` too: it sets how long the key before stays visible.");
+    println!("{place}: key {kid}, published now, signs from {nbf}", nbf = rotate::date(nbf));
     Ok(())
+}
+
+/// Sets how long the keys before stay visible, now that they have a successor.
+fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), String> {
+    let set = keys.check().map_err(|error| error.to_string())?;
+    let step = rotation::plan(set.lives(), policy, now).map_err(|refusal| refusal.to_string())?;
+    keys.apply(&rotation::Step { expire: step.expire, ..rotation::Step::default() }).map_err(|error| error.to_string())
 }
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
