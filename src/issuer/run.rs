@@ -89,6 +89,7 @@ pub async fn run(
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     HttpServer::new(app)
+        .workers(issuer.workers as usize)
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .tcp_nodelay(true)

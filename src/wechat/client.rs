@@ -27,6 +27,10 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer that is read. Real ones have 150 bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+/// Calls that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call, 10,000 logins
+/// a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many cores.
+const MAX_IN_FLIGHT: u32 = 512;
+const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// "Retry shortly", says WeChat's page of errcode -1.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -67,8 +71,8 @@ pub struct WeChat {
 }
 
 impl WeChat {
-    /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator).
-    pub fn new(base: &Url, tls: &Tls, metrics: Metrics) -> Result<Self, StartError> {
+    /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator), one of `workers` in the process.
+    pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
         let http = Client::builder()
             .tls_backend_preconfigured(tls.0.clone())
             .http1_only()
@@ -84,7 +88,8 @@ impl WeChat {
             .map_err(|error| StartError(error.without_url().to_string()))?;
         let mut code2session = base.clone();
         code2session.set_path(&format!("{}/sns/jscode2session", base.path().trim_end_matches('/')));
-        Ok(Self { http, code2session, breaker: Rc::default(), metrics })
+        let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
+        Ok(Self { http, code2session, breaker, metrics })
     }
 
     /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once; a second time only if no byte of the

@@ -54,7 +54,8 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
         let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": errcode})).await;
         let answer = answer.expect_problem(status, code);
         assert_eq!(asked, if errcode == -1 { 2 } else { 1 }, "{errcode}");
-        assert!(!answer.body.contains("rid") && !answer.body.contains(&errcode.to_string()), "{answer:?}");
+        let detail = answer.member("detail");
+        assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{answer:?}");
         if errcode == 45011 {
             assert_eq!(answer.header("retry-after"), "60");
         }
