@@ -13,6 +13,7 @@ mod proxy;
 mod redis;
 mod service;
 mod simulator;
+mod wire;
 
 use std::{
     path::{Path, PathBuf},
@@ -30,6 +31,7 @@ pub(crate) use self::{
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
+    wire::{Pace, Received},
 };
 
 /// What `make setup` has installed for the tests.
