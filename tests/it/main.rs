@@ -6,6 +6,7 @@ mod login;
 mod one_exchange;
 mod readme;
 mod redis_faults;
+mod secrets;
 mod settings;
 mod stopping;
 mod support;

@@ -1,9 +1,6 @@
 //! HTTP as bytes, for requests that no client would send.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -19,7 +16,6 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) struct Received {
     bytes: Vec<u8>,
-    pub(crate) took: Duration,
 }
 
 /// How fast bytes are sent.
@@ -35,14 +31,13 @@ pub(crate) enum Pace {
 impl Received {
     /// Sends `bytes` on a connection of its own and reads until the server closes that.
     pub(crate) async fn after(listener: SocketAddr, bytes: &[u8], pace: Pace, within: Duration) -> Self {
-        let started = Instant::now();
         let connection = TcpStream::connect(listener).await.expect("a listener");
         let (read, write) = connection.into_split();
         let reading = timeout(within, read_to_close(read));
         tokio::select! {
             received = reading => {
                 let bytes = received.unwrap_or_else(|_| panic!("neither answered nor closed within {within:?}"));
-                Self { bytes, took: started.elapsed() }
+                Self { bytes }
             }
             never = send(write, bytes, pace) => never,
         }
