@@ -3,7 +3,6 @@
 use std::{io, path::PathBuf, sync::Arc, thread};
 
 use crate::{
-    accounts::Auto,
     http::{Readiness, now},
     keys::{FileError, KeyError, KeySet, Publisher, read_private},
     login::Login,
@@ -137,7 +136,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Auto,
+            accounts: self.settings.accounts,
             minter: Arc::clone(&self.minter),
         })
     }

@@ -43,6 +43,14 @@ fn all_faults_are_reported_at_once() {
 }
 
 #[test]
+fn a_fault_hides_no_other() {
+    let wrong =
+        ["WXMINT_ACCOUNTS", "WXMINT_WECHAT_URL", "WXMINT_LOG_FORMAT"].map(|name| (name.to_owned(), "?".to_owned()));
+    let Err(Faults(faults)) = Settings::from_vars(valid().into_iter().chain(wrong)) else { panic!("faults") };
+    assert_eq!(faults.len(), 3, "{faults:?}");
+}
+
+#[test]
 fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
     for (name, value) in [
         ("WXMINT_ISSUER", "http://login.example.com"),

@@ -106,7 +106,7 @@ impl WeChat {
                 Err(ExchangeError::NotSent { .. }) => self.exchange_once(url).await,
                 Err(ExchangeError::Refused { verdict: Verdict::Busy, .. }) => {
                     tokio::time::sleep(BUSY_PAUSE).await;
-                    self.exchange_once(url).await
+                    self.exchange_once(url).await.map_err(ExchangeError::after_an_answer)
                 }
                 answer => answer,
             }
