@@ -3,19 +3,25 @@
 //! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `setup`,
 //! whose exports hold for the others, then the long-running `simulator` and `serve`, one command each, then `login`.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::Command,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Process, RedisServer, WXMINT, eventually, free_port, repository};
+use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository};
 
 const COMMANDS: [&str; 4] = ["setup", "simulator", "serve", "login"];
 const FILES: [(&str, &str); 3] =
     [("verify-node", "verify.mjs"), ("verify-python", "verify.py"), ("verify-go", "verify.go")];
 
-/// Where a reader's Redis listens. The test brings its own, since a reader's may hold something.
-const REDIS_PORT: u16 = 6379;
+/// Where `wxmint simulator` listens unless told otherwise.
+const SIMULATOR_PORT: u16 = 8090;
 
 /// The marked blocks of a page, by name.
 fn blocks(markdown: &str) -> BTreeMap<&str, String> {
@@ -48,7 +54,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(redis: &RedisServer) -> Self {
+    fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
         let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
@@ -56,7 +62,7 @@ impl Shell {
         let mut shell = Self {
             folder,
             environment: BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)]),
-            ports: BTreeMap::from([(REDIS_PORT, redis.port())]),
+            ports: BTreeMap::new(),
         };
         // The defaults, as long as they are free.
         for (name, port) in [("WXMINT_LISTEN", 8080), ("WXMINT_ADMIN_LISTEN", 9090)] {
@@ -107,6 +113,15 @@ impl Shell {
         self.environment.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
+    /// The simulator's own default has no variable.
+    fn simulator(&mut self, command: &str) -> Process {
+        let command = match self.port(SIMULATOR_PORT) {
+            SIMULATOR_PORT => command.to_owned(),
+            other => format!("{} --listen 127.0.0.1:{other}", command.trim_end()),
+        };
+        self.spawn("the README's simulator", &command)
+    }
+
     /// Starts one command that runs until it is dropped.
     fn spawn(&mut self, name: &str, command: &str) -> Process {
         Process::spawn(name, &mut self.command(&format!("exec {command}")))
@@ -129,11 +144,10 @@ async fn has_said(process: &mut Process, what: &str, said: fn(&Process) -> bool)
 async fn the_readmes_commands_log_a_person_in() {
     let readme = page("README.md");
     let [setup, simulator, serve, login] = COMMANDS.map(|name| block(&readme, name));
-    let redis = RedisServer::start(&[], "").await;
-    let mut shell = Shell::new(&redis);
+    let mut shell = Shell::new();
 
     shell.source(&setup);
-    let mut simulator = shell.spawn("the README's simulator", &simulator);
+    let mut simulator = shell.simulator(&simulator);
     has_said(&mut simulator, "the simulator listens", |it| it.stdout().iter().any(|line| line.contains("http://")))
         .await;
     let mut service = shell.spawn("the README's service", &serve);
@@ -148,6 +162,12 @@ fn the_readme_shows_the_verifiers_that_are_tested() {
     for (name, file) in FILES {
         assert_eq!(block(&readme, name), page(&format!("tests/verifiers/{file}")), "{name}");
     }
+}
+
+#[test]
+fn every_marked_block_is_run_or_compared() {
+    let known = COMMANDS.into_iter().chain(FILES.map(|(name, _)| name)).collect::<BTreeSet<_>>();
+    assert_eq!(blocks(&page("README.md")).into_keys().collect::<BTreeSet<_>>(), known);
 }
 
 #[test]
@@ -170,20 +190,20 @@ fn a_readme_that_lacks_a_block_fails() {
     block("<!-- test: setup -->\n```sh\nA=1\n```\n", "serve");
 }
 
-#[tokio::test]
-async fn exports_of_the_setup_hold_and_taken_ports_are_replaced() {
-    let redis = RedisServer::start(&[], "").await;
+#[test]
+fn exports_of_the_setup_hold_and_ports_that_are_taken_are_replaced() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let written = taken.local_addr().expect("its address");
-    let mut shell = Shell::new(&redis);
-    shell.source(&format!("echo not exported\nexport WHERE={written}\nexport REDIS=redis://127.0.0.1:6379/0"));
-    assert_eq!(shell.run("echo \"$REDIS\""), format!("redis://127.0.0.1:{}/0\n", redis.port()));
-    let there = shell.run("echo $WHERE");
-    assert!(there.starts_with("127.0.0.1:") && there.trim() != written.to_string(), "{there}");
+    let mut shell = Shell::new();
+    shell.source(&format!("echo not exported\nexport WHERE=http://{written}/x"));
+    let replaced = shell.run("echo $WHERE");
+    assert!(replaced.starts_with("http://127.0.0.1:") && replaced.ends_with("/x\n"), "{replaced}");
+    assert!(!replaced.contains(&written.to_string()), "{replaced}");
+    assert_eq!(shell.run(&format!("echo http://{written}/x")), replaced);
 }
 
-#[tokio::test]
+#[test]
 #[should_panic(expected = "false")]
-async fn a_command_that_fails_fails_the_test() {
-    Shell::new(&RedisServer::start(&[], "").await).run("false\necho after");
+fn a_command_that_fails_fails_the_test() {
+    Shell::new().run("false\necho after");
 }
