@@ -15,6 +15,14 @@ const PROMPT: Duration = Duration::from_secs(5);
 const SLOW_HEAD: Duration = Duration::from_millis(7500);
 const SLOW_BODY: Duration = Duration::from_millis(12_500);
 
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+/// What a bad request may be told.
+const KNOWN: [&str; 4] = ["invalid_request", "code_invalid", "credentials_in_query", "unknown_app"];
+/// What `Allow` may say.
+const READ: &str = "GET, HEAD";
+const LOG_IN: &str = "GET, POST";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// Our own handlers' answer.
@@ -107,10 +115,6 @@ impl Case {
     }
 }
 
-const KNOWN: [&str; 4] = ["invalid_request", "code_invalid", "credentials_in_query", "unknown_app"];
-const READ: &str = "GET, HEAD";
-const LOG_IN: &str = "GET, POST";
-
 fn head_of(method: &str, target: &str, headers: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: login.example.com\r\nConnection: close\r\n{headers}\r\n")
 }
@@ -176,9 +180,6 @@ fn json_bodies() -> Vec<Case> {
     }
     cases
 }
-
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 fn forms_and_queries() -> Vec<Case> {
     let mut cases = Vec::new();
