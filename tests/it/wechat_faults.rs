@@ -156,7 +156,8 @@ async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_mem
     for answer in join_all(codes.iter().map(|code| bed.login(code))).await {
         assert!(answer.took < 2 * DEADLINE, "{answer:?}");
         // On a machine that does something else too, 2,000 claims at once may overrun the store's deadline of 1 s first.
-        let code = if answer.json()["code"] == "store_unavailable" { "store_unavailable" } else { "wechat_unavailable" };
+        let code =
+            if answer.json()["code"] == "store_unavailable" { "store_unavailable" } else { "wechat_unavailable" };
         answer.expect_problem(503, code);
         at_wechat += usize::from(code == "wechat_unavailable");
     }
