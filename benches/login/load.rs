@@ -91,7 +91,7 @@ impl Run {
             codes: RefCell::new(codes),
             measuring: Cell::new(false),
             over: Cell::new(false),
-            latency: RefCell::new(Histogram::new(3)?),
+            latency: RefCell::new(Histogram::new_with_bounds(1, STUCK.as_micros() as u64, 3)?),
         }))
     }
 

@@ -11,9 +11,23 @@ mod load;
 mod processes;
 mod report;
 
-use std::{error::Error, fs, iter, path::Path, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    fs,
+    hint::black_box,
+    iter,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
+use wxmint::{
+    http::now,
+    keys::{Algorithm, KeySet, PrivateJwk},
+    token::{Minter, TokenId, TokenTyp},
+};
 
 use self::{
     load::{Codes, Phases, Target, pace, saturate},
@@ -95,6 +109,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
 
     let mut report = Report::default();
     for run in 1..=plan.runs {
+        report.add("machine.mint_us", mint_alone_us()?);
         let scenarios: [(&str, Scenario); 3] = [("saturated", saturated), ("paced", paced), ("jwks", jwks)];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {
             eprintln!("{name}, run {run} of {}", plan.runs);
@@ -189,6 +204,21 @@ fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
         report.add("start.jwks_ms", jwks.as_secs_f64() * 1000.0);
     }
     Ok(())
+}
+
+/// A part of each login that depends on nothing but the processor: tells one machine, or one hour, from another.
+fn mint_alone_us() -> Result<f64, Fault> {
+    const TOKENS: u32 = 5000;
+    let keys = KeySet::parse(&KeySet::file_content(&[PrivateJwk::generate(Algorithm::Es256, now())?]))?;
+    let issuer = "https://login.example.com".to_owned();
+    let day = Duration::from_secs(86_400);
+    let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys))?;
+    let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    let started = Instant::now();
+    for _ in 0..TOKENS {
+        black_box(minter.mint(&user, &app, &TokenId::random()?, now())?);
+    }
+    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(TOKENS))
 }
 
 /// As many codes as logins at `rate` can use up, and some for what is in flight.
