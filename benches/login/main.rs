@@ -173,6 +173,7 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let service = stage.service(&stage.slow)?;
     let direct = run(exchanges(&stage.slow))?;
     let outcome = run(logins(&service))?;
+    report.add("machine.exchange_us", direct.cpu_us());
     report.add("paced.rate", outcome.rate());
     report.add("paced.cpu_us", outcome.cpu_us());
     let quantiles = [("paced.p50_ms", "paced.p50_added_ms", 0.50), ("paced.p99_ms", "paced.p99_added_ms", 0.99)];
