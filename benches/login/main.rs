@@ -129,8 +129,9 @@ fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     let json = json!({"load_average_before": load, "measures": report.to_json()});
     fs::write(folder.join("login.json"), format!("{json:#}\n"))?;
-    if let (Some(saturated), Some(paced)) = (report.median("saturated.cpu_us"), report.median("paced.cpu_us")) {
-        fs::write(folder.join("login.svg"), chart::svg(saturated, paced))?;
+    let medians = ["saturated.cpu_us", "paced.cpu_us", "machine.mint_us"].map(|key| report.median(key));
+    if let [Some(saturated), Some(paced), Some(mint)] = medians {
+        fs::write(folder.join("login.svg"), chart::svg(saturated, paced, mint))?;
     }
     println!("kept in {}", folder.display());
     Ok(())
