@@ -23,6 +23,9 @@ use crate::{Fault, kernel::CpuTime};
 /// Nothing measured here takes as long.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// A connection that was idle for longer may be about to be closed by the other side, the stand-in's after 5 s.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// What is asked, and how a good answer is known.
 pub(crate) struct Target {
     /// Where.
@@ -178,7 +181,7 @@ pub(crate) fn pace(target: Target, rate: u32, codes: Codes, phases: Phases) -> R
 
 async fn ask_once(run: Rc<Run>, idle: Rc<RefCell<Vec<Connection>>>, at: Instant) -> Result<(), Fault> {
     let measured = run.measuring.get();
-    let kept = idle.borrow_mut().pop();
+    let kept = idle.borrow_mut().pop().filter(|connection: &Connection| connection.last_used.elapsed() < FRESH);
     let mut connection = match kept {
         Some(connection) => connection,
         None => Connection::open(run.target.address).await?,
@@ -216,17 +219,19 @@ fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T
 struct Connection {
     stream: TcpStream,
     answer: Vec<u8>,
+    last_used: Instant,
 }
 
 impl Connection {
     async fn open(address: SocketAddr) -> Result<Self, Fault> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, answer: Vec::with_capacity(4096) })
+        Ok(Self { stream, answer: Vec::with_capacity(4096), last_used: Instant::now() })
     }
 
     async fn exchange(&mut self, request: &str, proof: &str) -> Result<(), Fault> {
         self.answer.clear();
+        self.last_used = Instant::now();
         self.stream.write_all(request.as_bytes()).await?;
         timeout(STUCK, self.read_answer()).await.map_err(|_| "no answer within 10 s")??;
         let answer = String::from_utf8_lossy(&self.answer);
