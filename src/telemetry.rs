@@ -31,10 +31,7 @@ use tracing_subscriber::{
 };
 
 use self::json_lines::JsonLines;
-use crate::{
-    keys::KeySet,
-    wechat::{ExchangeError, Session, known_errcodes},
-};
+use crate::keys::KeySet;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +62,16 @@ pub fn init(format: LogFormat) {
     };
     // Fails only if a subscriber is set already, as when tests share a process.
     let _ = tracing_subscriber::registry().with(lines).with(ours).with(levels).try_init();
+}
+
+/// How a request to WeChat ended, as far as it is counted.
+pub enum WeChatOutcome {
+    /// It did what it should.
+    Succeeded,
+    /// WeChat answered with this `errcode`; from a bounded set.
+    Errcode(String),
+    /// There was no answer to believe; from a bounded set.
+    Failed(&'static str),
 }
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -126,20 +133,16 @@ impl Metrics {
     }
 
     /// One request to WeChat.
-    pub fn wechat_answered(&self, api: &'static str, answer: &Result<Session, ExchangeError>, took: Duration) {
+    pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
         self.0.wechat_duration.get_or_create(&[("api", api.to_owned())]).observe(took.as_secs_f64());
-        let failure = match answer {
-            Ok(_) => return,
-            Err(ExchangeError::Refused { errcode, .. }) => {
-                let known = known_errcodes().any(|known| known == *errcode);
-                let errcode = if known { errcode.to_string() } else { "other".into() };
-                self.0.wechat_errcodes.get_or_create(&[("api", api.to_owned()), ("errcode", errcode)]).inc();
-                return;
+        let api = ("api", api.to_owned());
+        match outcome {
+            WeChatOutcome::Succeeded => return,
+            WeChatOutcome::Errcode(errcode) => self.0.wechat_errcodes.get_or_create(&[api, ("errcode", errcode)]).inc(),
+            WeChatOutcome::Failed(kind) => {
+                self.0.wechat_failures.get_or_create(&[api, ("kind", kind.to_owned())]).inc()
             }
-            Err(ExchangeError::NotSent { .. }) => "not_sent",
-            Err(ExchangeError::Unanswered { .. }) => "unanswered",
         };
-        self.0.wechat_failures.get_or_create(&[("api", api.to_owned()), ("kind", failure.to_owned())]).inc();
     }
 
     /// One operation of the store, at most two round trips.

@@ -30,15 +30,24 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 fn warn_about(settings: &Settings) {
-    for (name, nearest) in unknown_variables(variables().map(|(name, _)| name)) {
-        tracing::warn!(variable = name, "nothing reads this variable; was {nearest} meant?");
+    for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
+        tracing::warn!(variable = name, "{remark}");
     }
     if matches!(settings.store, StoreUrl::Memory) {
         tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
     }
 }
 
+/// Each login holds two sockets while WeChat is asked, and the usual soft limit is 1,024 files.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}
+
 fn start(settings: Settings) -> Result<(), StartError> {
+    raise_file_limit();
     let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
     let issuer = Issuer::from_settings(settings)?;
     run_to_end(async {

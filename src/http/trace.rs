@@ -23,10 +23,11 @@ const MAX_HEAD: usize = 8 * 1024;
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
+    // At the level of errors, so that a warning has its request id also where RUST_LOG=warn.
     fn on_request_start(request: &ServiceRequest) -> Span {
         match request.extensions().get::<RequestId>() {
-            Some(id) => tracing::info_span!("request", request_id = %id),
-            None => tracing::info_span!("request"),
+            Some(id) => tracing::error_span!("request", request_id = %id),
+            None => tracing::error_span!("request"),
         }
     }
 

@@ -38,6 +38,9 @@ pub enum RefusedLogin {
         /// Counted from 1.
         column: usize,
     },
+    /// JSON is UTF-8 (RFC 8259 section 8.1).
+    #[error("The body is not UTF-8. Send JSON in UTF-8: {{\"code\": \"…\"}}.")]
+    NotUtf8,
     /// JSON, but no object.
     #[error("The body must be a JSON object: {{\"code\": \"…\"}}.")]
     NotAnObject,
@@ -79,7 +82,13 @@ const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code",
 impl LoginFields {
     /// From a JSON body.
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
-        serde_json::from_slice(body).map_err(|error| {
+        // serde would read an array as the members in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(RefusedLogin::NotAnObject);
+        }
+        // serde would skip members that it does not know without looking at their bytes.
+        let body = str::from_utf8(body).map_err(|_| RefusedLogin::NotUtf8)?;
+        serde_json::from_str(body).map_err(|error| {
             // serde's words for a duplicate hold the field's name and nothing that was sent.
             let said = error.to_string();
             let twice = NAMES.into_iter().find(|name| said.starts_with(&format!("duplicate field `{name}`")));
@@ -276,9 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_a_refusal_and_not_the_stack() {
-        let deep = format!("{{\"code\":\"a\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        assert!(matches!(json(&deep), Err(RefusedLogin::Syntax { .. } | RefusedLogin::NotAnObject)));
+    fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
+        for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
+            assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::NotUtf8);
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
+        let found = "an array";
+        assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::NotAString { name: "appid", found });
     }
 
     #[test]

@@ -58,12 +58,14 @@ pub async fn run(
     announce(&issuer, &listeners);
 
     let admin_issuer = Arc::clone(&issuer);
-    let admin = HttpServer::new(move || App::new().configure(admin_routes(&admin_issuer)))
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .listen(listeners.admin)?
-        .run();
+    let admin_app = move || {
+        App::new()
+            .configure(admin_routes(&admin_issuer))
+            .wrap(from_fn(with_request_id))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    };
+    let admin =
+        HttpServer::new(admin_app).workers(1).disable_signals().shutdown_timeout(1).listen(listeners.admin)?.run();
     let admin_handle = admin.handle();
     actix_web::rt::spawn(admin);
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
@@ -87,6 +89,7 @@ pub async fn run(
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     HttpServer::new(app)
+        .workers(issuer.workers as usize)
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .tcp_nodelay(true)

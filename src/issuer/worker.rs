@@ -1,9 +1,8 @@
 //! What the process holds, and what each of its worker threads holds of its own.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, thread};
 
 use crate::{
-    accounts::Auto,
     http::{Readiness, now},
     keys::{FileError, KeyError, KeySet, Publisher, read_private},
     login::Login,
@@ -39,6 +38,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: VaultError,
     },
+    /// Two files at once.
+    #[error("{0}\n        {1}")]
+    Both(Box<StartError>, Box<StartError>),
     /// The client for WeChat.
     #[error(transparent)]
     WeChat(#[from] wechat::StartError),
@@ -67,6 +69,7 @@ pub struct Issuer {
     pub(super) publisher: Publisher,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
+    pub(super) workers: u32,
     minter: Arc<Minter>,
     vault: Arc<Vault>,
     tls: Tls,
@@ -84,9 +87,11 @@ impl StartError {
 impl Issuer {
     /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        let keys = load_keys(&settings)?;
-        let vault = load_vault(&settings)?;
-        Self::new(settings, keys, vault)
+        match (load_keys(&settings), load_vault(&settings)) {
+            (Ok(keys), Ok(vault)) => Self::new(settings, keys, vault),
+            (Err(keys), Err(vault)) => Err(StartError::Both(Box::new(keys), Box::new(vault))),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 
     /// With keys that are already there.
@@ -104,6 +109,7 @@ impl Issuer {
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
+            workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             memory: Memory::new(now, settings.session_key_ttl),
             settings,
         };
@@ -127,10 +133,10 @@ impl Issuer {
     fn login(&self) -> Result<Login, StartError> {
         Ok(Login {
             app: self.settings.app.clone(),
-            wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.metrics.clone())?,
+            wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Auto,
+            accounts: self.settings.accounts,
             minter: Arc::clone(&self.minter),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str};
 
-use super::{VARIABLES, forms::Form, read_secret_file};
+use super::{LATER, VARIABLES, forms::Form, read_secret_file};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,25 +115,31 @@ impl Reader {
     }
 }
 
-/// The `WXMINT_…` variables that nothing reads, each with the nearest name that something does.
+/// The `WXMINT_…` variables that nothing reads, each with what to say of it: that this version does not act on it yet,
+/// or the nearest name that something reads.
 ///
 /// Kubernetes injects `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` beside a Service named wxmint: these are
 /// nobody's mistake.
-pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, &'static str)> {
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
     let injected = |name: &str| {
         ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
             || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix))
-    };
-    let nearest = |name: &str| {
-        let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
-        VARIABLES.iter().min_by_key(distance).copied().unwrap_or_default()
     };
     names
         .into_iter()
         .filter(|name| name.starts_with("WXMINT_") && !injected(name) && !VARIABLES.contains(&name.as_str()))
         .map(|name| {
-            let nearest = nearest(&name);
-            (name, nearest)
+            let remark = remark(&name);
+            (name, remark)
         })
         .collect()
+}
+
+fn remark(name: &str) -> String {
+    if LATER.contains(&name) {
+        return "this version does not act on it yet".into();
+    }
+    let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
+    let nearest = VARIABLES.iter().min_by_key(distance).copied().unwrap_or_default();
+    format!("nothing reads it; was {nearest} meant?")
 }

@@ -43,6 +43,14 @@ fn all_faults_are_reported_at_once() {
 }
 
 #[test]
+fn a_fault_hides_no_other() {
+    let wrong =
+        ["WXMINT_ACCOUNTS", "WXMINT_WECHAT_URL", "WXMINT_LOG_FORMAT"].map(|name| (name.to_owned(), "?".to_owned()));
+    let Err(Faults(faults)) = Settings::from_vars(valid().into_iter().chain(wrong)) else { panic!("faults") };
+    assert_eq!(faults.len(), 3, "{faults:?}");
+}
+
+#[test]
 fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
     for (name, value) in [
         ("WXMINT_ISSUER", "http://login.example.com"),
@@ -116,8 +124,10 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
 
 #[test]
 fn an_unknown_variable_is_named_with_its_nearest() {
-    let names = ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH"];
-    assert_eq!(unknown_variables(names.map(String::from)), [("WXMINT_ISUER".to_owned(), "WXMINT_ISSUER")]);
+    let names =
+        ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH", "WXMINT_LIMIT_IP"];
+    let remarks = unknown_variables(names.map(String::from)).into_iter().map(|(_, remark)| remark).collect::<Vec<_>>();
+    assert_eq!(remarks, ["nothing reads it; was WXMINT_ISSUER meant?", "this version does not act on it yet"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::world::alphanumeric;
+use super::state::alphanumeric;
 
 /// In its last five minutes a token has a successor, and both are good.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);

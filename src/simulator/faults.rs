@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoints::Endpoint, world::lock};
+use super::{call::Endpoint, state::lock};
 
 /// Longer delays and stalls are of no use to a test, and would keep sockets for ever.
 pub(super) const LONGEST: Duration = Duration::from_secs(120);

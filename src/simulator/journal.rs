@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{endpoints::Params, world::lock};
+use super::{call::Params, state::lock};
 
 const KEPT: usize = 1000;
 /// Of longer bodies the beginning is kept.

@@ -4,18 +4,20 @@
 //! under `/_simulator` by which a test mints login codes, switches on faults and reads back what was sent. It serves
 //! wxmint's own tests, its demo and its benchmark, and any team that tests a back end of its own.
 //!
-//! - `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
+//! - `call`: a request to WeChat; `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
 //! - `world`: apps, people and codes, and the one lock about them; `access_tokens`: those of `stable_token`;
 //! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
-//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side.
+//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone.
 
 mod access_tokens;
+mod call;
 mod command;
 mod control;
 mod endpoints;
 mod faults;
 mod journal;
 mod page;
+mod state;
 #[cfg(test)]
 mod tests;
 mod wechat_routes;

@@ -18,7 +18,8 @@ use futures_util::stream;
 use tokio::time::sleep;
 
 use super::{
-    endpoints::{Call, Endpoint, Params, refusal},
+    call::{Call, Endpoint, Params},
+    endpoints::refusal,
     faults::{LONGEST, Misconduct},
     journal::{Answered, Exchange},
     world::World,

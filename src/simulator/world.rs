@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     str::FromStr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,7 +15,13 @@ use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose:
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{access_tokens::AccessTokens, endpoints::Endpoint, faults::Faults, journal::Journal};
+use super::{
+    access_tokens::AccessTokens,
+    call::Endpoint,
+    faults::Faults,
+    journal::Journal,
+    state::{alphanumeric, lock, random},
+};
 use crate::ids::AppId;
 
 /// A code is good for so long.
@@ -424,28 +430,4 @@ fn identifier(of: &str) -> String {
 
 fn random_key() -> String {
     STANDARD.encode(random::<16>())
-}
-
-/// Random letters and digits. That 256 is no multiple of 62 favours a few; nothing here depends on that.
-pub(super) fn alphanumeric(length: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut bytes = vec![0; length];
-    fill(&mut bytes);
-    bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
-}
-
-/// Random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    fill(&mut bytes);
-    bytes
-}
-
-fn fill(bytes: &mut [u8]) {
-    aws_lc_rs::rand::fill(bytes).expect("the system's random generator works once it has been seeded");
-}
-
-/// Locks; after a panic elsewhere the state is still a state, and a simulator had better go on.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

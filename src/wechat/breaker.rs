@@ -12,11 +12,10 @@ use std::{
 const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent after that, before one call tries again. Service returns within this and one round trip.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Calls in flight per worker: at 50 ms each, 10,000 logins a second; when WeChat stalls, what may wait for it.
-const MAX_IN_FLIGHT: u32 = 512;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Breaker {
+    max_in_flight: u32,
     failures: Cell<u32>,
     open_until: Cell<Option<Instant>>,
     in_flight: Cell<u32>,
@@ -43,12 +42,17 @@ impl Closed {
 }
 
 impl Breaker {
+    pub(super) fn new(max_in_flight: u32) -> Rc<Self> {
+        let (failures, open_until, in_flight) = Default::default();
+        Rc::new(Self { max_in_flight, failures, open_until, in_flight })
+    }
+
     /// Lets a call through, or says why not. While paused, one call is let through as a trial each [`PAUSE`].
     pub(super) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
         if self.open_until.get().is_some_and(|until| now < until) {
             return Err(Closed::Pausing);
         }
-        if self.in_flight.get() >= MAX_IN_FLIGHT {
+        if self.in_flight.get() >= self.max_in_flight {
             return Err(Closed::Full);
         }
         if self.open_until.get().is_some() {
@@ -90,8 +94,10 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    const FEW: u32 = 100;
+
     fn broken(now: Instant) -> Rc<Breaker> {
-        let breaker = Rc::new(Breaker::default());
+        let breaker = Breaker::new(FEW);
         for _ in 0..FAILURES_TO_OPEN {
             breaker.admit(now).expect("still open to calls").failed(now);
         }
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn a_success_between_failures_keeps_it_closed() {
         let now = Instant::now();
-        let breaker = Rc::new(Breaker::default());
+        let breaker = Breaker::new(FEW);
         for _ in 0..3 {
             for _ in 1..FAILURES_TO_OPEN {
                 breaker.admit(now).expect("admitted").failed(now);
@@ -135,8 +141,8 @@ mod tests {
     #[test]
     fn calls_in_flight_are_bounded_and_given_back() {
         let now = Instant::now();
-        let breaker = Rc::new(Breaker::default());
-        let mut permits: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| breaker.admit(now).expect("room")).collect();
+        let breaker = Breaker::new(FEW);
+        let mut permits: Vec<_> = (0..FEW).map(|_| breaker.admit(now).expect("room")).collect();
         assert_eq!(breaker.admit(now).expect_err("full"), Closed::Full);
         permits.pop();
         breaker.admit(now).expect("room again").succeeded();

@@ -12,10 +12,11 @@ use super::{
     AppSecret, ExchangeError, Session, Verdict,
     breaker::{Breaker, Closed},
     code2session::read_answer,
+    errcode,
 };
 use crate::{
     ids::{AppId, LoginCode},
-    telemetry::Metrics,
+    telemetry::{Metrics, WeChatOutcome},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +27,10 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer that is read. Real ones have 150 bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+/// Calls that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call, 10,000 logins
+/// a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many cores.
+const MAX_IN_FLIGHT: u32 = 512;
+const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// "Retry shortly", says WeChat's page of errcode -1.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,8 +71,8 @@ pub struct WeChat {
 }
 
 impl WeChat {
-    /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator).
-    pub fn new(base: &Url, tls: &Tls, metrics: Metrics) -> Result<Self, StartError> {
+    /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator), one of `workers` in the process.
+    pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
         let http = Client::builder()
             .tls_backend_preconfigured(tls.0.clone())
             .http1_only()
@@ -83,7 +88,8 @@ impl WeChat {
             .map_err(|error| StartError(error.without_url().to_string()))?;
         let mut code2session = base.clone();
         code2session.set_path(&format!("{}/sns/jscode2session", base.path().trim_end_matches('/')));
-        Ok(Self { http, code2session, breaker: Rc::default(), metrics })
+        let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
+        Ok(Self { http, code2session, breaker, metrics })
     }
 
     /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once; a second time only if no byte of the
@@ -100,7 +106,7 @@ impl WeChat {
                 Err(ExchangeError::NotSent { .. }) => self.exchange_once(url).await,
                 Err(ExchangeError::Refused { verdict: Verdict::Busy, .. }) => {
                     tokio::time::sleep(BUSY_PAUSE).await;
-                    self.exchange_once(url).await
+                    self.exchange_once(url).await.map_err(ExchangeError::after_an_answer)
                 }
                 answer => answer,
             }
@@ -134,7 +140,7 @@ impl WeChat {
             Ok(body) => read_answer(&body),
             Err(error) => Err(error),
         };
-        self.metrics.wechat_answered("code2session", &answer, started.elapsed());
+        self.metrics.wechat_answered("code2session", counted(&answer), started.elapsed());
         answer
     }
 
@@ -158,6 +164,15 @@ impl WeChat {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+fn counted(answer: &Result<Session, ExchangeError>) -> WeChatOutcome {
+    match answer {
+        Ok(_) => WeChatOutcome::Succeeded,
+        Err(ExchangeError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
+        Err(ExchangeError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
+        Err(ExchangeError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
     }
 }
 

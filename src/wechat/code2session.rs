@@ -52,6 +52,15 @@ impl ExchangeError {
         Self::Unanswered { reason: reason.into() }
     }
 
+    /// This error of a second attempt, where the first was received: whatever became of the second, the code may be
+    /// spent.
+    pub(super) fn after_an_answer(self) -> Self {
+        match self {
+            Self::NotSent { reason, .. } => Self::Unanswered { reason },
+            other => other,
+        }
+    }
+
     /// Whether WeChat itself, and not this one request, is in trouble. Decides over the breaker.
     pub(super) fn is_outage(&self) -> bool {
         match self {
@@ -166,6 +175,12 @@ mod tests {
             assert!(matches!(error, ExchangeError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("secret-key"));
         }
+    }
+
+    #[test]
+    fn a_code_that_was_received_once_never_counts_as_unsent_again() {
+        let unsent = ExchangeError::NotSent { reason: "refused".into(), retry_after: Duration::from_secs(1) };
+        assert_eq!(unsent.after_an_answer(), ExchangeError::unanswered("refused"));
     }
 
     #[test]

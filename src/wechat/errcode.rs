@@ -49,8 +49,8 @@ impl Verdict {
     }
 }
 
-/// The codes that are counted by name. WeChat may invent others, which count as `other`, so that a metric's labels
-/// stay bounded.
-pub fn known() -> impl Iterator<Item = i64> {
-    TABLE.iter().map(|&(code, _)| code)
+/// The name under which an `errcode` is counted. WeChat may invent others than we know, which count as `other`, so that
+/// a metric's labels stay bounded.
+pub(super) fn label(errcode: i64) -> String {
+    if Verdict::of(errcode) == Verdict::Unknown { "other".into() } else { errcode.to_string() }
 }

@@ -11,5 +11,5 @@ mod secrets;
 
 pub use client::{App, StartError, Tls, WeChat};
 pub use code2session::{ExchangeError, Session, read_answer};
-pub use errcode::{Verdict, known as known_errcodes};
+pub use errcode::Verdict;
 pub use secrets::{AppSecret, SessionKey};

@@ -1,0 +1,82 @@
+//! A request to WeChat: which endpoint, and with what.
+
+use actix_web::{http::Method, web};
+use chrono::{DateTime, Utc};
+
+/// One of the endpoints that are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Code2Session,
+    StableToken,
+    CheckSession,
+    ResetSessionKey,
+    PhoneNumber,
+}
+
+impl Endpoint {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Code2Session, Self::StableToken, Self::CheckSession, Self::ResetSessionKey, Self::PhoneNumber];
+
+    /// Its path at `api.weixin.qq.com`.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Code2Session => "/sns/jscode2session",
+            Self::StableToken => "/cgi-bin/stable_token",
+            Self::CheckSession => "/wxa/checksession",
+            Self::ResetSessionKey => "/wxa/resetusersessionkey",
+            Self::PhoneNumber => "/wxa/business/getuserphonenumber",
+        }
+    }
+
+    /// The media type of its answers, spelled as WeChat does.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Code2Session => "text/plain",
+            _ => "application/json; encoding=utf-8",
+        }
+    }
+
+    pub(super) fn method(self) -> Method {
+        match self {
+            Self::StableToken | Self::PhoneNumber => Method::POST,
+            _ => Method::GET,
+        }
+    }
+
+    /// What stands between an error's message and its `rid`.
+    pub(super) fn rid_separator(self) -> &'static str {
+        match self {
+            Self::Code2Session => ", rid: ",
+            _ => " rid: ",
+        }
+    }
+}
+
+/// The parameters of a query string, in the order given, percent-decoded as far as they can be.
+#[derive(Debug, Default)]
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(super) fn parse(query: &str) -> Self {
+        Self(web::Query::from_query(query).map(web::Query::into_inner).unwrap_or_default())
+    }
+
+    /// The first value of that name, unless it is empty.
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+}
+
+/// A request to WeChat.
+pub(super) struct Call<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) method: &'a Method,
+    pub(super) params: &'a Params,
+    pub(super) body: &'a [u8],
+    pub(super) now: DateTime<Utc>,
+}

@@ -1,0 +1,152 @@
+//! A login through real HTTP, Redis and simulator, and what is published beside it.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
+
+use crate::support::{APPID, Answer, ISSUER, TestBed};
+
+/// Header and claims of a token, unverified.
+fn decoded(token: &str) -> (Value, Value) {
+    let parts: Vec<&str> = token.split('.').collect();
+    assert_eq!(parts.len(), 3, "{token}");
+    let part = |number: usize| {
+        let json = URL_SAFE_NO_PAD.decode(parts[number]).expect("base64url without padding");
+        serde_json::from_slice(&json).expect("JSON")
+    };
+    (part(0), part(1))
+}
+
+fn assert_token_answer(answer: &Answer) {
+    let body = answer.json();
+    let members: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(members, ["access_token", "expires_in", "new_user", "token_type", "user_id"]);
+    assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(86_400)));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(!answer.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn a_login_by_json_makes_a_user_once_and_finds_it_again() {
+    let bed = TestBed::start().await;
+    let first = bed.log_in("lin").await.expect_login();
+    assert_token_answer(&first);
+    assert_eq!(first.json()["new_user"], true);
+    let again = bed.log_in("lin").await.expect_login();
+    assert_eq!(again.json()["new_user"], false);
+    assert_eq!(again.member("user_id"), first.member("user_id"));
+    assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
+    let other = bed.log_in("mei").await.expect_login();
+    assert_eq!(other.json()["new_user"], true);
+    assert_ne!(other.member("user_id"), first.member("user_id"));
+}
+
+#[tokio::test]
+async fn a_login_by_form_and_one_by_get_do_the_same() {
+    let bed = TestBed::start().await;
+    let by_json = bed.log_in("lin").await.expect_login();
+    let form = bed.http.0.post(bed.service().url("/login"));
+    let form = form
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("code={}", bed.mint_code("lin").await));
+    let by_form = bed.http.send(form).await.expect_login();
+    let by_get = bed.service().get(&format!("/login?code={}", bed.mint_code("lin").await)).await.expect_login();
+    for answer in [by_form, by_get] {
+        assert_token_answer(&answer);
+        assert_eq!(answer.member("user_id"), by_json.member("user_id"));
+    }
+}
+
+#[tokio::test]
+async fn the_token_says_who_for_whom_and_until_when() {
+    for algorithm in ["ES256", "EdDSA", "RS256"] {
+        let bed = TestBed::builder().algorithm(algorithm).start().await;
+        let answer = bed.log_in("lin").await.expect_login();
+        let (header, claims) = decoded(&answer.member("access_token"));
+        let kid = bed.service().get("/.well-known/jwks.json").await.json()["keys"][0]["kid"].clone();
+        assert_eq!(header, json!({"alg": algorithm, "typ": "at+jwt", "kid": kid}));
+        assert_eq!(
+            (&claims["iss"], &claims["aud"], &claims["client_id"]),
+            (&json!(ISSUER), &json!(ISSUER), &json!(APPID))
+        );
+        assert_eq!(claims["sub"], answer.json()["user_id"]);
+        assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(86_400));
+        assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22), "128 random bits");
+        assert!(!claims.to_string().contains("openid") && !claims.to_string().contains("unionid"));
+    }
+}
+
+#[tokio::test]
+async fn the_jwks_is_public_cacheable_and_without_private_members() {
+    let bed = TestBed::start().await;
+    let jwks = bed.service().get("/.well-known/jwks.json").await;
+    assert_eq!((jwks.status, jwks.header("content-type")), (200, "application/jwk-set+json"));
+    assert_eq!(jwks.header("access-control-allow-origin"), "*");
+    assert!(jwks.header("cache-control").starts_with("public, max-age="), "{jwks:?}");
+    let keys = jwks.json()["keys"].as_array().expect("keys").clone();
+    assert_eq!(keys.len(), 1);
+    let members: Vec<&String> = keys[0].as_object().expect("a key").keys().collect();
+    assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
+
+    let url = bed.service().url("/.well-known/jwks.json");
+    let unchanged = bed.http.send(bed.http.0.get(&url).header("if-none-match", jwks.header("etag"))).await;
+    assert_eq!((unchanged.status, unchanged.body.as_str()), (304, ""));
+    assert_eq!(unchanged.header("etag"), jwks.header("etag"));
+    let changed = bed.http.send(bed.http.0.get(&url).header("if-none-match", "\"another\"")).await;
+    assert_eq!((changed.status, &changed.body), (200, &jwks.body));
+    let head = bed.http.send(bed.http.0.request(Method::HEAD, &url)).await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(head.header("content-length"), jwks.body.len().to_string());
+    assert_eq!(head.header("etag"), jwks.header("etag"));
+}
+
+#[tokio::test]
+async fn both_metadata_documents_name_the_issuer_byte_for_byte() {
+    let bed = TestBed::start().await;
+    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
+        let answer = bed.service().get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
+        assert_eq!(answer.member("issuer"), ISSUER);
+        assert_eq!(answer.member("jwks_uri"), format!("{ISSUER}/.well-known/jwks.json"));
+    }
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    assert_eq!(decoded(&token).1["iss"], ISSUER);
+}
+
+#[tokio::test]
+async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
+    let bed = TestBed::start().await;
+    let openapi = bed.service().get("/openapi.json").await;
+    let paths = openapi.json()["paths"].take();
+    for path in ["/login", "/.well-known/jwks.json", "/.well-known/openid-configuration"] {
+        assert!(paths.get(path).is_some(), "{path} in {paths}");
+    }
+    let folder = bed.service().get("/docs").await;
+    let at: Url = bed.service().url("/docs").parse().expect("a URL");
+    let page_url = at.join(folder.header("location")).expect("a place");
+    let page = bed.http.get(page_url.as_str()).await;
+    assert!(page.header("content-type").starts_with("text/html"), "{page:?}");
+    let references = ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.body.split(attribute).skip(1));
+    let parts: Vec<_> = references.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(parts.len() > 2, "{page:?}");
+    for part in parts {
+        let url = page_url.join(part).expect("a URL");
+        assert_eq!(url.origin(), page_url.origin(), "{part} is elsewhere");
+        assert_eq!(bed.http.get(url.as_str()).await.status, 200, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn probes_and_metrics_are_on_the_admin_listener_alone() {
+    let bed = TestBed::start().await;
+    bed.log_in("lin").await.expect_login();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(bed.service().admin(path).await.status, 200, "{path}");
+        bed.service().get(path).await.expect_problem(404, "invalid_request");
+    }
+    assert_eq!(bed.service().admin("/login").await.status, 404);
+    let metrics = bed.service().metrics().await;
+    assert!(metrics.contains("wxmint_logins_total{outcome=\"ok\"} 1"), "{metrics}");
+    assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
+}

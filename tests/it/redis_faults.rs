@@ -1,0 +1,185 @@
+//! Security line 30: Redis fails during load, and nothing that was answered is lost.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, user_ids};
+
+const SERVED: usize = 50;
+/// design.md: a deadline of 1 s, and what a busy machine adds.
+const FAST: Duration = Duration::from_millis(1500);
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Spoils Redis during load, mends it, and holds the service to what it promises meanwhile and afterwards.
+async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend: impl AsyncFnOnce(&mut TestBed)) {
+    let load = Load::start(&bed).await;
+    in_full_service(&load, Instant::now(), PATIENCE).await;
+
+    spoil(&mut bed).await;
+    let spoiled = Instant::now();
+    eventually("answers meanwhile", PATIENCE, async || {
+        keys_are_published(bed.service()).await;
+        (sent_after(&load.answers(), spoiled).count() >= SERVED).then_some(())
+    })
+    .await;
+    let mending = Instant::now();
+    mend(&mut bed).await;
+    let mended = Instant::now();
+    in_full_service(&load, mended, PATIENCE).await;
+
+    let record = load.stop().await;
+    for Recorded { answer, .. } in &record {
+        let (answered, answer) = (answer.sent + answer.took, answer.clone());
+        if answer.sent > spoiled && answered < mending {
+            assert!(answer.took < FAST, "{answer:?}");
+            assert!(answer.expect_problem(503, "store_unavailable").header("retry-after") >= "1");
+        } else if answered < spoiled || answer.sent > mended + BACK_WITHIN || answer.status == 200 {
+            answer.expect_login();
+        } else {
+            answer.expect_problem(503, "store_unavailable");
+        }
+    }
+    no_binding_is_lost(&bed, &record).await;
+}
+
+fn sent_after(record: &[Recorded], when: Instant) -> impl Iterator<Item = &Recorded> {
+    record.iter().filter(move |recorded| recorded.answer.sent > when)
+}
+
+/// Waits until the last [`SERVED`] answers to what was sent after `since` were all logins.
+async fn in_full_service(load: &Load, since: Instant, within: Duration) {
+    eventually("full service", within, async || {
+        let answers = load.answers();
+        let statuses: Vec<u16> = sent_after(&answers, since).map(|recorded| recorded.answer.status).collect();
+        let last = statuses.len().checked_sub(SERVED)?;
+        statuses[last..].iter().all(|status| *status == 200).then_some(())
+    })
+    .await;
+}
+
+async fn keys_are_published(service: &Service) {
+    let jwks = service.get("/.well-known/jwks.json").await;
+    assert_eq!(jwks.status, 200);
+    assert!(jwks.took < Duration::from_millis(500), "{jwks:?}");
+}
+
+async fn no_binding_is_lost(bed: &TestBed, record: &[Recorded]) {
+    let ids = user_ids(record);
+    assert!(ids.len() > 1, "the load had people");
+    for (person, id) in ids {
+        let again = bed.log_in(&person).await.expect_login();
+        assert_eq!((again.member("user_id"), &again.json()["new_user"]), (id, &false.into()), "{person}");
+    }
+}
+
+#[tokio::test]
+async fn redis_is_killed_and_restarted_under_load() {
+    let bed = TestBed::builder().redis_options(&["--appendonly", "yes", "--appendfsync", "always"]).start().await;
+    rides_out(bed, async |bed| bed.redis.kill(), async |bed| bed.redis.start_again().await).await;
+}
+
+#[tokio::test]
+async fn redis_becomes_a_replica_under_load_and_a_primary_again() {
+    let bed = TestBed::start().await;
+    let replica_of = async |bed: &mut TestBed, host, port| bed.redis.command::<()>(&["REPLICAOF", host, port]);
+    rides_out(bed, async |bed| replica_of(bed, "127.0.0.1", "1").await, async |bed| replica_of(bed, "NO", "ONE").await)
+        .await;
+}
+
+#[tokio::test]
+async fn the_password_of_redis_is_changed_under_load_and_changed_back() {
+    let bed = TestBed::builder().redis_password("first").start().await;
+    rides_out(bed, async |bed| bed.redis.change_password("second"), async |bed| bed.redis.change_password("first"))
+        .await;
+}
+
+#[tokio::test]
+async fn redis_is_frozen_under_load_and_thawed() {
+    let bed = TestBed::start().await;
+    rides_out(bed, async |bed| bed.redis.freeze(), async |bed| bed.redis.thaw()).await;
+}
+
+#[tokio::test]
+async fn redis_is_cut_off_under_load_and_restored() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    rides_out(bed, async |bed| bed.redis_link().cut().await, async |bed| bed.redis_link().restore().await).await;
+}
+
+/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
+/// any more, and a new connection reaches the new one.
+#[tokio::test]
+async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_stay_open() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    let successor = RedisServer::start(&[], "").await;
+    successor.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
+    eventually("replication", PATIENCE, async || {
+        let info: String = successor.command(&["INFO", "replication"]);
+        info.contains("master_link_status:up").then_some(())
+    })
+    .await;
+    let load = Load::start(&bed).await;
+    in_full_service(&load, Instant::now(), PATIENCE).await;
+
+    bed.redis_link().lead_to(([127, 0, 0, 1], successor.port()).into());
+    successor.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    bed.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    let taken_over = Instant::now();
+    in_full_service(&load, taken_over, BACK_WITHIN).await;
+
+    let record = load.stop().await;
+    for answer in record.iter().map(|recorded| recorded.answer.clone()).filter(|answer| answer.status != 200) {
+        answer.expect_problem(503, "store_unavailable");
+    }
+    no_binding_is_lost(&bed, &record).await;
+}
+
+#[tokio::test]
+async fn an_answer_of_redis_that_is_lost_costs_neither_the_login_nor_the_news_of_a_new_user() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    bed.log_in("earlier").await.expect_login();
+
+    bed.redis_link().lose_next_answer();
+    let claim_repeated = bed.log_in("lin").await.expect_login();
+    assert_eq!((claim_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
+
+    bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
+    let asked = bed.wechat.exchanges().await;
+    let at_wechat = async {
+        let arrived = async || (bed.wechat.exchanges().await > asked).then_some(());
+        eventually("the login is at WeChat", PATIENCE, arrived).await;
+        bed.redis_link().lose_next_answer();
+    };
+    let (record_repeated, ()) = tokio::join!(bed.log_in("mei"), at_wechat);
+    assert_eq!((record_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
+    let again = bed.log_in("mei").await.expect_login();
+    assert_eq!(again.member("user_id"), record_repeated.member("user_id"));
+}
+
+#[tokio::test]
+async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready_by_itself() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    bed.redis_link().cut().await;
+    let early = Service::start(&bed.configuration, bed.http.clone()).await;
+    assert_eq!(early.readyz().await.status, 503);
+    assert_eq!(early.admin("/livez").await.status, 200);
+    keys_are_published(&early).await;
+    early.login(&bed.mint_code("lin").await).await.expect_problem(503, "store_unavailable");
+    bed.redis_link().restore().await;
+    early.ready().await;
+    early.login(&bed.mint_code("lin").await).await.expect_login();
+}
+
+#[tokio::test]
+async fn under_a_policy_that_evicts_bindings_the_service_says_what_to_do_and_waits_for_it() {
+    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "allkeys-lru"]).not_ready().start().await;
+    let refusal = eventually("a reason", PATIENCE, async || {
+        let answer = bed.service().readyz().await;
+        assert_eq!(answer.status, 503);
+        answer.body.contains("allkeys-lru").then_some(answer)
+    })
+    .await;
+    assert!(refusal.body.contains("CONFIG SET maxmemory-policy noeviction"), "{refusal:?}");
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    bed.service().ready().await;
+}

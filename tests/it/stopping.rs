@@ -1,0 +1,69 @@
+//! SIGTERM: what is in flight is answered, and then the process ends.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+use crate::support::{PATIENCE, Signal, TestBed, eventually};
+
+const IN_FLIGHT: usize = 200;
+/// Kubernetes kills after 30 s unless told otherwise.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
+    let mut bed = TestBed::start().await;
+    let people = json!({"person": "crowd", "count": IN_FLIGHT, "distinct_people": true});
+    let codes = bed.wechat.mint_codes(people).await;
+    bed.faults(json!([{"kind": "latency", "ms": 2000}])).await;
+    let mut logins = JoinSet::new();
+    for code in codes {
+        let (http, url) = (bed.http.clone(), bed.service().url("/login"));
+        logins.spawn(async move { http.send(http.0.post(url).json(&json!({"code": code}))).await });
+    }
+    eventually("all logins are at WeChat", PATIENCE, async || {
+        (bed.wechat.exchanges().await == IN_FLIGHT as u64).then_some(())
+    })
+    .await;
+    assert!(logins.try_join_next().is_none(), "the machine is too slow for this test: a login was answered already");
+
+    bed.service().signal(Signal::TERM);
+    eventually("not ready any more", Duration::from_secs(1), async || {
+        let request = bed.http.0.get(format!("http://{}/readyz", bed.service().admin));
+        bed.http.try_send(request).await.map_or(true, |answer| answer.status == 503).then_some(())
+    })
+    .await;
+    for answer in logins.join_all().await {
+        answer.expect_login();
+    }
+    assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let mut bed = TestBed::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let mut connection = TcpStream::connect(bed.service().public).await.expect("a connection");
+        connection.write_all(b"HEAD /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        assert!(connection.read(&mut [0; 2048]).await.expect("an answer") > 0);
+        idle.push(connection);
+    }
+    // Connected, and has not said a word.
+    idle.push(TcpStream::connect(bed.service().public).await.expect("a connection"));
+    bed.service().signal(Signal::TERM);
+    assert_eq!(bed.services[0].end(PROMPTLY).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_interrupt_from_the_keyboard_stops_it_too() {
+    let mut bed = TestBed::start().await;
+    bed.service().signal(Signal::INT);
+    assert_eq!(bed.services[0].end(PROMPTLY).await.code(), Some(0));
+}

@@ -1,0 +1,88 @@
+//! What comes back over HTTP, taken apart.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
+use serde_json::Value;
+
+/// A hang is a failure of the test and not of its patience.
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    pub(crate) sent: Instant,
+    pub(crate) took: Duration,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// A header's value, or "" where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("visible ASCII"))
+    }
+
+    /// A string member of the JSON.
+    pub(crate) fn member(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
+    }
+
+    /// A login that succeeded.
+    #[track_caller]
+    pub(crate) fn expect_login(self) -> Self {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(!self.member("access_token").is_empty());
+        self
+    }
+
+    /// A problem as RFC 9457 and design.md have it, of this status and code.
+    #[track_caller]
+    pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let problem = self.json();
+        assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()), "{self:?}");
+        for member in ["type", "title", "detail", "request_id"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {self:?}");
+        }
+        assert_eq!(problem["request_id"], self.header("x-request-id"), "{self:?}");
+        if status == 503 || status == 429 {
+            assert_eq!(problem["retry_after"].to_string(), self.header("retry-after"), "{self:?}");
+        }
+        self
+    }
+}
+
+/// A client that follows nothing and asks no proxy. Belongs to one test's runtime.
+#[derive(Clone)]
+pub(crate) struct Http(pub(crate) Client);
+
+impl Http {
+    pub(crate) fn new() -> Self {
+        // The second test of this process finds it installed.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(LONGEST);
+        Self(client.build().expect("a client"))
+    }
+
+    /// Sends, and reads to the end.
+    pub(crate) async fn try_send(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let sent = Instant::now();
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.text().await?, sent, took: sent.elapsed() })
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("an answer")
+    }
+
+    pub(crate) async fn get(&self, url: &str) -> Answer {
+        self.send(self.0.get(url)).await
+    }
+}

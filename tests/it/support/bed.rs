@@ -1,0 +1,157 @@
+//! A whole set-up: Redis, simulator, and one or more services on them.
+
+use serde_json::Value;
+
+use super::{Answer, Breakable, Configuration, Http, RedisServer, Service, Simulator};
+
+pub(crate) struct TestBed {
+    pub(crate) services: Vec<Service>,
+    pub(crate) wechat: Simulator,
+    pub(crate) redis: RedisServer,
+    pub(crate) http: Http,
+    pub(crate) configuration: Configuration,
+    wechat_link: Option<Breakable>,
+    redis_link: Option<Breakable>,
+}
+
+/// What a test wants otherwise.
+pub(crate) struct Builder {
+    services: usize,
+    algorithm: &'static str,
+    environment: Vec<(String, String)>,
+    redis_options: Vec<String>,
+    redis_password: String,
+    breakable_wechat: bool,
+    breakable_redis: bool,
+    await_ready: bool,
+}
+
+impl TestBed {
+    /// One ready service that lacks nothing.
+    pub(crate) async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub(crate) fn builder() -> Builder {
+        Builder {
+            services: 1,
+            algorithm: "ES256",
+            environment: Vec::new(),
+            redis_options: Vec::new(),
+            redis_password: String::new(),
+            breakable_wechat: false,
+            breakable_redis: false,
+            await_ready: true,
+        }
+    }
+
+    /// The first service.
+    pub(crate) fn service(&self) -> &Service {
+        &self.services[0]
+    }
+
+    pub(crate) async fn mint_code(&self, person: &str) -> String {
+        self.wechat.mint_code(person).await
+    }
+
+    /// A login at the first service.
+    pub(crate) async fn login(&self, code: &str) -> Answer {
+        self.service().login(code).await
+    }
+
+    /// A login of `person` with a fresh code.
+    pub(crate) async fn log_in(&self, person: &str) -> Answer {
+        self.login(&self.mint_code(person).await).await
+    }
+
+    pub(crate) async fn faults(&self, faults: Value) {
+        self.wechat.faults(faults).await;
+    }
+
+    /// Between the services and WeChat, where the builder was asked for it.
+    pub(crate) fn wechat_link(&self) -> &Breakable {
+        self.wechat_link.as_ref().expect("Builder::breakable_wechat")
+    }
+
+    /// Between the services and Redis, where the builder was asked for it.
+    pub(crate) fn redis_link(&self) -> &Breakable {
+        self.redis_link.as_ref().expect("Builder::breakable_redis")
+    }
+}
+
+impl Builder {
+    pub(crate) fn services(mut self, services: usize) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// Of the signing key: `ES256`, `EdDSA`, `RS256`.
+    pub(crate) fn algorithm(mut self, algorithm: &'static str) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// A variable for the services.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
+        self.redis_options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    pub(crate) fn redis_password(mut self, password: &str) -> Self {
+        self.redis_password = password.to_owned();
+        self
+    }
+
+    pub(crate) fn breakable_wechat(mut self) -> Self {
+        self.breakable_wechat = true;
+        self
+    }
+
+    pub(crate) fn breakable_redis(mut self) -> Self {
+        self.breakable_redis = true;
+        self
+    }
+
+    /// Does not wait until the services are ready, since they will not be.
+    pub(crate) fn not_ready(mut self) -> Self {
+        self.await_ready = false;
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestBed {
+        let http = Http::new();
+        let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
+        let wechat = Simulator::start(http.clone()).await;
+        let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
+        let wechat_link = link(self.breakable_wechat, wechat.address).await;
+
+        let mut configuration = Configuration::new(self.algorithm);
+        let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
+        configuration.set("WXMINT_REDIS_URL", &redis_url);
+        configuration.set("WXMINT_WECHAT_URL", &wechat_link.as_ref().map_or(wechat.url(), Breakable::url));
+        for (name, value) in &self.environment {
+            configuration.set(name, value);
+        }
+        let mut services = Vec::new();
+        for _ in 0..self.services {
+            let service = Service::start(&configuration, http.clone()).await;
+            if self.await_ready {
+                service.ready().await;
+            }
+            services.push(service);
+        }
+        TestBed { services, wechat, redis, http, configuration, wechat_link, redis_link }
+    }
+}
+
+async fn link(wanted: bool, target: std::net::SocketAddr) -> Option<Breakable> {
+    match wanted {
+        true => Some(Breakable::before(target).await),
+        false => None,
+    }
+}

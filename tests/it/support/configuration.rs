@@ -1,0 +1,105 @@
+//! The environment of a `wxmint serve`: complete and right, until a test changes something.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, Process, WXMINT};
+
+pub(crate) const ISSUER: &str = "https://login.example.com";
+pub(crate) const APPID: &str = "wx0123456789abcdef";
+pub(crate) const APP_SECRET: &str = "00112233445566778899aabbccddeeff";
+/// base64 of 32 bytes.
+const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+pub(crate) struct Configuration {
+    environment: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stderr: String,
+}
+
+impl Configuration {
+    /// With keys of its own, and nothing at Redis' and WeChat's addresses.
+    pub(crate) fn new(algorithm: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (keys, vault) = (folder.path().join("keys.json"), folder.path().join("vault.key"));
+        generate_keys(&keys, algorithm);
+        write_private(&vault, VAULT_KEY);
+        let mut configuration = Self { environment: BTreeMap::new(), folder };
+        for (name, value) in [
+            ("WXMINT_ISSUER", ISSUER),
+            ("WXMINT_APPID", APPID),
+            ("WXMINT_APP_SECRET", APP_SECRET),
+            ("WXMINT_REDIS_URL", "redis://127.0.0.1:1"),
+            ("WXMINT_WECHAT_URL", "http://127.0.0.1:1"),
+            ("WXMINT_KEYS", &keys.to_string_lossy()),
+            ("WXMINT_VAULT_KEY_FILE", &vault.to_string_lossy()),
+            ("WXMINT_LISTEN", "127.0.0.1:0"),
+            ("WXMINT_ADMIN_LISTEN", "127.0.0.1:0"),
+        ] {
+            configuration.set(name, value);
+        }
+        configuration
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    pub(crate) fn value(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    /// Where this configuration's files are.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// `wxmint serve`, with this environment and nothing of ours.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(WXMINT);
+        command.arg("serve").env_clear().envs(&self.environment);
+        command
+    }
+
+    /// Runs `wxmint serve` where it should not come up, to its end.
+    pub(crate) async fn run(&self) -> Outcome {
+        let mut process = Process::spawn("wxmint serve", &mut self.command());
+        let status = process.end(PATIENCE).await;
+        Outcome { code: status.code(), stderr: process.stderr().join("\n") }
+    }
+}
+
+fn generate_keys(path: &Path, algorithm: &str) {
+    let made = Command::new(WXMINT)
+        .args(["keys", "generate", "--alg", algorithm, "--keys"])
+        .arg(path)
+        .env_clear()
+        .output()
+        .expect("wxmint runs");
+    assert!(made.status.success() && path.exists(), "wxmint keys generate: {made:?}");
+}
+
+/// A file that only its owner can read.
+pub(crate) fn write_private(path: &Path, content: &str) {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes())).expect("a new file");
+    assert!(fs::metadata(path).is_ok());
+}

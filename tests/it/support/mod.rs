@@ -1,0 +1,68 @@
+//! The harness: a real Redis, the simulator and `wxmint serve`, each a process of its own, on ports of their own.
+//!
+//! What is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and hopes: waits
+//! end when their condition holds, and fail at their deadline.
+
+mod answer;
+mod bed;
+mod configuration;
+mod load;
+mod ports;
+mod process;
+mod proxy;
+mod redis;
+mod service;
+mod simulator;
+mod wire;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::{
+    answer::{Answer, Http},
+    bed::TestBed,
+    configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
+    load::{Load, Recorded, user_ids},
+    ports::free_port,
+    process::{Process, Signal, raise_open_files},
+    proxy::Breakable,
+    redis::RedisServer,
+    service::Service,
+    simulator::Simulator,
+    wire::{Pace, Received},
+};
+
+/// What `make setup` has installed for the tests.
+pub(crate) fn tools(path: &str) -> PathBuf {
+    let tool = repository("target/tools").join(path);
+    assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
+    tool
+}
+
+/// A file of this repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The program under test.
+pub(crate) const WXMINT: &str = env!("CARGO_BIN_EXE_wxmint");
+
+/// For what takes milliseconds on an idle machine, and may take longer on a busy one.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until `condition` gives something, and returns that.
+pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    let mut poll = tokio::time::interval(POLL);
+    loop {
+        poll.tick().await;
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {within:?}");
+    }
+}

@@ -1,0 +1,114 @@
+//! A child process whose output is kept and that does not outlive its test.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
+
+pub(crate) use rustix::process::Signal;
+
+use super::eventually;
+
+/// Shown of each process when its test fails.
+const LINES_SHOWN: usize = 40;
+
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    stdout: Output,
+    stderr: Output,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// The lines that a process has written so far.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<Vec<String>>>);
+
+impl Process {
+    pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; try: make setup"));
+        let (stdout, stderr) = (Output::default(), Output::default());
+        let readers = vec![
+            stdout.read_from(child.stdout.take().expect("a pipe")),
+            stderr.read_from(child.stderr.take().expect("a pipe")),
+        ];
+        Self { child, name: name.to_owned(), stdout, stderr, readers }
+    }
+
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.lines()
+    }
+
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.stderr.lines()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a process that has not been waited for");
+    }
+
+    /// How it has ended, if it has. All of its output has been read then.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child of ours")?;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader that does not panic");
+        }
+        Some(status)
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        eventually(&what, within, async || self.ended()).await
+    }
+
+    /// SIGKILL, and gone when this returns.
+    pub(crate) fn kill(&mut self) {
+        // Fails only on a process that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Output {
+    fn read_from(&self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
+        let output = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                output.0.lock().unwrap_or_else(PoisonError::into_inner).push(String::from_utf8_lossy(&line).into());
+            }
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "a failed test is explained by what its processes said")]
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let lines = [self.stdout(), self.stderr()].concat();
+            let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            eprintln!("--- {} said last:\n{}", self.name, shown.join("\n"));
+        }
+    }
+}
+
+/// Thousands of connections need more open files than a login shell gives; children inherit the limit.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum");
+}

@@ -1,0 +1,175 @@
+//! A TCP proxy that can be broken and restored.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{PATIENCE, eventually, ports::free_port};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Passing,
+    /// Connections are accepted and kept, and no byte moves.
+    Stalled,
+    /// Nobody listens, and all connections are closed.
+    Cut,
+}
+
+pub(crate) struct Breakable {
+    port: u16,
+    target: watch::Sender<SocketAddr>,
+    loses_answer: Arc<AtomicBool>,
+    wanted: watch::Sender<State>,
+    reached: watch::Receiver<State>,
+    proxy: JoinHandle<()>,
+}
+
+impl Breakable {
+    pub(crate) async fn before(target: SocketAddr) -> Self {
+        let (port, listener) = eventually("a free port", PATIENCE, async || {
+            let port = free_port();
+            Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok()?))
+        })
+        .await;
+        let (wanted, asked) = watch::channel(State::Passing);
+        let (reaches, reached) = watch::channel(State::Passing);
+        let (target, leads_to) = watch::channel(target);
+        let loses_answer = Arc::<AtomicBool>::default();
+        let route = Route { target: leads_to, loses_answer: Arc::clone(&loses_answer), state: asked };
+        let proxy = tokio::spawn(serve(listener, route, reaches));
+        Self { port, target, loses_answer, wanted, reached, proxy }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// From when this returns, connections are refused and none is left.
+    pub(crate) async fn cut(&self) {
+        self.become_(State::Cut).await;
+    }
+
+    /// From when this returns, nothing passes.
+    pub(crate) async fn stall(&self) {
+        self.become_(State::Stalled).await;
+    }
+
+    pub(crate) async fn restore(&self) {
+        self.become_(State::Passing).await;
+    }
+
+    /// Closes all connections; new ones pass.
+    pub(crate) async fn hang_up(&self) {
+        self.cut().await;
+        self.restore().await;
+    }
+
+    /// New connections go elsewhere; those that are there stay where they are.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
+    }
+
+    /// The next answer does not arrive, and its connection is closed.
+    pub(crate) fn lose_next_answer(&self) {
+        self.loses_answer.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer is still to be lost.
+    pub(crate) fn will_lose_answer(&self) -> bool {
+        self.loses_answer.load(Ordering::Relaxed)
+    }
+
+    async fn become_(&self, state: State) {
+        self.wanted.send_replace(state);
+        let mut reached = self.reached.clone();
+        reached.wait_for(|now| *now == state).await.expect("the proxy runs");
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        self.proxy.abort();
+    }
+}
+
+/// What a connection needs to know.
+#[derive(Clone)]
+struct Route {
+    target: watch::Receiver<SocketAddr>,
+    loses_answer: Arc<AtomicBool>,
+    state: watch::Receiver<State>,
+}
+
+async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<State>) {
+    let address = listener.local_addr().expect("a bound socket");
+    let mut listener = Some(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        let state = *route.state.borrow_and_update();
+        if state == State::Cut {
+            listener = None;
+            connections.shutdown().await;
+        } else if listener.is_none() {
+            listener = Some(TcpListener::bind(address).await.expect("the port is still free"));
+        }
+        reaches.send_replace(state);
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            changed = route.state.changed() => if changed.is_err() { return },
+            accepted = accept(listener.as_ref()) => {
+                connections.spawn(connection(accepted, route.clone()));
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    match listener {
+        Some(listener) => listener.accept().await.expect("a connection").0,
+        None => std::future::pending().await,
+    }
+}
+
+async fn connection(near: TcpStream, route: Route) {
+    let target = *route.target.borrow();
+    let Ok(far) = TcpStream::connect(target).await else { return };
+    let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+    tokio::select! {
+        () = pump(near_read, far_write, route.state.clone(), || false) => {}
+        () = pump(far_read, near_write, route.state, || route.loses_answer.swap(false, Ordering::Relaxed)) => {}
+    }
+}
+
+/// Moves bytes while they may pass. Ends with either side or when bytes are lost, and the connection with it.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    loses: impl Fn() -> bool,
+) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let passing = state.wait_for(|now| *now == State::Passing).await.is_ok() && !loses();
+        if !passing || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

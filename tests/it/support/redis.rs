@@ -1,0 +1,116 @@
+//! A Redis server of the test's own, that can be killed, frozen, and told anything.
+
+use std::{path::Path, process::Command};
+
+use redis::{FromRedisValue, RedisResult};
+use tempfile::TempDir;
+
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port};
+
+pub(crate) struct RedisServer {
+    port: u16,
+    password: String,
+    options: Vec<String>,
+    process: Process,
+    folder: TempDir,
+}
+
+impl RedisServer {
+    /// With further `options` of its command line; an empty `password` means none.
+    pub(crate) async fn start(options: &[String], password: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (port, process) = loop {
+            let port = free_port();
+            let mut process = spawn(port, options, password, folder.path());
+            match up(port, password, &mut process).await {
+                true => break (port, process),
+                false => assert!(
+                    process.stdout().iter().any(|line| line.contains("Address already in use")),
+                    "{:?}",
+                    process.stdout()
+                ),
+            }
+        };
+        Self { port, password: password.to_owned(), options: options.to_vec(), process, folder }
+    }
+
+    /// As `WXMINT_REDIS_URL` wants it.
+    pub(crate) fn url(&self) -> String {
+        url(self.port, &self.password)
+    }
+
+    /// The same, with something in between.
+    pub(crate) fn url_through(&self, port: u16) -> String {
+        url(port, &self.password)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs a command as an administrator.
+    pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let (name, arguments) = words.split_first().expect("a command");
+        let run = || -> RedisResult<T> {
+            redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
+        };
+        run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Lets nobody in who does not know the new password, those who were in already included.
+    pub(crate) fn change_password(&mut self, password: &str) {
+        self.command::<()>(&["CONFIG", "SET", "requirepass", password]);
+        self.password = password.to_owned();
+        self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+
+    /// SIGKILL, and gone when this returns.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// On the same port and folder.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = spawn(self.port, &self.options, &self.password, self.folder.path());
+        assert!(up(self.port, &self.password, &mut self.process).await, "{:?}", self.process.stdout());
+    }
+
+    /// Accepts connections, as the kernel does that for it, and answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+}
+
+fn url(port: u16, password: &str) -> String {
+    match password {
+        "" => format!("redis://127.0.0.1:{port}"),
+        _ => format!("redis://:{password}@127.0.0.1:{port}"),
+    }
+}
+
+fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Process {
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
+    command.arg("--dir").arg(folder).args(options);
+    if !password.is_empty() {
+        command.args(["--requirepass", password]);
+    }
+    Process::spawn("redis-server", &mut command)
+}
+
+/// Waits until it answers; false if it has ended instead.
+async fn up(port: u16, password: &str, process: &mut Process) -> bool {
+    let client = redis::Client::open(url(port, password)).expect("a URL");
+    eventually("Redis answers", PATIENCE, async || {
+        if process.ended().is_some() {
+            return Some(false);
+        }
+        let answers = client.get_connection().and_then(|mut it| redis::cmd("PING").query::<String>(&mut it));
+        answers.is_ok().then_some(true)
+    })
+    .await
+}

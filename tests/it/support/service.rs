@@ -1,0 +1,109 @@
+//! One process of `wxmint serve`, and what a mini program, a peer and an operator ask of it.
+
+use std::{fs, net::SocketAddr, process::ExitStatus, time::Duration};
+
+use reqwest::{Error, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::{Answer, Configuration, Http, PATIENCE, Process, Signal, eventually};
+
+pub(crate) struct Service {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    http: Http,
+    process: Process,
+}
+
+impl Service {
+    /// Started, and listening; not yet asked whether it is ready.
+    pub(crate) async fn start(configuration: &Configuration, http: Http) -> Self {
+        let mut process = Process::spawn("wxmint serve", &mut configuration.command());
+        let (public, admin) = eventually("wxmint serve listens", PATIENCE, async || {
+            assert!(process.ended().is_none(), "wxmint serve ends: {:?}", process.stderr());
+            let events = events(&process);
+            let event = events.iter().find(|event| event["message"] == "listening")?;
+            Some((event["public"].as_str()?.parse().ok()?, event["admin"].as_str()?.parse().ok()?))
+        })
+        .await;
+        Self { public, admin, http, process }
+    }
+
+    /// Waits for 200 of /readyz.
+    pub(crate) async fn ready(&self) {
+        eventually("ready", PATIENCE, async || (self.readyz().await.status == 200).then_some(())).await;
+    }
+
+    /// The URL of a path on the public listener.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.http.get(&self.url(path)).await
+    }
+
+    /// `GET` on the admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        self.http.get(&format!("http://{}{path}", self.admin)).await
+    }
+
+    pub(crate) async fn readyz(&self) -> Answer {
+        self.admin("/readyz").await
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        self.admin("/metrics").await.body
+    }
+
+    /// `POST /login` by JSON.
+    pub(crate) async fn login(&self, code: &str) -> Answer {
+        self.try_login(code).await.expect("an answer")
+    }
+
+    /// The same where the connection may break.
+    pub(crate) async fn try_login(&self, code: &str) -> Result<Answer, Error> {
+        self.http.try_send(self.login_request(code)).await
+    }
+
+    fn login_request(&self, code: &str) -> RequestBuilder {
+        self.http.0.post(self.url("/login")).json(&json!({"code": code}))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
+        self.process.end(within).await
+    }
+
+    /// What it has logged so far: its JSON lines.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        events(&self.process)
+    }
+
+    /// What it has logged so far, as it was written.
+    pub(crate) fn log(&self) -> String {
+        [self.process.stdout(), self.process.stderr()].concat().join("\n")
+    }
+
+    /// Resident memory now, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS")
+    }
+
+    /// The most resident memory so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM")
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of proc_pid_status(5)");
+        line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
+    }
+}
+
+fn events(process: &Process) -> Vec<Value> {
+    process.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}

@@ -1,0 +1,71 @@
+//! The stand-in WeChat as a process, and its control side.
+
+use std::{net::SocketAddr, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{APP_SECRET, APPID, Answer, Http, PATIENCE, Process, WXMINT, eventually};
+
+const CODE2SESSION: &str = "/sns/jscode2session";
+
+pub(crate) struct Simulator {
+    pub(crate) address: SocketAddr,
+    http: Http,
+    _process: Process,
+}
+
+impl Simulator {
+    pub(crate) async fn start(http: Http) -> Self {
+        let mut command = Command::new(WXMINT);
+        command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
+        let mut process = Process::spawn("wxmint simulator", &mut command);
+        let address = eventually("the simulator's address", PATIENCE, async || {
+            assert!(process.ended().is_none(), "the simulator ends: {:?}", process.stderr());
+            process.stdout().first()?.split_once("http://")?.1.parse().ok()
+        })
+        .await;
+        Self { address, http, _process: process }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A login code of `person`, as wx.login gives it on the phone.
+    pub(crate) async fn mint_code(&self, person: &str) -> String {
+        self.mint_codes(json!({"person": person})).await.remove(0)
+    }
+
+    /// Codes as the control side is asked for them (`count`, `distinct_people`, `age_seconds`).
+    pub(crate) async fn mint_codes(&self, wanted: Value) -> Vec<String> {
+        let answer = self.control("codes", "POST", &wanted).await;
+        serde_json::from_value(answer.json()["codes"].take()).expect("codes")
+    }
+
+    /// Puts these faults in place of all; `json!([])` heals.
+    pub(crate) async fn faults(&self, faults: Value) {
+        self.control("faults", "PUT", &json!({"faults": faults})).await;
+    }
+
+    /// Whether WeChat considers `person` a risk.
+    pub(crate) async fn block(&self, person: &str, blocked: bool) {
+        self.control(&format!("people/{person}"), "PUT", &json!({"blocked": blocked})).await;
+    }
+
+    pub(crate) async fn stats(&self) -> Value {
+        self.http.get(&format!("{}/_simulator/stats", self.url())).await.json()
+    }
+
+    /// How many requests to code2Session have arrived.
+    pub(crate) async fn exchanges(&self) -> u64 {
+        self.stats().await["requests"][CODE2SESSION].as_u64().unwrap_or_default()
+    }
+
+    async fn control(&self, path: &str, method: &str, body: &Value) -> Answer {
+        let method = method.parse().expect("a method");
+        let request = self.http.0.request(method, format!("{}/_simulator/{path}", self.url())).json(body);
+        let answer = self.http.send(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+}

@@ -1,0 +1,171 @@
+//! Security lines 32 and 33: what WeChat may do, and the answer that each of it is turned into. Never a 500.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestBed, eventually, raise_open_files};
+
+/// design.md: 5 s in total, and what a busy machine adds.
+const DEADLINE: Duration = Duration::from_millis(6500);
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+
+const UNAVAILABLE: (u16, &str) = (503, "wechat_unavailable");
+const MISCONFIGURED: (u16, &str) = (502, "wechat_misconfigured");
+
+/// errcode, and the problem that it becomes.
+const ERRCODES: [(i64, (u16, &str)); 18] = [
+    (40029, (400, "code_invalid")),
+    (41029, (400, "code_invalid")),
+    (40163, (400, "code_used")),
+    (40226, (403, "user_blocked")),
+    (50002, (403, "user_blocked")),
+    (45011, (429, "rate_limited")),
+    (45009, MISCONFIGURED),
+    (40013, MISCONFIGURED),
+    (40125, MISCONFIGURED),
+    (40164, MISCONFIGURED),
+    (40243, MISCONFIGURED),
+    (48001, MISCONFIGURED),
+    (40002, MISCONFIGURED),
+    (41002, MISCONFIGURED),
+    (41004, MISCONFIGURED),
+    (41008, MISCONFIGURED),
+    (-1, UNAVAILABLE),
+    (61024, UNAVAILABLE),
+];
+
+/// A login under this fault, and how often WeChat was asked. Afterwards all is well again.
+async fn login_under(bed: &TestBed, fault: &Value) -> (Answer, u64) {
+    let before = bed.wechat.exchanges().await;
+    bed.faults(json!([fault])).await;
+    let answer = bed.log_in("lin").await;
+    bed.faults(json!([])).await;
+    let asked = bed.wechat.exchanges().await - before;
+    bed.log_in("lin").await.expect_login();
+    (answer, asked)
+}
+
+#[tokio::test]
+async fn each_errcode_becomes_the_problem_of_the_table() {
+    let bed = TestBed::start().await;
+    for (errcode, (status, code)) in ERRCODES {
+        let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": errcode})).await;
+        let answer = answer.expect_problem(status, code);
+        assert_eq!(asked, if errcode == -1 { 2 } else { 1 }, "{errcode}");
+        let detail = answer.member("detail");
+        assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{answer:?}");
+        if errcode == 45011 {
+            assert_eq!(answer.header("retry-after"), "60");
+        }
+    }
+    let metrics = bed.service().metrics().await;
+    assert!(metrics.contains("wxmint_wechat_errcodes_total{api=\"code2session\",errcode=\"40125\"} 1"), "{metrics}");
+    assert!(metrics.contains("errcode=\"other\"} 1") && !metrics.contains("61024"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_person_whom_wechat_blocks_is_refused() {
+    let bed = TestBed::start().await;
+    bed.log_in("lin").await.expect_login();
+    bed.wechat.block("lin", true).await;
+    bed.log_in("lin").await.expect_problem(403, "user_blocked");
+    bed.log_in("mei").await.expect_login();
+}
+
+#[tokio::test]
+async fn a_wechat_that_is_busy_once_is_asked_twice_and_the_login_succeeds() {
+    let bed = TestBed::start().await;
+    let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": -1, "times": 1})).await;
+    answer.expect_login();
+    assert_eq!(asked, 2);
+}
+
+#[tokio::test]
+async fn no_answer_that_is_not_wechats_is_believed_or_asked_for_again() {
+    let bed = TestBed::start().await;
+    for fault in [
+        json!({"kind": "html"}),
+        json!({"kind": "status", "status": 502}),
+        json!({"kind": "status", "status": 302}),
+        json!({"kind": "truncated"}),
+        json!({"kind": "empty"}),
+        json!({"kind": "garbage"}),
+        json!({"kind": "huge"}),
+        json!({"kind": "reset"}),
+        json!({"kind": "reset", "after": true}),
+    ] {
+        let (answer, asked) = login_under(&bed, &fault).await;
+        assert_eq!((answer.status, asked), (503, 1), "{fault}: {answer:?}");
+        answer.expect_problem(503, "wechat_unavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_wechat_that_stalls_or_drips_costs_no_more_than_the_deadline() {
+    let bed = TestBed::start().await;
+    bed.faults(json!([{"kind": "stall", "times": 1}, {"kind": "drip", "times": 1}])).await;
+    for answer in join_all([bed.log_in("lin"), bed.log_in("mei")]).await {
+        assert!(answer.took < DEADLINE, "{answer:?}");
+        answer.expect_problem(503, "wechat_unavailable");
+    }
+    bed.log_in("lin").await.expect_login();
+}
+
+#[tokio::test]
+async fn a_code_that_may_have_been_received_is_not_sent_again() {
+    let bed = TestBed::start().await;
+    bed.faults(json!([{"kind": "reset", "times": 1}])).await;
+    let code = bed.mint_code("lin").await;
+    bed.login(&code).await.expect_problem(503, "wechat_unavailable");
+    bed.login(&code).await.expect_problem(400, "code_used");
+    assert_eq!(bed.wechat.exchanges().await, 1);
+}
+
+#[tokio::test]
+async fn a_code_that_could_not_be_sent_is_good_when_wechat_is_back() {
+    let bed = TestBed::builder().breakable_wechat().start().await;
+    bed.wechat_link().cut().await;
+    let code = bed.mint_code("lin").await;
+    bed.login(&code).await.expect_problem(503, "wechat_unavailable");
+    bed.wechat_link().restore().await;
+    bed.login(&code).await.expect_login();
+    assert_eq!(bed.wechat.exchanges().await, 1);
+}
+
+#[tokio::test]
+async fn connections_that_wechat_closes_while_they_idle_cost_no_login() {
+    let bed = TestBed::builder().breakable_wechat().start().await;
+    for _ in 0..5 {
+        bed.log_in("lin").await.expect_login();
+        bed.wechat_link().hang_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_memory() {
+    raise_open_files();
+    let bed = TestBed::builder().breakable_wechat().start().await;
+    let codes = bed.wechat.mint_codes(json!({"person": "crowd", "count": 2000, "distinct_people": true})).await;
+    bed.log_in("lin").await.expect_login();
+    let before = bed.service().memory();
+
+    bed.wechat_link().stall().await;
+    let mut at_wechat = 0;
+    for answer in join_all(codes.iter().map(|code| bed.login(code))).await {
+        assert!(answer.took < 2 * DEADLINE, "{answer:?}");
+        // On a machine that does something else too, 2,000 claims at once may overrun the store's deadline of 1 s first.
+        let code =
+            if answer.json()["code"] == "store_unavailable" { "store_unavailable" } else { "wechat_unavailable" };
+        answer.expect_problem(503, code);
+        at_wechat += usize::from(code == "wechat_unavailable");
+    }
+    assert!(at_wechat > 512, "only {at_wechat} came as far as WeChat");
+    let grown = bed.service().peak_memory().saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB more than the {before} KiB before");
+
+    bed.wechat_link().restore().await;
+    eventually("logins succeed again", BACK_WITHIN, async || (bed.log_in("lin").await.status == 200).then_some(()))
+        .await;
+}
