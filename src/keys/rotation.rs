@@ -14,6 +14,9 @@ pub const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 /// By how much the clocks of two replicas may differ. The slower one signs with the old key for so long after the other
 /// has changed, and the faster one hides it for so long before.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+/// A cache's share of the lead: what a proxy or CDN may add to the time for which a verifier does not look. With a lead
+/// of 30 minutes that is 5, and leaves 25 to a verifier that looks every 20.
+pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 
 /// What one key does when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,14 @@ pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<State> {
 
 fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
+}
+
+/// For how long a cache may hold the JWKS of `lives` (by `nbf`) that it fetches at `now`: its share of the lead, and never
+/// past the next key's first signature.
+pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+    let longest = lead / CACHE_SHARE_OF_LEAD;
+    let next = lives.iter().map(|life| life.nbf).find(|&nbf| nbf > now);
+    next.map_or(longest, |nbf| longest.min(nbf - now))
 }
 
 /// How often keys change, and how carefully.

@@ -63,11 +63,6 @@ impl KeySet {
         self.keys.iter().flat_map(|key| [Some(key.nbf()), key.exp()]).flatten().filter(|&at| at > now).min()
     }
 
-    /// When the next key begins to sign, if one is published for it.
-    pub fn next_first_signature(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.keys.iter().map(SigningKey::nbf).find(|&nbf| nbf > now)
-    }
-
     /// All keys, by `nbf`.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter()
@@ -131,7 +126,6 @@ mod tests {
         let set = parse(&file).expect("a set");
         assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
         assert_eq!(set.next_change(at(200)), Some(at(300)));
-        assert_eq!(set.next_first_signature(at(150)), Some(at(200)));
     }
 
     #[test]
