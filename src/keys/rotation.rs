@@ -244,8 +244,10 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
         return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
     }
     let earliest = whole_second(now + policy.lead);
-    // A key that begins below the one that signs now never signs.
-    let will_sign = nbf > now || lives.iter().filter(|life| life.nbf <= now).all(|life| life.nbf < nbf);
+    // A key that begins below the one that signs now never signs. A replica with a slow clock may still be signing with
+    // the one before.
+    let signs_everywhere = |life: &&KeyLife| life.nbf <= now - CLOCK_SKEW;
+    let will_sign = lives.iter().filter(signs_everywhere).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
         return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339() });
     }
@@ -410,6 +412,10 @@ mod tests {
         assert_eq!(admit(100), Err(Refusal::SameMoment { nbf: at(100).to_rfc3339() }));
         assert_eq!(admit(DAY + LEAD), Ok(()));
         assert_eq!(admit(50), Ok(()), "it never signs");
+        let just_now = [key("a", 100, None), key("b", DAY - 59, None)];
+        let earliest = at(DAY + LEAD).to_rfc3339();
+        let between = super::admit(&just_now, &policy(), at(DAY - 100), at(DAY));
+        assert_eq!(between, Err(Refusal::TooSoon { earliest }), "it would sign where the clock is slow");
     }
 
     #[test]
