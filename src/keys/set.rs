@@ -32,7 +32,7 @@ impl KeySet {
                 let same_kid = key.public().kid() == other.public().kid();
                 if same_kid || key.nbf() == other.nbf() {
                     let member = if same_kid { "kid" } else { "nbf" };
-                    let [first, second] = [key, other].map(|key| key.public().kid().to_owned());
+                    let [first, second] = [key, other].map(|key| key.label().to_owned());
                     return Err(KeyError::Ambiguous { first, second, member });
                 }
             }
