@@ -164,8 +164,8 @@ impl PrivateJwk {
         self.nbf = Some(nbf.timestamp());
     }
 
-    pub(super) fn set_exp(&mut self, exp: DateTime<Utc>) {
-        self.exp = Some(exp.timestamp());
+    pub(super) fn set_exp(&mut self, exp: Option<DateTime<Utc>>) {
+        self.exp = exp.map(|exp| exp.timestamp());
     }
 
     /// How messages name this key: by its place in the set, and its `kid` if it has one.

@@ -261,6 +261,10 @@ pub struct Retirement {
     pub state: State,
     /// The key that signs from now on, where the retired one did; it may be unknown to verifiers for a lead.
     pub successor: Successor,
+    /// The successor's first signature: so long ago that it signs where the clock is slow too.
+    pub begins: DateTime<Utc>,
+    /// The key that was to be replaced by the retired one, and now is not: it has no `exp` any more.
+    pub released: Option<String>,
 }
 
 /// Who signs after an emergency.
@@ -284,7 +288,10 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
         (State::Signing, None) => Successor::New,
         _ => Successor::Unchanged,
     };
-    Ok(Retirement { state, successor })
+    let before = index.checked_sub(1).map(|index| &lives[index]);
+    let begins = before.map_or(now - CLOCK_SKEW, |life| (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1)));
+    let released = before.filter(|_| state == State::Published).map(|life| life.kid.clone());
+    Ok(Retirement { state, successor, begins, released })
 }
 
 #[cfg(test)]
@@ -422,10 +429,32 @@ mod tests {
     fn the_emergency_names_who_signs_afterwards() {
         let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None), key("next", 50 * DAY, None)];
         let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
+        let (begins, released) = (at(DAY - 60), None);
         let promoted = Successor::Promoted("next".into());
-        assert_eq!(retire(&lives, "now"), Ok(Retirement { state: State::Signing, successor: promoted }));
-        assert_eq!(retire(&lives[..2], "now"), Ok(Retirement { state: State::Signing, successor: Successor::New }));
-        assert_eq!(retire(&lives, "old"), Ok(Retirement { state: State::Retired, successor: Successor::Unchanged }));
+        assert_eq!(
+            retire(&lives, "now"),
+            Ok(Retirement { state: State::Signing, successor: promoted, begins, released: None })
+        );
+        assert_eq!(
+            retire(&lives[..2], "now"),
+            Ok(Retirement { state: State::Signing, successor: Successor::New, begins, released: None })
+        );
+        assert_eq!(
+            retire(&lives, "old"),
+            Ok(Retirement { state: State::Retired, successor: Successor::Unchanged, begins, released })
+        );
         assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
+    }
+
+    #[test]
+    fn a_key_that_lost_its_successor_is_not_to_leave() {
+        let lives = [key("now", 0, Some(2 * DAY)), key("next", DAY + LEAD, None)];
+        assert_eq!(retire(&lives, "next", at(DAY)).expect("known").released, Some("now".into()));
+    }
+
+    #[test]
+    fn an_emergency_key_signs_where_the_clock_is_slow_and_above_the_key_before() {
+        let lives = [key("old", DAY - 30, None), key("now", DAY - 10, None)];
+        assert_eq!(retire(&lives, "now", at(DAY)).expect("known").begins, at(DAY - 29));
     }
 }
