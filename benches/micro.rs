@@ -3,12 +3,12 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use wxmint::{
     ids::{AppId, LoginCode, OpenId, UserId},
     issuer::LoginFields,
-    keys::{Algorithm, JwksDocument, KeySet, PrivateJwk, Publisher},
+    keys::{Algorithm, JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
     store::{Person, Vault},
     token::{Minter, TokenId, TokenTyp},
     wechat::{SessionKey, read_answer},
@@ -25,7 +25,13 @@ fn now() -> DateTime<Utc> {
 
 fn keys(algorithm: Algorithm) -> KeySet {
     let key = PrivateJwk::generate(algorithm, now()).expect("a key");
-    KeySet::parse(&KeySet::file_content(&[key])).expect("a set")
+    StoredKeys::of(key).check().expect("a set")
+}
+
+const LEAD: TimeDelta = TimeDelta::minutes(30);
+
+fn ring(algorithm: Algorithm) -> KeyRing {
+    KeyRing::new(keys(algorithm), LEAD, now()).expect("a ring")
 }
 
 fn app() -> AppId {
@@ -40,8 +46,8 @@ fn person() -> Person {
 #[divan::bench(args = Algorithm::ALL)]
 fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (issuer, day) = ("https://login.example.com", Duration::from_secs(86_400));
-    let keys = Arc::new(keys(algorithm));
-    let minter = Minter::new(issuer.into(), vec![issuer.into()], TokenTyp::AccessToken, day, keys).expect("a minter");
+    let keys = Arc::new(ring(algorithm));
+    let minter = Minter::new(issuer.into(), vec![issuer.into()], TokenTyp::AccessToken, day, keys);
     let user: UserId = "0193f5b2-9c5e-7cc0-8000-000000000000".parse().expect("a user");
     let app = app();
     bencher.bench(|| {
@@ -81,15 +87,15 @@ mod jwks {
     /// What a request pays.
     #[divan::bench]
     fn document(bencher: Bencher<'_, '_>) {
-        let publisher = Publisher::new(Arc::new(keys(Algorithm::Es256)), now());
-        bencher.bench(|| publisher.document(black_box(now())).max_age(now()));
+        let ring = ring(Algorithm::Es256);
+        bencher.bench(|| ring.at(black_box(now())).document().max_age(now()));
     }
 
     /// What is paid when the set of visible keys changes.
     #[divan::bench]
     fn prepare(bencher: Bencher<'_, '_>) {
         let keys = keys(Algorithm::Es256);
-        bencher.bench(|| JwksDocument::prepare(black_box(&keys), now()));
+        bencher.bench(|| JwksDocument::prepare(black_box(&keys), LEAD, now()));
     }
 }
 

@@ -203,10 +203,11 @@ fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
 /// A part of each login that depends on nothing but the processor: tells one machine, or one hour, from another.
 fn mint_alone_us() -> Result<f64, Fault> {
     const TOKENS: u32 = 10_000;
-    let keys = KeySet::parse(&KeySet::file_content(&[PrivateJwk::generate(Algorithm::Es256, now())?]))?;
+    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
+    let keys = KeyRing::new(keys, TimeDelta::minutes(30), now())?;
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
-    let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys))?;
+    let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
     let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
     let before = CpuTime::of(std::process::id())?;
     for _ in 0..TOKENS {
