@@ -1,6 +1,8 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
 mod list;
+#[cfg(test)]
+mod picture;
 mod place;
 mod retire;
 mod rotate;
