@@ -57,7 +57,7 @@ const WORDS: [(&str, &str, &str); 30] = [
     ("signing", "signing", "签名中"),
     ("retired", "retired: visible for its tokens", "已退役：为它签过的 token 保留"),
     ("gone", "gone", "已移除"),
-    ("gone.file", "leaves the file {{lead}} later", "{{lead}}后移出文件"),
+    ("gone.file", "in the file {{lead}} more", "{{lead}}后移出文件"),
     ("lens", "the lead: {{lead}} for everybody to see key 2", "提前 {{lead}}公开，让所有人先看到密钥 2"),
     ("reload.why", "serve reads the file: {{reload}}", "serve 读取文件：{{reload}}"),
     ("cache", "caches: {{max_age}}", "缓存：{{max_age}}"),
