@@ -37,7 +37,7 @@ const WORDS: [(&str, &str, &str); 30] = [
          the life of its last token, {{ttl}}, with {{skew}} for a slow clock and {{leeway}} of leeway. \
          The lead is long enough for serve to read the file, for a cache and for the slowest verifier that we know.",
         "密钥 2 先公开 {{lead}}，再开始签名。此时密钥 1 不再签名，但在 JWKS 里再留 {{retention}}：\
-         最后一个 token 的有效期 {{ttl}}，加上慢钟的 {{skew}} 和验证方容差 {{leeway}}。\
+         最后一个 token 的有效期 {{ttl}}，加上时钟偏慢的 {{skew}} 和验证方容差 {{leeway}}。\
          提前公开的时间足够 serve 读取文件、缓存过期，以及已知最慢的验证方来取一次。",
     ),
     ("published.moment", "key 2 is published", "公开密钥 2"),
@@ -49,7 +49,7 @@ const WORDS: [(&str, &str, &str); 30] = [
     ("token", "last token", "最后的 token"),
     ("token.whose", "signed by key 1", "由密钥 1 签发"),
     ("token.lives", "lives {{ttl}}", "有效期 {{ttl}}"),
-    ("skew.why", "slow clock", "慢钟"),
+    ("skew.why", "slow clock", "时钟偏慢"),
     ("leeway.why", "leeway", "容差"),
     ("first", "key 1", "密钥 1"),
     ("second", "key 2", "密钥 2"),
