@@ -13,10 +13,11 @@ mod report;
 
 use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::{
     http::now,
-    keys::{Algorithm, KeySet, PrivateJwk},
+    keys::{Algorithm, KeyRing, PrivateJwk, StoredKeys},
     token::{Minter, TokenId, TokenTyp},
 };
 

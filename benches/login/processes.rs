@@ -15,7 +15,7 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint::{
     http::now,
-    keys::{Algorithm, KeySet, PrivateJwk, create_private},
+    keys::{Algorithm, PrivateJwk, StoredKeys, create_private},
 };
 
 use crate::Fault;
