@@ -6,7 +6,10 @@
 mod answer;
 mod bed;
 mod configuration;
+mod connection;
+mod keys;
 mod load;
+mod peers;
 mod ports;
 mod process;
 mod proxy;
@@ -14,19 +17,37 @@ mod redis;
 mod service;
 mod simulator;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 pub(crate) use self::{
     answer::{Answer, Http},
     bed::TestBed,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
+    connection::Connection,
+    keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
+    peers::{Peer, Verifying},
     process::{Process, Signal, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
 };
+
+/// What `make setup` has installed for the tests.
+pub(crate) fn tools(path: &str) -> PathBuf {
+    let tool = repository("target/tools").join(path);
+    assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
+    tool
+}
+
+/// A file of this repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
 /// The program under test.
 pub(crate) const WXMINT: &str = env!("CARGO_BIN_EXE_wxmint");
