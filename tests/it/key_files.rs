@@ -7,7 +7,7 @@ use std::{
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     thread,
     time::Instant,
 };
@@ -66,7 +66,7 @@ fn a_rotator_that_is_killed_leaves_the_old_set_or_the_new_one() {
         // Not a new file: a rotator must cope with what the one before it left.
         fs::write(&path, &before).expect("the old set");
         // From before it begins until well after it should have ended.
-        let mut rotator = keys_command(&path, &DUE).spawn().expect("wxmint runs");
+        let mut rotator = keys_command(&path, &DUE).stdout(Stdio::null()).spawn().expect("wxmint runs");
         thread::sleep(whole * 2 * run / KILLS);
         rotator.kill().expect("a child of ours");
         rotator.wait().expect("a child of ours");
@@ -166,7 +166,7 @@ fn a_set_that_may_not_be_read_is_refused() {
     keys(&path, &["generate"]);
     let (kid, secrets) = (kids(&path).remove(0), private_parts(&fs::read(&path).expect("the set")));
     if !geteuid().is_root() {
-        fs::set_permissions(&path, Permissions::from_mode(0)).expect("our file");
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("our file");
     }
     for words in commands(&kid, "/nowhere").iter().take(4) {
         let mut command = stranger.command(&path, words);
