@@ -1,11 +1,17 @@
 //! `/openapi.json` and `/docs`.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::{HttpResponse, http::header, web::Bytes};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Bytes, Path},
+};
 use utoipa::OpenApi;
+use utoipa_swagger_ui::Config;
 
 use super::{handlers, metadata};
+use crate::http::not_found;
 
 /// The public API.
 #[derive(OpenApi)]
@@ -22,6 +28,9 @@ struct Api;
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 
+static VIEWER: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).validator_url("none")));
+
 /// The API as OpenAPI 3.1 JSON.
 pub fn openapi_json() -> String {
     Api::openapi().to_json().expect("a description that is known when compiling serializes")
@@ -36,4 +45,12 @@ pub(super) async fn openapi() -> HttpResponse {
 /// holds.
 pub(super) async fn docs_folder() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
+}
+
+/// `GET /docs/…`: the viewer's files. Not by its own route, whose 404 has no body.
+pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
+    match utoipa_swagger_ui::serve(&path, Arc::clone(&VIEWER)) {
+        Ok(Some(file)) => HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned()),
+        _ => not_found(request).await,
+    }
 }

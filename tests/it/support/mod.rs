@@ -16,6 +16,7 @@ mod proxy;
 mod redis;
 mod service;
 mod simulator;
+mod wire;
 
 use std::{
     path::{Path, PathBuf},
@@ -30,11 +31,13 @@ pub(crate) use self::{
     keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     peers::{Peer, Verifying},
+    ports::free_port,
     process::{Process, Signal, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
+    wire::{Pace, Received},
 };
 
 /// What `make setup` has installed for the tests.

@@ -1,0 +1,39 @@
+//! A private JWK Set. Not for strangers, but what is wrong with it is printed, and must not be its private members.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use wxmint::keys::{JwksDocument, KeySet};
+
+const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
+/// Shorter ones may be found in a message's own words.
+const TELLING: usize = 16;
+
+fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
+    Ok(set) => {
+        set.self_test().expect("a key that was accepted signs, and its published part verifies");
+        for key in set.iter() {
+            let published = JwksDocument::prepare(&set, key.nbf());
+            shows_nothing_private(file, &String::from_utf8(published.body).expect("JSON"));
+        }
+        shows_nothing_private(file, &format!("{set:?}"));
+    }
+    Err(error) => shows_nothing_private(file, &format!("{error} {error:?}")),
+});
+
+fn shows_nothing_private(file: &[u8], shown: &str) {
+    let Ok(file) = serde_json::from_slice::<Value>(file) else { return };
+    for key in file["keys"].as_array().into_iter().flatten() {
+        // A message names a key by its kid; whoever writes the private part there has published it.
+        let kid = key["kid"].as_str().unwrap_or_default();
+        for private in PRIVATE.iter().filter_map(|member| key[member].as_str()) {
+            let tells = private.len() >= TELLING && !kid.contains(private) && is_nowhere_public(key, private);
+            assert!(!tells || !shown.contains(private), "{private} in {shown}");
+        }
+    }
+}
+
+fn is_nowhere_public(key: &Value, private: &str) -> bool {
+    ["x", "y", "n", "e"].iter().filter_map(|member| key[member].as_str()).all(|public| !public.contains(private))
+}

@@ -1,0 +1,25 @@
+//! A vault key file. What is wrong with it is printed, and must not be a key.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wxmint::{
+    store::{Person, Vault},
+    wechat::SessionKey,
+};
+
+/// Of seeds that stand for a key in a wrong form.
+const MARKED: &str = "hunter2";
+
+fuzz_target!(|file: &[u8]| {
+    let parsed = Vault::parse(file);
+    assert!(!format!("{parsed:?}").contains(MARKED));
+    match parsed {
+        Ok(vault) => {
+            let person = Person { app: "wx1".parse().expect("an app"), openid: "o1".parse().expect("an openid") };
+            let sealed = vault.seal(&SessionKey::new("a session key"), &person).expect("the first key seals");
+            assert_eq!(vault.open(&sealed, &person).expect("its own seal opens").expose(), "a session key");
+        }
+        Err(error) => assert!(!error.to_string().contains(MARKED), "{error}"),
+    }
+});

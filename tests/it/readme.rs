@@ -1,0 +1,209 @@
+//! The README's commands do what it says, and both languages show the same ones.
+//!
+//! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `setup`,
+//! whose exports hold for the others, then the long-running `simulator` and `serve`, one command each, then `login`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository};
+
+const COMMANDS: [&str; 4] = ["setup", "simulator", "serve", "login"];
+const FILES: [(&str, &str); 3] =
+    [("verify-node", "verify.mjs"), ("verify-python", "verify.py"), ("verify-go", "verify.go")];
+
+/// Where `wxmint simulator` listens unless told otherwise.
+const SIMULATOR_PORT: u16 = 8090;
+
+/// The marked blocks of a page, by name.
+fn blocks(markdown: &str) -> BTreeMap<&str, String> {
+    let mut lines = markdown.lines();
+    let mut blocks = BTreeMap::new();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix("<!-- test: ").and_then(|rest| rest.strip_suffix(" -->")) else { continue };
+        let fence = lines.next().unwrap_or_default();
+        assert!(fence.starts_with("```"), "no fence directly below the marker of {name}");
+        let text: String = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
+        assert!(blocks.insert(name, text).is_none(), "two blocks are named {name}");
+    }
+    blocks
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(repository(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The block of that name, which must be there.
+fn block(page: &str, name: &str) -> String {
+    blocks(page).remove(name).unwrap_or_else(|| panic!("README.md has no block marked `<!-- test: {name} -->`"))
+}
+
+/// A reader's shell: an empty folder, `wxmint` on the path, and what `setup` has exported.
+struct Shell {
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+    ports: BTreeMap<u16, u16>,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+        let home = folder.path().display().to_string();
+        let mut shell = Self {
+            folder,
+            environment: BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)]),
+            ports: BTreeMap::new(),
+        };
+        // The defaults, as long as they are free.
+        for (name, port) in [("WXMINT_LISTEN", 8080), ("WXMINT_ADMIN_LISTEN", 9090)] {
+            let address = format!("127.0.0.1:{}", shell.port(port));
+            shell.environment.insert(name.to_owned(), address);
+        }
+        shell
+    }
+
+    /// The port as written if it is free, or else one that is.
+    fn port(&mut self, written: u16) -> u16 {
+        *self.ports.entry(written).or_insert_with(|| match TcpListener::bind(("127.0.0.1", written)) {
+            Ok(_) => written,
+            Err(_) => free_port(),
+        })
+    }
+
+    /// The commands with every port of this machine looked up in [`Shell::port`].
+    fn localized(&mut self, commands: &str) -> String {
+        let mut pieces = commands.split("127.0.0.1:");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let port = self.port(piece[..digits].parse().expect("a port"));
+            text.push_str(&format!("127.0.0.1:{port}{}", &piece[digits..]));
+        }
+        text
+    }
+
+    fn command(&mut self, commands: &str) -> Command {
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &self.localized(commands)]);
+        bash.current_dir(self.folder.path()).env_clear().envs(&self.environment);
+        bash
+    }
+
+    /// Runs commands to their end, and returns what they print.
+    fn run(&mut self, commands: &str) -> String {
+        let output = self.command(commands).output().expect("bash");
+        assert!(output.status.success(), "{commands}\n{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs commands here, so that what they export holds from now on.
+    fn source(&mut self, commands: &str) {
+        let exports = self.run(&format!("{{ {commands}\n}} >&2\nenv -0"));
+        let pairs = exports.split_terminator('\0').filter_map(|pair| pair.split_once('='));
+        self.environment.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    /// The simulator's own default has no variable.
+    fn simulator(&mut self, command: &str) -> Process {
+        let command = match self.port(SIMULATOR_PORT) {
+            SIMULATOR_PORT => command.to_owned(),
+            other => format!("{} --listen 127.0.0.1:{other}", command.trim_end()),
+        };
+        self.spawn("the README's simulator", &command)
+    }
+
+    /// Starts one command that runs until it is dropped.
+    fn spawn(&mut self, name: &str, command: &str) -> Process {
+        Process::spawn(name, &mut self.command(&format!("exec {command}")))
+    }
+}
+
+fn is_event(line: &str, message: &str) -> bool {
+    serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == message)
+}
+
+async fn has_said(process: &mut Process, what: &str, said: fn(&Process) -> bool) {
+    eventually(what, PATIENCE, async || {
+        assert!(process.ended().is_none(), "{what}: {:?}", process.stderr());
+        said(process).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_commands_log_a_person_in() {
+    let readme = page("README.md");
+    let [setup, simulator, serve, login] = COMMANDS.map(|name| block(&readme, name));
+    let mut shell = Shell::new();
+
+    shell.source(&setup);
+    let mut simulator = shell.simulator(&simulator);
+    has_said(&mut simulator, "the simulator listens", |it| it.stdout().iter().any(|line| line.contains("http://")))
+        .await;
+    let mut service = shell.spawn("the README's service", &serve);
+    has_said(&mut service, "the service is ready", |it| it.stderr().iter().any(|line| is_event(line, "ready"))).await;
+    let printed = shell.run(&login);
+    assert!(printed.contains("\"access_token\":\"eyJ"), "{printed}");
+}
+
+#[test]
+fn the_readme_shows_the_verifiers_that_are_tested() {
+    let readme = page("README.md");
+    for (name, file) in FILES {
+        assert_eq!(block(&readme, name), page(&format!("tests/verifiers/{file}")), "{name}");
+    }
+}
+
+#[test]
+fn every_marked_block_is_run_or_compared() {
+    let known = COMMANDS.into_iter().chain(FILES.map(|(name, _)| name)).collect::<BTreeSet<_>>();
+    assert_eq!(blocks(&page("README.md")).into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn both_languages_show_the_same_blocks() {
+    let (english, chinese) = (page("README.md"), page("README.zh-CN.md"));
+    assert_eq!(blocks(&english), blocks(&chinese));
+}
+
+#[test]
+fn blocks_are_found_by_their_markers() {
+    let page =
+        "text\n<!-- test: setup -->\n```sh\nA=1\n\nB=2\n```\n```sh\nunmarked\n```\n<!-- test: login -->\n```\nC\n```";
+    let found = blocks(page);
+    assert_eq!(found, BTreeMap::from([("login", "C\n".to_owned()), ("setup", "A=1\n\nB=2\n".to_owned())]));
+}
+
+#[test]
+#[should_panic(expected = "no block marked `<!-- test: serve -->`")]
+fn a_readme_that_lacks_a_block_fails() {
+    block("<!-- test: setup -->\n```sh\nA=1\n```\n", "serve");
+}
+
+#[test]
+fn exports_of_the_setup_hold_and_ports_that_are_taken_are_replaced() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let written = taken.local_addr().expect("its address");
+    let mut shell = Shell::new();
+    shell.source(&format!("echo not exported\nexport WHERE=http://{written}/x"));
+    let replaced = shell.run("echo $WHERE");
+    assert!(replaced.starts_with("http://127.0.0.1:") && replaced.ends_with("/x\n"), "{replaced}");
+    assert!(!replaced.contains(&written.to_string()), "{replaced}");
+    assert_eq!(shell.run(&format!("echo http://{written}/x")), replaced);
+}
+
+#[test]
+#[should_panic(expected = "false")]
+fn a_command_that_fails_fails_the_test() {
+    Shell::new().run("false\necho after");
+}

@@ -1,0 +1,311 @@
+//! Security line 24: what is secret is in no log, metric or answer, at any level and on any path, and in Redis only
+//! sealed.
+//!
+//! One run takes every path with secrets that are known here, keeps all traces, and one scan searches them. Other tests
+//! plant secrets where they must not be and expect the same scan to find them.
+
+mod scan;
+
+use std::{collections::BTreeSet, fs};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use self::scan::{Place, Secret, Traces, leaks};
+use crate::support::{APP_SECRET, APPID, Answer, PATIENCE, Pace, Received, Signal, TestBed, eventually};
+
+const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
+const OTHER_REDIS_PASSWORD: &str = "planted-redis-password-77aa";
+const OTHER_APP_SECRET: &str = "fedcba98fedcba98fedcba98fedcba98";
+const USER_PASSWORD: &str = "planted-user-password-3e8d";
+/// Fits a code, and none that WeChat has given.
+const MADE_UP_CODE: &str = "planted+made/up=code&17b4";
+const JSON: &str = "application/json";
+const ERRCODES: [i64; 12] = [-1, 40002, 40013, 40029, 40125, 40163, 40164, 40226, 41002, 45009, 45011, 61024];
+
+/// A run in which every code, session key and token is noted, and every answer kept.
+struct Run {
+    bed: TestBed,
+    secrets: Vec<Secret>,
+    traces: Traces,
+}
+
+impl Run {
+    async fn start() -> Self {
+        let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace");
+        let bed = bed.breakable_redis().breakable_wechat().start().await;
+        let mut run = Self { secrets: configured(&bed), bed, traces: Traces::default() };
+        run.secrets.push(Secret::new("user's password", USER_PASSWORD));
+        run.secrets.push(Secret::new("made-up code", MADE_UP_CODE));
+        run
+    }
+
+    fn note(&mut self, secret: Secret) {
+        if !self.secrets.iter().any(|known| known.is_the_same_as(&secret)) {
+            self.secrets.push(secret);
+        }
+    }
+
+    /// A code that counts as a secret from here on.
+    async fn code(&mut self) -> String {
+        let code = self.bed.mint_code("lin").await;
+        self.note(Secret::new("code", &code));
+        code
+    }
+
+    /// Keeps an answer. A token may be in the answer that gives it, and nowhere else.
+    async fn keep(&mut self, mut answer: Answer) -> Answer {
+        let given = answer.clone();
+        if answer.body.starts_with("{\"access_token\":") {
+            let token = answer.member("access_token");
+            answer.body = answer.body.replacen(&token, "", 1);
+            let (_, claims_and_signature) = token.split_once('.').expect("three parts");
+            let (claims, signature) = claims_and_signature.split_once('.').expect("three parts");
+            self.note(Secret::new("token's claims", claims));
+            self.note(Secret::new("token's signature", signature));
+        }
+        self.traces.answer(&answer);
+        self.note_people().await;
+        given
+    }
+
+    /// Each exchange makes a new session_key.
+    async fn note_people(&mut self) {
+        let people = self.bed.http.get(&format!("{}/_simulator/people", self.bed.wechat.url())).await.json();
+        for app in people["people"].as_array().expect("people").iter().map(|person| &person["apps"][APPID]) {
+            let member = |name: &str| app[name].as_str();
+            member("openid").into_iter().for_each(|id| self.note(Secret::openid("openid", id)));
+            member("unionid").into_iter().for_each(|id| self.note(Secret::openid("unionid", id)));
+            if let Some(key) = member("session_key") {
+                self.note(Secret::new("session_key", key));
+                self.note(Secret::new("session_key's bytes", STANDARD.decode(key).expect("base64")));
+            }
+        }
+    }
+
+    async fn log_in(&mut self) -> Answer {
+        let code = self.code().await;
+        let answer = self.bed.login(&code).await;
+        self.keep(answer).await
+    }
+
+    async fn post(&mut self, content_type: &str, body: String) -> Answer {
+        let request = self.bed.http.0.post(self.bed.service().url("/login")).header("content-type", content_type);
+        let answer = self.bed.http.send(request.body(body)).await;
+        self.keep(answer).await
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        let answer = self.bed.service().get(path).await;
+        self.keep(answer).await
+    }
+
+    async fn logins_that_succeed(&mut self) {
+        self.log_in().await.expect_login();
+        let form = format!("code={}", self.code().await);
+        self.post("application/x-www-form-urlencoded", form).await.expect_login();
+        let query = format!("/login?code={}", self.code().await);
+        self.get(&query).await.expect_login();
+        self.bed.wechat.block("lin", true).await;
+        self.log_in().await.expect_problem(403, "user_blocked");
+        self.bed.wechat.block("lin", false).await;
+    }
+
+    async fn requests_that_are_wrong(&mut self) {
+        let code = self.code().await;
+        let once = json!({"code": code}).to_string();
+        self.post(JSON, once.clone()).await.expect_login();
+        self.post(JSON, once).await.expect_problem(400, "code_used");
+        self.post(JSON, json!({"code": MADE_UP_CODE}).to_string()).await.expect_problem(400, "code_invalid");
+        let wrong_app = json!({"code": self.code().await, "appid": USER_PASSWORD}).to_string();
+        self.post(JSON, wrong_app).await.expect_problem(400, "unknown_app");
+        let code = self.code().await;
+        for body in [
+            format!("{{\"code\":\"{code}\""),
+            format!("{{\"code\":[\"{code}\"]}}"),
+            format!("[\"{code}\"]"),
+            format!("{{\"code\":\"{code}\",\"code\":\"{code}\"}}"),
+            format!("{{\"code\":\"{code}\\u0000\"}}"),
+            json!({"code": code, "username": "lin", "password": USER_PASSWORD}).to_string(),
+        ] {
+            self.post(JSON, body.clone()).await.expect_problem(400, "invalid_request");
+            self.post("text/plain", body).await.expect_problem(415, "invalid_request");
+        }
+        for path in [
+            format!("/login?code={code}&username=lin&password={USER_PASSWORD}"),
+            format!("/login?password={USER_PASSWORD}"),
+        ] {
+            self.get(&path).await.expect_problem(400, "credentials_in_query");
+        }
+        self.get(&format!("/{code}?code={code}")).await.expect_problem(404, "invalid_request");
+        let torn =
+            format!("GET /login?code={code} HTTP/1.1\r\nAuthorization: Bearer {USER_PASSWORD}\r\nno colon\r\n\r\n");
+        let answer = Received::after(self.bed.service().public, torn.as_bytes(), Pace::AtOnce, PATIENCE).await;
+        self.traces.add(Place::Answer, answer.text());
+    }
+
+    /// Each fault of WeChat that ends at once, with a login that succeeds after each, which keeps the breaker closed.
+    async fn faults_of_wechat(&mut self) {
+        let mut faults: Vec<Value> =
+            ["reset", "html", "truncated", "empty", "huge", "garbage"].map(|kind| json!({"kind": kind})).into();
+        faults.push(json!({"kind": "reset", "after": true}));
+        faults.push(json!({"kind": "status", "status": 502}));
+        faults.push(json!({"kind": "status", "status": 302}));
+        faults.extend(ERRCODES.map(|errcode| json!({"kind": "errcode", "errcode": errcode})));
+        for fault in faults {
+            self.bed.faults(json!([fault])).await;
+            assert!(self.log_in().await.status >= 400, "{fault}");
+            self.bed.faults(json!([])).await;
+            self.log_in().await.expect_login();
+        }
+        self.bed.faults(json!([{"kind": "stall", "times": 1}, {"kind": "drip", "times": 1}])).await;
+        let codes = [self.code().await, self.code().await];
+        for answer in join_all(codes.iter().map(|code| self.bed.login(code))).await {
+            self.keep(answer).await.expect_problem(503, "wechat_unavailable");
+        }
+        self.bed.wechat_link().cut().await;
+        self.log_in().await.expect_problem(503, "wechat_unavailable");
+        self.bed.wechat_link().restore().await;
+        self.log_in().await.expect_login();
+    }
+
+    async fn faults_of_redis(&mut self) {
+        self.bed.redis_link().cut().await;
+        self.log_in().await.expect_problem(503, "store_unavailable");
+        self.bed.redis_link().restore().await;
+        self.until_served().await;
+        self.bed.redis_link().stall().await;
+        self.log_in().await.expect_problem(503, "store_unavailable");
+        self.bed.redis_link().restore().await;
+        self.until_served().await;
+        self.bed.redis.change_password(OTHER_REDIS_PASSWORD);
+        self.log_in().await.expect_problem(503, "store_unavailable");
+        self.bed.redis.change_password(REDIS_PASSWORD);
+        self.until_served().await;
+    }
+
+    async fn until_served(&mut self) {
+        let served = async || (self.log_in().await.status == 200).then_some(());
+        eventually("logins succeed again", PATIENCE, served).await;
+    }
+
+    async fn the_rest(&mut self) {
+        for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/openapi.json", "/docs/"] {
+            self.get(path).await;
+        }
+        for path in ["/livez", "/readyz", "/nothing"] {
+            let answer = self.bed.service().admin(path).await;
+            self.keep(answer).await;
+        }
+    }
+
+    /// Told to stop with a login in flight.
+    async fn stop(&mut self) {
+        self.traces.metrics(self.bed.service()).await;
+        self.traces.redis(&self.bed.redis);
+        self.bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
+        let (code, before) = (self.code().await, self.bed.wechat.exchanges().await);
+        let told = async {
+            eventually("the login waits for WeChat", PATIENCE, async || {
+                (self.bed.wechat.exchanges().await > before).then_some(())
+            })
+            .await;
+            self.bed.service().signal(Signal::TERM);
+        };
+        let (answer, ()) = tokio::join!(self.bed.login(&code), told);
+        self.keep(answer).await.expect_login();
+        let status = self.bed.services[0].end(PATIENCE).await;
+        assert!(status.success(), "{status}");
+        self.traces.log(self.bed.service());
+        self.traces.redis(&self.bed.redis);
+    }
+}
+
+/// What the service is configured with.
+fn configured(bed: &TestBed) -> Vec<Secret> {
+    let read = |name: &str| fs::read_to_string(bed.configuration.value(name)).expect("a file of the configuration");
+    let vault = read("WXMINT_VAULT_KEY_FILE");
+    let keys: Value = serde_json::from_str(&read("WXMINT_KEYS")).expect("JSON");
+    let private = keys["keys"][0]["d"].as_str().expect("a private key");
+    vec![
+        Secret::new("AppSecret", APP_SECRET),
+        Secret::new("Redis password", REDIS_PASSWORD),
+        Secret::new("other Redis password", OTHER_REDIS_PASSWORD),
+        Secret::new("vault key", vault.trim()),
+        Secret::new("vault key's bytes", STANDARD.decode(vault.trim()).expect("base64")),
+        Secret::new("signing key", private),
+        Secret::new("signing key's bytes", URL_SAFE_NO_PAD.decode(private).expect("base64url")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_log_metric_or_answer_and_in_redis_only_sealed() {
+    let mut run = Run::start().await;
+    run.logins_that_succeed().await;
+    run.requests_that_are_wrong().await;
+    run.faults_of_wechat().await;
+    run.faults_of_redis().await;
+    run.the_rest().await;
+    run.stop().await;
+    for name in ["code", "session_key", "openid", "unionid", "token's claims", "token's signature"] {
+        assert!(run.secrets.iter().any(|secret| secret.name == name), "no {name} was searched for");
+    }
+    for place in [Place::Log, Place::Metrics, Place::Answer, Place::Redis] {
+        assert!(run.traces.0.iter().any(|(found, bytes)| *found == place && !bytes.0.is_empty()), "{place:?} is empty");
+    }
+    assert_eq!(leaks(&run.secrets, &run.traces), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_wrong_app_secret_is_not_shown_to_the_operator_who_mends_it() {
+    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_APP_SECRET", OTHER_APP_SECRET).start().await;
+    let code = bed.mint_code("lin").await;
+    let secrets = [Secret::new("AppSecret", OTHER_APP_SECRET), Secret::new("code", &code)];
+    let mut traces = Traces::default();
+    traces.answer(&bed.login(&code).await.expect_problem(502, "wechat_misconfigured"));
+    traces.metrics(bed.service()).await;
+    traces.log(bed.service());
+    traces.redis(&bed.redis);
+    assert!(bed.service().log().contains("40125"), "the operator learns why");
+    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_scan_finds_what_is_really_in_a_log_in_redis_and_in_an_answer() {
+    let variable = "WXMINT_PLANTED_IN_A_NAME";
+    let bed = TestBed::builder().env(variable, "").start().await;
+    bed.log_in("lin").await.expect_login();
+    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await;
+    let ids = &people.json()["people"][0]["apps"][APPID];
+    let (openid, session_key) = (ids["openid"].as_str().expect("openid"), ids["session_key"].as_str().expect("a key"));
+    let hash: Vec<String> = bed.redis.command(&["KEYS", "*:session"]);
+    bed.redis.command::<i64>(&["HSET", &hash[0], "plain", session_key]);
+
+    let secrets = [
+        Secret::new("variable", variable),
+        Secret::new("session_key", session_key),
+        Secret::new("openid", openid),
+        Secret::new("metric", "wxmint_logins_total"),
+    ];
+    let mut traces = Traces::default();
+    traces.log(bed.service());
+    traces.metrics(bed.service()).await;
+    traces.redis(&bed.redis);
+    traces.answer(&people);
+    let found: Vec<_> = leaks(&secrets, &traces).into_iter().filter(|leak| leak.contains(" itself: ")).collect();
+    assert_eq!(
+        found,
+        [
+            "metric itself: Metrics",
+            "openid itself: Answer",
+            "openid itself: Redis",
+            "session_key itself: Answer",
+            "session_key itself: Redis",
+            "variable itself: Log"
+        ]
+    );
+}

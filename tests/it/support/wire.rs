@@ -1,0 +1,103 @@
+//! HTTP as bytes, for requests that no client would send.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::{interval, timeout},
+};
+
+/// What came back on a connection until it was closed.
+#[derive(Debug)]
+pub(crate) struct Received {
+    bytes: Vec<u8>,
+}
+
+/// How fast bytes are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    AtOnce,
+    /// Sends the first bytes at once and then one a second.
+    Drip {
+        at_once: usize,
+    },
+}
+
+impl Received {
+    /// Sends `bytes` on a connection of its own and reads until the server closes that.
+    pub(crate) async fn after(listener: SocketAddr, bytes: &[u8], pace: Pace, within: Duration) -> Self {
+        let connection = TcpStream::connect(listener).await.expect("a listener");
+        let (read, write) = connection.into_split();
+        let reading = timeout(within, read_to_close(read));
+        tokio::select! {
+            received = reading => {
+                let bytes = received.unwrap_or_else(|_| panic!("neither answered nor closed within {within:?}"));
+                Self { bytes }
+            }
+            never = send(write, bytes, pace) => never,
+        }
+    }
+
+    /// The answer's text, whatever it is.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// None where the connection was closed without an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        let text = self.text();
+        let line = text.lines().next()?;
+        Some(line.strip_prefix("HTTP/1.1 ").or(line.strip_prefix("HTTP/1.0 "))?[..3].parse().expect("a status"))
+    }
+
+    /// How many answers came: two to one request would be a smuggled one's.
+    pub(crate) fn answers(&self) -> usize {
+        self.text().matches("HTTP/1.").count()
+    }
+
+    /// A header's value, or "" where there is none.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let text = self.text();
+        let head = text.split_once("\r\n\r\n").map_or(text.as_str(), |(head, _)| head);
+        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or(String::new(), |(_, value)| value.to_owned())
+    }
+
+    pub(crate) fn body(&self) -> String {
+        self.text().split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body()).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+}
+
+/// Until it is closed; a reset is a way to close, too.
+async fn read_to_close(mut from: OwnedReadHalf) -> Vec<u8> {
+    let mut received = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        received.extend_from_slice(&buffer[..count]);
+    }
+    received
+}
+
+/// Never returns, so that what was sent stays open. The server may close before it has read everything.
+async fn send(mut to: OwnedWriteHalf, bytes: &[u8], pace: Pace) -> ! {
+    let at_once = match pace {
+        Pace::AtOnce => bytes.len(),
+        Pace::Drip { at_once } => at_once,
+    };
+    let _ = to.write_all(&bytes[..at_once]).await;
+    let mut second = interval(Duration::from_secs(1));
+    for byte in &bytes[at_once..] {
+        second.tick().await;
+        let _ = to.write_all(std::slice::from_ref(byte)).await;
+    }
+    std::future::pending().await
+}
