@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 use tempfile::TempDir;
 use wxmint::{
-    keys::KeySet,
+    keys::{KeyRing, KeySet},
     token::{Minter, TokenId, TokenTyp},
 };
 
@@ -119,10 +119,11 @@ fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: Toke
     let file = fs::read(configuration.value("WXMINT_KEYS")).expect("the key file");
     let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
     keys["keys"][0]["nbf"] = 0.into();
-    let keys = Arc::new(KeySet::parse(keys.to_string().as_bytes()).expect("keys"));
-    let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys).expect("a minter");
+    let keys = KeySet::parse(keys.to_string().as_bytes()).expect("keys");
     let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
     let now = DateTime::from(std::time::UNIX_EPOCH + since_1970());
+    let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
+    let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
     minter.mint(&user, &app, &TokenId::random().expect("bits"), now - age).expect("a token").expose().to_owned()
 }
 
