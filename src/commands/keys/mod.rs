@@ -1,6 +1,8 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
 mod list;
+#[cfg(test)]
+mod picture;
 mod place;
 mod retire;
 mod rotate;
@@ -56,6 +58,7 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         place: PlaceArgs,
         /// The key, as `keys list` shows it
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Needed: keys that are not in danger retire by themselves, by `keys rotate`
         #[arg(long)]

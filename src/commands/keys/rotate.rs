@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Verifiers that look less often than this exist (docs/keys.md), and would refuse tokens of a key with a shorter lead.
-const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
+pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// Plans, says and does what is due.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints to people")]
