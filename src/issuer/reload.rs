@@ -18,8 +18,6 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) async fn keep_reading(issuer: Arc<Issuer>, path: PathBuf) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let mut watch = Watch { issuer, path, seen: None, signs: None };
-    // What is in use was read a moment ago.
-    watch.seen = Some(watch.look().map(|(fingerprint, _)| fingerprint));
     loop {
         watch.reload_if_changed();
         watch.tell_who_signs();
@@ -33,7 +31,8 @@ type Fingerprint = Vec<u8>;
 struct Watch {
     issuer: Arc<Issuer>,
     path: PathBuf,
-    /// What was found when the file was last looked at, fit or not, so that one fault is told once.
+    /// What was found when the file was last looked at, fit or not, so that one fault is told once. Nothing at first:
+    /// the file may have changed since the process read it, and is read again.
     seen: Option<Result<Fingerprint, String>>,
     signs: Option<String>,
 }
@@ -50,7 +49,7 @@ impl Watch {
         if self.seen.as_ref() == Some(&seen) {
             return;
         }
-        self.seen = Some(seen);
+        let first = self.seen.replace(seen).is_none();
         let before = self.kids();
         let swapped = found.and_then(|(_, content)| {
             let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
@@ -58,8 +57,11 @@ impl Watch {
         });
         match swapped {
             Ok(()) => {
-                self.issuer.metrics.keys_reloaded("ok");
                 let after = self.kids();
+                if first && after == before {
+                    return;
+                }
+                self.issuer.metrics.keys_reloaded("ok");
                 let (added, removed) = (without(&after, &before), without(&before, &after));
                 tracing::info!(added, removed, "the keys were read again");
             }

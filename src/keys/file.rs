@@ -52,7 +52,11 @@ fn is_mounted_secret(path: &Path) -> bool {
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half of a secret is of no use, and would be in the way of the next try.
+        let _ = fs::remove_file(path);
+        failed(error)
+    })
 }
 
 /// Holds a file against other processes that would replace it, until dropped. The lock is on a file beside it, since the
@@ -77,11 +81,11 @@ enum Stage {
 impl Held {
     /// Waits until no other process holds `path`. A link is followed: what it points to is replaced.
     pub fn wait(path: &Path) -> Result<Self, FileError> {
-        let failed = |source| FileError::Io { path: path.to_owned(), source };
-        let path = fs::canonicalize(path).map_err(failed)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside(&path, "lock"));
-        let lock = lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(failed)?;
-        Ok(Self { path, _lock: lock })
+        let path = fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
+        let beside = beside(&path, "lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
+        let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
+        Ok(Self { path, _lock: lock.map_err(|source| FileError::Io { path: beside, source })? })
     }
 
     /// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whenever this process or

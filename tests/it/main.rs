@@ -2,10 +2,13 @@
 
 mod bad_input;
 mod demo_page;
+mod key_files;
 mod login;
 mod one_exchange;
 mod readme;
 mod redis_faults;
+mod reload;
+mod rotation;
 mod secrets;
 mod settings;
 mod stopping;

@@ -6,7 +6,10 @@
 mod answer;
 mod bed;
 mod configuration;
+mod connection;
+mod keys;
 mod load;
+mod peers;
 mod ports;
 mod process;
 mod proxy;
@@ -24,7 +27,10 @@ pub(crate) use self::{
     answer::{Answer, Http},
     bed::TestBed,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
+    connection::Connection,
+    keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
+    peers::{Peer, Verifying},
     ports::free_port,
     process::{Process, Signal, raise_open_files},
     proxy::Breakable,

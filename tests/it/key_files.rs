@@ -1,0 +1,225 @@
+//! `wxmint keys` on a file that others change too, that is broken, or that cannot be written.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::geteuid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{WXMINT, keys, keys_command, kids_of, private_parts, said};
+
+const KILLS: u32 = 50;
+/// `nobody`, where the tests run as root.
+const NOBODY: u32 = 65_534;
+/// Due at once, since the set's key is of another algorithm; and then not again for days.
+const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
+
+/// A folder with a set of one ES256 key.
+fn key_file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    keys(&path, &["generate"]);
+    (folder, path)
+}
+
+fn kids(path: &Path) -> Vec<String> {
+    let listed: Value = serde_json::from_str(&keys(path, &["list", "--json"])).expect("JSON");
+    kids_of(&serde_json::json!({"keys": listed}))
+}
+
+#[test]
+fn sixteen_rotators_at_once_publish_one_key() {
+    let (_folder, path) = key_file();
+    let rotators: Vec<_> = (0..16)
+        .map(|_| {
+            thread::spawn({
+                let path = path.clone();
+                move || keys(&path, &DUE)
+            })
+        })
+        .collect();
+    let said: Vec<_> = rotators.into_iter().map(|rotator| rotator.join().expect("it succeeds")).collect();
+    assert_eq!(said.iter().filter(|said| said.contains("published a new EdDSA key")).count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains("nothing to do")).count(), 15, "{said:?}");
+    assert_eq!(kids(&path).len(), 2);
+}
+
+#[test]
+fn a_rotator_that_is_killed_leaves_the_old_set_or_the_new_one() {
+    let (_folder, path) = key_file();
+    let before = fs::read(&path).expect("the set");
+    let began = Instant::now();
+    keys(&path, &DUE);
+    let whole = began.elapsed();
+    let (mut old, mut new) = (0, 0);
+    for run in 0..KILLS {
+        // Not a new file: a rotator must cope with what the one before it left.
+        fs::write(&path, &before).expect("the old set");
+        // From before it begins until well after it should have ended.
+        let mut rotator = keys_command(&path, &DUE).stdout(Stdio::null()).spawn().expect("wxmint runs");
+        thread::sleep(whole * 2 * run / KILLS);
+        rotator.kill().expect("a child of ours");
+        rotator.wait().expect("a child of ours");
+        match kids(&path).len() {
+            1 => assert_eq!(fs::read(&path).expect("a set"), before),
+            2 => new += 1,
+            other => panic!("{other} keys"),
+        }
+        old += u32::from(fs::read(&path).expect("a set") == before);
+    }
+    assert!(old + new == KILLS && old > 0 && new > 0, "{old} times the old set, {new} times the new one");
+    fs::write(&path, &before).expect("the old set");
+    assert!(keys(&path, &DUE).contains("published a new EdDSA key"), "what the dead left is in nobody's way");
+}
+
+/// It fails, says `sentence`, shows no private part, and the set is what it was.
+#[track_caller]
+fn assert_refused(command: &mut Command, path: &Path, sentence: &str, secrets: &[String]) {
+    let before = fs::read(path).ok();
+    let output: Output = command.output().expect("it runs");
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{command:?}: {said}");
+    assert!(said.contains(sentence) && !said.contains("panicked"), "{command:?}: {said}");
+    assert!(secrets.iter().all(|secret| !said.contains(secret)), "{command:?} shows a private part");
+    assert_eq!(fs::read(path).ok(), before, "{command:?} has touched the set");
+    let beside = path.with_file_name(".keys.json.new");
+    assert!(!beside.exists(), "{command:?} leaves a private key beside the set");
+}
+
+/// Every command that reads a set, some of which would change it.
+fn commands<'a>(kid: &'a str, other_key: &'a str) -> [Vec<&'a str>; 5] {
+    [vec!["list"], vec!["jwks"], DUE.to_vec(), vec!["retire", kid, "--now", "--yes"], vec!["import", other_key]]
+}
+
+#[test]
+fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
+    let (folder, path) = key_file();
+    let sound = fs::read(&path).expect("the set");
+    let (secrets, kid) = (private_parts(&sound), kids(&path).remove(0));
+    let other = folder.path().join("other.json");
+    keys(&other, &["generate"]);
+    let mut off_curve: Value = serde_json::from_slice(&sound).expect("JSON");
+    off_curve["keys"][0]["x"] = off_curve["keys"][0]["y"].clone();
+    let broken = [
+        (sound[..sound.len() / 2].to_vec(), "not a private JWK Set"),
+        (br#"{"keys":[]}"#.to_vec(), "the set has no key; make one with `wxmint keys generate`"),
+        (off_curve.to_string().into_bytes(), "`x` and `y` are not a point on P-256"),
+    ];
+    for (content, sentence) in broken {
+        fs::write(&path, content).expect("written");
+        for words in commands(&kid, &other.to_string_lossy()) {
+            assert_refused(&mut keys_command(&path, &words), &path, sentence, &secrets);
+        }
+    }
+    fs::remove_file(&path).expect("our file");
+    for words in commands(&kid, &other.to_string_lossy()).iter().take(4) {
+        assert_refused(&mut keys_command(&path, words), &path, "keys.json: No such file", &secrets);
+    }
+}
+
+#[test]
+fn generate_never_replaces_a_set() {
+    let (_folder, path) = key_file();
+    assert_refused(&mut keys_command(&path, &["generate"]), &path, "keys.json: File exists", &[]);
+}
+
+/// A user without rights: `nobody`, or ourselves where we are not root.
+struct Stranger {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl Stranger {
+    /// With a copy of the program where it can reach it.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our folder");
+        let program = folder.path().join("wxmint");
+        fs::copy(WXMINT, &program).expect("a copy");
+        Self { folder, program }
+    }
+
+    fn command(&self, file: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("keys").args(words).arg("--keys").arg(file).env_clear().current_dir("/");
+        if geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+}
+
+#[test]
+fn a_set_that_may_not_be_read_is_refused() {
+    let stranger = Stranger::new();
+    let path = stranger.folder.path().join("keys.json");
+    keys(&path, &["generate"]);
+    let (kid, secrets) = (kids(&path).remove(0), private_parts(&fs::read(&path).expect("the set")));
+    if !geteuid().is_root() {
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("our file");
+    }
+    for words in commands(&kid, "/nowhere").iter().take(4) {
+        let mut command = stranger.command(&path, words);
+        assert_refused(&mut command, &path, "Permission denied", &secrets);
+    }
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_named_and_the_set_stays() {
+    let stranger = Stranger::new();
+    let folder = stranger.folder.path().join("keys");
+    fs::create_dir(&folder).expect("a folder");
+    let path = folder.join("keys.json");
+    keys(&path, &["generate"]);
+    let kid = kids(&path).remove(0);
+    if geteuid().is_root() {
+        chown(&path, Some(NOBODY), Some(NOBODY)).expect("we are root");
+    }
+    fs::set_permissions(&folder, Permissions::from_mode(0o555)).expect("our folder");
+    let readable = stranger.command(&path, &["list"]).output().expect("it runs");
+    assert!(readable.status.success(), "{}", said(&readable));
+    for words in [DUE.to_vec(), vec!["retire", &kid, "--now", "--yes"]] {
+        let mut command = stranger.command(&path, &words);
+        assert_refused(&mut command, &path, ".keys.json.lock: Permission denied", &[]);
+    }
+    let mut generate = stranger.command(&folder.join("others.json"), &["generate"]);
+    assert_refused(&mut generate, &folder.join("others.json"), "others.json: Permission denied", &[]);
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our folder");
+}
+
+/// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so that
+/// the write fails instead (setrlimit(2)).
+fn on_a_full_disk(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());
+    limited.args(command.get_args()).env_clear();
+    limited
+}
+
+#[test]
+fn a_full_disk_is_said_and_the_set_stays() {
+    let (folder, path) = key_file();
+    let sound = fs::read(&path).expect("the set");
+    let (kid, secrets) = (kids(&path).remove(0), private_parts(&sound));
+    let other = folder.path().join("other.json");
+    keys(&other, &["generate"]);
+    for words in [DUE.to_vec(), vec!["retire", &kid, "--now", "--yes"]] {
+        let mut command = on_a_full_disk(&keys_command(&path, &words));
+        assert_refused(&mut command, &path, "keys.json: File too large", &secrets);
+    }
+    let fresh = folder.path().join("fresh.json");
+    let mut generate = on_a_full_disk(&keys_command(&fresh, &["generate"]));
+    assert_refused(&mut generate, &fresh, "fresh.json: File too large", &[]);
+    assert!(!fresh.exists(), "half a set is in the way of the next try");
+    assert!(keys(&path, &DUE).contains("published a new EdDSA key"), "with room again it goes on");
+}

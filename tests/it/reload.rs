@@ -1,0 +1,140 @@
+//! A key file that changes while `wxmint serve` runs: read again within 5 s where it is fit, refused where it is not.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::support::{TestBed, eventually, keys, kid_of, kids_of, private_parts};
+
+/// design.md: "read again within 5 s of a change".
+const WITHIN: Duration = Duration::from_secs(5);
+const REFUSED: &str = "wxmint_key_reload_refused 1";
+const IN_USE: &str = "wxmint_key_reload_refused 0";
+
+/// A set of one new key in a file of its own; its kid.
+fn new_set(path: &Path) -> String {
+    keys(path, &["generate"]);
+    kids_of(&serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")).remove(0)
+}
+
+/// What an editor, a copy or a deployment can do to the file, and what the log line then says.
+type Fault = (fn(&Path), &'static str);
+
+const FAULTS: [Fault; 5] = [
+    (half, "not a private JWK Set"),
+    (empty, "not a private JWK Set"),
+    (open_to_all, "can be read by others (mode 0644); run: chmod 600"),
+    (gone, "No such file"),
+    (off_its_curve, "`x` and `y` are not a point on P-256"),
+];
+
+fn half(path: &Path) {
+    let content = fs::read(path).expect("a file");
+    fs::write(path, &content[..content.len() / 2]).expect("written");
+}
+
+fn empty(path: &Path) {
+    fs::write(path, "").expect("written");
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o644)).expect("our file");
+}
+
+fn gone(path: &Path) {
+    fs::remove_file(path).expect("our file");
+}
+
+fn off_its_curve(path: &Path) {
+    let mut set: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
+    let key = &mut set["keys"][0];
+    key.as_object_mut().expect("a key").remove("kid");
+    key["x"] = key["y"].clone();
+    let beside = path.with_extension("spoiled");
+    fs::write(&beside, set.to_string()).expect("written");
+    fs::set_permissions(&beside, Permissions::from_mode(0o600)).expect("our file");
+    fs::rename(beside, path).expect("renamed");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in_use_within_5_s() {
+    let bed = TestBed::start().await;
+    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
+    let mut kid = kids_of(&jwks(&bed).await).remove(0);
+    let mut secrets = private_parts(&fs::read(&path).expect("the keys"));
+    for (fault, reason) in FAULTS {
+        let told = errors(&bed).len();
+        fault(&path);
+        eventually(reason, WITHIN, async || (gauge(&bed, REFUSED).await && errors(&bed).len() > told).then_some(()))
+            .await;
+        assert!(errors(&bed)[told].contains(reason), "{reason}: {:?}", errors(&bed));
+        assert_eq!(kids_of(&jwks(&bed).await), [kid.as_str()], "{reason}: the keys of before stay");
+        let login = bed.log_in("lin").await.expect_login();
+        assert_eq!(kid_of(&login.member("access_token")), kid, "{reason}: the key of before signs");
+
+        let mended = path.with_extension("mended");
+        kid = new_set(&mended);
+        secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
+        fs::rename(&mended, &path).expect("renamed");
+        eventually("mended", WITHIN, async || (kids_of(&jwks(&bed).await) == [kid.as_str()]).then_some(())).await;
+        assert!(gauge(&bed, IN_USE).await, "{reason}: mended");
+        let login = bed.log_in("lin").await.expect_login();
+        assert_eq!(kid_of(&login.member("access_token")), kid, "{reason}: mended");
+        assert_eq!(errors(&bed).len(), told + 1, "a fault is told once: {:?}", errors(&bed));
+    }
+    let (log, metrics) = (bed.service().log(), bed.service().metrics().await);
+    assert!(
+        metrics.contains(&format!("wxmint_key_reloads_total{{outcome=\"refused\"}} {}", FAULTS.len())),
+        "{metrics}"
+    );
+    assert!(secrets.iter().all(|secret| !log.contains(secret)), "a private part is in the log");
+}
+
+#[tokio::test]
+async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let volume = folder.path();
+    let first = write_version(volume, "..2026_11_20_1");
+    symlink("..2026_11_20_1", volume.join("..data")).expect("a link");
+    symlink("..data/keys.json", volume.join("keys.json")).expect("a link");
+    let bed = TestBed::builder().env("WXMINT_KEYS", &volume.join("keys.json").to_string_lossy()).start().await;
+    assert_eq!(kids_of(&jwks(&bed).await), [first]);
+
+    // As the kubelet does it: a new folder, a new link, and a rename over the old one.
+    let second = write_version(volume, "..2026_11_20_2");
+    symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
+    fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
+    eventually("the swap", WITHIN, async || (kids_of(&jwks(&bed).await) == [second.as_str()]).then_some(())).await;
+    assert!(gauge(&bed, IN_USE).await);
+    bed.log_in("lin").await.expect_login();
+}
+
+/// A version of the Secret, with the mode that the kubelet gives by default; its kid.
+fn write_version(volume: &Path, version: &str) -> String {
+    let folder = volume.join(version);
+    fs::create_dir(&folder).expect("a folder");
+    let kid = new_set(&folder.join("keys.json"));
+    fs::set_permissions(folder.join("keys.json"), Permissions::from_mode(0o644)).expect("our file");
+    kid
+}
+
+async fn jwks(bed: &TestBed) -> Value {
+    bed.service().get("/.well-known/jwks.json").await.json()
+}
+
+async fn gauge(bed: &TestBed, line: &str) -> bool {
+    bed.service().metrics().await.lines().any(|found| found == line)
+}
+
+/// The reasons of the error lines so far.
+fn errors(bed: &TestBed) -> Vec<String> {
+    let events = bed.service().events();
+    let errors = events.iter().filter(|event| event["level"] == "ERROR");
+    errors.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
+}

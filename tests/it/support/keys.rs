@@ -1,0 +1,50 @@
+//! `wxmint keys`, as an operator runs it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::WXMINT;
+
+/// `wxmint keys WORDS --keys FILE`, with nothing of our environment.
+pub(crate) fn keys_command(file: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(WXMINT);
+    command.arg("keys").args(words).arg("--keys").arg(file).env_clear();
+    command
+}
+
+/// Runs it where it must succeed; returns what it says.
+#[track_caller]
+pub(crate) fn keys(file: &Path, words: &[&str]) -> String {
+    let output = keys_command(file, words).output().expect("wxmint runs");
+    assert!(output.status.success(), "keys {words:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Both of its outputs.
+pub(crate) fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+}
+
+/// The private members of a key file, none of which may be shown anywhere.
+pub(crate) fn private_parts(file: &[u8]) -> Vec<String> {
+    let set: Value = serde_json::from_slice(file).expect("JSON");
+    let keys = set["keys"].as_array().expect("keys").clone();
+    keys.iter().map(|key| key["d"].as_str().expect("d").to_owned()).collect()
+}
+
+/// A token's `kid`, unverified.
+pub(crate) fn kid_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64url");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
+    header["kid"].as_str().expect("a kid").to_owned()
+}
+
+/// The `kid`s of a JWKS.
+pub(crate) fn kids_of(jwks: &Value) -> Vec<String> {
+    jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
