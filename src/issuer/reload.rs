@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Watches for as long as the process runs.
 pub(super) async fn keep_reading(issuer: Arc<Issuer>, path: PathBuf) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut watch = Watch { issuer, path, seen: None, signs: None };
+    let mut watch = Watch { issuer, path, in_use: None, told: None, signs: None };
     loop {
         watch.reload_if_changed();
         watch.tell_who_signs();
@@ -31,45 +31,52 @@ type Fingerprint = Vec<u8>;
 struct Watch {
     issuer: Arc<Issuer>,
     path: PathBuf,
-    /// What was found when the file was last looked at, fit or not, so that one fault is told once. Nothing at first:
-    /// the file may have changed since the process read it, and is read again.
-    seen: Option<Result<Fingerprint, String>>,
+    /// Of the content in use. Nothing at first: the file may have changed since the process read it, and is read again.
+    in_use: Option<Fingerprint>,
+    /// Why the file was last refused, so that it is told once. It is tried again all the same: a set may be refused only
+    /// because this machine's clock is slow.
+    told: Option<String>,
     signs: Option<String>,
 }
 
 impl Watch {
-    fn look(&self) -> Result<(Fingerprint, zeroize::Zeroizing<Vec<u8>>), String> {
-        let content = read_private(&self.path).map_err(|error| error.to_string())?;
-        Ok((digest::digest(&digest::SHA256, &content).as_ref().to_vec(), content))
-    }
-
     fn reload_if_changed(&mut self) {
-        let found = self.look();
-        let seen = found.as_ref().map(|(fingerprint, _)| fingerprint.clone()).map_err(Clone::clone);
-        if self.seen.as_ref() == Some(&seen) {
-            return;
-        }
-        let first = self.seen.replace(seen).is_none();
         let before = self.kids();
-        let swapped = found.and_then(|(_, content)| {
-            let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
-            self.issuer.keys.swap(set, now()).map_err(|error| error.to_string())
-        });
-        match swapped {
-            Ok(()) => {
-                let after = self.kids();
-                if first && after == before {
-                    return;
-                }
+        match self.reload() {
+            Ok(None) if self.told.take().is_some() => {
                 self.issuer.metrics.keys_reloaded("ok");
-                let (added, removed) = (without(&after, &before), without(&before, &after));
-                tracing::info!(added, removed, "the keys were read again");
+                tracing::info!("the key file holds again what is in use");
             }
+            Ok(None) => {}
+            Ok(Some(fingerprint)) => {
+                let first = self.in_use.replace(fingerprint).is_none();
+                let mended = self.told.take().is_some();
+                let after = self.kids();
+                if !first || mended || after != before {
+                    self.issuer.metrics.keys_reloaded("ok");
+                    let (added, removed) = (without(&after, &before), without(&before, &after));
+                    tracing::info!(added, removed, "the keys were read again");
+                }
+            }
+            Err(reason) if self.told.as_ref() == Some(&reason) => {}
             Err(reason) => {
                 self.issuer.metrics.keys_reloaded("refused");
                 tracing::error!(reason, "the key file has changed and is not fit to be used; the keys of before stay");
+                self.told = Some(reason);
             }
         }
+    }
+
+    /// Puts the file's content in use, if it is not already.
+    fn reload(&self) -> Result<Option<Fingerprint>, String> {
+        let content = read_private(&self.path).map_err(|error| error.to_string())?;
+        let fingerprint = digest::digest(&digest::SHA256, &content).as_ref().to_vec();
+        if self.in_use.as_ref() == Some(&fingerprint) {
+            return Ok(None);
+        }
+        let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
+        self.issuer.keys.swap(set, now()).map_err(|error| error.to_string())?;
+        Ok(Some(fingerprint))
     }
 
     fn tell_who_signs(&mut self) {

@@ -193,11 +193,11 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String>
     Ok(())
 }
 
-/// Sets how long the keys before stay visible, now that they have a successor.
+/// Does what is due now that there is another key: sets how long the ones before stay visible.
 fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), String> {
     let set = keys.check().map_err(|error| error.to_string())?;
     let step = rotation::plan(set.lives(), policy, now).map_err(|refusal| refusal.to_string())?;
-    keys.apply(&rotation::Step { expire: step.expire, ..rotation::Step::default() }).map_err(|error| error.to_string())
+    keys.apply(&step).map_err(|error| error.to_string())
 }
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
