@@ -1,5 +1,7 @@
 //! Logs and metrics: what they may hold is decided here.
 
+mod json_lines;
+
 use std::{
     io::IsTerminal,
     sync::{
@@ -20,8 +22,15 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Level;
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
+use self::json_lines::JsonLines;
 use crate::keys::rotation::{self, KeyLife};
 
 /// How log lines look.
@@ -33,24 +42,26 @@ pub enum LogFormat {
     Text,
 }
 
-/// Writes log lines to standard error, at the levels that `RUST_LOG` gives (default `info`).
+/// Writes log lines to standard error, at the levels that `RUST_LOG` gives (default `info`; `debug`, or
+/// `info,wxmint::store=trace`).
 ///
 /// Other crates log at `warn` at most, whatever `RUST_LOG` says: at `trace` some of them print requests, and a request
 /// to WeChat holds the AppSecret.
 pub fn init(format: LogFormat) {
-    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let levels = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
+    let levels: Targets = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let ours = filter_fn(|event| {
         let target = event.target();
         // actix-http reports each client that goes away as an error.
-        target.starts_with("wxmint") || *event.level() <= tracing::Level::WARN && !target.starts_with("actix_http")
+        target.starts_with("wxmint") || *event.level() <= Level::WARN && !target.starts_with("actix_http")
     });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let layer = match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    let lines = match format {
+        LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
         LogFormat::Text => lines.compact().with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     // Fails only if a subscriber is set already, as when tests share a process.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(ours)).with(levels).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(ours).with(levels).try_init();
 }
 
 /// How a request to WeChat ended, as far as it is counted.

@@ -4,11 +4,10 @@ use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{KeySet, PublicKeySet};
-
-/// A cache's share of the lead: what a proxy or CDN may add to the time for which a verifier does not look. With a lead
-/// of 30 minutes that is 5, and leaves 25 to a verifier that looks every 20.
-const SHARE_OF_LEAD: i32 = 6;
+use super::{
+    KeySet, PublicKeySet,
+    rotation::{self, KeyLife},
+};
 
 /// The published keys at one time.
 #[derive(Debug)]
@@ -19,8 +18,8 @@ pub struct JwksDocument {
     pub etag: String,
     /// When the set of visible keys, or the key that signs, changes next.
     expires: Option<DateTime<Utc>>,
-    next_first_signature: Option<DateTime<Utc>>,
-    longest: TimeDelta,
+    lives: Vec<KeyLife>,
+    lead: TimeDelta,
 }
 
 impl JwksDocument {
@@ -28,15 +27,12 @@ impl JwksDocument {
     pub fn prepare(keys: &KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Self {
         let body = serde_json::to_vec(&keys.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, &body).as_ref()[..16]));
-        let (expires, next_first_signature) = (keys.next_change(now), keys.next_first_signature(now));
-        Self { body, etag, expires, next_first_signature, longest: lead / SHARE_OF_LEAD }
+        Self { body, etag, expires: keys.next_change(now), lives: keys.lives().to_vec(), lead }
     }
 
-    /// Seconds for which a cache may hold this answer: never past the next key's first signature, since a verifier
-    /// behind that cache would meet a key it has not seen.
+    /// Seconds for which a cache may hold this answer: [`rotation::max_age`].
     pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
-        let until_next = self.next_first_signature.map(|at| at - now).unwrap_or(self.longest);
-        until_next.clamp(TimeDelta::zero(), self.longest).num_seconds()
+        rotation::max_age(&self.lives, self.lead, now).num_seconds()
     }
 
     /// Whether the clock has passed the moment until which this document holds.

@@ -14,6 +14,8 @@ mod ring;
 pub mod rotation;
 mod set;
 mod stored;
+#[cfg(test)]
+mod vectors;
 
 pub use algorithm::Algorithm;
 pub use document::JwksDocument;
@@ -34,25 +36,25 @@ pub enum KeyError {
     #[error("the set has no key; make one with `wxmint keys generate`")]
     Empty,
     /// A member that the key's type needs is missing.
-    #[error("key {kid}: the member `{member}` is missing")]
+    #[error("key {key}: the member `{member}` is missing")]
     Missing {
-        /// The key, by its `kid` or its place in the set.
-        kid: String,
+        /// The key's place in the set, counted from 1, and its `kid`.
+        key: String,
         /// The missing member's name.
         member: &'static str,
     },
     /// A key whose members do not agree with each other, or of a kind that does not sign here.
-    #[error("key {kid}: {reason}")]
+    #[error("key {key}: {reason}")]
     Unusable {
-        /// The key, by its `kid` or its place in the set.
-        kid: String,
+        /// The key's place in the set, counted from 1, and its `kid`.
+        key: String,
         /// What does not fit.
         reason: String,
     },
     /// Two keys with one `kid` or one `nbf`, so that nobody could tell which is meant.
     #[error("keys {first} and {second} have the same `{member}`")]
     Ambiguous {
-        /// One of the two.
+        /// One of the two, by its place in the set and its `kid`.
         first: String,
         /// The other.
         second: String,

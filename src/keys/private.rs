@@ -97,7 +97,7 @@ impl PrivateJwk {
 
     fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
         let unknown = || KeyError::Unusable {
-            kid: "in the file".into(),
+            key: "in the file".into(),
             reason: "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more".into(),
         };
         let bytes = der.secret_der();
@@ -164,13 +164,14 @@ impl PrivateJwk {
         self.nbf = Some(nbf.timestamp());
     }
 
-    pub(super) fn set_exp(&mut self, exp: DateTime<Utc>) {
-        self.exp = Some(exp.timestamp());
+    pub(super) fn set_exp(&mut self, exp: Option<DateTime<Utc>>) {
+        self.exp = exp.map(|exp| exp.timestamp());
     }
 
-    /// How messages name this key: by `kid`, or else by its place in the set.
+    /// How messages name this key: by its place in the set, and its `kid` if it has one.
     fn label(&self, index: usize) -> String {
-        self.kid.clone().unwrap_or_else(|| format!("number {}", index + 1))
+        let place = index + 1;
+        self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
     }
 }
 
@@ -238,24 +239,21 @@ fn encode(bytes: &[u8]) -> Member {
 pub struct SigningKey {
     public: PublicKey,
     pair: Arc<KeyPair>,
+    /// How messages name it.
+    label: String,
     nbf: DateTime<Utc>,
     exp: Option<DateTime<Utc>>,
 }
 
 impl SigningKey {
     /// Checks the members of `jwk` against each other: `kty`, `crv` and `alg` belong together, the public part is the
-    /// private part's, `kid` (if given) is the thumbprint. `index` names a key without `kid` in messages.
+    /// private part's, `kid` (if given) is the thumbprint. `index` is the key's place in the set, for messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
         let members = Members { jwk, index };
-        let (public, pair) = match (jwk.kty.as_str(), jwk.crv.as_deref(), jwk.alg.as_str()) {
-            ("EC", Some("P-256"), "ES256") => members.p256()?,
-            ("OKP", Some("Ed25519"), "EdDSA") => members.ed25519()?,
-            ("RSA", None, "RS256") => members.rsa()?,
-            _ => {
-                return Err(members.unusable(
-                    "`kty`, `crv` and `alg` must be EC, P-256, ES256 or OKP, Ed25519, EdDSA or RSA, –, RS256",
-                ));
-            }
+        let (public, pair) = match members.algorithm()? {
+            Algorithm::Es256 => members.p256()?,
+            Algorithm::EdDsa => members.ed25519()?,
+            Algorithm::Rs256 => members.rsa()?,
         };
         if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err(members.unusable("`use` must be \"sig\""));
@@ -264,12 +262,16 @@ impl SigningKey {
             return Err(members.unusable("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed"));
         }
         let (nbf, exp) = (members.date("nbf", jwk.nbf.or(Some(0)))?, members.date("exp", jwk.exp)?);
-        Ok(Self { public, pair: Arc::new(pair), nbf: nbf.unwrap_or_default(), exp })
+        Ok(Self { public, pair: Arc::new(pair), label: jwk.label(index), nbf: nbf.unwrap_or_default(), exp })
     }
 
     /// What verifiers get.
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The first moment at which this key may sign.
@@ -299,7 +301,7 @@ impl SigningKey {
             return Ok(());
         }
         let reason = "it does not verify what it signs".into();
-        Err(KeyError::Unusable { kid: self.public.kid().into(), reason })
+        Err(KeyError::Unusable { key: self.label.clone(), reason })
     }
 }
 
@@ -341,6 +343,21 @@ struct Members<'a> {
 }
 
 impl Members<'_> {
+    /// What the key's type signs with, which `alg` must say too.
+    fn algorithm(&self) -> Result<Algorithm, KeyError> {
+        let algorithm = match (self.jwk.kty.as_str(), self.jwk.crv.as_deref()) {
+            ("EC", Some("P-256")) => Algorithm::Es256,
+            ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
+            ("RSA", None) => Algorithm::Rs256,
+            ("oct", _) => return Err(self.unusable("`kty` is \"oct\", a shared secret, which cannot be published")),
+            _ => return Err(self.unusable("`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone")),
+        };
+        if self.jwk.alg != algorithm.name() {
+            return Err(self.unusable(format!("`alg` must be {algorithm} for a key of this type")));
+        }
+        Ok(algorithm)
+    }
+
     fn p256(&self) -> Result<(PublicKey, KeyPair), KeyError> {
         let material = &self.jwk.material;
         let [x, y, d] = [("x", &material.x), ("y", &material.y), ("d", &material.d)].map(|member| self.fixed32(member));
@@ -385,7 +402,7 @@ impl Members<'_> {
     }
 
     fn bytes(&self, (name, value): (&'static str, &Member)) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let text = value.as_ref().ok_or_else(|| KeyError::Missing { kid: self.jwk.label(self.index), member: name })?;
+        let text = value.as_ref().ok_or_else(|| KeyError::Missing { key: self.jwk.label(self.index), member: name })?;
         let bytes = URL_SAFE_NO_PAD.decode(text.as_str());
         bytes.map(Zeroizing::new).map_err(|_| self.unusable(format!("`{name}` must be base64url without padding")))
     }
@@ -398,6 +415,6 @@ impl Members<'_> {
     }
 
     fn unusable(&self, reason: impl Into<String>) -> KeyError {
-        KeyError::Unusable { kid: self.jwk.label(self.index), reason: reason.into() }
+        KeyError::Unusable { key: self.jwk.label(self.index), reason: reason.into() }
     }
 }

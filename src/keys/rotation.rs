@@ -14,6 +14,9 @@ pub const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 /// By how much the clocks of two replicas may differ. The slower one signs with the old key for so long after the other
 /// has changed, and the faster one hides it for so long before.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+/// A cache's share of the lead: what a proxy or CDN may add to the time for which a verifier does not look. With a lead
+/// of 30 minutes that is 5, and leaves 25 to a verifier that looks every 20.
+pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 
 /// What one key does when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,14 @@ pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<State> {
 
 fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
+}
+
+/// For how long a cache may hold the JWKS of `lives` (by `nbf`) that it fetches at `now`: its share of the lead, and never
+/// past the next key's first signature.
+pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+    let longest = lead / CACHE_SHARE_OF_LEAD;
+    let next = lives.iter().map(|life| life.nbf).find(|&nbf| nbf > now);
+    next.map_or(longest, |nbf| longest.min(nbf - now))
 }
 
 /// How often keys change, and how carefully.
@@ -233,8 +244,10 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
         return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
     }
     let earliest = whole_second(now + policy.lead);
-    // A key that begins below the one that signs now never signs.
-    let will_sign = nbf > now || lives.iter().filter(|life| life.nbf <= now).all(|life| life.nbf < nbf);
+    // A key that begins below the one that signs now never signs. A replica with a slow clock may still be signing with
+    // the one before.
+    let signs_everywhere = |life: &&KeyLife| life.nbf <= now - CLOCK_SKEW;
+    let will_sign = lives.iter().filter(signs_everywhere).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
         return Err(Refusal::TooSoon { earliest: earliest.to_rfc3339() });
     }
@@ -248,6 +261,10 @@ pub struct Retirement {
     pub state: State,
     /// The key that signs from now on, where the retired one did; it may be unknown to verifiers for a lead.
     pub successor: Successor,
+    /// The successor's first signature: so long ago that it signs where the clock is slow too.
+    pub begins: DateTime<Utc>,
+    /// The key that was to be replaced by the retired one, and now is not: it has no `exp` any more.
+    pub released: Option<String>,
 }
 
 /// Who signs after an emergency.
@@ -271,7 +288,10 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
         (State::Signing, None) => Successor::New,
         _ => Successor::Unchanged,
     };
-    Ok(Retirement { state, successor })
+    let before = index.checked_sub(1).map(|index| &lives[index]);
+    let begins = before.map_or(now - CLOCK_SKEW, |life| (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1)));
+    let released = before.filter(|_| state == State::Published).map(|life| life.kid.clone());
+    Ok(Retirement { state, successor, begins, released })
 }
 
 #[cfg(test)]
@@ -399,16 +419,42 @@ mod tests {
         assert_eq!(admit(100), Err(Refusal::SameMoment { nbf: at(100).to_rfc3339() }));
         assert_eq!(admit(DAY + LEAD), Ok(()));
         assert_eq!(admit(50), Ok(()), "it never signs");
+        let just_now = [key("a", 100, None), key("b", DAY - 59, None)];
+        let earliest = at(DAY + LEAD).to_rfc3339();
+        let between = super::admit(&just_now, &policy(), at(DAY - 100), at(DAY));
+        assert_eq!(between, Err(Refusal::TooSoon { earliest }), "it would sign where the clock is slow");
     }
 
     #[test]
     fn the_emergency_names_who_signs_afterwards() {
         let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None), key("next", 50 * DAY, None)];
         let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
+        let (begins, released) = (at(DAY - 60), None);
         let promoted = Successor::Promoted("next".into());
-        assert_eq!(retire(&lives, "now"), Ok(Retirement { state: State::Signing, successor: promoted }));
-        assert_eq!(retire(&lives[..2], "now"), Ok(Retirement { state: State::Signing, successor: Successor::New }));
-        assert_eq!(retire(&lives, "old"), Ok(Retirement { state: State::Retired, successor: Successor::Unchanged }));
+        assert_eq!(
+            retire(&lives, "now"),
+            Ok(Retirement { state: State::Signing, successor: promoted, begins, released: None })
+        );
+        assert_eq!(
+            retire(&lives[..2], "now"),
+            Ok(Retirement { state: State::Signing, successor: Successor::New, begins, released: None })
+        );
+        assert_eq!(
+            retire(&lives, "old"),
+            Ok(Retirement { state: State::Retired, successor: Successor::Unchanged, begins, released })
+        );
         assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
+    }
+
+    #[test]
+    fn a_key_that_lost_its_successor_is_not_to_leave() {
+        let lives = [key("now", 0, Some(2 * DAY)), key("next", DAY + LEAD, None)];
+        assert_eq!(retire(&lives, "next", at(DAY)).expect("known").released, Some("now".into()));
+    }
+
+    #[test]
+    fn an_emergency_key_signs_where_the_clock_is_slow_and_above_the_key_before() {
+        let lives = [key("old", DAY - 30, None), key("now", DAY - 10, None)];
+        assert_eq!(retire(&lives, "now", at(DAY)).expect("known").begins, at(DAY - 29));
     }
 }

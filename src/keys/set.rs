@@ -32,7 +32,7 @@ impl KeySet {
                 let same_kid = key.public().kid() == other.public().kid();
                 if same_kid || key.nbf() == other.nbf() {
                     let member = if same_kid { "kid" } else { "nbf" };
-                    let [first, second] = [key, other].map(|key| key.public().kid().to_owned());
+                    let [first, second] = [key, other].map(|key| key.label().to_owned());
                     return Err(KeyError::Ambiguous { first, second, member });
                 }
             }
@@ -61,11 +61,6 @@ impl KeySet {
     /// The next moment after `now` at which [`KeySet::signing`] or [`KeySet::visible`] changes by the clock alone.
     pub fn next_change(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.keys.iter().flat_map(|key| [Some(key.nbf()), key.exp()]).flatten().filter(|&at| at > now).min()
-    }
-
-    /// When the next key begins to sign, if one is published for it.
-    pub fn next_first_signature(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.keys.iter().map(SigningKey::nbf).find(|&nbf| nbf > now)
     }
 
     /// All keys, by `nbf`.
@@ -131,7 +126,6 @@ mod tests {
         let set = parse(&file).expect("a set");
         assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
         assert_eq!(set.next_change(at(200)), Some(at(300)));
-        assert_eq!(set.next_first_signature(at(150)), Some(at(200)));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The keys as they lie in a file or a Secret, where they are changed.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -64,7 +63,7 @@ impl StoredKeys {
     pub fn apply(&mut self, step: &Step) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.is(kid)));
         for (kid, exp) in &step.expire {
-            self.keys.iter_mut().filter(|key| key.is(kid)).for_each(|key| key.set_exp(*exp));
+            self.keys.iter_mut().filter(|key| key.is(kid)).for_each(|key| key.set_exp(Some(*exp)));
         }
         if let Some(new) = step.publish {
             self.keys.push(PrivateJwk::generate(new.algorithm, new.nbf)?);
@@ -73,20 +72,17 @@ impl StoredKeys {
     }
 
     /// Does what an emergency asks for.
-    pub fn retire(
-        &mut self,
-        kid: &str,
-        retirement: &Retirement,
-        algorithm: super::Algorithm,
-        now: DateTime<Utc>,
-    ) -> Result<(), KeyError> {
+    pub fn retire(&mut self, kid: &str, retirement: &Retirement, algorithm: super::Algorithm) -> Result<(), KeyError> {
         self.keys.retain(|key| !key.is(kid));
+        if let Some(released) = &retirement.released {
+            self.keys.iter_mut().filter(|key| key.is(released)).for_each(|key| key.set_exp(None));
+        }
         match &retirement.successor {
             Successor::Unchanged => {}
             Successor::Promoted(next) => {
-                self.keys.iter_mut().filter(|key| key.is(next)).for_each(|key| key.set_nbf(now))
+                self.keys.iter_mut().filter(|key| key.is(next)).for_each(|key| key.set_nbf(retirement.begins))
             }
-            Successor::New => self.keys.push(PrivateJwk::generate(algorithm, now)?),
+            Successor::New => self.keys.push(PrivateJwk::generate(algorithm, retirement.begins)?),
         }
         debug_assert!(retirement.state == State::Signing || retirement.successor == Successor::Unchanged);
         Ok(())

@@ -1,0 +1,38 @@
+//! What the kernel says that a process has used.
+
+use std::{collections::BTreeMap, fs, io, time::Duration};
+
+use crate::Fault;
+
+/// The time that each thread of a process has run, in nanoseconds. `/proc/PID/stat` would count in steps of 10 ms.
+pub(crate) struct CpuTime(BTreeMap<String, u64>);
+
+impl CpuTime {
+    /// Of the threads that live now.
+    pub(crate) fn of(pid: u32) -> Result<Self, Fault> {
+        let mut threads = BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let entry = entry?;
+            let stat = fs::read_to_string(entry.path().join("schedstat"))?;
+            let ran = stat.split_whitespace().next().unwrap_or_default().parse()?;
+            threads.insert(entry.file_name().to_string_lossy().into_owned(), ran);
+        }
+        Ok(Self(threads))
+    }
+
+    /// The time between the two. A thread that has ended takes its time with it, so that is an error.
+    pub(crate) fn since(&self, earlier: &Self) -> Result<Duration, Fault> {
+        match earlier.0.keys().find(|thread| !self.0.contains_key(*thread)) {
+            Some(thread) => Err(format!("thread {thread} ended while it was measured").into()),
+            None => Ok(Duration::from_nanos(self.0.values().sum::<u64>() - earlier.0.values().sum::<u64>())),
+        }
+    }
+}
+
+/// The most memory that a process has held at a time (`VmHWM`), in MB of 10⁶ bytes.
+pub(crate) fn peak_memory_mb(pid: u32) -> Result<f64, Fault> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| io::Error::other("no VmHWM"))?;
+    Ok(kib.parse::<f64>()? * 1024.0 / 1e6)
+}

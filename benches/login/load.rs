@@ -1,0 +1,262 @@
+//! Load from one thread over kept connections. Raw HTTP/1.1, because the generator shares the machine with what it
+//! measures.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    task::{JoinSet, LocalSet},
+    time::{sleep_until, timeout},
+};
+
+use crate::{Fault, kernel::CpuTime};
+
+/// Nothing measured here takes as long.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// A connection that was idle for longer may be about to be closed by the other side, the stand-in's after 5 s.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What is asked, and how a good answer is known.
+pub(crate) struct Target {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    /// Whose CPU time is counted.
+    pub(crate) pid: u32,
+    /// Writes the request for a login code.
+    pub(crate) request: fn(&str) -> String,
+    /// Stands in every good answer's body.
+    pub(crate) proof: &'static str,
+}
+
+/// How long load lasts.
+#[derive(Clone, Copy)]
+pub(crate) struct Phases {
+    /// Not measured.
+    pub(crate) warm_up: Duration,
+    /// Measured.
+    pub(crate) measured: Duration,
+}
+
+/// What was seen in the measured phase.
+pub(crate) struct Outcome {
+    /// Good answers; there are no others, since one bad answer ends the measurement.
+    pub(crate) answers: u64,
+    /// How long the phase was.
+    pub(crate) took: Duration,
+    /// What the target's process used in it.
+    pub(crate) cpu: Duration,
+    /// In microseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Outcome {
+    /// Answers a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.answers as f64 / self.took.as_secs_f64()
+    }
+
+    /// CPU microseconds for each answer.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.answers as f64
+    }
+
+    /// A quantile of the latency, in milliseconds.
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+/// Login codes, each for one request.
+pub(crate) type Codes = Box<dyn Iterator<Item = String>>;
+
+struct Run {
+    target: Target,
+    codes: RefCell<Codes>,
+    measuring: Cell<bool>,
+    over: Cell<bool>,
+    latency: RefCell<Histogram<u64>>,
+}
+
+impl Run {
+    fn new(target: Target, codes: Codes) -> Result<Rc<Self>, Fault> {
+        Ok(Rc::new(Self {
+            target,
+            codes: RefCell::new(codes),
+            measuring: Cell::new(false),
+            over: Cell::new(false),
+            latency: RefCell::new(Histogram::new_with_bounds(1, STUCK.as_micros() as u64, 3)?),
+        }))
+    }
+
+    fn request(&self) -> Result<String, Fault> {
+        let code = self.codes.borrow_mut().next().ok_or("there were too few login codes for this machine")?;
+        Ok((self.target.request)(&code))
+    }
+
+    fn answered(&self, took: Duration) {
+        self.latency.borrow_mut().saturating_record(took.as_micros() as u64);
+    }
+
+    /// Lets the phases pass and reads the kernel's accounts at both ends of the measured one.
+    async fn measure(&self, phases: Phases, begin: Instant) -> Result<(Duration, Duration), Fault> {
+        sleep_until((begin + phases.warm_up).into()).await;
+        let (started, before) = (Instant::now(), CpuTime::of(self.target.pid)?);
+        self.measuring.set(true);
+        sleep_until((begin + phases.warm_up + phases.measured).into()).await;
+        self.measuring.set(false);
+        let (took, after) = (started.elapsed(), CpuTime::of(self.target.pid)?);
+        self.over.set(true);
+        Ok((took, after.since(&before)?))
+    }
+
+    fn outcome(&self, (took, cpu): (Duration, Duration)) -> Outcome {
+        let latency = self.latency.borrow().clone();
+        Outcome { answers: latency.len(), took, cpu, latency }
+    }
+}
+
+/// Closed loop: each connection asks again as soon as it has its answer.
+pub(crate) fn saturate(target: Target, connections: usize, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
+    let run = Run::new(target, codes)?;
+    on_this_thread(async {
+        let mut clients = JoinSet::new();
+        for _ in 0..connections {
+            clients.spawn_local(ask_again_and_again(Rc::clone(&run)));
+        }
+        let measured = run.measure(phases, Instant::now()).await?;
+        while let Some(ended) = clients.join_next().await {
+            ended??;
+        }
+        Ok(run.outcome(measured))
+    })
+}
+
+async fn ask_again_and_again(run: Rc<Run>) -> Result<(), Fault> {
+    let mut connection = Connection::open(run.target.address).await?;
+    while !run.over.get() {
+        let request = run.request()?;
+        let sent = Instant::now();
+        connection.exchange(&request, run.target.proof).await?;
+        if run.measuring.get() {
+            run.answered(sent.elapsed());
+        }
+    }
+    Ok(())
+}
+
+/// Open loop: requests leave at a constant rate whether or not the earlier ones have been answered, and latency counts
+/// from when a request should have left, so that a pause is felt by all who would have come during it.
+pub(crate) fn pace(target: Target, rate: u32, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
+    let run = Run::new(target, codes)?;
+    on_this_thread(async {
+        let begin = Instant::now();
+        let clock = Rc::clone(&run);
+        let measuring = tokio::task::spawn_local(async move { clock.measure(phases, begin).await });
+        let mut due = ticks(begin, Duration::from_secs(1) / rate);
+        let idle = Rc::new(RefCell::new(Vec::new()));
+        let mut asking = JoinSet::new();
+        while !run.over.get() {
+            let at = due.recv().await.ok_or("the ticks ended")?;
+            asking.spawn_local(ask_once(Rc::clone(&run), Rc::clone(&idle), at));
+            while let Some(ended) = asking.try_join_next() {
+                ended??;
+            }
+        }
+        while let Some(ended) = asking.join_next().await {
+            ended??;
+        }
+        Ok(run.outcome(measuring.await??))
+    })
+}
+
+async fn ask_once(run: Rc<Run>, idle: Rc<RefCell<Vec<Connection>>>, at: Instant) -> Result<(), Fault> {
+    let measured = run.measuring.get();
+    let kept = idle.borrow_mut().pop().filter(|connection: &Connection| connection.last_used.elapsed() < FRESH);
+    let mut connection = match kept {
+        Some(connection) => connection,
+        None => Connection::open(run.target.address).await?,
+    };
+    connection.exchange(&run.request()?, run.target.proof).await?;
+    if measured {
+        run.answered(at.elapsed());
+    }
+    idle.borrow_mut().push(connection);
+    Ok(())
+}
+
+/// The times at which requests are due, each sent when it has come. From a thread, because tokio's timer has a
+/// resolution of a millisecond.
+fn ticks(begin: Instant, interval: Duration) -> mpsc::UnboundedReceiver<Instant> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for number in 0.. {
+            let due = begin + interval * number;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.send(due).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, future)
+}
+
+/// A kept connection that speaks just enough HTTP.
+struct Connection {
+    stream: TcpStream,
+    answer: Vec<u8>,
+    last_used: Instant,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Result<Self, Fault> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, answer: Vec::with_capacity(4096), last_used: Instant::now() })
+    }
+
+    async fn exchange(&mut self, request: &str, proof: &str) -> Result<(), Fault> {
+        self.answer.clear();
+        self.last_used = Instant::now();
+        self.stream.write_all(request.as_bytes()).await?;
+        timeout(STUCK, self.read_answer()).await.map_err(|_| "no answer within 10 s")??;
+        let answer = String::from_utf8_lossy(&self.answer);
+        if answer.starts_with("HTTP/1.1 200 ") && answer.contains(proof) {
+            return Ok(());
+        }
+        Err(format!("an answer other than expected: {answer}").into())
+    }
+
+    async fn read_answer(&mut self) -> Result<(), Fault> {
+        while answer_len(&self.answer)?.is_none_or(|len| self.answer.len() < len) {
+            if self.stream.read_buf(&mut self.answer).await? == 0 {
+                return Err("the connection was closed within an answer".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Length of head and body, once the head is there.
+fn answer_len(received: &[u8]) -> Result<Option<usize>, Fault> {
+    let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let lines = str::from_utf8(&received[..head])?.lines();
+    let mut headers = lines.filter_map(|line| line.split_once(':'));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let (_, body) = length.ok_or("an answer without Content-Length")?;
+    Ok(Some(head + 4 + body.trim().parse::<usize>()?))
+}

@@ -1,0 +1,252 @@
+//! What a login costs: the service as it is deployed (release build, JSON logs at info, metrics, claimed codes, sealed
+//! session keys) between a load generator, a real Redis and the stand-in WeChat, each a process of its own.
+//!
+//! CPU time is the kernel's account of the service's process. Added latency is the latency of a login minus that of
+//! code2Session asked of the stand-in directly, at the same rate and by the same means, percentile by percentile.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
+
+mod chart;
+mod kernel;
+mod load;
+mod processes;
+mod report;
+
+use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use serde_json::json;
+use wxmint::{
+    http::now,
+    keys::{Algorithm, KeyRing, PrivateJwk, StoredKeys},
+    token::{Minter, TokenId, TokenTyp},
+};
+
+use self::{
+    kernel::CpuTime,
+    load::{Codes, Phases, Target, pace, saturate},
+    processes::{APP, Files, Redis, SECRET, Service, StandIn},
+    report::Report,
+};
+
+/// Ends a benchmark: nothing that is not as expected is measured.
+type Fault = Box<dyn Error + Send + Sync>;
+
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [jwks] [start]";
+const SCENARIOS: [&str; 4] = ["saturated", "paced", "jwks", "start"];
+const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
+const RATE: u32 = 500;
+const LOGIN_CONNECTIONS: usize = 64;
+const JWKS_CONNECTIONS: usize = 32;
+/// More logins a second than any machine will do; each needs a code, minted beforehand.
+const MOST_LOGINS_A_SECOND: usize = 25_000;
+
+/// How much is measured.
+struct Plan {
+    scenarios: Vec<String>,
+    runs: usize,
+    starts: usize,
+    /// Divides the length of each phase.
+    haste: u32,
+}
+
+impl Plan {
+    /// `None` for arguments that mean nothing here.
+    fn from_args(args: impl Iterator<Item = String>) -> Option<Self> {
+        let mut plan = Self { scenarios: Vec::new(), runs: 3, starts: 10, haste: 1 };
+        for arg in args {
+            match arg.as_str() {
+                "--quick" => (plan.runs, plan.starts, plan.haste) = (1, 3, 4),
+                // Cargo's own.
+                "--bench" => {}
+                scenario if SCENARIOS.contains(&scenario) => plan.scenarios.push(arg),
+                _ => return None,
+            }
+        }
+        Some(plan)
+    }
+
+    fn has(&self, scenario: &str) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|chosen| chosen == scenario)
+    }
+
+    fn phases(&self, warm_up: u64, measured: u64) -> Phases {
+        let [warm_up, measured] = [warm_up, measured].map(|seconds| Duration::from_secs(seconds) / self.haste);
+        Phases { warm_up, measured }
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(plan) = Plan::from_args(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
+    };
+    match bench(&plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("login: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(plan: &Plan) -> Result<(), Fault> {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let stage = Stage {
+        files: Files::create(scratch)?,
+        redis: Redis::start()?,
+        prompt: StandIn::start(Duration::ZERO)?,
+        slow: StandIn::start(UPSTREAM_DELAY)?,
+    };
+    let load = fs::read_to_string("/proc/loadavg")?;
+    eprintln!("load average before: {}", load.trim());
+
+    let mut report = Report::default();
+    for run in 1..=plan.runs {
+        report.add("machine.mint_us", mint_alone_us()?);
+        let scenarios: [(&str, Scenario); 3] = [("saturated", saturated), ("paced", paced), ("jwks", jwks)];
+        for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {
+            eprintln!("{name}, run {run} of {}", plan.runs);
+            scenario(&stage, plan, &mut report)?;
+        }
+    }
+    if plan.has("start") {
+        eprintln!("start, {} times", plan.starts);
+        start(&stage, plan, &mut report)?;
+    }
+    println!("{report}");
+    keep(&report, &scratch.with_file_name("bench"), load.trim())
+}
+
+/// Writes what was measured to `folder`, the chart only if there is all that it shows.
+fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
+    fs::create_dir_all(folder)?;
+    let json = json!({"load_average_before": load, "measures": report.to_json()});
+    fs::write(folder.join("login.json"), format!("{json:#}\n"))?;
+    let medians = ["saturated.cpu_us", "paced.cpu_us", "machine.mint_us"].map(|key| report.median(key));
+    if let [Some(saturated), Some(paced), Some(mint)] = medians {
+        fs::write(folder.join("login.svg"), chart::svg(saturated, paced, mint))?;
+    }
+    println!("kept in {}", folder.display());
+    Ok(())
+}
+
+/// What all scenarios share. The service is started anew for each, since its peak memory is measured.
+struct Stage {
+    files: Files,
+    redis: Redis,
+    prompt: StandIn,
+    slow: StandIn,
+}
+
+impl Stage {
+    fn service(&self, stand_in: &StandIn) -> Result<Service, Fault> {
+        let service = Service::start(&self.files, &self.redis, stand_in)?;
+        service.started()?;
+        Ok(service)
+    }
+}
+
+type Scenario = fn(&Stage, &Plan, &mut Report) -> Result<(), Fault>;
+
+fn saturated(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = plan.phases(2, 6);
+    let service = stage.service(&stage.prompt)?;
+    let codes = mint(&stage.prompt, MOST_LOGINS_A_SECOND, phases)?;
+    let outcome = saturate(logins(&service), LOGIN_CONNECTIONS, codes, phases)?;
+    report.add("saturated.rate", outcome.rate());
+    report.add("saturated.cpu_us", outcome.cpu_us());
+    report.add("saturated.p50_ms", outcome.quantile_ms(0.50));
+    report.add("saturated.p99_ms", outcome.quantile_ms(0.99));
+    report.add("saturated.peak_mb", kernel::peak_memory_mb(service.pid())?);
+    Ok(())
+}
+
+fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = plan.phases(2, 8);
+    let run = |target| pace(target, RATE, mint(&stage.slow, RATE as usize, phases)?, phases);
+    let service = stage.service(&stage.slow)?;
+    let direct = run(exchanges(&stage.slow))?;
+    let outcome = run(logins(&service))?;
+    report.add("machine.exchange_us", direct.cpu_us());
+    report.add("paced.rate", outcome.rate());
+    report.add("paced.cpu_us", outcome.cpu_us());
+    let quantiles = [("paced.p50_ms", "paced.p50_added_ms", 0.50), ("paced.p99_ms", "paced.p99_added_ms", 0.99)];
+    for (whole, added, quantile) in quantiles {
+        report.add(whole, outcome.quantile_ms(quantile));
+        report.add(added, outcome.quantile_ms(quantile) - direct.quantile_ms(quantile));
+    }
+    report.add("paced.peak_mb", kernel::peak_memory_mb(service.pid())?);
+    Ok(())
+}
+
+fn jwks(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = plan.phases(1, 4);
+    let service = stage.service(&stage.prompt)?;
+    let target = Target { address: service.public, pid: service.pid(), request: jwks_request, proof: r#"{"keys":["# };
+    let no_codes = Box::new(iter::repeat_with(String::new));
+    let outcome = saturate(target, JWKS_CONNECTIONS, no_codes, phases)?;
+    report.add("jwks.rate", outcome.rate());
+    report.add("jwks.cpu_us", outcome.cpu_us());
+    report.add("jwks.p50_ms", outcome.quantile_ms(0.50));
+    report.add("jwks.p99_ms", outcome.quantile_ms(0.99));
+    Ok(())
+}
+
+fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    for _ in 0..plan.starts {
+        let (ready, jwks) = Service::start(&stage.files, &stage.redis, &stage.prompt)?.started()?;
+        report.add("start.ready_ms", ready.as_secs_f64() * 1000.0);
+        report.add("start.jwks_ms", jwks.as_secs_f64() * 1000.0);
+    }
+    Ok(())
+}
+
+/// A part of each login that depends on nothing but the processor: tells one machine, or one hour, from another.
+fn mint_alone_us() -> Result<f64, Fault> {
+    const TOKENS: u32 = 10_000;
+    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
+    let keys = KeyRing::new(keys, TimeDelta::minutes(30), now())?;
+    let issuer = "https://login.example.com".to_owned();
+    let day = Duration::from_secs(86_400);
+    let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
+    let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    let before = CpuTime::of(std::process::id())?;
+    for _ in 0..TOKENS {
+        black_box(minter.mint(&user, &app, &TokenId::random()?, now())?);
+    }
+    let used = CpuTime::of(std::process::id())?.since(&before)?;
+    Ok(used.as_secs_f64() * 1e6 / f64::from(TOKENS))
+}
+
+/// As many codes as logins at `rate` can use up, and some for what is in flight.
+fn mint(stand_in: &StandIn, rate: usize, phases: Phases) -> Result<Codes, Fault> {
+    let count = rate as f64 * (phases.warm_up + phases.measured).as_secs_f64();
+    Ok(Box::new(stand_in.mint_codes(count as usize + 1000)?.into_iter()))
+}
+
+fn logins(service: &Service) -> Target {
+    Target { address: service.public, pid: service.pid(), request: login_request, proof: r#""access_token":"eyJ"# }
+}
+
+fn exchanges(stand_in: &StandIn) -> Target {
+    Target { address: stand_in.address, pid: stand_in.pid(), request: exchange_request, proof: r#""session_key":""# }
+}
+
+fn login_request(code: &str) -> String {
+    let body = format!(r#"{{"code":"{code}"}}"#);
+    let length = body.len();
+    format!(
+        "POST /login HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+fn exchange_request(code: &str) -> String {
+    format!(
+        "GET /sns/jscode2session?appid={APP}&secret={SECRET}&js_code={code}&grant_type=authorization_code HTTP/1.1\r\n\
+         Host: bench\r\n\r\n"
+    )
+}
+
+fn jwks_request(_: &str) -> String {
+    "GET /.well-known/jwks.json HTTP/1.1\r\nHost: bench\r\n\r\n".to_owned()
+}

@@ -1,0 +1,133 @@
+//! What was measured, as a table for people and as JSON for programs.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Value, json};
+
+/// A thing that is measured.
+struct Measure {
+    key: &'static str,
+    name: &'static str,
+    decimals: usize,
+    /// The most that it should be.
+    goal: Option<f64>,
+}
+
+/// The measures of one scenario.
+struct Section {
+    title: &'static str,
+    measures: &'static [Measure],
+}
+
+const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: Option<f64>) -> Measure {
+    Measure { key, name, decimals, goal }
+}
+
+const SECTIONS: [Section; 5] = [
+    Section {
+        title: "Logins, saturated: 64 connections, no upstream delay",
+        measures: &[
+            measure("saturated.rate", "logins a second", 0, None),
+            measure("saturated.cpu_us", "CPU µs a login", 1, Some(40.0)),
+            measure("saturated.p50_ms", "p50, ms", 2, None),
+            measure("saturated.p99_ms", "p99, ms", 2, None),
+            measure("saturated.peak_mb", "peak memory, MB", 1, Some(20.0)),
+        ],
+    },
+    Section {
+        title: "Logins, 500 a second, 50 ms upstream delay",
+        measures: &[
+            measure("paced.rate", "logins a second", 0, None),
+            measure("paced.cpu_us", "CPU µs a login", 1, Some(90.0)),
+            measure("paced.p50_ms", "p50, ms", 2, None),
+            measure("paced.p99_ms", "p99, ms", 2, None),
+            measure("paced.p50_added_ms", "p50 added, ms", 2, None),
+            measure("paced.p99_added_ms", "p99 added, ms", 2, Some(0.5)),
+            measure("paced.peak_mb", "peak memory, MB", 1, Some(20.0)),
+        ],
+    },
+    Section {
+        title: "JWKS, saturated: 32 connections",
+        measures: &[
+            measure("jwks.rate", "requests a second", 0, None),
+            measure("jwks.cpu_us", "CPU µs a request", 1, Some(15.0)),
+            measure("jwks.p50_ms", "p50, ms", 2, None),
+            measure("jwks.p99_ms", "p99, ms", 2, None),
+        ],
+    },
+    Section {
+        title: "Start",
+        measures: &[
+            measure("start.ready_ms", "until /readyz is 200, ms", 1, Some(20.0)),
+            measure("start.jwks_ms", "until the JWKS answers, ms", 1, Some(20.0)),
+        ],
+    },
+    Section {
+        title: "This machine",
+        measures: &[
+            measure("machine.mint_us", "one ES256 token alone, µs (12.4 where the others were)", 1, None),
+            measure("machine.exchange_us", "the stand-in at 500 a second, CPU µs a request", 1, None),
+        ],
+    },
+];
+
+/// The values of each measure, in the order in which they were taken.
+#[derive(Default)]
+pub(crate) struct Report(BTreeMap<&'static str, Vec<f64>>);
+
+impl Report {
+    /// Takes one value of the measure `key`.
+    pub(crate) fn add(&mut self, key: &'static str, value: f64) {
+        self.0.entry(key).or_default().push(value);
+    }
+
+    /// The median of a measure, if it was taken.
+    pub(crate) fn median(&self, key: &str) -> Option<f64> {
+        self.0.get(key).map(|values| Spread::of(values).median)
+    }
+
+    /// Every measure with its spread and its values.
+    pub(crate) fn to_json(&self) -> Value {
+        let entry = |(key, values): (&&'static str, &Vec<f64>)| {
+            let Spread { median, min, max } = Spread::of(values);
+            (key.to_string(), json!({"median": median, "min": min, "max": max, "values": values}))
+        };
+        Value::Object(self.0.iter().map(entry).collect())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Section { title, measures } in &SECTIONS {
+            let taken: Vec<_> =
+                measures.iter().filter_map(|measure| Some((measure, self.0.get(measure.key)?))).collect();
+            if taken.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{title:<58}{:>10}{:>20}{:>8}", "median", "min – max", "goal")?;
+            for (Measure { name, decimals, goal, .. }, values) in taken {
+                let Spread { median, min, max } = Spread::of(values);
+                let range = format!("{min:.decimals$} – {max:.decimals$}");
+                let goal = goal.map(|goal| format!("≤ {goal}")).unwrap_or_default();
+                writeln!(f, "  {name:<56}{median:>10.decimals$}{range:>20}{goal:>8}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len() - 1;
+        Self { median: (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0, min: sorted[0], max: sorted[last] }
+    }
+}
