@@ -120,10 +120,10 @@ fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: Toke
     let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
     keys["keys"][0]["nbf"] = 0.into();
     let keys = KeySet::parse(keys.to_string().as_bytes()).expect("keys");
-    let now = DateTime::from(std::time::UNIX_EPOCH + since_1970());
-    let ring = KeyRing::new(keys, TimeDelta::minutes(30), now).expect("a ring");
-    let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, Arc::new(ring));
     let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
+    let now = DateTime::from(std::time::UNIX_EPOCH + since_1970());
+    let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
+    let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
     minter.mint(&user, &app, &TokenId::random().expect("bits"), now - age).expect("a token").expose().to_owned()
 }
 
