@@ -8,7 +8,7 @@ COPY . .
 # gcc, for aws-lc, is in the image. The caches are left out of layers: the program is laid out before they go.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin wxmint \
+    cargo build --release --locked --bin wxmint --features kubernetes \
     && tests/tools/image_root.sh target/release/wxmint /image
 
 FROM scratch

@@ -28,26 +28,27 @@ demo: ## the whole login on this machine, with a page that plays the mini progra
 test: ## all tests, against a real Redis and Chromium, then each fuzz target briefly
 	$(heading)
 	$(SETUP) test
-	$(CARGO) test --locked
+	$(CARGO) test --locked --features kubernetes
 	tests/tools/fuzz.sh $(FUZZ_SECONDS_IN_TEST)
 
 .PHONY: check
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without the service
+lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service
 	$(heading)
 	$(SETUP) python
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features kubernetes -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
 
 .PHONY: docs
 docs: ## the crate's documentation, with warnings denied
 	$(heading)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --features kubernetes --no-deps --lib --document-private-items
 
 .PHONY: deny
 deny: ## licences, duplicate crates and sources of the dependencies
@@ -59,7 +60,7 @@ deny: ## licences, duplicate crates and sources of the dependencies
 .PHONY: k8s-check
 k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules
 	$(heading)
-	$(SETUP) kubectl python
+	$(SETUP) kubectl promtool python
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check

@@ -27,7 +27,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// The issuer; settings come from the environment (see .env.example)
     Serve,
-    /// The signing keys, in a file
+    /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// The WeChat stand-in alone, for a team's own tests

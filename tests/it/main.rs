@@ -3,6 +3,8 @@
 mod bad_input;
 mod demo_page;
 mod key_files;
+#[cfg(feature = "kubernetes")]
+mod keys_in_a_secret;
 mod login;
 mod one_exchange;
 mod readme;

@@ -17,7 +17,7 @@ done
 cargo metadata --quiet --locked --offline --no-deps --format-version 1 --manifest-path $context/Cargo.toml >/dev/null
 
 # Cargo notes beside the program which files of ours it was made of, included texts too.
-cargo build --quiet --locked --bin wxmint
+cargo build --quiet --locked --bin wxmint --features kubernetes
 files=$(sed 's/^[^:]*: //' "$built/wxmint.d" | tr ' ' '\n' | sed "s|^$PWD/||")
 for file in $files; do
   [ -e "$context/$file" ] || { echo "image: $file is not in the build context; see .dockerignore" >&2; exit 1; }

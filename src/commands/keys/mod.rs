@@ -1,11 +1,18 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
+#[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(feature = "kubernetes")]
+mod configmap;
 mod list;
+mod object_name;
 #[cfg(test)]
 mod picture;
 mod place;
 mod retire;
 mod rotate;
+#[cfg(feature = "kubernetes")]
+mod secret;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,13 +23,20 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
-use self::place::{Change, Place};
+use self::{
+    object_name::ObjectName,
+    place::{Change, Place},
+};
 use super::{EXIT_USAGE, fail};
 use crate::{
     http::now,
     keys::{Algorithm, PrivateJwk, PublicKeySet, StoredKeys, rotation},
     settings::parse_duration,
 };
+
+#[cfg(not(feature = "kubernetes"))]
+const WITHOUT_KUBERNETES: &str =
+    "this wxmint was built without Kubernetes, to build sooner; build it with: cargo build --features kubernetes";
 
 /// The commands on the keys.
 #[derive(Subcommand)]
@@ -41,6 +55,8 @@ pub(super) enum KeysCommand {
         place: PlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
         /// Say what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
@@ -57,6 +73,8 @@ pub(super) enum KeysCommand {
     Retire {
         #[command(flatten)]
         place: PlaceArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
@@ -73,6 +91,8 @@ pub(super) enum KeysCommand {
         place: PlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
         /// The file that holds it
         key: PathBuf,
     },
@@ -91,7 +111,15 @@ pub(super) struct PlaceArgs {
     keys: Option<PathBuf>,
     /// A Kubernetes Secret, which holds the set under `keys.json`
     #[arg(long, value_name = "NAMESPACE/NAME")]
-    secret: Option<String>,
+    secret: Option<ObjectName>,
+}
+
+/// Where the public set goes as well.
+#[derive(Args)]
+pub(super) struct PublishArgs {
+    /// A Kubernetes ConfigMap that is to hold the public set under `jwks.json`, for peers that mount it
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    publish_configmap: Option<ObjectName>,
 }
 
 /// How often keys change, and how carefully. What is not given comes from the variables that `wxmint serve` reads.
@@ -141,19 +169,49 @@ fn variable(given: Option<Duration>, name: &str, default: &str) -> Result<Durati
 pub(super) fn run(command: KeysCommand) -> ExitCode {
     let outcome = match command {
         KeysCommand::Generate { place, alg } => place.open().and_then(|place| generate(&place, alg)),
-        KeysCommand::Rotate { place, policy, dry_run } => {
-            place.open().and_then(|place| rotate::run(&place, &policy, dry_run))
+        KeysCommand::Rotate { place, policy, publish: _, dry_run: true } => {
+            place.open().and_then(|place| rotate::run(&place, &policy, true))
+        }
+        KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
+            publishing(place, publish, |place| rotate::run(place, &policy, false))
         }
         KeysCommand::List { place, json } => place.open().and_then(|place| list::run(&place, json)),
-        KeysCommand::Retire { place, kid, now, yes } => {
-            place.open().and_then(|place| retire::run(&place, &kid, now, yes))
+        KeysCommand::Retire { place, publish, kid, now, yes } => {
+            publishing(place, publish, |place| retire::run(place, &kid, now, yes))
         }
-        KeysCommand::Import { place, policy, key } => place.open().and_then(|place| import(&place, &policy, &key)),
+        KeysCommand::Import { place, policy, publish, key } => {
+            publishing(place, publish, |place| import(place, &policy, &key))
+        }
         KeysCommand::Jwks { place } => place.open().and_then(|place| jwks(&place)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => fail(EXIT_USAGE, reason),
+    }
+}
+
+/// Changes the keys, then the public copy of them. A cluster out of reach is noticed before anything has changed.
+#[cfg(feature = "kubernetes")]
+fn publishing(
+    place: PlaceArgs,
+    publish: PublishArgs,
+    change: impl FnOnce(&Place) -> Result<(), String>,
+) -> Result<(), String> {
+    let place = place.open()?;
+    let copy = publish.publish_configmap.map(configmap::PublicCopy::open).transpose()?;
+    change(&place)?;
+    copy.map_or(Ok(()), |copy| copy.follow(&place))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn publishing(
+    place: PlaceArgs,
+    publish: PublishArgs,
+    change: impl FnOnce(&Place) -> Result<(), String>,
+) -> Result<(), String> {
+    match publish.publish_configmap {
+        Some(_) => Err(WITHOUT_KUBERNETES.into()),
+        None => change(&place.open()?),
     }
 }
 
@@ -202,8 +260,13 @@ fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) 
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn jwks(place: &Place) -> Result<(), String> {
+    println!("{}", public_set(place)?);
+    Ok(())
+}
+
+/// The JWKS as it is published now.
+fn public_set(place: &Place) -> Result<String, String> {
     let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
-    println!("{}", serde_json::to_string(&public).map_err(|error| error.to_string())?);
-    Ok(())
+    serde_json::to_string(&public).map_err(|error| error.to_string())
 }

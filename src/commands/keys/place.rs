@@ -5,12 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::PlaceArgs;
+#[cfg(feature = "kubernetes")]
+use super::secret::Secret;
+use super::{PlaceArgs, object_name::ObjectName};
 use crate::keys::{Held, KeySet, StoredKeys, create_private, read_private};
 
 /// A place that holds a set of private keys.
 pub(super) enum Place {
     File(PathBuf),
+    #[cfg(feature = "kubernetes")]
+    Secret(Box<Secret>),
 }
 
 /// What a decision about a set comes to.
@@ -23,15 +27,30 @@ pub(super) enum Change<T> {
 
 impl PlaceArgs {
     pub(super) fn open(self) -> Result<Place, String> {
+        if let Some(name) = self.secret {
+            return open_secret(name);
+        }
         let named = self.keys.or_else(|| env::var_os("WXMINT_KEYS").filter(|path| !path.is_empty()).map(PathBuf::from));
         named.map(Place::File).ok_or_else(|| "which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into())
     }
+}
+
+#[cfg(feature = "kubernetes")]
+fn open_secret(name: ObjectName) -> Result<Place, String> {
+    Secret::open(name).map(|secret| Place::Secret(Box::new(secret)))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn open_secret(_: ObjectName) -> Result<Place, String> {
+    Err(super::WITHOUT_KUBERNETES.into())
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.fmt(f),
         }
     }
 }
@@ -40,6 +59,8 @@ impl Place {
     pub(super) fn exists(&self) -> Result<bool, String> {
         match self {
             Self::File(path) => path.try_exists().map_err(|error| format!("{self}: {error}")),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.exists(),
         }
     }
 
@@ -48,33 +69,44 @@ impl Place {
         checked(keys)?;
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| error.to_string()),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.create(keys),
         }
     }
 
     pub(super) fn read(&self) -> Result<StoredKeys, String> {
         match self {
             Self::File(path) => read_file(path),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.read(),
         }
     }
 
     /// Lets `decide` change the set. It is called again, with the set as it then is, where somebody else was quicker.
     pub(super) fn change<T>(
         &self,
-        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
+        decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
     ) -> Result<T, String> {
         match self {
-            Self::File(path) => {
-                let held = Held::wait(path).map_err(|error| error.to_string())?;
-                let mut keys = read_file(path)?;
-                match decide(&mut keys)? {
-                    Change::Keep(outcome) => Ok(outcome),
-                    Change::Write(outcome) => {
-                        checked(&keys)?;
-                        held.replace(&keys.content()).map_err(|error| error.to_string())?;
-                        Ok(outcome)
-                    }
-                }
-            }
+            Self::File(path) => change_file(path, decide),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.change(decide),
+        }
+    }
+}
+
+fn change_file<T>(
+    path: &Path,
+    mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
+) -> Result<T, String> {
+    let held = Held::wait(path).map_err(|error| error.to_string())?;
+    let mut keys = read_file(path)?;
+    match decide(&mut keys)? {
+        Change::Keep(outcome) => Ok(outcome),
+        Change::Write(outcome) => {
+            checked(&keys)?;
+            held.replace(&keys.content()).map_err(|error| error.to_string())?;
+            Ok(outcome)
         }
     }
 }

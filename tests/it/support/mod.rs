@@ -5,6 +5,8 @@
 
 mod answer;
 mod bed;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod configuration;
 mod connection;
 mod keys;
@@ -16,6 +18,8 @@ mod proxy;
 mod redis;
 mod service;
 mod simulator;
+#[cfg(feature = "kubernetes")]
+mod tls;
 mod wire;
 
 use std::{
@@ -23,6 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::cluster::{Cluster, Said};
 pub(crate) use self::{
     answer::{Answer, Http},
     bed::TestBed,

@@ -1,0 +1,181 @@
+//! Objects of a Kubernetes cluster: read, and written only where nobody else has written in between.
+
+use std::{error::Error as _, fmt, thread, time::Duration};
+
+use aws_lc_rs::rand;
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Config, Error, Resource, api::PostParams, config::InferConfigError, core::Status};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::runtime::{self, Runtime};
+
+use super::object_name::ObjectName;
+
+/// Of an API server that is asked a few times a minute at most, more is a fault.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Each lost race means that somebody else's change was made, so that many losses in a row are no accident.
+const TRIES: u32 = 5;
+/// After a lost race, at most, times the number of losses. Two that lose to each other must not come back in step.
+const PAUSE_MILLIS: u64 = 100;
+/// Of an answer that is not the API server's own (a proxy's page).
+const LONGEST_MESSAGE: usize = 300;
+
+/// One object, which may be there or not.
+pub(super) struct Remote<K> {
+    name: ObjectName,
+    api: Api<K>,
+    runtime: Runtime,
+}
+
+/// What came of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Done,
+    /// The object is not any more what it was when it was read; nothing was written.
+    Overtaken,
+}
+
+/// An object of a namespace, as kube sees it.
+pub(super) trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
+{
+    /// As `kubectl` takes it.
+    const KIND: &'static str;
+}
+
+impl<K: Object> Remote<K> {
+    /// By the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or else as the pod's service account.
+    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let client = runtime.block_on(client())?;
+        let api = Api::namespaced(client, name.namespace());
+        Ok(Self { name, api, runtime })
+    }
+
+    pub(super) fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    pub(super) fn read(&self) -> Result<Option<K>, String> {
+        self.runtime.block_on(self.api.get_opt(self.name.name())).map_err(|error| self.explain("get", &error))
+    }
+
+    /// Puts a changed object in the place of the one that it was read from (by `metadata.resourceVersion`).
+    pub(super) fn replace(&self, object: &K) -> Result<Written, String> {
+        let replaced = self.runtime.block_on(self.api.replace(self.name.name(), &PostParams::default(), object));
+        match replaced {
+            Ok(_) => Ok(Written::Done),
+            Err(Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(Written::Overtaken),
+            Err(error) => Err(self.explain("update", &error)),
+        }
+    }
+
+    pub(super) fn create(&self, object: &K) -> Result<Written, String> {
+        match self.runtime.block_on(self.api.create(&PostParams::default(), object)) {
+            Ok(_) => Ok(Written::Done),
+            Err(Error::Api(status)) if status.is_already_exists() => Ok(Written::Overtaken),
+            Err(error) => Err(self.explain("create", &error)),
+        }
+    }
+
+    /// Repeats `attempt` for as long as it gives nothing because somebody else was quicker.
+    pub(super) fn until_undisturbed<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<Option<T>, String>,
+    ) -> Result<T, String> {
+        for losses in 1..=TRIES {
+            if let Some(done) = attempt()? {
+                return Ok(done);
+            }
+            thread::sleep(pause(losses));
+        }
+        Err(format!("{self}: somebody else changed it {TRIES} times while this was being decided; nothing was written"))
+    }
+
+    /// An error as a sentence that says what to do.
+    fn explain(&self, verb: &str, error: &Error) -> String {
+        let reason = match error {
+            Error::Api(status) if status.code == 403 => self.forbidden(verb, status),
+            Error::Api(status) if status.code == 401 => {
+                "the API server does not accept these credentials (401); see which with: kubectl config view --minify"
+                    .into()
+            }
+            Error::Api(status) if status.code == 404 => {
+                format!("there is no namespace {}", self.name.namespace())
+            }
+            Error::Api(status) => format!("the API server refused to {verb} it ({}): {}", status.code, message(status)),
+            // Its text can quote what it could not read, which may be a key.
+            Error::SerdeError(_) => format!("what the API server answered is no {}", K::KIND),
+            other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
+            other => format!(
+                "the API server gave no answer, so that this may have been done or not; look with `kubectl get {}`: {}",
+                K::KIND,
+                causes(other)
+            ),
+        };
+        format!("{self}: {reason}")
+    }
+
+    /// Says which right is missing, and how to give it.
+    fn forbidden(&self, verb: &str, status: &Status) -> String {
+        let (kind, namespace, name) = (K::KIND, self.name.namespace(), self.name.name());
+        let said = message(status);
+        if verb == "create" {
+            return format!(
+                "no permission to create {kind}s in namespace {namespace} ({said}). No Role can give that for one name \
+                 alone: let somebody who may create it do so once"
+            );
+        }
+        format!(
+            "no permission to {verb} this {kind} ({said}). A Role that gives it: kubectl -n {namespace} create role \
+             {name} --verb=get,update --resource={kind}s --resource-name={name}; bind it with: kubectl -n {namespace} \
+             create rolebinding"
+        )
+    }
+}
+
+impl<K: Object> fmt::Display for Remote<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", K::KIND, self.name)
+    }
+}
+
+async fn client() -> Result<Client, String> {
+    let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(ANSWER_TIMEOUT);
+    config.write_timeout = Some(ANSWER_TIMEOUT);
+    Client::try_from(config).map_err(|error| format!("the cluster's configuration cannot be used: {}", causes(&error)))
+}
+
+fn unconfigured(error: &InferConfigError) -> String {
+    format!(
+        "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
+         automountServiceAccountToken: true ({error})"
+    )
+}
+
+fn message(status: &Status) -> String {
+    status.message.chars().take(LONGEST_MESSAGE).collect()
+}
+
+/// An error with what it came from; kube's own text often leaves the latter out.
+fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn pause(losses: u32) -> Duration {
+    let mut byte = [0];
+    // Without random bits the pause is a fixed one, which is good enough for two.
+    let _ = rand::fill(&mut byte);
+    Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte[0]) / 255)
+}

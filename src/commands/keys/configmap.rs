@@ -1,0 +1,67 @@
+//! The public set in a ConfigMap, for peers that mount it instead of asking for it.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::ObjectMeta;
+
+use super::{
+    cluster::{Object, Remote, Written},
+    object_name::ObjectName,
+    place::Place,
+    public_set,
+};
+
+/// The file that peers see.
+const FIELD: &str = "jwks.json";
+
+impl Object for ConfigMap {
+    const KIND: &'static str = "configmap";
+}
+
+/// A ConfigMap that holds the public set, or is to.
+pub(super) struct PublicCopy(Remote<ConfigMap>);
+
+impl PublicCopy {
+    /// Asks whether the ConfigMap may be read, too, so that a right that is missing is told before any key changes.
+    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
+        let remote = Remote::open(name)?;
+        remote.read()?;
+        Ok(Self(remote))
+    }
+
+    /// Brings the ConfigMap up to the keys as they are now.
+    #[expect(clippy::print_stdout, reason = "a command that prints to people")]
+    pub(super) fn follow(&self, place: &Place) -> Result<(), String> {
+        let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
+        println!("{}: {FIELD} {said}", self.0);
+        Ok(())
+    }
+
+    fn try_to_follow(&self, place: &Place) -> Result<Option<&'static str>, String> {
+        // First the ConfigMap, then the keys: should another process publish newer keys in between, the ConfigMap has
+        // changed and this write is refused, so that old keys never replace new ones.
+        let found = self.0.read()?;
+        let jwks = public_set(place)?;
+        if found.as_ref().is_some_and(|found| held(found) == Some(&jwks)) {
+            return Ok(Some("is up to date"));
+        }
+        let written = match found {
+            Some(found) => self.0.replace(&filled(found, jwks))?,
+            None => self.0.create(&filled(empty(self.0.name()), jwks))?,
+        };
+        Ok((written == Written::Done).then_some("was written"))
+    }
+}
+
+fn held(map: &ConfigMap) -> Option<&String> {
+    map.data.as_ref()?.get(FIELD)
+}
+
+fn empty(name: &ObjectName) -> ConfigMap {
+    let name = Some(name.name().to_owned());
+    ConfigMap { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..ConfigMap::default() }
+}
+
+fn filled(mut map: ConfigMap, jwks: String) -> ConfigMap {
+    map.data.get_or_insert_default().insert(FIELD.into(), jwks);
+    map
+}

@@ -1,0 +1,62 @@
+//! What an object of Kubernetes is called.
+
+use std::{fmt, str::FromStr};
+
+/// `NAMESPACE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    namespace: String,
+    name: String,
+}
+
+impl ObjectName {
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl FromStr for ObjectName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_name(namespace) && is_name(name) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
+        }
+    }
+}
+
+/// The characters of a DNS subdomain. The API server knows the rest of the rules; these keep a name within its path.
+fn is_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_a_path() {
+        for good in ["wxmint/wxmint-keys", "a/b.c", "1/2"] {
+            assert_eq!(good.parse::<ObjectName>().expect("a name").to_string(), good);
+        }
+        for bad in ["", "wxmint", "/keys", "wxmint/", "wxmint/../x", "a/b/c", "a/b?x", "A/b", "a/.b", "a/b%2f"] {
+            assert!(bad.parse::<ObjectName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Keys in a Kubernetes Secret.
+//!
+//! Nobody can lock a Secret. What is written names the version that was read (`resourceVersion`), and the API server
+//! refuses it (409) where the Secret has changed since; then everything is read and decided anew.
+//!
+//! The client's own copies of the keys are not wiped: the process ends right after.
+
+use std::fmt;
+
+use k8s_openapi::{ByteString, api::core::v1};
+use kube::core::ObjectMeta;
+use zeroize::Zeroizing;
+
+use super::{
+    cluster::{Object, Remote, Written},
+    object_name::ObjectName,
+    place::{Change, checked},
+};
+use crate::keys::StoredKeys;
+
+/// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
+const FIELD: &str = "keys.json";
+
+impl Object for v1::Secret {
+    const KIND: &'static str = "secret";
+}
+
+/// A Secret that holds a set of private keys, or is to.
+pub(super) struct Secret(Remote<v1::Secret>);
+
+impl Secret {
+    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
+        Remote::open(name).map(Self)
+    }
+
+    /// Whether the Secret is there and has the field.
+    pub(super) fn exists(&self) -> Result<bool, String> {
+        Ok(self.0.read()?.is_some_and(|secret| field(&secret).is_some()))
+    }
+
+    /// Makes the Secret, or adds the field to one that is there without it.
+    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), String> {
+        let content = keys.content();
+        self.0.until_undisturbed(|| {
+            let written = match self.0.read()? {
+                None => self.0.create(&filled(self.empty(), &content))?,
+                Some(secret) if field(&secret).is_none() => self.0.replace(&filled(secret, &content))?,
+                Some(_) => return Err(format!("{self} has a field {FIELD} already; it was left as it is")),
+            };
+            Ok((written == Written::Done).then_some(()))
+        })
+    }
+
+    pub(super) fn read(&self) -> Result<StoredKeys, String> {
+        self.read_with_keys().map(|(_, keys)| keys)
+    }
+
+    pub(super) fn change<T>(
+        &self,
+        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
+    ) -> Result<T, String> {
+        let attempt = || {
+            let (secret, mut keys) = self.read_with_keys()?;
+            let outcome = match decide(&mut keys)? {
+                Change::Keep(outcome) => return Ok(Some(outcome)),
+                Change::Write(outcome) => outcome,
+            };
+            checked(&keys)?;
+            let written = self.0.replace(&filled(secret, &keys.content()))?;
+            Ok((written == Written::Done).then_some(outcome))
+        };
+        self.0.until_undisturbed(attempt)
+    }
+
+    fn read_with_keys(&self) -> Result<(v1::Secret, StoredKeys), String> {
+        let make = || format!("make it with: wxmint keys generate --secret {}", self.0.name());
+        let secret = self.0.read()?.ok_or_else(|| format!("{self} is not there; {}", make()))?;
+        let content = field(&secret).ok_or_else(|| format!("{self} has no field {FIELD}; {}", make()))?;
+        let keys = StoredKeys::parse(&content.0).map_err(|error| format!("{self}: {FIELD}: {error}"))?;
+        Ok((secret, keys))
+    }
+
+    fn empty(&self) -> v1::Secret {
+        let name = Some(self.0.name().name().to_owned());
+        v1::Secret { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..v1::Secret::default() }
+    }
+}
+
+/// Everything else in the Secret stays as it was read.
+fn filled(mut secret: v1::Secret, content: &Zeroizing<Vec<u8>>) -> v1::Secret {
+    secret.data.get_or_insert_default().insert(FIELD.into(), ByteString(content.to_vec()));
+    secret
+}
+
+fn field(secret: &v1::Secret) -> Option<&ByteString> {
+    secret.data.as_ref()?.get(FIELD)
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,349 @@
+//! `wxmint keys --secret`, against a stand-in for the API server.
+
+use std::{fs, process::Stdio};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, Said, write_private};
+
+const SECRET: &str = "wxmint/wxmint-keys";
+const CONFIGMAP: &str = "wxmint/wxmint-jwks";
+const SECRET_PATH: &str = "secrets/wxmint-keys";
+const CONFIGMAP_PATH: &str = "configmaps/wxmint-jwks";
+
+fn with_keys(cluster: Cluster) -> Cluster {
+    cluster.keys(&["generate", "--secret", SECRET]).expect_success();
+    cluster.log();
+    cluster
+}
+
+fn stored(cluster: &Cluster) -> Vec<Value> {
+    cluster.secret_field("wxmint-keys", "keys.json")["keys"].as_array().expect("keys").clone()
+}
+
+fn kids(keys: &[Value]) -> Vec<String> {
+    keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+/// Publishes a next key whenever it is run on a set whose last key is of another algorithm.
+fn rotate(cluster: &Cluster, more: &[&str]) -> Said {
+    cluster.keys(&[&["rotate", "--secret", SECRET, "--alg", "EdDSA"], more].concat())
+}
+
+fn every_command(cluster: &Cluster) {
+    let said = cluster.keys(&["generate", "--secret", SECRET]).expect_success();
+    assert!(said.stdout.contains("secret wxmint/wxmint-keys"), "{said:?}");
+    assert_eq!(cluster.log(), ["get secrets 404", "create secrets 200"]);
+
+    let listed = cluster.keys(&["list", "--secret", SECRET, "--json"]).expect_success();
+    let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    assert_eq!((&listed[0]["state"], &listed[0]["alg"]), (&json!("signing"), &json!("ES256")));
+    cluster.keys(&["list", "--secret", SECRET]).expect_success();
+
+    cluster.log();
+    let nothing = cluster.keys(&["rotate", "--secret", SECRET]).expect_success();
+    assert!(nothing.stdout.contains("nothing to do"), "{nothing:?}");
+    assert_eq!(cluster.log(), ["get secrets 200"]);
+
+    rotate(cluster, &["--dry-run"]).expect_success();
+    assert_eq!(cluster.log(), ["get secrets 200"], "a dry run writes nothing");
+    rotate(cluster, &[]).expect_success();
+    assert_eq!(cluster.log(), ["get secrets 200", "update secrets 200"]);
+    assert_eq!(stored(cluster).len(), 2);
+
+    let elsewhere = cluster.path("elsewhere.json");
+    cluster.keys(&["generate", "--keys", &elsewhere]).expect_success();
+    cluster.keys(&["import", "--secret", SECRET, "--lead", "2h", &elsewhere]).expect_success();
+    let all = kids(&stored(cluster));
+    assert_eq!(all.len(), 3);
+
+    let jwks = cluster.keys(&["jwks", "--secret", SECRET]).expect_success();
+    let jwks: Value = serde_json::from_str(&jwks.stdout).expect("JSON");
+    assert_eq!(jwks["keys"].as_array().expect("keys").len(), 3);
+
+    cluster.keys(&["retire", "--secret", SECRET, &all[0], "--now", "--yes"]).expect_success();
+    assert!(!kids(&stored(cluster)).contains(&all[0]));
+}
+
+#[test]
+fn every_command_works_on_a_secret() {
+    every_command(&Cluster::start());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works_by_https_with_the_kubeconfigs_own_certificate() {
+    every_command(&Cluster::start_with_tls().await);
+}
+
+#[test]
+fn what_else_the_secret_holds_stays() {
+    let cluster = Cluster::start();
+    let other = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": "wxmint-keys", "labels": {"team": "login"}, "annotations": {"a": "b"}},
+        "data": {"other": STANDARD.encode("left alone")},
+    });
+    cluster.objects().put(SECRET_PATH, other.clone());
+    cluster.keys(&["generate", "--secret", SECRET]).expect_success();
+    rotate(&cluster, &[]).expect_success();
+    let now = cluster.object(SECRET_PATH);
+    assert_eq!(now["data"]["other"], other["data"]["other"]);
+    assert_eq!(now["metadata"]["labels"], other["metadata"]["labels"]);
+    assert_eq!(now["metadata"]["annotations"], other["metadata"]["annotations"]);
+    assert_eq!(stored(&cluster).len(), 2);
+}
+
+#[test]
+fn keys_that_are_there_are_never_generated_over() {
+    let cluster = with_keys(Cluster::start());
+    let before = cluster.object(SECRET_PATH);
+    cluster.keys(&["generate", "--secret", SECRET]).expect_failure(&[SECRET, "keys.json", "already"]);
+    assert_eq!(cluster.object(SECRET_PATH), before);
+    assert_eq!(cluster.log(), ["get secrets 200"]);
+}
+
+/// Runs a command `times` at once, each deciding on what it read before any has written.
+fn at_once(cluster: &Cluster, times: usize, arguments: &[&str]) -> Vec<Said> {
+    cluster.gather(times);
+    let start = |_| {
+        let mut command = cluster.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wxmint runs")
+    };
+    let running: Vec<_> = (0..times).map(start).collect();
+    running.into_iter().map(|child| child.wait_with_output().expect("it ends").into()).collect()
+}
+
+#[test]
+fn of_two_rotators_at_once_one_makes_the_step() {
+    let cluster = with_keys(Cluster::start());
+    let said = at_once(&cluster, 2, &["rotate", "--secret", SECRET, "--alg", "EdDSA"]);
+    let said: Vec<_> = said.into_iter().map(Said::expect_success).collect();
+    assert_eq!(said.iter().filter(|said| said.stdout.contains("published a new EdDSA key")).count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.stdout.contains("nothing to do")).count(), 1, "{said:?}");
+    assert_eq!(stored(&cluster).len(), 2);
+    let mut writes = cluster.log();
+    writes.retain(|line| line.starts_with("update"));
+    writes.sort();
+    assert_eq!(writes, ["update secrets 200", "update secrets 409"]);
+}
+
+#[test]
+fn of_two_that_generate_at_once_one_does() {
+    let cluster = Cluster::start();
+    let said = at_once(&cluster, 2, &["generate", "--secret", SECRET]);
+    let (done, refused): (Vec<_>, Vec<_>) = said.into_iter().partition(|said| said.code == Some(0));
+    let ([done], [_]) = (&done[..], &refused[..]) else { panic!("{done:?} {refused:?}") };
+    let kept = kids(&stored(&cluster));
+    assert!(kept.len() == 1 && done.stdout.contains(&kept[0]), "{kept:?} {done:?}");
+    refused.into_iter().for_each(|said| drop(said.expect_failure(&["already"])));
+}
+
+#[test]
+fn a_change_in_the_middle_is_kept_and_the_step_decided_anew() {
+    let cluster = with_keys(Cluster::start());
+    cluster.before_next_write(|objects| objects.touch(SECRET_PATH, "changed-by"));
+    rotate(&cluster, &[]).expect_success();
+    assert_eq!(cluster.object(SECRET_PATH)["metadata"]["labels"]["changed-by"], "somebody-else");
+    assert_eq!(stored(&cluster).len(), 2);
+    let log = ["get secrets 200", "update secrets 409", "get secrets 200", "update secrets 200"];
+    assert_eq!(cluster.log(), log);
+}
+
+#[test]
+fn a_secret_that_goes_in_the_middle_is_not_made_again() {
+    let cluster = with_keys(Cluster::start());
+    cluster.before_next_write(|objects| objects.remove(SECRET_PATH));
+    rotate(&cluster, &[]).expect_failure(&["is not there"]);
+    assert!(cluster.objects().get(SECRET_PATH).is_none());
+}
+
+#[test]
+fn who_always_loses_gives_up_and_says_so() {
+    let cluster = with_keys(Cluster::start());
+    cluster.before_writes(|objects| objects.touch(SECRET_PATH, "changed-by"));
+    let before = stored(&cluster);
+    rotate(&cluster, &[]).expect_failure(&[SECRET, "somebody else", "nothing was written"]);
+    assert_eq!(stored(&cluster), before);
+    assert_eq!(cluster.log().iter().filter(|line| *line == "update secrets 409").count(), 5);
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_with_the_role_that_gives_it() {
+    let cluster = Cluster::start();
+    let role =
+        "kubectl -n wxmint create role wxmint-keys --verb=get,update --resource=secrets --resource-name=wxmint-keys";
+    cluster.deny("create", "secrets");
+    let said = cluster.keys(&["generate", "--secret", SECRET]);
+    said.expect_failure(&["no permission to create secrets in namespace wxmint", "cannot create resource"]);
+    cluster.allow_all();
+
+    let cluster = with_keys(cluster);
+    let before = cluster.object(SECRET_PATH);
+    cluster.deny("update", "secrets");
+    rotate(&cluster, &[]).expect_failure(&[SECRET, "no permission to update", role]);
+    cluster.deny("get", "secrets");
+    for command in [&["list"][..], &["jwks"], &["rotate"], &["generate"], &["retire", "x", "--now", "--yes"]] {
+        cluster.keys(&[command, &["--secret", SECRET]].concat()).expect_failure(&["no permission to get", role]);
+    }
+    assert_eq!(cluster.object(SECRET_PATH), before);
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_makes_it() {
+    let cluster = Cluster::start();
+    let make = "wxmint keys generate --secret wxmint/wxmint-keys";
+    for command in [&["list"][..], &["jwks"], &["rotate"], &["retire", "x", "--now", "--yes"]] {
+        cluster.keys(&[command, &["--secret", SECRET]].concat()).expect_failure(&["is not there", make]);
+    }
+    cluster.objects().put(SECRET_PATH, json!({"metadata": {"name": "wxmint-keys"}, "data": {"other": "eA=="}}));
+    rotate(&cluster, &[]).expect_failure(&["no field keys.json", make]);
+    cluster.keys(&["generate", "--secret", "elsewhere/keys"]).expect_failure(&["no namespace elsewhere"]);
+    for name in ["wxmint-keys", "wxmint/", "/x", "wxmint/../x"] {
+        cluster.keys(&["list", "--secret", name]).expect_usage_error("NAMESPACE/NAME");
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_left_as_they_are() {
+    let cluster = Cluster::start();
+    let planted = "{\"keys\":[{\"kty\":\"EC\",\"d\":\"cGxhbnRlZA\"";
+    for content in [planted, "{}", "{\"keys\":[]}", ""] {
+        let data = json!({"keys.json": STANDARD.encode(content)});
+        cluster.objects().put(SECRET_PATH, json!({"metadata": {"name": "wxmint-keys"}, "data": data}));
+        let before = cluster.object(SECRET_PATH);
+        for command in [&["list"][..], &["jwks"], &["rotate"], &["generate"]] {
+            let said = cluster.keys(&[command, &["--secret", SECRET]].concat()).expect_failure(&[]);
+            assert!(said.stderr.contains(SECRET) || said.stderr.contains("no key"), "{said:?}");
+            assert!(!said.stderr.contains("cGxhbnRlZA"), "{said:?}");
+        }
+        assert_eq!(cluster.object(SECRET_PATH), before);
+    }
+}
+
+#[test]
+fn an_immutable_secret_is_refused_by_the_server_in_its_own_words() {
+    let cluster = with_keys(Cluster::start());
+    let mut secret = cluster.object(SECRET_PATH);
+    secret["immutable"] = json!(true);
+    cluster.objects().put(SECRET_PATH, secret);
+    let before = stored(&cluster);
+    rotate(&cluster, &[]).expect_failure(&["422", "field is immutable"]);
+    assert_eq!(stored(&cluster), before);
+}
+
+#[test]
+fn a_cluster_out_of_reach_is_told_from_one_that_is_not_configured() {
+    let cluster = with_keys(Cluster::start());
+    cluster.write_kubeconfig("an-old-token");
+    rotate(&cluster, &[]).expect_failure(&["does not accept these credentials", "401"]);
+
+    let kubeconfig = fs::read_to_string(cluster.path("kubeconfig")).expect("a file");
+    let nobody = kubeconfig.replace(&cluster.address(), "127.0.0.1:1");
+    fs::write(cluster.path("kubeconfig"), nobody).expect("written");
+    rotate(&cluster, &[]).expect_failure(&["gave no answer", "refused"]);
+
+    fs::write(cluster.path("kubeconfig"), "clusters: [").expect("written");
+    rotate(&cluster, &[]).expect_failure(&["no cluster is configured", "YAML"]);
+    fs::remove_file(cluster.path("kubeconfig")).expect("removed");
+    rotate(&cluster, &[]).expect_failure(&["no cluster is configured", "KUBECONFIG", "automountServiceAccountToken"]);
+}
+
+#[test]
+fn the_public_set_follows_into_a_configmap() {
+    let cluster = with_keys(Cluster::start());
+    let publish = &["--publish-configmap", CONFIGMAP][..];
+    let held = || {
+        let map = cluster.object(CONFIGMAP_PATH);
+        let text = map["data"]["jwks.json"].as_str().expect("a field").to_owned();
+        assert!(!text.contains("\"d\""), "a private part is published: {text}");
+        let set: Value = serde_json::from_str(&text).expect("JSON");
+        kids(set["keys"].as_array().expect("keys"))
+    };
+
+    cluster.keys(&[&["rotate", "--secret", SECRET], publish].concat()).expect_success();
+    assert_eq!(held(), kids(&stored(&cluster)), "a first time, without a step");
+    rotate(&cluster, &[publish, &["--dry-run"]].concat()).expect_success();
+    assert_eq!(held().len(), 1);
+    rotate(&cluster, publish).expect_success();
+    assert_eq!(held(), kids(&stored(&cluster)), "with a step");
+
+    cluster.log();
+    let again = rotate(&cluster, publish).expect_success();
+    assert!(again.stdout.contains("configmap wxmint/wxmint-jwks: jwks.json is up to date"), "{again:?}");
+    assert!(cluster.log().iter().all(|line| line.starts_with("get")), "nothing to write");
+
+    let signing = held()[0].clone();
+    cluster.keys(&[&["retire", &signing, "--now", "--yes", "--secret", SECRET], publish].concat()).expect_success();
+    assert!(!held().contains(&signing), "a retired key leaves at once");
+}
+
+#[test]
+fn a_file_of_keys_can_be_published_too() {
+    let cluster = Cluster::start();
+    let keys = cluster.path("keys.json");
+    cluster.keys(&["generate", "--keys", &keys]).expect_success();
+    cluster.keys(&["rotate", "--keys", &keys, "--publish-configmap", CONFIGMAP]).expect_success();
+    assert!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"].is_string());
+}
+
+#[test]
+fn an_older_public_set_never_replaces_a_newer_one() {
+    let cluster = with_keys(Cluster::start());
+    let publish = &["--publish-configmap", CONFIGMAP][..];
+    cluster.keys(&[&["rotate", "--secret", SECRET], publish].concat()).expect_success();
+    // While the slow one is about to publish what it has read, a quick one rotates and publishes.
+    let stale = cluster.object(CONFIGMAP_PATH);
+    rotate(&cluster, publish).expect_success();
+    let (newer, fresh) = (cluster.object(SECRET_PATH), cluster.object(CONFIGMAP_PATH));
+
+    let first = stored(&cluster)[0].clone();
+    let content = STANDARD.encode(json!({"keys": [first]}).to_string());
+    let mut old = newer.clone();
+    old["data"]["keys.json"] = json!(content);
+    let mut emptied = stale;
+    emptied["data"] = json!({});
+    cluster.objects().put(SECRET_PATH, old);
+    cluster.objects().put(CONFIGMAP_PATH, emptied);
+    let jwks = fresh["data"]["jwks.json"].clone();
+    cluster.before_next_write(move |objects| {
+        objects.put(SECRET_PATH, newer);
+        objects.put(CONFIGMAP_PATH, fresh);
+    });
+    cluster.keys(&[&["rotate", "--secret", SECRET], publish].concat()).expect_success();
+    assert_eq!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"], jwks);
+}
+
+#[test]
+fn a_configmap_that_may_not_be_read_is_noticed_before_any_key_changes() {
+    let cluster = with_keys(Cluster::start());
+    let before = cluster.object(SECRET_PATH);
+    cluster.deny("get", "configmaps");
+    let role = "--resource=configmaps --resource-name=wxmint-jwks";
+    rotate(&cluster, &["--publish-configmap", CONFIGMAP])
+        .expect_failure(&["no permission to get this configmap", role]);
+    assert_eq!(cluster.object(SECRET_PATH), before);
+}
+
+#[test]
+fn a_configmap_that_may_not_be_written_fails_the_run_and_the_next_one_mends_it() {
+    let cluster = with_keys(Cluster::start());
+    cluster.deny("create", "configmaps");
+    let publish = &["--publish-configmap", CONFIGMAP][..];
+    rotate(&cluster, publish).expect_failure(&["no permission to create configmaps"]);
+    assert_eq!(stored(&cluster).len(), 2, "the keys have changed");
+    cluster.allow_all();
+    rotate(&cluster, publish).expect_success();
+    assert!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"].is_string());
+}
+
+#[test]
+fn a_file_is_not_touched_where_the_cluster_is_missing() {
+    let cluster = Cluster::start();
+    let keys = cluster.path("keys.json");
+    write_private(keys.as_ref(), "");
+    fs::remove_file(cluster.path("kubeconfig")).expect("removed");
+    let said = cluster.keys(&["rotate", "--keys", &keys, "--publish-configmap", CONFIGMAP]);
+    said.expect_failure(&["no cluster is configured"]);
+    assert_eq!(fs::read(&keys).expect("there"), b"");
+}

@@ -1,0 +1,387 @@
+//! A stand-in for a Kubernetes API server: Secrets and ConfigMaps, with the real one's rules of who may write when
+//! several want to (`resourceVersion`, 409), who may do what at all (403), and what is not there (404).
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{SocketAddr, TcpListener},
+    process::{Command, Output},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    http::{Method, StatusCode},
+    rt::System,
+    web,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Barrier;
+
+use super::{WXMINT, tls::Terminator};
+
+const TOKEN: &str = "the-rotators-token";
+pub(crate) const NAMESPACE: &str = "wxmint";
+const USER: &str = "system:serviceaccount:wxmint:wxmint-keys-rotate";
+
+type Hook = Box<dyn FnMut(&mut Objects) + Send>;
+
+pub(crate) struct Cluster {
+    state: Arc<State>,
+    address: SocketAddr,
+    handle: ServerHandle,
+    tls: Option<Terminator>,
+    folder: TempDir,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Mutex<Objects>,
+    denied: Mutex<Vec<(&'static str, &'static str)>>,
+    before_writes: Mutex<Option<Hook>>,
+    /// Readers wait for each other here, so that each decides before any has written.
+    gathering: Mutex<Option<Arc<Barrier>>>,
+    log: Mutex<Vec<String>>,
+}
+
+/// What the cluster holds, by `secrets/NAME` and `configmaps/NAME`.
+#[derive(Default)]
+pub(crate) struct Objects {
+    by_path: BTreeMap<String, Value>,
+    version: u64,
+}
+
+impl Objects {
+    pub(crate) fn get(&self, path: &str) -> Option<&Value> {
+        self.by_path.get(path)
+    }
+
+    /// As if somebody with all rights had done it.
+    pub(crate) fn put(&mut self, path: &str, mut object: Value) {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        object["metadata"]["namespace"] = json!(NAMESPACE);
+        self.by_path.insert(path.to_owned(), object);
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.by_path.remove(path);
+    }
+
+    /// Changes an object as somebody else would.
+    pub(crate) fn touch(&mut self, path: &str, label: &str) {
+        let mut object = self.by_path[path].clone();
+        object["metadata"]["labels"][label] = json!("somebody-else");
+        self.put(path, object);
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Said {
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// Failed, with one sentence that holds all of `words`.
+    #[track_caller]
+    pub(crate) fn expect_failure(self, words: &[&str]) -> Self {
+        assert_ne!(self.code, Some(0), "{self:?}");
+        assert!(self.stderr.starts_with("wxmint: ") && !self.stderr.contains("panicked"), "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {self:?}");
+        }
+        self
+    }
+}
+
+impl Said {
+    /// Refused by the command line.
+    #[track_caller]
+    pub(crate) fn expect_usage_error(self, word: &str) {
+        assert!(self.code == Some(64) && self.stderr.contains(word), "{self:?}");
+    }
+}
+
+impl Cluster {
+    /// By http.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let state = Arc::<State>::default();
+        let (tells, told) = mpsc::channel();
+        let served = Arc::clone(&state);
+        thread::spawn(move || {
+            let app =
+                move || App::new().app_data(web::Data::from(Arc::clone(&served))).default_service(web::to(answer));
+            System::new().block_on(async move {
+                let server =
+                    HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("it listens").run();
+                tells.send(server.handle()).expect("a test that waits");
+                server.await
+            })
+        });
+        let handle = told.recv().expect("a server");
+        let cluster = Self { state, address, handle, tls: None, folder: tempfile::tempdir().expect("a folder") };
+        cluster.write_kubeconfig(TOKEN);
+        cluster
+    }
+
+    /// By https, with a certificate that only the kubeconfig vouches for.
+    pub(crate) async fn start_with_tls() -> Self {
+        let mut cluster = Self::start();
+        cluster.tls = Some(Terminator::before(cluster.address).await);
+        cluster.write_kubeconfig(TOKEN);
+        cluster
+    }
+
+    pub(crate) fn write_kubeconfig(&self, token: &str) {
+        let cluster = match &self.tls {
+            Some(tls) => json!({
+                "server": format!("https://{}", tls.address),
+                "certificate-authority-data": STANDARD.encode(&tls.certificate),
+            }),
+            None => json!({"server": format!("http://{}", self.address)}),
+        };
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        fs::write(self.path("kubeconfig"), kubeconfig.to_string()).expect("a kubeconfig");
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn path(&self, file: &str) -> String {
+        self.folder.path().join(file).to_string_lossy().into_owned()
+    }
+
+    /// `wxmint keys …`, with this cluster configured and nothing else.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(WXMINT);
+        command.arg("keys").args(arguments).env_clear().env("KUBECONFIG", self.path("kubeconfig"));
+        command.env("HOME", self.folder.path()).current_dir(self.folder.path());
+        command
+    }
+
+    pub(crate) fn keys(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().expect("wxmint runs").into()
+    }
+
+    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
+        locked(&self.state.objects)
+    }
+
+    pub(crate) fn object(&self, path: &str) -> Value {
+        self.objects().get(path).unwrap_or_else(|| panic!("no {path}")).clone()
+    }
+
+    /// The content of a field of a Secret.
+    pub(crate) fn secret_field(&self, name: &str, field: &str) -> Value {
+        let secret = self.object(&format!("secrets/{name}"));
+        let content = STANDARD.decode(secret["data"][field].as_str().expect("a field")).expect("base64");
+        serde_json::from_slice(&content).expect("JSON")
+    }
+
+    /// From now on `verb` on `resource` (plural) is forbidden.
+    pub(crate) fn deny(&self, verb: &'static str, resource: &'static str) {
+        locked(&self.state.denied).push((verb, resource));
+    }
+
+    pub(crate) fn allow_all(&self) {
+        locked(&self.state.denied).clear();
+    }
+
+    /// Called when a write has arrived and not yet been looked at, each time.
+    pub(crate) fn before_writes(&self, hook: impl FnMut(&mut Objects) + Send + 'static) {
+        *locked(&self.state.before_writes) = Some(Box::new(hook));
+    }
+
+    pub(crate) fn before_next_write(&self, hook: impl FnOnce(&mut Objects) + Send + 'static) {
+        let mut hook = Some(hook);
+        self.before_writes(move |objects| {
+            if let Some(hook) = hook.take() {
+                hook(objects);
+            }
+        });
+    }
+
+    /// The next `readers` get their answers only when all of them have asked.
+    pub(crate) fn gather(&self, readers: usize) {
+        *locked(&self.state.gathering) = Some(Arc::new(Barrier::new(readers)));
+    }
+
+    /// What was asked since the last call: `VERB RESOURCE STATUS`.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.state.log))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The command is sent at once; that it has been followed matters to nobody.
+        drop(self.handle.stop(false));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a request is about.
+struct Target {
+    verb: &'static str,
+    resource: String,
+    name: String,
+}
+
+impl Target {
+    fn of(request: &HttpRequest, body: &Value) -> Option<Result<Self, Value>> {
+        let parts: Vec<&str> = request.path().trim_start_matches("/api/v1/namespaces/").split('/').collect();
+        let (verb, name) = match (request.method(), &parts[1..]) {
+            (&Method::GET, [_, name]) => ("get", (*name).to_owned()),
+            (&Method::PUT, [_, name]) => ("update", (*name).to_owned()),
+            (&Method::POST, [_]) => ("create", body["metadata"]["name"].as_str()?.to_owned()),
+            _ => return None,
+        };
+        let resource = parts[1].to_owned();
+        match (parts[0], verb) {
+            (NAMESPACE, _) => Some(Ok(Self { verb, resource, name })),
+            (other, "create") => Some(Err(failure(404, "NotFound", &format!("namespaces \"{other}\" not found")))),
+            _ => Some(Err(failure(404, "NotFound", &format!("{resource} \"{name}\" not found")))),
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.resource, self.name)
+    }
+
+    fn quoted(&self) -> String {
+        format!("{} \"{}\"", self.resource, self.name)
+    }
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code,
+    })
+}
+
+async fn answer(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let given = request.headers().get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let target = match Target::of(&request, &body) {
+        _ if given != Some(format!("Bearer {TOKEN}")) => {
+            return respond(Err(failure(401, "Unauthorized", "Unauthorized")));
+        }
+        None => return respond(Err(failure(405, "MethodNotAllowed", "not known to this stand-in"))),
+        Some(Err(missing)) => return respond(Err(missing)),
+        Some(Ok(target)) => target,
+    };
+    let gathering = if target.verb == "get" { locked(&state.gathering).clone() } else { None };
+    let outcome = perform(&state, &target, body);
+    let status = outcome.as_ref().map_or_else(|status| status["code"].to_string(), |_| "200".into());
+    locked(&state.log).push(format!("{} {} {status}", target.verb, target.resource));
+    if let Some(barrier) = gathering
+        && barrier.wait().await.is_leader()
+    {
+        *locked(&state.gathering) = None;
+    }
+    respond(outcome)
+}
+
+fn respond(outcome: Result<Value, Value>) -> HttpResponse {
+    match outcome {
+        Ok(object) => HttpResponse::Ok().json(object),
+        Err(status) => {
+            let code = status["code"].as_u64().and_then(|code| StatusCode::from_u16(code as u16).ok());
+            HttpResponse::build(code.expect("a status")).json(status)
+        }
+    }
+}
+
+fn perform(state: &State, target: &Target, body: Value) -> Result<Value, Value> {
+    let denied =
+        locked(&state.denied).iter().any(|(verb, resource)| (*verb, *resource) == (target.verb, &target.resource));
+    if denied {
+        let message = format!(
+            "{} is forbidden: User \"{USER}\" cannot {} resource \"{}\" in API group \"\" in the namespace \"{NAMESPACE}\"",
+            target.quoted(),
+            target.verb,
+            target.resource
+        );
+        return Err(failure(403, "Forbidden", &message));
+    }
+    let mut objects = locked(&state.objects);
+    if target.verb != "get"
+        && let Some(hook) = locked(&state.before_writes).as_mut()
+    {
+        hook(&mut objects);
+    }
+    match target.verb {
+        "get" => {}
+        "update" => update(&mut objects, target, body)?,
+        _ => create(&mut objects, target, body)?,
+    }
+    let missing = || failure(404, "NotFound", &format!("{} not found", target.quoted()));
+    objects.get(&target.path()).cloned().ok_or_else(missing)
+}
+
+fn update(objects: &mut Objects, target: &Target, new: Value) -> Result<(), Value> {
+    let path = target.path();
+    let Some(old) = objects.get(&path) else { return Ok(()) };
+    let given = &new["metadata"]["resourceVersion"];
+    if !given.is_null() && *given != old["metadata"]["resourceVersion"] {
+        let message = format!(
+            "Operation cannot be fulfilled on {}: the object has been modified; please apply your changes to the latest \
+             version and try again",
+            target.quoted()
+        );
+        return Err(failure(409, "Conflict", &message));
+    }
+    if old["immutable"] == json!(true) && old["data"] != new["data"] {
+        let message = format!(
+            "Secret \"{}\" is invalid: data: Forbidden: field is immutable when `immutable` is set",
+            target.name
+        );
+        return Err(failure(422, "Invalid", &message));
+    }
+    objects.put(&path, new);
+    Ok(())
+}
+
+fn create(objects: &mut Objects, target: &Target, new: Value) -> Result<(), Value> {
+    let path = target.path();
+    if objects.get(&path).is_some() {
+        return Err(failure(409, "AlreadyExists", &format!("{} already exists", target.quoted())));
+    }
+    if !new["metadata"]["resourceVersion"].is_null() {
+        return Err(failure(400, "BadRequest", "resourceVersion should not be set on objects to be created"));
+    }
+    objects.put(&path, new);
+    Ok(())
+}
