@@ -2,9 +2,10 @@
 
     k8s_policy.py --env-example .env.example RENDERED.yaml...
     k8s_policy.py --self-test RENDERED.yaml
+    k8s_policy.py --alerts RENDERED.yaml
 
 The rules are those of Pod Security "restricted" plus ours: images pinned, probes, resources, no secret in plain, no
-setting that wxmint does not know. The self-test spoils a good manifest in each way that a rule is there for, one at a
+setting that wxmint does not know, rights by name alone and a service-account token only where they are needed. The self-test spoils a good manifest in each way that a rule is there for, one at a
 time, and expects the refusal: a check that cannot fail shows nothing.
 """
 
@@ -18,21 +19,40 @@ import yaml
 
 SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN_KEY|REDIS_URL|PRIVATE")
 SETTING = re.compile(r"^#?\s?(WXMINT_[A-Z_]+)=", re.MULTILINE)
-GENERAL_SETTINGS = re.compile(r"^(RUST_LOG|OTEL_[A-Z_]+)$")
+GENERAL_SETTINGS = re.compile(r"^(RUST_LOG|OTEL_[A-Z_]+|NAMESPACE)$")
+# Who may have a service-account token, and what it may be good for.
+ROTATOR = ("CronJob", "wxmint-keys-rotate")
+ROTATOR_RIGHTS = {("secrets", "wxmint-keys"), ("configmaps", "wxmint-jwks")}
+ROTATOR_VERBS = {"get", "update"}
 ALLOWED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 
 
-def pod_spec(document):
-    """The pod that a workload makes, or None where the document makes none."""
+def pod_template(document):
+    """The pod that a workload makes, as metadata and spec, or None where the document makes none."""
     kind, spec = document["kind"], document.get("spec", {})
     if kind == "Pod":
-        return spec
+        return document
     if kind == "CronJob":
         spec = spec["jobTemplate"]["spec"]
-    return spec.get("template", {}).get("spec")
+    return spec.get("template")
 
 
-def check_pod(pod):
+def pod_spec(document):
+    """What its pods are like, or None where the document makes none."""
+    return (pod_template(document) or {}).get("spec")
+
+
+def labels_of(document):
+    """What its pods are labelled with."""
+    return pod_template(document).get("metadata", {}).get("labels", {})
+
+
+def identity(document):
+    """Kind and name."""
+    return document["kind"], document["metadata"]["name"]
+
+
+def check_pod(pod, may_have_token):
     """What is wrong with a pod as a whole."""
     security = pod.get("securityContext", {})
     if security.get("runAsNonRoot") is not True or security.get("runAsUser") == 0:
@@ -41,8 +61,8 @@ def check_pod(pod):
         yield "the pod has no seccomp profile"
     if pod.get("enableServiceLinks") is not False:
         yield "enableServiceLinks is not false"
-    if pod.get("automountServiceAccountToken") is not False:
-        yield "a service-account token is mounted"
+    if pod.get("automountServiceAccountToken") is not may_have_token:
+        yield "no service-account token is mounted" if may_have_token else "a service-account token is mounted"
     for namespace in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(namespace):
             yield f"{namespace} is set"
@@ -97,10 +117,41 @@ def check_drain(pod):
         yield "the grace period leaves less than 15 s after preStop"
 
 
+def check_schedule(cronjob):
+    """A job that hangs, piles up or never runs is noticed too late."""
+    if cronjob.get("suspend"):
+        yield "the job is suspended"
+    if cronjob.get("concurrencyPolicy") != "Forbid":
+        yield "concurrencyPolicy is not Forbid"
+    if not cronjob.get("startingDeadlineSeconds"):
+        yield "no startingDeadlineSeconds"
+    if not cronjob["jobTemplate"]["spec"].get("activeDeadlineSeconds"):
+        yield "no activeDeadlineSeconds"
+
+
+def check_role(role):
+    """Rights are to be by name, and no more of them than the rotator needs."""
+    for rule in role["rules"]:
+        targets = {(resource, name) for resource in rule.get("resources", []) for name in rule.get("resourceNames", [None])}
+        if rule.get("apiGroups") != [""] or not targets or targets - ROTATOR_RIGHTS:
+            yield f"it gives rights on more than {sorted(ROTATOR_RIGHTS)}"
+        if set(rule["verbs"]) - ROTATOR_VERBS:
+            yield f"it gives more than {sorted(ROTATOR_VERBS)}"
+
+
 def check_document(document):
     """What is wrong with one document, as sentences."""
-    if document["kind"] == "Secret":
+    kind = document["kind"]
+    if kind == "Secret":
         yield "a Secret is in the manifests"
+    if kind in ("ClusterRole", "ClusterRoleBinding"):
+        yield "rights in the whole cluster"
+    if kind == "ServiceAccount" and document.get("automountServiceAccountToken") is not False:
+        yield "its token is mounted wherever nobody forbids it"
+    if kind == "Role":
+        yield from check_role(document)
+    if kind == "CronJob":
+        yield from check_schedule(document["spec"])
     if document["kind"] == "ConfigMap":
         for name in document.get("data", {}):
             if SECRET_NAME.search(name) and not name.endswith("_FILE"):
@@ -108,7 +159,7 @@ def check_document(document):
     pod = pod_spec(document)
     if pod is None:
         return
-    yield from check_pod(pod)
+    yield from check_pod(pod, may_have_token=identity(document) == ROTATOR)
     for container in pod["containers"] + pod.get("initContainers", []):
         yield from check_container(container)
     if document["kind"] == "Deployment":
@@ -122,9 +173,34 @@ def check_company(documents):
     for kind in ("Deployment", "PodDisruptionBudget", "NetworkPolicy"):
         if kind not in kinds:
             yield f"there is no {kind}"
-    policies = [d["spec"].get("policyTypes", []) for d in documents if d["kind"] == "NetworkPolicy"]
-    if not any({"Ingress", "Egress"} <= set(types) for types in policies):
-        yield "no NetworkPolicy denies both ways by default"
+    for workload in (document for document in documents if pod_template(document)):
+        where, labels = "/".join(identity(workload)), labels_of(workload)
+        policies = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy"]
+        closed = [p for p in policies if {"Ingress", "Egress"} <= set(p.get("policyTypes", [])) and selects(p["podSelector"], labels)]
+        if not closed:
+            yield f"no NetworkPolicy denies both ways to {where}"
+        for service in (d for d in documents if d["kind"] == "Service"):
+            if workload["kind"] != "Deployment" and selects({"matchLabels": service["spec"]["selector"]}, labels):
+                yield f"{where} gets what is sent to the Service {service['metadata']['name']}"
+    yield from check_binding(documents)
+
+
+def selects(selector, labels):
+    """Whether a selector by labels matches."""
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def check_binding(documents):
+    """Rights are for the rotator alone, and its account is nobody else's."""
+    accounts = {}
+    for workload in (document for document in documents if pod_template(document)):
+        accounts.setdefault(pod_spec(workload).get("serviceAccountName", "default"), []).append(identity(workload))
+    present = {document["metadata"]["name"] for document in documents if document["kind"] == "ServiceAccount"}
+    for binding in (document for document in documents if document["kind"] == "RoleBinding"):
+        for subject in binding["subjects"]:
+            name = subject["name"]
+            if subject["kind"] != "ServiceAccount" or name not in present or accounts.get(name) != [ROTATOR]:
+                yield f"RoleBinding/{binding['metadata']['name']} gives rights to others than the rotator"
 
 
 def variables(documents):
@@ -146,6 +222,23 @@ def check(documents, settings):
         for name in variables(documents):
             if name not in settings and not GENERAL_SETTINGS.match(name):
                 yield f"{name} is no setting of wxmint"
+
+
+def check_alerts(documents):
+    """What is wrong with the rules for Prometheus; promtool knows their expressions."""
+    for document in documents:
+        where = "/".join(identity(document))
+        if (document["apiVersion"], document["kind"]) != ("monitoring.coreos.com/v1", "PrometheusRule"):
+            yield f"{where} is no PrometheusRule"
+            continue
+        for rule in (rule for group in document["spec"]["groups"] for rule in group["rules"]):
+            said = rule.get("annotations", {})
+            if not (rule.get("alert") and rule.get("expr") and rule.get("for")):
+                yield f"{where}: a rule lacks alert, expr or for"
+            if rule.get("labels", {}).get("severity") not in ("warning", "critical"):
+                yield f"{where}: {rule.get('alert')} has no severity"
+            if not (said.get("summary") and said.get("description")):
+                yield f"{where}: {rule.get('alert')} does not say what happened and what to do"
 
 
 def only(documents, kind):
@@ -200,10 +293,49 @@ def spoiled(documents):
     yield container("WXMINT_APP_SECRET is written", lambda c: c["env"].append(plain))
     yield spoil("REDIS_URL is written", "ConfigMap", lambda d: d["data"].update(WXMINT_REDIS_URL="redis://:x@redis"))
     yield spoil("WXMINT_LISTNE is no setting", "ConfigMap", lambda d: d["data"].update(WXMINT_LISTNE="x"))
-    yield spoil("both ways", "NetworkPolicy", lambda d: d["spec"].update(policyTypes=["Ingress"]))
+    yield spoil("both ways to Deployment", "NetworkPolicy", lambda d: d["spec"].update(policyTypes=["Ingress"]))
+    yield spoil("wherever nobody forbids it", "ServiceAccount", lambda d: d.pop("automountServiceAccountToken"))
     yield "a Secret is in", [*documents, {"kind": "Secret", "metadata": {"name": "x"}}]
     for kind in ("PodDisruptionBudget", "NetworkPolicy", "Deployment"):
         yield f"there is no {kind}", [document for document in documents if document["kind"] != kind]
+    if any(identity(document) == ROTATOR for document in documents):
+        yield from spoiled_rotation(documents, spoil)
+
+
+def spoiled_rotation(documents, spoil):
+    """The same for what comes with the rotator."""
+
+    def job(expected, change):
+        return spoil(expected, "CronJob", lambda document: change(document["spec"]))
+
+    def rule(expected, **changed):
+        return spoil(expected, "Role", lambda document: document["rules"][0].update(changed))
+
+    def deployment(expected, **changed):
+        return spoil(expected, "Deployment", lambda document: pod_spec(document).update(changed))
+
+    rights = "rights on more than"
+    yield job("is suspended", lambda j: j.update(suspend=True))
+    yield job("not Forbid", lambda j: j.update(concurrencyPolicy="Allow"))
+    yield job("no startingDeadlineSeconds", lambda j: j.pop("startingDeadlineSeconds"))
+    yield job("no activeDeadlineSeconds", lambda j: j["jobTemplate"]["spec"].pop("activeDeadlineSeconds"))
+    yield spoil("no service-account token", "CronJob", lambda d: pod_spec(d).pop("automountServiceAccountToken"))
+    yield spoil("may run as root", "CronJob", lambda d: pod_spec(d)["securityContext"].pop("runAsNonRoot"))
+    yield spoil("a service-account token is mounted", "CronJob", lambda d: d["metadata"].update(name="another"))
+    yield deployment("a service-account token is mounted", automountServiceAccountToken=True)
+    yield deployment("to others than the rotator", serviceAccountName="wxmint-keys-rotate")
+    yield rule(rights, resourceNames=["wxmint-keys", "wxmint-app"])
+    yield rule(rights, resourceNames=[])
+    yield spoil(rights, "Role", lambda d: d["rules"][0].pop("resourceNames"))
+    yield rule(rights, resources=["secrets", "pods"])
+    yield rule(rights, apiGroups=["*"])
+    yield rule("gives more than", verbs=["get", "update", "list"])
+    everybody = {"kind": "Group", "name": "system:serviceaccounts"}
+    yield spoil("to others than the rotator", "RoleBinding", lambda d: d["subjects"].append(everybody))
+    yield "in the whole cluster", [*documents, {"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": []}]
+    yield spoil("sent to the Service", "CronJob", lambda d: labels_of(d).update({"app.kubernetes.io/name": "wxmint"}))
+    without = [d for d in documents if identity(d) != ("NetworkPolicy", "wxmint-keys-rotate")]
+    yield "both ways to CronJob", without
 
 
 def self_test(documents):
@@ -220,6 +352,7 @@ def main():
     """Prints what is wrong and exits with 1, or says what was checked."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--self-test", action="store_true", help="check the rules instead of the manifests")
+    arguments.add_argument("--alerts", action="store_true", help="these are rules for Prometheus")
     arguments.add_argument("--env-example", type=Path, help="the file that lists every setting")
     arguments.add_argument("rendered", nargs="+", type=Path)
     chosen = arguments.parse_args()
@@ -228,7 +361,10 @@ def main():
     failed = False
     for path in chosen.rendered:
         documents = [document for document in yaml.safe_load_all(path.read_text()) if document]
-        faults = list(self_test(documents) if chosen.self_test else check(documents, settings))
+        if chosen.alerts:
+            faults = list(check_alerts(documents))
+        else:
+            faults = list(self_test(documents) if chosen.self_test else check(documents, settings))
         failed = failed or bool(faults)
         print(*(f"{path}: {fault}" for fault in faults), sep="\n", end="\n" if faults else "")
         if not faults:
