@@ -2,8 +2,8 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, chromium, Go with go-oidc, Node with npm's packages, a Python environment
-#   setup.sh check   the same, cargo-deny and kubectl
-#   setup.sh TOOL... some of: cc cxx redis chromium go node python kubectl cargo-deny
+#   setup.sh check   the same, cargo-deny, kubectl and promtool
+#   setup.sh TOOL... some of: cc cxx redis chromium go node python kubectl promtool cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc cxx redis chromium go node python)
-readonly known=' cc cxx redis chromium go node python kubectl cargo-deny '
+readonly known=' cc cxx redis chromium go node python kubectl promtool cargo-deny '
 readonly go_oidc=/usr/share/gocode/src/github.com/coreos/go-oidc
 
 say() { echo "setup: $*"; }
@@ -41,6 +41,7 @@ missing_packages() {
       ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     kubectl) have kubectl || echo kubernetes-client ;;
+    promtool) have promtool || echo prometheus ;;
     cargo-deny) ;;
   esac
 }
@@ -97,7 +98,7 @@ main() {
   for tool in "$@"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
-      check) wanted+=("${for_tests[@]}" kubectl cargo-deny) ;;
+      check) wanted+=("${for_tests[@]}" kubectl promtool cargo-deny) ;;
       *)
         [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"
         wanted+=("$tool")
