@@ -20,6 +20,9 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
+    /// A new file was to be made, and there is one.
+    #[error("{path} exists already and is not overwritten; to change its keys, run: wxmint keys rotate", path = .0.display())]
+    Exists(PathBuf),
     /// Somebody other than its owner can read it.
     #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
     Exposed {
@@ -50,7 +53,10 @@ fn is_mounted_secret(path: &Path) -> bool {
 /// Writes a new file of secrets with mode 0600, and reaches the disk before it returns. Never overwrites: what a
 /// secret in the way protects cannot be made again.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
+        _ => FileError::Io { path: path.to_owned(), source },
+    };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| {
         // Half of a secret is of no use, and would be in the way of the next try.
