@@ -5,7 +5,7 @@
 //! issued until it expires. It holds because a key is visible for a lead before it signs, and after it last signed for as
 //! long as its last token can live.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::Algorithm;
 
@@ -128,15 +128,16 @@ pub enum Refusal {
         nbf: String,
     },
     /// A key whose tokens may live would be removed.
-    #[error(
-        "tokens that {kid} signed may live until {earliest}; before that only `keys retire {kid} --now` removes it"
-    )]
+    #[error("tokens that {kid} signed may live until {earliest}; it leaves after that by itself, with `keys rotate`")]
     TokensLive {
         /// The key.
         kid: String,
         /// RFC 3339.
         earliest: String,
     },
+    /// A key without a successor would be removed.
+    #[error("{0} has no successor yet, whose tokens peers could verify; `keys rotate` replaces it when it is time")]
+    NoSuccessor(String),
     /// No such key.
     #[error("there is no key {0} in the set")]
     UnknownKey(String),
@@ -254,6 +255,17 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
     Ok(())
 }
 
+/// Why `kid` is not removed now, where there is no emergency.
+pub fn keep(lives: &[KeyLife], kid: &str) -> Refusal {
+    match lives.iter().find(|life| life.kid == kid) {
+        None => Refusal::UnknownKey(kid.to_owned()),
+        Some(KeyLife { exp: None, .. }) => Refusal::NoSuccessor(kid.to_owned()),
+        Some(KeyLife { exp: Some(exp), .. }) => {
+            Refusal::TokensLive { kid: kid.to_owned(), earliest: exp.to_rfc3339_opts(SecondsFormat::Secs, true) }
+        }
+    }
+}
+
 /// The emergency: a key that must not be trusted any more leaves at once, and with it every token that it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
@@ -295,166 +307,4 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: i64 = 86_400;
-    const LEAD: i64 = 1_800;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
-    }
-
-    fn policy() -> Policy {
-        Policy {
-            every: TimeDelta::days(30),
-            lead: TimeDelta::seconds(LEAD),
-            token_ttl: TimeDelta::days(1),
-            algorithm: Algorithm::Es256,
-        }
-    }
-
-    fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
-        KeyLife { kid: kid.into(), algorithm: Algorithm::Es256, nbf: at(nbf), exp: exp.map(at) }
-    }
-
-    /// What acting on a step makes of the keys.
-    fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
-        let mut lives: Vec<_> = lives.iter().filter(|life| !step.drop.contains(&life.kid)).cloned().collect();
-        for (kid, exp) in &step.expire {
-            lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
-        }
-        lives.extend(step.publish.map(|new| KeyLife {
-            kid: format!("new-{}", new.nbf.timestamp()),
-            algorithm: new.algorithm,
-            nbf: new.nbf,
-            exp: None,
-        }));
-        lives
-    }
-
-    #[test]
-    fn a_key_is_published_one_lead_before_the_old_one_has_served_its_time_and_not_sooner() {
-        let lives = [key("a", 0, None)];
-        let due = 30 * DAY - LEAD;
-        let early = plan(&lives, &policy(), at(due - 1)).expect("a plan");
-        assert_eq!(early, Step { next_look: Some(at(due)), ..Step::default() });
-        let step = plan(&lives, &policy(), at(due)).expect("a plan");
-        let publication = Publication { algorithm: Algorithm::Es256, nbf: at(30 * DAY) };
-        assert_eq!(step.publish, Some(publication));
-        assert_eq!(step.expire, [("a".into(), at(31 * DAY + 120))], "its last token, leeway and skew");
-    }
-
-    #[test]
-    fn the_lead_is_never_shorter_for_a_fraction_of_a_second() {
-        let now = at(90 * DAY) + TimeDelta::nanoseconds(1);
-        let step = plan(&[key("a", 0, None)], &policy(), now).expect("a plan");
-        assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD + 1));
-    }
-
-    #[test]
-    fn a_rotator_that_slept_still_gives_verifiers_a_whole_lead() {
-        let step = plan(&[key("a", 0, None)], &policy(), at(90 * DAY)).expect("a plan");
-        assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD));
-    }
-
-    #[test]
-    fn run_twice_it_changes_nothing() {
-        let mut lives = vec![key("a", 0, None)];
-        for now in (0..200 * DAY).step_by(40_000).map(at) {
-            let step = plan(&lives, &policy(), now).expect("a plan");
-            lives = after(&lives, &step);
-            assert!(plan(&lives, &policy(), now).expect("a plan").is_nothing(), "at {now}");
-            let signing = states(&lives, now).iter().filter(|state| **state == State::Signing).count();
-            assert_eq!(signing, 1, "at {now}: {lives:?}");
-        }
-        assert!(lives.len() <= 3, "gone keys leave the file: {lives:?}");
-    }
-
-    #[test]
-    fn another_algorithm_is_a_rotation_like_any_other_and_at_once() {
-        let policy = Policy { algorithm: Algorithm::EdDsa, ..policy() };
-        let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
-        assert_eq!(step.publish, Some(Publication { algorithm: Algorithm::EdDsa, nbf: at(DAY + LEAD) }));
-    }
-
-    #[test]
-    fn a_clock_that_jumps_back_changes_nothing() {
-        let lives = [key("a", 0, Some(40 * DAY)), key("b", 30 * DAY, None)];
-        let step = plan(&lives, &policy(), at(29 * DAY)).expect("a plan");
-        assert!(step.is_nothing(), "{step:?}");
-        assert_eq!(states(&lives, at(29 * DAY)), [State::Signing, State::Published]);
-    }
-
-    #[test]
-    fn an_exp_that_is_too_early_is_put_off_and_a_later_one_is_left() {
-        let early = [key("a", 0, Some(30 * DAY + 5)), key("b", 30 * DAY, None)];
-        assert_eq!(plan(&early, &policy(), at(30 * DAY)).expect("a plan").expire, [("a".into(), at(31 * DAY + 120))]);
-        let late = [key("a", 0, Some(50 * DAY)), key("b", 30 * DAY, None)];
-        assert!(plan(&late, &policy(), at(31 * DAY)).expect("a plan").is_nothing());
-    }
-
-    #[test]
-    fn a_key_leaves_the_file_a_lead_after_it_has_gone_out_of_sight() {
-        let lives = [key("a", 0, Some(31 * DAY + 120)), key("b", 30 * DAY, None)];
-        let gone = 31 * DAY + 120 + LEAD;
-        assert!(plan(&lives, &policy(), at(gone - 1)).expect("a plan").is_nothing());
-        assert_eq!(plan(&lives, &policy(), at(gone)).expect("a plan").drop, ["a"]);
-    }
-
-    #[test]
-    fn a_policy_that_contradicts_itself_is_refused() {
-        let short = Policy { every: TimeDelta::minutes(20), ..policy() };
-        assert_eq!(plan(&[], &short, at(0)), Err(Refusal::EveryWithinLead { every: 1_200, lead: 1_800 }));
-        let never = Policy { token_ttl: TimeDelta::zero(), ..policy() };
-        assert_eq!(plan(&[], &never, at(0)), Err(Refusal::NoTime("the token's life")));
-    }
-
-    #[test]
-    fn a_key_that_would_sign_unseen_is_not_admitted_and_the_earliest_time_is_said() {
-        let lives = [key("a", 100, None)];
-        let admit = |nbf| admit(&lives, &policy(), at(nbf), at(DAY));
-        assert_eq!(admit(DAY + LEAD - 1), Err(Refusal::TooSoon { earliest: at(DAY + LEAD).to_rfc3339() }));
-        assert_eq!(admit(200), Err(Refusal::TooSoon { earliest: at(DAY + LEAD).to_rfc3339() }));
-        assert_eq!(admit(100), Err(Refusal::SameMoment { nbf: at(100).to_rfc3339() }));
-        assert_eq!(admit(DAY + LEAD), Ok(()));
-        assert_eq!(admit(50), Ok(()), "it never signs");
-        let just_now = [key("a", 100, None), key("b", DAY - 59, None)];
-        let earliest = at(DAY + LEAD).to_rfc3339();
-        let between = super::admit(&just_now, &policy(), at(DAY - 100), at(DAY));
-        assert_eq!(between, Err(Refusal::TooSoon { earliest }), "it would sign where the clock is slow");
-    }
-
-    #[test]
-    fn the_emergency_names_who_signs_afterwards() {
-        let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None), key("next", 50 * DAY, None)];
-        let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
-        let (begins, released) = (at(DAY - 60), None);
-        let promoted = Successor::Promoted("next".into());
-        assert_eq!(
-            retire(&lives, "now"),
-            Ok(Retirement { state: State::Signing, successor: promoted, begins, released: None })
-        );
-        assert_eq!(
-            retire(&lives[..2], "now"),
-            Ok(Retirement { state: State::Signing, successor: Successor::New, begins, released: None })
-        );
-        assert_eq!(
-            retire(&lives, "old"),
-            Ok(Retirement { state: State::Retired, successor: Successor::Unchanged, begins, released })
-        );
-        assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
-    }
-
-    #[test]
-    fn a_key_that_lost_its_successor_is_not_to_leave() {
-        let lives = [key("now", 0, Some(2 * DAY)), key("next", DAY + LEAD, None)];
-        assert_eq!(retire(&lives, "next", at(DAY)).expect("known").released, Some("now".into()));
-    }
-
-    #[test]
-    fn an_emergency_key_signs_where_the_clock_is_slow_and_above_the_key_before() {
-        let lives = [key("old", DAY - 30, None), key("now", DAY - 10, None)];
-        assert_eq!(retire(&lives, "now", at(DAY)).expect("known").begins, at(DAY - 29));
-    }
-}
+mod tests;

@@ -130,7 +130,12 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
 #[test]
 fn generate_never_replaces_a_set() {
     let (_folder, path) = key_file();
-    assert_refused(&mut keys_command(&path, &["generate"]), &path, "keys.json exists already and is not overwritten", &[]);
+    assert_refused(
+        &mut keys_command(&path, &["generate"]),
+        &path,
+        "keys.json exists already and is not overwritten",
+        &[],
+    );
 }
 
 /// A user without rights: `nobody`, or ourselves where we are not root.

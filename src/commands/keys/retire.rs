@@ -11,9 +11,10 @@ use crate::{
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), String> {
     if !at_once {
+        let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+        let kept = rotation::keep(set.lives(), kid);
         return Err(format!(
-            "keys retire by themselves when they are replaced: run `wxmint keys rotate`. If {kid} has leaked, \
-             add --now: every token that it signed is then refused"
+            "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
         ));
     }
     let planned = plan(place, kid)?;
