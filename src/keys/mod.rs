@@ -10,6 +10,7 @@ mod file;
 mod private;
 pub(crate) mod provider;
 mod public;
+mod published;
 mod ring;
 pub mod rotation;
 mod set;
@@ -22,6 +23,7 @@ pub use document::JwksDocument;
 pub use file::{FileError, Held, create_private, read_private};
 pub use private::{PrivateJwk, SigningKey};
 pub use public::{PublicKey, PublicKeySet};
+pub use published::PublishedKeys;
 pub use ring::{KeyRing, PreparedKey, Ring};
 pub use set::KeySet;
 pub use stored::StoredKeys;
@@ -29,8 +31,8 @@ pub use stored::StoredKeys;
 /// Why a key or a set of keys cannot be used. Never contains a key's private part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not JSON, or not a private JWK Set.
-    #[error("not a private JWK Set (`{{\"keys\":[…]}}`): {0}")]
+    /// Not JSON, or not a JWK Set.
+    #[error("not a JWK Set (`{{\"keys\":[…]}}`): {0}")]
     Syntax(String),
     /// A set without a key.
     #[error("the set has no key; make one with `wxmint keys generate`")]

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::EncodingKey;
 
-use super::{Algorithm, JwksDocument, KeyError, KeySet, provider, rotation};
+use super::{Algorithm, JwksDocument, KeyError, KeySet, PublishedKeys, provider, rotation};
 
 /// A set with everything prepared that signing and publishing need.
 pub struct Ring {
@@ -31,6 +31,10 @@ impl Ring {
         set.self_test()?;
         set.signing(now)?;
         let document = JwksDocument::prepare(&set, lead, now);
+        // Whatever is served must be what a peer can use, and nothing that it should not see.
+        if let Some(refused) = PublishedKeys::read(&document.body)?.refused.pop() {
+            return Err(refused);
+        }
         let prepare = |key: &super::SigningKey| {
             let (kid, algorithm) = (key.public().kid().to_owned(), key.public().algorithm());
             Ok(PreparedKey { kid, algorithm, encoding: provider::encoding_key(key)? })

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{KeyError, KeySet, PrivateJwk};
+use super::{KeyError, KeySet, PrivateJwk, PublicKeySet, PublishedKeys};
 
 /// The payload of RFC 7515's examples, after the header.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -129,4 +129,35 @@ fn a_bad_set_is_refused_with_the_keys_place_and_why() {
     let kid = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
     let refused = parse(&twins).expect_err("twins").to_string();
     assert_eq!(refused, format!("keys 1 (kid {kid}) and 3 (kid {kid}) have the same `kid`"));
+}
+
+#[test]
+fn a_bad_key_of_a_public_set_spoils_itself_only_and_a_private_part_is_named_and_not_shown() {
+    let set = parse(&[ed25519(), with(rsa(), "nbf", 1), with(p256(), "nbf", 2)]).expect("a set");
+    let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
+    let public = serde_json::to_value(&public).expect("JSON");
+    let [eddsa, rs256, es256] = [0, 1, 2].map(|index| public["keys"][index].clone());
+    let read = |keys: Value| PublishedKeys::read(json!({ "keys": keys }).to_string().as_bytes()).expect("a set");
+    assert_eq!(read(public["keys"].clone()).keys.len(), 3);
+
+    let private = ed25519()["d"].as_str().expect("d").to_owned();
+    let kid = eddsa["kid"].as_str().expect("kid").to_owned();
+    for (bad, why) in [
+        (with(eddsa.clone(), "d", private.as_str()), format!("key 1 (kid {kid}): it has the private member `d`")),
+        (json!({"kty": "oct", "kid": "s", "k": "AyM1"}), "key 1 (kid s): it has the private member `k`".into()),
+        (with(es256.clone(), "y", es256["x"].clone()), "`x` and `y` are not a point on P-256".into()),
+        (with(es256.clone(), "alg", "ES384"), "are not those of ES256, EdDSA or RS256".into()),
+        (with(rs256.clone(), "n", "AQAB"), "are not an RSA key of 2048 to 8192 bits".into()),
+        (with(rs256.clone(), "use", "enc"), "`use` must be".into()),
+        (with(eddsa.clone(), "x", "AQAB"), "`x` is not an Ed25519 key".into()),
+        (with(eddsa.clone(), "x", 1), "the member `x` is missing".into()),
+        (with(eddsa, "kid", "other"), "key 1 (kid other): `kid` must be".into()),
+        (rs256.clone(), "another key has this `kid`".into()),
+    ] {
+        let twin = bad == rs256;
+        let read = read(if twin { json!([rs256, bad]) } else { json!([bad, rs256]) });
+        assert_eq!((read.keys.len(), read.refused.len()), (1, 1), "{why}");
+        let refused = read.refused[0].to_string();
+        assert!(refused.contains(&why) && !refused.contains(&private), "{refused}");
+    }
 }

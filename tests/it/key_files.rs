@@ -111,7 +111,7 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     let mut off_curve: Value = serde_json::from_slice(&sound).expect("JSON");
     off_curve["keys"][0]["x"] = off_curve["keys"][0]["y"].clone();
     let broken = [
-        (sound[..sound.len() / 2].to_vec(), "not a private JWK Set"),
+        (sound[..sound.len() / 2].to_vec(), "not a JWK Set"),
         (br#"{"keys":[]}"#.to_vec(), "the set has no key; make one with `wxmint keys generate`"),
         (off_curve.to_string().into_bytes(), "`x` and `y` are not a point on P-256"),
     ];

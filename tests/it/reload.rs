@@ -26,8 +26,8 @@ fn new_set(path: &Path) -> String {
 type Fault = (fn(&Path), &'static str);
 
 const FAULTS: [Fault; 5] = [
-    (half, "not a private JWK Set"),
-    (empty, "not a private JWK Set"),
+    (half, "not a JWK Set"),
+    (empty, "not a JWK Set"),
     (open_to_all, "can be read by others (mode 0644); run: chmod 600"),
     (gone, "No such file"),
     (off_its_curve, "`x` and `y` are not a point on P-256"),

@@ -1,0 +1,121 @@
+//! A JWKS as a peer reads it: every key is checked, and a bad one spoils itself only.
+
+use std::ops::RangeInclusive;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{KeyError, PublicKey};
+
+/// Members that only a private or a shared key has (RFC 7518 sections 6.2.2, 6.3.2 and 6.4).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// Of a modulus of 2048 to 8192 bits.
+const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
+
+/// The public keys of a set, and why others of it are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedKeys {
+    /// In the order of the set.
+    pub keys: Vec<PublicKey>,
+    /// One for each key that cannot be used, by its place in the set.
+    pub refused: Vec<KeyError>,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Map<String, Value>>,
+}
+
+impl PublishedKeys {
+    /// Reads a JWK Set (RFC 7517 section 5). Fails only if it is none; a key with a member that is private, a type that
+    /// is unknown, a point that is not on its curve, or the `kid` of another is refused by itself.
+    pub fn read(json: &[u8]) -> Result<Self, KeyError> {
+        let set: Set = serde_json::from_slice(json)
+            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
+        let mut read = Self { keys: Vec::new(), refused: Vec::new() };
+        for (index, jwk) in set.keys.iter().enumerate() {
+            match (Members { jwk, place: index + 1 }).public_key() {
+                Ok(key) if read.keys.iter().any(|other| other.kid() == key.kid()) => {
+                    read.refused.push(Members { jwk, place: index + 1 }.unusable("another key has this `kid`"));
+                }
+                Ok(key) => read.keys.push(key),
+                Err(error) => read.refused.push(error),
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// One key of a set. Its private members, if it has any, are never shown.
+struct Members<'a> {
+    jwk: &'a Map<String, Value>,
+    place: usize,
+}
+
+impl Members<'_> {
+    fn public_key(&self) -> Result<PublicKey, KeyError> {
+        if let Some(private) = PRIVATE.iter().find(|member| self.jwk.contains_key(**member)) {
+            return Err(self.unusable(format!("it has the private member `{private}`: whoever has read it can sign")));
+        }
+        let key = match (self.text("kty"), self.text("crv"), self.text("alg")) {
+            (Some("EC"), Some("P-256"), Some("ES256")) => self.p256()?,
+            (Some("OKP"), Some("Ed25519"), Some("EdDSA")) => self.ed25519()?,
+            (Some("RSA"), None, Some("RS256")) => self.rsa()?,
+            _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA or RS256")),
+        };
+        if self.text("use").is_some_and(|usage| usage != "sig") {
+            return Err(self.unusable("`use` must be \"sig\""));
+        }
+        if self.text("kid") != Some(key.kid()) {
+            return Err(self.unusable("`kid` must be the key's RFC 7638 thumbprint"));
+        }
+        Ok(key)
+    }
+
+    fn p256(&self) -> Result<PublicKey, KeyError> {
+        let (x, y) = (self.bytes("x")?, self.bytes("y")?);
+        let point = [&[4][..], &x, &y].concat();
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .map_err(|_| self.unusable("`x` and `y` are not a point on P-256"))?;
+        Ok(PublicKey::p256(&x, &y))
+    }
+
+    fn ed25519(&self) -> Result<PublicKey, KeyError> {
+        let x = self.bytes("x")?;
+        ParsedPublicKey::new(&ED25519, &x).map_err(|_| self.unusable("`x` is not an Ed25519 key"))?;
+        Ok(PublicKey::ed25519(&x))
+    }
+
+    fn rsa(&self) -> Result<PublicKey, KeyError> {
+        let (n, e) = (self.bytes("n")?, self.bytes("e")?);
+        let parsed = RsaPublicKeyComponents { n: &n, e: &e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
+        // aws-lc looks at the size only when it verifies.
+        if parsed.is_err() || !RSA_BYTES.contains(&n.len()) {
+            return Err(self.unusable("`n` and `e` are not an RSA key of 2048 to 8192 bits"));
+        }
+        Ok(PublicKey::rsa(&n, &e))
+    }
+
+    fn text(&self, member: &str) -> Option<&str> {
+        self.jwk.get(member)?.as_str()
+    }
+
+    fn bytes(&self, member: &'static str) -> Result<Vec<u8>, KeyError> {
+        let text = self.text(member).ok_or_else(|| KeyError::Missing { key: self.label(), member })?;
+        URL_SAFE_NO_PAD.decode(text).map_err(|_| self.unusable(format!("`{member}` must be base64url without padding")))
+    }
+
+    fn label(&self) -> String {
+        let place = self.place;
+        self.text("kid").map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
+    }
+
+    fn unusable(&self, reason: impl Into<String>) -> KeyError {
+        KeyError::Unusable { key: self.label(), reason: reason.into() }
+    }
+}
