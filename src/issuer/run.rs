@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, middleware::from_fn, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use tracing_actix_web::TracingLogger;
 
 use super::{
@@ -58,17 +58,7 @@ pub async fn run(
     let issuer = Arc::new(issuer);
     announce(&issuer, &listeners);
 
-    let admin_issuer = Arc::clone(&issuer);
-    let admin_app = move || {
-        App::new()
-            .configure(admin_routes(&admin_issuer))
-            .wrap(from_fn(with_request_id))
-            .wrap(TracingLogger::<RequestSpan>::new())
-    };
-    let admin =
-        HttpServer::new(admin_app).workers(1).disable_signals().shutdown_timeout(1).listen(listeners.admin)?.run();
-    let admin_handle = admin.handle();
-    actix_web::rt::spawn(admin);
+    let admin = start_admin(&issuer, listeners.admin)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     if let Some(path) = issuer.watched.clone() {
         actix_web::rt::spawn(keep_reading(Arc::clone(&issuer), path));
@@ -103,9 +93,23 @@ pub async fn run(
         .run()
         .await?;
     // The probes answer until the last login has been answered.
-    admin_handle.stop(true).await;
+    admin.stop(true).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, StartError> {
+    let issuer = Arc::clone(issuer);
+    let app = move || {
+        App::new()
+            .configure(admin_routes(&issuer))
+            .wrap(from_fn(with_request_id))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    };
+    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {
