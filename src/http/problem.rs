@@ -4,10 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
-    http::{
-        Method, StatusCode,
-        header::{self, ContentType},
-    },
+    http::{Method, StatusCode, header},
 };
 use serde::Serialize;
 use tracing_actix_web::RequestId;
@@ -177,13 +174,9 @@ impl Problem {
         if let Some(methods) = self.allow {
             response.insert_header((header::ALLOW, methods));
         }
-        response.insert_header(ContentType("application/problem+json".parse().unwrap_or(mime_json())));
+        response.content_type("application/problem+json");
         response.body(serde_json::to_vec(&document).unwrap_or_default())
     }
-}
-
-fn mime_json() -> actix_web::mime::Mime {
-    actix_web::mime::APPLICATION_JSON
 }
 
 /// The id of this request in log and answer.

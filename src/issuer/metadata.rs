@@ -22,15 +22,13 @@ pub(super) async fn jwks(request: HttpRequest, worker: web::Data<Worker>) -> Htt
     let now = now();
     let ring = worker.issuer.keys.at(now);
     let document = ring.document();
-    let mut response = match already_known(&request, &document.etag) {
-        true => HttpResponse::NotModified(),
-        false => HttpResponse::Ok(),
-    };
+    let known = already_known(&request, &document.etag);
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, document.etag.as_str()))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", document.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
-    if already_known(&request, &document.etag) {
+    if known {
         return response.finish();
     }
     response.content_type("application/jwk-set+json").body(document.body.clone())

@@ -16,8 +16,9 @@ pub struct JwksDocument {
     pub body: Vec<u8>,
     /// A strong entity tag, with its quotes.
     pub etag: String,
-    /// When the set of visible keys, or the key that signs, changes next.
-    expires: Option<DateTime<Utc>>,
+    /// When the set of visible keys, or the key that signs, last changed and changes next.
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
     lives: Vec<KeyLife>,
     lead: TimeDelta,
 }
@@ -27,7 +28,8 @@ impl JwksDocument {
     pub fn prepare(keys: &KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Self {
         let body = serde_json::to_vec(&keys.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, &body).as_ref()[..16]));
-        Self { body, etag, expires: keys.next_change(now), lives: keys.lives().to_vec(), lead }
+        let (since, until) = keys.changes_around(now);
+        Self { body, etag, since, until, lives: keys.lives().to_vec(), lead }
     }
 
     /// Seconds for which a cache may hold this answer: [`rotation::max_age`].
@@ -35,9 +37,9 @@ impl JwksDocument {
         rotation::max_age(&self.lives, self.lead, now).num_seconds()
     }
 
-    /// Whether the clock has passed the moment until which this document holds.
-    pub(super) fn is_stale(&self, now: DateTime<Utc>) -> bool {
-        self.expires.is_some_and(|at| at <= now)
+    /// Whether this is the document of `now` too: no key has changed since, nor would have if the clock was set back.
+    pub(super) fn holds(&self, now: DateTime<Utc>) -> bool {
+        self.since.is_none_or(|at| at <= now) && self.until.is_none_or(|at| now < at)
     }
 }
 
@@ -56,5 +58,16 @@ mod tests {
             assert_eq!(ring.at(at(now)).document().max_age(at(now)), max_age, "at {now}");
         }
         assert!(!String::from_utf8_lossy(&ring.at(at(2)).document().body).contains("\"d\""));
+    }
+
+    #[test]
+    fn a_key_that_a_wrong_clock_hid_is_seen_again_when_the_clock_is_set_right() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        keys[0].set_exp(Some(at(2000)));
+        let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let visible = |now| String::from_utf8_lossy(&ring.at(at(now)).document().body).matches("kid").count();
+        assert_eq!([1500, 2500, 1500, 500, 2000].map(visible), [2, 1, 2, 2, 1]);
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::EncodingKey;
 
-use super::{Algorithm, JwksDocument, KeyError, KeySet, PublishedKeys, provider, rotation};
+use super::{Algorithm, JwksDocument, KeyError, KeySet, PublishedKeys, provider};
 
 /// A set with everything prepared that signing and publishing need.
 pub struct Ring {
     set: KeySet,
     /// In the order of the set.
-    prepared: Vec<PreparedKey>,
+    prepared: Arc<[PreparedKey]>,
     document: JwksDocument,
 }
 
@@ -30,25 +30,28 @@ impl Ring {
     fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
         set.self_test()?;
         set.signing(now)?;
-        let document = JwksDocument::prepare(&set, lead, now);
-        // Whatever is served must be what a peer can use, and nothing that it should not see.
-        if let Some(refused) = PublishedKeys::read(&document.body)?.refused.pop() {
-            return Err(refused);
-        }
         let prepare = |key: &super::SigningKey| {
             let (kid, algorithm) = (key.public().kid().to_owned(), key.public().algorithm());
             Ok(PreparedKey { kid, algorithm, encoding: provider::encoding_key(key)? })
         };
         let prepared = set.iter().map(prepare).collect::<Result<_, KeyError>>()?;
+        let document = JwksDocument::prepare(&set, lead, now);
+        // Whatever is served must be what a peer can use, and nothing that it should not see.
+        if let Some(refused) = PublishedKeys::read(&document.body)?.refused.pop() {
+            return Err(refused);
+        }
         Ok(Self { set, prepared, document })
+    }
+
+    /// The same keys, which have been tested, at another time.
+    fn again(&self, lead: TimeDelta, now: DateTime<Utc>) -> Self {
+        let document = JwksDocument::prepare(&self.set, lead, now);
+        Self { set: self.set.clone(), prepared: Arc::clone(&self.prepared), document }
     }
 
     /// The key that signs at `now`.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&PreparedKey, KeyError> {
-        match rotation::signing(self.set.lives(), now) {
-            Some(index) => Ok(&self.prepared[index]),
-            None => self.set.signing(now).map(|_| &self.prepared[0]),
-        }
+        self.set.signing_index(now).map(|index| &self.prepared[index])
     }
 
     /// The keys.
@@ -74,17 +77,11 @@ impl KeyRing {
         Ok(Self { current: RwLock::new(Arc::new(Ring::new(set, lead, now)?)), lead })
     }
 
-    /// What is in use at `now`. Prepared anew when the clock has passed a key's `nbf` or `exp`.
+    /// What is in use at `now`. The document is prepared anew when the clock has passed a key's `nbf` or `exp`, in either
+    /// direction.
     pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
         let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        if !current.document.is_stale(now) {
-            return current;
-        }
-        // The same keys at another time. Should none of them sign any more, the old ring stays and says so.
-        match Ring::new(current.set.clone(), self.lead, now) {
-            Ok(fresh) => self.put(fresh),
-            Err(_) => current,
-        }
+        if current.document.holds(now) { current } else { self.put(current.again(self.lead, now)) }
     }
 
     /// Puts another set in use, once it has shown that it works; otherwise the one in use stays.

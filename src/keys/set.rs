@@ -42,9 +42,11 @@ impl KeySet {
 
     /// The key that signs at `now`.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        let index = rotation::signing(&self.lives, now);
-        index
-            .map(|index| &self.keys[index])
+        self.signing_index(now).map(|index| &self.keys[index])
+    }
+
+    pub(super) fn signing_index(&self, now: DateTime<Utc>) -> Result<usize, KeyError> {
+        rotation::signing(&self.lives, now)
             .ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
     }
 
@@ -55,12 +57,14 @@ impl KeySet {
 
     /// The keys that belong in the JWKS at `now`: all but those whose `exp` has passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
-        self.keys.iter().filter(move |key| key.exp().is_none_or(|exp| now < exp)).map(SigningKey::public)
+        let visible = move |(_, life): &(&SigningKey, &KeyLife)| !rotation::is_gone(life, now);
+        self.keys.iter().zip(&self.lives).filter(visible).map(|(key, _)| key.public())
     }
 
-    /// The next moment after `now` at which [`KeySet::signing`] or [`KeySet::visible`] changes by the clock alone.
-    pub fn next_change(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.keys.iter().flat_map(|key| [Some(key.nbf()), key.exp()]).flatten().filter(|&at| at > now).min()
+    /// The moments before and after `now` at which [`KeySet::signing`] or [`KeySet::visible`] changes by the clock alone.
+    pub fn changes_around(&self, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        let changes = || self.lives.iter().flat_map(|life| [Some(life.nbf), life.exp]).flatten();
+        (changes().filter(|&at| at <= now).max(), changes().filter(|&at| at > now).min())
     }
 
     /// All keys, by `nbf`.
@@ -125,7 +129,7 @@ mod tests {
         file["keys"][0]["exp"] = 300.into();
         let set = parse(&file).expect("a set");
         assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
-        assert_eq!(set.next_change(at(200)), Some(at(300)));
+        assert_eq!(set.changes_around(at(200)).1, Some(at(300)));
     }
 
     #[test]

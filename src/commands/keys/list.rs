@@ -14,7 +14,7 @@ const WIDTH: i64 = 40;
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, as_json: bool) -> Result<(), String> {
-    let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+    let set = place.read_set()?;
     let now = now();
     if as_json {
         println!("{}", machine_readable(set.lives(), now));

@@ -266,7 +266,7 @@ fn jwks(place: &Place) -> Result<(), String> {
 
 /// The JWKS as it is published now.
 fn public_set(place: &Place) -> Result<String, String> {
-    let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+    let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
     serde_json::to_string(&public).map_err(|error| error.to_string())
 }

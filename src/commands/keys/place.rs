@@ -82,6 +82,11 @@ impl Place {
         }
     }
 
+    /// The keys, if they fit each other.
+    pub(super) fn read_set(&self) -> Result<KeySet, String> {
+        self.read()?.check().map_err(|error| format!("{self}: {error}"))
+    }
+
     /// Lets `decide` change the set. It is called again, with the set as it then is, where somebody else was quicker.
     pub(super) fn change<T>(
         &self,

@@ -11,7 +11,7 @@ use crate::{
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), String> {
     if !at_once {
-        let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+        let set = place.read_set()?;
         let kept = rotation::keep(set.lives(), kid);
         return Err(format!(
             "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
@@ -38,7 +38,7 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
 }
 
 fn plan(place: &Place, kid: &str) -> Result<Retirement, String> {
-    let set = place.read()?.check().map_err(|error| format!("{place}: {error}"))?;
+    let set = place.read_set()?;
     rotation::retire(set.lives(), kid, now()).map_err(|refusal| format!("{place}: {refusal}"))
 }
 
