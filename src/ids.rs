@@ -117,6 +117,12 @@ identifier! {
 unprintable!(LoginCode);
 
 identifier! {
+    /// The one-time code of the button `open-type="getPhoneNumber"`: 5 minutes, one use, and not wx.login's.
+    PhoneCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
+}
+unprintable!(PhoneCode);
+
+identifier! {
     /// One person in one app, 28 characters in practice. Comes from WeChat's answer alone; never in a token or log.
     OpenId, 128, WORD, is_word
 }
@@ -133,6 +139,18 @@ identifier! {
     UserId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
 printable!(UserId);
+
+/// A phone number that WeChat has verified. Never in a token or log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Phone {
+    /// With the country code where it is a foreign one.
+    pub number: String,
+    /// Without it.
+    pub pure_number: String,
+    /// `86`
+    pub country_code: String,
+}
+unprintable!(Phone);
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,13 @@
 //!
 //! The rooms, in the order in which they may import each other (left may use right, never the reverse):
 //!
-//! `issuer`, `simulator`, `commands` → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`keys`] → [`ids`]
+//! `issuer`, `simulator`, `commands` → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
+//! [`keys`] → [`ids`]
 //!
 //! - [`login`]: code to token, the one screen to read first;
 //! - [`wechat`]: all that is known of WeChat; nothing else speaks to it;
 //! - [`accounts`]: who the business user is;
+//! - [`upstream`]: HTTP clients, as those of WeChat and of an account service share them;
 //! - [`store`]: what outlives a request, in Redis or in memory;
 //! - [`token`], [`keys`]: claims and signing, JWK sets; they know nothing of HTTP, Redis or WeChat, and are
 //!   all that is left with `default-features = false`;
@@ -25,6 +27,8 @@ pub mod http;
 #[cfg(feature = "service")]
 pub mod issuer;
 #[cfg(feature = "service")]
+pub mod limits;
+#[cfg(feature = "service")]
 pub mod login;
 #[cfg(feature = "service")]
 pub mod settings;
@@ -34,5 +38,7 @@ pub mod simulator;
 pub mod store;
 #[cfg(feature = "service")]
 pub mod telemetry;
+#[cfg(feature = "service")]
+pub mod upstream;
 #[cfg(feature = "service")]
 pub mod wechat;

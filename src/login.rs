@@ -19,7 +19,7 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    accounts::Auto,
+    accounts::{Accounts, NewUserKey},
     ids::{AppId, LoginCode, UserId},
     store::{Claim, ClaimId, LoginRecord, Person, Store, StoreError, Vault, VaultError},
     token::{AccessToken, MintError, Minter, TokenId},
@@ -120,7 +120,7 @@ pub struct Login {
     /// Seals session keys.
     pub vault: Arc<Vault>,
     /// Names new users.
-    pub accounts: Auto,
+    pub accounts: Box<dyn Accounts>,
     /// Signs tokens.
     pub minter: Arc<Minter>,
 }
@@ -141,6 +141,8 @@ impl Login {
             Err(error) => return Err(self.not_exchanged(app, &code, &claim, error).await),
         };
 
+        let candidate =
+            self.accounts.new_user(&NewUserKey(String::new()), now).await.map_err(|_| LoginError::Unbound)?.user;
         let person = Person { app: app.id.clone(), openid: session.openid };
         let binding = self
             .store
@@ -149,7 +151,7 @@ impl Login {
                 person,
                 unionid: session.unionid,
                 order,
-                user_if_unbound: Some(self.accounts.new_user(now)),
+                user_if_unbound: Some(candidate),
             })
             .await?
             .ok_or(LoginError::Unbound)?;

@@ -6,6 +6,7 @@ mod forms;
 
 use std::{collections::HashMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ pub use self::{
     forms::{IssuerUrl, parse_duration},
 };
 use crate::{
-    accounts::Auto,
+    limits::Rate,
     store::RedisUrl,
     telemetry::LogFormat,
     token::TokenTyp,
@@ -31,6 +32,42 @@ pub enum StoreUrl {
     Redis(RedisUrl),
 }
 
+/// Which mini programs there are.
+#[derive(Debug, Clone)]
+pub enum AppsSource {
+    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file that the secret is read from again when it changes.
+    One {
+        /// The mini program.
+        app: App,
+        /// `WXMINT_APP_SECRET_FILE`
+        secret_file: Option<PathBuf>,
+    },
+    /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
+    Folder(PathBuf),
+}
+
+/// Who knows the business users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountsSource {
+    /// `auto`: a first login makes one.
+    Auto,
+    /// `file:PATH`: the password file.
+    File(PathBuf),
+    /// `https://…`: the business's own service.
+    Service(Url),
+}
+
+/// How often, `WXMINT_LIMIT_…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Logins from one address.
+    pub ip: Rate,
+    /// Logins of one person.
+    pub openid: Rate,
+    /// Failed passwords of one person for one name.
+    pub username: Rate,
+}
+
 /// What `wxmint serve` needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,8 +75,8 @@ pub struct Settings {
     pub issuer: IssuerUrl,
     /// `WXMINT_AUDIENCE`: the token's `aud`.
     pub audience: Vec<String>,
-    /// `WXMINT_APPID`, `WXMINT_APP_SECRET`: the mini program.
-    pub app: App,
+    /// `WXMINT_APPID`, `WXMINT_APP_SECRET`, `WXMINT_APPS_DIR`: the mini programs.
+    pub apps: AppsSource,
     /// `WXMINT_REDIS_URL`
     pub store: StoreUrl,
     /// `WXMINT_KEYS`: the private JWK Set.
@@ -59,7 +96,21 @@ pub struct Settings {
     /// `WXMINT_SESSION_KEY_TTL`: how long a session key is kept.
     pub session_key_ttl: Duration,
     /// `WXMINT_ACCOUNTS`: who the business user is.
-    pub accounts: Auto,
+    pub accounts: AccountsSource,
+    /// `WXMINT_AUTO_PROVISION`: whether an unbound person gets a new user where one could be asked for a password.
+    pub auto_provision: bool,
+    /// `WXMINT_BINDINGS_PER_USER`: how many WeChat identities one user may have in one app.
+    pub bindings_per_user: u32,
+    /// `WXMINT_LOGIN_PATHS`: further paths of the login.
+    pub login_paths: Vec<String>,
+    /// `WXMINT_TOKEN_ALIASES`: further members of a login's answer that hold the token.
+    pub token_aliases: Vec<String>,
+    /// `WXMINT_DANGEROUS_PASSWORD_IN_QUERY`: whether a password may stand in a URL.
+    pub dangerous_password_in_query: bool,
+    /// `WXMINT_TRUSTED_PROXIES`: whose word on a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `WXMINT_LIMIT_IP`, `WXMINT_LIMIT_OPENID`, `WXMINT_LIMIT_USERNAME`
+    pub limits: Limits,
     /// `WXMINT_WECHAT_URL`: WeChat, or a stand-in.
     pub wechat_url: Url,
     /// `WXMINT_LOG_FORMAT`
@@ -77,6 +128,7 @@ struct Raw {
     appid: Option<String>,
     app_secret: Option<String>,
     app_secret_file: Option<String>,
+    apps_dir: Option<String>,
     redis_url: Option<String>,
     redis_url_file: Option<String>,
     keys: Option<String>,
@@ -88,6 +140,15 @@ struct Raw {
     keys_lead: Option<String>,
     session_key_ttl: Option<String>,
     accounts: Option<String>,
+    auto_provision: Option<String>,
+    bindings_per_user: Option<String>,
+    login_paths: Option<String>,
+    token_aliases: Option<String>,
+    dangerous_password_in_query: Option<String>,
+    trusted_proxies: Option<String>,
+    limit_ip: Option<String>,
+    limit_openid: Option<String>,
+    limit_username: Option<String>,
     wechat_url: Option<String>,
     log_format: Option<String>,
 }
@@ -99,6 +160,7 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_APPID",
     "WXMINT_APP_SECRET",
     "WXMINT_APP_SECRET_FILE",
+    "WXMINT_APPS_DIR",
     "WXMINT_REDIS_URL",
     "WXMINT_REDIS_URL_FILE",
     "WXMINT_KEYS",
@@ -110,26 +172,25 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_KEYS_LEAD",
     "WXMINT_SESSION_KEY_TTL",
     "WXMINT_ACCOUNTS",
+    "WXMINT_AUTO_PROVISION",
+    "WXMINT_BINDINGS_PER_USER",
+    "WXMINT_LOGIN_PATHS",
+    "WXMINT_TOKEN_ALIASES",
+    "WXMINT_DANGEROUS_PASSWORD_IN_QUERY",
+    "WXMINT_TRUSTED_PROXIES",
+    "WXMINT_LIMIT_IP",
+    "WXMINT_LIMIT_OPENID",
+    "WXMINT_LIMIT_USERNAME",
     "WXMINT_WECHAT_URL",
     "WXMINT_LOG_FORMAT",
 ];
 
 /// Variables that the design has and this version does not act on yet.
 const LATER: &[&str] = &[
-    "WXMINT_APPS_DIR",
-    "WXMINT_AUTO_PROVISION",
-    "WXMINT_BINDINGS_PER_USER",
-    "WXMINT_DANGEROUS_PASSWORD_IN_QUERY",
     "WXMINT_JWKS_URL",
-    "WXMINT_LIMIT_IP",
-    "WXMINT_LIMIT_OPENID",
-    "WXMINT_LIMIT_USERNAME",
-    "WXMINT_LOGIN_PATHS",
     "WXMINT_SIDECAR_LISTEN",
     "WXMINT_STATUS_FAIL",
     "WXMINT_STATUS_MAX_AGE",
-    "WXMINT_TOKEN_ALIASES",
-    "WXMINT_TRUSTED_PROXIES",
     "WXMINT_WATERMARK_MAX_AGE",
 ];
 
@@ -157,9 +218,7 @@ impl Settings {
     fn read(raw: Raw, reader: &mut Reader) -> Option<Self> {
         let issuer = reader.required("WXMINT_ISSUER", raw.issuer, &forms::ISSUER, IssuerUrl::parse);
         let audience = reader.optional("WXMINT_AUDIENCE", raw.audience, &forms::AUDIENCE, forms::audiences);
-        let app_id = reader.required("WXMINT_APPID", raw.appid, &forms::APPID, |text| text.parse().ok());
-        let secret = reader.secret("WXMINT_APP_SECRET", raw.app_secret, raw.app_secret_file);
-        let secret = reader.required("WXMINT_APP_SECRET", secret, &SECRET, |text| text.parse::<AppSecret>().ok());
+        let apps = Self::read_apps(raw.appid, (raw.app_secret, raw.app_secret_file), raw.apps_dir, reader);
         let redis_url = reader.secret("WXMINT_REDIS_URL", raw.redis_url, raw.redis_url_file);
         let store = reader.required("WXMINT_REDIS_URL", redis_url, &REDIS, store_url);
         let keys = reader.required("WXMINT_KEYS", raw.keys, &forms::KEYS, path);
@@ -174,15 +233,38 @@ impl Settings {
         let session_key_ttl =
             reader.or("WXMINT_SESSION_KEY_TTL", raw.session_key_ttl, &forms::SESSION_KEY_TTL, "30d", parse_duration);
         let accounts = reader.or("WXMINT_ACCOUNTS", raw.accounts, &forms::ACCOUNTS, "auto", accounts);
+        let auto_provision =
+            reader.or("WXMINT_AUTO_PROVISION", raw.auto_provision, &forms::AUTO_PROVISION, "false", forms::flag);
+        let bindings_per_user =
+            reader.or("WXMINT_BINDINGS_PER_USER", raw.bindings_per_user, &forms::BINDINGS, "1", forms::bindings);
+        let login_paths =
+            reader.optional("WXMINT_LOGIN_PATHS", raw.login_paths, &forms::LOGIN_PATHS, forms::login_paths);
+        let token_aliases =
+            reader.optional("WXMINT_TOKEN_ALIASES", raw.token_aliases, &forms::TOKEN_ALIASES, forms::token_aliases);
+        let dangerous = ("WXMINT_DANGEROUS_PASSWORD_IN_QUERY", raw.dangerous_password_in_query);
+        let dangerous_password_in_query = reader.or(dangerous.0, dangerous.1, &forms::DANGEROUS, "false", forms::flag);
+        let trusted_proxies =
+            reader.optional("WXMINT_TRUSTED_PROXIES", raw.trusted_proxies, &forms::TRUSTED_PROXIES, forms::networks);
+        let ip = reader.or("WXMINT_LIMIT_IP", raw.limit_ip, &forms::LIMIT_IP, "600/5m", forms::rate);
+        let openid = reader.or("WXMINT_LIMIT_OPENID", raw.limit_openid, &forms::LIMIT_OPENID, "30/5m", forms::rate);
+        let username =
+            reader.or("WXMINT_LIMIT_USERNAME", raw.limit_username, &forms::LIMIT_USERNAME, "10/5m", forms::rate);
         let wechat_url =
             reader.or("WXMINT_WECHAT_URL", raw.wechat_url, &forms::WECHAT_URL, "https://api.weixin.qq.com", wechat_url);
         let log_format = reader.or("WXMINT_LOG_FORMAT", raw.log_format, &forms::LOG_FORMAT, "json", log_format);
         let issuer = issuer?;
         Some(Self {
             accounts: accounts?,
+            auto_provision: auto_provision?,
+            bindings_per_user: bindings_per_user?,
+            login_paths: login_paths.unwrap_or_default(),
+            token_aliases: token_aliases.unwrap_or_default(),
+            dangerous_password_in_query: dangerous_password_in_query?,
+            trusted_proxies: trusted_proxies.unwrap_or_default(),
+            limits: Limits { ip: ip?, openid: openid?, username: username? },
             audience: audience.unwrap_or_else(|| vec![issuer.as_str().to_owned()]),
             issuer,
-            app: App { id: app_id?, secret: secret? },
+            apps: apps?,
             store: store?,
             keys: keys?,
             vault_key_file: vault_key_file?,
@@ -198,12 +280,44 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn read_apps(
+        id: Option<String>,
+        (secret, secret_file): (Option<String>, Option<String>),
+        folder: Option<String>,
+        reader: &mut Reader,
+    ) -> Option<AppsSource> {
+        if let Some(folder) = folder {
+            if id.is_some() || secret.is_some() || secret_file.is_some() {
+                reader.fault("WXMINT_APPS_DIR", "is set beside WXMINT_APPID or WXMINT_APP_SECRET", &forms::APPS_DIR);
+            }
+            return reader.required("WXMINT_APPS_DIR", Some(folder), &forms::APPS_DIR, path).map(AppsSource::Folder);
+        }
+        let id = reader.required("WXMINT_APPID", id, &forms::APPID, |text| text.parse().ok());
+        let file = secret_file.clone().map(PathBuf::from);
+        let secret = reader.secret("WXMINT_APP_SECRET", secret, secret_file);
+        let secret = reader.required("WXMINT_APP_SECRET", secret, &SECRET, |text| text.parse::<AppSecret>().ok());
+        Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file: file })
+    }
+}
+
 fn store_url(text: &str) -> Option<StoreUrl> {
     if text == "memory:" { Some(StoreUrl::Memory) } else { text.parse().ok().map(StoreUrl::Redis) }
 }
 
-fn accounts(text: &str) -> Option<Auto> {
-    (text == "auto").then_some(Auto)
+/// `auto`, `file:PATH`, or the URL of the business's own service: https, or http to this machine alone, since passwords
+/// travel to it.
+fn accounts(text: &str) -> Option<AccountsSource> {
+    if text == "auto" {
+        return Some(AccountsSource::Auto);
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        return (!path.is_empty()).then(|| AccountsSource::File(path.into()));
+    }
+    let url: Url = text.parse().ok()?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let secure = url.scheme() == "https" || forms::is_loopback(&url);
+    (plain && secure && url.password().is_none()).then_some(AccountsSource::Service(url))
 }
 
 fn path(text: &str) -> Option<PathBuf> {

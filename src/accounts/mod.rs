@@ -1,19 +1,71 @@
-//! Who the business user is.
+//! Who the business user is: one trait, and what may stand behind it.
 
+mod automatic;
+mod credentials;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::ids::UserId;
+pub use self::{
+    automatic::Auto,
+    credentials::{InvalidCredential, Password, Username},
+};
+use crate::ids::{Phone, UserId};
 
-/// The `auto` backend: a first login makes a user, and there are no passwords.
-#[derive(Debug, Clone, Copy)]
-pub struct Auto;
+/// What people can log in with beside WeChat's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepts {
+    /// `username` and `password`.
+    pub passwords: bool,
+    /// `phone_code`.
+    pub phones: bool,
+}
 
-impl Auto {
-    /// The id that a person gets who is bound to nobody yet: a UUIDv7 of `now` (RFC 9562 section 5.7).
-    pub fn new_user(self, now: DateTime<Utc>) -> UserId {
-        let seconds = now.timestamp().max(0) as u64;
-        let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
-        uuid.to_string().parse().expect("a UUID is 36 visible ASCII characters")
+impl Accepts {
+    /// Whether somebody who is bound to nobody can be asked who they are.
+    pub fn anything(self) -> bool {
+        self.passwords || self.phones
     }
+}
+
+/// A user that the backend named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The business user.
+    pub user: UserId,
+    /// Whether the backend made the user for this login.
+    pub made: bool,
+}
+
+/// Tells a repeated wish for a new user from another one: the same key gives the same user, however often it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUserKey(pub String);
+
+/// Why the backend gave no answer. Always a case for 503: the client has done nothing wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the account backend did not answer: {reason}")]
+pub struct AccountsError {
+    /// For the log; holds no name, password or phone number.
+    pub reason: String,
+    /// When it is worth asking again.
+    pub retry_after: Duration,
+}
+
+/// Whatever knows business users. One value belongs to one worker thread.
+#[async_trait(?Send)]
+pub trait Accounts {
+    /// What people can log in with here.
+    fn accepts(&self) -> Accepts;
+
+    /// The user whom name and password belong to; `None` for an unknown name, a wrong password and a disabled user
+    /// alike, and after the same time.
+    async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError>;
+
+    /// Finds or makes the user of a phone number that WeChat has verified; `None` if the backend refuses it.
+    async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError>;
+
+    /// Makes a user who is known by WeChat alone.
+    async fn new_user(&self, key: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError>;
 }

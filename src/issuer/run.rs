@@ -118,7 +118,7 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
         public = address(&listeners.public),
         admin = address(&listeners.admin),
         issuer = %issuer.settings.issuer,
-        app = %issuer.settings.app.id,
+        app = %issuer.app().id,
         "listening"
     );
 }

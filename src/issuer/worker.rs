@@ -5,14 +5,16 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 use chrono::TimeDelta;
 
 use crate::{
+    accounts::Auto,
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::Login,
-    settings::{Settings, StoreUrl},
+    settings::{AppsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
     token::Minter,
-    wechat::{self, Tls, WeChat},
+    upstream::{self, Tls},
+    wechat::{App, WeChat},
 };
 
 /// Why the issuer cannot start. Says what to mend.
@@ -43,9 +45,9 @@ pub enum StartError {
     /// Two files at once.
     #[error("{0}\n        {1}")]
     Both(Box<StartError>, Box<StartError>),
-    /// The client for WeChat.
+    /// A client of another service.
     #[error(transparent)]
-    WeChat(#[from] wechat::StartError),
+    Upstream(#[from] upstream::StartError),
     /// The client for Redis.
     #[error("WXMINT_REDIS_URL: {0}")]
     Store(#[from] StoreError),
@@ -83,7 +85,7 @@ pub struct Issuer {
 impl StartError {
     /// Whether a setting names something that is wrong, rather than the machine being in the way.
     pub fn is_in_settings(&self) -> bool {
-        !matches!(self, Self::WeChat(_) | Self::Listen { .. } | Self::Server(_))
+        !matches!(self, Self::Upstream(_) | Self::Listen { .. } | Self::Server(_))
     }
 }
 
@@ -124,6 +126,13 @@ impl Issuer {
         Ok(issuer)
     }
 
+    pub(super) fn app(&self) -> &App {
+        match &self.settings.apps {
+            AppsSource::One { app, .. } => app,
+            AppsSource::Folder(_) => unimplemented!(),
+        }
+    }
+
     /// A connection of its own to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
         Ok(match &self.settings.store {
@@ -138,11 +147,11 @@ impl Issuer {
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
         Ok(Login {
-            app: self.settings.app.clone(),
+            app: self.app().clone(),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: self.settings.accounts,
+            accounts: Box::new(Auto),
             minter: Arc::clone(&self.minter),
         })
     }

@@ -102,7 +102,7 @@ impl Reader {
         }
     }
 
-    fn fault(&mut self, variable: &'static str, problem: impl Into<String>, form: &Form) {
+    pub(super) fn fault(&mut self, variable: &'static str, problem: impl Into<String>, form: &Form) {
         let example = if form.example.is_empty() { "see .env.example" } else { form.example };
         self.0.push(Fault { variable, problem: problem.into(), wanted: form.wanted, example });
     }

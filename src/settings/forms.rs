@@ -1,8 +1,11 @@
 //! The forms that variables take: what is wanted, an example, and the parser.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
+use ipnet::IpNet;
 use reqwest::Url;
+
+use crate::limits::Rate;
 
 /// What a fault says.
 pub(super) struct Form {
@@ -33,7 +36,21 @@ forms! {
     TOKEN_TYP: "at+jwt, or JWT for verifiers that know no other", "WXMINT_TOKEN_TYP=at+jwt";
     KEYS_LEAD: "a time such as 30m, longer than any verifier goes without looking", "WXMINT_KEYS_LEAD=30m";
     SESSION_KEY_TTL: "a time such as 30m, 24h or 30d", "WXMINT_SESSION_KEY_TTL=30d";
-    ACCOUNTS: "auto; this version knows no other account backend", "WXMINT_ACCOUNTS=auto";
+    ACCOUNTS: "auto, file:PATH, or the https URL of your own account service (http only on loopback)",
+        "WXMINT_ACCOUNTS=file:users";
+    APPS_DIR: "a folder with a file for each mini program, named by its AppID, with the AppSecret in it",
+        "WXMINT_APPS_DIR=/run/secrets/apps";
+    AUTO_PROVISION: "true or false", "WXMINT_AUTO_PROVISION=false";
+    BINDINGS: "a number from 1 to 1000", "WXMINT_BINDINGS_PER_USER=1";
+    LOGIN_PATHS: "paths that nothing else of wxmint has, separated by commas", "WXMINT_LOGIN_PATHS=/user/login,/api/login";
+    TOKEN_ALIASES: "names of letters, digits and _ that the answer does not have yet, separated by commas",
+        "WXMINT_TOKEN_ALIASES=sessionId,token";
+    DANGEROUS: "true or false", "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=false";
+    TRUSTED_PROXIES: "addresses or networks of your proxies, separated by commas",
+        "WXMINT_TRUSTED_PROXIES=10.0.0.0/8,fd00::/8";
+    LIMIT_IP: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_IP=600/5m";
+    LIMIT_OPENID: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_OPENID=30/5m";
+    LIMIT_USERNAME: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_USERNAME=10/5m";
     WECHAT_URL: "an https URL (http only on loopback)", "WXMINT_WECHAT_URL=https://api.weixin.qq.com";
     LOG_FORMAT: "json or text", "WXMINT_LOG_FORMAT=json";
 }
@@ -83,6 +100,55 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 pub(super) fn token_ttl(text: &str) -> Option<Duration> {
     let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
     parse_duration(text).filter(|ttl| (shortest..=longest).contains(ttl))
+}
+
+pub(super) fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+pub(super) fn bindings(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| (1..=1000).contains(number))
+}
+
+/// `600/5m`. More than a million an hour is no limit, and less than a second no time.
+pub(super) fn rate(text: &str) -> Option<Rate> {
+    let (burst, period) = text.split_once('/')?;
+    let burst = burst.parse().ok().filter(|burst| (1..=1_000_000).contains(burst))?;
+    Some(Rate { burst, period: parse_duration(period)? })
+}
+
+/// Paths as they stand in a request, apart from those that wxmint has itself.
+pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let free = |path: &str| {
+        let taken = ["/login", "/logout", "/binding", "/openapi.json", "/docs"].contains(&path);
+        !taken
+            && !["/.well-known/", "/wechat/", "/docs/", "/status-lists/"].iter().any(|prefix| path.starts_with(prefix))
+    };
+    let paths: Vec<_> = text.split(',').map(|path| path.trim().to_owned()).collect();
+    let good = |path: &String| path.starts_with('/') && path.len() > 1 && path.bytes().all(plain) && free(path);
+    (paths.iter().all(good) && all_different(&paths)).then_some(paths)
+}
+
+/// Names that a script reads as `res.data.NAME`.
+pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
+    const TAKEN: [&str; 5] = ["access_token", "token_type", "expires_in", "user_id", "new_user"];
+    let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let good = |name: &String| {
+        let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        !name.is_empty() && word && !TAKEN.contains(&name.as_str())
+    };
+    (names.iter().all(good) && all_different(&names)).then_some(names)
+}
+
+fn all_different(texts: &[String]) -> bool {
+    texts.iter().enumerate().all(|(index, text)| !texts[..index].contains(text))
+}
+
+/// `10.0.0.0/8`, or one address.
+pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
+    text.split(',').map(|text| network(text.trim())).collect()
 }
 
 /// `90s`, `30m`, `24h`, `30d`: a whole number above 0 and a unit.

@@ -67,7 +67,24 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_TOKEN_TTL", "31d"),
         ("WXMINT_TOKEN_TYP", "wrong"),
         ("WXMINT_SESSION_KEY_TTL", "0d"),
-        ("WXMINT_ACCOUNTS", "file:wrong"),
+        ("WXMINT_ACCOUNTS", "wrong"),
+        ("WXMINT_ACCOUNTS", "file:"),
+        ("WXMINT_ACCOUNTS", "http://wrong.example"),
+        ("WXMINT_ACCOUNTS", "https://wrong.example/?a"),
+        ("WXMINT_AUTO_PROVISION", "wrong"),
+        ("WXMINT_BINDINGS_PER_USER", "0"),
+        ("WXMINT_LOGIN_PATHS", "wrong"),
+        ("WXMINT_LOGIN_PATHS", "/a wrong"),
+        ("WXMINT_LOGIN_PATHS", "/{wrong}"),
+        ("WXMINT_LOGIN_PATHS", "/a,/login"),
+        ("WXMINT_LOGIN_PATHS", "/a,/a"),
+        ("WXMINT_TOKEN_ALIASES", "token,user_id"),
+        ("WXMINT_TOKEN_ALIASES", "wrong-name"),
+        ("WXMINT_DANGEROUS_PASSWORD_IN_QUERY", "wrong"),
+        ("WXMINT_TRUSTED_PROXIES", "10.0.0.0/8,wrong"),
+        ("WXMINT_LIMIT_IP", "0/5m"),
+        ("WXMINT_LIMIT_OPENID", "wrong/5m"),
+        ("WXMINT_LIMIT_USERNAME", "10"),
         ("WXMINT_WECHAT_URL", "http://wrong.example"),
         ("WXMINT_LOG_FORMAT", "wrong"),
     ] {
@@ -77,6 +94,29 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         assert!(!text.contains("wrong"), "{text}");
         assert_eq!(faults.0.len(), 1, "{text}");
     }
+}
+
+#[test]
+fn one_app_or_a_folder_of_them_and_not_both() {
+    let mut vars = valid();
+    vars.insert("WXMINT_APPS_DIR".into(), "apps".into());
+    let both = Settings::from_vars(vars.clone()).expect_err("both").to_string();
+    assert!(both.starts_with("WXMINT_APPS_DIR is set beside WXMINT_APPID"), "{both}");
+    vars.retain(|name, _| !name.starts_with("WXMINT_APP") || name == "WXMINT_APPS_DIR");
+    let settings = Settings::from_vars(vars).expect("settings");
+    assert!(matches!(settings.apps, AppsSource::Folder(path) if path == std::path::Path::new("apps")));
+}
+
+#[test]
+fn lists_networks_and_rates_are_read() {
+    let settings = with("WXMINT_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,fd00::/8").expect("settings");
+    let networks: Vec<_> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+    assert_eq!(settings.limits.ip, Rate { burst: 600, period: Duration::from_secs(300) });
+    let settings = with("WXMINT_LOGIN_PATHS", "/user/login,/v1/login.php").expect("settings");
+    assert_eq!(settings.login_paths, ["/user/login", "/v1/login.php"]);
+    let file = with("WXMINT_ACCOUNTS", "file:/etc/wxmint/users").expect("settings").accounts;
+    assert_eq!(file, AccountsSource::File("/etc/wxmint/users".into()));
 }
 
 #[test]
@@ -116,7 +156,8 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
     vars.insert("WXMINT_APP_SECRET_FILE".into(), path);
     let settings = Settings::from_vars(vars.clone()).expect("settings");
     fs::remove_file(&file).expect("removed");
-    assert_eq!(settings.app.secret.expose(), "fedcba9876543210fedcba9876543210");
+    let AppsSource::One { app, secret_file } = settings.apps else { panic!("one app") };
+    assert_eq!((app.secret.expose(), secret_file.as_ref()), ("fedcba9876543210fedcba9876543210", Some(&file)));
     assert!(both.contains("both set"), "{both}");
     let gone = Settings::from_vars(vars).expect_err("no file").to_string();
     assert!(gone.contains("cannot be read") && gone.matches("WXMINT_APP_SECRET ").count() == 1, "{gone}");
@@ -125,7 +166,7 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
 #[test]
 fn an_unknown_variable_is_named_with_its_nearest() {
     let names =
-        ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH", "WXMINT_LIMIT_IP"];
+        ["WXMINT_ISUER", "WXMINT_SERVICE_HOST", "WXMINT_PORT_8080_TCP", "WXMINT_ISSUER", "PATH", "WXMINT_JWKS_URL"];
     let remarks = unknown_variables(names.map(String::from)).into_iter().map(|(_, remark)| remark).collect::<Vec<_>>();
     assert_eq!(remarks, ["nothing reads it; was WXMINT_ISSUER meant?", "this version does not act on it yet"]);
 }

@@ -5,28 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, Url, redirect};
-use rustls_platform_verifier::ConfigVerifierExt;
+use reqwest::{Method, Request, Url};
 
-use super::{
-    AppSecret, ExchangeError, Session, Verdict,
-    breaker::{Breaker, Closed},
-    code2session::read_answer,
-    errcode,
-};
+use super::{AppSecret, ExchangeError, Session, Verdict, code2session::read_answer, errcode};
 use crate::{
     ids::{AppId, LoginCode},
     telemetry::{Metrics, WeChatOutcome},
+    upstream::{Breaker, Closed, FetchError, Fetched, StartError, Tls, Upstream},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first attempt to the last byte, a retry included.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// WeChat closes idle connections when it likes. One that was idle for longer is not trusted: a request written into a
-/// connection that is being closed may have been received, so it could not be repeated.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest answer that is read. Real ones have 150 bytes.
-const MAX_ANSWER: usize = 64 * 1024;
 /// Calls that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call, 10,000 logins
 /// a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many cores.
 const MAX_IN_FLIGHT: u32 = 512;
@@ -43,28 +33,9 @@ pub struct App {
     pub secret: AppSecret,
 }
 
-/// Why the client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for WeChat cannot be made: {0}")]
-pub struct StartError(String);
-
-/// What is shared by the clients of all workers: the system's root certificates are read once.
-#[derive(Clone)]
-pub struct Tls(rustls::ClientConfig);
-
-impl Tls {
-    /// Reads the system's root certificates.
-    pub fn from_system() -> Result<Self, StartError> {
-        // Another part of the process may have chosen the same provider already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| StartError(error.to_string()))?;
-        Ok(Self(config))
-    }
-}
-
 /// WeChat, as seen from one worker thread.
 pub struct WeChat {
-    http: Client,
+    http: Upstream,
     code2session: Url,
     breaker: Rc<Breaker>,
     metrics: Metrics,
@@ -73,19 +44,7 @@ pub struct WeChat {
 impl WeChat {
     /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator), one of `workers` in the process.
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls.0.clone())
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| StartError(error.without_url().to_string()))?;
+        let http = Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
         let mut code2session = base.clone();
         code2session.set_path(&format!("{}/sns/jscode2session", base.path().trim_end_matches('/')));
         let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
@@ -136,34 +95,22 @@ impl WeChat {
 
     async fn exchange_once(&self, url: Url) -> Result<Session, ExchangeError> {
         let started = Instant::now();
-        let answer = match self.fetch(url).await {
-            Ok(body) => read_answer(&body),
-            Err(error) => Err(error),
+        // The status says nothing.
+        let answer = match self.http.fetch(Request::new(Method::GET, url)).await {
+            Ok(Fetched { body, .. }) => read_answer(&body),
+            Err(error) => Err(error.into()),
         };
         self.metrics.wechat_answered("code2session", counted(&answer), started.elapsed());
         answer
     }
+}
 
-    /// Sends the request and reads the body, whatever its status. The only place that sends: errors leave it without
-    /// the URL, which holds the AppSecret.
-    async fn fetch(&self, url: Url) -> Result<Vec<u8>, ExchangeError> {
-        let mut response = self.http.get(url).send().await.map_err(|error| {
-            let unsent = error.is_connect();
-            let reason = describe(error);
-            if unsent {
-                ExchangeError::NotSent { reason, retry_after: Closed::RETRY_AFTER }
-            } else {
-                ExchangeError::unanswered(reason)
-            }
-        })?;
-        let mut body = Vec::with_capacity(256);
-        while let Some(chunk) = response.chunk().await.map_err(|error| ExchangeError::unanswered(describe(error)))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(ExchangeError::unanswered("more than 64 KiB"));
-            }
-            body.extend_from_slice(&chunk);
+impl From<FetchError> for ExchangeError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::NotSent(reason) => Self::NotSent { reason, retry_after: Closed::RETRY_AFTER },
+            FetchError::Unanswered(reason) => Self::Unanswered { reason },
         }
-        Ok(body)
     }
 }
 
@@ -174,17 +121,4 @@ fn counted(answer: &Result<Session, ExchangeError>) -> WeChatOutcome {
         Err(ExchangeError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
         Err(ExchangeError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
     }
-}
-
-/// An HTTP error with its causes, and without the URL.
-fn describe(error: reqwest::Error) -> String {
-    use std::error::Error;
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -1,4 +1,4 @@
-//! Keeps a WeChat that is slow or gone from costing more than an answer of 503: a bound on the calls in flight
+//! Keeps a service that is slow or gone from costing more than an answer of 503: a bound on the calls in flight
 //! (bulkhead), and a pause after many failures in a row (breaker). Belongs to one worker thread; takes the time as an
 //! argument.
 
@@ -14,7 +14,7 @@ const FAILURES_TO_OPEN: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     max_in_flight: u32,
     failures: Cell<u32>,
     open_until: Cell<Option<Instant>>,
@@ -23,17 +23,17 @@ pub(super) struct Breaker {
 
 /// Why a call was not let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// WeChat has failed again and again.
+pub(crate) enum Closed {
+    /// The service has failed again and again.
     Pausing,
     /// As many calls wait as may.
     Full,
 }
 
 impl Closed {
-    pub(super) const RETRY_AFTER: Duration = PAUSE;
+    pub(crate) const RETRY_AFTER: Duration = PAUSE;
 
-    pub(super) fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Pausing => "its last answers all failed, so it is left alone for a second",
             Self::Full => "too many calls wait for its answer",
@@ -42,13 +42,13 @@ impl Closed {
 }
 
 impl Breaker {
-    pub(super) fn new(max_in_flight: u32) -> Rc<Self> {
+    pub(crate) fn new(max_in_flight: u32) -> Rc<Self> {
         let (failures, open_until, in_flight) = Default::default();
         Rc::new(Self { max_in_flight, failures, open_until, in_flight })
     }
 
     /// Lets a call through, or says why not. While paused, one call is let through as a trial each [`PAUSE`].
-    pub(super) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
+    pub(crate) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
         if self.open_until.get().is_some_and(|until| now < until) {
             return Err(Closed::Pausing);
         }
@@ -65,17 +65,17 @@ impl Breaker {
 
 /// A call in flight. Dropped without a word (its client has gone), it counts neither way.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     breaker: Rc<Breaker>,
 }
 
 impl Permit {
-    pub(super) fn succeeded(self) {
+    pub(crate) fn succeeded(self) {
         self.breaker.failures.set(0);
         self.breaker.open_until.set(None);
     }
 
-    pub(super) fn failed(self, now: Instant) {
+    pub(crate) fn failed(self, now: Instant) {
         let failures = self.breaker.failures.get() + 1;
         self.breaker.failures.set(failures);
         if failures >= FAILURES_TO_OPEN {

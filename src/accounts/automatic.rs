@@ -1,0 +1,38 @@
+//! The `auto` backend: a first login makes a user, and there is nothing to log in with but WeChat.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
+use crate::ids::{Phone, UserId};
+
+/// Names users by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Auto;
+
+/// A user id that was never given before: a UUIDv7 of `now` (RFC 9562 section 5.7).
+pub(super) fn fresh_user(now: DateTime<Utc>) -> UserId {
+    let seconds = now.timestamp().max(0) as u64;
+    let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
+    uuid.to_string().parse().expect("a UUID is 36 visible ASCII characters")
+}
+
+#[async_trait(?Send)]
+impl Accounts for Auto {
+    fn accepts(&self) -> Accepts {
+        Accepts { passwords: false, phones: false }
+    }
+
+    async fn check_password(&self, _: &Username, _: &Password) -> Result<Option<UserId>, AccountsError> {
+        Ok(None)
+    }
+
+    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>, AccountsError> {
+        Ok(None)
+    }
+
+    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
+        Ok(Named { user: fresh_user(now), made: true })
+    }
+}

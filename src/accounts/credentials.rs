@@ -1,0 +1,110 @@
+//! What people type: bounded at the border, and never printed.
+
+use std::{fmt, str::FromStr};
+
+use zeroize::Zeroizing;
+
+/// Why a text is no name or password. The text is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCredential {
+    /// Nothing was given.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than what is looked at: hashing and comparing cost time.
+    #[error("must be at most {0} characters")]
+    TooLong(usize),
+    /// A line break, a tab, NUL.
+    #[error("must not hold control characters")]
+    Control,
+}
+
+/// A business user's name, as it was typed, without the spaces around it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Username(Box<str>);
+
+impl Username {
+    /// In characters.
+    pub const MAX_CHARS: usize = 512;
+
+    /// As it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = InvalidCredential;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCredential> {
+        let text = text.trim();
+        checked(text, Self::MAX_CHARS)?;
+        if text.chars().any(char::is_control) {
+            return Err(InvalidCredential::Control);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Debug for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Username(…)")
+    }
+}
+
+/// A password, byte for byte as it was typed. Wiped when dropped.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// In characters.
+    pub const MAX_CHARS: usize = 1024;
+
+    /// For the one place that checks it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Password {
+    type Err = InvalidCredential;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCredential> {
+        checked(text, Self::MAX_CHARS)?;
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+fn checked(text: &str, limit: usize) -> Result<(), InvalidCredential> {
+    if text.is_empty() {
+        return Err(InvalidCredential::Empty);
+    }
+    if text.chars().count() > limit {
+        return Err(InvalidCredential::TooLong(limit));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_passwords_are_bounded_and_do_not_print() {
+        assert!("名".repeat(512).parse::<Username>().is_ok());
+        assert_eq!("n".repeat(513).parse::<Username>(), Err(InvalidCredential::TooLong(512)));
+        assert_eq!("a\nb".parse::<Username>(), Err(InvalidCredential::Control));
+        assert_eq!(" ".parse::<Username>(), Err(InvalidCredential::Empty));
+        assert_eq!(" alice ".parse::<Username>().expect("a name").as_str(), "alice");
+        let password: Password = " hunter2 ".parse().expect("a password");
+        assert_eq!(password.expose(), " hunter2 ");
+        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), InvalidCredential::TooLong(1024));
+        let printed = format!("{password:?} {:?}", "hunter2".parse::<Username>());
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+}

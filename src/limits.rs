@@ -1,0 +1,87 @@
+//! How often something may happen: the generic cell rate algorithm, in which a cell is one point in time.
+//!
+//! A cell holds its theoretical arrival time (TAT): when it would be empty again. Each event moves it one interval into
+//! the future, and is refused when that would be more than a period ahead. So a full burst is let through at once, and
+//! from then on one event an interval. (ITU-T I.371, annex A.)
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// `burst` events at once, and as many in each `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub burst: u32,
+    /// At least a second.
+    pub period: Duration,
+}
+
+/// Too many. Nothing of the event was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany {
+    /// After this long the same event is let through, if no other comes before it.
+    pub retry_after: Duration,
+}
+
+impl Rate {
+    /// Between two events of a steady stream, in microseconds.
+    pub fn interval_micros(self) -> u64 {
+        self.period_micros() / u64::from(self.burst.max(1))
+    }
+
+    /// In microseconds.
+    pub fn period_micros(self) -> u64 {
+        self.period.as_micros() as u64
+    }
+
+    /// The cell after an event at `now`, or why there may be none. A cell that was never used is `None`.
+    pub fn admit(self, cell: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, TooMany> {
+        let micros = |micros: u64| TimeDelta::microseconds(micros as i64);
+        let next = cell.unwrap_or(now).max(now) + micros(self.interval_micros());
+        let over = next - (now + micros(self.period_micros()));
+        if over > TimeDelta::zero() {
+            return Err(TooMany { retry_after: over.to_std().unwrap_or_default() });
+        }
+        Ok(next)
+    }
+
+    /// The cell as if one of its events had not been.
+    pub fn give_back(self, cell: DateTime<Utc>) -> DateTime<Utc> {
+        cell - TimeDelta::microseconds(self.interval_micros() as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_700_000_000_000 + millis).expect("a time")
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_one_event_an_interval() {
+        let rate = Rate { burst: 10, period: Duration::from_secs(300) };
+        let mut cell = None;
+        for _ in 0..10 {
+            cell = Some(rate.admit(cell, at(0)).expect("within the burst"));
+        }
+        let retry = |now| rate.admit(cell, at(now)).map_err(|refused| refused.retry_after);
+        assert_eq!(retry(0), Err(Duration::from_secs(30)));
+        assert_eq!(retry(29_999), Err(Duration::from_millis(1)));
+        let next = retry(30_000).expect("exactly when it was said");
+        assert_eq!(rate.admit(Some(next), at(30_000)).expect_err("one").retry_after, Duration::from_secs(30));
+        assert!(rate.admit(Some(rate.give_back(next)), at(30_000)).is_ok());
+    }
+
+    #[test]
+    fn an_idle_cell_is_full_again_after_a_period() {
+        let rate = Rate { burst: 3, period: Duration::from_secs(1) };
+        let mut cell = Some(at(0));
+        for _ in 0..3 {
+            cell = Some(rate.admit(cell, at(5_000)).expect("within the burst"));
+        }
+        assert!(rate.admit(cell, at(5_000)).is_err());
+    }
+}

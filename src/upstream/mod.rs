@@ -1,0 +1,106 @@
+//! Calling other services over HTTP: what the client of WeChat and that of an account service share. A deadline, a bound
+//! on the answer, no redirects, no proxies from the environment, connections kept alive, and errors that hold no URL.
+
+mod breaker;
+
+use std::{error::Error, time::Duration};
+
+use reqwest::{Client, Request, StatusCode, redirect};
+use rustls_platform_verifier::ConfigVerifierExt;
+
+pub(crate) use self::breaker::{Breaker, Closed};
+
+/// Services close idle connections when they like. One that was idle for longer is not trusted: a request written into a
+/// connection that is being closed may have been received, so it could not be repeated.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest answer that is read. Real ones have some hundred bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be made: {0}")]
+pub struct StartError(String);
+
+/// What is shared by the clients of all workers: the system's root certificates are read once.
+#[derive(Clone)]
+pub struct Tls(rustls::ClientConfig);
+
+impl Tls {
+    /// Reads the system's root certificates.
+    pub fn from_system() -> Result<Self, StartError> {
+        // Another part of the process may have chosen the same provider already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| StartError(error.to_string()))?;
+        Ok(Self(config))
+    }
+}
+
+/// A client for one worker thread.
+pub(crate) struct Upstream(Client);
+
+/// An answer, whatever its status.
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer. The reason is for the log and holds no URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FetchError {
+    /// No byte of the request left.
+    NotSent(String),
+    /// The request may have been received.
+    Unanswered(String),
+}
+
+impl Upstream {
+    /// `total` is from sending a request to the last byte of its answer.
+    pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, StartError> {
+        Client::builder()
+            .tls_backend_preconfigured(tls.0.clone())
+            .http1_only()
+            .connect_timeout(connect)
+            .timeout(total)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .build()
+            .map(Self)
+            .map_err(|error| StartError(error.without_url().to_string()))
+    }
+
+    /// Sends the request once and reads the body, whatever its status. The only place that sends: errors leave it
+    /// without the URL, which may hold a secret.
+    pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
+        let mut response = self.0.execute(request).await.map_err(|error| {
+            let unsent = error.is_connect();
+            let reason = describe(error);
+            if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
+        })?;
+        let status = response.status();
+        let mut body = Vec::with_capacity(256);
+        let broken = |error| FetchError::Unanswered(describe(error));
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(FetchError::Unanswered("more than 64 KiB".into()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Fetched { status, body })
+    }
+}
+
+/// An HTTP error with its causes, and without the URL.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
