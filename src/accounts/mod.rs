@@ -2,15 +2,18 @@
 
 mod automatic;
 mod credentials;
+mod file;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::automatic::fresh_user;
 pub use self::{
     automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
+    file::{BrokenLine, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User, UsersError, UsersFile},
 };
 use crate::ids::{Phone, UserId};
 
