@@ -1,15 +1,15 @@
 //! What the process holds, and what each of its worker threads holds of its own.
 
-use std::{io, path::PathBuf, sync::Arc, thread};
+use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
 use crate::{
-    accounts::Auto,
+    accounts::{Accounts, Auto, FileAccounts, UsersError},
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::Login,
-    settings::{AppsSource, Settings, StoreUrl},
+    settings::{AccountsSource, AppsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
     token::Minter,
@@ -42,6 +42,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: VaultError,
     },
+    /// The users file.
+    #[error("WXMINT_ACCOUNTS: {0}")]
+    Users(#[from] UsersError),
     /// Two files at once.
     #[error("{0}\n        {1}")]
     Both(Box<StartError>, Box<StartError>),
@@ -72,6 +75,8 @@ pub struct Issuer {
     pub(super) keys: Arc<KeyRing>,
     /// The key file, where there is one to read again.
     pub(super) watched: Option<PathBuf>,
+    /// Where users come from a file.
+    pub(super) users: Option<FileAccounts>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
@@ -85,7 +90,10 @@ pub struct Issuer {
 impl StartError {
     /// Whether a setting names something that is wrong, rather than the machine being in the way.
     pub fn is_in_settings(&self) -> bool {
-        !matches!(self, Self::Upstream(_) | Self::Listen { .. } | Self::Server(_))
+        !matches!(
+            self,
+            Self::Upstream(_) | Self::Users(UsersError::NoThreads(_)) | Self::Listen { .. } | Self::Server(_)
+        )
     }
 }
 
@@ -114,6 +122,7 @@ impl Issuer {
             vault: Arc::new(vault),
             keys,
             watched: None,
+            users: open_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
@@ -143,6 +152,14 @@ impl Issuer {
         })
     }
 
+    fn accounts(&self) -> Box<dyn Accounts> {
+        match &self.settings.accounts {
+            AccountsSource::Auto => Box::new(Auto),
+            AccountsSource::File(_) => Box::new(self.users.clone().expect("opened by `new`, from the same settings")),
+            AccountsSource::Service(_) => unimplemented!(),
+        }
+    }
+
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
@@ -151,7 +168,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Box::new(Auto),
+            accounts: self.accounts(),
             minter: Arc::clone(&self.minter),
         })
     }
@@ -172,6 +189,14 @@ impl Worker {
 fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
     let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
     KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+}
+
+fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
+    let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let users = FileAccounts::open(path, cores)?;
+    tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
+    Ok(Some(users))
 }
 
 fn load_vault(settings: &Settings) -> Result<Vault, StartError> {
