@@ -21,7 +21,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// A new file was to be made, and there is one.
-    #[error("{path} exists already and is not overwritten; to change its keys, run: wxmint keys rotate", path = .0.display())]
+    #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
     /// Somebody other than its owner can read it.
     #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
