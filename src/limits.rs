@@ -17,6 +17,17 @@ pub struct Rate {
     pub period: Duration,
 }
 
+/// What is limited, and how often it may happen (`WXMINT_LIMIT_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Logins from one address.
+    pub ip: Rate,
+    /// Logins of one person.
+    pub openid: Rate,
+    /// Failed passwords of one person for one name.
+    pub username: Rate,
+}
+
 /// Too many. Nothing of the event was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {

@@ -16,7 +16,7 @@ pub use self::{
     forms::{IssuerUrl, parse_duration},
 };
 use crate::{
-    limits::Rate,
+    limits::Limits,
     store::RedisUrl,
     telemetry::LogFormat,
     token::TokenTyp,
@@ -55,17 +55,6 @@ pub enum AccountsSource {
     File(PathBuf),
     /// `https://…`: the business's own service.
     Service(Url),
-}
-
-/// How often, `WXMINT_LIMIT_…`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Logins from one address.
-    pub ip: Rate,
-    /// Logins of one person.
-    pub openid: Rate,
-    /// Failed passwords of one person for one name.
-    pub username: Rate,
 }
 
 /// What `wxmint serve` needs to know.

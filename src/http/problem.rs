@@ -1,6 +1,9 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
@@ -24,8 +27,16 @@ pub enum ProblemCode {
     CodeInvalid,
     /// The code has been sent before.
     CodeUsed,
-    /// WeChat refuses this person.
+    /// No token, or one that is not good.
+    InvalidToken,
+    /// Nobody is bound to this WeChat identity yet.
+    BindingRequired,
+    /// User name or password is wrong.
+    InvalidCredentials,
+    /// WeChat or the business refuses this person.
     UserBlocked,
+    /// Another account holds this WeChat identity, or the reverse.
+    AlreadyBound,
     /// Too many attempts.
     RateLimited,
     /// WeChat refuses this app: the operator's to mend.
@@ -34,23 +45,30 @@ pub enum ProblemCode {
     WechatUnavailable,
     /// Redis is slow or gone.
     StoreUnavailable,
+    /// The business's account service is slow or gone.
+    AccountsUnavailable,
     /// A fault of this service.
     InternalError,
 }
 
 impl ProblemCode {
     /// All of them, for metrics and documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidRequest,
         Self::CredentialsInQuery,
         Self::UnknownApp,
         Self::CodeInvalid,
         Self::CodeUsed,
+        Self::InvalidToken,
+        Self::BindingRequired,
+        Self::InvalidCredentials,
         Self::UserBlocked,
+        Self::AlreadyBound,
         Self::RateLimited,
         Self::WechatMisconfigured,
         Self::WechatUnavailable,
         Self::StoreUnavailable,
+        Self::AccountsUnavailable,
         Self::InternalError,
     ];
 
@@ -64,7 +82,15 @@ impl ProblemCode {
             Self::UnknownApp => ("unknown_app", StatusCode::BAD_REQUEST, "This mini program is not configured here"),
             Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the login code"),
             Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The login code has been used"),
-            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "WeChat refuses this user"),
+            Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED, "The token is not good"),
+            Self::BindingRequired => {
+                ("binding_required", StatusCode::FORBIDDEN, "This WeChat user is bound to no account yet")
+            }
+            Self::InvalidCredentials => {
+                ("invalid_credentials", StatusCode::FORBIDDEN, "User name or password is wrong")
+            }
+            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "This user is refused"),
+            Self::AlreadyBound => ("already_bound", StatusCode::CONFLICT, "Another binding is in the way"),
             Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
             Self::WechatMisconfigured => {
                 ("wechat_misconfigured", StatusCode::BAD_GATEWAY, "WeChat refuses this service's configuration")
@@ -74,6 +100,9 @@ impl ProblemCode {
             }
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store does not answer at the moment")
+            }
+            Self::AccountsUnavailable => {
+                ("accounts_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The account service does not answer")
             }
             Self::InternalError => {
                 ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
@@ -95,6 +124,7 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     allow: Option<&'static str>,
+    bind_ticket: Option<String>,
 }
 
 /// The document, as RFC 9457 and our own members have it.
@@ -118,12 +148,15 @@ pub(crate) struct ProblemDocument<'a> {
     /// Seconds to wait; also in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// In place of `code` at the next login, once and within 5 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bind_ticket: Option<&'a str>,
 }
 
 impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, status: code.row().1, detail: detail.into(), retry_after: None, allow: None }
+        Self { code, status: code.row().1, detail: detail.into(), retry_after: None, allow: None, bind_ticket: None }
     }
 
     /// `invalid_request` with its 400.
@@ -137,9 +170,16 @@ impl Problem {
         self
     }
 
-    /// Seconds after which to come again, at least 1.
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds.max(1));
+    /// How long to wait, told in whole seconds: rounded up, since who comes a moment too early is refused again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(wait.as_secs().saturating_add(begun).max(1));
+        self
+    }
+
+    /// What the next login may send in place of a code.
+    pub fn bind_ticket(mut self, ticket: &str) -> Self {
+        self.bind_ticket = Some(ticket.to_owned());
         self
     }
 
@@ -165,6 +205,7 @@ impl Problem {
             code: self.code,
             request_id: &request_id,
             retry_after: self.retry_after,
+            bind_ticket: self.bind_ticket.as_deref(),
         };
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -208,6 +249,21 @@ mod tests {
     fn the_serialized_code_is_the_one_of_the_table() {
         for code in ProblemCode::ALL {
             assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_rounded_up_and_never_as_none() {
+        for (wait, told) in [
+            (Duration::ZERO, 1),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_micros(1_000_001), 2),
+            (Duration::from_millis(719_999), 720),
+            (Duration::from_secs(720), 720),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(Problem::invalid("too soon").retry_after(wait).retry_after, Some(told), "{wait:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     http::{Problem, ProblemCode, ProblemDocument, now, read_body},
-    login::{LoggedIn, LoginError, LoginRequest},
+    login::{LoggedIn, LoginRequest},
     token::AccessToken,
 };
 
@@ -108,7 +108,7 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     let started = Instant::now();
     let _in_flight = worker.issuer.metrics.login_begins();
     let outcome = match asked {
-        Ok(asked) => worker.login.login(asked, now()).await.map_err(Problem::from),
+        Ok(asked) => worker.login.login(asked, &address_of(request), now()).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };
     let took = started.elapsed();
@@ -118,7 +118,7 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     };
     worker.issuer.metrics.login_ended(result, took);
     match outcome {
-        Ok(logged_in) => welcome(worker, logged_in, took),
+        Ok(logged_in) => welcome(logged_in, took),
         Err(problem) => {
             tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
             problem.respond(request)
@@ -126,10 +126,15 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     }
 }
 
-fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
+/// What the client's logins are counted under.
+fn address_of(request: &HttpRequest) -> String {
+    request.peer_addr().map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default()
+}
+
+fn welcome(logged_in: LoggedIn, took: Duration) -> HttpResponse {
     tracing::info!(
         user = logged_in.user.as_str(),
-        app = worker.login.app.id.as_str(),
+        app = logged_in.app.as_str(),
         new_user = logged_in.new_user,
         took_us = took.as_micros() as u64,
         "login"
@@ -150,64 +155,5 @@ impl From<RefusedLogin> for Problem {
             _ => ProblemCode::InvalidRequest,
         };
         Self::new(code, refused.to_string())
-    }
-}
-
-/// What a failed login tells its client. What it tells the operator goes into the log here, with the cause.
-impl From<LoginError> for Problem {
-    fn from(error: LoginError) -> Self {
-        let (code, detail, retry_after) = match &error {
-            LoginError::UnknownApp => {
-                (ProblemCode::UnknownApp, "`appid` names a mini program that is not configured here.", None)
-            }
-            LoginError::CodeInvalid => {
-                let detail = "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
-                              Call wx.login again, once.";
-                (ProblemCode::CodeInvalid, detail, None)
-            }
-            LoginError::CodeUsed => {
-                (ProblemCode::CodeUsed, "This code has been sent before. Call wx.login again, once.", None)
-            }
-            LoginError::UserBlocked(_) => {
-                (ProblemCode::UserBlocked, "WeChat refuses to log this user in. Do not try again.", None)
-            }
-            LoginError::SlowDown { retry_after } => {
-                let detail = "WeChat limits how often one user logs in. Wait, then call wx.login again.";
-                (ProblemCode::RateLimited, detail, Some(*retry_after))
-            }
-            LoginError::Misconfigured(_) => {
-                let detail =
-                    "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
-                (ProblemCode::WechatMisconfigured, detail, None)
-            }
-            LoginError::WeChatUnavailable { retry_after, .. } => {
-                (ProblemCode::WechatUnavailable, "WeChat does not answer. Wait, then try again.", Some(*retry_after))
-            }
-            LoginError::StoreUnavailable { retry_after, .. } => {
-                let detail = "The session store does not answer. Wait, then try again.";
-                (ProblemCode::StoreUnavailable, detail, Some(*retry_after))
-            }
-            LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness | LoginError::Unbound => {
-                (ProblemCode::InternalError, "The reason is in the log, by the request id.", None)
-            }
-        };
-        tell_operator(code, &error);
-        let problem = Self::new(code, detail);
-        match retry_after {
-            Some(wait) => problem.retry_after(wait.as_secs()),
-            None => problem,
-        }
-    }
-}
-
-fn tell_operator(code: ProblemCode, cause: &LoginError) {
-    match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
-            tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
-        }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable => {
-            tracing::warn!(%cause, code = code.as_str(), "a login failed");
-        }
-        _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),
     }
 }

@@ -3,17 +3,14 @@
 //! Read by hand from typed members, so that every answer names the field and none repeats a value: people put their
 //! password into the wrong one.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{
-    ids::{AppId, LoginCode},
-    login::LoginRequest,
-};
+use crate::login::{Identity, LoginRequest, Proof};
 
 /// The members of a login request, each as it was found.
 #[derive(Debug, Default, Deserialize)]
@@ -66,9 +63,12 @@ pub enum RefusedLogin {
         /// From [`crate::ids::InvalidId`].
         reason: String,
     },
-    /// A member that this account backend has no use for; ignoring a password would be a surprise.
-    #[error("The field `{0}` is not accepted here: people log in by `code` alone.")]
-    NotAccepted(&'static str),
+    /// A name without its password, or the reverse.
+    #[error("The field `{0}` is missing. A user name and its password go together.")]
+    Missing(&'static str),
+    /// Two members of which one is enough.
+    #[error("The fields `{0}` and `{1}` exclude each other.")]
+    Both(&'static str, &'static str),
     /// User name or password in the URL.
     #[error(
         "A user name or password must not be in the URL, where logs and histories keep it. \
@@ -136,26 +136,23 @@ impl LoginFields {
 
     /// What the login takes from here on.
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let malformed =
-            |name, error: crate::ids::InvalidId| RefusedLogin::Malformed { name, reason: error.to_string() };
-        let code = self.code.text("code")?.ok_or(RefusedLogin::NoCode)?;
-        let code: LoginCode = code.parse().map_err(|error| malformed("code", error))?;
-        let app = match self.appid.text("appid")? {
-            Some(text) => Some(text.parse::<AppId>().map_err(|error| malformed("appid", error))?),
-            None => None,
+        let proof = match (self.code.parsed("code")?, self.bind_ticket.parsed("bind_ticket")?) {
+            (Some(code), None) => Proof::Code(code),
+            (None, Some(ticket)) => Proof::Ticket(ticket),
+            (None, None) => return Err(RefusedLogin::NoCode),
+            (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
-        let unused = [
-            ("username", self.username),
-            ("password", self.password),
-            ("phone_code", self.phone_code),
-            ("bind_ticket", self.bind_ticket),
-        ];
-        for (name, member) in unused {
-            if !matches!(member, Member::Absent | Member::Null) {
-                return Err(RefusedLogin::NotAccepted(name));
-            }
-        }
-        Ok(LoginRequest { app, code })
+        let app = self.appid.parsed("appid")?;
+        let (username, password) = (self.username.parsed("username")?, self.password.parsed("password")?);
+        let identity = match (username, password, self.phone_code.parsed("phone_code")?) {
+            (None, None, None) => Identity::Nothing,
+            (Some(username), Some(password), None) => Identity::Password(username, password),
+            (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+            (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
+            (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
+            (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
+        };
+        Ok(LoginRequest { app, app_hint: None, proof, identity })
     }
 }
 
@@ -171,6 +168,15 @@ enum Member {
 }
 
 impl Member {
+    fn parsed<T>(self, name: &'static str) -> Result<Option<T>, RefusedLogin>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let malformed = |error: T::Err| RefusedLogin::Malformed { name, reason: error.to_string() };
+        self.text(name)?.map(|text| text.parse().map_err(malformed)).transpose()
+    }
+
     fn text(self, name: &'static str) -> Result<Option<String>, RefusedLogin> {
         match self {
             Self::Absent | Self::Null => Ok(None),
@@ -255,7 +261,8 @@ mod tests {
         let body = LoginFields::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
         for fields in [query, form, body.expect("fields")] {
             let request = fields.into_request().expect("a login");
-            assert_eq!((request.code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
+            let Proof::Code(code) = request.proof else { panic!("a code") };
+            assert_eq!((code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
         }
     }
 
@@ -276,7 +283,7 @@ mod tests {
             ("{\"code\":\"hunter2\\u0000\"}", "`code` must consist of visible ASCII characters"),
             ("{\"code\":\"a\",\"code\":\"hunter2\"}", "`code` appears twice"),
             ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
-            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`password` is not accepted"),
+            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`username` is missing"),
         ] {
             let refused = json(body).expect_err(body).to_string();
             assert!(refused.contains(said), "{body}: {refused}");

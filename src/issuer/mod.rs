@@ -5,6 +5,7 @@ mod api;
 mod handlers;
 mod login_fields;
 mod metadata;
+mod refusals;
 mod reload;
 mod routes;
 mod run;

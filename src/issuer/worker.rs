@@ -8,7 +8,7 @@ use crate::{
     accounts::Auto,
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
-    login::Login,
+    login::{Login, Policy},
     settings::{AppsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
@@ -152,7 +152,13 @@ impl Issuer {
             store: self.store()?,
             vault: Arc::clone(&self.vault),
             accounts: Box::new(Auto),
+            policy: Policy {
+                auto_provision: self.settings.auto_provision,
+                bindings_per_user: self.settings.bindings_per_user,
+                limits: self.settings.limits,
+            },
             minter: Arc::clone(&self.minter),
+            metrics: self.metrics.clone(),
         })
     }
 }
