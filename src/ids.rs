@@ -123,6 +123,12 @@ identifier! {
 unprintable!(PhoneCode);
 
 identifier! {
+    /// Stands for a code that was spent on `binding_required`: 5 minutes, one use.
+    BindTicket, 64, WORD, is_word
+}
+unprintable!(BindTicket);
+
+identifier! {
     /// One person in one app, 28 characters in practice. Comes from WeChat's answer alone; never in a token or log.
     OpenId, 128, WORD, is_word
 }

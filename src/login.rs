@@ -19,11 +19,11 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    accounts::{Accounts, NewUserKey},
-    ids::{AppId, LoginCode, UserId},
+    accounts::{Accounts, NewUserKey, Password, Username},
+    ids::{AppId, BindTicket, LoginCode, PhoneCode, UserId},
     store::{Claim, ClaimId, LoginRecord, Person, Store, StoreError, Vault, VaultError},
     token::{AccessToken, MintError, Minter, TokenId},
-    wechat::{App, ExchangeError, Verdict, WeChat},
+    wechat::{App, CurrentApps, ExchangeError, UnknownApp, Verdict, WeChat},
 };
 
 /// After how long a client may ask again when the store did not answer.
@@ -38,8 +38,32 @@ const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 pub struct LoginRequest {
     /// Which app; may be left out where there is only one.
     pub app: Option<AppId>,
+    /// The app that the Referer names, which anybody can forge: a hint for choosing among those that there are.
+    pub app_hint: Option<AppId>,
+    /// What shows which WeChat identity is asking.
+    pub proof: Proof,
+    /// What shows which business user is asking.
+    pub identity: Identity,
+}
+
+/// What shows which WeChat identity is asking.
+#[derive(Debug)]
+pub enum Proof {
     /// The code of `wx.login`.
-    pub code: LoginCode,
+    Code(LoginCode),
+    /// What an earlier login gave in place of its code.
+    Ticket(BindTicket),
+}
+
+/// What shows which business user is asking.
+#[derive(Debug)]
+pub enum Identity {
+    /// Nothing: the WeChat identity is to be known already.
+    Nothing,
+    /// Name and password.
+    Password(Username, Password),
+    /// The code of the button `getPhoneNumber`.
+    Phone(PhoneCode),
 }
 
 /// What it gets.
@@ -51,6 +75,8 @@ pub struct LoggedIn {
     pub expires_in: Duration,
     /// The token's `sub`.
     pub user: UserId,
+    /// The mini program that was logged in to.
+    pub app: AppId,
     /// Whether this login made the user. True once.
     pub new_user: bool,
 }
@@ -58,9 +84,12 @@ pub struct LoggedIn {
 /// Why there is no token: what the caller can do something about, and what went wrong here.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// No app of that name is configured.
-    #[error("no such app")]
-    UnknownApp,
+    /// It is not known which app is meant.
+    #[error("no such app: {0}")]
+    UnknownApp(#[from] UnknownApp),
+    /// A field that the account backend has no use for; ignoring a password would be a surprise.
+    #[error("the account backend takes no `{0}`")]
+    NotAccepted(&'static str),
     /// WeChat does not accept the code.
     #[error("WeChat does not accept the code")]
     CodeInvalid,
@@ -111,8 +140,8 @@ pub enum LoginError {
 
 /// All that a login needs, for one worker thread.
 pub struct Login {
-    /// The mini program that this service speaks for.
-    pub app: App,
+    /// The mini programs that this service speaks for.
+    pub apps: Arc<CurrentApps>,
     /// Exchanges codes.
     pub wechat: WeChat,
     /// Keeps claims, session keys and bindings.
@@ -128,17 +157,18 @@ pub struct Login {
 impl Login {
     /// Turns a login code into a token: one claim, one question to WeChat, one record, one signature.
     pub async fn login(&self, request: LoginRequest, now: DateTime<Utc>) -> Result<LoggedIn, LoginError> {
-        let LoginRequest { app, code } = request;
-        let app = self.choose_app(app)?;
+        let code = self.code_alone(&request)?;
+        let apps = self.apps.all();
+        let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
 
         let claim = new_claim()?;
-        let Claim::Granted(order) = self.store.claim_code(&app.id, &code, &claim).await? else {
+        let Claim::Granted(order) = self.store.claim_code(&app.id, code, &claim).await? else {
             return Err(LoginError::CodeUsed);
         };
 
-        let session = match self.wechat.code2session(app, &code).await {
+        let session = match self.wechat.code2session(app, code).await {
             Ok(session) => session,
-            Err(error) => return Err(self.not_exchanged(app, &code, &claim, error).await),
+            Err(error) => return Err(self.not_exchanged(app, code, &claim, error).await),
         };
 
         let candidate =
@@ -158,13 +188,16 @@ impl Login {
 
         let id = TokenId::random().map_err(MintError::Key)?;
         let token = self.minter.mint(&binding.user, &app.id, &id, now)?;
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: binding.user, new_user: binding.new })
+        let app = app.id.clone();
+        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: binding.user, app, new_user: binding.new })
     }
 
-    fn choose_app(&self, wanted: Option<AppId>) -> Result<&App, LoginError> {
-        match wanted {
-            Some(id) if id != self.app.id => Err(LoginError::UnknownApp),
-            _ => Ok(&self.app),
+    fn code_alone<'a>(&self, request: &'a LoginRequest) -> Result<&'a LoginCode, LoginError> {
+        match (&request.proof, &request.identity) {
+            (Proof::Code(code), Identity::Nothing) => Ok(code),
+            (Proof::Ticket(_), _) => Err(LoginError::NotAccepted("bind_ticket")),
+            (_, Identity::Password(..)) => Err(LoginError::NotAccepted("password")),
+            (_, Identity::Phone(_)) => Err(LoginError::NotAccepted("phone_code")),
         }
     }
 

@@ -6,6 +6,7 @@ mod handlers;
 mod login_fields;
 mod metadata;
 mod reload;
+mod reload_apps;
 mod routes;
 mod run;
 mod worker;
