@@ -36,7 +36,7 @@ use crate::{
     },
     telemetry::Metrics,
     token::{AccessToken, MintError, Minter, TokenId},
-    wechat::{App, ExchangeError, Session, WeChat},
+    wechat::{App, CurrentApps, ExchangeError, Session, WeChat},
 };
 
 /// What a mini program asks for.
@@ -89,8 +89,8 @@ pub struct LoggedIn {
 
 /// All that a login needs, for one worker thread.
 pub struct Login {
-    /// The mini program that this service speaks for.
-    pub app: App,
+    /// The mini programs that this service speaks for.
+    pub apps: Arc<CurrentApps>,
     /// Exchanges codes.
     pub wechat: WeChat,
     /// Keeps claims, session keys and bindings.
@@ -139,7 +139,8 @@ impl Login {
         let visit = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
             Proof::Code(code) => {
-                let app = self.choose_app(&request)?;
+                let apps = self.apps.all();
+                let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
                 let order = self.claim(app, code, &claim, &visit).await?;
                 let session = self.exchange(app, code, &claim).await?;
                 self.record(app, session, order, &claim, now).await?
@@ -162,13 +163,6 @@ impl Login {
             Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
             Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
             _ => Ok(()),
-        }
-    }
-
-    fn choose_app(&self, request: &LoginRequest) -> Result<&App, LoginError> {
-        match &request.app {
-            Some(id) if *id != self.app.id => Err(LoginError::UnknownApp),
-            _ => Ok(&self.app),
         }
     }
 

@@ -23,6 +23,8 @@ use crate::{
     wechat::{App, AppSecret},
 };
 
+pub use crate::wechat::AppsSource;
+
 /// Where things are kept.
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
@@ -30,20 +32,6 @@ pub enum StoreUrl {
     Memory,
     /// `redis://…`
     Redis(RedisUrl),
-}
-
-/// Which mini programs there are.
-#[derive(Debug, Clone)]
-pub enum AppsSource {
-    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file that the secret is read from again when it changes.
-    One {
-        /// The mini program.
-        app: App,
-        /// `WXMINT_APP_SECRET_FILE`
-        secret_file: Option<PathBuf>,
-    },
-    /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
-    Folder(PathBuf),
 }
 
 /// Who knows the business users.

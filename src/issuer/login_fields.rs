@@ -75,6 +75,12 @@ pub enum RefusedLogin {
          Add `method: 'POST'` to wx.request, so that `data` goes into the body."
     )]
     CredentialsInQuery,
+    /// User name or password in the URL of a POST, whose body has room for them.
+    #[error(
+        "A user name or password must not be in the URL, where logs and histories keep it. \
+         Put it beside `code` in the `data` of wx.request, which a POST sends in the body."
+    )]
+    CredentialsBesideBody,
 }
 
 const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code", "bind_ticket"];
@@ -111,6 +117,21 @@ impl LoginFields {
             *member = Member::Text(value.into_owned());
         }
         Ok(fields)
+    }
+
+    /// From a query string in which credentials may stand: `WXMINT_DANGEROUS_PASSWORD_IN_QUERY`, for pages that were
+    /// published so.
+    pub fn from_query_with_dangerous_password(query: &str) -> Result<Self, RefusedLogin> {
+        Self::from_form(query.as_bytes())
+    }
+
+    /// The query of a POST is not read, and a password that nobody reads would be a surprise. Refused whatever the
+    /// settings: a page that sends POST has a body to put it in.
+    pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
+        match Self::from_query(query) {
+            Err(RefusedLogin::CredentialsInQuery) => Err(RefusedLogin::CredentialsBesideBody),
+            read => read.map(drop),
+        }
     }
 
     /// From a query string, in which credentials have no place.
@@ -292,6 +313,58 @@ mod tests {
     }
 
     #[test]
+    fn a_login_is_by_one_proof_and_at_most_one_identity() {
+        let ticket = "AAAAAAAAAAAAAAAAAAAAAA";
+        let shown = |body: &str| json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.identity));
+        for (members, expected) in [
+            (r#""code":"a""#.to_owned(), "Code(LoginCode(…)) Nothing"),
+            (
+                r#""code":"a","username":" lin ","password":"p""#.to_owned(),
+                "Code(LoginCode(…)) Password(Username(…), Password(…))",
+            ),
+            (r#""code":"a","phone_code":"b","username":null"#.to_owned(), "Code(LoginCode(…)) Phone(PhoneCode(…))"),
+            (
+                format!(r#""bind_ticket":"{ticket}","username":"lin","password":"p""#),
+                "Ticket(BindTicket(…)) Password(Username(…), Password(…))",
+            ),
+        ] {
+            assert_eq!(shown(&format!("{{{members}}}")).as_deref(), Ok(expected), "{members}");
+        }
+        let both = RefusedLogin::Both;
+        for (members, refused) in [
+            (r#""username":"lin","password":"p""#.to_owned(), RefusedLogin::NoCode),
+            (format!(r#""code":"a","bind_ticket":"{ticket}""#), both("code", "bind_ticket")),
+            (r#""code":"a","username":"lin""#.to_owned(), RefusedLogin::Missing("password")),
+            (r#""code":"a","password":"p""#.to_owned(), RefusedLogin::Missing("username")),
+            (r#""code":"a","password":"p","phone_code":"b""#.to_owned(), RefusedLogin::Missing("username")),
+            (
+                r#""code":"a","username":"lin","password":"p","phone_code":"b""#.to_owned(),
+                both("password", "phone_code"),
+            ),
+        ] {
+            assert_eq!(shown(&format!("{{{members}}}")), Err(refused), "{members}");
+        }
+    }
+
+    #[test]
+    fn what_people_type_is_bounded_and_its_field_is_named() {
+        for (name, text, said) in [
+            ("username", "hunter2".repeat(100), "must be at most 512 characters"),
+            ("username", "hunter2\\u0007".to_owned(), "must not hold control characters"),
+            ("username", "  ".to_owned(), "must not be empty"),
+            ("password", "hunter2".repeat(200), "must be at most 1024 characters"),
+            ("password", String::new(), "must not be empty"),
+            ("phone_code", "hunter2，".to_owned(), "must consist of visible ASCII"),
+            ("bind_ticket", "hunter2}{".to_owned(), "must "),
+        ] {
+            let other = if name == "username" { "password" } else { "username" };
+            let refused = json(&format!(r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#)).expect_err(name);
+            let said_now = refused.to_string();
+            assert!(said_now.contains(&format!("`{name}` {said}")) && !said_now.contains("hunter2"), "{said_now}");
+        }
+    }
+
+    #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
         for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
             assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::NotUtf8);
@@ -313,6 +386,24 @@ mod tests {
             assert_eq!(refused, RefusedLogin::CredentialsInQuery);
             assert!(refused.to_string().contains("method: 'POST'"));
         }
+    }
+
+    #[test]
+    fn a_password_in_a_query_passes_only_by_the_dangerous_way() {
+        let query = "code=a&username=lin&password=p%20p";
+        let asked = LoginFields::from_query_with_dangerous_password(query).and_then(LoginFields::into_request);
+        let Ok(LoginRequest { identity: Identity::Password(name, password), .. }) = asked else { panic!("{asked:?}") };
+        assert_eq!((name.as_str(), password.expose()), ("lin", "p p"));
+    }
+
+    #[test]
+    fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
+        for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
+            let refused = LoginFields::refuse_password_beside_body(query).expect_err(query);
+            assert_eq!(refused, RefusedLogin::CredentialsBesideBody);
+            assert!(refused.to_string().contains("`data`") && !refused.to_string().contains("method"), "{refused}");
+        }
+        assert_eq!(LoginFields::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ impl From<LoginError> for Problem {
         let (code, detail) = words(&error);
         tell_operator(code, &error);
         let problem = match &error {
+            LoginError::UnknownApp(why) => Self::new(code, why.to_string()),
             LoginError::NotAccepted(field) => {
                 Self::new(code, format!("The field `{field}` is not accepted here. {detail}"))
             }
@@ -29,7 +30,7 @@ impl From<LoginError> for Problem {
 fn words(error: &LoginError) -> (ProblemCode, &'static str) {
     use ProblemCode as Code;
     match error {
-        LoginError::UnknownApp => (Code::UnknownApp, "`appid` names a mini program that is not configured here."),
+        LoginError::UnknownApp(_) => (Code::UnknownApp, ""),
         LoginError::NotAccepted(_) => (Code::InvalidRequest, "This service's account backend has no use for it."),
         LoginError::CodeInvalid => (
             Code::CodeInvalid,

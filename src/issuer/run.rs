@@ -12,6 +12,7 @@ use tracing_actix_web::TracingLogger;
 use super::{
     Issuer, Routes, StartError,
     reload::keep_reading,
+    reload_apps::keep_reading_apps,
     routes::{admin_routes, public_routes},
     worker::Worker,
 };
@@ -63,6 +64,9 @@ pub async fn run(
     if let Some(path) = issuer.watched.clone() {
         actix_web::rt::spawn(keep_reading(Arc::clone(&issuer), path));
     }
+    if issuer.apps.may_change() {
+        actix_web::rt::spawn(keep_reading_apps(Arc::clone(&issuer.apps)));
+    }
 
     let readiness = issuer.readiness.clone();
     let stop = async move {
@@ -75,7 +79,7 @@ pub async fn run(
         let worker = Worker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
         App::new()
             .app_data(web::Data::new(worker))
-            .configure(public_routes)
+            .configure(public_routes(&public_issuer.settings.login_paths))
             .configure(|config| extra(config))
             .default_service(web::to(not_found))
             .wrap(from_fn(limit_head))
@@ -118,7 +122,7 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
         public = address(&listeners.public),
         admin = address(&listeners.admin),
         issuer = %issuer.settings.issuer,
-        app = %issuer.app().id,
+        apps = issuer.apps.all().names(),
         "listening"
     );
 }

@@ -9,12 +9,12 @@ use crate::{
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::{Login, Policy},
-    settings::{AppsSource, Settings, StoreUrl},
+    settings::{Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
     token::Minter,
     upstream::{self, Tls},
-    wechat::{App, WeChat},
+    wechat::{AppFaults, CurrentApps, WeChat},
 };
 
 /// Why the issuer cannot start. Says what to mend.
@@ -42,9 +42,12 @@ pub enum StartError {
         /// What is wrong with it.
         source: VaultError,
     },
-    /// Two files at once.
-    #[error("{0}\n        {1}")]
-    Both(Box<StartError>, Box<StartError>),
+    /// The files of AppSecrets.
+    #[error("WXMINT_APPS_DIR: {0}")]
+    Apps(#[from] AppFaults),
+    /// Several at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
+    Several(Vec<StartError>),
     /// A client of another service.
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
@@ -70,6 +73,7 @@ pub enum StartError {
 pub struct Issuer {
     pub(super) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) apps: Arc<CurrentApps>,
     /// The key file, where there is one to read again.
     pub(super) watched: Option<PathBuf>,
     pub(super) metrics: Metrics,
@@ -92,13 +96,14 @@ impl StartError {
 impl Issuer {
     /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        match (load_keys(&settings), load_vault(&settings)) {
-            (Ok(keys), Ok(vault)) => {
+        match (load_keys(&settings), load_vault(&settings), load_apps(&settings)) {
+            (Ok(keys), Ok(vault), Ok(_)) => {
                 let watched = Some(settings.keys.clone());
                 Ok(Self { watched, ..Self::new(settings, keys, vault)? })
             }
-            (Err(keys), Err(vault)) => Err(StartError::Both(Box::new(keys), Box::new(vault))),
-            (Err(error), _) | (_, Err(error)) => Err(error),
+            (keys, vault, apps) => {
+                Err(StartError::Several([keys.err(), vault.err(), apps.err()].into_iter().flatten().collect()))
+            }
         }
     }
 
@@ -113,6 +118,7 @@ impl Issuer {
             minter: Arc::new(minter),
             vault: Arc::new(vault),
             keys,
+            apps: Arc::new(load_apps(&settings)?),
             watched: None,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
@@ -124,13 +130,6 @@ impl Issuer {
         // Each worker makes its own later, where nobody could be told of a failure.
         issuer.login()?;
         Ok(issuer)
-    }
-
-    pub(super) fn app(&self) -> &App {
-        match &self.settings.apps {
-            AppsSource::One { app, .. } => app,
-            AppsSource::Folder(_) => unimplemented!(),
-        }
     }
 
     /// A connection of its own to the store.
@@ -147,7 +146,7 @@ impl Issuer {
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
         Ok(Login {
-            app: self.app().clone(),
+            apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
@@ -178,6 +177,10 @@ impl Worker {
 fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
     let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
     KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+}
+
+fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
+    Ok(CurrentApps::read(settings.apps.clone())?)
 }
 
 fn load_vault(settings: &Settings) -> Result<Vault, StartError> {

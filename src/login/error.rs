@@ -7,7 +7,7 @@ use crate::{
     limits::TooMany,
     store::{StoreError, Ticket, VaultError},
     token::MintError,
-    wechat::{ExchangeError, Verdict},
+    wechat::{ExchangeError, UnknownApp, Verdict},
 };
 
 /// After how long a client may ask again when the store did not answer.
@@ -20,9 +20,9 @@ const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 /// Why there is no token: what the caller can do something about, and what went wrong here.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// No app of that name is configured.
-    #[error("no such app")]
-    UnknownApp,
+    /// It is not known which app is meant.
+    #[error("no such app: {0}")]
+    UnknownApp(#[from] UnknownApp),
     /// A field that the account backend has no use for; ignoring a password would be a surprise.
     #[error("the account backend takes no `{0}`")]
     NotAccepted(&'static str),
