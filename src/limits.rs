@@ -4,9 +4,13 @@
 //! the future, and is refused when that would be more than a period ahead. So a full burst is let through at once, and
 //! from then on one event an interval. (ITU-T I.371, annex A.)
 
+mod local;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+pub use self::local::{LocalLimit, MOST_CELLS};
 
 /// `burst` events at once, and as many in each `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
