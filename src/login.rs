@@ -29,10 +29,10 @@ pub use self::{
 use crate::{
     accounts::{Accounts, NewUserKey, Password, Username},
     ids::{AppId, LoginCode, PhoneCode, UnionId, UserId},
-    limits::Limits,
+    limits::{Limits, LocalLimit},
     store::{
         Bound, Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing, Store,
-        Ticket, TicketHolder, Vault,
+        StoreError, Ticket, TicketHolder, Vault,
     },
     telemetry::Metrics,
     token::{AccessToken, MintError, Minter, TokenId},
@@ -101,6 +101,8 @@ pub struct Login {
     pub accounts: Box<dyn Accounts>,
     /// How people are bound to users.
     pub policy: Policy,
+    /// Counts while the store is away.
+    pub local_limit: Arc<LocalLimit>,
     /// Signs tokens.
     pub minter: Arc<Minter>,
     /// Counts.
@@ -116,6 +118,13 @@ pub struct Policy {
     pub bindings_per_user: u32,
     /// How often.
     pub limits: Limits,
+}
+
+/// Where a request comes from, and when.
+struct Visit<'a> {
+    address: &'a str,
+    meter: Meter,
+    now: DateTime<Utc>,
 }
 
 /// Who has come, as WeChat says, and where they stand.
@@ -136,7 +145,11 @@ impl Login {
     ) -> Result<LoggedIn, LoginError> {
         self.check_accepted(&request.identity)?;
         let claim = new_claim()?;
-        let visit = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
+        let visit = Visit {
+            address,
+            meter: Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip },
+            now,
+        };
         let arrival = match &request.proof {
             Proof::Code(code) => {
                 let apps = self.apps.all();
@@ -172,13 +185,29 @@ impl Login {
         app: &App,
         code: &LoginCode,
         claim: &ClaimId,
-        visit: &Meter,
+        visit: &Visit<'_>,
     ) -> Result<ExchangeOrder, LoginError> {
-        match self.store.claim_code(&app.id, code, claim, visit).await? {
+        match self.first(visit, self.store.claim_code(&app.id, code, claim, &visit.meter)).await? {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
             Claim::Limited(refused) => Err(refused.into()),
         }
+    }
+
+    /// The first question to the store. While it does not answer, the address is counted here, so that what cannot be
+    /// served is at least not asked for without end.
+    async fn first<T>(
+        &self,
+        visit: &Visit<'_>,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, LoginError> {
+        let Visit { address, meter, now } = visit;
+        self.local_limit.check(address, meter.rate, *now)?;
+        let answer = asked.await;
+        if answer.is_err() {
+            self.local_limit.admit(address, meter.rate, *now)?;
+        }
+        Ok(answer?)
     }
 
     /// Asks WeChat. A code that provably was not sent is given back, so that the same request can be made again when
@@ -230,8 +259,8 @@ impl Login {
     }
 
     /// In place of a code and its exchange.
-    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Meter) -> Result<Arrival, LoginError> {
-        self.store.count(visit).await??;
+    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+        self.first(visit, self.store.count(&visit.meter)).await??;
         let holder = self.store.take_ticket(ticket, claim).await?;
         let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
         let standing = self.store.standing(&person, claim).await?;

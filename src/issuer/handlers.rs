@@ -141,8 +141,9 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     let _in_flight = worker.issuer.metrics.login_begins();
     let outcome = match asked {
         Ok(asked) => {
+            let address = worker.issuer.proxies.client_of(request);
             let asked = LoginRequest { app_hint: app_hint(request), ..asked };
-            worker.login.login(asked, &address_of(request), now()).await.map_err(Problem::from)
+            worker.login.login(asked, &address.limit_key(), now()).await.map_err(Problem::from)
         }
         Err(problem) => Err(problem),
     };
@@ -159,11 +160,6 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
             problem.respond(request)
         }
     }
-}
-
-/// What the client's logins are counted under.
-fn address_of(request: &HttpRequest) -> String {
-    request.peer_addr().map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default()
 }
 
 /// The mini program that sent the request, as far as its Referer can be believed.

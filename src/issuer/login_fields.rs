@@ -325,7 +325,7 @@ mod tests {
             (r#""code":"a","phone_code":"b","username":null"#.to_owned(), "Code(LoginCode(…)) Phone(PhoneCode(…))"),
             (
                 format!(r#""bind_ticket":"{ticket}","username":"lin","password":"p""#),
-                "Ticket(BindTicket(…)) Password(Username(…), Password(…))",
+                "Ticket(Ticket(…)) Password(Username(…), Password(…))",
             ),
         ] {
             assert_eq!(shown(&format!("{{{members}}}")).as_deref(), Ok(expected), "{members}");

@@ -6,8 +6,9 @@ use chrono::TimeDelta;
 
 use crate::{
     accounts::Auto,
-    http::{Readiness, now},
+    http::{Readiness, TrustedProxies, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
+    limits::LocalLimit,
     login::{Login, Policy},
     settings::{Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
@@ -84,6 +85,8 @@ pub struct Issuer {
     tls: Tls,
     /// One for all workers, where the store is the process itself.
     memory: Memory,
+    pub(super) proxies: TrustedProxies,
+    local_limit: Arc<LocalLimit>,
 }
 
 impl StartError {
@@ -125,6 +128,8 @@ impl Issuer {
             tls: Tls::from_system()?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             memory: Memory::new(now, settings.session_key_ttl),
+            proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+            local_limit: Arc::default(),
             settings,
         };
         // Each worker makes its own later, where nobody could be told of a failure.
@@ -156,6 +161,7 @@ impl Issuer {
                 bindings_per_user: self.settings.bindings_per_user,
                 limits: self.settings.limits,
             },
+            local_limit: Arc::clone(&self.local_limit),
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
         })
