@@ -1,5 +1,6 @@
-//! What every listener shares: problems, request ids, bounded bodies, probes, and the clock.
+//! What every listener shares: problems, request ids, bearer tokens, bounded bodies, probes, and the clock.
 
+mod bearer;
 mod body;
 mod probes;
 mod problem;
@@ -8,6 +9,7 @@ mod trace;
 
 use chrono::{DateTime, Utc};
 
+pub use bearer::{bearer_token, no_valid_token};
 pub use body::{BodyError, read_body};
 pub use probes::{Readiness, livez, readyz};
 pub(crate) use problem::ProblemDocument;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod bearer;
 mod handlers;
 mod login_fields;
 mod metadata;

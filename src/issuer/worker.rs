@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
+use super::bearer;
 use crate::{
     accounts::Auto,
     http::{Readiness, now},
@@ -12,7 +13,7 @@ use crate::{
     settings::{AppsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::Minter,
+    token::{Minter, Verifier},
     upstream::{self, Tls},
     wechat::{App, WeChat},
 };
@@ -75,7 +76,8 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
-    minter: Arc<Minter>,
+    pub(super) verifier: Verifier,
+    pub(super) minter: Arc<Minter>,
     vault: Arc<Vault>,
     tls: Tls,
     /// One for all workers, where the store is the process itself.
@@ -110,6 +112,7 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
+            verifier: bearer::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(vault),
             keys,
