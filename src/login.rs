@@ -15,6 +15,7 @@
 
 mod binding;
 mod error;
+mod unbind;
 
 use std::{sync::Arc, time::Duration};
 

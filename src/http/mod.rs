@@ -1,5 +1,7 @@
-//! What every listener shares: problems, request ids, bounded bodies, who the client is, probes, and the clock.
+//! What every listener shares: problems, request ids, bearer tokens, bounded bodies, who the client is, probes, and the
+//! clock.
 
+mod bearer;
 mod body;
 mod client_address;
 mod probes;
@@ -9,6 +11,7 @@ mod trace;
 
 use chrono::{DateTime, Utc};
 
+pub use bearer::{bearer_token, no_valid_token};
 pub use body::{BodyError, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use probes::{Readiness, livez, readyz};

@@ -85,9 +85,11 @@ impl Serialize for Aliases<'_> {
     request_body(content((LoginBody = "application/json"), (LoginBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "Logged in", body = LoginAnswer),
-        (status = "4XX", description = "invalid_request, credentials_in_query, unknown_app, code_invalid, code_used (400), \
-            user_blocked (403), rate_limited (429)", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503, with Retry-After)",
+        (status = "4XX", description = "invalid_request, credentials_in_query, unknown_app, code_invalid, code_used (400); \
+            binding_required (with bind_ticket), invalid_credentials, user_blocked (403); already_bound (409); \
+            rate_limited (429, with Retry-After)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, \
+            store_unavailable, accounts_unavailable (503, with Retry-After)",
             body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {

@@ -2,6 +2,8 @@
 
 mod admin;
 mod api;
+mod bearer;
+mod binding;
 mod handlers;
 mod login_fields;
 mod metadata;

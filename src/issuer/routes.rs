@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use actix_web::{
     Resource,
-    web::{self, Data, ServiceConfig, get, head, post, resource},
+    web::{self, Data, ServiceConfig, delete, get, head, post, resource},
 };
 
-use super::{Issuer, admin, api, handlers, metadata};
+use super::{Issuer, admin, api, binding, handlers, metadata};
 use crate::http::{livez, not_allowed, not_found, readyz};
 
 /// Further routes for the public listener.
@@ -21,6 +21,11 @@ pub(super) fn public_routes(login_paths: &[String]) -> impl FnOnce(&mut ServiceC
         }
         config
             .service(login("/login"))
+            .service(
+                resource("/binding")
+                    .route(delete().to(binding::dissolve))
+                    .default_service(web::to(not_allowed("DELETE"))),
+            )
             .service(readable("/.well-known/jwks.json", metadata::jwks))
             .service(readable("/.well-known/openid-configuration", metadata::metadata))
             .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))

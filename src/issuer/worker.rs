@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
+use super::bearer;
 use crate::{
     accounts::Auto,
     http::{Readiness, TrustedProxies, now},
@@ -13,7 +14,7 @@ use crate::{
     settings::{Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::Minter,
+    token::{Minter, Verifier},
     upstream::{self, Tls},
     wechat::{AppFaults, CurrentApps, WeChat},
 };
@@ -80,7 +81,8 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
-    minter: Arc<Minter>,
+    pub(super) verifier: Verifier,
+    pub(super) minter: Arc<Minter>,
     vault: Arc<Vault>,
     tls: Tls,
     /// One for all workers, where the store is the process itself.
@@ -118,6 +120,7 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
+            verifier: bearer::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(vault),
             keys,
