@@ -140,6 +140,12 @@ identifier! {
 }
 printable!(UserId);
 
+identifier! {
+    /// A token's `jti`.
+    TokenId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
+}
+printable!(TokenId);
+
 /// A phone number that WeChat has verified. Never in a token or log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {

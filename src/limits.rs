@@ -4,9 +4,13 @@
 //! the future, and is refused when that would be more than a period ahead. So a full burst is let through at once, and
 //! from then on one event an interval. (ITU-T I.371, annex A.)
 
+mod local;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+pub use self::local::{LocalLimit, MOST_CELLS};
 
 /// `burst` events at once, and as many in each `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,17 @@ pub struct Rate {
     pub burst: u32,
     /// At least a second.
     pub period: Duration,
+}
+
+/// What is limited, and how often it may happen (`WXMINT_LIMIT_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Logins from one address.
+    pub ip: Rate,
+    /// Logins of one person.
+    pub openid: Rate,
+    /// Failed passwords of one person for one name.
+    pub username: Rate,
 }
 
 /// Too many. Nothing of the event was counted.

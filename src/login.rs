@@ -13,33 +13,64 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
+mod binding;
+mod error;
+mod unbind;
+
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
-use crate::{
-    accounts::{Accounts, NewUserKey},
-    ids::{AppId, LoginCode, UserId},
-    store::{Claim, ClaimId, LoginRecord, Person, Store, StoreError, Vault, VaultError},
-    token::{AccessToken, MintError, Minter, TokenId},
-    wechat::{App, ExchangeError, Verdict, WeChat},
+pub use self::{
+    binding::{Binder, Candidate, Settled},
+    error::LoginError,
 };
-
-/// After how long a client may ask again when the store did not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// After how long a client may ask again when WeChat was asked and gave no answer.
-const WECHAT_PAUSE: Duration = Duration::from_secs(2);
-/// "Retry next minute", says WeChat of errcode 45011.
-const WECHAT_MINUTE: Duration = Duration::from_secs(60);
+use crate::{
+    accounts::{Accounts, NewUserKey, Password, Username},
+    ids::{AppId, LoginCode, PhoneCode, UnionId, UserId},
+    limits::{Limits, LocalLimit},
+    store::{
+        Bound, Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing, Store,
+        StoreError, Ticket, TicketHolder, Vault,
+    },
+    telemetry::Metrics,
+    token::{AccessToken, MintError, Minter, TokenId},
+    wechat::{App, CurrentApps, ExchangeError, Session, WeChat},
+};
 
 /// What a mini program asks for.
 #[derive(Debug)]
 pub struct LoginRequest {
     /// Which app; may be left out where there is only one.
     pub app: Option<AppId>,
+    /// The app that the Referer names, which anybody can forge: a hint for choosing among those that there are.
+    pub app_hint: Option<AppId>,
+    /// What shows which WeChat identity is asking.
+    pub proof: Proof,
+    /// What shows which business user is asking.
+    pub identity: Identity,
+}
+
+/// What shows which WeChat identity is asking.
+#[derive(Debug)]
+pub enum Proof {
     /// The code of `wx.login`.
-    pub code: LoginCode,
+    Code(LoginCode),
+    /// What an earlier login gave in place of its code.
+    Ticket(Ticket),
+}
+
+/// What shows which business user is asking.
+#[derive(Debug)]
+pub enum Identity {
+    /// Nothing: the WeChat identity is to be known already.
+    Nothing,
+    /// Name and password.
+    Password(Username, Password),
+    /// The code of the button `getPhoneNumber`.
+    Phone(PhoneCode),
 }
 
 /// What it gets.
@@ -51,132 +82,280 @@ pub struct LoggedIn {
     pub expires_in: Duration,
     /// The token's `sub`.
     pub user: UserId,
+    /// Which app.
+    pub app: AppId,
     /// Whether this login made the user. True once.
     pub new_user: bool,
 }
 
-/// Why there is no token: what the caller can do something about, and what went wrong here.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// No app of that name is configured.
-    #[error("no such app")]
-    UnknownApp,
-    /// WeChat does not accept the code.
-    #[error("WeChat does not accept the code")]
-    CodeInvalid,
-    /// The code was claimed before, here or at WeChat.
-    #[error("the code has been used")]
-    CodeUsed,
-    /// WeChat refuses this person.
-    #[error("WeChat refuses this person: {0}")]
-    UserBlocked(ExchangeError),
-    /// WeChat's limit for this person.
-    #[error("WeChat wants this person to slow down")]
-    SlowDown {
-        /// When the limit is over.
-        retry_after: Duration,
-    },
-    /// The operator has something to mend.
-    #[error("WeChat refuses this app: {0}")]
-    Misconfigured(ExchangeError),
-    /// WeChat is slow or gone.
-    #[error("{cause}")]
-    WeChatUnavailable {
-        /// When to try again.
-        retry_after: Duration,
-        /// For the log.
-        cause: ExchangeError,
-    },
-    /// The store is slow or gone.
-    #[error("{cause}")]
-    StoreUnavailable {
-        /// When to try again.
-        retry_after: Duration,
-        /// For the log.
-        cause: StoreError,
-    },
-    /// The session key could not be sealed.
-    #[error("the session key could not be sealed: {0}")]
-    Vault(#[from] VaultError),
-    /// No token could be signed.
-    #[error("no token could be signed: {0}")]
-    Mint(#[from] MintError),
-    /// The system gave no random bits.
-    #[error("the system gave no random bits")]
-    NoRandomness,
-    /// Nobody is bound to this person, and the account backend makes no users by itself.
-    #[error("this person is bound to nobody")]
-    Unbound,
-}
-
 /// All that a login needs, for one worker thread.
 pub struct Login {
-    /// The mini program that this service speaks for.
-    pub app: App,
+    /// The mini programs that this service speaks for.
+    pub apps: Arc<CurrentApps>,
     /// Exchanges codes.
     pub wechat: WeChat,
     /// Keeps claims, session keys and bindings.
     pub store: Box<dyn Store>,
     /// Seals session keys.
     pub vault: Arc<Vault>,
-    /// Names new users.
+    /// Knows the business users.
     pub accounts: Box<dyn Accounts>,
+    /// How people are bound to users.
+    pub policy: Policy,
+    /// Counts while the store is away.
+    pub local_limit: Arc<LocalLimit>,
     /// Signs tokens.
     pub minter: Arc<Minter>,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// How people are bound to users, and how often they may try.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Whether an unbound person gets a new user, where one could be asked for a password.
+    pub auto_provision: bool,
+    /// How many people of one app a user may have.
+    pub bindings_per_user: u32,
+    /// How often.
+    pub limits: Limits,
+}
+
+/// Where a request comes from, and when.
+struct Visit<'a> {
+    address: &'a str,
+    meter: Meter,
+    now: DateTime<Utc>,
+}
+
+/// Who has come, as WeChat says, and where they stand.
+struct Arrival {
+    person: Person,
+    unionid: Option<UnionId>,
+    standing: Standing,
 }
 
 impl Login {
-    /// Turns a login code into a token: one claim, one question to WeChat, one record, one signature.
-    pub async fn login(&self, request: LoginRequest, now: DateTime<Utc>) -> Result<LoggedIn, LoginError> {
-        let LoginRequest { app, code } = request;
-        let app = self.choose_app(app)?;
-
+    /// Turns a login code into a token: one claim, one question to WeChat, one record, one signature. `address` is what
+    /// the client's logins are counted under.
+    pub async fn login(
+        &self,
+        request: LoginRequest,
+        address: &str,
+        now: DateTime<Utc>,
+    ) -> Result<LoggedIn, LoginError> {
+        self.check_accepted(&request.identity)?;
         let claim = new_claim()?;
-        let Claim::Granted(order) = self.store.claim_code(&app.id, &code, &claim).await? else {
-            return Err(LoginError::CodeUsed);
+        let visit = Visit {
+            address,
+            meter: Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip },
+            now,
         };
-
-        let session = match self.wechat.code2session(app, &code).await {
-            Ok(session) => session,
-            Err(error) => return Err(self.not_exchanged(app, &code, &claim, error).await),
+        let arrival = match &request.proof {
+            Proof::Code(code) => {
+                let apps = self.apps.all();
+                let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
+                let order = self.claim(app, code, &claim, &visit).await?;
+                let session = self.exchange(app, code, &claim).await?;
+                self.record(app, session, order, &claim, now).await?
+            }
+            Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
         };
-
-        let candidate =
-            self.accounts.new_user(&NewUserKey(String::new()), now).await.map_err(|_| LoginError::Unbound)?.user;
-        let person = Person { app: app.id.clone(), openid: session.openid };
-        let binding = self
-            .store
-            .record_login(&LoginRecord {
-                session_key: self.vault.seal(&session.session_key, &person)?,
-                person,
-                unionid: session.unionid,
-                order,
-                user_if_unbound: Some(candidate),
-            })
-            .await?
-            .ok_or(LoginError::Unbound)?;
+        let candidate = self.identify(&arrival, request.identity).await?;
+        let bound = self.bind(&arrival, candidate, &claim, now).await?;
 
         let id = TokenId::random().map_err(MintError::Key)?;
-        let token = self.minter.mint(&binding.user, &app.id, &id, now)?;
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: binding.user, new_user: binding.new })
+        let app = arrival.person.app;
+        let token = self.minter.mint(&bound.user, &app, &id, now)?;
+        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }
 
-    fn choose_app(&self, wanted: Option<AppId>) -> Result<&App, LoginError> {
-        match wanted {
-            Some(id) if id != self.app.id => Err(LoginError::UnknownApp),
-            _ => Ok(&self.app),
+    /// A password that nobody looks at would be a surprise.
+    fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
+        let accepts = self.accounts.accepts();
+        match identity {
+            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
+            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
+            _ => Ok(()),
         }
     }
 
-    /// What it means that the code was not exchanged. A code that provably was not sent is given back, so that the same
-    /// request can be made again when WeChat is there.
-    async fn not_exchanged(&self, app: &App, code: &LoginCode, claim: &ClaimId, error: ExchangeError) -> LoginError {
-        if matches!(error, ExchangeError::NotSent { .. })
+    /// The first round trip: the address is counted, and the code is ours alone.
+    async fn claim(
+        &self,
+        app: &App,
+        code: &LoginCode,
+        claim: &ClaimId,
+        visit: &Visit<'_>,
+    ) -> Result<ExchangeOrder, LoginError> {
+        match self.first(visit, self.store.claim_code(&app.id, code, claim, &visit.meter)).await? {
+            Claim::Granted(order) => Ok(order),
+            Claim::Taken => Err(LoginError::CodeUsed),
+            Claim::Limited(refused) => Err(refused.into()),
+        }
+    }
+
+    /// The first question to the store. While it does not answer, the address is counted here, so that what cannot be
+    /// served is at least not asked for without end.
+    async fn first<T>(
+        &self,
+        visit: &Visit<'_>,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, LoginError> {
+        let Visit { address, meter, now } = visit;
+        self.local_limit.check(address, meter.rate, *now)?;
+        let answer = asked.await;
+        if answer.is_err() {
+            self.local_limit.admit(address, meter.rate, *now)?;
+        }
+        Ok(answer?)
+    }
+
+    /// Asks WeChat. A code that provably was not sent is given back, so that the same request can be made again when
+    /// WeChat is there.
+    async fn exchange(&self, app: &App, code: &LoginCode, claim: &ClaimId) -> Result<Session, LoginError> {
+        let exchanged = self.wechat.code2session(app, code).await;
+        if let Err(ExchangeError::NotSent { .. }) = &exchanged
             && let Err(error) = self.store.release_code(&app.id, code, claim).await
         {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
         }
-        error.into()
+        Ok(exchanged?)
+    }
+
+    /// The second round trip: the session key is kept, the person counted, and the binding found.
+    async fn record(
+        &self,
+        app: &App,
+        session: Session,
+        order: ExchangeOrder,
+        claim: &ClaimId,
+        now: DateTime<Utc>,
+    ) -> Result<Arrival, LoginError> {
+        let person = Person { app: app.id.clone(), openid: session.openid };
+        let record = LoginRecord {
+            session_key: self.vault.seal(&session.session_key, &person)?,
+            intent: self.intent_at_once(session.unionid.as_ref(), now).await?,
+            person,
+            order,
+            rate: self.policy.limits.openid,
+        };
+        match self.store.record_login(&record, claim).await? {
+            Recorded::Limited(refused) => Err(refused.into()),
+            Recorded::Standing(standing) => Ok(Arrival { person: record.person, unionid: session.unionid, standing }),
+        }
+    }
+
+    /// Where nobody can be asked and no other app may know the person, a new user is written down with the login.
+    async fn intent_at_once(
+        &self,
+        unionid: Option<&UnionId>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Intent>, LoginError> {
+        if unionid.is_some() || self.accounts.accepts().anything() {
+            return Ok(None);
+        }
+        let named = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
+        Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
+    }
+
+    /// In place of a code and its exchange.
+    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+        self.first(visit, self.store.count(&visit.meter)).await??;
+        let holder = self.store.take_ticket(ticket, claim).await?;
+        let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        let standing = self.store.standing(&person, claim).await?;
+        Ok(Arrival { person, unionid, standing })
+    }
+
+    /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
+    async fn identify(&self, arrival: &Arrival, identity: Identity) -> Result<Option<Candidate>, LoginError> {
+        match identity {
+            Identity::Nothing => Ok(None),
+            Identity::Password(name, password) => {
+                self.check_password(&arrival.person, &name, &password).await.map(Some)
+            }
+            Identity::Phone(_) => Err(LoginError::NotAccepted("phone_code")),
+        }
+    }
+
+    /// Each attempt is counted before it is looked at, so that many at once are as many, and given back if it was right.
+    async fn check_password(
+        &self,
+        person: &Person,
+        name: &Username,
+        password: &Password,
+    ) -> Result<Candidate, LoginError> {
+        let cell = Cell::Attempts(person.clone(), digest_of(name));
+        let attempt = Meter { cell, rate: self.policy.limits.username };
+        self.store.count(&attempt).await??;
+        let checked = self.accounts.check_password(name, password).await;
+        if !matches!(checked, Ok(None)) {
+            self.store.uncount(&attempt).await?;
+        }
+        match checked? {
+            Some(user) => Ok(Candidate { user, made: false }),
+            None => Err(LoginError::InvalidCredentials),
+        }
+    }
+
+    /// Finds or makes the binding. For a person who is bound this asks nobody.
+    async fn bind(
+        &self,
+        arrival: &Arrival,
+        candidate: Option<Candidate>,
+        claim: &ClaimId,
+        now: DateTime<Utc>,
+    ) -> Result<Bound, LoginError> {
+        let Arrival { person, unionid, standing } = arrival;
+        let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
+        let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
+        let settled = binder.settle(standing.clone()).await?;
+        let bound = match candidate {
+            Some(candidate) => binder.bind(&candidate, settled).await?,
+            None => {
+                let make = async |generation, dissolved| self.make_user(arrival, generation, dissolved, now).await;
+                match binder.bind_unasked(settled, make).await? {
+                    Some(bound) => bound,
+                    None => return Err(self.ask(arrival).await?),
+                }
+            }
+        };
+        if let Some(other) = binder.link(&bound).await? {
+            self.metrics.unionid_in_conflict();
+            tracing::warn!(
+                user = bound.user.as_str(),
+                other = other.as_str(),
+                "one unionid, two users: both are kept; see wxmint bindings conflicts"
+            );
+        }
+        Ok(bound)
+    }
+
+    /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
+    /// can be asked.
+    async fn make_user(
+        &self,
+        arrival: &Arrival,
+        generation: u64,
+        dissolved: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Candidate>, LoginError> {
+        let can_ask = self.accounts.accepts().anything();
+        if can_ask && (dissolved || !self.policy.auto_provision) {
+            return Ok(None);
+        }
+        let key = new_user_key(arrival, generation, dissolved);
+        let named = self.accounts.new_user(&key, now).await?;
+        Ok(Some(Candidate { user: named.user, made: named.made }))
+    }
+
+    /// Asks who the person is, with a ticket that stands for the code just spent.
+    async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
+        let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
+        let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
+        self.store.keep_ticket(&ticket, &holder).await?;
+        Ok(LoginError::BindingRequired(ticket))
     }
 }
 
@@ -186,27 +365,21 @@ fn new_claim() -> Result<ClaimId, LoginError> {
     Ok(ClaimId::new(bits))
 }
 
-impl From<StoreError> for LoginError {
-    fn from(cause: StoreError) -> Self {
-        Self::StoreUnavailable { retry_after: STORE_PAUSE, cause }
-    }
+/// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
+/// because its answer was lost. Tells the account backend nothing about the person.
+fn new_user_key(arrival: &Arrival, generation: u64, dissolved: bool) -> NewUserKey {
+    let Arrival { person, unionid, .. } = arrival;
+    NewUserKey(match unionid.as_ref().filter(|_| !dissolved) {
+        Some(unionid) => short_digest(&format!("user of unionid {}", unionid.as_str())),
+        None => short_digest(&format!("user of {}:{}:{generation}", person.app, person.openid.as_str())),
+    })
 }
 
-impl From<ExchangeError> for LoginError {
-    fn from(error: ExchangeError) -> Self {
-        match &error {
-            ExchangeError::Refused { verdict, .. } => match verdict {
-                Verdict::CodeInvalid => Self::CodeInvalid,
-                Verdict::CodeUsed => Self::CodeUsed,
-                Verdict::PersonRefused => Self::UserBlocked(error),
-                Verdict::SlowDown => Self::SlowDown { retry_after: WECHAT_MINUTE },
-                Verdict::Misconfigured | Verdict::OurBug => Self::Misconfigured(error),
-                Verdict::Busy | Verdict::Unknown => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
-            },
-            ExchangeError::NotSent { retry_after, .. } => {
-                Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
-            }
-            ExchangeError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
-        }
-    }
+/// By which failed passwords are counted: what differs in case or by spaces is one name.
+fn digest_of(name: &Username) -> String {
+    short_digest(&name.as_str().to_lowercase())
+}
+
+fn short_digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])
 }

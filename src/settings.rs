@@ -16,12 +16,14 @@ pub use self::{
     forms::{IssuerUrl, parse_duration},
 };
 use crate::{
-    limits::Rate,
+    limits::Limits,
     store::RedisUrl,
     telemetry::LogFormat,
     token::TokenTyp,
     wechat::{App, AppSecret},
 };
+
+pub use crate::wechat::AppsSource;
 
 /// Where things are kept.
 #[derive(Debug, Clone)]
@@ -30,20 +32,6 @@ pub enum StoreUrl {
     Memory,
     /// `redis://…`
     Redis(RedisUrl),
-}
-
-/// Which mini programs there are.
-#[derive(Debug, Clone)]
-pub enum AppsSource {
-    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file that the secret is read from again when it changes.
-    One {
-        /// The mini program.
-        app: App,
-        /// `WXMINT_APP_SECRET_FILE`
-        secret_file: Option<PathBuf>,
-    },
-    /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
-    Folder(PathBuf),
 }
 
 /// Who knows the business users.
@@ -55,17 +43,6 @@ pub enum AccountsSource {
     File(PathBuf),
     /// `https://…`: the business's own service.
     Service(Url),
-}
-
-/// How often, `WXMINT_LIMIT_…`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Logins from one address.
-    pub ip: Rate,
-    /// Logins of one person.
-    pub openid: Rate,
-    /// Failed passwords of one person for one name.
-    pub username: Rate,
 }
 
 /// What `wxmint serve` needs to know.

@@ -100,6 +100,7 @@ struct Inner {
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Histograms<1>,
     redis_duration: Histograms<2>,
+    unionid_conflicts: Counter,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
@@ -118,6 +119,7 @@ impl Default for Inner {
             wechat_failures: Family::default(),
             wechat_duration: Family::new_with_constructor(Buckets),
             redis_duration: Family::new_with_constructor(Buckets),
+            unionid_conflicts: Counter::default(),
             key_age: Family::default(),
             next_key: Gauge::default(),
             key_reloads: Family::default(),
@@ -162,7 +164,12 @@ impl Metrics {
         self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Something that was read again, `keys` or `users`: `ok`, or `refused` because it was not fit to be used.
+    /// Two users were found to be one person.
+    pub fn unionid_in_conflict(&self) {
+        self.0.unionid_conflicts.inc();
+    }
+
+    /// What was read again, `keys`, `apps` or `users`: `ok`, or `refused` because it was not fit to be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
         let refused = i64::from(outcome != "ok");
@@ -205,6 +212,11 @@ impl Metrics {
             "wechat_failures",
             "Requests to WeChat that were not sent, or not answered",
             inner.wechat_failures.clone(),
+        );
+        registry.register(
+            "unionid_conflicts",
+            "Unionids that were found to stand for two users; both were kept",
+            inner.unionid_conflicts.clone(),
         );
         let mut seconds = |name: &str, help: &str, histogram: Histograms<1>| {
             registry.register_with_unit(name, help, Unit::Seconds, histogram);

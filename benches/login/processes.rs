@@ -134,6 +134,9 @@ impl Service {
             .env("WXMINT_REDIS_URL", format!("redis://{}", redis.address))
             .env("WXMINT_KEYS", &files.keys)
             .env("WXMINT_VAULT_KEY_FILE", &files.vault_key)
+            // All load comes from one address. The limits are counted all the same.
+            .env("WXMINT_LIMIT_IP", "1000000/1s")
+            .env("WXMINT_LIMIT_OPENID", "1000000/1s")
             .env("WXMINT_LISTEN", public.to_string())
             .env("WXMINT_ADMIN_LISTEN", admin.to_string())
             .env("WXMINT_WECHAT_URL", format!("http://{}", stand_in.address))

@@ -5,7 +5,10 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId};
+use wxmint::{
+    ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId},
+    wechat::app_of_referer,
+};
 
 /// Of seeds that stand for a secret in the wrong place.
 const MARKED: &str = "hunter2";
@@ -17,6 +20,9 @@ fuzz_target!(|text: &str| {
     check(text, text.parse::<UnionId>(), UnionId::as_str, UnionId::MAX_LEN, word);
     check(text, text.parse::<UserId>(), UserId::as_str, UserId::MAX_LEN, |byte| (b'!'..=b'~').contains(&byte));
     check(text, text.parse::<LoginCode>(), LoginCode::as_str, LoginCode::MAX_LEN, |byte| (b' '..=b'~').contains(&byte));
+    if let Some(app) = app_of_referer(text) {
+        assert!(text.starts_with(&format!("https://servicewechat.com/{app}/")) && text.ends_with("/page-frame.html"));
+    }
     for printed in [format!("{:?}", text.parse::<OpenId>()), format!("{:?}", text.parse::<LoginCode>())] {
         assert!(!printed.contains(MARKED), "an identifier that must not print: {printed}");
     }

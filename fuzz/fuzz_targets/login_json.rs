@@ -3,7 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::issuer::LoginFields;
+use wxmint::{
+    issuer::LoginFields,
+    login::{Identity, Proof},
+};
 use wxmint_fuzz::check_login;
 
 fuzz_target!(|body: &[u8]| {
@@ -13,8 +16,17 @@ fuzz_target!(|body: &[u8]| {
         assert!(str::from_utf8(body).is_ok());
         // A number or a surrogate that no value can hold, in a member that nobody reads, is no login's concern.
         let Ok(members) = serde_json::from_slice::<serde_json::Value>(body) else { return };
-        assert_eq!(members["code"], asked.code.as_str());
+        match &asked.proof {
+            Proof::Code(code) => assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null()),
+            Proof::Ticket(_) => assert!(members["code"].is_null() && members["bind_ticket"].is_string()),
+        }
         assert_eq!(members["appid"].as_str(), asked.app.as_ref().map(|app| app.as_str()));
-        assert!(members["password"].is_null() && members["username"].is_null());
+        let sent = ["username", "password", "phone_code"].map(|name| members[name].is_string());
+        let expected = match &asked.identity {
+            Identity::Nothing => [false, false, false],
+            Identity::Password(..) => [true, true, false],
+            Identity::Phone(_) => [false, false, true],
+        };
+        assert_eq!(sent, expected);
     }
 });

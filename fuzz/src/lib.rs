@@ -1,18 +1,30 @@
 //! What holds of a login's fields in whichever form they came.
 
-use wxmint::{issuer::RefusedLogin, login::LoginRequest};
+use wxmint::{
+    issuer::RefusedLogin,
+    login::{Identity, LoginRequest, Proof},
+};
 
 /// Of seeds that stand for a password in the wrong field.
 const MARKED: &str = "hunter2";
 
-/// An accepted login has a code of visible ASCII and an app that can stand in a Redis key. A refusal is a sentence, and
-/// neither it nor any Debug text repeats what was sent.
+/// An accepted login has a code of visible ASCII or a ticket, an app that can stand in a Redis key, and a name and a
+/// password within their bounds. A refusal is a sentence, and neither it nor any Debug text repeats what was sent.
 pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
     assert!(!format!("{asked:?}").contains(MARKED) || asked.as_ref().is_ok_and(names_it));
     match asked {
         Ok(asked) => {
-            let code = asked.code.as_str();
-            assert!((1..=256).contains(&code.len()) && code.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            if let Proof::Code(code) = &asked.proof {
+                assert!(is_visible(code.as_str()));
+            }
+            match &asked.identity {
+                Identity::Nothing => {}
+                Identity::Password(name, password) => {
+                    assert!((1..=512).contains(&name.as_str().chars().count()));
+                    assert!((1..=1024).contains(&password.expose().chars().count()));
+                }
+                Identity::Phone(code) => assert!(is_visible(code.as_str())),
+            }
             let app = asked.app.as_ref().map_or("-", |app| app.as_str());
             assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
         }
@@ -21,6 +33,34 @@ pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
             assert!(said.len() > 10 && !said.contains(MARKED), "{said}");
         }
     }
+}
+
+/// Whether two readings came to the same, as far as they can be told apart.
+pub fn is_the_same(one: &Result<LoginRequest, RefusedLogin>, other: &Result<LoginRequest, RefusedLogin>) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            let proofs = match (&one.proof, &other.proof) {
+                (Proof::Code(one), Proof::Code(other)) => one == other,
+                (Proof::Ticket(one), Proof::Ticket(other)) => one == other,
+                _ => false,
+            };
+            let identities = match (&one.identity, &other.identity) {
+                (Identity::Nothing, Identity::Nothing) => true,
+                (Identity::Phone(one), Identity::Phone(other)) => one == other,
+                (Identity::Password(one, first), Identity::Password(other, second)) => {
+                    one == other && first.expose() == second.expose()
+                }
+                _ => false,
+            };
+            proofs && identities && one.app == other.app
+        }
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn is_visible(code: &str) -> bool {
+    (1..=256).contains(&code.len()) && code.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// An AppID is public and prints.

@@ -36,6 +36,12 @@ fn warn_about(settings: &Settings) {
     if matches!(settings.store, StoreUrl::Memory) {
         tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
     }
+    if settings.dangerous_password_in_query {
+        tracing::warn!(
+            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true lets passwords stand in URLs, which proxies and histories keep; \
+             switch it off once the pages send method: 'POST'"
+        );
+    }
 }
 
 /// Each login holds two sockets while WeChat is asked, and the usual soft limit is 1,024 files.

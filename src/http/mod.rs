@@ -1,6 +1,9 @@
-//! What every listener shares: problems, request ids, bounded bodies, probes, and the clock.
+//! What every listener shares: problems, request ids, bearer tokens, bounded bodies, who the client is, probes, and the
+//! clock.
 
+mod bearer;
 mod body;
+mod client_address;
 mod probes;
 mod problem;
 mod process;
@@ -8,7 +11,9 @@ mod trace;
 
 use chrono::{DateTime, Utc};
 
+pub use bearer::{bearer_token, no_valid_token};
 pub use body::{BodyError, read_body};
+pub use client_address::{ClientAddress, TrustedProxies};
 pub use probes::{Readiness, livez, readyz};
 pub(crate) use problem::ProblemDocument;
 pub use problem::{Problem, ProblemCode, not_allowed, not_found, request_id};

@@ -1,6 +1,10 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
-use std::future::{Ready, ready};
+use std::{
+    fmt,
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
@@ -24,8 +28,18 @@ pub enum ProblemCode {
     CodeInvalid,
     /// The code has been sent before.
     CodeUsed,
-    /// WeChat refuses this person.
+    /// There is no token, or none that is valid here.
+    InvalidToken,
+    /// Nobody knows yet which user this WeChat identity is.
+    BindingRequired,
+    /// User name and password are not a user's.
+    InvalidCredentials,
+    /// WeChat or the business refuses this person.
     UserBlocked,
+    /// Another user has this WeChat identity, or this user another one.
+    AlreadyBound,
+    /// No session key opens the data.
+    DataUndecryptable,
     /// Too many attempts.
     RateLimited,
     /// WeChat refuses this app: the operator's to mend.
@@ -34,23 +48,31 @@ pub enum ProblemCode {
     WechatUnavailable,
     /// Redis is slow or gone.
     StoreUnavailable,
+    /// Whoever knows the users is slow or gone.
+    AccountsUnavailable,
     /// A fault of this service.
     InternalError,
 }
 
 impl ProblemCode {
     /// All of them, for metrics and documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::CredentialsInQuery,
         Self::UnknownApp,
         Self::CodeInvalid,
         Self::CodeUsed,
+        Self::InvalidToken,
+        Self::BindingRequired,
+        Self::InvalidCredentials,
         Self::UserBlocked,
+        Self::AlreadyBound,
+        Self::DataUndecryptable,
         Self::RateLimited,
         Self::WechatMisconfigured,
         Self::WechatUnavailable,
         Self::StoreUnavailable,
+        Self::AccountsUnavailable,
         Self::InternalError,
     ];
 
@@ -64,7 +86,20 @@ impl ProblemCode {
             Self::UnknownApp => ("unknown_app", StatusCode::BAD_REQUEST, "This mini program is not configured here"),
             Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the login code"),
             Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The login code has been used"),
-            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "WeChat refuses this user"),
+            Self::InvalidToken => {
+                ("invalid_token", StatusCode::UNAUTHORIZED, "The access token is missing or not valid")
+            }
+            Self::BindingRequired => {
+                ("binding_required", StatusCode::FORBIDDEN, "This WeChat identity is not bound to a user yet")
+            }
+            Self::InvalidCredentials => {
+                ("invalid_credentials", StatusCode::FORBIDDEN, "User name or password is wrong")
+            }
+            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "This user is refused"),
+            Self::AlreadyBound => ("already_bound", StatusCode::CONFLICT, "WeChat identity or user is bound already"),
+            Self::DataUndecryptable => {
+                ("data_undecryptable", StatusCode::UNPROCESSABLE_ENTITY, "The data cannot be decrypted")
+            }
             Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
             Self::WechatMisconfigured => {
                 ("wechat_misconfigured", StatusCode::BAD_GATEWAY, "WeChat refuses this service's configuration")
@@ -75,6 +110,11 @@ impl ProblemCode {
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store does not answer at the moment")
             }
+            Self::AccountsUnavailable => (
+                "accounts_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The account service does not answer at the moment",
+            ),
             Self::InternalError => {
                 ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
             }
@@ -87,6 +127,16 @@ impl ProblemCode {
     }
 }
 
+/// What binds a person once: sent to its owner, and not printed.
+#[derive(Clone, PartialEq, Eq)]
+struct BindTicket(String);
+
+impl fmt::Debug for BindTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// An answer that says what was wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -94,7 +144,9 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     retry_after: Option<u64>,
+    bind_ticket: Option<BindTicket>,
     allow: Option<&'static str>,
+    challenge: Option<&'static str>,
 }
 
 /// The document, as RFC 9457 and our own members have it.
@@ -118,12 +170,16 @@ pub(crate) struct ProblemDocument<'a> {
     /// Seconds to wait; also in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// With `binding_required`: in place of `code` in the login that says who it is. One use, 5 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bind_ticket: Option<&'a str>,
 }
 
 impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, status: code.row().1, detail: detail.into(), retry_after: None, allow: None }
+        let (status, detail) = (code.row().1, detail.into());
+        Self { code, status, detail, retry_after: None, bind_ticket: None, allow: None, challenge: None }
     }
 
     /// `invalid_request` with its 400.
@@ -137,9 +193,22 @@ impl Problem {
         self
     }
 
-    /// Seconds after which to come again, at least 1.
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds.max(1));
+    /// How long to wait, told in whole seconds: rounded up, since who comes a moment too early is refused again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(wait.as_secs().saturating_add(begun).max(1));
+        self
+    }
+
+    /// What to send in place of `code` next time.
+    pub fn bind_ticket(mut self, ticket: impl Into<String>) -> Self {
+        self.bind_ticket = Some(BindTicket(ticket.into()));
+        self
+    }
+
+    /// `WWW-Authenticate`: how to prove who one is (RFC 9110 section 11.6.1).
+    pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 
@@ -165,6 +234,7 @@ impl Problem {
             code: self.code,
             request_id: &request_id,
             retry_after: self.retry_after,
+            bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| ticket.as_str()),
         };
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -173,6 +243,9 @@ impl Problem {
         }
         if let Some(methods) = self.allow {
             response.insert_header((header::ALLOW, methods));
+        }
+        if let Some(challenge) = self.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         response.content_type("application/problem+json");
         response.body(serde_json::to_vec(&document).unwrap_or_default())
@@ -202,12 +275,39 @@ pub fn not_allowed(allow: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpRes
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{body::to_bytes, test::TestRequest};
+
     use super::*;
 
     #[test]
     fn the_serialized_code_is_the_one_of_the_table() {
         for code in ProblemCode::ALL {
             assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_bind_ticket_is_in_the_answer_and_in_no_debug_text() {
+        let problem = Problem::new(ProblemCode::BindingRequired, "Say who you are.").bind_ticket("ticket-1");
+        let answer = problem.respond(&TestRequest::default().to_http_request());
+        let body = to_bytes(answer.into_body()).await.expect("a body");
+        let document: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&document["bind_ticket"], &document["status"]), (&"ticket-1".into(), &403.into()));
+        assert!(!format!("{problem:?}").contains("ticket-1"));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_rounded_up_and_never_as_none() {
+        for (wait, told) in [
+            (Duration::ZERO, 1),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_micros(1_000_001), 2),
+            (Duration::from_millis(719_999), 720),
+            (Duration::from_secs(720), 720),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(Problem::invalid("too soon").retry_after(wait).retry_after, Some(told), "{wait:?}");
         }
     }
 }

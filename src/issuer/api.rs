@@ -7,10 +7,13 @@ use actix_web::{
     http::header,
     web::{Bytes, Path},
 };
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
 use utoipa_swagger_ui::Config;
 
-use super::{handlers, metadata};
+use super::{binding, handlers, metadata};
 use crate::http::not_found;
 
 /// The public API.
@@ -21,10 +24,22 @@ use crate::http::not_found;
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    paths(handlers::login_by_post, handlers::login_by_query, metadata::jwks, metadata::metadata),
+    modifiers(&Bearer),
+    paths(handlers::login_by_post, handlers::login_by_query, binding::dissolve, metadata::jwks, metadata::metadata),
     tags((name = "login", description = "For mini programs"), (name = "keys", description = "For whoever verifies tokens"))
 )]
 struct Api;
+
+/// The token of a login.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 

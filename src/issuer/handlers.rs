@@ -7,7 +7,7 @@ use actix_web::{
     http::{StatusCode, header},
     web::{self, Payload},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::{
@@ -16,28 +16,40 @@ use super::{
 };
 use crate::{
     http::{Problem, ProblemCode, ProblemDocument, now, read_body},
-    login::{LoggedIn, LoginError, LoginRequest},
+    ids::{AppId, UserId},
+    login::{LoggedIn, LoginRequest},
     token::AccessToken,
+    wechat::app_of_referer,
 };
 
-/// The body of `POST /login`.
+/// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; LoginFields reads it")]
 pub(super) struct LoginBody {
-    /// The code of `wx.login`: 5 minutes, one use.
+    /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
     #[schema(example = "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h")]
-    code: String,
-    /// Which mini program; needed only where several are configured.
+    code: Option<String>,
+    /// Which mini program; needed only where several are configured, and the Referer that WeChat sends does not tell.
     #[schema(example = "wx0123456789abcdef")]
     appid: Option<String>,
+    /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with `password`.
+    #[schema(example = "lin")]
+    username: Option<String>,
+    /// The account's password, at most 1024 characters. Goes with `username`; in the body alone, never in the URL.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not wx.login's.
+    phone_code: Option<String>,
+    /// In place of `code`: what `binding_required` came with. 5 minutes, one attempt.
+    bind_ticket: Option<String>,
 }
 
 /// The answer to a login.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LoginAnswer {
+pub(super) struct LoginAnswer<'a> {
     /// A JWT (RFC 9068), for `Authorization: Bearer …`.
     #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
-    access_token: AccessToken,
+    access_token: &'a AccessToken,
     #[schema(value_type = String, example = "Bearer")]
     token_type: &'static str,
     /// Seconds.
@@ -45,9 +57,25 @@ pub(super) struct LoginAnswer {
     expires_in: u64,
     /// The token's `sub`.
     #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
-    user_id: crate::ids::UserId,
+    user_id: &'a UserId,
     /// True once, at the login that made the user.
     new_user: bool,
+    /// The token again, under the names that older mini programs read.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    aliases: Aliases<'a>,
+}
+
+/// `WXMINT_TOKEN_ALIASES`, each with the token.
+struct Aliases<'a> {
+    names: &'a [String],
+    token: &'a AccessToken,
+}
+
+impl Serialize for Aliases<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.names.iter().map(|name| (name, self.token)))
+    }
 }
 
 /// Turn the code of wx.login into a token
@@ -57,9 +85,11 @@ pub(super) struct LoginAnswer {
     request_body(content((LoginBody = "application/json"), (LoginBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "Logged in", body = LoginAnswer),
-        (status = "4XX", description = "invalid_request, credentials_in_query, unknown_app, code_invalid, code_used (400), \
-            user_blocked (403), rate_limited (429)", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503, with Retry-After)",
+        (status = "4XX", description = "invalid_request, credentials_in_query, unknown_app, code_invalid, code_used (400); \
+            binding_required (with bind_ticket), invalid_credentials, user_blocked (403); already_bound (409); \
+            rate_limited (429, with Retry-After)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, \
+            store_unavailable, accounts_unavailable (503, with Retry-After)",
             body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
@@ -78,13 +108,17 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
         (status = "5XX", description = "As for POST", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
-    let asked = LoginFields::from_query(request.query_string()).and_then(LoginFields::into_request);
+    let read = match worker.issuer.settings.dangerous_password_in_query {
+        true => LoginFields::from_query_with_dangerous_password,
+        false => LoginFields::from_query,
+    };
+    let asked = read(request.query_string()).and_then(LoginFields::into_request);
     login(&request, &worker, asked.map_err(Problem::from)).await
 }
 
 async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
     if !request.query_string().is_empty() {
-        LoginFields::from_query(request.query_string())?;
+        LoginFields::refuse_password_beside_body(request.query_string())?;
     }
     let read = match content_type(request).as_str() {
         "application/json" => LoginFields::from_json,
@@ -108,7 +142,11 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     let started = Instant::now();
     let _in_flight = worker.issuer.metrics.login_begins();
     let outcome = match asked {
-        Ok(asked) => worker.login.login(asked, now()).await.map_err(Problem::from),
+        Ok(asked) => {
+            let address = worker.issuer.proxies.client_of(request);
+            let asked = LoginRequest { app_hint: app_hint(request), ..asked };
+            worker.login.login(asked, &address.limit_key(), now()).await.map_err(Problem::from)
+        }
         Err(problem) => Err(problem),
     };
     let took = started.elapsed();
@@ -126,88 +164,35 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     }
 }
 
+/// The mini program that sent the request, as far as its Referer can be believed.
+fn app_hint(request: &HttpRequest) -> Option<AppId> {
+    app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
+}
+
 fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
     tracing::info!(
         user = logged_in.user.as_str(),
-        app = worker.login.app.id.as_str(),
+        app = logged_in.app.as_str(),
         new_user = logged_in.new_user,
         took_us = took.as_micros() as u64,
         "login"
     );
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(LoginAnswer {
-        access_token: logged_in.token,
+        access_token: &logged_in.token,
         token_type: "Bearer",
         expires_in: logged_in.expires_in.as_secs(),
-        user_id: logged_in.user,
+        user_id: &logged_in.user,
         new_user: logged_in.new_user,
+        aliases: Aliases { names: &worker.issuer.settings.token_aliases, token: &logged_in.token },
     })
 }
 
 impl From<RefusedLogin> for Problem {
     fn from(refused: RefusedLogin) -> Self {
         let code = match refused {
-            RefusedLogin::CredentialsInQuery => ProblemCode::CredentialsInQuery,
+            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
             _ => ProblemCode::InvalidRequest,
         };
         Self::new(code, refused.to_string())
-    }
-}
-
-/// What a failed login tells its client. What it tells the operator goes into the log here, with the cause.
-impl From<LoginError> for Problem {
-    fn from(error: LoginError) -> Self {
-        let (code, detail, retry_after) = match &error {
-            LoginError::UnknownApp => {
-                (ProblemCode::UnknownApp, "`appid` names a mini program that is not configured here.", None)
-            }
-            LoginError::CodeInvalid => {
-                let detail = "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
-                              Call wx.login again, once.";
-                (ProblemCode::CodeInvalid, detail, None)
-            }
-            LoginError::CodeUsed => {
-                (ProblemCode::CodeUsed, "This code has been sent before. Call wx.login again, once.", None)
-            }
-            LoginError::UserBlocked(_) => {
-                (ProblemCode::UserBlocked, "WeChat refuses to log this user in. Do not try again.", None)
-            }
-            LoginError::SlowDown { retry_after } => {
-                let detail = "WeChat limits how often one user logs in. Wait, then call wx.login again.";
-                (ProblemCode::RateLimited, detail, Some(*retry_after))
-            }
-            LoginError::Misconfigured(_) => {
-                let detail =
-                    "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
-                (ProblemCode::WechatMisconfigured, detail, None)
-            }
-            LoginError::WeChatUnavailable { retry_after, .. } => {
-                (ProblemCode::WechatUnavailable, "WeChat does not answer. Wait, then try again.", Some(*retry_after))
-            }
-            LoginError::StoreUnavailable { retry_after, .. } => {
-                let detail = "The session store does not answer. Wait, then try again.";
-                (ProblemCode::StoreUnavailable, detail, Some(*retry_after))
-            }
-            LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness | LoginError::Unbound => {
-                (ProblemCode::InternalError, "The reason is in the log, by the request id.", None)
-            }
-        };
-        tell_operator(code, &error);
-        let problem = Self::new(code, detail);
-        match retry_after {
-            Some(wait) => problem.retry_after(wait.as_secs()),
-            None => problem,
-        }
-    }
-}
-
-fn tell_operator(code: ProblemCode, cause: &LoginError) {
-    match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
-            tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
-        }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable => {
-            tracing::warn!(%cause, code = code.as_str(), "a login failed");
-        }
-        _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),
     }
 }

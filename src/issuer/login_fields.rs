@@ -3,17 +3,14 @@
 //! Read by hand from typed members, so that every answer names the field and none repeats a value: people put their
 //! password into the wrong one.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{
-    ids::{AppId, LoginCode},
-    login::LoginRequest,
-};
+use crate::login::{Identity, LoginRequest, Proof};
 
 /// The members of a login request, each as it was found.
 #[derive(Debug, Default, Deserialize)]
@@ -66,15 +63,24 @@ pub enum RefusedLogin {
         /// From [`crate::ids::InvalidId`].
         reason: String,
     },
-    /// A member that this account backend has no use for; ignoring a password would be a surprise.
-    #[error("The field `{0}` is not accepted here: people log in by `code` alone.")]
-    NotAccepted(&'static str),
+    /// A name without its password, or the reverse.
+    #[error("The field `{0}` is missing. A user name and its password go together.")]
+    Missing(&'static str),
+    /// Two members of which one is enough.
+    #[error("The fields `{0}` and `{1}` exclude each other.")]
+    Both(&'static str, &'static str),
     /// User name or password in the URL.
     #[error(
         "A user name or password must not be in the URL, where logs and histories keep it. \
          Add `method: 'POST'` to wx.request, so that `data` goes into the body."
     )]
     CredentialsInQuery,
+    /// User name or password in the URL of a POST, whose body has room for them.
+    #[error(
+        "A user name or password must not be in the URL, where logs and histories keep it. \
+         Put it beside `code` in the `data` of wx.request, which a POST sends in the body."
+    )]
+    CredentialsBesideBody,
 }
 
 const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code", "bind_ticket"];
@@ -113,6 +119,21 @@ impl LoginFields {
         Ok(fields)
     }
 
+    /// From a query string in which credentials may stand: `WXMINT_DANGEROUS_PASSWORD_IN_QUERY`, for pages that were
+    /// published so.
+    pub fn from_query_with_dangerous_password(query: &str) -> Result<Self, RefusedLogin> {
+        Self::from_form(query.as_bytes())
+    }
+
+    /// The query of a POST is not read, and a password that nobody reads would be a surprise. Refused whatever the
+    /// settings: a page that sends POST has a body to put it in.
+    pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
+        match Self::from_query(query) {
+            Err(RefusedLogin::CredentialsInQuery) => Err(RefusedLogin::CredentialsBesideBody),
+            read => read.map(drop),
+        }
+    }
+
     /// From a query string, in which credentials have no place.
     pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
         let fields = Self::from_form(query.as_bytes())?;
@@ -136,26 +157,23 @@ impl LoginFields {
 
     /// What the login takes from here on.
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let malformed =
-            |name, error: crate::ids::InvalidId| RefusedLogin::Malformed { name, reason: error.to_string() };
-        let code = self.code.text("code")?.ok_or(RefusedLogin::NoCode)?;
-        let code: LoginCode = code.parse().map_err(|error| malformed("code", error))?;
-        let app = match self.appid.text("appid")? {
-            Some(text) => Some(text.parse::<AppId>().map_err(|error| malformed("appid", error))?),
-            None => None,
+        let proof = match (self.code.parsed("code")?, self.bind_ticket.parsed("bind_ticket")?) {
+            (Some(code), None) => Proof::Code(code),
+            (None, Some(ticket)) => Proof::Ticket(ticket),
+            (None, None) => return Err(RefusedLogin::NoCode),
+            (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
-        let unused = [
-            ("username", self.username),
-            ("password", self.password),
-            ("phone_code", self.phone_code),
-            ("bind_ticket", self.bind_ticket),
-        ];
-        for (name, member) in unused {
-            if !matches!(member, Member::Absent | Member::Null) {
-                return Err(RefusedLogin::NotAccepted(name));
-            }
-        }
-        Ok(LoginRequest { app, code })
+        let app = self.appid.parsed("appid")?;
+        let (username, password) = (self.username.parsed("username")?, self.password.parsed("password")?);
+        let identity = match (username, password, self.phone_code.parsed("phone_code")?) {
+            (None, None, None) => Identity::Nothing,
+            (Some(username), Some(password), None) => Identity::Password(username, password),
+            (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+            (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
+            (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
+            (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
+        };
+        Ok(LoginRequest { app, app_hint: None, proof, identity })
     }
 }
 
@@ -171,6 +189,15 @@ enum Member {
 }
 
 impl Member {
+    fn parsed<T>(self, name: &'static str) -> Result<Option<T>, RefusedLogin>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let malformed = |error: T::Err| RefusedLogin::Malformed { name, reason: error.to_string() };
+        self.text(name)?.map(|text| text.parse().map_err(malformed)).transpose()
+    }
+
     fn text(self, name: &'static str) -> Result<Option<String>, RefusedLogin> {
         match self {
             Self::Absent | Self::Null => Ok(None),
@@ -255,7 +282,8 @@ mod tests {
         let body = LoginFields::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
         for fields in [query, form, body.expect("fields")] {
             let request = fields.into_request().expect("a login");
-            assert_eq!((request.code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
+            let Proof::Code(code) = request.proof else { panic!("a code") };
+            assert_eq!((code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
         }
     }
 
@@ -276,11 +304,63 @@ mod tests {
             ("{\"code\":\"hunter2\\u0000\"}", "`code` must consist of visible ASCII characters"),
             ("{\"code\":\"a\",\"code\":\"hunter2\"}", "`code` appears twice"),
             ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
-            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`password` is not accepted"),
+            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`username` is missing"),
         ] {
             let refused = json(body).expect_err(body).to_string();
             assert!(refused.contains(said), "{body}: {refused}");
             assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_by_one_proof_and_at_most_one_identity() {
+        let ticket = "AAAAAAAAAAAAAAAAAAAAAA";
+        let shown = |body: &str| json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.identity));
+        for (members, expected) in [
+            (r#""code":"a""#.to_owned(), "Code(LoginCode(…)) Nothing"),
+            (
+                r#""code":"a","username":" lin ","password":"p""#.to_owned(),
+                "Code(LoginCode(…)) Password(Username(…), Password(…))",
+            ),
+            (r#""code":"a","phone_code":"b","username":null"#.to_owned(), "Code(LoginCode(…)) Phone(PhoneCode(…))"),
+            (
+                format!(r#""bind_ticket":"{ticket}","username":"lin","password":"p""#),
+                "Ticket(Ticket(…)) Password(Username(…), Password(…))",
+            ),
+        ] {
+            assert_eq!(shown(&format!("{{{members}}}")).as_deref(), Ok(expected), "{members}");
+        }
+        let both = RefusedLogin::Both;
+        for (members, refused) in [
+            (r#""username":"lin","password":"p""#.to_owned(), RefusedLogin::NoCode),
+            (format!(r#""code":"a","bind_ticket":"{ticket}""#), both("code", "bind_ticket")),
+            (r#""code":"a","username":"lin""#.to_owned(), RefusedLogin::Missing("password")),
+            (r#""code":"a","password":"p""#.to_owned(), RefusedLogin::Missing("username")),
+            (r#""code":"a","password":"p","phone_code":"b""#.to_owned(), RefusedLogin::Missing("username")),
+            (
+                r#""code":"a","username":"lin","password":"p","phone_code":"b""#.to_owned(),
+                both("password", "phone_code"),
+            ),
+        ] {
+            assert_eq!(shown(&format!("{{{members}}}")), Err(refused), "{members}");
+        }
+    }
+
+    #[test]
+    fn what_people_type_is_bounded_and_its_field_is_named() {
+        for (name, text, said) in [
+            ("username", "hunter2".repeat(100), "must be at most 512 characters"),
+            ("username", "hunter2\\u0007".to_owned(), "must not hold control characters"),
+            ("username", "  ".to_owned(), "must not be empty"),
+            ("password", "hunter2".repeat(200), "must be at most 1024 characters"),
+            ("password", String::new(), "must not be empty"),
+            ("phone_code", "hunter2，".to_owned(), "must consist of visible ASCII"),
+            ("bind_ticket", "hunter2}{".to_owned(), "must "),
+        ] {
+            let other = if name == "username" { "password" } else { "username" };
+            let refused = json(&format!(r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#)).expect_err(name);
+            let said_now = refused.to_string();
+            assert!(said_now.contains(&format!("`{name}` {said}")) && !said_now.contains("hunter2"), "{said_now}");
         }
     }
 
@@ -306,6 +386,24 @@ mod tests {
             assert_eq!(refused, RefusedLogin::CredentialsInQuery);
             assert!(refused.to_string().contains("method: 'POST'"));
         }
+    }
+
+    #[test]
+    fn a_password_in_a_query_passes_only_by_the_dangerous_way() {
+        let query = "code=a&username=lin&password=p%20p";
+        let asked = LoginFields::from_query_with_dangerous_password(query).and_then(LoginFields::into_request);
+        let Ok(LoginRequest { identity: Identity::Password(name, password), .. }) = asked else { panic!("{asked:?}") };
+        assert_eq!((name.as_str(), password.expose()), ("lin", "p p"));
+    }
+
+    #[test]
+    fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
+        for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
+            let refused = LoginFields::refuse_password_beside_body(query).expect_err(query);
+            assert_eq!(refused, RefusedLogin::CredentialsBesideBody);
+            assert!(refused.to_string().contains("`data`") && !refused.to_string().contains("method"), "{refused}");
+        }
+        assert_eq!(LoginFields::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
     }
 
     #[test]

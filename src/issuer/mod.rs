@@ -2,9 +2,12 @@
 
 mod admin;
 mod api;
+mod bearer;
+mod binding;
 mod handlers;
 mod login_fields;
 mod metadata;
+mod refusals;
 mod reload;
 mod routes;
 mod run;

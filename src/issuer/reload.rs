@@ -1,5 +1,6 @@
-//! Reads again what lies in files and may change while the process runs: keys, users.
+//! Reads again what lies in files and may change while the process runs: keys, AppSecrets, users.
 
+mod apps;
 mod keys;
 mod users;
 
@@ -12,12 +13,14 @@ use crate::telemetry::Metrics;
 /// read sooner than dates are understood.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Something in a file that is put in use again when it changes.
+/// Something in files that is put in use again when they change.
 pub(super) trait Watched {
-    /// In metrics, and in `the keys of before stay`.
+    /// In metrics.
     const WHAT: &'static str;
-    /// In `the key file has changed`.
-    const PLACE: &'static str;
+    /// What the log says when a file is not fit to be used, before the reason.
+    const REFUSED: &'static str;
+    /// And when it is again.
+    const MENDED: &'static str;
 
     /// Puts what lies there in use, if it is not already; whether it was put. Says itself what has changed. An error
     /// changes nothing. It is tried again all the same: keys may be refused only because this machine's clock is slow.
@@ -56,8 +59,8 @@ impl<W: Watched> Watch<W> {
 
     fn accepted(&mut self, changed: bool) {
         let mended = self.told.take().is_some();
-        if mended && !changed {
-            tracing::info!("the {} holds again what is in use", W::PLACE);
+        if mended {
+            tracing::info!("{}", W::MENDED);
         }
         if mended || changed {
             self.metrics.reloaded(W::WHAT, "ok");
@@ -66,12 +69,7 @@ impl<W: Watched> Watch<W> {
 
     fn refused(&mut self, reason: String) {
         self.metrics.reloaded(W::WHAT, "refused");
-        tracing::error!(
-            reason,
-            "the {} has changed and is not fit to be used; the {} of before stay",
-            W::PLACE,
-            W::WHAT
-        );
+        tracing::error!(reason, "{}", W::REFUSED);
         self.told = Some(reason);
     }
 }
@@ -87,7 +85,8 @@ mod tests {
 
     impl Watched for Script {
         const WHAT: &'static str = "users";
-        const PLACE: &'static str = "users file";
+        const REFUSED: &'static str = "refused";
+        const MENDED: &'static str = "mended";
 
         fn reload(&mut self) -> Result<bool, String> {
             self.0.remove(0).map_err(str::to_owned)

@@ -2,29 +2,44 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{self, Data, ServiceConfig, get, head, post, resource};
+use actix_web::{
+    Resource,
+    web::{self, Data, ServiceConfig, delete, get, head, post, resource},
+};
 
-use super::{Issuer, admin, api, handlers, metadata};
+use super::{Issuer, admin, api, binding, handlers, metadata};
 use crate::http::{livez, not_allowed, not_found, readyz};
 
 /// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// What mini programs and peers reach.
-pub(super) fn public_routes(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/login")
-                .route(post().to(handlers::login_by_post))
-                .route(get().to(handlers::login_by_query))
-                .default_service(web::to(not_allowed("GET, POST"))),
-        )
-        .service(readable("/.well-known/jwks.json", metadata::jwks))
-        .service(readable("/.well-known/openid-configuration", metadata::metadata))
-        .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
-        .service(readable("/openapi.json", api::openapi))
-        .service(readable("/docs", api::docs_folder))
-        .service(readable("/docs/{file:.*}", api::docs_file));
+/// What mini programs and peers reach. `login_paths` are further paths of the login.
+pub(super) fn public_routes(login_paths: &[String]) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        for path in login_paths {
+            config.service(login(path));
+        }
+        config
+            .service(login("/login"))
+            .service(
+                resource("/binding")
+                    .route(delete().to(binding::dissolve))
+                    .default_service(web::to(not_allowed("DELETE"))),
+            )
+            .service(readable("/.well-known/jwks.json", metadata::jwks))
+            .service(readable("/.well-known/openid-configuration", metadata::metadata))
+            .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
+            .service(readable("/openapi.json", api::openapi))
+            .service(readable("/docs", api::docs_folder))
+            .service(readable("/docs/{file:.*}", api::docs_file));
+    }
+}
+
+fn login(path: &str) -> Resource {
+    resource(path)
+        .route(post().to(handlers::login_by_post))
+        .route(get().to(handlers::login_by_query))
+        .default_service(web::to(not_allowed("GET, POST")))
 }
 
 /// What only the operator reaches.
@@ -42,7 +57,7 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
 }
 
 /// A resource that is only read.
-fn readable<F, Args>(path: &str, handler: F) -> actix_web::Resource
+fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: actix_web::Handler<Args> + Copy,
     Args: actix_web::FromRequest + 'static,

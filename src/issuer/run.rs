@@ -67,6 +67,9 @@ pub async fn run(
     if let Some(users) = issuer.users.clone() {
         actix_web::rt::spawn(keep_reading(users, issuer.metrics.clone()));
     }
+    if issuer.apps.may_change() {
+        actix_web::rt::spawn(keep_reading(Arc::clone(&issuer.apps), issuer.metrics.clone()));
+    }
 
     let readiness = issuer.readiness.clone();
     let stop = async move {
@@ -79,7 +82,7 @@ pub async fn run(
         let worker = Worker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
         App::new()
             .app_data(web::Data::new(worker))
-            .configure(public_routes)
+            .configure(public_routes(&public_issuer.settings.login_paths))
             .configure(|config| extra(config))
             .default_service(web::to(not_found))
             .wrap(from_fn(limit_head))
@@ -122,7 +125,7 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
         public = address(&listeners.public),
         admin = address(&listeners.admin),
         issuer = %issuer.settings.issuer,
-        app = %issuer.app().id,
+        apps = issuer.apps.all().names(),
         "listening"
     );
 }

@@ -4,17 +4,19 @@ use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
+use super::bearer;
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, UsersError},
-    http::{Readiness, now},
+    accounts::{Accounts, Auto, FileAccounts, UsersError, UsersFile},
+    http::{Readiness, TrustedProxies, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
-    login::Login,
-    settings::{AccountsSource, AppsSource, Settings, StoreUrl},
+    limits::LocalLimit,
+    login::{Login, Policy},
+    settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::Minter,
+    token::{Minter, Verifier},
     upstream::{self, Tls},
-    wechat::{App, WeChat},
+    wechat::{AppFaults, CurrentApps, WeChat},
 };
 
 /// Why the issuer cannot start. Says what to mend.
@@ -45,9 +47,12 @@ pub enum StartError {
     /// The users file.
     #[error("WXMINT_ACCOUNTS: {0}")]
     Users(#[from] UsersError),
-    /// Two files at once.
-    #[error("{0}\n        {1}")]
-    Both(Box<StartError>, Box<StartError>),
+    /// The files of AppSecrets.
+    #[error("WXMINT_APPS_DIR: {0}")]
+    Apps(#[from] AppFaults),
+    /// Several at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
+    Several(Vec<StartError>),
     /// A client of another service.
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
@@ -73,6 +78,7 @@ pub enum StartError {
 pub struct Issuer {
     pub(super) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) apps: Arc<CurrentApps>,
     /// The key file, where there is one to read again.
     pub(super) watched: Option<PathBuf>,
     /// Where users come from a file.
@@ -80,11 +86,14 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
-    minter: Arc<Minter>,
+    pub(super) verifier: Verifier,
+    pub(super) minter: Arc<Minter>,
     vault: Arc<Vault>,
     tls: Tls,
     /// One for all workers, where the store is the process itself.
     memory: Memory,
+    pub(super) proxies: TrustedProxies,
+    local_limit: Arc<LocalLimit>,
 }
 
 impl StartError {
@@ -100,13 +109,15 @@ impl StartError {
 impl Issuer {
     /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        match (load_keys(&settings), load_vault(&settings)) {
-            (Ok(keys), Ok(vault)) => {
+        match (load_keys(&settings), load_vault(&settings), load_apps(&settings), check_users(&settings)) {
+            (Ok(keys), Ok(vault), Ok(_), Ok(())) => {
                 let watched = Some(settings.keys.clone());
                 Ok(Self { watched, ..Self::new(settings, keys, vault)? })
             }
-            (Err(keys), Err(vault)) => Err(StartError::Both(Box::new(keys), Box::new(vault))),
-            (Err(error), _) | (_, Err(error)) => Err(error),
+            (keys, vault, apps, users) => {
+                let all = [keys.err(), vault.err(), apps.err(), users.err()];
+                Err(StartError::Several(all.into_iter().flatten().collect()))
+            }
         }
     }
 
@@ -118,9 +129,11 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
+            verifier: bearer::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(vault),
             keys,
+            apps: Arc::new(load_apps(&settings)?),
             watched: None,
             users: open_users(&settings)?,
             metrics: Metrics::default(),
@@ -128,18 +141,13 @@ impl Issuer {
             tls: Tls::from_system()?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             memory: Memory::new(now, settings.session_key_ttl),
+            proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+            local_limit: Arc::default(),
             settings,
         };
         // Each worker makes its own later, where nobody could be told of a failure.
         issuer.login()?;
         Ok(issuer)
-    }
-
-    pub(super) fn app(&self) -> &App {
-        match &self.settings.apps {
-            AppsSource::One { app, .. } => app,
-            AppsSource::Folder(_) => unimplemented!(),
-        }
     }
 
     /// A connection of its own to the store.
@@ -164,12 +172,19 @@ impl Issuer {
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
         Ok(Login {
-            app: self.app().clone(),
+            apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
             accounts: self.accounts(),
+            policy: Policy {
+                auto_provision: self.settings.auto_provision,
+                bindings_per_user: self.settings.bindings_per_user,
+                limits: self.settings.limits,
+            },
+            local_limit: Arc::clone(&self.local_limit),
             minter: Arc::clone(&self.minter),
+            metrics: self.metrics.clone(),
         })
     }
 }
@@ -197,6 +212,17 @@ fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
     let users = FileAccounts::open(path, cores)?;
     tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
     Ok(Some(users))
+}
+
+fn check_users(settings: &Settings) -> Result<(), StartError> {
+    match &settings.accounts {
+        AccountsSource::File(path) => Ok(UsersFile::read(path).map(drop)?),
+        _ => Ok(()),
+    }
+}
+
+fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
+    Ok(CurrentApps::read(settings.apps.clone())?)
 }
 
 fn load_vault(settings: &Settings) -> Result<Vault, StartError> {

@@ -22,7 +22,7 @@ pub use algorithm::Algorithm;
 pub use document::JwksDocument;
 pub use file::{FileError, Held, create_private, read_private};
 pub use private::{PrivateJwk, SigningKey};
-pub use public::{PublicKey, PublicKeySet};
+pub use public::{KeySource, PublicKey, PublicKeySet};
 pub use published::PublishedKeys;
 pub use ring::{KeyRing, PreparedKey, Ring};
 pub use set::KeySet;

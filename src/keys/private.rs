@@ -363,16 +363,16 @@ impl Members<'_> {
         let [x, y, d] = [("x", &material.x), ("y", &material.y), ("d", &material.d)].map(|member| self.fixed32(member));
         let (x, y, d) = (x?, y?, d?);
         let point = [&[4][..], &x, &y].concat();
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &d, &point)
-            .map_err(|_| self.unusable("`x` and `y` are not a point on P-256, or not the one of `d`"))?;
-        Ok((PublicKey::p256(&x, &y), KeyPair::P256(pair)))
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &d, &point).ok();
+        let both = PublicKey::p256(&x, &y).zip(pair.map(KeyPair::P256));
+        both.ok_or_else(|| self.unusable("`x` and `y` are not a point on P-256, or not the one of `d`"))
     }
 
     fn ed25519(&self) -> Result<(PublicKey, KeyPair), KeyError> {
         let (x, d) = (self.fixed32(("x", &self.jwk.material.x))?, self.fixed32(("d", &self.jwk.material.d))?);
-        let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x)
-            .map_err(|_| self.unusable("`x` is not the public key of `d`"))?;
-        Ok((PublicKey::ed25519(&x), KeyPair::Ed25519(pair)))
+        let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x).ok();
+        let both = PublicKey::ed25519(&x).zip(pair.map(KeyPair::Ed25519));
+        both.ok_or_else(|| self.unusable("`x` is not the public key of `d`"))
     }
 
     fn rsa(&self) -> Result<(PublicKey, KeyPair), KeyError> {
@@ -388,9 +388,9 @@ impl Members<'_> {
             dQ: read("dq", &material.dq)?,
             qInv: read("qi", &material.qi)?,
         };
-        let pair = RsaKeyPair::from_components(&components)
-            .map_err(|_| self.unusable("the members are not an RSA key of 2048 bits or more"))?;
-        Ok((PublicKey::rsa(&n, &e), KeyPair::Rsa(pair)))
+        let pair = RsaKeyPair::from_components(&components).ok();
+        let both = PublicKey::rsa(&n, &e).zip(pair.map(KeyPair::Rsa));
+        both.ok_or_else(|| self.unusable("the members are not an RSA key of 2048 to 8192 bits"))
     }
 
     fn fixed32(&self, member: (&'static str, &Member)) -> Result<Zeroizing<Vec<u8>>, KeyError> {

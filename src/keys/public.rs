@@ -1,18 +1,25 @@
 //! Public keys: what a verifier needs, and all that is ever published.
 
+use std::{fmt, ops::RangeInclusive};
+
 use aws_lc_rs::{
     digest,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Algorithm;
 
-/// A public JWK (RFC 7517) with `use`, `alg` and `kid`. Its `kid` is its RFC 7638 thumbprint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Of an RSA modulus of 2048 to 8192 bits.
+const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
+
+/// A public JWK (RFC 7517) with `use`, `alg` and `kid`, read once and ready to verify. Its `kid` is its RFC 7638
+/// thumbprint.
+#[derive(Clone, Serialize)]
 pub struct PublicKey {
     #[serde(flatten)]
     material: Material,
@@ -22,6 +29,8 @@ pub struct PublicKey {
     kid: String,
     #[serde(skip)]
     algorithm: Algorithm,
+    #[serde(skip)]
+    parsed: ParsedPublicKey,
 }
 
 /// The members that a thumbprint covers, in the lexicographic order that RFC 7638 section 3.3 wants.
@@ -35,23 +44,32 @@ enum Material {
 
 impl PublicKey {
     /// An EC key on P-256, by its affine coordinates of 32 bytes each.
-    pub(super) fn p256(x: &[u8], y: &[u8]) -> Self {
-        Self::new(Algorithm::Es256, Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) })
+    pub(super) fn p256(x: &[u8], y: &[u8]) -> Option<Self> {
+        // Of the encodings that aws-lc reads, JWK has one.
+        let point = [&[4], x, y].concat();
+        let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?.ok()?;
+        let material = Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) };
+        Some(Self::new(Algorithm::Es256, material, parsed))
     }
 
     /// An Ed25519 key of 32 bytes.
-    pub(super) fn ed25519(x: &[u8]) -> Self {
-        Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) })
+    pub(super) fn ed25519(x: &[u8]) -> Option<Self> {
+        let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ED25519, x))?.ok()?;
+        Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
     }
 
-    /// An RSA key by modulus and exponent, big-endian without leading zeros.
-    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
-        Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) })
+    /// An RSA key of 2048 to 8192 bits by modulus and exponent, big-endian without leading zeros.
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
+        // aws-lc looks at the size only when it verifies.
+        let fits = RSA_BYTES.contains(&n.len());
+        let components = RsaPublicKeyComponents { n, e };
+        let parsed = fits.then(|| components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))?.ok()?;
+        Some(Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) }, parsed))
     }
 
-    fn new(algorithm: Algorithm, material: Material) -> Self {
+    fn new(algorithm: Algorithm, material: Material, parsed: ParsedPublicKey) -> Self {
         let kid = thumbprint(&material);
-        Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm }
+        Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm, parsed }
     }
 
     /// The RFC 7638 thumbprint. May begin with `-`.
@@ -64,18 +82,25 @@ impl PublicKey {
         self.algorithm
     }
 
-    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`.
+    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`. Takes its algorithm from the key, and
+    /// its signature without a `DecodingKey` and a boxed verifier in between, as jsonwebtoken would have it.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &self.material {
-            Material::Ec { x, y, .. } => {
-                let point = [vec![4], decode(x), decode(y)].concat();
-                ECDSA_P256_SHA256_FIXED.verify_sig(&point, message, signature).is_ok()
-            }
-            Material::Okp { x, .. } => ED25519.verify_sig(&decode(x), message, signature).is_ok(),
-            Material::Rsa { n, e, .. } => RsaPublicKeyComponents { n: decode(n), e: decode(e) }
-                .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
-                .is_ok(),
-        }
+        self.parsed.verify_sig(message, signature).is_ok()
+    }
+}
+
+/// The thumbprint covers all that a key consists of.
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.kid == other.kid
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({} {})", self.algorithm, self.kid)
     }
 }
 
@@ -88,8 +113,10 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(text: &str) -> Vec<u8> {
-    URL_SAFE_NO_PAD.decode(text).expect("encoded by this module")
+/// Where a verifier finds the key that a token names.
+pub trait KeySource {
+    /// The public key of this name, if tokens that it signed are to be believed at `now`.
+    fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey>;
 }
 
 /// A JWK Set (RFC 7517 section 5) of public keys; nothing else can be put into it.
@@ -108,15 +135,22 @@ impl<'a> FromIterator<&'a PublicKey> for PublicKeySet<'a> {
 mod tests {
     use super::*;
 
+    fn decode(text: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(text).expect("base64url")
+    }
+
     #[test]
     fn the_thumbprint_is_the_one_of_rfc_7638_section_3_1() {
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        assert_eq!(PublicKey::rsa(&decode(n), &[1, 0, 1]).kid(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(
+            PublicKey::rsa(&decode(n), &[1, 0, 1]).expect("a key").kid(),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
     }
 
     #[test]
     fn the_thumbprint_is_the_one_of_rfc_8037_appendix_a_3() {
-        let key = PublicKey::ed25519(&decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"));
+        let key = PublicKey::ed25519(&decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")).expect("a key");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    KeyError, PublicKey, SigningKey, StoredKeys,
+    KeyError, KeySource, PublicKey, SigningKey, StoredKeys,
     rotation::{self, KeyLife},
 };
 
@@ -75,6 +75,13 @@ impl KeySet {
     /// [`SigningKey::self_test`] of every key.
     pub fn self_test(&self) -> Result<(), KeyError> {
         self.keys.iter().try_for_each(SigningKey::self_test)
+    }
+}
+
+/// What is visible verifies: also a key that does not sign yet, since another replica's clock may be ahead.
+impl KeySource for KeySet {
+    fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
+        self.visible(now).find(|key| key.kid() == kid)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use reqwest::Url;
 
-use crate::limits::Rate;
+use crate::{limits::Rate, token::LONGEST_LIFE};
 
 /// What a fault says.
 pub(super) struct Form {
@@ -98,7 +98,7 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 /// A token that lives less than a minute is refused while it is fetched; one that lives for months cannot be revoked by
 /// waiting.
 pub(super) fn token_ttl(text: &str) -> Option<Duration> {
-    let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
+    let (shortest, longest) = (Duration::from_secs(60), LONGEST_LIFE);
     parse_duration(text).filter(|ttl| (shortest..=longest).contains(ttl))
 }
 

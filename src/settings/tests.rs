@@ -1,6 +1,7 @@
 //! Settings from a table of variables, spoiled one at a time.
 
 use super::*;
+use crate::limits::Rate;
 
 fn valid() -> HashMap<String, String> {
     let pairs = [

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    apps::{AppChange, ShownApp},
     faults::{Fault, FaultSpec},
     journal::Page,
     world::{Purpose, ShownPerson, Stats, World},
@@ -20,6 +21,7 @@ use super::{
 
 const MOST_CODES: usize = 10_000;
 const LONGEST_NAME: usize = 64;
+const LONGEST_SECRET: usize = 128;
 
 /// A mistake of the caller's, and what to do about it.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .app_data(PathConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
             .service(resource("/codes", "POST", [web::post().to(mint_login_codes)]))
             .service(resource("/phone-codes", "POST", [web::post().to(mint_phone_code)]))
+            .service(resource("/apps", "POST", [web::post().to(change_app)]))
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
             .service(resource(
@@ -88,8 +91,8 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 /// What every path outside WeChat's and the control side's is answered.
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
-        "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, people, faults, \
-         journal, stats and reset",
+        "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, apps, people, \
+         faults, journal, stats and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -176,6 +179,26 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
         let known: Vec<&str> = world.apps.iter().map(|app| app.id.as_str()).collect();
         Mistake::new(format!("no such appid here; the simulator was started with {}", known.join(", ")))
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedApp {
+    appid: Option<String>,
+    secret: Option<String>,
+    #[serde(default)]
+    drop_old_secrets: bool,
+    unionid: Option<bool>,
+}
+
+async fn change_app(world: Data<World>, Json(wanted): Json<WantedApp>) -> Result<Json<ShownApp>, Mistake> {
+    let app = app(&world, wanted.appid.as_deref())?;
+    let WantedApp { secret, drop_old_secrets, unionid, .. } = wanted;
+    let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if !secret.as_ref().is_none_or(fits) {
+        return Err(Mistake::new(format!("secret must be 1 to {LONGEST_SECRET} visible ASCII characters")));
+    }
+    Ok(Json(world.change_app(app, AppChange { secret, drop_old_secrets, unionid })))
 }
 
 #[derive(Serialize)]

@@ -98,7 +98,7 @@ impl World {
 
     fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
         let app = self.app(appid).ok_or(Refusal(40013))?;
-        if self.apps[app].secret == secret { Ok(app) } else { Err(Refusal(40125)) }
+        if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
     fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {

@@ -5,11 +5,13 @@
 //! wxmint's own tests, its demo and its benchmark, and any team that tests a back end of its own.
 //!
 //! - `call`: a request to WeChat; `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
-//! - `world`: apps, people and codes, and the one lock about them; `access_tokens`: those of `stable_token`;
+//! - `world`: people and codes, and the one lock about them; `apps`: what can be changed about an app; `access_tokens`:
+//!   those of `stable_token`;
 //! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
 //! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone.
 
 mod access_tokens;
+mod apps;
 mod call;
 mod command;
 mod control;

@@ -271,6 +271,9 @@ fn mistakes_on_the_control_side_are_named() {
         ("POST", "/codes", json!({"person": "lin", "appid": "wx1"}), 400, APPID),
         ("POST", "/codes", json!({"person": "lin", "age": 1}), 400, "unknown field `age`"),
         ("PUT", "/people/lin", json!({"phone": "+86 138"}), 400, "11 digits"),
+        ("POST", "/apps", json!({"appid": "wx1"}), 400, APPID),
+        ("POST", "/apps", json!({"secret": ""}), 400, "1 to 128 visible"),
+        ("POST", "/apps", json!({"secrets": 2}), 400, "unknown field `secrets`"),
         ("PUT", "/faults", json!({"faults": [{"kind": "latency"}]}), 400, "faults[0]: ms is missing"),
         ("GET", "/journal?since=x", Value::Null, 400, "invalid digit"),
         ("GET", "/codes", Value::Null, 405, "use POST"),
@@ -282,6 +285,38 @@ fn mistakes_on_the_control_side_are_named() {
         assert!(error.contains(said), "{path} {body}: {error}");
     }
     assert_eq!(simulator.send("GET", "/sns/userinfo", "").status, 404);
+}
+
+#[test]
+fn a_rotated_secret_is_taken_beside_the_old_one_until_that_is_dropped() {
+    let simulator = Simulator::start();
+    let exchanged = |secret: &str| {
+        let target = target(&simulator.code()).replace(SECRET, secret);
+        simulator.send("GET", &target, "").json()["errcode"].clone()
+    };
+    let change = |wanted: Value| simulator.control("POST", "/apps", &wanted).json();
+    assert_eq!(exchanged("n3w"), 40125);
+    let both = change(json!({"appid": APPID, "secret": "n3w"}));
+    assert_eq!(both, json!({"appid": APPID, "secrets": 2, "unionid": true}));
+    assert_eq!([exchanged(SECRET), exchanged("n3w")], [Value::Null, Value::Null]);
+    assert_eq!(change(json!({"drop_old_secrets": true}))["secrets"], 1);
+    assert_eq!([exchanged(SECRET), exchanged("n3w")], [json!(40125), Value::Null]);
+    assert_eq!(change(json!({"secret": SECRET, "drop_old_secrets": true}))["secrets"], 1);
+    assert_eq!([exchanged(SECRET), exchanged("n3w")], [Value::Null, json!(40125)]);
+}
+
+#[test]
+fn a_unionid_appears_when_it_is_switched_on_and_is_the_one_of_before() {
+    let simulator = Simulator::start();
+    let unionid = || simulator.login(&simulator.code()).json()["unionid"].clone();
+    let before = unionid();
+    assert!(before.is_string());
+    simulator.control("POST", "/apps", &json!({"unionid": false}));
+    assert_eq!(unionid(), Value::Null);
+    let people = simulator.control("GET", "/people", &Value::Null).json();
+    assert_eq!(people["people"][0]["apps"][APPID]["unionid"], Value::Null);
+    simulator.control("POST", "/apps", &json!({"unionid": true}));
+    assert_eq!(unionid(), before);
 }
 
 #[test]

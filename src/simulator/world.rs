@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     access_tokens::AccessTokens,
+    apps::{AppChange, ShownApp, Terms},
     call::Endpoint,
     faults::Faults,
     journal::Journal,
@@ -38,9 +39,9 @@ const MANY_STRANGERS: usize = 10_000;
 pub struct App {
     /// Its AppID.
     pub id: AppId,
-    /// Its AppSecret, as the caller of the API must send it.
+    /// Its AppSecret at first, as the caller of the API must send it.
     pub secret: String,
-    /// Whether code2Session gives a unionid, as it does for apps of an Open Platform account.
+    /// Whether code2Session gives a unionid at first, as it does for apps of an Open Platform account.
     pub unionid: bool,
 }
 
@@ -91,6 +92,7 @@ impl Default for Options {
 /// All that the simulator knows. Shared by its listeners and their threads.
 pub struct World {
     pub(super) apps: Vec<App>,
+    pub(super) terms: Terms,
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) access_tokens: Mutex<AccessTokens>,
@@ -119,7 +121,8 @@ struct Person {
 
 struct Account {
     openid: String,
-    unionid: Option<String>,
+    /// Given only where the app's terms say so.
+    unionid: String,
     session_key: Option<String>,
 }
 
@@ -200,6 +203,7 @@ impl World {
             strangers: HashMap::new(),
         };
         Arc::new(Self {
+            terms: Terms::of(&apps),
             apps,
             faults: Faults::new(options.seed, options.latency),
             journal: Journal::new(options.journal),
@@ -213,6 +217,11 @@ impl World {
     /// The place of the app in the list, which is its number everywhere else.
     pub(super) fn app(&self, id: &str) -> Option<usize> {
         self.apps.iter().position(|app| app.id.as_str() == id)
+    }
+
+    /// Changes which secrets of an app are taken, and whether it gives unionids.
+    pub(super) fn change_app(&self, app: usize, change: AppChange) -> ShownApp {
+        self.terms.change(app, self.apps[app].id.as_str(), change)
     }
 
     /// Counts a request, and the code that it carries to code2Session.
@@ -248,13 +257,14 @@ impl World {
 
     /// Exchanges a login code: a new session_key, and the old one is dead.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, CodeRefusal> {
-        let session_key = random_key();
+        let (session_key, gives_unionid) = (random_key(), self.terms.gives_unionid(app));
         let mut state = lock(&self.state);
         let person = state.spend(code, Purpose::Login, app, None, now)?;
         let account = &mut state.people[person].accounts[app];
         account.session_key = Some(session_key.clone());
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
-        Ok(Session { session_key, openid: account.openid.clone(), unionid: account.unionid.clone() })
+        let unionid = gives_unionid.then(|| account.unionid.clone());
+        Ok(Session { session_key, openid: account.openid.clone(), unionid })
     }
 
     /// Exchanges a phone code for the phone number. An `openid` must be that of the person who pressed the button.
@@ -307,10 +317,11 @@ impl World {
     }
 
     fn show(&self, person: &Person) -> ShownPerson {
-        let accounts = self.apps.iter().zip(&person.accounts).map(|(app, account)| {
+        let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
             let Account { openid, unionid, session_key } = account;
-            let (openid, unionid, session_key) = (openid.clone(), unionid.clone(), session_key.clone());
-            (app.id.as_str().to_owned(), ShownAccount { openid, unionid, session_key })
+            let unionid = self.terms.gives_unionid(number).then(|| unionid.clone());
+            let shown = ShownAccount { openid: openid.clone(), unionid, session_key: session_key.clone() };
+            (app.id.as_str().to_owned(), shown)
         });
         ShownPerson {
             name: person.name.clone(),
@@ -334,7 +345,8 @@ impl World {
         }
     }
 
-    /// Forgets journal, stats, codes and faults. People, their session keys and access tokens stay.
+    /// Forgets journal, stats, codes and faults. People, their session keys, access tokens and
+    /// what was changed about apps stay.
     pub(super) fn reset(&self) {
         self.faults.replace(Vec::new());
         self.journal.clear();
@@ -406,7 +418,7 @@ impl Person {
     fn new(name: &str, apps: &[App]) -> Self {
         let account = |app: &App| Account {
             openid: identifier(&format!("openid\0{}\0{name}", app.id)),
-            unionid: app.unionid.then(|| identifier(&format!("unionid\0{name}"))),
+            unionid: identifier(&format!("unionid\0{name}")),
             session_key: None,
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());

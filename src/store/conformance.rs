@@ -5,7 +5,10 @@
 use std::{rc::Rc, time::Duration};
 
 use super::*;
-use crate::wechat::SessionKey;
+use crate::{
+    ids::{UnionId, UserId},
+    wechat::SessionKey,
+};
 
 fn claim_id(byte: u8) -> ClaimId {
     ClaimId::new([byte; 16])
@@ -23,8 +26,8 @@ fn person(openid: &str) -> Person {
     Person { app: app(), openid: openid.parse().expect("an openid") }
 }
 
-fn user(name: &str) -> Option<UserId> {
-    Some(name.parse().expect("a user id"))
+fn user(name: &str) -> UserId {
+    name.parse().expect("a user id")
 }
 
 fn sealed(text: &str) -> Sealed {
@@ -34,10 +37,32 @@ fn sealed(text: &str) -> Sealed {
 fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> LoginRecord {
     LoginRecord {
         person: person(openid),
-        unionid: None,
         session_key: sealed(key),
         order: order.clone(),
-        user_if_unbound: user(candidate),
+        rate: OFTEN,
+        intent: Some(intent(candidate)),
+    }
+}
+
+const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
+
+fn visit(address: &str, rate: Rate) -> Meter {
+    Meter { cell: Cell::Address(address.into()), rate }
+}
+
+fn often() -> Meter {
+    visit("192.0.2.1", OFTEN)
+}
+
+fn intent(name: &str) -> Intent {
+    Intent { user: user(name), made: true, by_unionid: false }
+}
+
+/// Records a login and tells where the person stands.
+async fn recorded(store: &dyn Store, login: &LoginRecord, claim: u8) -> Standing {
+    match store.record_login(login, &claim_id(claim)).await.expect("recorded") {
+        Recorded::Standing(standing) => standing,
+        Recorded::Limited(refused) => panic!("limited: {refused:?}"),
     }
 }
 
@@ -48,7 +73,8 @@ fn granted(claim: Claim) -> ExchangeOrder {
 
 /// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
 async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
-    let now = granted(store.claim_code(&app(), &code("for the clock"), &claim_id(0)).await.expect("claimed")).micros();
+    let now = granted(store.claim_code(&app(), &code("for the clock"), &claim_id(0), &often()).await.expect("claimed"))
+        .micros();
     let mut claim = 0;
     micros.map(|offset| {
         claim += 1;
@@ -59,50 +85,243 @@ async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
 async fn a_code_is_claimed_once(store: Rc<dyn Store>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
-        async move { store.claim_code(&app(), &code("a code"), &claim_id(byte)).await.expect("an answer") }
+        async move { store.claim_code(&app(), &code("a code"), &claim_id(byte), &often()).await.expect("an answer") }
     };
     granted(claim(1).await);
     assert_eq!(claim(2).await, Claim::Taken);
     granted(claim(1).await);
     let other_app = "wxother".parse().expect("an app");
-    granted(store.claim_code(&other_app, &code("a code"), &claim_id(2)).await.expect("another app's code"));
+    granted(store.claim_code(&other_app, &code("a code"), &claim_id(2), &often()).await.expect("another app's code"));
 }
 
 async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
     let mut last = None;
     for byte in 0..50 {
         let text = format!("code {byte}");
-        let order = granted(store.claim_code(&app(), &code(&text), &claim_id(200 - byte)).await.expect("claimed"));
+        let order =
+            granted(store.claim_code(&app(), &code(&text), &claim_id(200 - byte), &often()).await.expect("claimed"));
         assert!(last.as_ref().is_none_or(|last| *last < order), "{last:?} before {order:?}");
         last = Some(order);
     }
 }
 
 async fn only_its_claimant_gives_a_code_back(store: Rc<dyn Store>) {
-    granted(store.claim_code(&app(), &code("returned"), &claim_id(1)).await.expect("claimed"));
+    granted(store.claim_code(&app(), &code("returned"), &claim_id(1), &often()).await.expect("claimed"));
     store.release_code(&app(), &code("returned"), &claim_id(2)).await.expect("ignored");
-    assert_eq!(store.claim_code(&app(), &code("returned"), &claim_id(2)).await, Ok(Claim::Taken));
+    assert_eq!(store.claim_code(&app(), &code("returned"), &claim_id(2), &often()).await, Ok(Claim::Taken));
     store.release_code(&app(), &code("returned"), &claim_id(1)).await.expect("released");
-    granted(store.claim_code(&app(), &code("returned"), &claim_id(2)).await.expect("claimed"));
+    granted(store.claim_code(&app(), &code("returned"), &claim_id(2), &often()).await.expect("claimed"));
 }
 
-async fn the_first_login_binds_and_no_later_one_rebinds(store: Rc<dyn Store>) {
+async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
-    let bound = Some(Binding { user: user("user-1").expect("a user"), new: true });
-    assert_eq!(store.record_login(&login).await, Ok(bound.clone()));
-    assert_eq!(store.record_login(&login).await, Ok(bound), "a repetition answers the same");
-    let later = store.record_login(&record("o1", &second, "k2", "user-2")).await.expect("recorded");
-    assert_eq!(later, Some(Binding { user: user("user-1").expect("a user"), new: false }));
-    let stranger = store.record_login(&record("o2", &second, "k2", "user-2")).await.expect("recorded");
-    assert!(stranger.is_some_and(|binding| binding.new), "another openid is another person");
+    let intended = Standing::Intended { generation: 1, intent: intent("user-1") };
+    assert_eq!(recorded(&*store, &login, 1).await, intended);
+    assert_eq!(recorded(&*store, &login, 1).await, intended, "a repetition answers the same");
+    assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2"), 2).await, intended, "no other intent");
+    let silent = LoginRecord { intent: None, ..record("o2", &second, "k2", "nobody") };
+    assert_eq!(recorded(&*store, &silent, 3).await, FREE);
+    assert_eq!(store.session_keys(&silent.person).await.expect("kept").expect("a key").current, sealed("k2"));
 }
 
-async fn without_a_candidate_nobody_is_bound(store: Rc<dyn Store>) {
-    let [order, ..] = orders(&*store, [0, 1, 2]).await;
-    let login = LoginRecord { user_if_unbound: None, ..record("unbound", &order, "k", "user") };
-    assert_eq!(store.record_login(&login).await, Ok(None));
-    assert_eq!(store.session_keys(&login.person).await.expect("kept").expect("a key").current, sealed("k"));
+const FREE: Standing = Standing::Free { generation: 0, dissolved: false };
+
+fn bound(generation: u64, name: &str, new: bool) -> Standing {
+    Standing::Bound(Bound { generation, user: user(name), unionid: None, new })
+}
+
+/// Binds through all steps.
+async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, Standing) {
+    let (person, claim) = (person(openid), claim_id(7));
+    store.intend(&person, generation - 1, &intent(name), &claim).await.expect("intended");
+    let decision = store.admit(&user(name), &person, generation, false, 1).await.expect("decided");
+    let outcome = match decision {
+        Decision::Admitted { first } => Settlement::Bound { new: first },
+        _ => Settlement::Dropped,
+    };
+    (decision, store.settle(&person, generation, outcome, &claim).await.expect("settled"))
+}
+
+async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
+    for _ in 0..2 {
+        let (decision, standing) = bind(&*store, "o1", "user-1", 1).await;
+        assert_eq!((decision, standing), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
+    }
+    let others = store.standing(&person("o1"), &claim_id(8)).await.expect("an answer");
+    assert_eq!(others, bound(1, "user-1", false), "new for the claim that made it alone");
+    let rival = store.intend(&person("o1"), 1, &intent("user-2"), &claim_id(9)).await.expect("an answer");
+    assert_eq!(rival, bound(1, "user-1", false), "no intent over a binding");
+    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("o1")])));
+    assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
+}
+
+async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
+    let stale = store.intend(&person("o1"), 3, &intent("user-1"), &claim_id(1)).await;
+    assert_eq!(stale, Ok(FREE));
+}
+
+async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let (decision, standing) = bind(&*store, "o2", "user-1", 1).await;
+    assert_eq!(decision, Decision::Full);
+    assert_eq!(standing, Standing::Free { generation: 1, dissolved: false });
+    let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
+    let elsewhere = store.admit(&user("user-1"), &other_app, 1, false, 1).await;
+    assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
+    assert_eq!(store.admit(&user("user-1"), &person("o3"), 1, false, 2).await, Ok(Decision::Admitted { first: false }));
+}
+
+async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let admit = |generation| {
+        let store = Rc::clone(&store);
+        async move { store.admit(&user("user-1"), &person("o2"), generation, false, 1).await.expect("decided") }
+    };
+    assert_eq!(admit(1).await, Decision::Full);
+    store.dismiss(&user("user-1"), &person("o1"), 1).await.expect("dismissed");
+    assert_eq!(admit(1).await, Decision::Full, "although there is room now");
+    assert_eq!(admit(2).await, Decision::Admitted { first: false });
+    assert_eq!(admit(1).await, Decision::Dismissed, "a helper that comes too late");
+    store.dismiss(&user("user-1"), &person("o2"), 1).await.expect("a dismissal that comes too late");
+    assert_eq!(admit(2).await, Decision::Admitted { first: false });
+}
+
+async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<dyn Store>) {
+    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
+    let Standing::Bound(made) = standing else { panic!("bound") };
+    let (person, claim) = (person("o1"), claim_id(1));
+    let wrong = Bound { user: user("user-2"), ..made.clone() };
+    assert_eq!(store.leave(&person, &wrong, &claim).await, Ok(bound(1, "user-1", false)));
+    let leaving = Standing::Leaving { generation: 1, user: user("user-1") };
+    for _ in 0..2 {
+        assert_eq!(store.leave(&person, &made, &claim).await, Ok(leaving.clone()));
+        store.dismiss(&user("user-1"), &person, 1).await.expect("dismissed");
+    }
+    let free = Standing::Free { generation: 1, dissolved: true };
+    for _ in 0..2 {
+        assert_eq!(store.set_free(&person, 1, &claim).await, Ok(free.clone()));
+    }
+    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
+    assert_eq!(store.admit(&user("user-1"), &person, 1, false, 1).await, Ok(Decision::Dismissed));
+    let late = store.leave(&person, &made, &claim).await;
+    assert_eq!(late, Ok(free), "a leaving that comes too late");
+    let (again, standing) = bind(&*store, "o1", "user-1", 2).await;
+    assert_eq!((again, standing), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(store.leave(&person, &made, &claim).await, Ok(bound(2, "user-1", false)), "of the binding before");
+}
+
+async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Store>) {
+    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
+    let Standing::Bound(made) = standing else { panic!("bound") };
+    let (person, claim) = (person("o1"), claim_id(1));
+    store.leave(&person, &made, &claim).await.expect("left");
+    store.set_free(&person, 1, &claim).await.expect("free");
+    store.intend(&person, 1, &intent("user-2"), &claim).await.expect("intended");
+    let dropped = store.settle(&person, 2, Settlement::Dropped, &claim).await;
+    assert_eq!(dropped, Ok(Standing::Free { generation: 2, dissolved: true }));
+}
+
+async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>) {
+    let admit = |openid: &'static str, generation| {
+        let store = Rc::clone(&store);
+        async move { store.admit(&user("user-1"), &person(openid), generation, true, 9).await.expect("decided") }
+    };
+    assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
+    assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
+    store.dismiss(&user("user-1"), &person("o1"), 1).await.expect("dismissed");
+    assert_eq!(admit("o3", 1).await, Decision::Admitted { first: false }, "one is left");
+    for openid in ["o2", "o3"] {
+        store.dismiss(&user("user-1"), &person(openid), 1).await.expect("dismissed");
+    }
+    assert_eq!(admit("o4", 1).await, Decision::Deserted);
+    assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
+}
+
+async fn a_unionid_stands_for_one_user(store: Rc<dyn Store>) {
+    let unionid: UnionId = "u1".parse().expect("a unionid");
+    let claim = |name: Option<&'static str>| {
+        let (store, unionid) = (Rc::clone(&store), unionid.clone());
+        async move { store.claim_unionid(&unionid, name.map(user).as_ref()).await.expect("an answer") }
+    };
+    assert_eq!(claim(None).await, None);
+    assert_eq!(claim(Some("user-1")).await, Some(user("user-1")));
+    assert_eq!(claim(Some("user-2")).await, Some(user("user-1")));
+    assert_eq!(store.move_unionid(&unionid, &user("user-3"), &user("user-2")).await, Ok(user("user-1")));
+    for _ in 0..2 {
+        assert_eq!(store.move_unionid(&unionid, &user("user-1"), &user("user-2")).await, Ok(user("user-2")));
+    }
+    assert_eq!(claim(None).await, Some(user("user-2")));
+}
+
+async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let link = |name: &'static str, conflict: Option<&'static str>| {
+        let store = Rc::clone(&store);
+        let unionid: UnionId = "u1".parse().expect("a unionid");
+        async move {
+            let conflict = conflict.map(user);
+            store.link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref()).await.expect("an answer")
+        }
+    };
+    assert!(!link("user-2", Some("user-3")).await, "bound to another");
+    assert!(!link("user-1", None).await);
+    let Ok(Standing::Bound(bound)) = store.standing(&person("o1"), &claim_id(1)).await else { panic!("bound") };
+    assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
+    assert!(link("user-1", Some("user-3")).await);
+    assert!(!link("user-1", Some("user-3")).await, "no news");
+}
+
+async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
+    let ticket = Ticket::random().expect("a ticket");
+    let holder = TicketHolder { person: person("o1"), unionid: Some("u1".parse().expect("a unionid")) };
+    assert_eq!(store.take_ticket(&ticket, &claim_id(1)).await, Ok(None));
+    store.keep_ticket(&ticket, &holder).await.expect("kept");
+    for _ in 0..2 {
+        assert_eq!(store.take_ticket(&ticket, &claim_id(1)).await, Ok(Some(holder.clone())), "repeated by its claim");
+    }
+    assert_eq!(store.take_ticket(&ticket, &claim_id(2)).await, Ok(None));
+    let plain = TicketHolder { unionid: None, ..holder };
+    let other = Ticket::random().expect("a ticket");
+    store.keep_ticket(&other, &plain).await.expect("kept");
+    assert_eq!(store.take_ticket(&other, &claim_id(2)).await, Ok(Some(plain)));
+}
+
+async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
+    let few = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let claim = |text: &'static str, address: &'static str| {
+        let store = Rc::clone(&store);
+        async move { store.claim_code(&app(), &code(text), &claim_id(1), &visit(address, few)).await.expect("an answer") }
+    };
+    granted(claim("one", "192.0.2.7").await);
+    granted(claim("two", "192.0.2.7").await);
+    let Claim::Limited(refused) = claim("three", "192.0.2.7").await else { panic!("limited") };
+    assert_eq!(refused.retry_after.as_secs(), 1799);
+    granted(claim("three", "192.0.2.8").await);
+}
+
+async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
+    let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let meter = |name: &str| Meter { cell: Cell::Attempts(person("o1"), name.into()), rate };
+    for _ in 0..5 {
+        assert_eq!(store.count(&meter("a")).await, Ok(Ok(())));
+        store.uncount(&meter("a")).await.expect("given back");
+    }
+    assert_eq!(store.count(&meter("a")).await, Ok(Ok(())));
+    assert_eq!(store.count(&meter("a")).await, Ok(Ok(())));
+    assert!(store.count(&meter("a")).await.expect("an answer").is_err());
+    assert_eq!(store.count(&meter("b")).await, Ok(Ok(())), "another name");
+    store.uncount(&meter("never counted")).await.expect("nothing");
+}
+
+async fn a_person_over_the_limit_has_the_session_key_kept_all_the_same(store: Rc<dyn Store>) {
+    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
+    let few = Rate { burst: 1, period: Duration::from_secs(3600) };
+    let login = |order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record("o1", order, key, "user-1") };
+    recorded(&*store, &login(&first, "k1"), 1).await;
+    let refused = store.record_login(&login(&second, "k2"), &claim_id(2)).await;
+    assert!(matches!(refused, Ok(Recorded::Limited(refused)) if refused.retry_after.as_secs() == 3599), "{refused:?}");
+    assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -114,8 +333,8 @@ async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
             let openid = format!("o-{round}-{}{}{}", arrival[0], arrival[1], arrival[2]);
             for exchange in arrival {
                 let login = record(&openid, &orders[exchange], &format!("key {exchange}"), "user");
-                store.record_login(&login).await.expect("recorded");
-                store.record_login(&login).await.expect("repeated");
+                recorded(&*store, &login, 1).await;
+                recorded(&*store, &login, 1).await;
             }
             let kept = store.session_keys(&person(&openid)).await.expect("an answer").expect("keys");
             assert_eq!(kept.current, sealed("key 2"), "arrival {arrival:?}");
@@ -128,8 +347,8 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
     let [now, _, _] = orders(&*store, [0, 0, 0]).await;
     let ago = |seconds: u64| ExchangeOrder::new(now.micros() - seconds * 1_000_000, &claim_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
-        store.record_login(&record(openid, &ago(900), "old", "user")).await.expect("recorded");
-        store.record_login(&record(openid, &ago(replaced), "new", "user")).await.expect("recorded");
+        recorded(&*store, &record(openid, &ago(900), "old", "user"), 1).await;
+        recorded(&*store, &record(openid, &ago(replaced), "new", "user"), 2).await;
         let keys = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
         assert_eq!((keys.current, keys.previous.is_some()), (sealed("new"), kept), "{openid}");
     }
@@ -161,6 +380,16 @@ macro_rules! conformance {
             })*
             use super::*;
         }
+
+        /// One node that holds every slot, and refuses a script whose keys lie in two.
+        mod redis_cluster {
+            $(#[tokio::test]
+            async fn $case() {
+                let server = super::redis_server::RedisServer::start_cluster().await;
+                super::$case(Rc::new(server.store())).await;
+            })*
+            use super::*;
+        }
     };
 }
 
@@ -170,8 +399,20 @@ conformance! {
     a_code_is_claimed_once
     a_later_claim_has_a_later_place
     only_its_claimant_gives_a_code_back
-    the_first_login_binds_and_no_later_one_rebinds
-    without_a_candidate_nobody_is_bound
+    a_login_writes_its_intent_down_once
+    a_binding_is_made_in_steps_that_may_be_repeated
+    an_intent_of_an_older_generation_is_not_written_down
+    a_user_takes_as_many_people_of_an_app_as_may_be
+    a_decision_is_made_once_for_a_generation
+    a_dissolved_binding_leaves_the_person_free_and_its_list_without
+    a_dropped_intent_leaves_a_dissolved_person_dissolved
+    for_a_unionids_sake_nobody_joins_who_has_left_all
+    a_unionid_stands_for_one_user
+    a_link_is_of_the_binding_and_a_conflict_is_news_once
+    a_ticket_is_spent_once
+    an_address_over_its_limit_claims_nothing
+    attempts_are_counted_and_given_back
+    a_person_over_the_limit_has_the_session_key_kept_all_the_same
     a_later_exchange_never_loses
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
@@ -186,7 +427,8 @@ mod redis_only {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
-        store.record_login(&record("o1", &order, "k1", "user-1")).await.expect("recorded");
+        recorded(&store, &record("o1", &order, "k1", "user-1"), 1).await;
+        bind(&store, "o1", "user-1", 1).await;
         let session = "wxmint:{wx0123456789abcdef:o1}:session";
         let binding = "wxmint:{wx0123456789abcdef:o1}:binding";
         assert_eq!(server.cli(&["TTL", session]), "86400");
@@ -209,9 +451,9 @@ mod redis_only {
     async fn scripts_survive_a_flush() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
-        granted(store.claim_code(&app(), &code("before"), &claim_id(1)).await.expect("claimed"));
+        granted(store.claim_code(&app(), &code("before"), &claim_id(1), &often()).await.expect("claimed"));
         server.cli(&["SCRIPT", "FLUSH"]);
-        granted(store.claim_code(&app(), &code("after"), &claim_id(1)).await.expect("claimed"));
+        granted(store.claim_code(&app(), &code("after"), &claim_id(1), &often()).await.expect("claimed"));
     }
 
     #[tokio::test]
@@ -222,7 +464,7 @@ mod redis_only {
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         let sealed = vault.seal(&SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg=="), &person("o1")).expect("sealed");
         let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };
-        store.record_login(&login).await.expect("recorded");
+        recorded(&store, &login, 1).await;
         let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
         assert_eq!(vault.open(&kept.current, &person("o1")).expect("opens").expose(), "HyVFkGl5F5OQWJZZaNzBBg==");
     }
@@ -241,18 +483,38 @@ mod redis_server {
     pub(super) struct RedisServer {
         child: Child,
         port: u16,
+        _folder: tempfile::TempDir,
     }
 
     impl RedisServer {
         pub(super) async fn start() -> Self {
+            Self::start_with(&[]).await
+        }
+
+        pub(super) async fn start_cluster() -> Self {
+            let server = Self::start_with(&["--cluster-enabled", "yes"]).await;
+            server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+            let up = async {
+                while !server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
+            server
+        }
+
+        async fn start_with(options: &[&str]) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
             let port =
                 TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
             let child = Command::new("redis-server")
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .args(options)
+                .current_dir(folder.path())
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("redis-server is needed: apt-get install redis-server");
-            let server = Self { child, port };
+            let server = Self { child, port, _folder: folder };
             let up = async {
                 while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                     tokio::task::yield_now().await;

@@ -1,11 +1,15 @@
-//! What outlives a request: claimed codes, sealed session keys, bindings.
+//! What outlives a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
 //! Two implementations, `redis` and `memory`, under one conformance suite. Every write may be repeated: a write whose
-//! answer was lost was executed all the same, so each carries what tells its repetition from a rival.
+//! answer was lost was executed all the same, so each carries what tells its repetition from a rival. Each step touches
+//! the keys of one person, one user or one unionid, which a Cluster keeps in different places; what joins the steps is
+//! the protocol in `login::binding`.
 
+mod binding;
 mod conformance;
 mod memory;
 mod redis;
+mod ticket;
 mod vault;
 
 use std::time::Duration;
@@ -13,11 +17,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::{
+    binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
     redis::{Redis, RedisUrl},
+    ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
     vault::{Sealed, Vault, VaultError},
 };
-use crate::ids::{AppId, LoginCode, OpenId, UnionId, UserId};
+use crate::{
+    ids::{AppId, LoginCode, OpenId},
+    limits::{Rate, TooMany},
+};
 
 /// How long a claimed code is remembered: twice its life at WeChat.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -87,6 +96,26 @@ pub enum Claim {
     Granted(ExchangeOrder),
     /// Somebody, perhaps another replica, has sent it or is about to.
     Taken,
+    /// Too many logins from this address; nothing is claimed.
+    Limited(TooMany),
+}
+
+/// What is counted, and how often it may happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meter {
+    /// What is counted.
+    pub cell: Cell,
+    /// How often it may happen.
+    pub rate: Rate,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// Logins from an address, or from a network that counts as one.
+    Address(String),
+    /// Failed passwords of a person for a name, given by its digest.
+    Attempts(Person, String),
 }
 
 /// What a login leaves behind, written in one atomic step.
@@ -94,23 +123,23 @@ pub enum Claim {
 pub struct LoginRecord {
     /// Who logged in.
     pub person: Person,
-    /// In all apps of the owner, where WeChat said so.
-    pub unionid: Option<UnionId>,
     /// The session key of this exchange.
     pub session_key: Sealed,
     /// The exchange's place.
     pub order: ExchangeOrder,
-    /// Whom to bind the person to if nobody is bound yet; `None` leaves the person unbound.
-    pub user_if_unbound: Option<UserId>,
+    /// How often one person may log in.
+    pub rate: Rate,
+    /// Whom to bind the person to if nobody is bound yet.
+    pub intent: Option<Intent>,
 }
 
-/// Whom a person is bound to.
+/// The outcome of recording a login. The session key is kept in either case, since WeChat knows no other any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// The business user.
-    pub user: UserId,
-    /// Whether this very login made the binding.
-    pub new: bool,
+pub enum Recorded {
+    /// Where the person stands.
+    Standing(Standing),
+    /// Too many logins of this person.
+    Limited(TooMany),
 }
 
 /// The session keys that are kept for a person.
@@ -132,21 +161,34 @@ pub enum Fitness {
 }
 
 /// Where things lie. One value belongs to one worker thread.
+///
+/// `claim` is the request's own: a step that is repeated with it answers the same again.
 #[async_trait(?Send)]
-pub trait Store {
-    /// Claims `code` of `app`, so that it is sent to WeChat once across all replicas. Claiming again with the same
-    /// `claim` is granted again.
-    async fn claim_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<Claim, StoreError>;
+pub trait Store: Bindings + Tickets {
+    /// Counts a login from an address and claims `code` of `app`, so that it is sent to WeChat once across all replicas.
+    async fn claim_code(
+        &self,
+        app: &AppId,
+        code: &LoginCode,
+        claim: &ClaimId,
+        meter: &Meter,
+    ) -> Result<Claim, StoreError>;
 
     /// Gives a claimed code back, because it provably was not sent.
     async fn release_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<(), StoreError>;
 
-    /// Keeps the session key, if no later exchange has kept one, and finds or makes the binding. Repeated with the
-    /// same record it changes nothing and answers the same.
-    async fn record_login(&self, record: &LoginRecord) -> Result<Option<Binding>, StoreError>;
+    /// Keeps the session key, if no later exchange has kept one, counts the person's login, and says where the person
+    /// stands.
+    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError>;
 
     /// The session keys of a person.
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError>;
+
+    /// Counts an event, unless there were too many.
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError>;
+
+    /// Takes back what [`Store::count`] counted.
+    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError>;
 
     /// Asks the store how fit it is.
     async fn fitness(&self) -> Result<Fitness, StoreError>;

@@ -7,9 +7,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
 use crate::{
-    ids::{AppId, UserId},
+    ids::{AppId, TokenId, UserId},
     keys::KeyError,
 };
+
+/// What stands before every media type, and is left out in a header (RFC 7515 section 4.1.9).
+const APPLICATION: &str = "application/";
 
 /// The header's `typ`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum TokenTyp {
 }
 
 impl TokenTyp {
+    const ALL: [Self; 2] = [Self::AccessToken, Self::Jwt];
+
     /// As it stands in the header.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,31 +33,29 @@ impl TokenTyp {
             Self::Jwt => "JWT",
         }
     }
+
+    /// Of a header: a media type has no case, and may be written out.
+    pub(super) fn of_header(text: &str) -> Option<Self> {
+        let written_out = text.get(..APPLICATION.len()).is_some_and(|start| start.eq_ignore_ascii_case(APPLICATION));
+        let bare = if written_out { &text[APPLICATION.len()..] } else { text };
+        Self::ALL.into_iter().find(|typ| typ.as_str().eq_ignore_ascii_case(bare))
+    }
 }
 
 impl FromStr for TokenTyp {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::AccessToken, Self::Jwt].into_iter().find(|typ| typ.as_str() == text).ok_or("must be at+jwt or JWT")
+        Self::ALL.into_iter().find(|typ| typ.as_str() == text).ok_or("must be at+jwt or JWT")
     }
 }
 
-/// `jti`: 128 random bits, base64url.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TokenId(pub(super) String);
-
 impl TokenId {
-    /// Draws a new one from the system's generator.
+    /// 128 bits of the system's generator, base64url.
     pub fn random() -> Result<Self, KeyError> {
         let mut bits = [0; 16];
         rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bits)))
-    }
-
-    /// As it stands in the claims.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
     }
 }
 
@@ -73,9 +76,9 @@ impl From<Vec<String>> for Audience {
     }
 }
 
-/// All that a token says.
+/// All that a token says, on its way out.
 #[derive(Serialize)]
-pub(super) struct Claims<'a> {
+pub(super) struct MintedClaims<'a> {
     pub(super) iss: &'a str,
     pub(super) sub: &'a UserId,
     pub(super) aud: &'a Audience,

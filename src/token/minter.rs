@@ -7,11 +7,11 @@ use jsonwebtoken::Header;
 use serde::{Serialize, Serializer};
 
 use super::{
-    TokenId, TokenTyp,
-    claims::{Audience, Claims},
+    TokenTyp,
+    claims::{Audience, MintedClaims},
 };
 use crate::{
-    ids::{AppId, UserId},
+    ids::{AppId, TokenId, UserId},
     keys::{KeyError, KeyRing},
 };
 
@@ -76,7 +76,7 @@ impl Minter {
         header.typ = Some(self.typ.as_str().to_owned());
         header.kid = Some(key.kid.clone());
         let iat = now.timestamp();
-        let claims = Claims {
+        let claims = MintedClaims {
             iss: &self.issuer,
             sub: user,
             aud: &self.audience,
@@ -107,7 +107,7 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let token = minter.mint(&user, &app, &TokenId("jti-1".into()), now).expect("a token");
+        let token = minter.mint(&user, &app, &"jti-1".parse().expect("an id"), now).expect("a token");
         (keys, token.expose().to_owned())
     }
 

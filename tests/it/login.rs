@@ -59,6 +59,20 @@ async fn a_login_by_form_and_one_by_get_do_the_same() {
 }
 
 #[tokio::test]
+async fn a_silent_login_takes_two_round_trips_and_two_hundred_take_no_more() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    // Connections are made and scripts loaded.
+    for _ in 0..20 {
+        bed.log_in("lin").await.expect_login();
+    }
+    let before = bed.redis_link().round_trips();
+    for _ in 0..200 {
+        bed.log_in("lin").await.expect_login();
+    }
+    assert_eq!(bed.redis_link().round_trips() - before, 400);
+}
+
+#[tokio::test]
 async fn the_token_says_who_for_whom_and_until_when() {
     for algorithm in ["ES256", "EdDSA", "RS256"] {
         let bed = TestBed::builder().algorithm(algorithm).start().await;

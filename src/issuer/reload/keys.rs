@@ -33,7 +33,8 @@ impl WatchedKeys {
 
 impl Watched for WatchedKeys {
     const WHAT: &'static str = "keys";
-    const PLACE: &'static str = "key file";
+    const REFUSED: &'static str = "the key file has changed and is not fit to be used; the keys of before stay";
+    const MENDED: &'static str = "the key file holds again what is in use";
 
     fn reload(&mut self) -> Result<bool, String> {
         let content = read_private(&self.path).map_err(|error| error.to_string())?;

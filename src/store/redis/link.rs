@@ -13,7 +13,8 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
 };
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind,
+    aio::MultiplexedConnection,
 };
 
 use super::super::StoreError;
@@ -62,6 +63,45 @@ impl Link {
     ) -> Result<T, StoreError> {
         let started = Instant::now();
         let outcome = self.within_deadline(async |mut connection| script.invoke_async(&mut connection).await).await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    /// Runs two scripts in one round trip, in this order. Their keys may lie apart.
+    pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
+        &self,
+        step: &'static str,
+        first: &ScriptInvocation<'_>,
+        second: &ScriptInvocation<'_>,
+    ) -> Result<(A, B), StoreError> {
+        let mut both = redis::pipe();
+        both.invoke_script(first).invoke_script(second);
+        let started = Instant::now();
+        let outcome = self
+            .within_deadline(async |mut connection| match both.query_async(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    first.load_async(&mut connection).await?;
+                    second.load_async(&mut connection).await?;
+                    both.query_async(&mut connection).await
+                }
+                outcome => outcome,
+            })
+            .await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    /// Runs a command of one key that only reads.
+    pub(super) async fn read<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        command: &str,
+        key: &str,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let outcome = self
+            .within_deadline(async |mut connection| redis::cmd(command).arg(key).query_async(&mut connection).await)
+            .await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
         outcome
     }

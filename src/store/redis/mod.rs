@@ -1,30 +1,43 @@
 //! The store in Redis. Each operation is one round trip: a script over keys of one hash slot, so that a Cluster can
 //! hold them.
 
+mod binding;
 mod link;
+mod ticket;
 
 use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 use zeroize::Zeroizing;
 
 use self::link::Link;
 use super::{
-    Binding, CLAIM_TTL, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, PREVIOUS_KEY_TTL, Person, Sealed,
-    SessionKeys, Store, StoreError,
+    CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person, Recorded,
+    Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
-    ids::{AppId, LoginCode},
+    ids::{AppId, LoginCode, UnionId, UserId},
+    limits::TooMany,
     telemetry::Metrics,
 };
 
-static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
-static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
-static RECORD_LOGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("record_login.lua")));
-static SESSION_KEYS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("session_keys.lua")));
+/// A script, with the functions in front of it that it needs.
+macro_rules! script {
+    ($($name:literal),+) => {
+        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
+    };
+}
+use script;
+
+static CLAIM: LazyLock<Script> = script!("claim");
+static RELEASE: LazyLock<Script> = script!("release");
+static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "record_login");
+static SESSION_KEYS: LazyLock<Script> = script!("session_keys");
+static COUNT: LazyLock<Script> = script!("meter", "count");
+static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
 /// A `redis://` URL that was checked. May hold a password, and does not print.
 #[derive(Clone)]
@@ -85,14 +98,54 @@ mod name {
     pub(super) fn binding(person: &Person) -> String {
         format!("wxmint:{{{}:{}}}:binding", person.app, person.openid.as_str())
     }
+
+    /// The person's own logins are counted beside what else is the person's.
+    pub(super) fn logins(person: &Person) -> String {
+        format!("wxmint:{{{}:{}}}:limit:logins", person.app, person.openid.as_str())
+    }
+
+    pub(super) fn cell(cell: &Cell) -> String {
+        match cell {
+            Cell::Address(address) => format!("wxmint:limit:ip:{address}"),
+            Cell::Attempts(person, name) => {
+                format!("wxmint:{{{}:{}}}:limit:name:{name}", person.app, person.openid.as_str())
+            }
+        }
+    }
+
+    pub(super) fn user(user: &UserId) -> String {
+        format!("wxmint:user:{{{}}}", user.as_str())
+    }
+
+    pub(super) fn union(unionid: &UnionId) -> String {
+        format!("wxmint:union:{{{}}}", unionid.as_str())
+    }
+
+    pub(super) fn ticket(ticket: &Ticket) -> String {
+        format!("wxmint:ticket:{{{}}}", ticket.expose())
+    }
 }
 
 #[async_trait(?Send)]
 impl Store for Redis {
-    async fn claim_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<Claim, StoreError> {
-        let mut script = CLAIM.key(name::code(app, code));
-        script.arg(claim.as_str()).arg(CLAIM_TTL.as_secs());
-        let (granted, seconds, micros): (u8, u64, u64) = self.link.run("claim_code", &script).await?;
+    async fn claim_code(
+        &self,
+        app: &AppId,
+        code: &LoginCode,
+        claim: &ClaimId,
+        meter: &Meter,
+    ) -> Result<Claim, StoreError> {
+        let counting = count(meter);
+        let mut claiming = CLAIM.key(name::code(app, code));
+        claiming.arg(claim.as_str()).arg(CLAIM_TTL.as_secs());
+        let (wait, (granted, seconds, micros)): (u64, (u8, u64, u64)) =
+            self.link.run_both("claim_code", &counting, &claiming).await?;
+        if wait > 0 {
+            if granted == 1 {
+                self.release_code(app, code, claim).await?;
+            }
+            return Ok(Claim::Limited(too_many(wait)));
+        }
         if granted == 0 {
             return Ok(Claim::Taken);
         }
@@ -105,22 +158,28 @@ impl Store for Redis {
         self.link.run("release_code", &script).await
     }
 
-    async fn record_login(&self, record: &LoginRecord) -> Result<Option<Binding>, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
+        let (user, made) = match &record.intent {
+            Some(intent) => (intent.user.as_str(), flag(intent.made)),
+            None => ("", ""),
+        };
         let mut script = RECORD_LOGIN.key(name::session(&record.person));
         script
             .key(name::binding(&record.person))
+            .key(name::logins(&record.person))
+            .arg(claim.as_str())
             .arg(record.order.as_str())
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
-            .arg(record.user_if_unbound.as_ref().map_or("", |user| user.as_str()))
-            .arg(record.unionid.as_ref().map_or("", |unionid| unionid.as_str()))
-            .arg((self.clock)().timestamp_millis());
-        let bound: Option<String> = self.link.run("record_login", &script).await?;
-        let Some(bound) = bound else { return Ok(None) };
-        let user = bound
-            .parse()
-            .map_err(|error| StoreError { reason: format!("a stored user id {error}: mend the binding") })?;
-        Ok(Some(Binding { new: record.user_if_unbound.as_ref() == Some(&user), user }))
+            .arg(record.rate.interval_micros())
+            .arg(record.rate.period_micros())
+            .arg(user)
+            .arg(made);
+        let answer: binding::Answer = self.link.run("record_login", &script).await?;
+        match answer.limited() {
+            Some(micros) => Ok(Recorded::Limited(too_many(micros))),
+            None => answer.standing().map(Recorded::Standing),
+        }
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {
@@ -129,6 +188,17 @@ impl Store for Redis {
         let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
         let mut kept = kept.into_iter().map(Sealed::from_stored);
         Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))
+    }
+
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError> {
+        let wait: u64 = self.link.run("count", &count(meter)).await?;
+        Ok(if wait == 0 { Ok(()) } else { Err(too_many(wait)) })
+    }
+
+    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError> {
+        let mut script = UNCOUNT.key(name::cell(&meter.cell));
+        script.arg(meter.rate.interval_micros());
+        self.link.run("uncount", &script).await
     }
 
     async fn fitness(&self) -> Result<Fitness, StoreError> {
@@ -142,4 +212,24 @@ impl Store for Redis {
         }
         Ok(Fitness::Fit)
     }
+}
+
+fn count(meter: &Meter) -> ScriptInvocation<'static> {
+    let mut script = COUNT.key(name::cell(&meter.cell));
+    script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
+    script
+}
+
+fn too_many(micros: u64) -> TooMany {
+    TooMany { retry_after: Duration::from_micros(micros) }
+}
+
+/// As scripts know it.
+fn flag(value: bool) -> &'static str {
+    if value { "1" } else { "" }
+}
+
+/// What was written by nobody of ours, or by a version to come.
+fn unreadable(what: &'static str) -> StoreError {
+    StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }

@@ -49,6 +49,9 @@ impl Configuration {
             ("WXMINT_VAULT_KEY_FILE", &vault.to_string_lossy()),
             ("WXMINT_LISTEN", "127.0.0.1:0"),
             ("WXMINT_ADMIN_LISTEN", "127.0.0.1:0"),
+            // All tests come from one address, and many ask for one person again and again.
+            ("WXMINT_LIMIT_IP", "1000000/1s"),
+            ("WXMINT_LIMIT_OPENID", "1000000/1s"),
         ] {
             configuration.set(name, value);
         }

@@ -4,7 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -33,6 +33,7 @@ pub(crate) struct Breakable {
     port: u16,
     target: watch::Sender<SocketAddr>,
     loses_answer: Arc<AtomicBool>,
+    round_trips: Arc<AtomicU64>,
     wanted: watch::Sender<State>,
     reached: watch::Receiver<State>,
     proxy: JoinHandle<()>,
@@ -49,9 +50,11 @@ impl Breakable {
         let (reaches, reached) = watch::channel(State::Passing);
         let (target, leads_to) = watch::channel(target);
         let loses_answer = Arc::<AtomicBool>::default();
-        let route = Route { target: leads_to, loses_answer: Arc::clone(&loses_answer), state: asked };
+        let round_trips = Arc::<AtomicU64>::default();
+        let (loses, counted) = (Arc::clone(&loses_answer), Arc::clone(&round_trips));
+        let route = Route { target: leads_to, loses_answer: loses, round_trips: counted, state: asked };
         let proxy = tokio::spawn(serve(listener, route, reaches));
-        Self { port, target, loses_answer, wanted, reached, proxy }
+        Self { port, target, loses_answer, round_trips, wanted, reached, proxy }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -97,6 +100,11 @@ impl Breakable {
         self.loses_answer.load(Ordering::Relaxed)
     }
 
+    /// How often, over all connections, something was sent after something had been answered.
+    pub(crate) fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
     async fn become_(&self, state: State) {
         self.wanted.send_replace(state);
         let mut reached = self.reached.clone();
@@ -115,6 +123,7 @@ impl Drop for Breakable {
 struct Route {
     target: watch::Receiver<SocketAddr>,
     loses_answer: Arc<AtomicBool>,
+    round_trips: Arc<AtomicU64>,
     state: watch::Receiver<State>,
 }
 
@@ -152,9 +161,20 @@ async fn connection(near: TcpStream, route: Route) {
     let target = *route.target.borrow();
     let Ok(far) = TcpStream::connect(target).await else { return };
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+    let answered = AtomicBool::new(true);
+    let asks = || {
+        if answered.swap(false, Ordering::Relaxed) {
+            route.round_trips.fetch_add(1, Ordering::Relaxed);
+        }
+        false
+    };
+    let answers = || {
+        answered.store(true, Ordering::Relaxed);
+        route.loses_answer.swap(false, Ordering::Relaxed)
+    };
     tokio::select! {
-        () = pump(near_read, far_write, route.state.clone(), || false) => {}
-        () = pump(far_read, near_write, route.state, || route.loses_answer.swap(false, Ordering::Relaxed)) => {}
+        () = pump(near_read, far_write, route.state.clone(), asks) => {}
+        () = pump(far_read, near_write, route.state.clone(), answers) => {}
     }
 }
 

@@ -1,5 +1,8 @@
 //! The store of the demo: in the process, forgotten with it. The model that the Redis scripts are held against.
 
+mod binding;
+mod ticket;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,10 +13,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Binding, CLAIM_TTL, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, PREVIOUS_KEY_TTL, Person, Sealed,
-    SessionKeys, Store, StoreError,
+    CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person, Recorded,
+    Sealed, SessionKeys, Store, StoreError, Ticket,
 };
-use crate::ids::{AppId, LoginCode, UserId};
+use crate::{
+    ids::{AppId, LoginCode, UnionId, UserId},
+    limits::{Rate, TooMany},
+};
 
 /// Shared by all workers of one process.
 #[derive(Clone)]
@@ -27,8 +33,18 @@ pub struct Memory {
 struct Shelves {
     codes: HashMap<(AppId, LoginCode), ClaimedCode>,
     sessions: HashMap<Person, StoredSession>,
-    bindings: HashMap<Person, UserId>,
+    bindings: HashMap<Person, binding::StoredBinding>,
+    users: HashMap<UserId, binding::StoredList>,
+    unionids: HashMap<UnionId, UserId>,
+    tickets: HashMap<Ticket, ticket::StoredTicket>,
+    cells: HashMap<StoredCell, DateTime<Utc>>,
     last_micros: u64,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum StoredCell {
+    Named(Cell),
+    Logins(Person),
 }
 
 struct ClaimedCode {
@@ -55,9 +71,18 @@ impl Memory {
 
 #[async_trait(?Send)]
 impl Store for Memory {
-    async fn claim_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<Claim, StoreError> {
+    async fn claim_code(
+        &self,
+        app: &AppId,
+        code: &LoginCode,
+        claim: &ClaimId,
+        meter: &Meter,
+    ) -> Result<Claim, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
+        if let Err(refused) = shelves.count(StoredCell::Named(meter.cell.clone()), meter.rate, now) {
+            return Ok(Claim::Limited(refused));
+        }
         shelves.codes.retain(|_, claimed| claimed.until > now);
         let claimed = shelves
             .codes
@@ -80,7 +105,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn record_login(&self, record: &LoginRecord) -> Result<Option<Binding>, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let exchange = (record.order.clone(), record.session_key.clone());
@@ -90,11 +115,16 @@ impl Store for Memory {
             .entry(record.person.clone())
             .and_modify(|session| session.keep(exchange.clone(), until))
             .or_insert(StoredSession { current: exchange, previous: None, until });
-        let Some(candidate) = &record.user_if_unbound else {
-            return Ok(shelves.bindings.get(&record.person).map(|user| Binding { user: user.clone(), new: false }));
-        };
-        let user = shelves.bindings.entry(record.person.clone()).or_insert_with(|| candidate.clone()).clone();
-        Ok(Some(Binding { new: user == *candidate, user }))
+        if let Err(refused) = shelves.count(StoredCell::Logins(record.person.clone()), record.rate, now) {
+            return Ok(Recorded::Limited(refused));
+        }
+        let binding = shelves.bindings.entry(record.person.clone()).or_default();
+        if let Some(intent) = &record.intent
+            && binding.is_free()
+        {
+            binding.intend(intent.clone());
+        }
+        Ok(Recorded::Standing(binding.standing(claim)))
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {
@@ -111,8 +141,29 @@ impl Store for Memory {
         }))
     }
 
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError> {
+        let now = (self.clock)();
+        Ok(self.shelves().count(StoredCell::Named(meter.cell.clone()), meter.rate, now))
+    }
+
+    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError> {
+        if let Some(cell) = self.shelves().cells.get_mut(&StoredCell::Named(meter.cell.clone())) {
+            *cell = meter.rate.give_back(*cell);
+        }
+        Ok(())
+    }
+
     async fn fitness(&self) -> Result<Fitness, StoreError> {
         Ok(Fitness::Fit)
+    }
+}
+
+impl Shelves {
+    fn count(&mut self, cell: StoredCell, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
+        self.cells.retain(|_, until| *until > now);
+        let next = rate.admit(self.cells.get(&cell).copied(), now)?;
+        self.cells.insert(cell, next);
+        Ok(())
     }
 }
 

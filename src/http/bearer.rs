@@ -1,0 +1,145 @@
+//! The one bearer token of a request (RFC 6750).
+
+use actix_web::{
+    HttpRequest,
+    http::header::{AUTHORIZATION, HeaderValue},
+};
+
+use super::{Problem, ProblemCode};
+
+/// No `error` where no token was shown (RFC 6750 section 3.1).
+const NO_TOKEN: &str = "Bearer";
+const INVALID_REQUEST: &str =
+    r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
+/// The same for whatever is wrong with a token; which check it failed is in the log.
+const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
+
+/// The token of `Authorization: Bearer …`, of which there may be one. Neither a query (RFC 6750 section 2.3: it ends up in
+/// logs) nor a body is a place for it.
+pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
+    if names_access_token(request.query_string()) {
+        return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
+    }
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    match (headers.next(), headers.next()) {
+        (None, _) => Err(no_token()),
+        (Some(header), None) => token_of(header),
+        (Some(_), Some(_)) => Err(invalid("There are several Authorization headers. Send one.")),
+    }
+}
+
+/// A token was shown and refused. Says the same for every reason.
+pub fn no_valid_token() -> Problem {
+    let detail =
+        "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
+    Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
+}
+
+fn token_of(header: &HeaderValue) -> Result<&str, Problem> {
+    let text = header.to_str().map_err(|_| malformed())?.trim();
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    let token = token.trim_start();
+    // wx.getStorageSync returns "" for a token that was never stored: then there is none, and to log in is what helps.
+    if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
+        return Err(no_token());
+    }
+    if token.bytes().all(is_token_byte) { Ok(token) } else { Err(malformed()) }
+}
+
+/// `b64token` of RFC 6750 section 2.1. No space and no comma, by which a proxy would join two credentials.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+fn names_access_token(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
+}
+
+fn no_token() -> Problem {
+    let detail = "Send the token of the login, as `Authorization: Bearer …`.";
+    Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
+}
+
+fn malformed() -> Problem {
+    invalid("The Authorization header is not `Bearer`, a space, and one token.")
+}
+
+fn invalid(detail: &'static str) -> Problem {
+    Problem::invalid(detail).challenge(INVALID_REQUEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        http::{StatusCode, header::WWW_AUTHENTICATE},
+        test::TestRequest,
+    };
+
+    use super::*;
+
+    fn request(path: &str, headers: &[&str]) -> HttpRequest {
+        let start = TestRequest::with_uri(path);
+        let add = |request: TestRequest, value: &&str| {
+            request.append_header((AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value")))
+        };
+        headers.iter().fold(start, add).to_http_request()
+    }
+
+    fn challenge(problem: &Problem) -> String {
+        let answer = problem.respond(&request("/", &[]));
+        let value = answer.headers().get(WWW_AUTHENTICATE).expect("a challenge");
+        value.to_str().expect("text").to_owned()
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        for header in ["Bearer a.b-c_d", "bearer a.b-c_d", "BEARER a.b-c_d", "Bearer   a.b-c_d", "Bearer a.b-c_d "] {
+            assert_eq!(bearer_token(&request("/", &[header])), Ok("a.b-c_d"), "{header:?}");
+        }
+        assert_eq!(bearer_token(&request("/?token=1", &["Bearer a"])), Ok("a"));
+    }
+
+    #[test]
+    fn who_shows_no_token_is_asked_for_one_without_an_error() {
+        for headers in [&[][..], &[""], &["Bearer"], &["Bearer "], &["Basic YTpi"], &["BearerToken"], &["Bearer\ta"]] {
+            let problem = bearer_token(&request("/", headers)).expect_err("no token");
+            assert_eq!(problem.status(), StatusCode::UNAUTHORIZED, "{headers:?}");
+            assert_eq!(problem.code(), ProblemCode::InvalidToken, "{headers:?}");
+            assert_eq!(challenge(&problem), "Bearer", "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn two_credentials_or_one_in_the_wrong_place_are_a_mistake_in_the_request() {
+        for (path, headers) in [
+            ("/", &["Bearer a", "Bearer b"][..]),
+            ("/", &["Bearer a", "Bearer a"]),
+            ("/", &["Basic YTpi", "Bearer a"]),
+            ("/", &["Bearer a, Bearer b"]),
+            ("/", &["Bearer a,b"]),
+            ("/", &["Bearer a b"]),
+            ("/", &["Bearer \"a\""]),
+            ("/", &["Bearer é"]),
+            ("/?access_token=a", &["Bearer a"]),
+            ("/?access_token=a", &[]),
+            ("/?x=1&access%5Ftoken=", &[]),
+        ] {
+            let problem = bearer_token(&request(path, headers)).expect_err("refused");
+            assert_eq!(problem.status(), StatusCode::BAD_REQUEST, "{path} {headers:?}");
+            assert!(challenge(&problem).starts_with("Bearer error=\"invalid_request\", "), "{path} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_told_so_in_the_words_of_rfc_6750() {
+        let problem = no_valid_token();
+        assert_eq!((problem.status(), problem.code().as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
+        assert!(challenge(&problem).starts_with("Bearer error=\"invalid_token\", error_description=\""));
+        // RFC 6750 section 3: what a description may consist of.
+        let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
+        for challenge in [INVALID_REQUEST, INVALID_TOKEN] {
+            let description = challenge.split('"').nth(3).expect("a description");
+            assert!(description.bytes().all(allowed), "{description}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Whose request it is, by the token that this issuer gave them.
+
+use actix_web::HttpRequest;
+use chrono::{DateTime, Utc};
+
+use super::Issuer;
+use crate::{
+    http::{Problem, bearer_token, no_valid_token},
+    settings::Settings,
+    token::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy},
+};
+
+/// Believes what the settings mint, and what they minted before: one audience of today's is enough, since others may have
+/// been added, and so is the longest life that any setting gives, since it may have been cut. (Only a change of
+/// `WXMINT_TOKEN_TYP` from `JWT` has everybody log in again, which mini programs do unasked.)
+pub(super) fn verifier(settings: &Settings) -> Verifier {
+    let policy = VerifierPolicy {
+        issuer: settings.issuer.as_str().to_owned(),
+        audiences: settings.audience.clone(),
+        typ: settings.token_typ,
+        longest_life: LONGEST_LIFE,
+        leeway: MAX_LEEWAY,
+    };
+    Verifier::new(policy).expect("settings have an issuer and an audience")
+}
+
+impl Issuer {
+    /// What the one token of `request` says, if this issuer signed it and it is valid at `now`. Which check it failed is
+    /// for the log; the caller is told that it is not valid.
+    pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
+        let token = bearer_token(request)?;
+        let ring = self.keys.at(now);
+        self.verifier.verify(token, ring.set(), now).map_err(|refused| {
+            tracing::info!(reason = %refused, "token refused");
+            no_valid_token()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{http::StatusCode, test::TestRequest};
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        http::now,
+        keys::{Algorithm, PrivateJwk, StoredKeys},
+        store::Vault,
+        token::TokenId,
+    };
+
+    fn settings(change: (&str, &str)) -> Settings {
+        let valid = [
+            ("WXMINT_ISSUER", "https://login.example.com"),
+            ("WXMINT_AUDIENCE", "https://api.example.com,https://login.example.com"),
+            ("WXMINT_APPID", "wx0123456789abcdef"),
+            ("WXMINT_APP_SECRET", "00112233445566778899aabbccddeeff"),
+            ("WXMINT_REDIS_URL", "memory:"),
+            ("WXMINT_KEYS", "unused"),
+            ("WXMINT_VAULT_KEY_FILE", "unused"),
+        ];
+        let vars = valid.into_iter().chain([change]).map(|(name, value)| (name.into(), value.into()));
+        Settings::from_vars(vars).expect("settings")
+    }
+
+    fn issuer(key: &PrivateJwk, change: (&str, &str)) -> Issuer {
+        let keys = StoredKeys::of(key.clone()).check().expect("a set");
+        let vault = Vault::parse(STANDARD.encode([7; 32]).as_bytes()).expect("a vault");
+        Issuer::new(settings(change), keys, vault).expect("an issuer")
+    }
+
+    fn token(issuer: &Issuer) -> String {
+        let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        let id = TokenId::random().expect("random");
+        issuer.minter.mint(&user, &app, &id, now()).expect("a token").expose().to_owned()
+    }
+
+    fn bearing(token: &str) -> HttpRequest {
+        TestRequest::default().insert_header(("Authorization", format!("Bearer {token}"))).to_http_request()
+    }
+
+    #[test]
+    fn an_issuer_believes_its_own_tokens_until_they_expire_and_nobody_elses() {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let ours = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"));
+        let request = bearing(&token(&ours));
+        assert_eq!(ours.verify(&request, now()).expect("believed").user.as_str(), "user-1");
+
+        let stranger = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let theirs = issuer(&stranger, ("WXMINT_TOKEN_TTL", "24h"));
+        let another = issuer(&key, ("WXMINT_ISSUER", "https://another.example.com"));
+        for (issuer, at) in [(&ours, now() + TimeDelta::hours(25)), (&theirs, now()), (&another, now())] {
+            assert_eq!(issuer.verify(&request, at).err(), Some(no_valid_token()));
+        }
+        let bare = TestRequest::default().to_http_request();
+        assert_eq!(ours.verify(&bare, now()).expect_err("no token").status(), StatusCode::UNAUTHORIZED);
+    }
+
+    #[test]
+    fn a_token_outlives_a_change_of_audiences_and_of_its_life() {
+        let key = PrivateJwk::generate(Algorithm::EdDsa, now()).expect("a key");
+        let request = bearing(&token(&issuer(&key, ("WXMINT_TOKEN_TTL", "30d"))));
+        for change in [
+            ("WXMINT_AUDIENCE", "https://api.example.com,https://login.example.com,https://new.example.com"),
+            ("WXMINT_AUDIENCE", "https://api.example.com"),
+            ("WXMINT_TOKEN_TTL", "1h"),
+            ("WXMINT_TOKEN_TYP", "JWT"),
+        ] {
+            assert!(issuer(&key, change).verify(&request, now()).is_ok(), "{change:?}");
+        }
+        let elsewhere = issuer(&key, ("WXMINT_AUDIENCE", "https://new.example.com"));
+        assert!(elsewhere.verify(&request, now()).is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! `/binding`: unpack, call, pack.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::worker::Worker;
+use crate::http::{Problem, ProblemDocument, no_valid_token, now};
+
+/// Dissolve this mini program's binding
+///
+/// The token's user is then bound to no WeChat identity of its mini program. The next login asks who the person is.
+#[utoipa::path(delete, path = "/binding", tag = "login", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Dissolved"),
+        (status = 401, description = "invalid_token: no token, or none that is valid here; also once the binding is dissolved",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "store_unavailable, with Retry-After", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ))]
+pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    match unbind(&request, &worker).await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(problem) => problem.respond(&request),
+    }
+}
+
+async fn unbind(request: &HttpRequest, worker: &Worker) -> Result<(), Problem> {
+    let token = worker.issuer.verify(request, now())?;
+    if !worker.login.unbind(&token.user, &token.app).await? {
+        return Err(no_valid_token());
+    }
+    tracing::info!(user = token.user.as_str(), app = token.app.as_str(), "binding dissolved");
+    Ok(())
+}

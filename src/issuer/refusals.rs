@@ -1,0 +1,105 @@
+//! What a failed login tells its client, and what it tells the operator.
+
+use std::time::Duration;
+
+use crate::{
+    http::{Problem, ProblemCode},
+    login::LoginError,
+};
+
+/// The cause goes into the log here, and the client hears what to do.
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        let (code, detail) = words(&error);
+        tell_operator(code, &error);
+        let problem = match &error {
+            LoginError::UnknownApp(why) => Self::new(code, why.to_string()),
+            LoginError::NotAccepted(field) => {
+                Self::new(code, format!("The field `{field}` is not accepted here. {detail}"))
+            }
+            LoginError::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
+            _ => Self::new(code, detail),
+        };
+        match pause(&error) {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
+        }
+    }
+}
+
+fn words(error: &LoginError) -> (ProblemCode, &'static str) {
+    use ProblemCode as Code;
+    match error {
+        LoginError::UnknownApp(_) => (Code::UnknownApp, ""),
+        LoginError::NotAccepted(_) => (Code::InvalidRequest, "This service's account backend has no use for it."),
+        LoginError::CodeInvalid => (
+            Code::CodeInvalid,
+            "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
+             Call wx.login again, once.",
+        ),
+        LoginError::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
+        LoginError::TicketInvalid => (
+            Code::CodeUsed,
+            "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket.",
+        ),
+        LoginError::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses to log this user in. Do not try again."),
+        LoginError::PhoneRefused => {
+            (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
+        }
+        LoginError::SlowDown { .. } => {
+            (Code::RateLimited, "WeChat limits how often one user logs in. Wait, then call wx.login again.")
+        }
+        LoginError::TooMany(_) => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
+        LoginError::BindingRequired(_) => (
+            Code::BindingRequired,
+            "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
+             `bind_ticket` in place of `code`: once, within 5 minutes.",
+        ),
+        LoginError::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
+        LoginError::AlreadyBound => (
+            Code::AlreadyBound,
+            "Another account holds this WeChat identity, or this account holds another one. \
+             Dissolve that binding first (DELETE /binding).",
+        ),
+        LoginError::Misconfigured(_) => (
+            Code::WechatMisconfigured,
+            "WeChat refuses this service. Its operator finds the reason in the log, by the request id.",
+        ),
+        LoginError::WeChatUnavailable { .. } => {
+            (Code::WechatUnavailable, "WeChat does not answer. Wait, then try again.")
+        }
+        LoginError::StoreUnavailable { .. } => {
+            (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
+        }
+        LoginError::AccountsUnavailable(_) => {
+            (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
+        }
+        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
+            (Code::InternalError, "The reason is in the log, by the request id.")
+        }
+    }
+}
+
+/// After how long the client may come again.
+fn pause(error: &LoginError) -> Option<Duration> {
+    match error {
+        LoginError::SlowDown { retry_after }
+        | LoginError::WeChatUnavailable { retry_after, .. }
+        | LoginError::StoreUnavailable { retry_after, .. } => Some(*retry_after),
+        LoginError::TooMany(refused) => Some(refused.retry_after),
+        LoginError::AccountsUnavailable(error) => Some(error.retry_after),
+        _ => None,
+    }
+}
+
+fn tell_operator(code: ProblemCode, cause: &LoginError) {
+    match code {
+        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
+            tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
+        }
+        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
+            tracing::warn!(%cause, code = code.as_str(), "a login failed");
+        }
+        _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),
+    }
+}

@@ -1,0 +1,225 @@
+//! Binds a person to a user, across keys that no transaction spans.
+//!
+//! The person's own key, the user's list and the unionid lie in different slots of a Cluster, so that a binding is made in
+//! steps, and a process may die between any two of them:
+//!
+//! ```text
+//!            person                     user's list                unionid
+//!   free ──intend──▶ intended ──admit──▶ decided, once ──settle──▶ bound ──link──▶ stands for the user
+//!   free ◀─set_free── leaving ◀─dismiss── off the list  ◀──leave── bound
+//! ```
+//!
+//! The user's list is the one arbiter. What it decides for a generation of a person it decides once, so that whoever comes
+//! upon a half-made binding, now or in a year, carries it on from where it lies, and all of them to the same end. A login
+//! of a bound person takes none of these steps.
+
+use super::LoginError;
+use crate::{
+    ids::{UnionId, UserId},
+    store::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+};
+
+/// Each round, somebody has taken a step. More than these mean that the steps do not get anywhere.
+const MAX_ROUNDS: usize = 32;
+
+/// Who a person is said to be, by whatever they have shown beside WeChat's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The business user.
+    pub user: UserId,
+    /// Whether the user may have been made for this login.
+    pub made: bool,
+}
+
+/// A person with nothing half done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// Bound to nobody.
+    Free {
+        /// Of the last binding.
+        generation: u64,
+        /// Whether its owner has dissolved it.
+        dissolved: bool,
+    },
+    /// Bound.
+    Bound(Bound),
+}
+
+/// One request's way through the steps.
+pub struct Binder<'a> {
+    /// Where the steps are taken.
+    pub store: &'a dyn Bindings,
+    /// Who is asking.
+    pub person: &'a Person,
+    /// In all apps of the owner.
+    pub unionid: Option<&'a UnionId>,
+    /// The request's own.
+    pub claim: &'a ClaimId,
+    /// How many people of one app a user may have.
+    pub per_user: u32,
+}
+
+impl Binder<'_> {
+    /// Carries on what is half done.
+    pub async fn settle(&self, standing: Standing) -> Result<Settled, StoreError> {
+        self.settle_and_tell(standing).await.map(|(settled, _)| settled)
+    }
+
+    /// The same, with what was decided about the last intent.
+    async fn settle_and_tell(&self, mut standing: Standing) -> Result<(Settled, Option<Decision>), StoreError> {
+        let mut last = None;
+        for _ in 0..MAX_ROUNDS {
+            standing = match standing {
+                Standing::Free { generation, dissolved } => return Ok((Settled::Free { generation, dissolved }, last)),
+                Standing::Bound(bound) => return Ok((Settled::Bound(bound), last)),
+                Standing::Intended { generation, intent } => {
+                    let Intent { user, by_unionid, .. } = &intent;
+                    let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
+                    last = Some(decision);
+                    self.store.settle(self.person, generation, outcome(decision, &intent), self.claim).await?
+                }
+                Standing::Leaving { generation, user } => {
+                    self.store.dismiss(&user, self.person, generation).await?;
+                    self.store.set_free(self.person, generation, self.claim).await?
+                }
+            };
+        }
+        Err(contended())
+    }
+
+    /// Binds a free person to the candidate whom they have proved to be.
+    pub async fn bind(&self, candidate: &Candidate, mut settled: Settled) -> Result<Bound, LoginError> {
+        for _ in 0..MAX_ROUNDS {
+            let (generation, dissolved) = match settled {
+                Settled::Free { generation, dissolved } => (generation, dissolved),
+                Settled::Bound(bound) if bound.user == candidate.user => return Ok(bound),
+                Settled::Bound(_) => return Err(LoginError::AlreadyBound),
+            };
+            if self.unionid_is_anothers(candidate, dissolved).await? {
+                return Err(LoginError::AlreadyBound);
+            }
+            let Candidate { user, made } = candidate.clone();
+            settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
+                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
+                (settled, _) => settled,
+            };
+        }
+        Err(contended().into())
+    }
+
+    /// Binds a free person who has proved nothing: to the user whom their unionid stands for, else to one that `make` makes.
+    /// `None` if it makes none. A binding that its owner has dissolved is not made again for the unionid's sake.
+    pub async fn bind_unasked(
+        &self,
+        mut settled: Settled,
+        make: impl AsyncFn(u64, bool) -> Result<Option<Candidate>, LoginError>,
+    ) -> Result<Option<Bound>, LoginError> {
+        let mut deserted = None;
+        for _ in 0..MAX_ROUNDS {
+            let (generation, dissolved) = match settled {
+                Settled::Free { generation, dissolved } => (generation, dissolved),
+                Settled::Bound(bound) => return Ok(Some(bound)),
+            };
+            let unionid = self.unionid.filter(|_| !dissolved);
+            let intent = match self.holder(unionid, deserted.as_ref()).await? {
+                Some(user) => Intent { user, made: true, by_unionid: true },
+                None => {
+                    let Some(made) = make(generation, dissolved).await? else { return Ok(None) };
+                    self.intent_for(made, unionid, deserted.take()).await?
+                }
+            };
+            settled = match self.try_to_bind(generation, intent.clone()).await? {
+                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
+                (free @ Settled::Free { .. }, Some(Decision::Deserted)) => {
+                    deserted = Some(intent.user);
+                    free
+                }
+                (settled, _) => settled,
+            };
+        }
+        Err(contended().into())
+    }
+
+    /// The user whom the unionid stands for, unless it is one who has left all of their people.
+    async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+        let Some(unionid) = unionid else { return Ok(None) };
+        let holder = self.store.claim_unionid(unionid, None).await?;
+        Ok(holder.filter(|holder| Some(holder) != deserted))
+    }
+
+    /// For a user just made, or for the one whom a racing login in another app has made a moment before.
+    async fn intent_for(
+        &self,
+        made: Candidate,
+        unionid: Option<&UnionId>,
+        deserted: Option<UserId>,
+    ) -> Result<Intent, StoreError> {
+        let Some(unionid) = unionid else {
+            return Ok(Intent { user: made.user, made: made.made, by_unionid: false });
+        };
+        let user = match deserted {
+            Some(from) => self.store.move_unionid(unionid, &from, &made.user).await?,
+            None => self.store.claim_unionid(unionid, Some(&made.user)).await?.unwrap_or(made.user),
+        };
+        Ok(Intent { user, made: true, by_unionid: true })
+    }
+
+    /// Lets the unionid stand for the user to whom the person is bound, if it stands for nobody. The user in conflict, if
+    /// it stands for another: both stay as they are. `None` also when that is known already.
+    pub async fn link(&self, bound: &Bound) -> Result<Option<UserId>, StoreError> {
+        let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
+            return Ok(None);
+        };
+        let mut holder = self.store.claim_unionid(unionid, Some(&bound.user)).await?;
+        if let Some(other) = holder.take_if(|holder| *holder != bound.user) {
+            holder = Some(match self.is_deserted(&other).await? {
+                true => self.store.move_unionid(unionid, &other, &bound.user).await?,
+                false => other,
+            });
+        }
+        let conflict = holder.filter(|holder| *holder != bound.user);
+        let news = self.store.link_unionid(self.person, &bound.user, unionid, conflict.as_ref()).await?;
+        Ok(conflict.filter(|_| news))
+    }
+
+    /// Ends the person's binding to `user`. Whether there was one.
+    pub async fn dissolve(&self, user: &UserId) -> Result<bool, StoreError> {
+        let standing = self.store.standing(self.person, self.claim).await?;
+        match self.settle(standing).await? {
+            Settled::Bound(bound) if bound.user == *user => {
+                let standing = self.store.leave(self.person, &bound, self.claim).await?;
+                self.settle(standing).await.map(|_| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn unionid_is_anothers(&self, candidate: &Candidate, dissolved: bool) -> Result<bool, StoreError> {
+        let unionid = self.unionid.filter(|_| !dissolved);
+        match self.holder(unionid, Some(&candidate.user)).await? {
+            Some(holder) => self.is_deserted(&holder).await.map(|deserted| !deserted),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the user once had people, and has left them all.
+    async fn is_deserted(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
+    }
+
+    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(Settled, Option<Decision>), StoreError> {
+        let standing = self.store.intend(self.person, generation, &intent, self.claim).await?;
+        self.settle_and_tell(standing).await
+    }
+}
+
+fn outcome(decision: Decision, intent: &Intent) -> Settlement {
+    match decision {
+        Decision::Admitted { first } => Settlement::Bound { new: first && intent.made },
+        Decision::Full | Decision::Deserted | Decision::Dismissed => Settlement::Dropped,
+    }
+}
+
+fn contended() -> StoreError {
+    StoreError { reason: "a binding is changed by others again and again".into() }
+}

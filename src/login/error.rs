@@ -1,0 +1,124 @@
+//! Why there is no token.
+
+use std::time::Duration;
+
+use crate::{
+    accounts::AccountsError,
+    limits::TooMany,
+    store::{StoreError, Ticket, VaultError},
+    token::MintError,
+    wechat::{ExchangeError, UnknownApp, Verdict},
+};
+
+/// After how long a client may ask again when the store did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// After how long a client may ask again when WeChat was asked and gave no answer.
+const WECHAT_PAUSE: Duration = Duration::from_secs(2);
+/// "Retry next minute", says WeChat of errcode 45011.
+const WECHAT_MINUTE: Duration = Duration::from_secs(60);
+
+/// Why there is no token: what the caller can do something about, and what went wrong here.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// It is not known which app is meant.
+    #[error("no such app: {0}")]
+    UnknownApp(#[from] UnknownApp),
+    /// A field that the account backend has no use for; ignoring a password would be a surprise.
+    #[error("the account backend takes no `{0}`")]
+    NotAccepted(&'static str),
+    /// WeChat does not accept the code.
+    #[error("WeChat does not accept the code")]
+    CodeInvalid,
+    /// The code was claimed before, here or at WeChat.
+    #[error("the code has been used")]
+    CodeUsed,
+    /// The ticket is unknown, expired or spent.
+    #[error("the bind ticket is unknown, expired or spent")]
+    TicketInvalid,
+    /// WeChat refuses this person.
+    #[error("WeChat refuses this person: {0}")]
+    UserBlocked(ExchangeError),
+    /// The account backend refuses this phone number.
+    #[error("the account backend refuses this phone number")]
+    PhoneRefused,
+    /// WeChat's limit for this person.
+    #[error("WeChat wants this person to slow down")]
+    SlowDown {
+        /// When the limit is over.
+        retry_after: Duration,
+    },
+    /// One of our own limits.
+    #[error("too many logins from an address, of a person, or with wrong passwords")]
+    TooMany(TooMany),
+    /// Nobody is bound to this person yet.
+    #[error("this person is bound to nobody")]
+    BindingRequired(Ticket),
+    /// Name and password are nobody's.
+    #[error("name and password are nobody's")]
+    InvalidCredentials,
+    /// Another user holds this WeChat identity, or the user another one.
+    #[error("another user holds this WeChat identity, or the user another one")]
+    AlreadyBound,
+    /// The operator has something to mend.
+    #[error("WeChat refuses this app: {0}")]
+    Misconfigured(ExchangeError),
+    /// WeChat is slow or gone.
+    #[error("{cause}")]
+    WeChatUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// For the log.
+        cause: ExchangeError,
+    },
+    /// The store is slow or gone.
+    #[error("{cause}")]
+    StoreUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// For the log.
+        cause: StoreError,
+    },
+    /// The account backend is slow or gone.
+    #[error(transparent)]
+    AccountsUnavailable(#[from] AccountsError),
+    /// The session key could not be sealed.
+    #[error("the session key could not be sealed: {0}")]
+    Vault(#[from] VaultError),
+    /// No token could be signed.
+    #[error("no token could be signed: {0}")]
+    Mint(#[from] MintError),
+    /// The system gave no random bits.
+    #[error("the system gave no random bits")]
+    NoRandomness,
+}
+
+impl From<StoreError> for LoginError {
+    fn from(cause: StoreError) -> Self {
+        Self::StoreUnavailable { retry_after: STORE_PAUSE, cause }
+    }
+}
+
+impl From<TooMany> for LoginError {
+    fn from(refused: TooMany) -> Self {
+        Self::TooMany(refused)
+    }
+}
+
+impl From<ExchangeError> for LoginError {
+    fn from(error: ExchangeError) -> Self {
+        match &error {
+            ExchangeError::Refused { verdict, .. } => match verdict {
+                Verdict::CodeInvalid => Self::CodeInvalid,
+                Verdict::CodeUsed => Self::CodeUsed,
+                Verdict::PersonRefused => Self::UserBlocked(error),
+                Verdict::SlowDown => Self::SlowDown { retry_after: WECHAT_MINUTE },
+                Verdict::Misconfigured | Verdict::OurBug => Self::Misconfigured(error),
+                Verdict::Busy | Verdict::Unknown => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+            },
+            ExchangeError::NotSent { retry_after, .. } => {
+                Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
+            }
+            ExchangeError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+        }
+    }
+}

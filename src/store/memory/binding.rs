@@ -1,0 +1,233 @@
+//! The steps of the binding protocol in memory. What the scripts in `redis/lua` are held against.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use async_trait::async_trait;
+
+use super::{
+    super::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    Memory,
+};
+use crate::ids::{UnionId, UserId};
+
+/// What is kept of a person.
+#[derive(Default)]
+pub(super) struct StoredBinding {
+    generation: u64,
+    /// Whether the last binding was dissolved by its owner.
+    dissolved: bool,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Free,
+    Intended(Intent),
+    Bound {
+        user: UserId,
+        unionid: Option<UnionId>,
+        conflict: Option<UserId>,
+        new_for: Option<ClaimId>,
+    },
+    Leaving(UserId),
+}
+
+impl StoredBinding {
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.state, State::Free)
+    }
+
+    pub(super) fn intend(&mut self, intent: Intent) {
+        self.generation += 1;
+        self.state = State::Intended(intent);
+    }
+
+    pub(super) fn standing(&self, claim: &ClaimId) -> Standing {
+        let generation = self.generation;
+        match &self.state {
+            State::Free => Standing::Free { generation, dissolved: self.dissolved },
+            State::Intended(intent) => Standing::Intended { generation, intent: intent.clone() },
+            State::Bound { user, unionid, new_for, .. } => {
+                let new = new_for.as_ref() == Some(claim);
+                Standing::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new })
+            }
+            State::Leaving(user) => Standing::Leaving { generation, user: user.clone() },
+        }
+    }
+
+    fn settle(&mut self, outcome: Settlement, claim: &ClaimId) {
+        let State::Intended(intent) = &self.state else { return };
+        self.state = match outcome {
+            Settlement::Dropped => State::Free,
+            Settlement::Bound { new } => {
+                self.dissolved = false;
+                let (user, new_for) = (intent.user.clone(), new.then(|| claim.clone()));
+                State::Bound { user, unionid: None, conflict: None, new_for }
+            }
+        };
+    }
+}
+
+/// A user's people, each with the generation that was decided last.
+#[derive(Default)]
+pub(super) struct StoredList {
+    decided: HashMap<Person, (u64, Decision)>,
+}
+
+impl StoredList {
+    fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
+        let others = || {
+            let admitted = |(other, (_, decision)): &(&Person, &(u64, Decision))| {
+                *other != person && matches!(decision, Decision::Admitted { .. })
+            };
+            self.decided.iter().filter(admitted).map(|(other, _)| other)
+        };
+        if others().filter(|other| other.app == person.app).count() >= per_app as usize {
+            return Decision::Full;
+        }
+        let first = self.decided.is_empty();
+        if by_unionid && !first && others().next().is_none() {
+            return Decision::Deserted;
+        }
+        Decision::Admitted { first }
+    }
+}
+
+#[async_trait(?Send)]
+impl Bindings for Memory {
+    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError> {
+        Ok(self.shelves().bindings.entry(person.clone()).or_default().standing(claim))
+    }
+
+    async fn intend(
+        &self,
+        person: &Person,
+        generation: u64,
+        intent: &Intent,
+        claim: &ClaimId,
+    ) -> Result<Standing, StoreError> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        if binding.is_free() && binding.generation == generation {
+            binding.intend(intent.clone());
+        }
+        Ok(binding.standing(claim))
+    }
+
+    async fn admit(
+        &self,
+        user: &UserId,
+        person: &Person,
+        generation: u64,
+        by_unionid: bool,
+        per_app: u32,
+    ) -> Result<Decision, StoreError> {
+        let mut shelves = self.shelves();
+        let list = shelves.users.entry(user.clone()).or_default();
+        match list.decided.get(person) {
+            Some((decided, decision)) if *decided == generation => return Ok(*decision),
+            Some((decided, _)) if *decided > generation => return Ok(Decision::Dismissed),
+            _ => {}
+        }
+        let decision = list.decide(person, by_unionid, per_app);
+        list.decided.insert(person.clone(), (generation, decision));
+        Ok(decision)
+    }
+
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        outcome: Settlement,
+        claim: &ClaimId,
+    ) -> Result<Standing, StoreError> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        if binding.generation == generation {
+            binding.settle(outcome, claim);
+        }
+        Ok(binding.standing(claim))
+    }
+
+    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        let ours = binding.generation == bound.generation
+            && matches!(&binding.state, State::Bound { user, .. } if *user == bound.user);
+        if ours {
+            binding.state = State::Leaving(bound.user.clone());
+        }
+        let standing = binding.standing(claim);
+        if ours {
+            shelves.sessions.remove(person);
+        }
+        Ok(standing)
+    }
+
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
+        let mut shelves = self.shelves();
+        let list = shelves.users.entry(user.clone()).or_default();
+        match list.decided.entry(person.clone()) {
+            Entry::Occupied(decided) if decided.get().0 > generation => {}
+            entry => {
+                entry.insert_entry((generation, Decision::Dismissed));
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        if binding.generation == generation && matches!(binding.state, State::Leaving(_)) {
+            (binding.state, binding.dissolved) = (State::Free, true);
+        }
+        Ok(binding.standing(claim))
+    }
+
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
+        let shelves = self.shelves();
+        let Some(list) = shelves.users.get(user) else { return Ok(None) };
+        let admitted = list.decided.iter().filter(|(_, (_, decision))| matches!(decision, Decision::Admitted { .. }));
+        Ok(Some(admitted.map(|(person, _)| person.clone()).collect()))
+    }
+
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+        let mut shelves = self.shelves();
+        if let Some(candidate) = candidate {
+            shelves.unionids.entry(unionid.clone()).or_insert_with(|| candidate.clone());
+        }
+        Ok(shelves.unionids.get(unionid).cloned())
+    }
+
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError> {
+        let mut shelves = self.shelves();
+        let user = shelves.unionids.entry(unionid.clone()).or_insert_with(|| to.clone());
+        if user == from {
+            *user = to.clone();
+        }
+        Ok(user.clone())
+    }
+
+    async fn link_unionid(
+        &self,
+        person: &Person,
+        user: &UserId,
+        unionid: &UnionId,
+        conflict: Option<&UserId>,
+    ) -> Result<bool, StoreError> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        let State::Bound { user: bound, unionid: linked, conflict: known, .. } = &mut binding.state else {
+            return Ok(false);
+        };
+        if bound != user {
+            return Ok(false);
+        }
+        *linked = Some(unionid.clone());
+        let news = conflict.is_some() && known.as_ref() != conflict;
+        *known = conflict.cloned();
+        Ok(news)
+    }
+}

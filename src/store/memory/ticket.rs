@@ -1,0 +1,35 @@
+//! Bind tickets in memory.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    super::{ClaimId, StoreError, TICKET_TTL, Ticket, TicketHolder, Tickets},
+    Memory,
+};
+
+pub(super) struct StoredTicket {
+    holder: TicketHolder,
+    until: DateTime<Utc>,
+    taken_by: Option<ClaimId>,
+}
+
+#[async_trait(?Send)]
+impl Tickets for Memory {
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError> {
+        let now = (self.clock)();
+        let mut shelves = self.shelves();
+        shelves.tickets.retain(|_, kept| kept.until > now);
+        let kept = StoredTicket { holder: holder.clone(), until: now + TICKET_TTL, taken_by: None };
+        shelves.tickets.insert(ticket.clone(), kept);
+        Ok(())
+    }
+
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError> {
+        let now = (self.clock)();
+        let mut shelves = self.shelves();
+        let Some(kept) = shelves.tickets.get_mut(ticket).filter(|kept| kept.until > now) else { return Ok(None) };
+        let ours = kept.taken_by.get_or_insert_with(|| claim.clone()) == claim;
+        Ok(ours.then(|| kept.holder.clone()))
+    }
+}

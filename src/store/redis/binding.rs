@@ -1,0 +1,188 @@
+//! The steps of the binding protocol in Redis.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use async_trait::async_trait;
+use redis::{FromRedisValue, ParsingError, Script, Value};
+
+use super::{
+    super::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    Redis, flag, name, script, unreadable,
+};
+use crate::ids::{UnionId, UserId};
+
+static WHERE: LazyLock<Script> = script!("standing", "where");
+static INTEND: LazyLock<Script> = script!("standing", "intend");
+static ADMIT: LazyLock<Script> = script!("admit");
+static SETTLE: LazyLock<Script> = script!("standing", "settle");
+static LEAVE: LazyLock<Script> = script!("standing", "leave");
+static DISMISS: LazyLock<Script> = script!("dismiss");
+static SET_FREE: LazyLock<Script> = script!("standing", "set_free");
+static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
+static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
+static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
+
+/// What `standing.lua` answers: kind, generation, user, and two members of the kind's own.
+pub(super) struct Answer([String; 5]);
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let members: Vec<String> = Vec::from_redis_value(value)?;
+        members.try_into().map(Self).map_err(|_| ParsingError::from("five members were to be there"))
+    }
+}
+
+impl Answer {
+    /// For how many microseconds the login was refused.
+    pub(super) fn limited(&self) -> Option<u64> {
+        (self.0[0] == "limited").then(|| self.0[1].parse().ok()).flatten()
+    }
+
+    pub(super) fn standing(self) -> Result<Standing, StoreError> {
+        let [kind, generation, user, one, other] = self.0;
+        let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
+        if kind == "free" {
+            return Ok(Standing::Free { generation, dissolved: one == "1" });
+        }
+        let user = parse_user(&user)?;
+        Ok(match kind.as_str() {
+            "bound" => Standing::Bound(Bound { generation, user, unionid: one.parse().ok(), new: other == "1" }),
+            "intended" => {
+                Standing::Intended { generation, intent: Intent { user, made: one == "1", by_unionid: other == "1" } }
+            }
+            _ => Standing::Leaving { generation, user },
+        })
+    }
+}
+
+#[async_trait(?Send)]
+impl Bindings for Redis {
+    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError> {
+        let mut script = WHERE.key(name::binding(person));
+        script.arg(claim.as_str());
+        self.link.run::<Answer>("standing", &script).await?.standing()
+    }
+
+    async fn intend(
+        &self,
+        person: &Person,
+        generation: u64,
+        intent: &Intent,
+        claim: &ClaimId,
+    ) -> Result<Standing, StoreError> {
+        let mut script = INTEND.key(name::binding(person));
+        script
+            .arg(claim.as_str())
+            .arg(generation)
+            .arg(intent.user.as_str())
+            .arg(flag(intent.made))
+            .arg(flag(intent.by_unionid));
+        self.link.run::<Answer>("intend", &script).await?.standing()
+    }
+
+    async fn admit(
+        &self,
+        user: &UserId,
+        person: &Person,
+        generation: u64,
+        by_unionid: bool,
+        per_app: u32,
+    ) -> Result<Decision, StoreError> {
+        let mut script = ADMIT.key(name::user(user));
+        script.arg(entry(person)).arg(generation).arg(format!("{}:", person.app)).arg(per_app).arg(flag(by_unionid));
+        let (sign, first): (String, String) = self.link.run("admit", &script).await?;
+        match sign.as_str() {
+            "+" => Ok(Decision::Admitted { first: first == "1" }),
+            "f" => Ok(Decision::Full),
+            "d" => Ok(Decision::Deserted),
+            "-" => Ok(Decision::Dismissed),
+            _ => Err(unreadable("a user's list")),
+        }
+    }
+
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        outcome: Settlement,
+        claim: &ClaimId,
+    ) -> Result<Standing, StoreError> {
+        let (word, new) = match outcome {
+            Settlement::Bound { new } => ("bound", new),
+            Settlement::Dropped => ("dropped", false),
+        };
+        let mut script = SETTLE.key(name::binding(person));
+        script.arg(claim.as_str()).arg(generation).arg(word).arg(flag(new));
+        script.arg((self.clock)().timestamp_millis());
+        self.link.run::<Answer>("settle", &script).await?.standing()
+    }
+
+    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {
+        let mut script = LEAVE.key(name::binding(person));
+        script.key(name::session(person)).arg(claim.as_str()).arg(bound.user.as_str()).arg(bound.generation);
+        self.link.run::<Answer>("leave", &script).await?.standing()
+    }
+
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
+        let mut script = DISMISS.key(name::user(user));
+        script.arg(entry(person)).arg(generation);
+        self.link.run("dismiss", &script).await
+    }
+
+    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError> {
+        let mut script = SET_FREE.key(name::binding(person));
+        script.arg(claim.as_str()).arg(generation);
+        self.link.run::<Answer>("set_free", &script).await?.standing()
+    }
+
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
+        let list: HashMap<String, String> = self.link.read("people_of", "HGETALL", &name::user(user)).await?;
+        if list.is_empty() {
+            return Ok(None);
+        }
+        let admitted = list.iter().filter(|(_, value)| value.ends_with('+'));
+        admitted.map(|(entry, _)| person_of(entry)).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+        let mut script = CLAIM_UNIONID.key(name::union(unionid));
+        script.arg(candidate.map_or("", UserId::as_str));
+        let user: Option<String> = self.link.run("claim_unionid", &script).await?;
+        user.as_deref().map(parse_user).transpose()
+    }
+
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError> {
+        let mut script = MOVE_UNIONID.key(name::union(unionid));
+        script.arg(from.as_str()).arg(to.as_str());
+        let user: String = self.link.run("move_unionid", &script).await?;
+        parse_user(&user)
+    }
+
+    async fn link_unionid(
+        &self,
+        person: &Person,
+        user: &UserId,
+        unionid: &UnionId,
+        conflict: Option<&UserId>,
+    ) -> Result<bool, StoreError> {
+        let mut script = LINK_UNIONID.key(name::binding(person));
+        script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
+        let news: u8 = self.link.run("link_unionid", &script).await?;
+        Ok(news == 1)
+    }
+}
+
+/// A person in a user's list. Neither part can hold the separator.
+fn entry(person: &Person) -> String {
+    format!("{}:{}", person.app, person.openid.as_str())
+}
+
+fn person_of(entry: &str) -> Result<Person, StoreError> {
+    let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
+    let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
+    Ok(Person { app, openid })
+}
+
+fn parse_user(text: &str) -> Result<UserId, StoreError> {
+    text.parse().map_err(|_| unreadable("a user id"))
+}

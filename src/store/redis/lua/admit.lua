@@ -1,0 +1,44 @@
+-- Decides whether a user takes a person, once for each generation. KEYS: the user's list, which holds for each person the
+-- generation and a sign: + admitted, - dismissed, f the list was full, d the user had left all of their people.
+-- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
+local list, person, generation = KEYS[1], ARGV[1], tonumber(ARGV[2])
+
+local function answer(sign, first)
+  return {sign, first and '1' or ''}
+end
+
+local held = redis.call('HGET', list, person)
+if held then
+  local decided, sign = string.match(held, '^(%d+)(.)$')
+  decided = tonumber(decided)
+  if decided == generation then
+    return answer(sign, redis.call('HGET', list, 'first') == person .. ' ' .. ARGV[2])
+  elseif decided > generation then
+    return answer('-')
+  end
+end
+
+local all = redis.call('HGETALL', list)
+local anybody, of_app = false, 0
+for index = 1, #all, 2 do
+  local other, value = all[index], all[index + 1]
+  if other ~= person and other ~= 'first' and string.sub(value, -1) == '+' then
+    anybody = true
+    if string.sub(other, 1, #ARGV[3]) == ARGV[3] then
+      of_app = of_app + 1
+    end
+  end
+end
+
+local sign = '+'
+if of_app >= tonumber(ARGV[4]) then
+  sign = 'f'
+elseif ARGV[5] == '1' and #all > 0 and not anybody then
+  sign = 'd'
+end
+local first = sign == '+' and #all == 0
+redis.call('HSET', list, person, ARGV[2] .. sign)
+if first then
+  redis.call('HSET', list, 'first', person .. ' ' .. ARGV[2])
+end
+return answer(sign, first)

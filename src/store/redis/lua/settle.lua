@@ -1,0 +1,15 @@
+-- Carries a decision out. KEYS: binding. ARGV: claim, generation, 'bound' or 'dropped', new, now (ms).
+-- Needs standing.lua.
+local now = standing(KEYS[1], ARGV[1])
+if now[1] ~= 'intended' or now[2] ~= ARGV[2] then
+  return now
+end
+if ARGV[3] == 'bound' then
+  redis.call('HSET', KEYS[1], 'user_id', now[3], 'bound_at', ARGV[5])
+  redis.call('HDEL', KEYS[1], 'dissolved')
+  if ARGV[4] == '1' then
+    redis.call('HSET', KEYS[1], 'new_for', ARGV[1])
+  end
+end
+redis.call('HDEL', KEYS[1], 'intent_user', 'intent_made', 'intent_by_unionid')
+return standing(KEYS[1], ARGV[1])

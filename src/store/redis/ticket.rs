@@ -1,0 +1,39 @@
+//! Bind tickets in Redis.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use redis::Script;
+
+use super::{
+    super::{ClaimId, Person, StoreError, TICKET_TTL, Ticket, TicketHolder, Tickets},
+    Redis, name, script, unreadable,
+};
+
+static KEEP: LazyLock<Script> = script!("keep_ticket");
+static TAKE: LazyLock<Script> = script!("take_ticket");
+
+#[async_trait(?Send)]
+impl Tickets for Redis {
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError> {
+        let mut script = KEEP.key(name::ticket(ticket));
+        script
+            .arg(holder.person.app.as_str())
+            .arg(holder.person.openid.as_str())
+            .arg(holder.unionid.as_ref().map_or("", |unionid| unionid.as_str()))
+            .arg(TICKET_TTL.as_secs());
+        self.link.run("keep_ticket", &script).await
+    }
+
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError> {
+        let mut script = TAKE.key(name::ticket(ticket));
+        script.arg(claim.as_str());
+        let held: Vec<String> = self.link.run("take_ticket", &script).await?;
+        let [app, openid, unionid] = held.as_slice() else { return Ok(None) };
+        let unionid = Some(unionid).filter(|text| !text.is_empty()).map(|text| text.parse());
+        let (Ok(app), Ok(openid), Ok(unionid)) = (app.parse(), openid.parse(), unionid.transpose()) else {
+            return Err(unreadable("a ticket"));
+        };
+        Ok(Some(TicketHolder { person: Person { app, openid }, unionid }))
+    }
+}

@@ -1,0 +1,71 @@
+//! Bind tickets: who has shown WeChat's code may try a password without another one.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use aws_lc_rs::{error::Unspecified, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use async_trait::async_trait;
+
+use super::{ClaimId, Person, StoreError};
+use crate::ids::UnionId;
+
+/// Where tickets are kept.
+#[async_trait(?Send)]
+pub trait Tickets {
+    /// Keeps a ticket for [`TICKET_TTL`].
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
+
+    /// Spends a ticket; `None` if there is none, or somebody else has spent it.
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError>;
+}
+
+/// How long a ticket can be spent: as long as a login code.
+pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// 128 random bits, base64url. Whoever has it may try one password as its holder, and it does not print.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Ticket(String);
+
+/// Why a text is no ticket. The text is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the bind_ticket of a `binding_required` answer: 22 letters, digits, `_` and `-`")]
+pub struct InvalidTicket;
+
+/// Whom a ticket stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketHolder {
+    /// The person whose code WeChat accepted.
+    pub person: Person,
+    /// As WeChat gave it.
+    pub unionid: Option<UnionId>,
+}
+
+impl Ticket {
+    /// Draws a new one from the system's generator.
+    pub fn random() -> Result<Self, Unspecified> {
+        let mut bits = [0; 16];
+        rand::fill(&mut bits)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bits)))
+    }
+
+    /// As it is given to its owner.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = InvalidTicket;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTicket> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        (text.len() == 22 && text.bytes().all(known)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket(…)")
+    }
+}

@@ -1,0 +1,85 @@
+//! A token's parts, and its header: what is read of it before anything is believed.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    MAX_TOKEN, Part, Refused,
+    json::{Json, Object},
+};
+use crate::{keys::Algorithm, token::TokenTyp};
+
+/// Parameters that change what is signed, say that the rest must be understood, or bring a key along. None of them is
+/// ever obeyed, and a token that has one is not ours (RFC 8725 sections 3.1, 3.10; RFC 7797 for `b64`).
+const NEVER: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"];
+
+/// A token's three parts, undecoded.
+pub(super) struct Parts<'a> {
+    pub(super) header: &'a str,
+    pub(super) claims: &'a str,
+    pub(super) signature: &'a str,
+    /// What is signed: header, dot, claims.
+    pub(super) signed: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(token: &'a str) -> Result<Self, Refused> {
+        if token.len() > MAX_TOKEN {
+            return Err(Refused::TooLong);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refused::NotThreeParts)?;
+        let (header, claims) = signed.split_once('.').ok_or(Refused::NotThreeParts)?;
+        if claims.contains('.') {
+            return Err(Refused::NotThreeParts);
+        }
+        Ok(Self { header, claims, signature, signed })
+    }
+}
+
+/// Strict: no padding, and no bits left over, so that a token has one spelling.
+pub(super) fn decode(text: &str, part: Part) -> Result<Vec<u8>, Refused> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused::NotBase64url(part))
+}
+
+/// A header whose token nobody has verified. Good for one thing: to know which key the token says it was signed with.
+#[derive(Debug)]
+pub struct UnverifiedHeader {
+    kid: Box<str>,
+    pub(super) algorithm: Algorithm,
+    pub(super) typ: TokenTyp,
+}
+
+impl UnverifiedHeader {
+    /// Reads the header of a token in its compact form. Refuses all that no token of wxmint has.
+    pub fn of(token: &str) -> Result<Self, Refused> {
+        Self::read(Parts::of(token)?.header)
+    }
+
+    pub(super) fn read(encoded: &str) -> Result<Self, Refused> {
+        let json = decode(encoded, Part::Header)?;
+        let header = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Header))?;
+        if let Some(parameter) = NEVER.into_iter().find(|name| header.member(name).is_some()) {
+            return Err(Refused::HeaderParameter(parameter));
+        }
+        Ok(Self {
+            algorithm: header.text("alg")?.parse().map_err(|_| Refused::Algorithm)?,
+            typ: TokenTyp::of_header(header.text("typ")?).ok_or(Refused::Typ)?,
+            kid: header.text("kid")?.into(),
+        })
+    }
+
+    /// The key's name, as whoever wrote the token would have it.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+impl Object<'_> {
+    /// A member that must be there and be a string.
+    pub(super) fn text(&self, name: &'static str) -> Result<&str, Refused> {
+        match self.member(name) {
+            Some(Json::Text(text)) => Ok(text),
+            Some(_) => Err(Refused::Malformed(name)),
+            None => Err(Refused::Missing(name)),
+        }
+    }
+}

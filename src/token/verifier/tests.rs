@@ -1,0 +1,493 @@
+//! A token that is valid by default, spoiled in one way at a time.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    keys::{Algorithm, KeyRing, KeySet, PrivateJwk, PublicKey, PublicKeySet, PublishedKeys, StoredKeys},
+    token::{Minter, TokenId},
+};
+
+const ISSUER: &str = "https://login.example.com";
+const API: &str = "https://api.example.com";
+const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+const LEAD: TimeDelta = TimeDelta::minutes(30);
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).expect("a date")
+}
+
+fn now() -> DateTime<Utc> {
+    at(NOW)
+}
+
+fn policy() -> VerifierPolicy {
+    VerifierPolicy::new(ISSUER, [API])
+}
+
+fn ring(keys: &[PrivateJwk]) -> KeyRing {
+    KeyRing::new(KeySet::parse(&StoredKeys::content_of(keys)).expect("a set"), LEAD, now()).expect("a ring")
+}
+
+/// Signs whatever it is told to, as an issuer would that has lost its mind.
+struct Forge {
+    ring: KeyRing,
+    header: Value,
+    claims: Value,
+}
+
+impl Forge {
+    fn of(algorithm: Algorithm) -> Self {
+        Self::with(ring(&[PrivateJwk::generate(algorithm, at(0)).expect("a key")]))
+    }
+
+    fn with(ring: KeyRing) -> Self {
+        let held = ring.at(now());
+        let key = held.signing(now()).expect("a key");
+        let header = json!({ "alg": key.algorithm.name(), "typ": "at+jwt", "kid": key.kid });
+        let claims = json!({
+            "iss": ISSUER, "sub": "user-1", "aud": API, "client_id": "wx0123456789abcdef",
+            "iat": NOW, "exp": NOW + DAY, "jti": "jti-1",
+        });
+        Self { ring, header, claims }
+    }
+
+    fn token(&self) -> String {
+        self.sign(&self.header.to_string(), &self.claims.to_string())
+    }
+
+    fn sign(&self, header: &str, claims: &str) -> String {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let held = self.ring.at(now());
+        let key = held.signing(now()).expect("a key");
+        let algorithm = key.algorithm.for_jsonwebtoken();
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key.encoding, algorithm).expect("signed");
+        format!("{signed}.{signature}")
+    }
+
+    fn with_claim(&self, name: &str, value: impl Into<Value>) -> String {
+        self.sign(&self.header.to_string(), &with(&self.claims, name, value).to_string())
+    }
+
+    fn with_header(&self, name: &str, value: impl Into<Value>) -> String {
+        self.sign(&with(&self.header, name, value).to_string(), &self.claims.to_string())
+    }
+
+    fn verify(&self, policy: VerifierPolicy, token: &str) -> Result<Verified<Claims>, Refused> {
+        Verifier::new(policy).expect("a policy").verify(token, self.ring.at(now()).set(), now())
+    }
+
+    fn refused(&self, token: &str) -> Option<Refused> {
+        self.verify(policy(), token).err()
+    }
+}
+
+fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value {
+    let mut object = object.clone();
+    object[name] = value.into();
+    object
+}
+
+fn without(object: &Value, name: &str) -> String {
+    let mut object = object.clone();
+    object.as_object_mut().expect("an object").remove(name);
+    object.to_string()
+}
+
+#[test]
+fn what_the_minter_mints_is_believed_and_read_in_types() {
+    for algorithm in Algorithm::ALL {
+        for typ in [TokenTyp::AccessToken, TokenTyp::Jwt] {
+            let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
+            let ring = Arc::new(ring(&[key]));
+            let audience = vec!["https://other.example".into(), API.into()];
+            let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
+            let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+            let id = TokenId::random().expect("random");
+            let token = minter.mint(&user, &app, &id, now()).expect("a token");
+            let verifier = Verifier::new(VerifierPolicy { typ, ..policy() }).expect("a policy");
+            let verified = verifier.verify(token.expose(), ring.at(now()).set(), now()).expect("believed");
+            let (issued_at, expires_at) = (now(), now() + LONGEST_LIFE);
+            let expected = Claims { user, app, id, audience, issued_at, expires_at, not_before: None, status: None };
+            assert_eq!(*verified, expected, "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn a_published_set_is_a_source_of_keys_as_a_private_one_is() {
+    let forge = Forge::of(Algorithm::Es256);
+    let ring = forge.ring.at(now());
+    let public = serde_json::to_vec(&ring.set().visible(now()).collect::<PublicKeySet<'_>>()).expect("JSON");
+    let published = PublishedKeys::read(&public).expect("a set");
+    let verifier = Verifier::new(policy()).expect("a policy");
+    verifier.verify(&forge.token(), &published, now()).expect("believed");
+    let empty = PublishedKeys::read(br#"{"keys":[]}"#).expect("a set");
+    assert_eq!(verifier.verify(&forge.token(), &empty, now()).err(), Some(Refused::UnknownKey));
+}
+
+#[test]
+fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
+    let keys = [0, NOW].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+    let [old, new] = keys.each_ref().map(|key| Forge::with(ring(std::slice::from_ref(key))));
+    let mut file: Value = serde_json::from_slice(&StoredKeys::content_of(&keys)).expect("JSON");
+    file["keys"][0]["exp"] = (NOW + 200).into();
+    let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+    let verify = |forge: &Forge, seconds| {
+        let verifier = Verifier::new(policy()).expect("a policy");
+        verifier.verify(&forge.with_claim("iat", NOW - 1000), &set, at(NOW + seconds)).err()
+    };
+    assert_eq!([-1000, 0, 199, 200].map(|at| verify(&old, at)), [None, None, None, Some(Refused::UnknownKey)]);
+    // A replica whose clock is ahead signs with the new one before it signs here.
+    assert_eq!([-1000, 0, 200].map(|at| verify(&new, at)), [None; 3]);
+}
+
+#[test]
+fn each_thing_wrong_with_a_header_is_refused_by_its_name() {
+    let forge = Forge::of(Algorithm::Es256);
+    assert_eq!(forge.refused(&forge.token()), None, "valid by default");
+    assert_eq!(forge.refused(&forge.with_header("x5t", "AQAB")), None, "a parameter that changes nothing");
+    for (name, value, refused) in [
+        ("alg", json!("none"), Refused::Algorithm),
+        ("alg", json!("HS256"), Refused::Algorithm),
+        ("alg", json!("es256"), Refused::Algorithm),
+        ("alg", json!("ES384"), Refused::Algorithm),
+        ("alg", json!("RS256"), Refused::Algorithm),
+        ("alg", json!(["ES256"]), Refused::Malformed("alg")),
+        ("typ", json!("JWT"), Refused::Typ),
+        ("typ", json!("statuslist+jwt"), Refused::Typ),
+        ("typ", json!("at+jwt "), Refused::Typ),
+        ("typ", json!("application/application/at+jwt"), Refused::Typ),
+        ("typ", json!(""), Refused::Typ),
+        ("typ", json!(null), Refused::Malformed("typ")),
+        ("kid", json!("another"), Refused::UnknownKey),
+        ("kid", json!(""), Refused::UnknownKey),
+        ("kid", json!(1), Refused::Malformed("kid")),
+    ] {
+        assert_eq!(forge.refused(&forge.with_header(name, value.clone())), Some(refused), "{name}: {value}");
+    }
+    for name in ["alg", "typ", "kid"] {
+        let token = forge.sign(&without(&forge.header, name), &forge.claims.to_string());
+        assert_eq!(forge.refused(&token), Some(Refused::Missing(name)));
+    }
+}
+
+#[test]
+fn a_header_that_brings_a_key_or_changes_how_it_is_read_is_refused_whatever_it_says() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    for name in ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"] {
+        for value in [json!(null), json!([]), json!(["b64"]), json!(true), json!("exp"), json!({})] {
+            let token = forge.with_header(name, value.clone());
+            assert_eq!(forge.refused(&token), Some(Refused::HeaderParameter(name)), "{value}");
+        }
+    }
+}
+
+#[test]
+fn jwt_is_a_type_only_where_the_policy_says_so_and_an_access_token_always_is() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let jwt = VerifierPolicy { typ: TokenTyp::Jwt, ..policy() };
+    for (typ, strict, lenient) in [
+        ("at+jwt", true, true),
+        ("AT+JWT", true, true),
+        ("application/at+jwt", true, true),
+        ("Application/At+Jwt", true, true),
+        ("JWT", false, true),
+        ("jwt", false, true),
+        ("application/jwt", false, true),
+        ("statuslist+jwt", false, false),
+        ("wxmint-request+jwt", false, false),
+        ("at", false, false),
+    ] {
+        let token = forge.with_header("typ", typ);
+        let taken = [policy(), jwt.clone()].map(|policy| forge.verify(policy, &token).is_ok());
+        assert_eq!(taken, [strict, lenient], "{typ}");
+    }
+}
+
+#[test]
+fn a_key_verifies_its_own_algorithm_and_its_own_signatures_alone() {
+    let forges = Algorithm::ALL.map(Forge::of);
+    for (forge, others) in [(&forges[0], [1, 2]), (&forges[1], [0, 2]), (&forges[2], [0, 1])] {
+        for other in others.map(|index| &forges[index]) {
+            assert_eq!(forge.refused(&other.token()), Some(Refused::UnknownKey));
+            let kid = forge.header["kid"].clone();
+            assert_eq!(forge.refused(&other.with_header("kid", kid)), Some(Refused::Algorithm));
+            let token = other.sign(&forge.header.to_string(), &forge.claims.to_string());
+            assert_eq!(forge.refused(&token), Some(Refused::Signature));
+        }
+    }
+    let (forge, stranger) = (Forge::of(Algorithm::Es256), Forge::of(Algorithm::Es256));
+    let token = stranger.sign(&forge.header.to_string(), &forge.claims.to_string());
+    assert_eq!(forge.refused(&token), Some(Refused::Signature), "the same algorithm, another key");
+}
+
+#[test]
+fn each_thing_wrong_with_the_claims_is_refused_by_its_name() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let (long, longest) = ("a".repeat(129), "a".repeat(128));
+    for (name, value, refused) in [
+        ("iss", json!([ISSUER]), Some(Refused::Malformed("iss"))),
+        ("iss", json!("https://login.example.com/"), Some(Refused::Issuer)),
+        ("iss", json!("https://LOGIN.example.com"), Some(Refused::Issuer)),
+        ("iss", json!(""), Some(Refused::Issuer)),
+        ("aud", json!(["https://other.example", API]), None),
+        ("aud", json!("https://other.example"), Some(Refused::Audience)),
+        ("aud", json!("https://api.example.com/"), Some(Refused::Audience)),
+        ("aud", json!([]), Some(Refused::Audience)),
+        ("aud", json!([API, 1]), Some(Refused::Malformed("aud"))),
+        ("aud", json!({ "aud": API }), Some(Refused::Malformed("aud"))),
+        ("aud", json!(null), Some(Refused::Malformed("aud"))),
+        ("sub", json!(longest), None),
+        ("sub", json!(long), Some(Refused::Malformed("sub"))),
+        ("sub", json!(""), Some(Refused::Malformed("sub"))),
+        ("sub", json!("user 1"), Some(Refused::Malformed("sub"))),
+        ("sub", json!("user\n1"), Some(Refused::Malformed("sub"))),
+        ("sub", json!("用户"), Some(Refused::Malformed("sub"))),
+        ("sub", json!(1), Some(Refused::Malformed("sub"))),
+        ("client_id", json!("wx:1"), Some(Refused::Malformed("client_id"))),
+        ("client_id", json!(["wx1"]), Some(Refused::Malformed("client_id"))),
+        ("jti", json!(""), Some(Refused::Malformed("jti"))),
+        ("jti", json!(1), Some(Refused::Malformed("jti"))),
+        ("scope", json!({ "anything": [1, 2.5, null] }), None),
+    ] {
+        assert_eq!(forge.refused(&forge.with_claim(name, value.clone())), refused, "{name}: {value}");
+    }
+    for name in ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"] {
+        let token = forge.sign(&forge.header.to_string(), &without(&forge.claims, name));
+        assert_eq!(forge.refused(&token), Some(Refused::Missing(name)));
+    }
+}
+
+#[test]
+fn times_hold_to_the_second_with_the_leeway_and_no_longer() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let longest = LONGEST_LIFE.as_secs() as i64;
+    let claims = |iat: i64, nbf: i64, exp: i64| {
+        let claims = with(&with(&with(&forge.claims, "iat", NOW + iat), "nbf", NOW + nbf), "exp", NOW + exp);
+        forge.refused(&forge.sign(&forge.header.to_string(), &claims.to_string()))
+    };
+    for (iat, nbf, exp, refused) in [
+        (-DAY, -DAY, 1, None),
+        (-DAY, -DAY, -59, None),
+        (-DAY, -DAY, -60, Some(Refused::Expired)),
+        (60, 0, DAY, None),
+        (61, 0, DAY, Some(Refused::IssuedInFuture)),
+        (0, 60, DAY, None),
+        (0, 61, DAY, Some(Refused::NotYetValid)),
+        (0, 0, longest, None),
+        (0, 0, longest + 1, Some(Refused::Life)),
+        (0, 0, 0, Some(Refused::Life)),
+        (0, 0, -1, Some(Refused::Life)),
+    ] {
+        assert_eq!(claims(iat, nbf, exp), refused, "iat {iat:+}, nbf {nbf:+}, exp {exp:+}");
+    }
+}
+
+#[test]
+fn a_time_is_a_whole_number_that_is_a_date() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    for name in ["iat", "exp", "nbf"] {
+        for value in ["18446744073709551615", "9223372036854775807", "-9223372036854775808", "1e10"] {
+            let claims = without(&forge.claims, name).replacen('{', &format!("{{\"{name}\":{value},"), 1);
+            let token = forge.sign(&forge.header.to_string(), &claims);
+            assert_eq!(forge.refused(&token), Some(Refused::Malformed(name)), "{value}");
+        }
+        for value in [json!(NOW as f64 + 0.5), json!(NOW.to_string()), json!(null), json!(true), json!([NOW])] {
+            let token = forge.with_claim(name, value.clone());
+            assert_eq!(forge.refused(&token), Some(Refused::Malformed(name)), "{value}");
+        }
+    }
+    let far = DateTime::<Utc>::MAX_UTC.timestamp();
+    assert_eq!(forge.refused(&forge.with_claim("exp", far)), Some(Refused::Life));
+    assert_eq!(forge.refused(&forge.with_claim("iat", far)), Some(Refused::IssuedInFuture));
+    assert_eq!(forge.refused(&forge.with_claim("iat", DateTime::<Utc>::MIN_UTC.timestamp())), Some(Refused::Life));
+}
+
+#[test]
+fn a_place_in_a_status_list_is_read_or_refused_and_other_mechanisms_are_left_alone() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let uri = "https://login.example.com/status-lists/1";
+    let list = |idx: Value, uri: Value| json!({ "status_list": { "idx": idx, "uri": uri } });
+    let read = |status: Value| {
+        forge.verify(policy(), &forge.with_claim("status", status)).map(|verified| verified.status.clone())
+    };
+    let there = StatusReference { index: 412, uri: uri.into() };
+    assert_eq!(read(list(json!(412), json!(uri))), Ok(Some(there)));
+    assert_eq!(read(json!({ "other": { "idx": "x" } })), Ok(None));
+    assert_eq!(read(json!("revoked")), Err(Refused::Malformed("status")));
+    for status in [
+        list(json!(-1), json!(uri)),
+        list(json!("412"), json!(uri)),
+        list(json!(412), json!(null)),
+        json!({ "status_list": { "idx": 412 } }),
+        json!({ "status_list": { "uri": uri } }),
+        json!({ "status_list": [412, uri] }),
+    ] {
+        assert_eq!(read(status.clone()), Err(Refused::Malformed("status.status_list")), "{status}");
+    }
+}
+
+#[test]
+fn a_member_that_stands_twice_is_refused_though_it_was_signed() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let (header, claims) = (forge.header.to_string(), forge.claims.to_string());
+    let twice = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
+    for member in [r#""typ":"at+jwt""#, r#""\u0074yp":"JWT""#, r#""a":1,"a":1"#, r#""a":[{"b":1,"b":2}]"#] {
+        let token = forge.sign(&twice(&header, member), &claims);
+        assert_eq!(forge.refused(&token), Some(Refused::MemberTwice(Part::Header)), "{member}");
+    }
+    for member in [r#""sub":"user-1""#, r#""s\u0075b":"root""#, r#""a":1,"a":1"#, r#""status":{"idx":1,"idx":2}"#] {
+        let token = forge.sign(&header, &twice(&claims, member));
+        assert_eq!(forge.refused(&token), Some(Refused::MemberTwice(Part::Claims)), "{member}");
+    }
+}
+
+#[test]
+fn what_is_not_a_compact_jws_of_two_json_objects_is_refused_before_any_key_is_looked_up() {
+    struct Unasked;
+    impl KeySource for Unasked {
+        fn key(&self, kid: &str, _: DateTime<Utc>) -> Option<&PublicKey> {
+            panic!("asked for {kid}")
+        }
+    }
+    let forge = Forge::of(Algorithm::Es256);
+    let (token, claims) = (forge.token(), forge.claims.to_string());
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let json = |part: &str, json: &str| match part {
+        "header" => forge.sign(json, &claims),
+        _ => forge.sign(&forge.header.to_string(), json),
+    };
+    let verifier = Verifier::new(policy()).expect("a policy");
+    for (token, refused) in [
+        (String::new(), Refused::NotThreeParts),
+        ("a".into(), Refused::NotThreeParts),
+        (format!("{header}.{payload}"), Refused::NotThreeParts),
+        (format!("{token}."), Refused::NotThreeParts),
+        (format!("{header}.{payload}.{payload}.{signature}.{signature}"), Refused::NotThreeParts),
+        (format!(" {token}"), Refused::NotBase64url(Part::Header)),
+        (format!("{token}\n"), Refused::NotBase64url(Part::Signature)),
+        (format!("{token}=="), Refused::NotBase64url(Part::Signature)),
+        (format!("{header}.{payload}+.{signature}"), Refused::NotBase64url(Part::Claims)),
+        (format!("{header}é.{payload}.{signature}"), Refused::NotBase64url(Part::Header)),
+        (format!("{header}.{payload}.{}B", &signature[..signature.len() - 1]), Refused::NotBase64url(Part::Signature)),
+        (format!(".{payload}.{signature}"), Refused::NotAnObject(Part::Header)),
+        (format!("{header}..{signature}"), Refused::NotAnObject(Part::Claims)),
+        (json("header", "null"), Refused::NotAnObject(Part::Header)),
+        (json("header", &format!("[{}]", forge.header)), Refused::NotAnObject(Part::Header)),
+        (json("claims", "not JSON"), Refused::NotAnObject(Part::Claims)),
+        (json("claims", &format!("{claims}{claims}")), Refused::NotAnObject(Part::Claims)),
+        (forge.with_claim("padding", "a".repeat(MAX_TOKEN)), Refused::TooLong),
+    ] {
+        assert_eq!(verifier.verify(&token, &Unasked, now()).err(), Some(refused), "{token}");
+    }
+    assert_eq!(forge.refused(&format!("{header}.{payload}.")), Some(Refused::Signature), "no signature at all");
+}
+
+#[test]
+fn eight_kibibytes_are_the_most_that_is_read() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let of = |padding: usize| forge.with_claim("padding", "a".repeat(padding));
+    let refused = |padding: usize| (of(padding).len(), forge.refused(&of(padding)));
+    let longest = (1..).take_while(|&padding| of(padding).len() <= MAX_TOKEN).last().expect("one that fits");
+    assert_eq!(refused(longest), (MAX_TOKEN, None));
+    assert_eq!(refused(longest + 1).1, Some(Refused::TooLong));
+}
+
+#[test]
+fn the_examples_of_the_rfcs_are_refused_each_for_its_own_reason() {
+    let joe = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let forge = Forge::of(Algorithm::Es256);
+    for (source, token, refused) in [
+        (
+            "RFC 7515 A.1: HS256",
+            format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{joe}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            Refused::Algorithm,
+        ),
+        (
+            "RFC 7515 A.3: ES256",
+            format!(
+                "eyJhbGciOiJFUzI1NiJ9.{joe}.\
+                 DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+            ),
+            Refused::Missing("typ"),
+        ),
+        ("RFC 7515 A.5, RFC 7519 6.1: none", format!("eyJhbGciOiJub25lIn0.{joe}."), Refused::Algorithm),
+        (
+            "RFC 7515 E: an extension that must be understood",
+            "eyJhbGciOiJub25lIiwNCiAiY3JpdCI6WyJodHRwOi8vZXhhbXBsZS5jb20vVU5ERUZJTkVEIl0sDQogImh0dHA6Ly9leGFtcGxlLmNv\
+             bS9VTkRFRklORUQiOnRydWUNCn0.RkFJTA."
+                .into(),
+            Refused::HeaderParameter("crit"),
+        ),
+        (
+            "RFC 7797 4.2: unencoded and detached",
+            "eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19..A5dxf2s96_n5FLueVuW1Z_vh161FwXZC4YLPff6dmDY"
+                .into(),
+            Refused::HeaderParameter("crit"),
+        ),
+    ] {
+        assert_eq!(forge.refused(&token), Some(refused), "{source}");
+    }
+}
+
+#[test]
+fn a_token_of_which_any_byte_was_changed_added_or_left_out_is_refused() {
+    for algorithm in Algorithm::ALL {
+        let forge = Forge::of(algorithm);
+        let (token, held) = (forge.token(), forge.ring.at(now()));
+        let verifier = Verifier::new(policy()).expect("a policy");
+        let believed = |token: &str| verifier.verify(token, held.set(), now()).is_ok();
+        assert!(believed(&token));
+        for (index, byte) in token.bytes().enumerate() {
+            let (before, after) = (&token[..index], &token[index + 1..]);
+            // Each bit of ASCII, so that the result is still text.
+            for other in (0..7).map(|bit| char::from(byte ^ 1 << bit)) {
+                assert!(!believed(&format!("{before}{other}{after}")), "{algorithm}: {other:?} at {index}");
+            }
+            assert!(!believed(&format!("{before}{after}")), "{algorithm}: left out at {index}");
+            assert!(!believed(&format!("{before}A{}{after}", byte as char)), "{algorithm}: added at {index}");
+        }
+        assert!(!believed(&format!("{token}A")), "{algorithm}: added at the end");
+    }
+}
+
+#[test]
+fn a_policy_under_which_no_token_could_be_believed_or_all_too_long_is_none() {
+    let error = |policy| Verifier::new(policy).err();
+    assert_eq!(error(policy()), None);
+    assert_eq!(error(VerifierPolicy::new("", [API])), Some(PolicyError::NoIssuer));
+    assert_eq!(error(VerifierPolicy::new(ISSUER, [""; 0])), Some(PolicyError::NoAudience));
+    let leeway = |seconds| error(VerifierPolicy { leeway: Duration::from_secs(seconds), ..policy() });
+    assert_eq!([0, 60, 61].map(leeway), [None, None, Some(PolicyError::Leeway)]);
+}
+
+#[test]
+fn an_unverified_header_says_which_key_and_is_refused_as_by_the_verifier() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    let header = UnverifiedHeader::of(&forge.with_claim("exp", "spoiled")).expect("a header");
+    assert_eq!(header.kid(), forge.header["kid"]);
+    let crit = UnverifiedHeader::of(&forge.with_header("crit", json!(["exp"])));
+    assert_eq!(crit.err(), Some(Refused::HeaderParameter("crit")));
+}
+
+#[test]
+fn a_refusal_repeats_nothing_of_the_token() {
+    let forge = Forge::of(Algorithm::EdDsa);
+    for token in [
+        "hunter2.hunter2.hunter2".to_owned(),
+        forge.with_header("kid", "hunter2"),
+        forge.with_header("alg", "hunter2"),
+        forge.with_header("typ", "hunter2"),
+        forge.with_claim("iss", "hunter2"),
+        forge.with_claim("sub", "hunter2 "),
+        forge.with_claim("exp", "hunter2"),
+    ] {
+        let refused = forge.refused(&token).expect("refused");
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+    }
+}

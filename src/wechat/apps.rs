@@ -1,0 +1,175 @@
+//! Which mini programs there are, which of them a login means, and their AppSecrets as they change.
+
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use self::files::Found;
+pub use self::files::{AppFault, AppFaults};
+use super::App;
+use crate::ids::AppId;
+
+/// Which mini programs there are.
+#[derive(Debug, Clone)]
+pub enum AppsSource {
+    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file that the secret is read from again when it changes.
+    One {
+        /// The mini program.
+        app: App,
+        /// `WXMINT_APP_SECRET_FILE`
+        secret_file: Option<PathBuf>,
+    },
+    /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
+    Folder(PathBuf),
+}
+
+/// The mini programs at one moment: at least one.
+#[derive(Debug)]
+pub struct Apps(BTreeMap<AppId, App>);
+
+/// Why it is not known which mini program a login means. The text is for its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownApp {
+    /// The one that was named is none of them.
+    #[error("`appid` names a mini program that is not configured here.")]
+    NotConfigured,
+    /// None was named.
+    #[error("Several mini programs are configured here: name one in `appid`.")]
+    Several,
+}
+
+impl Apps {
+    fn new(apps: impl IntoIterator<Item = App>) -> Option<Self> {
+        let apps: BTreeMap<_, _> = apps.into_iter().map(|app| (app.id.clone(), app)).collect();
+        (!apps.is_empty()).then_some(Self(apps))
+    }
+
+    /// The one that is `wanted`; else the one that the `hint` is of, if it is one of them; else the only one.
+    pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
+        match wanted {
+            Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
+            None => hint.and_then(|id| self.0.get(id)).or_else(|| self.only()).ok_or(UnknownApp::Several),
+        }
+    }
+
+    fn only(&self) -> Option<&App> {
+        self.0.values().next().filter(|_| self.0.len() == 1)
+    }
+
+    /// Their AppIDs, with a space between them: for a log.
+    pub fn names(&self) -> String {
+        names(self.0.values())
+    }
+}
+
+fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
+    apps.map(|app| app.id.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// The mini program that a `Referer` is of: WeChat puts `https://servicewechat.com/{appid}/{version}/page-frame.html` on
+/// every request of one, and nothing else is taken for it. Anyone can write it: a hint for choosing, and never a proof.
+pub fn app_of_referer(referer: &str) -> Option<AppId> {
+    let mut parts = referer.strip_prefix("https://servicewechat.com/")?.split('/');
+    let (id, version) = (parts.next()?, parts.next()?);
+    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_frame = parts.next() == Some("page-frame.html") && parts.next().is_none();
+    if is_version && is_frame { id.parse().ok() } else { None }
+}
+
+/// Holds the mini programs that are in use, and reads their files again. Shared by all workers; a login keeps what it
+/// has got.
+pub struct CurrentApps {
+    source: AppsSource,
+    in_use: RwLock<Arc<Apps>>,
+}
+
+/// What came of reading again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Something else is in use now.
+    Changed,
+    /// What is in use is what the files hold.
+    Unchanged,
+}
+
+impl CurrentApps {
+    /// Reads a source for the first time: anything that is wrong with it is a fault.
+    pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
+        let found = match &source {
+            AppsSource::One { app, .. } => Found::one(app.clone()),
+            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(AppFaults::from)?,
+        };
+        match source.apps(found, None) {
+            (Some(apps), AppFaults(faults)) if faults.is_empty() => {
+                Ok(Self { source, in_use: RwLock::new(Arc::new(apps)) })
+            }
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Those in use.
+    pub fn all(&self) -> Arc<Apps> {
+        Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there are files to read again.
+    pub fn may_change(&self) -> bool {
+        !matches!(self.source, AppsSource::One { secret_file: None, .. })
+    }
+
+    /// Reads the files again. What is fit is put in use, an app whose file has gone is dropped, and an app whose file is
+    /// not fit keeps its AppSecret; there is never no app at all.
+    ///
+    /// # Errors
+    /// Which files are not fit, and why; what they hold is not repeated.
+    pub fn reload(&self) -> Result<Reloaded, String> {
+        let before = self.all();
+        let (apps, faults) = self.source.apps(self.found_again()?, Some(&before));
+        let reloaded = apps.map_or(Reloaded::Unchanged, |apps| self.put(&before, apps));
+        if faults.0.is_empty() { Ok(reloaded) } else { Err(faults.to_string()) }
+    }
+
+    fn found_again(&self) -> Result<Found, String> {
+        match &self.source {
+            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(|fault| fault.to_string()),
+            AppsSource::One { app, secret_file: Some(file) } => Ok(Found::in_file(&app.id, file)),
+            AppsSource::One { app, .. } => Ok(Found::one(app.clone())),
+        }
+    }
+
+    fn put(&self, before: &Apps, apps: Apps) -> Reloaded {
+        let without = |these: &Apps, those: &Apps| names(these.0.values().filter(|app| !those.0.contains_key(&app.id)));
+        let (added, removed) = (without(&apps, before), without(before, &apps));
+        let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !old.is(app))));
+        if added.is_empty() && removed.is_empty() && rotated.is_empty() {
+            return Reloaded::Unchanged;
+        }
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(apps);
+        tracing::info!(added, removed, rotated, "the mini programs were read again");
+        Reloaded::Changed
+    }
+}
+
+impl AppsSource {
+    /// What is to be in use where this was found and those are `known`; nothing, if that would be no app at all.
+    fn apps(&self, found: Found, known: Option<&Apps>) -> (Option<Apps>, AppFaults) {
+        let (apps, mut faults) = found.or_known(known);
+        let apps = Apps::new(apps);
+        if let (Self::Folder(folder), None, []) = (self, &apps, faults.as_slice()) {
+            faults.push(AppFault::nothing_in(folder));
+        }
+        (apps, AppFaults(faults))
+    }
+}
+
+impl App {
+    fn is(&self, other: &Self) -> bool {
+        self.id == other.id && self.secret.expose() == other.secret.expose()
+    }
+}

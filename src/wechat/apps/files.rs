@@ -1,0 +1,159 @@
+//! The files that hold AppSecrets. A fault names the file and never what it holds.
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::Apps;
+use crate::{
+    ids::AppId,
+    wechat::{App, AppSecret},
+};
+
+/// More than any AppSecret has; a file that somebody has put there by mistake is not read to its end.
+const MOST_BYTES: u64 = 1024;
+/// What the Kubernetes manifests have where only the operator knows the value.
+const PLACEHOLDER: &str = "REPLACE-ME";
+
+/// One file, or the folder, that is not fit to be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path} {wrong}", path = .path.display())]
+pub struct AppFault {
+    path: PathBuf,
+    wrong: String,
+}
+
+/// All that is wrong with the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppFaults(pub(super) Vec<AppFault>);
+
+impl fmt::Display for AppFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&faults.join("; "))
+    }
+}
+
+impl std::error::Error for AppFaults {}
+
+impl From<AppFault> for AppFaults {
+    fn from(fault: AppFault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl AppFault {
+    fn new(path: &Path, wrong: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), wrong: wrong.into() }
+    }
+
+    fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::new(path, format!("cannot be read: {error}"))
+    }
+
+    pub(super) fn nothing_in(folder: &Path) -> Self {
+        Self::new(folder, "holds no mini program: put a file there that is named by the AppID and holds the AppSecret")
+    }
+}
+
+/// What files hold, fit or not.
+#[derive(Default)]
+pub(super) struct Found {
+    apps: Vec<FoundApp>,
+    /// Of files that are no app's.
+    faults: Vec<AppFault>,
+}
+
+struct FoundApp {
+    id: AppId,
+    path: PathBuf,
+    secret: Result<AppSecret, AppFault>,
+}
+
+impl Found {
+    pub(super) fn one(app: App) -> Self {
+        let app = FoundApp { id: app.id, path: PathBuf::new(), secret: Ok(app.secret) };
+        Self { apps: vec![app], faults: Vec::new() }
+    }
+
+    pub(super) fn in_file(id: &AppId, path: &Path) -> Self {
+        let app = FoundApp { id: id.clone(), path: path.to_owned(), secret: read(path) };
+        Self { apps: vec![app], faults: Vec::new() }
+    }
+
+    /// Each file of the folder, but for those whose name begins with a dot: editors and Kubernetes (`..data`) put those
+    /// there.
+    pub(super) fn in_folder(folder: &Path) -> Result<Self, AppFault> {
+        let unreadable = |error: io::Error| AppFault::unreadable(folder, &error);
+        let mut found = Self::default();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            if !name.as_encoded_bytes().starts_with(b".") {
+                found.take(&folder.join(&name), &name);
+            }
+        }
+        // A folder has no order, and a fault that is told once must be the same text each time.
+        found.apps.sort_by(|one, other| one.id.cmp(&other.id));
+        found.faults.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(found)
+    }
+
+    fn take(&mut self, path: &Path, name: &OsStr) {
+        match name.to_str().and_then(|name| name.parse().ok()) {
+            Some(id) => self.apps.push(FoundApp { id, path: path.to_owned(), secret: read(path) }),
+            None => self.faults.push(AppFault::new(
+                path,
+                "is not named by an AppID; remove it, or begin its name with a dot to have it passed over",
+            )),
+        }
+    }
+
+    /// The apps: each with the secret that was found, else with the one that is known of it.
+    pub(super) fn or_known(self, known: Option<&Apps>) -> (Vec<App>, Vec<AppFault>) {
+        let (mut apps, mut faults) = (Vec::new(), self.faults);
+        for FoundApp { id, path, secret } in self.apps {
+            let known = known.and_then(|apps| apps.0.get(&id)).map(|app| app.secret.clone());
+            match secret.and_then(|secret| whole(&path, secret, known.as_ref())) {
+                Ok(secret) => apps.push(App { id, secret }),
+                Err(fault) => {
+                    faults.push(fault);
+                    apps.extend(known.map(|secret| App { id, secret }));
+                }
+            }
+        }
+        (apps, faults)
+    }
+}
+
+/// A secret that is shorter than the one before it is a file of which half has been written: WeChat's have one length.
+fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, AppFault> {
+    let is_shorter = known.is_some_and(|known| secret.expose().len() < known.expose().len());
+    let half = "holds less than the AppSecret in use has, as if only half had been written; if it is whole, restart";
+    if is_shorter { Err(AppFault::new(path, half)) } else { Ok(secret) }
+}
+
+fn read(path: &Path) -> Result<AppSecret, AppFault> {
+    let content = read_file(path).map_err(|error| AppFault::unreadable(path, &error))?;
+    let text = str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\n', '\r']);
+    if text.contains(PLACEHOLDER) {
+        return Err(AppFault::new(path, "still holds its placeholder"));
+    }
+    let wanted = "must hold the AppSecret that WeChat shows, 32 hexadecimal digits, and nothing else";
+    text.parse().map_err(|_| AppFault::new(path, wanted))
+}
+
+fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // A pipe would be waited for.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize));
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut content)?;
+    Ok(content)
+}

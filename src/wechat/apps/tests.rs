@@ -1,0 +1,255 @@
+//! Folders and files that change, step by step; nothing here waits.
+
+use std::{fs, os::unix::fs::symlink};
+
+use tempfile::TempDir;
+
+use super::*;
+
+const ONE: &str = "wx0000000000000001";
+const TWO: &str = "wx0000000000000002";
+const SECRET: &str = "00112233445566778899aabbccddeeff";
+const ROTATED: &str = "ffeeddccbbaa99887766554433221100";
+
+/// A folder with an app, and those read from it.
+struct Watched {
+    folder: TempDir,
+    current: CurrentApps,
+}
+
+impl Watched {
+    fn with(ids: &[&str]) -> Self {
+        let folder = folder(ids);
+        let current = CurrentApps::read(AppsSource::Folder(folder.path().into())).expect("apps");
+        Self { folder, current }
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.folder.path().join(name), content).expect("written");
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.folder.path().join(name)).expect("removed");
+    }
+
+    /// What is in use after reading again, and what is told.
+    fn reloaded(&self) -> (Vec<(String, String)>, Result<Reloaded, String>) {
+        let told = self.current.reload();
+        let apps = self.current.all();
+        (apps.0.values().map(|app| (app.id.to_string(), app.secret.expose().to_owned())).collect(), told)
+    }
+
+    #[track_caller]
+    fn expect(&self, apps: &[(&str, &str)], told: Result<Reloaded, &str>) {
+        let (found, said) = self.reloaded();
+        assert_eq!(found, apps.iter().map(|(id, secret)| (id.to_string(), secret.to_string())).collect::<Vec<_>>());
+        match (said, told) {
+            (Err(said), Err(part)) => {
+                assert!(said.contains(part), "{said}");
+                assert!(!said.contains(&SECRET[..16]) && !said.contains(&ROTATED[..16]), "{said}");
+            }
+            (said, told) => assert_eq!(said, told.map_err(String::from)),
+        }
+    }
+}
+
+fn folder(ids: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for id in ids {
+        fs::write(folder.path().join(id), format!("{SECRET}\n")).expect("written");
+    }
+    folder
+}
+
+fn id(text: &str) -> AppId {
+    text.parse().expect("an AppID")
+}
+
+fn apps(ids: &[&str]) -> Apps {
+    Apps::new(ids.iter().map(|text| App { id: id(text), secret: SECRET.parse().expect("a secret") })).expect("apps")
+}
+
+#[test]
+fn the_named_app_then_the_hint_then_the_only_one() {
+    use UnknownApp::{NotConfigured, Several};
+    let (one, both) = (apps(&[ONE]), apps(&[ONE, TWO]));
+    for (apps, wanted, hint, chosen) in [
+        (&one, None, None, Ok(ONE)),
+        (&one, None, Some(TWO), Ok(ONE)),
+        (&one, Some(ONE), None, Ok(ONE)),
+        (&one, Some(TWO), None, Err(NotConfigured)),
+        (&one, Some(TWO), Some(ONE), Err(NotConfigured)),
+        (&both, None, None, Err(Several)),
+        (&both, None, Some(TWO), Ok(TWO)),
+        (&both, None, Some("wx3"), Err(Several)),
+        (&both, Some(ONE), Some(TWO), Ok(ONE)),
+        (&both, Some("wx3"), Some(TWO), Err(NotConfigured)),
+    ] {
+        let [named, hinted] = [wanted, hint].map(|text| text.map(id));
+        let found = apps.choose(named.as_ref(), hinted.as_ref()).map(|app| app.id.as_str());
+        assert_eq!(found, chosen, "{} {wanted:?} {hint:?}", apps.names());
+    }
+}
+
+#[test]
+fn a_referer_of_a_mini_program_names_it_and_no_other_does() {
+    for version in ["0", "devtools", "123"] {
+        let referer = format!("https://servicewechat.com/{ONE}/{version}/page-frame.html");
+        assert_eq!(app_of_referer(&referer), Some(id(ONE)));
+    }
+    for garbage in [
+        "",
+        "https://servicewechat.com/",
+        "https://servicewechat.com/wx1/0/",
+        "https://servicewechat.com/wx1/page-frame.html",
+        "https://servicewechat.com/wx1//page-frame.html",
+        "https://servicewechat.com//0/page-frame.html",
+        "https://servicewechat.com/wx1/0/page-frame.html/",
+        "https://servicewechat.com/wx1/0/page-frame.html?a",
+        "https://servicewechat.com/wx1/0/0/page-frame.html",
+        "https://servicewechat.com/wx1%2f/0/page-frame.html",
+        "https://servicewechat.com/wx 1/0/page-frame.html",
+        "https://servicewechat.com:443/wx1/0/page-frame.html",
+        "https://servicewechat.com.evil.example/wx1/0/page-frame.html",
+        "https://evil.example/https://servicewechat.com/wx1/0/page-frame.html",
+        "http://servicewechat.com/wx1/0/page-frame.html",
+        "HTTPS://servicewechat.com/wx1/0/page-frame.html",
+        " https://servicewechat.com/wx1/0/page-frame.html",
+    ] {
+        assert_eq!(app_of_referer(garbage), None, "{garbage:?}");
+    }
+}
+
+#[test]
+fn a_folder_is_refused_at_start_with_all_that_is_wrong_in_it() {
+    let folder = folder(&[ONE]);
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("wx2"), "hunter2 is no secret").expect("written");
+    fs::write(path("wx3"), "REPLACE-ME\n").expect("written");
+    fs::write(path("wx4"), "").expect("written");
+    fs::write(path("wx5"), b"\xff".repeat(32)).expect("written");
+    fs::write(path("wx6"), "a".repeat(1 << 20)).expect("written");
+    fs::create_dir(path("wx7")).expect("a folder");
+    symlink("nowhere", path("wx8")).expect("a link");
+    fs::write(path("notes.txt"), "hunter2").expect("written");
+    fs::write(path(".hidden"), "hunter2").expect("written");
+    let said = CurrentApps::read(AppsSource::Folder(folder.path().into())).err().expect("faults").to_string();
+    for (name, wrong) in [
+        ("wx2", "must hold the AppSecret"),
+        ("wx3", "still holds its placeholder"),
+        ("wx4", "must hold the AppSecret"),
+        ("wx5", "must hold the AppSecret"),
+        ("wx6", "must hold the AppSecret"),
+        ("wx7", "cannot be read: it is not a file"),
+        ("wx8", "cannot be read: No such file"),
+        ("notes.txt", "is not named by an AppID"),
+    ] {
+        assert!(said.contains(&format!("{} {wrong}", path(name).display())), "{name}: {said}");
+    }
+    assert!(!said.contains("hunter2") && !said.contains(".hidden") && !said.contains(ONE), "{said}");
+}
+
+#[test]
+fn no_app_at_all_and_no_folder_are_refused_at_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |path: PathBuf| CurrentApps::read(AppsSource::Folder(path)).err().expect("refused").to_string();
+    assert!(refused(folder.path().into()).contains("holds no mini program"));
+    assert!(refused(folder.path().join("nowhere")).contains("nowhere cannot be read: No such file"));
+}
+
+#[test]
+fn an_app_is_added_rotated_and_removed() {
+    let watched = Watched::with(&[ONE]);
+    watched.expect(&[(ONE, SECRET)], Ok(Reloaded::Unchanged));
+    watched.write(TWO, SECRET);
+    watched.expect(&[(ONE, SECRET), (TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.write(ONE, &format!("{ROTATED}\r\n"));
+    watched.expect(&[(ONE, ROTATED), (TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.remove(ONE);
+    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Unchanged));
+}
+
+#[test]
+fn a_file_that_is_not_fit_keeps_its_apps_secret_and_hinders_no_other() {
+    let watched = Watched::with(&[ONE, TWO]);
+    for (content, wrong) in [
+        ("", "must hold the AppSecret"),
+        (&ROTATED[..8], "must hold the AppSecret"),
+        (&ROTATED[..16], "as if only half had been written"),
+        (&ROTATED[..31], "as if only half had been written"),
+        ("REPLACE-ME", "placeholder"),
+    ] {
+        watched.write(ONE, content);
+        watched.expect(&[(ONE, SECRET), (TWO, SECRET)], Err(&format!("{ONE} ")));
+        watched.expect(&[(ONE, SECRET), (TWO, SECRET)], Err(wrong));
+    }
+    watched.write(TWO, ROTATED);
+    watched.write("wx3", SECRET);
+    watched.write("wx4", "half");
+    watched.expect(&[(ONE, SECRET), (TWO, ROTATED), ("wx3", SECRET)], Err("wx4 must hold the AppSecret"));
+    watched.write(ONE, ROTATED);
+    watched.remove("wx4");
+    watched.expect(&[(ONE, ROTATED), (TWO, ROTATED), ("wx3", SECRET)], Ok(Reloaded::Changed));
+}
+
+#[test]
+fn there_is_never_no_app_at_all() {
+    let watched = Watched::with(&[ONE]);
+    watched.remove(ONE);
+    watched.expect(&[(ONE, SECRET)], Err("holds no mini program"));
+    watched.write(TWO, "half");
+    watched.expect(&[(ONE, SECRET)], Err("must hold the AppSecret"));
+    fs::remove_dir_all(watched.folder.path()).expect("removed");
+    watched.expect(&[(ONE, SECRET)], Err("cannot be read: No such file"));
+    fs::create_dir(watched.folder.path()).expect("a folder");
+    watched.write(TWO, SECRET);
+    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Changed));
+}
+
+#[test]
+fn a_secret_that_kubernetes_mounts_and_swaps_is_read_through_its_links() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let version = |name: &str, secret: &str| {
+        fs::create_dir(path(name)).expect("a folder");
+        fs::write(path(name).join(ONE), secret).expect("written");
+    };
+    version("..1", SECRET);
+    symlink("..1", path("..data")).expect("a link");
+    symlink(format!("..data/{ONE}"), path(ONE)).expect("a link");
+    let current = CurrentApps::read(AppsSource::Folder(folder.path().into())).expect("apps");
+    version("..2", ROTATED);
+    symlink("..2", path("..data_tmp")).expect("a link");
+    fs::rename(path("..data_tmp"), path("..data")).expect("renamed");
+    let watched = Watched { folder, current };
+    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+}
+
+#[test]
+fn the_only_apps_secret_file_is_read_again_and_what_is_in_use_stays_where_it_is_not_fit() {
+    let folder = folder(&["secret"]);
+    let app = App { id: id(ONE), secret: SECRET.parse().expect("a secret") };
+    let source = AppsSource::One { app: app.clone(), secret_file: Some(folder.path().join("secret")) };
+    let watched = Watched { current: CurrentApps::read(source).expect("an app"), folder };
+    assert!(watched.current.may_change());
+    watched.expect(&[(ONE, SECRET)], Ok(Reloaded::Unchanged));
+    watched.write("secret", ROTATED);
+    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+    watched.write("secret", "");
+    watched.expect(&[(ONE, ROTATED)], Err("secret must hold"));
+    watched.remove("secret");
+    watched.expect(&[(ONE, ROTATED)], Err("secret cannot be read"));
+
+    let fixed = CurrentApps::read(AppsSource::One { app, secret_file: None }).expect("an app");
+    assert_eq!((fixed.may_change(), fixed.reload()), (false, Ok(Reloaded::Unchanged)));
+}
+
+#[test]
+fn a_login_in_flight_keeps_the_apps_that_it_has_got() {
+    let watched = Watched::with(&[ONE]);
+    let kept = watched.current.all();
+    watched.write(ONE, ROTATED);
+    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+    assert_eq!(kept.choose(None, None).expect("an app").secret.expose(), SECRET);
+}
