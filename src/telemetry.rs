@@ -100,6 +100,7 @@ struct Inner {
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Histograms<1>,
     redis_duration: Histograms<2>,
+    accounts_duration: Histograms<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
@@ -116,6 +117,7 @@ impl Default for Inner {
             wechat_failures: Family::default(),
             wechat_duration: Family::new_with_constructor(Buckets),
             redis_duration: Family::new_with_constructor(Buckets),
+            accounts_duration: Family::new_with_constructor(Buckets),
             key_age: Family::default(),
             next_key: Gauge::default(),
             key_reloads: Family::default(),
@@ -156,6 +158,12 @@ impl Metrics {
         let outcome = if succeeded { "ok" } else { "failed" };
         let labels = [("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
         self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// One request to the account service; `outcome` is `ok` (also where it said no), or what went wrong.
+    pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
+        let labels = [("call", call.to_owned()), ("outcome", outcome.to_owned())];
+        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A key file that was read again: `ok`, or `refused` because it was not fit to be used.
@@ -205,6 +213,12 @@ impl Metrics {
             "An operation of the store in Redis",
             Unit::Seconds,
             inner.redis_duration.clone(),
+        );
+        registry.register_with_unit(
+            "accounts_request_duration",
+            "A request to the account service",
+            Unit::Seconds,
+            inner.accounts_duration.clone(),
         );
         registry.register_with_unit(
             "key_age",

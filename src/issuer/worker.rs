@@ -5,14 +5,14 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 use chrono::TimeDelta;
 
 use crate::{
-    accounts::Auto,
+    accounts::{Accounts, Auto, ServiceAccounts},
     http::{Readiness, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     login::Login,
-    settings::{AppsSource, Settings, StoreUrl},
+    settings::{AccountsSource, AppsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::Minter,
+    token::{Minter, RequestSigner},
     upstream::{self, Tls},
     wechat::{App, WeChat},
 };
@@ -143,6 +143,18 @@ impl Issuer {
         })
     }
 
+    fn accounts(&self) -> Result<Box<dyn Accounts>, StartError> {
+        Ok(match &self.settings.accounts {
+            AccountsSource::Auto => Box::new(Auto),
+            AccountsSource::File(_) => unimplemented!(),
+            AccountsSource::Service(base) => {
+                let issuer = self.settings.issuer.as_str().to_owned();
+                let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
+                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?)
+            }
+        })
+    }
+
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
@@ -151,7 +163,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Box::new(Auto),
+            accounts: self.accounts()?,
             minter: Arc::clone(&self.minter),
         })
     }
