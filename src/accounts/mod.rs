@@ -2,6 +2,7 @@
 
 mod automatic;
 mod credentials;
+mod service;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
+    service::{ServiceAccounts, Unusable, read_checked, read_found, read_made},
 };
 use crate::ids::{Phone, UserId};
 

@@ -6,15 +6,15 @@ use chrono::TimeDelta;
 
 use super::bearer;
 use crate::{
-    accounts::Auto,
+    accounts::{Accounts, Auto, ServiceAccounts},
     http::{Readiness, TrustedProxies, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     limits::LocalLimit,
     login::{Login, Policy},
-    settings::{Settings, StoreUrl},
+    settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::{Minter, Verifier},
+    token::{Minter, RequestSigner, Verifier},
     upstream::{self, Tls},
     wechat::{AppFaults, CurrentApps, WeChat},
 };
@@ -150,6 +150,18 @@ impl Issuer {
         })
     }
 
+    fn accounts(&self) -> Result<Box<dyn Accounts>, StartError> {
+        Ok(match &self.settings.accounts {
+            AccountsSource::Auto => Box::new(Auto),
+            AccountsSource::File(_) => unimplemented!(),
+            AccountsSource::Service(base) => {
+                let issuer = self.settings.issuer.as_str().to_owned();
+                let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
+                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?)
+            }
+        })
+    }
+
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
     fn login(&self) -> Result<Login, StartError> {
@@ -158,7 +170,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: Box::new(Auto),
+            accounts: self.accounts()?,
             policy: Policy {
                 auto_provision: self.settings.auto_provision,
                 bindings_per_user: self.settings.bindings_per_user,
