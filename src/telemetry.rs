@@ -101,6 +101,7 @@ struct Inner {
     wechat_duration: Histograms<1>,
     redis_duration: Histograms<2>,
     unionid_conflicts: Counter,
+    accounts_duration: Histograms<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
@@ -120,6 +121,7 @@ impl Default for Inner {
             wechat_duration: Family::new_with_constructor(Buckets),
             redis_duration: Family::new_with_constructor(Buckets),
             unionid_conflicts: Counter::default(),
+            accounts_duration: Family::new_with_constructor(Buckets),
             key_age: Family::default(),
             next_key: Gauge::default(),
             key_reloads: Family::default(),
@@ -167,6 +169,12 @@ impl Metrics {
     /// Two users were found to be one person.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
+    }
+
+    /// One request to the account service; `outcome` is `ok` (also where it said no), or what went wrong.
+    pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
+        let labels = [("call", call.to_owned()), ("outcome", outcome.to_owned())];
+        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// What was read again, `keys`, `apps` or `users`: `ok`, or `refused` because it was not fit to be used.
@@ -228,6 +236,12 @@ impl Metrics {
             "An operation of the store in Redis",
             Unit::Seconds,
             inner.redis_duration.clone(),
+        );
+        registry.register_with_unit(
+            "accounts_request_duration",
+            "A request to the account service",
+            Unit::Seconds,
+            inner.accounts_duration.clone(),
         );
         registry.register_with_unit(
             "key_age",

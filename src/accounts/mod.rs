@@ -3,6 +3,7 @@
 mod automatic;
 mod credentials;
 mod file;
+mod service;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub use self::{
     automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
     file::{BrokenLine, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User, UsersError, UsersFile},
+    service::{ServiceAccounts, Unusable, read_checked, read_found, read_made},
 };
 use crate::ids::{Phone, UserId};
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::bearer;
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, UsersError, UsersFile},
+    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     limits::LocalLimit,
@@ -14,7 +14,7 @@ use crate::{
     settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
-    token::{Minter, Verifier},
+    token::{Minter, RequestSigner, Verifier},
     upstream::{self, Tls},
     wechat::{AppFaults, CurrentApps, WeChat},
 };
@@ -160,12 +160,16 @@ impl Issuer {
         })
     }
 
-    fn accounts(&self) -> Box<dyn Accounts> {
-        match &self.settings.accounts {
+    fn accounts(&self) -> Result<Box<dyn Accounts>, StartError> {
+        Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
             AccountsSource::File(_) => Box::new(self.users.clone().expect("opened by `new`, from the same settings")),
-            AccountsSource::Service(_) => unimplemented!(),
-        }
+            AccountsSource::Service(base) => {
+                let issuer = self.settings.issuer.as_str().to_owned();
+                let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
+                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?)
+            }
+        })
     }
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
@@ -176,7 +180,7 @@ impl Issuer {
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
-            accounts: self.accounts(),
+            accounts: self.accounts()?,
             policy: Policy {
                 auto_provision: self.settings.auto_provision,
                 bindings_per_user: self.settings.bindings_per_user,

@@ -70,11 +70,6 @@ impl Minter {
 
     /// The token that says: this is `user`, who logged in through `app` at `now`.
     pub fn mint(&self, user: &UserId, app: &AppId, id: &TokenId, now: DateTime<Utc>) -> Result<AccessToken, MintError> {
-        let ring = self.keys.at(now);
-        let key = ring.signing(now)?;
-        let mut header = Header::new(key.algorithm.for_jsonwebtoken());
-        header.typ = Some(self.typ.as_str().to_owned());
-        header.kid = Some(key.kid.clone());
         let iat = now.timestamp();
         let claims = MintedClaims {
             iss: &self.issuer,
@@ -85,8 +80,23 @@ impl Minter {
             exp: iat + self.ttl.as_secs() as i64,
             jti: id,
         };
-        Ok(AccessToken(jsonwebtoken::encode(&header, &claims, &key.encoding)?))
+        sign(&self.keys, self.typ.as_str(), &claims, now).map(AccessToken)
     }
+}
+
+/// A JWT of these claims, by the key that signs at `now`.
+pub(super) fn sign(
+    keys: &KeyRing,
+    typ: &str,
+    claims: &impl Serialize,
+    now: DateTime<Utc>,
+) -> Result<String, MintError> {
+    let ring = keys.at(now);
+    let key = ring.signing(now)?;
+    let mut header = Header::new(key.algorithm.for_jsonwebtoken());
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key.kid.clone());
+    Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! What is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and hopes: waits
 //! end when their condition holds, and fail at their deadline.
 
+mod account_service;
 mod answer;
 mod bed;
 #[cfg(feature = "kubernetes")]
@@ -30,6 +31,7 @@ use std::{
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::cluster::{Cluster, Said};
 pub(crate) use self::{
+    account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
     bed::TestBed,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},

@@ -1,0 +1,254 @@
+//! The business's own service, by three calls that are described in docs/accounts.openapi.yaml. Each is signed with our
+//! key, bounded, and repeated once where it was not answered.
+
+mod answer;
+
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Method, Request, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+use serde::Serialize;
+use serde_json::json;
+
+pub use self::answer::{Unusable, read_checked, read_found, read_made};
+use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
+use crate::{
+    ids::{Phone, UserId},
+    telemetry::Metrics,
+    token::{MintError, OutgoingRequest, RequestSigner, TokenId},
+    upstream::{Breaker, Closed, FetchError, StartError, Tls, Upstream},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// From the first attempt to the last byte, the second included. Who is that slow is not asked again.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Before the second attempt: a service that restarts is back, and a connection that was being closed is closed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// When a client may ask again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Calls that may wait in one process, shared out among the workers, with a floor for many cores: at 100 ms for a
+/// password, 2,500 a second.
+const MAX_IN_FLIGHT: u32 = 256;
+const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The account service, as seen from one worker thread.
+pub struct ServiceAccounts {
+    http: Upstream,
+    signer: RequestSigner,
+    breaker: Rc<Breaker>,
+    metrics: Metrics,
+    clock: fn() -> DateTime<Utc>,
+    password_checks: Endpoint,
+    users_by_phone: Endpoint,
+    users: Endpoint,
+}
+
+struct Endpoint {
+    url: Url,
+    /// For metrics.
+    label: &'static str,
+}
+
+impl Endpoint {
+    fn below(base: &Url, path: &str, label: &'static str) -> Self {
+        let mut url = base.clone();
+        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+        Self { url, label }
+    }
+}
+
+/// Why a call led to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the request was not sent: {0}")]
+    NotSent(String),
+    #[error("{0}")]
+    Unanswered(String),
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    #[error("the request could not be signed: {0}")]
+    Unsigned(#[from] MintError),
+}
+
+impl ServiceAccounts {
+    /// A client of the service at `base`, one of `workers` in the process. `signer` signs for the same base.
+    pub fn new(
+        base: &Url,
+        tls: &Tls,
+        workers: u32,
+        signer: RequestSigner,
+        metrics: Metrics,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
+            signer,
+            breaker: Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)),
+            metrics,
+            clock,
+            password_checks: Endpoint::below(base, "password-checks", "check_password"),
+            users_by_phone: Endpoint::below(base, "users/by-phone", "user_of_phone"),
+            users: Endpoint::below(base, "users", "new_user"),
+        })
+    }
+
+    /// Asks within the bounds: of calls in flight, of time, of attempts.
+    async fn ask<A>(&self, question: Question<'_>, read: Reader<A>) -> Result<A, AccountsError> {
+        let permit = self.breaker.admit(Instant::now())?;
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        let mut answer = self.ask_once(&question, read, deadline).await;
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        if answer.as_ref().is_err_and(Failure::may_pass) && time_left > RETRY_PAUSE {
+            tokio::time::sleep(RETRY_PAUSE).await;
+            answer = self.ask_once(&question, read, deadline).await;
+        }
+        match &answer {
+            Err(failure) if failure.is_outage() => permit.failed(Instant::now()),
+            _ => permit.succeeded(),
+        }
+        Ok(answer?)
+    }
+
+    async fn ask_once<A>(&self, question: &Question<'_>, read: Reader<A>, deadline: Instant) -> Result<A, Failure> {
+        let request = self.signed(question)?;
+        let started = Instant::now();
+        let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
+        let answer = match fetched {
+            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(Failure::from),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Failure::Unanswered("nothing came within 3 s".into())),
+        };
+        let outcome = answer.as_ref().map_or_else(Failure::label, |_| "ok");
+        self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());
+        answer
+    }
+
+    /// Signed anew for each attempt, so that a service that takes no token twice takes the second.
+    fn signed(&self, question: &Question<'_>) -> Result<Request, Failure> {
+        let Question { endpoint: Endpoint { url, .. }, body, .. } = question;
+        let outgoing = OutgoingRequest { method: Method::POST.as_str(), url: url.as_str(), body };
+        let id = TokenId::random().map_err(MintError::Key)?;
+        let token = self.signer.sign(outgoing, &id, (self.clock)())?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
+        bearer.set_sensitive(true);
+
+        let mut request = Request::new(Method::POST, url.clone());
+        *request.headers_mut() = question.headers.clone();
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.clone().into());
+        Ok(request)
+    }
+}
+
+/// Reads an answer's status and body.
+type Reader<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
+
+struct Question<'a> {
+    endpoint: &'a Endpoint,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl<'a> Question<'a> {
+    fn new(endpoint: &'a Endpoint, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("texts under names");
+        Self { endpoint, headers: HeaderMap::new(), body }
+    }
+}
+
+#[derive(Serialize)]
+struct PasswordCheck<'a> {
+    username: &'a str,
+    password: &'a str,
+}
+
+#[async_trait(?Send)]
+impl Accounts for ServiceAccounts {
+    fn accepts(&self) -> Accepts {
+        Accepts { passwords: true, phones: true }
+    }
+
+    async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
+        let body = PasswordCheck { username: name.as_str(), password: password.expose() };
+        self.ask(Question::new(&self.password_checks, &body), read_checked).await
+    }
+
+    async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError> {
+        let body = json!({
+            "phone_number": phone.number,
+            "pure_phone_number": phone.pure_number,
+            "country_code": phone.country_code,
+        });
+        self.ask(Question::new(&self.users_by_phone, &body), read_found).await
+    }
+
+    async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
+        let mut question = Question::new(&self.users, &json!({"idempotency_key": key}));
+        // The body is what is signed and counts; the header is for gateways that know it.
+        if let Ok(value) = HeaderValue::from_str(key) {
+            question.headers.insert(IDEMPOTENCY_KEY, value);
+        }
+        self.ask(question, read_made).await
+    }
+}
+
+impl Failure {
+    /// Whether a second attempt may fare better. All calls may be repeated: two are idempotent, and a password check
+    /// changes nothing.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::NotSent(_) | Self::Unanswered(_) => true,
+            Self::Unusable(unusable) => unusable.may_pass(),
+            Self::Unsigned(_) => false,
+        }
+    }
+
+    /// Whether the service is in trouble, and not this one request. Decides over the breaker.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::NotSent(_) | Self::Unanswered(_) => true,
+            Self::Unusable(unusable) => unusable.is_outage(),
+            Self::Unsigned(_) => false,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::Unanswered(_) => "unanswered",
+            Self::Unusable(unusable) => unusable.label(),
+            Self::Unsigned(_) => "unsigned",
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::NotSent(reason) => Self::NotSent(reason),
+            FetchError::Unanswered(reason) => Self::Unanswered(reason),
+        }
+    }
+}
+
+impl From<Failure> for AccountsError {
+    fn from(failure: Failure) -> Self {
+        Self { reason: failure.to_string(), retry_after: RETRY_AFTER }
+    }
+}
+
+impl From<Closed> for AccountsError {
+    fn from(closed: Closed) -> Self {
+        Self { reason: closed.reason().into(), retry_after: Closed::RETRY_AFTER }
+    }
+}

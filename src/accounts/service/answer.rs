@@ -1,0 +1,219 @@
+//! What a service may answer (docs/accounts.openapi.yaml): one way to say yes, one to say no. Everything else is no
+//! answer, since a gateway, a login page or an error page must never count as a wrong password.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+
+use crate::{
+    accounts::Named,
+    ids::{InvalidId, UserId},
+};
+
+/// Why an answer is none. The texts are for the operator, complete "the account backend did not answer: …", and repeat
+/// nothing that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// 3xx.
+    #[error("it redirects ({0}), and a password goes to no other place: WXMINT_ACCOUNTS must be the final URL")]
+    Redirect(u16),
+    /// 401, 403.
+    #[error(
+        "status {0}: it, or a gateway before it, does not accept our signature; a wrong password is answered by 200 and \
+         {{\"user_id\":null}}"
+    )]
+    Unwelcome(u16),
+    /// 404, 405.
+    #[error("status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone and /users lie")]
+    NotFound(u16),
+    /// 429.
+    #[error("status 429: it wants to be asked less often")]
+    TooOften,
+    /// 5xx.
+    #[error("status {0}: it has failed")]
+    Failed(u16),
+    /// All others but 200 and 201.
+    #[error("status {0}, where 200 is wanted")]
+    Status(u16),
+    /// HTML, half a JSON.
+    #[error("{0} bytes that are not JSON")]
+    NotJson(usize),
+    /// A member is missing, of another type, there twice, or not in the contract.
+    #[error("JSON that has not exactly the members of docs/accounts.openapi.yaml")]
+    Members,
+    /// A user that cannot be a token's `sub`.
+    #[error("a user_id that {0}")]
+    UserId(#[from] InvalidId),
+    /// One of `user_id` and `new_user` speaks of a user, and the other does not.
+    #[error("a user_id without new_user, or new_user without a user")]
+    Contradiction,
+    /// Where a user was to be made, there is no "no".
+    #[error("no user, where it was asked to make one")]
+    NotMade,
+}
+
+impl Unusable {
+    /// Whether the same request may fare better at once.
+    pub(super) fn may_pass(self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
+    /// Whether the service, and not this one request or the configuration, is in trouble.
+    pub(super) fn is_outage(self) -> bool {
+        matches!(self, Self::Failed(_) | Self::TooOften)
+    }
+
+    /// For metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Redirect(_) => "status_3xx",
+            Self::Unwelcome(_) | Self::NotFound(_) | Self::TooOften => "status_4xx",
+            Self::Status(400..=499) => "status_4xx",
+            Self::Failed(_) => "status_5xx",
+            _ => "unreadable",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checked {
+    #[serde(deserialize_with = "present")]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Found {
+    #[serde(deserialize_with = "present")]
+    user_id: Option<String>,
+    #[serde(default)]
+    new_user: Option<bool>,
+}
+
+/// `null` says no; a member that was left out says nothing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// The answer to a password check: the user, or `None` for a refusal.
+pub fn read_checked(status: u16, body: &[u8]) -> Result<Option<UserId>, Unusable> {
+    let Checked { user_id } = read(status, body)?;
+    Ok(user_id.map(|id| id.parse()).transpose()?)
+}
+
+/// The answer to a search by phone number: the user, or `None` for a refusal.
+pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
+    match read(status, body)? {
+        Found { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: id.parse()?, made })),
+        Found { user_id: None, new_user: None | Some(false) } => Ok(None),
+        _ => Err(Unusable::Contradiction),
+    }
+}
+
+/// The answer to the wish for a user.
+pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
+    read_found(status, body)?.ok_or(Unusable::NotMade)
+}
+
+fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
+    check_status(status)?;
+    // serde reads members from an array, too, by their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Unusable::Members);
+    }
+    // serde_json's message may quote what it read.
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Unusable::Members,
+        Category::Io | Category::Syntax | Category::Eof => Unusable::NotJson(body.len()),
+    })
+}
+
+fn check_status(status: u16) -> Result<(), Unusable> {
+    Err(match status {
+        200 | 201 => return Ok(()),
+        300..=399 => Unusable::Redirect(status),
+        401 | 403 => Unusable::Unwelcome(status),
+        404 | 405 => Unusable::NotFound(status),
+        429 => Unusable::TooOften,
+        500..=599 => Unusable::Failed(status),
+        _ => Unusable::Status(status),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(made: bool) -> Named {
+        Named { user: "u-1".parse().expect("a user"), made }
+    }
+
+    #[test]
+    fn yes_and_no_are_read() {
+        assert_eq!(read_checked(200, br#"{"user_id":"u-1"}"#), Ok(Some(named(false).user)));
+        assert_eq!(read_checked(200, br#"{"user_id":null}"#), Ok(None));
+        assert_eq!(read_found(200, br#"{"user_id":"u-1","new_user":false}"#), Ok(Some(named(false))));
+        assert_eq!(read_found(200, br#"{"user_id":null}"#), Ok(None));
+        assert_eq!(read_made(201, br#" {"new_user" : true, "user_id":"u-1"} "#), Ok(named(true)));
+    }
+
+    #[test]
+    fn no_other_status_is_an_answer_whatever_the_body_says() {
+        for (status, unusable) in [
+            (204, Unusable::Status(204)),
+            (301, Unusable::Redirect(301)),
+            (308, Unusable::Redirect(308)),
+            (400, Unusable::Status(400)),
+            (401, Unusable::Unwelcome(401)),
+            (403, Unusable::Unwelcome(403)),
+            (404, Unusable::NotFound(404)),
+            (405, Unusable::NotFound(405)),
+            (429, Unusable::TooOften),
+            (500, Unusable::Failed(500)),
+            (503, Unusable::Failed(503)),
+            (999, Unusable::Status(999)),
+        ] {
+            assert_eq!(read_checked(status, br#"{"user_id":null}"#), Err(unusable));
+            assert_eq!(read_checked(status, br#"{"user_id":"u-1"}"#), Err(unusable));
+            assert_eq!(read_made(status, br#"{"user_id":"u-1","new_user":true}"#), Err(unusable));
+        }
+    }
+
+    #[test]
+    fn a_password_check_is_answered_exactly_or_not_at_all() {
+        for (body, unusable) in [
+            ("", Unusable::NotJson(0)),
+            ("<html>login</html>", Unusable::NotJson(18)),
+            (r#"{"user_id":"u-1""#, Unusable::NotJson(16)),
+            (r#"{"user_id":"u-1"} {}"#, Unusable::NotJson(20)),
+            ("null", Unusable::Members),
+            ("{}", Unusable::Members),
+            (r#" ["u-1"]"#, Unusable::Members),
+            ("[null]", Unusable::Members),
+            (r#"{"user_id":1}"#, Unusable::Members),
+            (r#"{"user_id":false}"#, Unusable::Members),
+            (r#"{"user_id":"u-1","user_id":null}"#, Unusable::Members),
+            (r#"{"user_id":null,"error":"the database is away"}"#, Unusable::Members),
+            (r#"{"code":0,"data":{"user_id":"u-1"}}"#, Unusable::Members),
+            (r#"{"user_id":""}"#, Unusable::UserId(InvalidId::Empty)),
+        ] {
+            assert_eq!(read_checked(200, body.as_bytes()), Err(unusable), "{body}");
+        }
+        for id in ["a b", "a\\n", "\u{540d}", &"a".repeat(129)] {
+            let answer = read_checked(200, format!(r#"{{"user_id":"{id}"}}"#).as_bytes());
+            assert!(matches!(answer, Err(Unusable::UserId(_))), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_user_comes_with_whether_it_is_new_and_a_refusal_without() {
+        for body in
+            [r#"{"user_id":"u-1"}"#, r#"{"user_id":"u-1","new_user":null}"#, r#"{"user_id":null,"new_user":true}"#]
+        {
+            assert_eq!(read_found(200, body.as_bytes()), Err(Unusable::Contradiction), "{body}");
+        }
+        assert_eq!(read_found(200, br#"{"user_id":null,"new_user":false}"#), Ok(None));
+        assert_eq!(read_found(200, br#"{"user_id":"u-1","new_user":"true"}"#), Err(Unusable::Members));
+        assert_eq!(read_made(200, br#"{"user_id":null}"#), Err(Unusable::NotMade));
+    }
+}

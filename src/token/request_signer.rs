@@ -1,0 +1,150 @@
+//! Signs our requests to another service, so that it knows who asks, and that nobody has changed what is asked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{MintError, TokenId, minter::sign};
+use crate::keys::KeyRing;
+
+/// The header's `typ`: no verifier of access tokens takes one of these for one (RFC 8725 section 3.11).
+const TYP: &str = "wxmint-request+jwt";
+/// `exp - iat`: longer than a request takes, and than honest clocks differ.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// A request as it is signed.
+#[derive(Clone, Copy)]
+pub struct OutgoingRequest<'a> {
+    /// In capitals.
+    pub method: &'a str,
+    /// Without query or fragment.
+    pub url: &'a str,
+    /// Byte for byte.
+    pub body: &'a [u8],
+}
+
+/// All that a request's token says. `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: &'a TokenId,
+    htm: &'a str,
+    htu: &'a str,
+    /// SHA-256 of the body, base64url without padding.
+    body_sha256: String,
+}
+
+/// A signed request's token, for `Authorization: Bearer`. Does not print.
+pub struct RequestToken(String);
+
+impl RequestToken {
+    /// The compact serialization.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RequestToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestToken(…)")
+    }
+}
+
+/// Signs the requests of one issuer to one service, with whichever key signs tokens.
+pub struct RequestSigner {
+    issuer: String,
+    audience: String,
+    keys: Arc<KeyRing>,
+}
+
+impl RequestSigner {
+    /// `audience` is the service's base URL.
+    pub fn new(issuer: String, audience: String, keys: Arc<KeyRing>) -> Self {
+        Self { issuer, audience, keys }
+    }
+
+    /// The token that says: this request is ours, and of `now`. A request that is sent again gets another `id`.
+    pub fn sign(
+        &self,
+        request: OutgoingRequest<'_>,
+        id: &TokenId,
+        now: DateTime<Utc>,
+    ) -> Result<RequestToken, MintError> {
+        let iat = now.timestamp();
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: &self.audience,
+            iat,
+            exp: iat + LIFE.as_secs() as i64,
+            jti: id,
+            htm: request.method,
+            htu: request.url,
+            body_sha256: URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, request.body)),
+        };
+        sign(&self.keys, TYP, &claims, now).map(RequestToken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::keys::{Algorithm, KeySet, PrivateJwk, StoredKeys};
+
+    const BASE: &str = "https://accounts.example.com/wxmint";
+    const REQUEST: OutgoingRequest<'_> =
+        OutgoingRequest { method: "POST", url: "https://accounts.example.com/wxmint/users", body: b"abc" };
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
+    }
+
+    fn signed(algorithm: Algorithm) -> (KeySet, String) {
+        let keys = StoredKeys::of(PrivateJwk::generate(algorithm, now()).expect("a key")).check().expect("a set");
+        let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
+        let signer = RequestSigner::new("https://login.example.com".into(), BASE.into(), Arc::new(ring));
+        let token = signer.sign(REQUEST, &"jti-1".parse().expect("an id"), now()).expect("a token");
+        (keys, token.expose().to_owned())
+    }
+
+    fn part(token: &str, index: usize) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(token.split('.').nth(index).expect("three parts")).expect("base64url")
+    }
+
+    #[test]
+    fn it_names_who_asks_whom_what_when_and_the_body() {
+        let (keys, token) = signed(Algorithm::Es256);
+        let [header, claims] = [0, 1].map(|index| serde_json::from_slice::<Value>(&part(&token, index)).expect("JSON"));
+        let kid = keys.iter().next().expect("a key").public().kid();
+        assert_eq!(header, json!({"alg": "ES256", "typ": "wxmint-request+jwt", "kid": kid}));
+        // The body's digest is FIPS 180-2's example B.1.
+        let expected = json!({
+            "iss": "https://login.example.com", "aud": BASE, "iat": 1_700_000_000, "exp": 1_700_000_060, "jti": "jti-1",
+            "htm": "POST", "htu": REQUEST.url, "body_sha256": "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0",
+        });
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
+    fn the_published_key_verifies_it_whatever_the_algorithm() {
+        for algorithm in Algorithm::ALL {
+            let (keys, token) = signed(algorithm);
+            let message = token.rsplit_once('.').expect("a signature").0;
+            let key = keys.iter().next().expect("a key").public();
+            assert!(key.verifies(message.as_bytes(), &part(&token, 2)), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_request_token_does_not_print() {
+        assert_eq!(format!("{:?}", RequestToken("eyJ".into())), "RequestToken(…)");
+    }
+}

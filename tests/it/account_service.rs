@@ -1,0 +1,292 @@
+//! The business's own account service behind `WXMINT_ACCOUNTS=https://…`: what is asked of it, and what comes of an
+//! answer that is none.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use wxmint::{
+    accounts::{Accounts, AccountsError, Named, NewUserKey, ServiceAccounts},
+    http::now,
+    ids::{Phone, UserId},
+    keys::{Algorithm, KeyRing, KeySet, PrivateJwk, StoredKeys},
+    telemetry::Metrics,
+    token::RequestSigner,
+    upstream::Tls,
+};
+
+use crate::support::{AccountService, Breakable, Call, ISSUER, PATIENCE, Reply, eventually};
+
+/// One worker's client, with a key of its own.
+struct Client {
+    accounts: ServiceAccounts,
+    keys: KeySet,
+    metrics: Metrics,
+}
+
+impl Client {
+    fn of(base: &str) -> Self {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        Self::with_keys(base, ISSUER, StoredKeys::of(key).check().expect("a set"))
+    }
+
+    fn with_keys(base: &str, issuer: &str, keys: KeySet) -> Self {
+        let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign");
+        let signer = RequestSigner::new(issuer.to_owned(), base.to_owned(), Arc::new(ring));
+        let (tls, metrics) = (Tls::from_system().expect("root certificates"), Metrics::default());
+        // So many workers that each has the least room.
+        let accounts = ServiceAccounts::new(&base.parse().expect("a URL"), &tls, 64, signer, metrics.clone(), now);
+        Self { accounts: accounts.expect("a client"), keys, metrics }
+    }
+
+    async fn password(&self, name: &str, password: &str) -> Result<Option<UserId>, AccountsError> {
+        let (name, password) = (name.parse().expect("a name"), password.parse().expect("a password"));
+        self.accounts.check_password(&name, &password).await
+    }
+
+    async fn alice(&self) -> Result<Option<UserId>, AccountsError> {
+        self.password("alice", "wonderland").await
+    }
+
+    async fn phone(&self, country_code: &str, number: &str) -> Result<Option<Named>, AccountsError> {
+        let number = number.to_owned();
+        let phone = Phone { pure_number: number.clone(), number, country_code: country_code.to_owned() };
+        self.accounts.user_of_phone(&phone).await
+    }
+
+    async fn new_user(&self, key: &str) -> Result<Named, AccountsError> {
+        self.accounts.new_user(&NewUserKey(key.to_owned()), now()).await
+    }
+
+    /// The claims of a call's token, if the published key verifies it.
+    #[track_caller]
+    fn verified(&self, call: &Call) -> Value {
+        let parts: Vec<&str> = call.token().split('.').collect();
+        let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
+        let message = parts[..2].join(".");
+        let key = self.keys.iter().next().expect("a key").public();
+        assert!(key.verifies(message.as_bytes(), &decoded(parts[2])), "{call:?}");
+        let header: Value = serde_json::from_slice(&decoded(parts[0])).expect("JSON");
+        assert_eq!((&header["typ"], &header["kid"]), (&json!("wxmint-request+jwt"), &json!(key.kid())));
+        serde_json::from_slice(&decoded(parts[1])).expect("JSON")
+    }
+
+    /// How many requests of this outcome are counted.
+    fn counted(&self, call: &str, outcome: &str) -> usize {
+        let exposition = self.metrics.exposition(&[], now());
+        let name = format!("wxmint_accounts_request_duration_seconds_count{{call=\"{call}\",outcome=\"{outcome}\"}} ");
+        exposition.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
+    }
+}
+
+fn set_up() -> (AccountService, Client) {
+    let service = AccountService::start();
+    let client = Client::of(&service.url());
+    (service, client)
+}
+
+fn user(id: &str) -> Option<UserId> {
+    Some(id.parse().expect("a user"))
+}
+
+#[tokio::test]
+async fn the_three_calls_say_yes_and_no() {
+    let (service, client) = set_up();
+    assert_eq!(client.alice().await, Ok(user("user-alice")));
+    assert_eq!(client.password("alice", "a guess").await, Ok(None));
+    assert_eq!(client.password("nobody", "wonderland").await, Ok(None));
+
+    let found = |made| Ok(Some(Named { user: user("user-phone-0").expect("a user"), made }));
+    assert_eq!(client.phone("86", "13800138000").await, found(true));
+    assert_eq!(client.phone("86", "13800138000").await, found(false));
+    assert_eq!(client.phone("1", "5550100").await, Ok(None));
+
+    let made = client.new_user("first").await.expect("a user");
+    assert_eq!(client.new_user("first").await, Ok(made.clone()));
+    assert_ne!(client.new_user("second").await, Ok(made));
+    assert_eq!((service.users_made(), client.counted("new_user", "ok")), (3, 3));
+}
+
+#[tokio::test]
+async fn each_request_is_signed_for_its_place_and_body_and_the_connection_is_kept() {
+    let (service, client) = set_up();
+    client.alice().await.expect("an answer");
+    client.phone("86", "13800138000").await.expect("an answer");
+    client.new_user("one key").await.expect("a user");
+    let calls = service.take_calls();
+    let bodies = [
+        ("/password-checks", json!({"username": "alice", "password": "wonderland"})),
+        (
+            "/users/by-phone",
+            json!({"phone_number": "13800138000", "pure_phone_number": "13800138000", "country_code": "86"}),
+        ),
+        ("/users", json!({"idempotency_key": "one key"})),
+    ];
+    let mut ids = Vec::new();
+    for (call, (path, body)) in calls.iter().zip(bodies) {
+        assert_eq!((&call.path, call.json()), (&format!("/wxmint{path}"), body));
+        assert_eq!(call.headers["content-type"], "application/json");
+        let mut claims = client.verified(call);
+        ids.push(claims["jti"].take());
+        let iat = claims["iat"].take().as_i64().expect("a time");
+        assert!((now().timestamp() - 5..=now().timestamp()).contains(&iat));
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, call.body.as_bytes());
+        let expected = json!({
+            "iss": ISSUER, "aud": service.url(), "iat": null, "exp": iat + 60, "jti": null,
+            "htm": "POST", "htu": format!("{}{path}", service.url()), "body_sha256": URL_SAFE_NO_PAD.encode(digest),
+        });
+        assert_eq!(claims, expected);
+        assert_eq!(call.from, calls[0].from, "one connection");
+    }
+    assert!(ids.len() == 3 && ids[0] != ids[1] && ids[1] != ids[2]);
+    assert_eq!(calls[2].headers["idempotency-key"], "one key");
+}
+
+/// What is no answer: the reply, a word of what the operator is told, and how often the service is asked.
+const NO_ANSWERS: [(Reply, &str, usize); 17] = [
+    (Reply::Status(401), "our signature", 1),
+    (Reply::Status(403), "our signature", 1),
+    (Reply::Status(404), "WXMINT_ACCOUNTS", 1),
+    (Reply::Status(422), "422", 1),
+    (Reply::Status(429), "less often", 1),
+    (Reply::Status(204), "204", 1),
+    (Reply::Redirect, "must be the final URL", 1),
+    (Reply::Status(500), "500", 2),
+    (Reply::Status(503), "503", 2),
+    (Reply::Text("<html>log in</html>"), "not JSON", 1),
+    (Reply::Text(""), "not JSON", 1),
+    (Reply::Text(r#"{"user_id":"user-alice""#), "not JSON", 1),
+    (Reply::Text(r#"{"code":0,"data":{"user_id":"user-alice"}}"#), "docs/accounts.openapi.yaml", 1),
+    (Reply::Text(r#"{"user_id":"two words","new_user":true}"#), "", 1),
+    (Reply::Text(r#"{"user_id":"user-alice","user_id":null}"#), "docs/accounts.openapi.yaml", 1),
+    (Reply::Huge, "more than 64 KiB", 2),
+    (Reply::Lost, "", 2),
+];
+
+#[tokio::test]
+async fn what_is_no_answer_is_neither_yes_nor_no_and_repeats_no_secret() {
+    let service = AccountService::start();
+    for (reply, word, attempts) in NO_ANSWERS {
+        let client = Client::of(&service.url());
+        service.misbehave(reply.clone());
+        let reasons = [
+            client.password("alice", "wonderland").await.expect_err("no answer"),
+            client.phone("86", "13800138000").await.expect_err("no answer"),
+            client.new_user("one-key").await.expect_err("no answer"),
+        ];
+        for AccountsError { reason, retry_after } in reasons {
+            assert!(!reason.is_empty() && reason.contains(word), "{reply:?}: {reason}");
+            for secret in ["alice", "wonderland", "1380", "one-key", "http", "127.0.0.1", "eyJ"] {
+                assert!(!reason.contains(secret), "{secret} in {reason}");
+            }
+            assert!(retry_after >= Duration::from_secs(1));
+        }
+        let calls = service.take_calls();
+        assert_eq!(calls.len(), 3 * attempts, "{reply:?}");
+        assert!(calls.iter().all(|call| !call.path.starts_with("/elsewhere")), "a redirect was followed");
+    }
+    // Whatever came of the answers.
+    assert_eq!(service.users_made(), 2);
+}
+
+#[tokio::test]
+async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
+    let (service, client) = set_up();
+    for reply in [Reply::Lost, Reply::Status(500), Reply::Status(502)] {
+        service.misbehave_once(reply.clone());
+        let made = client.new_user(&format!("{reply:?}")).await.expect("a user");
+        assert!(made.made);
+        let [first, second] = service.take_calls().try_into().expect("two attempts");
+        assert_eq!((&first.body, &first.answer), (&second.body, &second.answer));
+        assert_eq!(first.headers["idempotency-key"], second.headers["idempotency-key"]);
+        assert_ne!(client.verified(&first)["jti"], client.verified(&second)["jti"], "a service may take each once");
+    }
+    assert_eq!((service.users_made(), client.counted("new_user", "status_5xx")), (3, 2));
+
+    service.misbehave_once(Reply::Lost);
+    assert_eq!(client.alice().await, Ok(user("user-alice")));
+    service.misbehave_once(Reply::Lost);
+    let phone = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
+    assert_eq!((phone.user.as_str(), service.users_made()), ("user-phone-0", 4));
+}
+
+#[tokio::test]
+async fn a_service_that_stalls_costs_three_seconds_and_one_attempt() {
+    let service = AccountService::start();
+    let late = Duration::from_millis(2000);
+    for (reply, answered) in [(Reply::Stalled, false), (Reply::Drip, false), (Reply::Late(late), true)] {
+        let client = Client::of(&service.url());
+        service.take_calls();
+        service.misbehave(reply.clone());
+        let started = Instant::now();
+        let answers = tokio::join!(client.alice(), client.phone("86", "13800138000"), client.new_user("key"));
+        let took = started.elapsed();
+        assert_eq!([answers.0.is_ok(), answers.1.is_ok(), answers.2.is_ok()], [answered; 3], "{reply:?}");
+        let expected = if answered { late } else { Duration::from_secs(3) };
+        assert!((expected..expected + Duration::from_millis(700)).contains(&took), "{reply:?}: {took:?}");
+        assert_eq!(service.calls().len(), 3, "who is slow is not asked again");
+        assert_eq!(client.counted("new_user", if answered { "ok" } else { "unanswered" }), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_is_told_at_once_and_found_again_within_seconds() {
+    let service = AccountService::start();
+    let link = Breakable::before(service.address).await;
+    let client = Client::of(&format!("{}/wxmint", link.url()));
+    assert_eq!(client.alice().await, Ok(user("user-alice")));
+    link.cut().await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..30 {
+        let started = Instant::now();
+        client.alice().await.expect_err("nobody listens");
+        slowest = slowest.max(started.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let attempts = client.counted("check_password", "not_sent");
+    assert!((20..=24).contains(&attempts), "ten failures close it for a second: {attempts}");
+    link.restore().await;
+    eventually("back", PATIENCE, async || client.alice().await.ok()).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_was_closed_is_no_outage() {
+    let service = AccountService::start();
+    let link = Breakable::before(service.address).await;
+    let client = Client::of(&format!("{}/wxmint", link.url()));
+    for _ in 0..5 {
+        assert_eq!(client.alice().await, Ok(user("user-alice")));
+        link.hang_up().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_calls_wait_than_may() {
+    let (service, client) = set_up();
+    service.misbehave(Reply::Late(Duration::from_millis(500)));
+    let started = Instant::now();
+    let answers = join_all((0..40).map(|_| client.alice())).await;
+    let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((answered.len(), service.calls().len()), (32, 32));
+    for refused in refused {
+        assert!(refused.expect_err("full").reason.contains("too many calls"));
+    }
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_gives_its_place_back() {
+    let (service, client) = set_up();
+    service.misbehave(Reply::Stalled);
+    for _ in 0..40 {
+        let gone = tokio::time::timeout(Duration::from_millis(20), client.alice()).await;
+        gone.expect_err("it stalls");
+    }
+    service.heal();
+    assert_eq!(client.alice().await, Ok(user("user-alice")));
+}

@@ -1,0 +1,256 @@
+//! A business's account service, in the test's own process. It keeps users properly, and misbehaves in what it answers.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    body::SizedStream,
+    dev::ServerHandle,
+    http::{StatusCode, header},
+    rt::{System, time::sleep},
+    web::{self, Bytes},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+
+/// Longer than anybody waits.
+const FOREVER: Duration = Duration::from_secs(60);
+const HUGE: usize = 10 << 20;
+
+/// What comes in place of the answer. The call has been carried out all the same.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    /// This status, with the answer's own body.
+    Status(u16),
+    /// 200 and this text.
+    Text(&'static str),
+    /// 307 to the same path below `/elsewhere`.
+    Redirect,
+    /// 10 MiB of JSON.
+    Huge,
+    /// The head, and then a byte every 100 ms.
+    Drip,
+    /// The connection is closed.
+    Lost,
+    /// Nothing.
+    Stalled,
+    /// The right answer, so much later.
+    Late(Duration),
+}
+
+/// A call as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+    /// The client's end of the connection.
+    pub(crate) from: Option<SocketAddr>,
+    /// What was found to be the answer, sent or not.
+    pub(crate) answer: Value,
+}
+
+impl Call {
+    /// The token that signs it.
+    pub(crate) fn token(&self) -> &str {
+        self.headers["authorization"].strip_prefix("Bearer ").expect("a bearer token")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+}
+
+pub(crate) struct AccountService {
+    state: Arc<Mutex<State>>,
+    pub(crate) address: SocketAddr,
+    handle: ServerHandle,
+}
+
+#[derive(Default)]
+struct State {
+    /// By name: password and user id.
+    passwords: HashMap<String, (String, String)>,
+    by_phone: HashMap<String, String>,
+    by_key: HashMap<String, String>,
+    calls: Vec<Call>,
+    once: Option<Reply>,
+    always: Option<Reply>,
+}
+
+impl AccountService {
+    /// With a user `alice`, whose password is `wonderland` and whose user id is `user-alice`.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let state = Arc::<Mutex<State>>::default();
+        let handle = serve(listener, Arc::clone(&state));
+        let service = Self { state, address, handle };
+        service.add("alice", "wonderland", "user-alice");
+        service
+    }
+
+    pub(crate) fn add(&self, name: &str, password: &str, user: &str) {
+        self.state().passwords.insert(name.to_owned(), (password.to_owned(), user.to_owned()));
+    }
+
+    /// As `WXMINT_ACCOUNTS` has it: with a path.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/wxmint", self.address)
+    }
+
+    /// From now on.
+    pub(crate) fn misbehave(&self, reply: Reply) {
+        self.state().always = Some(reply);
+    }
+
+    /// At the next call.
+    pub(crate) fn misbehave_once(&self, reply: Reply) {
+        self.state().once = Some(reply);
+    }
+
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        (state.once, state.always) = (None, None);
+    }
+
+    /// What has arrived so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// What has arrived since this was last called.
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// How many users it has made.
+    pub(crate) fn users_made(&self) -> usize {
+        let state = self.state();
+        state.by_key.len() + state.by_phone.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Drop for AccountService {
+    fn drop(&mut self) {
+        // The server's own thread carries it out.
+        drop(self.handle.stop(false));
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(listener: TcpListener, state: Arc<Mutex<State>>) -> ServerHandle {
+    let (tells, told) = mpsc::channel();
+    thread::spawn(move || {
+        let app = move || App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(take));
+        System::new().block_on(async move {
+            let server = HttpServer::new(app).workers(1).disable_signals().h1_allow_half_closed(false);
+            let server = server.listen(listener).expect("it listens").run();
+            tells.send(server.handle()).expect("a test that waits");
+            server.await
+        })
+    });
+    told.recv().expect("a server")
+}
+
+async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
+    let (answer, reply) = lock(&state).take(&request, &body);
+    let sent = match &answer {
+        Some(answer) => HttpResponse::Ok().json(answer),
+        None => HttpResponse::NotFound().body("no such path"),
+    };
+    match reply {
+        None => sent,
+        Some(reply) => misbehaved(reply, &request, answer.unwrap_or_default(), sent).await,
+    }
+}
+
+async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: HttpResponse) -> HttpResponse {
+    match reply {
+        Reply::Status(status) => HttpResponse::build(StatusCode::from_u16(status).expect("a status")).json(answer),
+        Reply::Text(text) => HttpResponse::Ok().body(text),
+        Reply::Redirect => {
+            let place = format!("/elsewhere{}", request.path());
+            HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, place)).finish()
+        }
+        Reply::Huge => HttpResponse::Ok().body(format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
+        Reply::Drip => HttpResponse::Ok().body(SizedStream::new(600, drip())),
+        Reply::Lost => HttpResponse::Ok().body(SizedStream::new(600, stream::once(async { Err(broken()) }))),
+        Reply::Stalled => {
+            sleep(FOREVER).await;
+            sent
+        }
+        Reply::Late(delay) => {
+            sleep(delay).await;
+            sent
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the test's")
+}
+
+fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
+    stream::unfold((), |()| async {
+        sleep(Duration::from_millis(100)).await;
+        Some((Ok(Bytes::from_static(b" ")), ()))
+    })
+}
+
+impl State {
+    /// Carries the call out, and notes it.
+    fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
+        let answer = self.answer(request.path(), &serde_json::from_slice(body).unwrap_or_default());
+        let header = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+            (name.as_str().to_owned(), value.to_str().expect("visible ASCII").to_owned())
+        };
+        self.calls.push(Call {
+            path: request.path().to_owned(),
+            headers: request.headers().iter().map(header).collect(),
+            body: String::from_utf8_lossy(body).into_owned(),
+            from: request.peer_addr(),
+            answer: answer.clone().unwrap_or_default(),
+        });
+        (answer, self.once.take().or_else(|| self.always.clone()))
+    }
+
+    fn answer(&mut self, path: &str, asked: &Value) -> Option<Value> {
+        let text = |member: &str| asked[member].as_str().unwrap_or_default().to_owned();
+        match path.strip_prefix("/wxmint")? {
+            "/password-checks" => {
+                let known = self.passwords.get(&text("username")).filter(|known| known.0 == text("password"));
+                Some(json!({"user_id": known.map(|(_, user)| user)}))
+            }
+            // A number that the business does not serve.
+            "/users/by-phone" if text("country_code") != "86" => Some(json!({"user_id": null})),
+            "/users/by-phone" => {
+                let number = text("phone_number");
+                let new_user = !self.by_phone.contains_key(&number);
+                let next = format!("user-phone-{}", self.by_phone.len());
+                Some(json!({"user_id": self.by_phone.entry(number).or_insert(next), "new_user": new_user}))
+            }
+            "/users" => {
+                let next = format!("user-made-{}", self.by_key.len());
+                let user = self.by_key.entry(text("idempotency_key")).or_insert(next);
+                Some(json!({"user_id": user, "new_user": true}))
+            }
+            _ => None,
+        }
+    }
+}
