@@ -1,6 +1,7 @@
 //! The users file of a running `wxmint serve`: read again within 5 s where it is fit, refused where it is not.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, Permissions},
     io::Write,
     os::unix::fs::{PermissionsExt, symlink},
@@ -9,17 +10,25 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Configuration, TestBed, WXMINT, eventually, write_private};
+use serde_json::json;
+
+use crate::support::{Answer, Configuration, TestBed, WXMINT, eventually, write_private};
 
 /// design.md: "The users file and the apps directory are re-read within 5 s of a change".
 const WITHIN: Duration = Duration::from_secs(5);
 const REFUSED: &str = "wxmint_reload_refused{what=\"users\"} 1";
 const IN_USE: &str = "wxmint_reload_refused{what=\"users\"} 0";
 
-fn add(path: &Path, name: &str) {
+fn users(path: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(WXMINT);
-    command.args(["users", "add", name, "--users"]).arg(path).env_clear();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
+    command.arg("users").args(words).arg("--users").arg(path).env_clear();
+    command
+}
+
+/// A user whose password is hunter2.
+fn add(path: &Path, name: &str) {
+    let mut child =
+        users(path, &["add", name]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
     child.stdin.take().expect("a pipe").write_all(b"hunter2\n").expect("written");
     assert!(child.wait().expect("its end").success());
 }
@@ -35,6 +44,43 @@ fn counted(bed: &TestBed) -> Vec<u64> {
 
 async fn bed_with(path: &Path) -> TestBed {
     TestBed::builder().env("WXMINT_ACCOUNTS", &format!("file:{}", path.display())).start().await
+}
+
+/// A login of `person` with a fresh code, a name and a password.
+async fn log_in(bed: &TestBed, person: &str, name: &str, password: &str) -> Answer {
+    let body = json!({"code": bed.mint_code(person).await, "username": name, "password": password});
+    bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
+}
+
+#[tokio::test]
+async fn a_password_binds_its_user_and_whoever_else_is_refused_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users");
+    add(&path, "alice");
+    add(&path, "bob");
+    assert!(users(&path, &["disable", "bob"]).status().expect("it runs").success());
+    let bed = bed_with(&path).await;
+    bed.log_in("lin").await.expect_problem(403, "binding_required");
+
+    let mut answers = BTreeSet::new();
+    let longest = "n".repeat(512);
+    for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2"), (&longest, "hunter2")] {
+        let refused = log_in(&bed, "lin", name, password).await.expect_problem(403, "invalid_credentials");
+        answers.insert(refused.body.replace(&refused.member("request_id"), ""));
+    }
+    assert_eq!(answers.len(), 1, "but for the request id they are equal, byte for byte: {answers:?}");
+    let bound = log_in(&bed, "lin", "alice", "hunter2").await.expect_login();
+    let silent = bed.log_in("lin").await.expect_login();
+    assert_eq!(bound.member("user_id"), silent.member("user_id"));
+
+    // Said by `users disable`: the password is refused, and who is bound still logs in.
+    for (index, words) in [["disable", "alice"], ["enable", "bob"]].iter().enumerate() {
+        assert!(users(&path, words).status().expect("it runs").success());
+        eventually("the change", WITHIN, async || (counted(&bed).len() == index + 2).then_some(())).await;
+    }
+    log_in(&bed, "mei", "bob", "hunter2").await.expect_login();
+    log_in(&bed, "xu", "alice", "hunter2").await.expect_problem(403, "invalid_credentials");
+    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), bound.member("user_id"));
 }
 
 #[tokio::test]

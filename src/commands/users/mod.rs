@@ -16,7 +16,7 @@ use crate::{
     accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
     ids::{InvalidId, UserId},
-    keys::{FileError, Held, create_private},
+    keys::{FileError, Held},
 };
 
 /// Of a new file.
@@ -127,8 +127,12 @@ pub(super) fn run(command: UsersCommand) -> ExitCode {
         }
         UsersCommand::Remove(OneUser { place, name }) => place.path().and_then(|path| remove(&path, &name)),
         UsersCommand::List { place, json } => place.path().and_then(|path| list::run(&path, json)),
-        UsersCommand::Disable(OneUser { place, name }) => place.path().and_then(|path| disable(&path, &name, true)),
-        UsersCommand::Enable(OneUser { place, name }) => place.path().and_then(|path| disable(&path, &name, false)),
+        UsersCommand::Disable(OneUser { place, name }) => {
+            place.path().and_then(|path| set_disabled(&path, &name, true))
+        }
+        UsersCommand::Enable(OneUser { place, name }) => {
+            place.path().and_then(|path| set_disabled(&path, &name, false))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -145,8 +149,7 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
     }
     let password = password::ask(&name)?;
     let hash = StoredHash::of(&password).map_err(|error| Failure::Failed(error.to_string()))?;
-    make_if_missing(path)?;
-    let said = change(path, |file| {
+    let said = change(Held::wait_or_create(path, HEADING)?, path, |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
@@ -178,15 +181,15 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    change(path, |file| if file.remove(name) { Ok(()) } else { Err(unknown(name)) })?;
+    change(Held::wait(path)?, path, |file| if file.remove(name) { Ok(()) } else { Err(unknown(name)) })?;
     println!("{path}: {name} removed", path = path.display(), name = name.as_str());
     tell_what_goes_on();
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "a command that prints to people")]
-fn disable(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    change(path, |file| {
+fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
+    change(Held::wait(path)?, path, |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
         Ok(())
     })?;
@@ -208,16 +211,8 @@ fn unknown(name: &Username) -> Failure {
     Failure::Refused(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
-fn make_if_missing(path: &Path) -> Result<(), Failure> {
-    match create_private(path, HEADING) {
-        Ok(()) | Err(FileError::Exists(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Reads, lets `decide` change, and writes, with no other process in between.
-fn change<T>(path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
-    let held = Held::wait(path)?;
+fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
     held.replace(&file.content())?;
