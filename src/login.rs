@@ -36,7 +36,7 @@ use crate::{
     },
     telemetry::Metrics,
     token::{AccessToken, MintError, Minter, TokenId},
-    wechat::{App, CurrentApps, ExchangeError, Session, WeChat},
+    wechat::{App, CallError, CurrentApps, Session, WeChat},
 };
 
 /// What a mini program asks for.
@@ -214,7 +214,7 @@ impl Login {
     /// WeChat is there.
     async fn exchange(&self, app: &App, code: &LoginCode, claim: &ClaimId) -> Result<Session, LoginError> {
         let exchanged = self.wechat.code2session(app, code).await;
-        if let Err(ExchangeError::NotSent { .. }) = &exchanged
+        if let Err(CallError::NotSent { .. }) = &exchanged
             && let Err(error) = self.store.release_code(&app.id, code, claim).await
         {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
