@@ -13,6 +13,7 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
+mod access_token;
 mod binding;
 mod error;
 
@@ -23,6 +24,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    access_token::{AccessTokenError, AccessTokens},
     binding::{Binder, Candidate, Settled},
     error::LoginError,
 };
