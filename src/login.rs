@@ -16,6 +16,7 @@
 mod access_token;
 mod binding;
 mod error;
+mod phone;
 
 use std::{sync::Arc, time::Duration};
 
@@ -162,7 +163,7 @@ impl Login {
             }
             Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
         };
-        let candidate = self.identify(&arrival, request.identity).await?;
+        let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
 
         let id = TokenId::random().map_err(MintError::Key)?;
@@ -270,13 +271,18 @@ impl Login {
     }
 
     /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
-    async fn identify(&self, arrival: &Arrival, identity: Identity) -> Result<Option<Candidate>, LoginError> {
+    async fn identify(
+        &self,
+        arrival: &Arrival,
+        identity: Identity,
+        claim: &ClaimId,
+    ) -> Result<Option<Candidate>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
                 self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(_) => Err(LoginError::NotAccepted("phone_code")),
+            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
         }
     }
 

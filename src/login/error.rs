@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::AccessTokenError;
 use crate::{
     accounts::AccountsError,
     limits::TooMany,
@@ -32,6 +33,12 @@ pub enum LoginError {
     /// The code was claimed before, here or at WeChat.
     #[error("the code has been used")]
     CodeUsed,
+    /// WeChat does not accept the phone code.
+    #[error("WeChat does not accept the phone code")]
+    PhoneCodeInvalid,
+    /// The phone code was used before.
+    #[error("the phone code has been used")]
+    PhoneCodeUsed,
     /// The ticket is unknown, expired or spent.
     #[error("the bind ticket is unknown, expired or spent")]
     TicketInvalid,
@@ -121,6 +128,19 @@ impl From<CallError> for LoginError {
                 Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
             }
             CallError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+        }
+    }
+}
+
+impl From<AccessTokenError> for LoginError {
+    fn from(error: AccessTokenError) -> Self {
+        match error {
+            AccessTokenError::Store(error) => error.into(),
+            AccessTokenError::WeChat(error) => match error.verdict() {
+                Some(Verdict::CodeInvalid) => Self::PhoneCodeInvalid,
+                Some(Verdict::CodeUsed) => Self::PhoneCodeUsed,
+                _ => error.into(),
+            },
         }
     }
 }
