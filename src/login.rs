@@ -13,8 +13,10 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
+mod access_token;
 mod binding;
 mod error;
+mod phone;
 mod unbind;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +26,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    access_token::{AccessTokenError, AccessTokens},
     binding::{Binder, Candidate, Settled},
     error::LoginError,
 };
@@ -37,7 +40,7 @@ use crate::{
     },
     telemetry::Metrics,
     token::{AccessToken, MintError, Minter, TokenId},
-    wechat::{App, CurrentApps, ExchangeError, Session, WeChat},
+    wechat::{App, CallError, CurrentApps, Session, WeChat},
 };
 
 /// What a mini program asks for.
@@ -161,7 +164,7 @@ impl Login {
             }
             Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
         };
-        let candidate = self.identify(&arrival, request.identity).await?;
+        let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
 
         let id = TokenId::random().map_err(MintError::Key)?;
@@ -215,7 +218,7 @@ impl Login {
     /// WeChat is there.
     async fn exchange(&self, app: &App, code: &LoginCode, claim: &ClaimId) -> Result<Session, LoginError> {
         let exchanged = self.wechat.code2session(app, code).await;
-        if let Err(ExchangeError::NotSent { .. }) = &exchanged
+        if let Err(CallError::NotSent { .. }) = &exchanged
             && let Err(error) = self.store.release_code(&app.id, code, claim).await
         {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
@@ -269,13 +272,18 @@ impl Login {
     }
 
     /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
-    async fn identify(&self, arrival: &Arrival, identity: Identity) -> Result<Option<Candidate>, LoginError> {
+    async fn identify(
+        &self,
+        arrival: &Arrival,
+        identity: Identity,
+        claim: &ClaimId,
+    ) -> Result<Option<Candidate>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
                 self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(_) => Err(LoginError::NotAccepted("phone_code")),
+            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
         }
     }
 

@@ -1,29 +1,56 @@
-//! WeChat's answer to code2Session, or whatever came in its place.
+//! WeChat's answers, or whatever came in their place.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::wechat::{ExchangeError, read_answer};
+use wxmint::wechat::{CallError, read_access_token, read_answer, read_phone_number};
 
-/// Of seeds that stand for a session_key.
+/// Of seeds that stand for a secret: a session_key, an access token, a phone number.
 const MARKED: &str = "hunter2";
+const PHONE_MARKED: &str = "13580006666";
 
 fuzz_target!(|body: &[u8]| {
-    let answer = read_answer(body);
-    let printed = format!("{answer:?}");
-    match answer {
+    let session = read_answer(body);
+    prints_nothing(&format!("{session:?}"));
+    match session {
         Ok(session) => {
             assert!(!session.openid.as_str().is_empty() && !session.session_key.expose().is_empty());
             assert!(session.unionid.is_none_or(|unionid| !unionid.as_str().is_empty()));
-            assert!(!printed.contains(MARKED), "{printed}");
         }
-        Err(ExchangeError::Refused { errcode, errmsg, .. }) => {
+        Err(error) => is_fit_to_log(error),
+    }
+
+    let fetched = read_access_token(body);
+    prints_nothing(&format!("{fetched:?}"));
+    match fetched {
+        Ok(fetched) => assert!(!fetched.token.expose().is_empty() && (1..=7200).contains(&fetched.expires_in.as_secs())),
+        Err(error) => is_fit_to_log(error),
+    }
+
+    let phone = read_phone_number(&"wx0123456789abcdef".parse().expect("an AppID"), body);
+    prints_nothing(&format!("{phone:?}"));
+    match phone {
+        Ok(phone) => assert!([phone.number, phone.pure_number, phone.country_code].iter().all(|part| {
+            part.len() <= 24 && part.bytes().any(|byte| byte.is_ascii_digit()) && !part.contains(['"', '\\', '<'])
+        })),
+        Err(error) => is_fit_to_log(error),
+    }
+});
+
+/// What WeChat says in `errmsg` is its own, and logged. Nothing else is.
+fn prints_nothing(debug: &str) {
+    if !debug.contains("Refused") {
+        assert!(!debug.contains(MARKED) && !debug.contains(PHONE_MARKED), "{debug}");
+    }
+}
+
+fn is_fit_to_log(error: CallError) {
+    match error {
+        CallError::Refused { errcode, errmsg, .. } => {
             assert!(errcode != 0 && errmsg.chars().count() <= 200, "{errcode} {errmsg}");
             assert!(!errmsg.chars().any(char::is_control), "a message can forge a log line: {errmsg:?}");
         }
-        Err(ExchangeError::Unanswered { reason }) => {
-            assert!(!reason.is_empty() && !reason.contains(MARKED) && !printed.contains(MARKED), "{printed}");
-        }
-        Err(error @ ExchangeError::NotSent { .. }) => panic!("an answer was read: {error}"),
+        CallError::Unanswered { reason } => assert!(!reason.is_empty()),
+        error @ CallError::NotSent { .. } => panic!("an answer was read: {error}"),
     }
-});
+}

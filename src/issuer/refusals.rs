@@ -38,6 +38,16 @@ fn words(error: &LoginError) -> (ProblemCode, &'static str) {
              Call wx.login again, once.",
         ),
         LoginError::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
+        LoginError::PhoneCodeInvalid => (
+            Code::CodeInvalid,
+            "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
+             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login.",
+        ),
+        LoginError::PhoneCodeUsed => (
+            Code::CodeUsed,
+            "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
+             code with a new one of wx.login.",
+        ),
         LoginError::TicketInvalid => (
             Code::CodeUsed,
             "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket.",

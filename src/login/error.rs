@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::AccessTokenError;
 use crate::{
     accounts::AccountsError,
     limits::TooMany,
     store::{StoreError, Ticket, VaultError},
     token::MintError,
-    wechat::{ExchangeError, UnknownApp, Verdict},
+    wechat::{CallError, UnknownApp, Verdict},
 };
 
 /// After how long a client may ask again when the store did not answer.
@@ -32,12 +33,18 @@ pub enum LoginError {
     /// The code was claimed before, here or at WeChat.
     #[error("the code has been used")]
     CodeUsed,
+    /// WeChat does not accept the phone code.
+    #[error("WeChat does not accept the phone code")]
+    PhoneCodeInvalid,
+    /// The phone code was used before.
+    #[error("the phone code has been used")]
+    PhoneCodeUsed,
     /// The ticket is unknown, expired or spent.
     #[error("the bind ticket is unknown, expired or spent")]
     TicketInvalid,
     /// WeChat refuses this person.
     #[error("WeChat refuses this person: {0}")]
-    UserBlocked(ExchangeError),
+    UserBlocked(CallError),
     /// The account backend refuses this phone number.
     #[error("the account backend refuses this phone number")]
     PhoneRefused,
@@ -61,14 +68,14 @@ pub enum LoginError {
     AlreadyBound,
     /// The operator has something to mend.
     #[error("WeChat refuses this app: {0}")]
-    Misconfigured(ExchangeError),
+    Misconfigured(CallError),
     /// WeChat is slow or gone.
     #[error("{cause}")]
     WeChatUnavailable {
         /// When to try again.
         retry_after: Duration,
         /// For the log.
-        cause: ExchangeError,
+        cause: CallError,
     },
     /// The store is slow or gone.
     #[error("{cause}")]
@@ -104,21 +111,36 @@ impl From<TooMany> for LoginError {
     }
 }
 
-impl From<ExchangeError> for LoginError {
-    fn from(error: ExchangeError) -> Self {
+impl From<CallError> for LoginError {
+    fn from(error: CallError) -> Self {
         match &error {
-            ExchangeError::Refused { verdict, .. } => match verdict {
+            CallError::Refused { verdict, .. } => match verdict {
                 Verdict::CodeInvalid => Self::CodeInvalid,
                 Verdict::CodeUsed => Self::CodeUsed,
                 Verdict::PersonRefused => Self::UserBlocked(error),
                 Verdict::SlowDown => Self::SlowDown { retry_after: WECHAT_MINUTE },
                 Verdict::Misconfigured | Verdict::OurBug => Self::Misconfigured(error),
-                Verdict::Busy | Verdict::Unknown => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+                Verdict::Busy | Verdict::BadAccessToken | Verdict::Unknown => {
+                    Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error }
+                }
             },
-            ExchangeError::NotSent { retry_after, .. } => {
+            CallError::NotSent { retry_after, .. } => {
                 Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
             }
-            ExchangeError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+            CallError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+        }
+    }
+}
+
+impl From<AccessTokenError> for LoginError {
+    fn from(error: AccessTokenError) -> Self {
+        match error {
+            AccessTokenError::Store(error) => error.into(),
+            AccessTokenError::WeChat(error) => match error.verdict() {
+                Some(Verdict::CodeInvalid) => Self::PhoneCodeInvalid,
+                Some(Verdict::CodeUsed) => Self::PhoneCodeUsed,
+                _ => error.into(),
+            },
         }
     }
 }

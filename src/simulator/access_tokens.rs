@@ -69,6 +69,19 @@ impl AccessTokens {
         true
     }
 
+    /// Ends the app's tokens before their time, or all apps'; tells how many that were.
+    pub(super) fn end(&mut self, app: Option<usize>, how: Bad, now: DateTime<Utc>) -> usize {
+        let concerned = |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
+        let ended = self.issued.iter().filter(|token| concerned(token)).count();
+        match how {
+            Bad::Unknown => self.issued.retain(|token| !concerned(token)),
+            Bad::Expired => {
+                self.issued.iter_mut().filter(|token| concerned(token)).for_each(|token| token.expires = now)
+            }
+        }
+        ended
+    }
+
     /// The app that a token stands for.
     pub(super) fn app(&self, value: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
         let token = self.issued.iter().find(|token| token.value == value).ok_or(Bad::Unknown)?;
@@ -95,6 +108,18 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!((tokens.app(&first, last_minutes), tokens.app(&second, last_minutes)), (Ok(0), Ok(0)));
         assert_eq!(tokens.app(&first, start + LIFE), Err(Bad::Expired));
+    }
+
+    #[test]
+    fn tokens_are_ended_before_their_time() {
+        let (mut tokens, now) = (AccessTokens::new(LIFE), crate::http::now());
+        for (bad, other_app) in [(Bad::Unknown, 1), (Bad::Expired, 2)] {
+            let [(ours, _), (theirs, _)] = [0, other_app].map(|app| tokens.issue(app, false, now).expect("a token"));
+            assert_eq!(tokens.end(Some(0), bad, now), 1);
+            assert_eq!((tokens.app(&ours, now), tokens.app(&theirs, now)), (Err(bad), Ok(other_app)));
+            assert_ne!(tokens.issue(0, false, now).expect("a token").0, ours);
+        }
+        assert_eq!(tokens.end(None, Bad::Unknown, now), 3);
     }
 
     #[test]

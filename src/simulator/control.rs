@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    access_tokens::Bad,
     apps::{AppChange, ShownApp},
     faults::{Fault, FaultSpec},
     journal::Page,
+    state::lock,
     world::{Purpose, ShownPerson, Stats, World},
 };
 
@@ -65,6 +67,7 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .service(resource("/apps", "POST", [web::post().to(change_app)]))
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
+            .service(resource("/access-tokens", "POST", [web::post().to(end_access_tokens)]))
             .service(resource(
                 "/faults",
                 "GET, PUT, DELETE",
@@ -92,7 +95,7 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
         "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, apps, people, \
-         faults, journal, stats and reset",
+         access-tokens, faults, journal, stats and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -229,6 +232,27 @@ async fn change_person(
         return Err(Mistake::new("phone must be 11 digits, for example \"13800138000\""));
     }
     Ok(Json(world.change_person(&name, change.blocked, change.phone)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensEnd {
+    appid: Option<String>,
+    #[serde(default)]
+    revoke: bool,
+    #[serde(default)]
+    expire: bool,
+}
+
+async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) -> Result<HttpResponse, Mistake> {
+    let bad = match (wanted.revoke, wanted.expire) {
+        (true, false) => Bad::Unknown,
+        (false, true) => Bad::Expired,
+        _ => return Err(Mistake::new("say either {\"revoke\":true} or {\"expire\":true}")),
+    };
+    let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
+    let ended = lock(&world.access_tokens).end(app, bad, crate::http::now());
+    Ok(HttpResponse::Ok().json(json!({"ended": ended})))
 }
 
 #[derive(Serialize, Deserialize)]

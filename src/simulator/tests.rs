@@ -262,6 +262,20 @@ fn a_drip_is_a_byte_a_second() {
 }
 
 #[test]
+fn access_tokens_end_on_request() {
+    let simulator = Simulator::start();
+    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET}).to_string();
+    for (how, errcode) in [("revoke", 40001), ("expire", 42001)] {
+        let token = simulator.send("POST", "/cgi-bin/stable_token", &wanted).json()["access_token"].clone();
+        let asked = format!("/wxa/checksession?access_token={}", token.as_str().expect("a token"));
+        assert_eq!(simulator.send("GET", &asked, "").json()["errcode"], 41009, "the token is good");
+        let ended = simulator.control("POST", "/access-tokens", &json!({how: true, "appid": APPID})).json();
+        assert_eq!(ended, json!({"ended": 1}));
+        assert_eq!(simulator.send("GET", &asked, "").json()["errcode"], errcode);
+    }
+}
+
+#[test]
 fn mistakes_on_the_control_side_are_named() {
     let simulator = Simulator::start();
     for (method, path, body, status, said) in [
@@ -275,6 +289,9 @@ fn mistakes_on_the_control_side_are_named() {
         ("POST", "/apps", json!({"secret": ""}), 400, "1 to 128 visible"),
         ("POST", "/apps", json!({"secrets": 2}), 400, "unknown field `secrets`"),
         ("PUT", "/faults", json!({"faults": [{"kind": "latency"}]}), 400, "faults[0]: ms is missing"),
+        ("POST", "/access-tokens", json!({}), 400, "either"),
+        ("POST", "/access-tokens", json!({"revoke": true, "expire": true}), 400, "either"),
+        ("POST", "/access-tokens", json!({"revoke": true, "appid": "wx1"}), 400, APPID),
         ("GET", "/journal?since=x", Value::Null, 400, "invalid digit"),
         ("GET", "/codes", Value::Null, 405, "use POST"),
         ("GET", "/nowhere", Value::Null, 404, "not a path of the simulator"),

@@ -2,12 +2,14 @@
 //! `redis-server` on the PATH.
 #![cfg(test)]
 
+mod access_token;
+
 use std::{rc::Rc, time::Duration};
 
 use super::*;
 use crate::{
     ids::{UnionId, UserId},
-    wechat::SessionKey,
+    wechat::{AppAccessToken, SessionKey},
 };
 
 fn claim_id(byte: u8) -> ClaimId {

@@ -5,6 +5,7 @@
 //! the keys of one person, one user or one unionid, which a Cluster keeps in different places; what joins the steps is
 //! the protocol in `login::binding`.
 
+mod access_token;
 mod binding;
 mod conformance;
 mod memory;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::{
+    access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
     redis::{Redis, RedisUrl},
@@ -164,7 +166,7 @@ pub enum Fitness {
 ///
 /// `claim` is the request's own: a step that is repeated with it answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Tickets {
+pub trait Store: Bindings + Tickets + AccessTokenShelf {
     /// Counts a login from an address and claims `code` of `app`, so that it is sent to WeChat once across all replicas.
     async fn claim_code(
         &self,

@@ -1,4 +1,4 @@
-//! Seals session keys, so that who reads Redis, a dump of it or a backup reads none.
+//! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
 
 use std::str;
 
@@ -10,14 +10,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 use super::Person;
-use crate::wechat::SessionKey;
+use crate::{
+    ids::AppId,
+    wechat::{AppAccessToken, SessionKey},
+};
 
 /// Layout of a sealed value: version, key id, nonce, ciphertext and tag.
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A session key that nobody can read without the vault key, and that opens for one person alone.
+/// A secret that nobody can read without the vault key, and that opens for one person or one app alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
@@ -98,28 +101,45 @@ impl Vault {
 
     /// Seals with the newest key (AES-256-GCM, random nonce), bound to the person.
     pub fn seal(&self, session_key: &SessionKey, person: &Person) -> Result<Sealed, VaultError> {
-        let VaultKey { id, key } = self.keys.first().ok_or(VaultError::NoKey)?;
-        let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
-        let mut text = Zeroizing::new(session_key.expose().as_bytes().to_vec());
-        let nonce_used = Nonce::assume_unique_for_key(nonce);
-        let tag = key
-            .seal_in_place_separate_tag(nonce_used, Aad::from(bound_to(person)), &mut text)
-            .map_err(|_| VaultError::Crypto)?;
-        Ok(Sealed([&[VERSION][..], id, &nonce, &text, tag.as_ref()].concat()))
+        self.seal_text(session_key.expose(), bound_to(person))
     }
 
     /// Opens what any of the keys sealed for this person.
     pub fn open(&self, sealed: &Sealed, person: &Person) -> Result<SessionKey, VaultError> {
+        self.open_text(sealed, bound_to(person), SessionKey::new)
+    }
+
+    /// Seals as [`Vault::seal`] does, bound to the app.
+    pub fn seal_access_token(&self, token: &AppAccessToken, app: &AppId) -> Result<Sealed, VaultError> {
+        self.seal_text(token.expose(), bound_to_app(app))
+    }
+
+    /// Opens what any of the keys sealed for this app.
+    pub fn open_access_token(&self, sealed: &Sealed, app: &AppId) -> Result<AppAccessToken, VaultError> {
+        self.open_text(sealed, bound_to_app(app), AppAccessToken::new)
+    }
+
+    fn seal_text(&self, text: &str, bound_to: Vec<u8>) -> Result<Sealed, VaultError> {
+        let VaultKey { id, key } = self.keys.first().ok_or(VaultError::NoKey)?;
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
+        let mut text = Zeroizing::new(text.as_bytes().to_vec());
+        let nonce_used = Nonce::assume_unique_for_key(nonce);
+        let tag = key
+            .seal_in_place_separate_tag(nonce_used, Aad::from(bound_to), &mut text)
+            .map_err(|_| VaultError::Crypto)?;
+        Ok(Sealed([&[VERSION][..], id, &nonce, &text, tag.as_ref()].concat()))
+    }
+
+    fn open_text<T>(&self, sealed: &Sealed, bound_to: Vec<u8>, custody: fn(String) -> T) -> Result<T, VaultError> {
         let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
         let (id, nonce) = header[1..].split_at(KEY_ID_LEN);
         let known = self.keys.iter().find(|key| key.id == id && header[0] == VERSION);
         let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::DoesNotOpen)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let text =
-            key.open_in_place(nonce, Aad::from(bound_to(person)), &mut buffer).map_err(|_| VaultError::DoesNotOpen)?;
-        str::from_utf8(text).map(SessionKey::new).map_err(|_| VaultError::DoesNotOpen)
+        let text = key.open_in_place(nonce, Aad::from(bound_to), &mut buffer).map_err(|_| VaultError::DoesNotOpen)?;
+        str::from_utf8(text).map(|text| custody(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
     }
 }
 
@@ -137,9 +157,14 @@ fn key_id(key: &[u8]) -> [u8; KEY_ID_LEN] {
     id
 }
 
-/// The associated data. Neither part can hold the separator.
+/// The associated data. No part of it can hold the separator.
 fn bound_to(person: &Person) -> Vec<u8> {
     format!("wxmint session_key:{}:{}", person.app, person.openid.as_str()).into_bytes()
+}
+
+/// Begins otherwise than a person's, so that neither opens as the other.
+fn bound_to_app(app: &AppId) -> Vec<u8> {
+    format!("wxmint access_token:{app}").into_bytes()
 }
 
 #[cfg(test)]
@@ -184,6 +209,18 @@ mod tests {
             assert!(vault.open(&changed, &person("o1")).is_err(), "byte {index}");
             assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), &person("o1")).is_err(), "cut at {index}");
         }
+    }
+
+    #[test]
+    fn an_access_token_opens_for_its_app_alone_and_never_as_a_session_key() {
+        let vault = vault(&[1]);
+        let app = |id: &str| id.parse::<AppId>().expect("an app");
+        let token = vault.seal_access_token(&AppAccessToken::new("80_abc"), &app("wx1")).expect("sealed");
+        assert_eq!(vault.open_access_token(&token, &app("wx1")).expect("opens").expose(), "80_abc");
+        assert!(vault.open_access_token(&token, &app("wx2")).is_err());
+        assert!(vault.open(&token, &person("o1")).is_err());
+        let key = vault.seal(&session_key(), &person("o1")).expect("sealed");
+        assert!(vault.open_access_token(&key, &app("wx1")).is_err());
     }
 
     #[test]

@@ -1,24 +1,29 @@
-//! The client: one per worker thread, connections kept alive.
+//! The client: one per worker thread, connections kept alive. What one call is lives beside it; here is how all are made.
 
 use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use reqwest::{Method, Request, Url};
+use reqwest::{
+    Method, Request, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use serde::Serialize;
 
-use super::{AppSecret, ExchangeError, Session, Verdict, code2session::read_answer, errcode};
+use super::{Api, AppAccessToken, AppSecret, CallError, Verdict, errcode};
 use crate::{
-    ids::{AppId, LoginCode},
+    ids::AppId,
     telemetry::{Metrics, WeChatOutcome},
-    upstream::{Breaker, Closed, FetchError, Fetched, StartError, Tls, Upstream},
+    upstream::{Breaker, Fetched, StartError, Tls, Upstream},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first attempt to the last byte, a retry included.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call, 10,000 logins
-/// a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many cores.
+/// Calls of one API that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call,
+/// 10,000 logins a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many
+/// cores.
 const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// "Retry shortly", says WeChat's page of errcode -1.
@@ -36,43 +41,82 @@ pub struct App {
 /// WeChat, as seen from one worker thread.
 pub struct WeChat {
     http: Upstream,
-    code2session: Url,
-    breaker: Rc<Breaker>,
+    pub(super) endpoints: Endpoints,
     metrics: Metrics,
+}
+
+/// All that is called.
+pub(super) struct Endpoints {
+    pub(super) code2session: Endpoint,
+    pub(super) stable_token: Endpoint,
+    pub(super) phone_number: Endpoint,
+}
+
+/// Where one API is, and how it fares: a breaker of its own, so that a broken `/wxa` or `/cgi-bin` never keeps anybody
+/// from logging in by code.
+pub(super) struct Endpoint {
+    api: Api,
+    pub(super) url: Url,
+    breaker: Rc<Breaker>,
+}
+
+impl Endpoint {
+    fn new(api: Api, base: &Url, workers: u32) -> Self {
+        let mut url = base.clone();
+        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
+        let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
+        Self { api, url, breaker }
+    }
+
+    /// Its URL with a query.
+    pub(super) fn with_query<const N: usize>(&self, query: [(&str, &str); N]) -> Url {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().extend_pairs(query);
+        // Written as a form, in which `+` is a space; WeChat documents percent-encoding.
+        let percent_encoded = url.query().map(|query| query.replace('+', "%20"));
+        url.set_query(percent_encoded.as_deref());
+        url
+    }
+
+    /// Its URL where the app stands for itself by an access token.
+    pub(super) fn with_token(&self, token: &AppAccessToken) -> Url {
+        self.with_query([("access_token", token.expose())])
+    }
 }
 
 impl WeChat {
     /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator), one of `workers` in the process.
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
-        let http = Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
-        let mut code2session = base.clone();
-        code2session.set_path(&format!("{}/sns/jscode2session", base.path().trim_end_matches('/')));
-        let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
-        Ok(Self { http, code2session, breaker, metrics })
+        let endpoint = |api| Endpoint::new(api, base, workers);
+        let endpoints = Endpoints {
+            code2session: endpoint(Api::Code2Session),
+            stable_token: endpoint(Api::StableToken),
+            phone_number: endpoint(Api::PhoneNumber),
+        };
+        Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
     }
 
-    /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once; a second time only if no byte of the
-    /// first request had left, or if WeChat answered -1.
-    pub async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, ExchangeError> {
-        let started = Instant::now();
-        let permit = self.breaker.admit(started).map_err(|closed| ExchangeError::NotSent {
-            reason: closed.reason().into(),
-            retry_after: Closed::RETRY_AFTER,
-        })?;
-        let url = self.code2session_url(app, code);
-        let exchange = async {
-            match self.exchange_once(url.clone()).await {
-                Err(ExchangeError::NotSent { .. }) => self.exchange_once(url).await,
-                Err(ExchangeError::Refused { verdict: Verdict::Busy, .. }) => {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                    self.exchange_once(url).await.map_err(ExchangeError::after_an_answer)
-                }
-                answer => answer,
-            }
+    /// Makes a call, at most twice, within [`TOTAL_TIMEOUT`] and past the endpoint's breaker.
+    pub(super) async fn call<T>(
+        &self,
+        endpoint: &Endpoint,
+        request: impl Fn() -> Request,
+        read: impl Fn(&[u8]) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let permit = endpoint.breaker.admit(Instant::now())?;
+        let attempts = async {
+            let error = match self.call_once(endpoint.api, request(), &read).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = pause_before_another(endpoint.api, &error) else { return Err(error) };
+            tokio::time::sleep(pause).await;
+            let second = self.call_once(endpoint.api, request(), &read).await;
+            if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
         };
-        let outcome = tokio::time::timeout(TOTAL_TIMEOUT, exchange)
+        let outcome = tokio::time::timeout(TOTAL_TIMEOUT, attempts)
             .await
-            .unwrap_or_else(|_| Err(ExchangeError::unanswered("no answer within 5 s")));
+            .unwrap_or_else(|_| Err(CallError::unanswered("no answer within 5 s")));
         match &outcome {
             Err(error) if error.is_outage() => permit.failed(Instant::now()),
             _ => permit.succeeded(),
@@ -80,45 +124,47 @@ impl WeChat {
         outcome
     }
 
-    fn code2session_url(&self, app: &App, code: &LoginCode) -> Url {
-        let mut url = self.code2session.clone();
-        url.query_pairs_mut()
-            .append_pair("appid", app.id.as_str())
-            .append_pair("secret", app.secret.expose())
-            .append_pair("js_code", code.as_str())
-            .append_pair("grant_type", "authorization_code");
-        // Written as a form, in which `+` is a space; WeChat documents percent-encoding.
-        let percent_encoded = url.query().map(|query| query.replace('+', "%20"));
-        url.set_query(percent_encoded.as_deref());
-        url
-    }
-
-    async fn exchange_once(&self, url: Url) -> Result<Session, ExchangeError> {
+    async fn call_once<T>(
+        &self,
+        api: Api,
+        request: Request,
+        read: impl Fn(&[u8]) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let started = Instant::now();
         // The status says nothing.
-        let answer = match self.http.fetch(Request::new(Method::GET, url)).await {
-            Ok(Fetched { body, .. }) => read_answer(&body),
+        let answer = match self.http.fetch(request).await {
+            Ok(Fetched { body, .. }) => read(&body),
             Err(error) => Err(error.into()),
         };
-        self.metrics.wechat_answered("code2session", counted(&answer), started.elapsed());
+        self.metrics.wechat_answered(api.name(), counted(&answer), started.elapsed());
         answer
     }
 }
 
-impl From<FetchError> for ExchangeError {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::NotSent(reason) => Self::NotSent { reason, retry_after: Closed::RETRY_AFTER },
-            FetchError::Unanswered(reason) => Self::Unanswered { reason },
-        }
+/// A request with a body of JSON.
+pub(super) fn json(method: Method, url: Url, body: &impl Serialize) -> Request {
+    let mut request = Request::new(method, url);
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let text = serde_json::to_vec(body).expect("structs of texts and booleans can be written as JSON");
+    *request.body_mut() = Some(text.into());
+    request
+}
+
+/// After which pause a call is made a second time, if it may be.
+fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::NotSent { .. } => Some(Duration::ZERO),
+        CallError::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
+        CallError::Unanswered { .. } if !api.spends_a_code() => Some(Duration::ZERO),
+        _ => None,
     }
 }
 
-fn counted(answer: &Result<Session, ExchangeError>) -> WeChatOutcome {
+fn counted<T>(answer: &Result<T, CallError>) -> WeChatOutcome {
     match answer {
         Ok(_) => WeChatOutcome::Succeeded,
-        Err(ExchangeError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
-        Err(ExchangeError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
-        Err(ExchangeError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
+        Err(CallError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
+        Err(CallError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
+        Err(CallError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
     }
 }

@@ -2,15 +2,27 @@
 //!
 //! WeChat answers every call with HTTP 200 and says in the body how it went, so that nothing here trusts a status:
 //! a login succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are there.
+//!
+//! - `client`: how calls are made; `call`: what all answers have in common; `api`, `errcode`: the tables;
+//! - `code2session`, `access_token`, `phone_number`: one call each;
+//! - `apps`: the mini programs that there are.
 
+mod access_token;
+mod api;
 mod apps;
+mod call;
 mod client;
 mod code2session;
 mod errcode;
+mod phone_number;
 mod secrets;
 
+pub use access_token::{FetchedAccessToken, read_access_token};
+pub use api::Api;
 pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, Reloaded, UnknownApp, app_of_referer};
+pub use call::CallError;
 pub use client::{App, WeChat};
-pub use code2session::{ExchangeError, Session, read_answer};
+pub use code2session::{Session, read_answer};
 pub use errcode::Verdict;
-pub use secrets::{AppSecret, SessionKey};
+pub use phone_number::read_phone_number;
+pub use secrets::{AppAccessToken, AppSecret, SessionKey};

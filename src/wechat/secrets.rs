@@ -1,4 +1,4 @@
-//! The two secrets of WeChat's protocol. Neither can be printed or serialized, and both are wiped when dropped.
+//! The secrets of WeChat's protocol. None of them can be printed or serialized, and all are wiped when dropped.
 
 use std::{fmt, str::FromStr};
 
@@ -39,6 +39,12 @@ secret! {
     /// `session_key` as WeChat gives it: base64 of 16 bytes. Signatures are keyed with this text, ciphers with its
     /// bytes.
     SessionKey
+}
+
+secret! {
+    /// WeChat's `access_token`: stands for the app in most of the server API, for two hours at most. Not to be taken for
+    /// the tokens that wxmint signs.
+    AppAccessToken
 }
 
 impl FromStr for AppSecret {

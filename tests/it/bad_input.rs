@@ -18,7 +18,7 @@ const SLOW_BODY: Duration = Duration::from_millis(12_500);
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What a bad request may be told.
-const KNOWN: [&str; 4] = ["invalid_request", "code_invalid", "credentials_in_query", "unknown_app"];
+const KNOWN: [&str; 5] = ["invalid_request", "code_invalid", "code_used", "credentials_in_query", "unknown_app"];
 /// What `Allow` may say.
 const READ: &str = "GET, HEAD";
 const LOG_IN: &str = "GET, POST";
@@ -162,7 +162,17 @@ fn json_bodies() -> Vec<Case> {
     for unused in ["username", "password", "phone_code", "bind_ticket"] {
         cases.push(Case::post(JSON, format!("{{\"code\":\"hunter2\",\"{unused}\":\"hunter2\"}}"), INVALID));
     }
+    let ticket = "hunter2hunter2hunter2h";
     for (body, expected) in [
+        (r#"{"username":"hunter2","password":"hunter2"}"#.to_owned(), INVALID),
+        (r#"{"code":"hunter2","username":"hunter2","password":"hunter2"}"#.to_owned(), INVALID),
+        (r#"{"code":"hunter2","username":"hunter2\u0007","password":"hunter2"}"#.to_owned(), INVALID),
+        (format!(r#"{{"code":"a","username":"{}","password":"hunter2"}}"#, "hunter2".repeat(100)), INVALID),
+        (format!(r#"{{"code":"a","username":"a","password":"{}"}}"#, "hunter2".repeat(200)), INVALID),
+        (r#"{"code":"a","username":"a","password":"hunter2","phone_code":"hunter2"}"#.to_owned(), INVALID),
+        (format!(r#"{{"code":"a","bind_ticket":"{ticket}"}}"#), INVALID),
+        (r#"{"bind_ticket":"hunter2}{"}"#.to_owned(), INVALID),
+        (format!(r#"{{"bind_ticket":"{ticket}"}}"#), Problem(400, "code_used")),
         (format!("{{\"code\":\"{MARKED}{}\"}}", "x".repeat(250)), INVALID),
         (format!("{{\"code\":{}}}", "9".repeat(10_000)), INVALID),
         (format!("{{\"code\":{}", "[".repeat(10_000)), INVALID),
@@ -212,6 +222,26 @@ fn forms_and_queries() -> Vec<Case> {
     cases.push(Case::asked("GET", &format!("/login?code={}", "a".repeat(6000)), INVALID));
     cases.push(Case::asked("GET", &format!("/login?code={}", "a".repeat(9000)), LONG_HEAD));
     cases
+}
+
+/// A Referer is a hint at most, and what is none is nobody's mistake.
+fn referers() -> Vec<Case> {
+    let long = "hunter2/".repeat(800);
+    let referers = [
+        "",
+        "hunter2",
+        "\u{ff}hunter2",
+        "https://servicewechat.com/",
+        "https://servicewechat.com/hunter2/0/page-frame.html",
+        "https://servicewechat.com/hunter2}{/0/page-frame.html",
+        &long,
+    ];
+    let with = |(number, referer)| {
+        let body = format!("{{\"code\":\"{MARKED} with Referer {number}\"}}");
+        let headers = format!("Referer: {referer}\r\nContent-Length: {}\r\n", body.len());
+        Case::framed("a Referer", &headers, &body, CODE_INVALID)
+    };
+    referers.into_iter().enumerate().map(with).collect()
 }
 
 fn content_types() -> Vec<Case> {
@@ -376,7 +406,8 @@ async fn whatever_strangers_send_is_answered_4xx_or_closed_and_the_next_login_su
     let bed = TestBed::builder().env("RUST_LOG", "trace").start().await;
     let user = bed.log_in("lin").await.expect_login().member("user_id");
     let (public, admin) = (bed.service().public, bed.service().admin);
-    let prompt = [json_bodies(), forms_and_queries(), content_types(), methods(), targets(), heads(), framings()];
+    let prompt =
+        [json_bodies(), forms_and_queries(), referers(), content_types(), methods(), targets(), heads(), framings()];
     let in_turn = async {
         for case in prompt.iter().flatten() {
             case.check(public).await;

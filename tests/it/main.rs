@@ -2,12 +2,14 @@
 
 mod account_service;
 mod alerts;
+mod apps;
 mod bad_input;
 mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;
 mod login;
+mod old_pages;
 mod one_exchange;
 mod readme;
 mod redis_faults;

@@ -1,5 +1,6 @@
 //! The store of the demo: in the process, forgotten with it. The model that the Redis scripts are held against.
 
+mod access_token;
 mod binding;
 mod ticket;
 
@@ -38,6 +39,7 @@ struct Shelves {
     unionids: HashMap<UnionId, UserId>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<StoredCell, DateTime<Utc>>,
+    access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
 }
 

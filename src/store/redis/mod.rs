@@ -1,6 +1,7 @@
 //! The store in Redis. Each operation is one round trip: a script over keys of one hash slot, so that a Cluster can
 //! hold them.
 
+mod access_token;
 mod binding;
 mod link;
 mod ticket;
@@ -93,6 +94,10 @@ mod name {
 
     pub(super) fn session(person: &Person) -> String {
         format!("wxmint:{{{}:{}}}:session", person.app, person.openid.as_str())
+    }
+
+    pub(super) fn access_token(app: &AppId) -> String {
+        format!("wxmint:{{{app}}}:access-token")
     }
 
     pub(super) fn binding(person: &Person) -> String {

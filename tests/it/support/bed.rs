@@ -1,5 +1,7 @@
 //! A whole set-up: Redis, simulator, and one or more services on them.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{Answer, Breakable, Configuration, Http, RedisServer, Service, Simulator};
@@ -19,6 +21,7 @@ pub(crate) struct Builder {
     services: usize,
     algorithm: &'static str,
     environment: Vec<(String, String)>,
+    further_apps: Vec<String>,
     redis_options: Vec<String>,
     redis_password: String,
     breakable_wechat: bool,
@@ -37,6 +40,7 @@ impl TestBed {
             services: 1,
             algorithm: "ES256",
             environment: Vec::new(),
+            further_apps: Vec::new(),
             redis_options: Vec::new(),
             redis_password: String::new(),
             breakable_wechat: false,
@@ -97,6 +101,18 @@ impl Builder {
         self
     }
 
+    /// One more app that WeChat knows.
+    pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
+        self.further_apps.push(format!("{id}:{secret}"));
+        self
+    }
+
+    /// The services' apps are those of this folder.
+    pub(crate) fn apps_folder(self, folder: &Path) -> Self {
+        let folder = folder.to_string_lossy().into_owned();
+        self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").env("WXMINT_APPS_DIR", &folder)
+    }
+
     pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
         self.redis_options.extend(options.iter().map(|&option| option.to_owned()));
         self
@@ -126,7 +142,7 @@ impl Builder {
     pub(crate) async fn start(self) -> TestBed {
         let http = Http::new();
         let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
-        let wechat = Simulator::start(http.clone()).await;
+        let wechat = Simulator::start(http.clone(), &self.further_apps).await;
         let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 

@@ -15,9 +15,11 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
-    pub(crate) async fn start(http: Http) -> Self {
+    /// With the app of the [`Configuration`](super::Configuration), and further ones as `--app` takes them.
+    pub(crate) async fn start(http: Http, further_apps: &[String]) -> Self {
         let mut command = Command::new(WXMINT);
         command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
+        command.args(further_apps.iter().flat_map(|app| ["--app", app]));
         let mut process = Process::spawn("wxmint simulator", &mut command);
         let address = eventually("the simulator's address", PATIENCE, async || {
             assert!(process.ended().is_none(), "the simulator ends: {:?}", process.stderr());
@@ -50,6 +52,11 @@ impl Simulator {
     /// Whether WeChat considers `person` a risk.
     pub(crate) async fn block(&self, person: &str, blocked: bool) {
         self.control(&format!("people/{person}"), "PUT", &json!({"blocked": blocked})).await;
+    }
+
+    /// Which secrets an app takes, and whether it gives unionids (`appid`, `secret`, `drop_old_secrets`, `unionid`).
+    pub(crate) async fn change_app(&self, change: Value) {
+        self.control("apps", "POST", &change).await;
     }
 
     pub(crate) async fn stats(&self) -> Value {

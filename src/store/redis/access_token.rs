@@ -1,0 +1,74 @@
+//! Access tokens in Redis, a hash for each app.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use redis::Script;
+
+use super::{
+    super::{
+        AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Sealed, StoreError, TokenLife,
+        UNRENEWED_PAUSE,
+    },
+    Redis, name, script,
+};
+use crate::ids::AppId;
+
+static LEND: LazyLock<Script> = script!("lend_access_token");
+static KEEP: LazyLock<Script> = script!("keep_access_token");
+static GIVE_UP: LazyLock<Script> = script!("give_up_access_token");
+
+#[async_trait(?Send)]
+impl AccessTokenShelf for Redis {
+    async fn lend_access_token(
+        &self,
+        app: &AppId,
+        claim: &ClaimId,
+        bad: Option<&Fingerprint>,
+        lease: Duration,
+    ) -> Result<Lent, StoreError> {
+        let mut script = LEND.key(name::access_token(app));
+        script.arg(claim.as_str()).arg(bad.map_or("", Fingerprint::as_str)).arg(millis(lease));
+        read(self.link.run("lend_access_token", &script).await?)
+    }
+
+    async fn keep_access_token(
+        &self,
+        app: &AppId,
+        claim: &ClaimId,
+        token: &KeptToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError> {
+        let mut script = KEEP.key(name::access_token(app));
+        script.arg(claim.as_str()).arg(token.sealed.as_bytes()).arg(token.fingerprint.as_str());
+        script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
+        self.link.run("keep_access_token", &script).await
+    }
+
+    async fn give_up_access_token(&self, app: &AppId, claim: &ClaimId) -> Result<(), StoreError> {
+        let mut script = GIVE_UP.key(name::access_token(app));
+        script.arg(claim.as_str()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        self.link.run("give_up_access_token", &script).await
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+fn read(answer: Vec<Vec<u8>>) -> Result<Lent, StoreError> {
+    let mut answer = answer.into_iter();
+    let kind = answer.next();
+    let kept = answer.next().zip(answer.next()).and_then(|(sealed, fingerprint)| {
+        let fingerprint = Fingerprint::from_stored(String::from_utf8(fingerprint).ok()?);
+        Some(KeptToken { sealed: Sealed::from_stored(sealed), fingerprint })
+    });
+    match (kind.as_deref(), kept) {
+        (Some(b"token"), Some(kept)) => Ok(Lent::Token(kept)),
+        (Some(b"renew"), Some(kept)) => Ok(Lent::Renew(kept)),
+        (Some(b"fetch"), None) => Ok(Lent::Fetch),
+        (Some(b"wait"), None) => Ok(Lent::Wait),
+        (Some(b"failed"), None) => Ok(Lent::Failed),
+        _ => Err(StoreError { reason: "an access token's slot is not as it was written".into() }),
+    }
+}

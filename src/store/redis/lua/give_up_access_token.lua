@@ -1,0 +1,18 @@
+-- Ends a lease under which no access token could be fetched. KEYS: access token.
+-- ARGV: claim id, ms for which nobody fetches, ms for which nobody renews a token that is still good.
+-- Does nothing where the claim holds no lease, so also when it is repeated.
+local kept = redis.call('HMGET', KEYS[1], 'holder', 'renews', 'expires')
+if kept[1] ~= ARGV[1] then
+  return 0
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if kept[2] == '1' then
+  redis.call('HSET', KEYS[1], 'renew_from', now + ARGV[3])
+  redis.call('HDEL', KEYS[1], 'holder', 'until', 'renews')
+else
+  local till = now + ARGV[2]
+  redis.call('HSET', KEYS[1], 'holder', '', 'until', till)
+  redis.call('PEXPIREAT', KEYS[1], math.max(till, tonumber(kept[3] or 0)))
+end
+return 1

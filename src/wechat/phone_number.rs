@@ -1,0 +1,157 @@
+//! getuserphonenumber: a phone code for the number that WeChat has verified.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, App, AppAccessToken, CallError, WeChat,
+    call::{believed, read},
+    client::json,
+};
+use crate::ids::{AppId, OpenId, Phone, PhoneCode};
+
+/// E.164 has 15 digits; some room for a sign and spaces.
+const LONGEST_NUMBER: usize = 24;
+const LONGEST_COUNTRY_CODE: usize = 8;
+
+impl WeChat {
+    /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must be of the person with this openid.
+    /// The code is sent once; a second time only if no byte of the first request had left, or if WeChat answered -1.
+    pub async fn phone_number(
+        &self,
+        app: &App,
+        token: &AppAccessToken,
+        code: &PhoneCode,
+        openid: &OpenId,
+    ) -> Result<Phone, CallError> {
+        let endpoint = &self.endpoints.phone_number;
+        let url = endpoint.with_token(token);
+        let wanted = Wanted { code: code.as_str(), openid: openid.as_str() };
+        let read = |body: &[u8]| read_phone_number(&app.id, body);
+        self.call(endpoint, || json(Method::POST, url.clone(), &wanted), read).await
+    }
+}
+
+#[derive(Serialize)]
+struct Wanted<'a> {
+    code: &'a str,
+    openid: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    phone_info: Option<PhoneInfo>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PhoneInfo {
+    #[serde(default)]
+    phone_number: Option<String>,
+    #[serde(default)]
+    pure_phone_number: Option<String>,
+    #[serde(default)]
+    country_code: Option<CountryCode>,
+    watermark: Watermark,
+}
+
+/// Documented as a text, and a number in the documentation's own example.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CountryCode {
+    Number(u32),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+struct Watermark {
+    appid: String,
+}
+
+/// Reads the body of an answer to getuserphonenumber, asked for `app`.
+pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
+    let answer: Answer = read(Api::PhoneNumber, body)?;
+    let info = answer.phone_info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
+    if info.watermark.appid != app.as_str() {
+        return Err(CallError::unanswered("a phone_info with another app's watermark"));
+    }
+    let country_code = info.country_code.map(|code| match code {
+        CountryCode::Number(number) => number.to_string(),
+        CountryCode::Text(text) => text,
+    });
+    Ok(Phone {
+        number: dialled(info.phone_number, LONGEST_NUMBER)?,
+        pure_number: dialled(info.pure_phone_number, LONGEST_NUMBER)?,
+        country_code: dialled(country_code, LONGEST_COUNTRY_CODE)?,
+    })
+}
+
+/// A member that somebody could dial: digits, and what people write between them.
+fn dialled(member: Option<String>, longest: usize) -> Result<String, CallError> {
+    let fits = |text: &String| {
+        text.len() <= longest
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+            && text.bytes().all(|byte| byte.is_ascii_digit() || b"+- ".contains(&byte))
+    };
+    believed(member)
+        .filter(fits)
+        .ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    fn read(body: &str) -> Result<Phone, CallError> {
+        read_phone_number(&"wx0123456789abcdef".parse().expect("an AppID"), body.as_bytes())
+    }
+
+    fn answer(number: &str, country_code: &str, appid: &str) -> String {
+        format!(
+            r#"{{"errcode":0,"errmsg":"ok","phone_info":{{"phoneNumber":"{number}","purePhoneNumber":"13580006666",
+            "countryCode":{country_code},"watermark":{{"timestamp":1637744274,"appid":"{appid}"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_country_code_is_a_text_or_a_number() {
+        for country_code in ["86", "\"86\""] {
+            let phone = read(&answer("+86 13580006666", country_code, "wx0123456789abcdef")).expect("a phone number");
+            assert_eq!((phone.number.as_str(), phone.pure_number.as_str()), ("+86 13580006666", "13580006666"));
+            assert_eq!(phone.country_code, "86");
+        }
+    }
+
+    #[test]
+    fn what_is_no_phone_number_of_this_app_is_not_believed_and_not_repeated() {
+        let app = "wx0123456789abcdef";
+        for body in [
+            answer("13580006666", "86", "wxfedcba9876543210"),
+            answer("", "86", app),
+            answer("+", "86", app),
+            answer("13580006666 or 1=1", "86", app),
+            answer("1358000666613580006666135", "86", app),
+            answer("13580006666", "\"\"", app),
+            answer("13580006666", "null", app),
+            answer("13580006666", "-86", app),
+            answer("13580006666", "86", app).replace("watermark", "mark"),
+            answer("13580006666", "86", app).replace("purePhone", "phone"),
+            r#"{"errcode":0,"errmsg":"ok"}"#.into(),
+            r#"{"errcode":0,"errmsg":"ok","phone_info":null}"#.into(),
+            answer("13580006666", "86", app)[..100].into(),
+            "<html>13580006666</html>".into(),
+        ] {
+            let error = read(&body).expect_err(&body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+            assert!(!format!("{error} {error:?}").contains("1358000"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_of_wx_login_is_a_wrong_phone_code() {
+        let body =
+            r#"{"errcode":40029,"errmsg":"invalid code hint: [EfJCIi5Rf-KaNtQA] rid: 66739db2-198c0024-24f28ce1"}"#;
+        assert_eq!(read(body).expect_err("refused").verdict(), Some(Verdict::CodeInvalid));
+    }
+}

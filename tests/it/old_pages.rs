@@ -1,0 +1,123 @@
+//! Mini programs written against older back ends: their paths, the names by which they read the token, and a password
+//! in the query.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestBed};
+
+const PASSWORD: &str = "planted-user-password-5b1e";
+const USERNAME: &str = "planted-user-name-90c4";
+const DANGEROUS: &str = "WXMINT_DANGEROUS_PASSWORD_IN_QUERY";
+
+async fn bed() -> TestBed {
+    let bed = TestBed::builder().env("WXMINT_LOGIN_PATHS", "/user/login,/api/v1/sign_in");
+    bed.env("WXMINT_TOKEN_ALIASES", "sessionId,token").start().await
+}
+
+async fn asked(bed: &TestBed, method: Method, path: &str, body: Option<Value>) -> Answer {
+    let request = bed.http.0.request(method, bed.service().url(path));
+    let request = match body {
+        Some(body) => request.json(&body),
+        None => request,
+    };
+    bed.http.send(request).await
+}
+
+#[tokio::test]
+async fn further_paths_are_the_login_by_get_and_post() {
+    let bed = bed().await;
+    for path in ["/login", "/user/login", "/api/v1/sign_in"] {
+        let (first, second) = (bed.mint_code("lin").await, bed.mint_code("lin").await);
+        asked(&bed, Method::POST, path, Some(json!({"code": first}))).await.expect_login();
+        bed.service().get(&format!("{path}?code={second}")).await.expect_login();
+        for method in [Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS] {
+            let refused = asked(&bed, method, path, None).await;
+            assert_eq!((refused.status, refused.header("allow")), (405, "GET, POST"), "{path}");
+        }
+    }
+    for path in ["/user", "/user/login/", "/user/login/x", "/api/v1/sign-in", "/User/login"] {
+        asked(&bed, Method::POST, path, Some(json!({"code": "a"}))).await.expect_problem(404, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_repeats_the_token_under_the_names_that_pages_read() {
+    let bed = bed().await;
+    let by_post = bed.log_in("lin").await;
+    let by_get = bed.service().get(&format!("/user/login?code={}", bed.mint_code("lin").await)).await;
+    for answer in [by_post, by_get] {
+        let answer = answer.expect_login();
+        let token = answer.member("access_token");
+        assert_eq!((answer.member("sessionId"), answer.member("token")), (token.clone(), token));
+        let members: Vec<_> = answer.json().as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(members, ["access_token", "expires_in", "new_user", "sessionId", "token", "token_type", "user_id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_password_in_the_query_is_refused_with_the_line_to_add_and_asks_nobody() {
+    let bed = bed().await;
+    assert_eq!(warnings(&bed), [""; 0]);
+    for path in ["/login", "/user/login"] {
+        let query = format!("{path}?code={}&username={USERNAME}&password={PASSWORD}", bed.mint_code("lin").await);
+        let refused = bed.service().get(&query).await.expect_problem(400, "credentials_in_query");
+        assert!(refused.member("detail").contains("method: 'POST'"), "{refused:?}");
+    }
+    assert_eq!(bed.wechat.exchanges().await, 0);
+}
+
+/// That it reaches the login shows in the refusal: `auto` has no use for a password.
+#[tokio::test]
+async fn the_dangerous_switch_lets_a_password_pass_in_the_query_of_get_and_warns_at_start() {
+    let bed = TestBed::builder().env(DANGEROUS, "true").env("RUST_LOG", "trace").start().await;
+    assert!(warnings(&bed).iter().any(|warning| warning.contains(DANGEROUS)), "{:?}", warnings(&bed));
+    let code = bed.mint_code("lin").await;
+    let with_password = format!("/login?code={code}&username={USERNAME}&password={PASSWORD}");
+    let refused = bed.service().get(&with_password).await.expect_problem(400, "invalid_request");
+    assert!(refused.member("detail").contains("`password` is not accepted here"), "{refused:?}");
+    let half = bed.service().get(&format!("/login?code={code}&username={USERNAME}")).await;
+    assert!(half.expect_problem(400, "invalid_request").member("detail").contains("`password` is missing"));
+
+    let body = Some(json!({"code": code}));
+    let posted = asked(&bed, Method::POST, &with_password, body.clone()).await;
+    let posted = posted.expect_problem(400, "credentials_in_query");
+    assert!(posted.member("detail").contains("`data`"), "a POST has a body: {posted:?}");
+    asked(&bed, Method::POST, "/login?from=qr", body).await.expect_login();
+}
+
+/// The messages of the warnings so far.
+fn warnings(bed: &TestBed) -> Vec<String> {
+    let events = bed.service().events();
+    let warnings = events.iter().filter(|event| event["level"] == "WARN");
+    warnings.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn no_query_reaches_a_log_or_metric_whatever_becomes_of_the_request() {
+    for dangerous in ["false", "true"] {
+        let bed = TestBed::builder().env(DANGEROUS, dangerous).env("RUST_LOG", "trace");
+        let bed = bed.env("WXMINT_LOGIN_PATHS", "/user/login").start().await;
+        let code = bed.mint_code("lin").await;
+        let credentials = format!("username={USERNAME}&password={PASSWORD}");
+        for query in [
+            format!("/user/login?{credentials}"),
+            format!("/user/login?code={code}&{credentials}"),
+            format!("/user/login?code={code}&{credentials}&password={PASSWORD}"),
+            format!("/user/login?code={code}&{credentials}&appid={PASSWORD}%7D"),
+            format!("/nowhere?code={code}&{credentials}"),
+            format!("/user/login?phone_code={code}&bind_ticket={PASSWORD}"),
+        ] {
+            for method in [Method::GET, Method::POST, Method::PUT] {
+                let answer = asked(&bed, method, &query, None).await;
+                assert!((400..500).contains(&answer.status), "{answer:?}");
+                assert!(!answer.body.contains(PASSWORD) && !answer.body.contains(USERNAME), "{answer:?}");
+            }
+        }
+        bed.service().get(&format!("/user/login?code={code}&utm={PASSWORD}")).await.expect_login();
+        let written = bed.service().log() + &bed.service().metrics().await;
+        for secret in [PASSWORD, USERNAME, &code, "utm"] {
+            assert!(!written.contains(secret), "{secret} is in a log or metric, {DANGEROUS}={dangerous}");
+        }
+    }
+}
