@@ -106,6 +106,8 @@ struct Inner {
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
     key_reload_refused: Gauge<i64, AtomicI64>,
+    reloads: Family<Labels<2>, Counter>,
+    reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
 }
 
 impl Default for Inner {
@@ -124,6 +126,8 @@ impl Default for Inner {
             next_key: Gauge::default(),
             key_reloads: Family::default(),
             key_reload_refused: Gauge::default(),
+            reloads: Family::default(),
+            reload_refused: Family::default(),
         }
     }
 }
@@ -173,10 +177,17 @@ impl Metrics {
         self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A key file that was read again: `ok`, or `refused` because it was not fit to be used.
-    pub fn keys_reloaded(&self, outcome: &'static str) {
-        self.0.key_reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
-        self.0.key_reload_refused.set(i64::from(outcome != "ok"));
+    /// What was read again, `keys`, `apps` or `users`: `ok`, or `refused` because it was not fit to be used.
+    pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
+        let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
+        let refused = i64::from(outcome != "ok");
+        self.0.reloads.get_or_create(&[of.clone(), ended.clone()]).inc();
+        self.0.reload_refused.get_or_create(&[of]).set(refused);
+        // The names that alerts on the keys have had from the beginning.
+        if what == "keys" {
+            self.0.key_reloads.get_or_create(&[ended]).inc();
+            self.0.key_reload_refused.set(refused);
+        }
     }
 
     /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`.
@@ -249,6 +260,12 @@ impl Metrics {
             "key_reload_refused",
             "1 while the key file is not fit to be used and the keys of before stay in use",
             inner.key_reload_refused.clone(),
+        );
+        registry.register("reloads", "Readings of a changed file, by what it holds and outcome", inner.reloads.clone());
+        registry.register(
+            "reload_refused",
+            "1 while a file is not fit to be used and what it held before stays in use",
+            inner.reload_refused.clone(),
         );
         registry
     }

@@ -12,7 +12,7 @@ use crate::ids::{Phone, UserId};
 pub struct Auto;
 
 /// A user id that was never given before: a UUIDv7 of `now` (RFC 9562 section 5.7).
-pub(super) fn fresh_user(now: DateTime<Utc>) -> UserId {
+pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
     let seconds = now.timestamp().max(0) as u64;
     let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
     uuid.to_string().parse().expect("a UUID is 36 visible ASCII characters")

@@ -2,6 +2,7 @@
 
 mod automatic;
 mod credentials;
+mod file;
 mod service;
 
 use std::time::Duration;
@@ -9,9 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::automatic::fresh_user;
 pub use self::{
     automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
+    file::{BrokenLine, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User, UsersError, UsersFile},
     service::{ServiceAccounts, Unusable, read_checked, read_found, read_made},
 };
 use crate::ids::{Phone, UserId};

@@ -3,6 +3,7 @@
 mod demo;
 mod keys;
 mod serve;
+mod users;
 
 use std::{fmt, process::ExitCode};
 
@@ -30,6 +31,9 @@ enum Command {
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The users file: who logs in with a password, where WXMINT_ACCOUNTS=file:PATH
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// The WeChat stand-in alone, for a team's own tests
     Simulator(SimulatorArgs),
 }
@@ -48,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
         Command::Keys(command) => keys::run(command),
+        Command::Users(command) => users::run(command),
         Command::Simulator(args) => simulator::run_command(args),
     }
 }

@@ -9,7 +9,6 @@ mod login_fields;
 mod metadata;
 mod refusals;
 mod reload;
-mod reload_apps;
 mod routes;
 mod run;
 mod worker;

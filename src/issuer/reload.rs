@@ -1,98 +1,114 @@
-//! Reads the key file again when it changes, and says which key signs.
+//! Reads again what lies in files and may change while the process runs: keys, AppSecrets, users.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod apps;
+mod keys;
+mod users;
 
-use aws_lc_rs::digest;
+use std::time::Duration;
 
-use super::Issuer;
-use crate::{
-    http::now,
-    keys::{KeySet, read_private},
-};
+pub(super) use self::keys::WatchedKeys;
+use crate::telemetry::Metrics;
 
-/// How often the file is looked at. Its content is compared and not its date: Kubernetes swaps a link, and a kilobyte is
+/// How often a file is looked at. Its content is compared and not its date: Kubernetes swaps a link, and a kilobyte is
 /// read sooner than dates are understood.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// Something in files that is put in use again when they change.
+pub(super) trait Watched {
+    /// In metrics.
+    const WHAT: &'static str;
+    /// What the log says when a file is not fit to be used, before the reason.
+    const REFUSED: &'static str;
+    /// And when it is again.
+    const MENDED: &'static str;
+
+    /// Puts what lies there in use, if it is not already; whether it was put. Says itself what has changed. An error
+    /// changes nothing. It is tried again all the same: keys may be refused only because this machine's clock is slow.
+    fn reload(&mut self) -> Result<bool, String>;
+
+    /// After each look.
+    fn looked(&mut self) {}
+}
+
 /// Watches for as long as the process runs.
-pub(super) async fn keep_reading(issuer: Arc<Issuer>, path: PathBuf) {
+pub(super) async fn keep_reading(watched: impl Watched, metrics: Metrics) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut watch = Watch { issuer, path, in_use: None, told: None, signs: None };
+    let mut watch = Watch { watched, metrics, told: None };
     loop {
-        watch.reload_if_changed();
-        watch.tell_who_signs();
+        watch.look();
         interval.tick().await;
     }
 }
 
-/// SHA-256 of a file's content.
-type Fingerprint = Vec<u8>;
-
-struct Watch {
-    issuer: Arc<Issuer>,
-    path: PathBuf,
-    /// Of the content in use. Nothing at first: the file may have changed since the process read it, and is read again.
-    in_use: Option<Fingerprint>,
-    /// Why the file was last refused, so that it is told once. It is tried again all the same: a set may be refused only
-    /// because this machine's clock is slow.
+struct Watch<W> {
+    watched: W,
+    metrics: Metrics,
+    /// Why it was last refused, so that it is told once.
     told: Option<String>,
-    signs: Option<String>,
 }
 
-impl Watch {
-    fn reload_if_changed(&mut self) {
-        let before = self.kids();
-        match self.reload() {
-            Ok(None) if self.told.take().is_some() => {
-                self.issuer.metrics.keys_reloaded("ok");
-                tracing::info!("the key file holds again what is in use");
-            }
-            Ok(None) => {}
-            Ok(Some(fingerprint)) => {
-                let first = self.in_use.replace(fingerprint).is_none();
-                let mended = self.told.take().is_some();
-                let after = self.kids();
-                if !first || mended || after != before {
-                    self.issuer.metrics.keys_reloaded("ok");
-                    let (added, removed) = (without(&after, &before), without(&before, &after));
-                    tracing::info!(added, removed, "the keys were read again");
-                }
-            }
+impl<W: Watched> Watch<W> {
+    fn look(&mut self) {
+        match self.watched.reload() {
+            Ok(changed) => self.accepted(changed),
             Err(reason) if self.told.as_ref() == Some(&reason) => {}
-            Err(reason) => {
-                self.issuer.metrics.keys_reloaded("refused");
-                tracing::error!(reason, "the key file has changed and is not fit to be used; the keys of before stay");
-                self.told = Some(reason);
-            }
+            Err(reason) => self.refused(reason),
+        }
+        self.watched.looked();
+    }
+
+    fn accepted(&mut self, changed: bool) {
+        let mended = self.told.take().is_some();
+        if mended {
+            tracing::info!("{}", W::MENDED);
+        }
+        if mended || changed {
+            self.metrics.reloaded(W::WHAT, "ok");
         }
     }
 
-    /// Puts the file's content in use, if it is not already.
-    fn reload(&self) -> Result<Option<Fingerprint>, String> {
-        let content = read_private(&self.path).map_err(|error| error.to_string())?;
-        let fingerprint = digest::digest(&digest::SHA256, &content).as_ref().to_vec();
-        if self.in_use.as_ref() == Some(&fingerprint) {
-            return Ok(None);
-        }
-        let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
-        self.issuer.keys.swap(set, now()).map_err(|error| error.to_string())?;
-        Ok(Some(fingerprint))
-    }
-
-    fn tell_who_signs(&mut self) {
-        let now = now();
-        let signs = self.issuer.keys.at(now).signing(now).map(|key| key.kid.clone()).ok();
-        if self.signs != signs {
-            tracing::info!(kid = signs, "this key signs");
-            self.signs = signs;
-        }
-    }
-
-    fn kids(&self) -> Vec<String> {
-        self.issuer.keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect()
+    fn refused(&mut self, reason: String) {
+        self.metrics.reloaded(W::WHAT, "refused");
+        tracing::error!(reason, "{}", W::REFUSED);
+        self.told = Some(reason);
     }
 }
 
-fn without(these: &[String], those: &[String]) -> String {
-    these.iter().filter(|kid| !those.contains(kid)).map(String::as_str).collect::<Vec<_>>().join(" ")
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    /// What the next looks find.
+    struct Script(Vec<Result<bool, &'static str>>);
+
+    impl Watched for Script {
+        const WHAT: &'static str = "users";
+        const REFUSED: &'static str = "refused";
+        const MENDED: &'static str = "mended";
+
+        fn reload(&mut self) -> Result<bool, String> {
+            self.0.remove(0).map_err(str::to_owned)
+        }
+    }
+
+    #[test]
+    fn a_fault_is_counted_once_and_its_end_too() {
+        let found =
+            vec![Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
+        let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
+        let mut watch = Watch { watched: Script(found), metrics: Metrics::default(), told: None };
+        for (ok, refused, gauge) in counts {
+            watch.look();
+            let text = watch.metrics.exposition(&[], DateTime::UNIX_EPOCH);
+            let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
+            assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
+            assert!(
+                has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"refused\"}} {refused}"), refused),
+                "{text}"
+            );
+            assert!(has(format!("wxmint_reload_refused{{what=\"users\"}} {gauge}"), refused), "{text}");
+        }
+    }
 }

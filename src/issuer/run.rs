@@ -11,8 +11,7 @@ use tracing_actix_web::TracingLogger;
 
 use super::{
     Issuer, Routes, StartError,
-    reload::keep_reading,
-    reload_apps::keep_reading_apps,
+    reload::{WatchedKeys, keep_reading},
     routes::{admin_routes, public_routes},
     worker::Worker,
 };
@@ -62,10 +61,14 @@ pub async fn run(
     let admin = start_admin(&issuer, listeners.admin)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     if let Some(path) = issuer.watched.clone() {
-        actix_web::rt::spawn(keep_reading(Arc::clone(&issuer), path));
+        let keys = WatchedKeys::new(Arc::clone(&issuer.keys), path);
+        actix_web::rt::spawn(keep_reading(keys, issuer.metrics.clone()));
+    }
+    if let Some(users) = issuer.users.clone() {
+        actix_web::rt::spawn(keep_reading(users, issuer.metrics.clone()));
     }
     if issuer.apps.may_change() {
-        actix_web::rt::spawn(keep_reading_apps(Arc::clone(&issuer.apps)));
+        actix_web::rt::spawn(keep_reading(Arc::clone(&issuer.apps), issuer.metrics.clone()));
     }
 
     let readiness = issuer.readiness.clone();

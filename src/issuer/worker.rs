@@ -1,12 +1,12 @@
 //! What the process holds, and what each of its worker threads holds of its own.
 
-use std::{io, path::PathBuf, sync::Arc, thread};
+use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
 use super::bearer;
 use crate::{
-    accounts::{Accounts, Auto, ServiceAccounts},
+    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
     keys::{FileError, KeyError, KeyRing, KeySet, read_private},
     limits::LocalLimit,
@@ -44,6 +44,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: VaultError,
     },
+    /// The users file.
+    #[error("WXMINT_ACCOUNTS: {0}")]
+    Users(#[from] UsersError),
     /// The files of AppSecrets.
     #[error("WXMINT_APPS_DIR: {0}")]
     Apps(#[from] AppFaults),
@@ -78,6 +81,8 @@ pub struct Issuer {
     pub(super) apps: Arc<CurrentApps>,
     /// The key file, where there is one to read again.
     pub(super) watched: Option<PathBuf>,
+    /// Where users come from a file.
+    pub(super) users: Option<FileAccounts>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
@@ -94,20 +99,24 @@ pub struct Issuer {
 impl StartError {
     /// Whether a setting names something that is wrong, rather than the machine being in the way.
     pub fn is_in_settings(&self) -> bool {
-        !matches!(self, Self::Upstream(_) | Self::Listen { .. } | Self::Server(_))
+        !matches!(
+            self,
+            Self::Upstream(_) | Self::Users(UsersError::NoThreads(_)) | Self::Listen { .. } | Self::Server(_)
+        )
     }
 }
 
 impl Issuer {
     /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        match (load_keys(&settings), load_vault(&settings), load_apps(&settings)) {
-            (Ok(keys), Ok(vault), Ok(_)) => {
+        match (load_keys(&settings), load_vault(&settings), load_apps(&settings), check_users(&settings)) {
+            (Ok(keys), Ok(vault), Ok(_), Ok(())) => {
                 let watched = Some(settings.keys.clone());
                 Ok(Self { watched, ..Self::new(settings, keys, vault)? })
             }
-            (keys, vault, apps) => {
-                Err(StartError::Several([keys.err(), vault.err(), apps.err()].into_iter().flatten().collect()))
+            (keys, vault, apps, users) => {
+                let all = [keys.err(), vault.err(), apps.err(), users.err()];
+                Err(StartError::Several(all.into_iter().flatten().collect()))
             }
         }
     }
@@ -126,6 +135,7 @@ impl Issuer {
             keys,
             apps: Arc::new(load_apps(&settings)?),
             watched: None,
+            users: open_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
@@ -153,7 +163,7 @@ impl Issuer {
     fn accounts(&self) -> Result<Box<dyn Accounts>, StartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
-            AccountsSource::File(_) => unimplemented!(),
+            AccountsSource::File(_) => Box::new(self.users.clone().expect("opened by `new`, from the same settings")),
             AccountsSource::Service(base) => {
                 let issuer = self.settings.issuer.as_str().to_owned();
                 let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
@@ -198,6 +208,21 @@ impl Worker {
 fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
     let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
     KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+}
+
+fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
+    let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let users = FileAccounts::open(path, cores)?;
+    tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
+    Ok(Some(users))
+}
+
+fn check_users(settings: &Settings) -> Result<(), StartError> {
+    match &settings.accounts {
+        AccountsSource::File(path) => Ok(UsersFile::read(path).map(drop)?),
+        _ => Ok(()),
+    }
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {

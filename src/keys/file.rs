@@ -21,7 +21,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// A new file was to be made, and there is one.
-    #[error("{path} exists already and is not overwritten; to change its keys, run: wxmint keys rotate", path = .0.display())]
+    #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
     /// Somebody other than its owner can read it.
     #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
@@ -87,7 +87,26 @@ enum Stage {
 impl Held {
     /// Waits until no other process holds `path`. A link is followed: what it points to is replaced.
     pub fn wait(path: &Path) -> Result<Self, FileError> {
-        let path = fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
+        Self::lock(fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?)
+    }
+
+    /// The same where there may be no file yet: then one is made, with this content.
+    pub fn wait_or_create(path: &Path, content: &[u8]) -> Result<Self, FileError> {
+        match Self::wait(path) {
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            held => return held,
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = fs::canonicalize(folder).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
+        let held = Self::lock(folder.join(path.file_name().unwrap_or_default()))?;
+        // Made under the lock: whoever finds the file and waits finds it whole.
+        match create_private(&held.path, content) {
+            Ok(()) | Err(FileError::Exists(_)) => Ok(held),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock(path: PathBuf) -> Result<Self, FileError> {
         let beside = beside(&path, "lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
         let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
@@ -202,6 +221,23 @@ mod tests {
             (0..16).for_each(|index| drop(scope.spawn(move || add(index))));
         });
         assert_eq!(fs::read_to_string(&path).expect("readable"), "16");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_many_make_at_once_is_made_once() {
+        let folder = folder("made");
+        let path = folder.join("users");
+        let add = |_| {
+            let held = Held::wait_or_create(&path, b"begun;").expect("held");
+            let content = fs::read(&path).expect("readable");
+            held.replace(&[&content[..], b"added;"].concat()).expect("replaced");
+        };
+        std::thread::scope(|scope| {
+            (0..16).for_each(|index| drop(scope.spawn(move || add(index))));
+        });
+        assert_eq!(fs::read_to_string(&path).expect("readable"), format!("begun;{}", "added;".repeat(16)));
+        assert!(Held::wait_or_create(&folder.join("nowhere/users"), b"").is_err());
         fs::remove_dir_all(folder).expect("removed");
     }
 

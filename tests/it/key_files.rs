@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{WXMINT, keys, keys_command, kids_of, private_parts, said};
+use crate::support::{WXMINT, keys, keys_command, kids_of, on_a_full_disk, private_parts, said};
 
 const KILLS: u32 = 50;
 /// `nobody`, where the tests run as root.
@@ -200,15 +200,6 @@ fn a_folder_that_may_not_be_written_is_named_and_the_set_stays() {
     let mut generate = stranger.command(&folder.join("others.json"), &["generate"]);
     assert_refused(&mut generate, &folder.join("others.json"), "others.json: Permission denied", &[]);
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our folder");
-}
-
-/// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so that
-/// the write fails instead (setrlimit(2)).
-fn on_a_full_disk(command: &Command) -> Command {
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());
-    limited.args(command.get_args()).env_clear();
-    limited
 }
 
 #[test]

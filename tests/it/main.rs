@@ -19,5 +19,7 @@ mod secrets;
 mod settings;
 mod stopping;
 mod support;
+mod users_command;
+mod users_file;
 mod verifiers;
 mod wechat_faults;

@@ -8,7 +8,7 @@ use std::{
 #[cfg(feature = "kubernetes")]
 use super::secret::Secret;
 use super::{PlaceArgs, object_name::ObjectName};
-use crate::keys::{Held, KeySet, StoredKeys, create_private, read_private};
+use crate::keys::{FileError, Held, KeySet, StoredKeys, create_private, read_private};
 
 /// A place that holds a set of private keys.
 pub(super) enum Place {
@@ -68,7 +68,10 @@ impl Place {
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), String> {
         checked(keys)?;
         match self {
-            Self::File(path) => create_private(path, &keys.content()).map_err(|error| error.to_string()),
+            Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
+                FileError::Exists(_) => format!("{error}; to change its keys, run: wxmint keys rotate"),
+                _ => error.to_string(),
+            }),
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => secret.create(keys),
         }

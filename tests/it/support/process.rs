@@ -112,3 +112,12 @@ pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum");
 }
+
+/// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so that
+/// the write fails instead (setrlimit(2)).
+pub(crate) fn on_a_full_disk(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());
+    limited.args(command.get_args()).env_clear();
+    limited
+}

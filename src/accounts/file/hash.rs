@@ -1,0 +1,248 @@
+//! A stored password: an Argon2id hash (RFC 9106), read and written as a PHC string, its cost bounded when it is read.
+
+use std::{fmt, ops::RangeInclusive};
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHash, Version,
+    password_hash::phc::{Ident, Output, ParamsString, Salt},
+};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
+
+use crate::accounts::Password;
+
+/// In KiB. At least what OWASP's cheat sheet on password storage asks for; at most what Django uses and a little more,
+/// so that no line of a file can take the memory of the whole service.
+const MEMORY: RangeInclusive<u32> = 19_456..=131_072;
+/// How often the memory is gone over. At the upper end of both, a hash takes about half a second.
+const PASSES: RangeInclusive<u32> = 2..=10;
+/// Computed one after the other here: they change the hash, and not what it costs.
+const LANES: RangeInclusive<u32> = 1..=16;
+/// Of the hash, in bytes.
+const LENGTH: RangeInclusive<usize> = 16..=64;
+
+const ARGON2ID: &str = "argon2id";
+const SALT_LENGTH: usize = 16;
+const OUTPUT_LENGTH: usize = 32;
+
+/// Why a text is no stored password. The text is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HashFault {
+    /// Not a PHC string, or one without salt or hash.
+    #[error("the password must stand as an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
+    NotPhc,
+    /// bcrypt, scrypt, argon2i.
+    #[error("the password is hashed by another function than argon2id")]
+    OtherFunction,
+    /// Before version 1.3 of Argon2.
+    #[error("the password's hash must be of version 19 (v=19)")]
+    OtherVersion,
+    /// Not m, t and p and nothing else.
+    #[error("the password's hash must name m, t and p, and nothing else")]
+    OtherParameters,
+    /// Too cheap to protect a password, or too dear to be checked.
+    #[error("the password's hash has {name} outside of {least} to {most}")]
+    Cost {
+        /// `m`, `t` or `p`.
+        name: &'static str,
+        /// The least accepted.
+        least: u32,
+        /// The greatest accepted.
+        most: u32,
+    },
+    /// A hash that another password would have too.
+    #[error("the password's hash must be of 16 to 64 bytes")]
+    Length,
+}
+
+/// What it takes to compute a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Cost {
+    memory: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl Cost {
+    /// What `wxmint users add` takes: OWASP's first recommendation. 12 ms on one core of 2024.
+    const DEFAULT: Self = Self { memory: 19_456, passes: 2, lanes: 1 };
+
+    /// In MiB.
+    pub(super) fn mebibytes(self) -> u32 {
+        self.memory.div_ceil(1024)
+    }
+
+    fn read(params: &ParamsString) -> Result<Self, HashFault> {
+        let [memory, passes, lanes] =
+            ["m", "t", "p"].map(|name| params.get_decimal(name).ok_or(HashFault::OtherParameters));
+        if params.iter().count() != 3 {
+            return Err(HashFault::OtherParameters);
+        }
+        Ok(Self {
+            memory: within("m", memory?, MEMORY)?,
+            passes: within("t", passes?, PASSES)?,
+            lanes: within("p", lanes?, LANES)?,
+        })
+    }
+}
+
+fn within(name: &'static str, value: u32, range: RangeInclusive<u32>) -> Result<u32, HashFault> {
+    let (least, most) = (*range.start(), *range.end());
+    if range.contains(&value) { Ok(value) } else { Err(HashFault::Cost { name, least, most }) }
+}
+
+/// Why a password could not be hashed: no memory, or no random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the password could not be hashed: {0}")]
+pub struct NotHashed(&'static str);
+
+/// What a file holds of a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredHash {
+    cost: Cost,
+    salt: Box<[u8]>,
+    output: Box<[u8]>,
+}
+
+impl StoredHash {
+    /// Reads a PHC string.
+    pub fn parse(text: &str) -> Result<Self, HashFault> {
+        let phc = PasswordHash::new(text).map_err(|_| HashFault::NotPhc)?;
+        if phc.algorithm.as_str() != ARGON2ID {
+            return Err(HashFault::OtherFunction);
+        }
+        if phc.version != Some(Version::V0x13.into()) {
+            return Err(HashFault::OtherVersion);
+        }
+        let cost = Cost::read(&phc.params)?;
+        let (Some(salt), Some(output)) = (phc.salt, phc.hash) else { return Err(HashFault::NotPhc) };
+        if !LENGTH.contains(&output.len()) {
+            return Err(HashFault::Length);
+        }
+        Ok(Self { cost, salt: salt.as_ref().into(), output: output.as_bytes().into() })
+    }
+
+    /// Hashes a new password, with a random salt.
+    pub fn of(password: &Password) -> Result<Self, NotHashed> {
+        let mut salt = [0; SALT_LENGTH];
+        rand::fill(&mut salt).map_err(|_| NotHashed("the system gave no random bits"))?;
+        let output = compute(password, Cost::DEFAULT, &salt, OUTPUT_LENGTH)?;
+        Ok(Self { cost: Cost::DEFAULT, salt: salt.into(), output: output.into() })
+    }
+
+    /// Takes the time of a check, and is nobody's password.
+    pub(super) fn nobodys() -> Self {
+        Self { cost: Cost::DEFAULT, salt: [0; SALT_LENGTH].into(), output: [0; OUTPUT_LENGTH].into() }
+    }
+
+    /// Whether it is this password's. Takes as long as [`Cost`] says, and is for threads that may.
+    pub(super) fn matches(&self, password: &Password) -> Result<bool, NotHashed> {
+        let output = compute(password, self.cost, &self.salt, self.output.len())?;
+        Ok(verify_slices_are_equal(&output, &self.output).is_ok())
+    }
+
+    pub(super) fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// A secret that is the same wherever this file is read.
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// As it stands in the file.
+    pub(super) fn phc(&self) -> String {
+        let text = PasswordHash {
+            algorithm: Ident::new(ARGON2ID).expect("an identifier"),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(params(self.cost, self.output.len())).expect("three numbers have room"),
+            salt: Some(Salt::new(&self.salt).expect("of a length that was read")),
+            hash: Some(Output::new(&self.output).expect("of a length that was read")),
+        };
+        text.to_string()
+    }
+}
+
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredHash(…)")
+    }
+}
+
+fn params(cost: Cost, length: usize) -> Params {
+    Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).expect("bounded when it was read")
+}
+
+fn compute(password: &Password, cost: Cost, salt: &[u8], length: usize) -> Result<Vec<u8>, NotHashed> {
+    let mut output = vec![0; length];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params(cost, length))
+        .hash_password_into(password.expose().as_bytes(), salt, &mut output)
+        .map_err(|_| NotHashed("not enough memory"))?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of `hunter2`, by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2 -k 19456 -p 1 -l 32 -e`.
+    const HUNTER2: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+    /// The same with `-t 3 -k 65536 -p 4`, as argon2-cffi and PHP have it.
+    const DEARER: &str =
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
+
+    fn password(text: &str) -> Password {
+        text.parse().expect("a password")
+    }
+
+    #[test]
+    fn the_reference_implementations_hashes_are_accepted_and_written_as_they_were() {
+        for text in [HUNTER2, DEARER] {
+            let stored = StoredHash::parse(text).expect("a PHC string");
+            assert_eq!(stored.matches(&password("hunter2")), Ok(true));
+            assert_eq!(stored.matches(&password("hunter3")), Ok(false));
+            assert_eq!(stored.phc(), text);
+            assert!(!format!("{stored:?}").contains("c29tZ"));
+        }
+    }
+
+    #[test]
+    fn a_new_hash_is_of_its_password_alone_and_never_the_same_twice() {
+        let [one, other] = [(); 2].map(|()| StoredHash::of(&password("hunter2")).expect("hashed"));
+        assert_ne!(one, other);
+        assert_eq!(one.matches(&password("hunter2")), Ok(true));
+        assert_eq!(one.matches(&password("hunter2 ")), Ok(false));
+        assert_eq!(StoredHash::parse(&one.phc()), Ok(one));
+        assert_eq!(StoredHash::nobodys().matches(&password("hunter2")), Ok(false));
+    }
+
+    #[test]
+    fn what_is_too_cheap_too_dear_or_of_another_kind_is_refused() {
+        let cost = |name, least, most| HashFault::Cost { name, least, most };
+        let with = |from: &str, to: &str| HUNTER2.replace(from, to);
+        for (text, fault) in [
+            ("", HashFault::NotPhc),
+            ("hunter2", HashFault::NotPhc),
+            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", HashFault::NotPhc),
+            ("$argon2id$v=19$m=19456,t=2,p=1", HashFault::NotPhc),
+            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ", HashFault::NotPhc),
+            (&with("argon2id", "argon2i"), HashFault::OtherFunction),
+            (&with("argon2id", "scrypt"), HashFault::OtherFunction),
+            (&with("v=19", "v=16"), HashFault::OtherVersion),
+            (&with("v=19$", ""), HashFault::OtherVersion),
+            (&with(",p=1", ""), HashFault::OtherParameters),
+            (&with(",p=1", ",p=1,keyid=aaaa"), HashFault::OtherParameters),
+            (&with("m=19456", "m=19455"), cost("m", 19_456, 131_072)),
+            (&with("m=19456", "m=131073"), cost("m", 19_456, 131_072)),
+            (&with("m=19456", "m=4294967295"), cost("m", 19_456, 131_072)),
+            (&with("t=2", "t=1"), cost("t", 2, 10)),
+            (&with("t=2", "t=11"), cost("t", 2, 10)),
+            (&with("p=1", "p=0"), cost("p", 1, 16)),
+            (&with("p=1", "p=17"), cost("p", 1, 16)),
+            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$c29tZXNhbHQxNmJ5", HashFault::Length),
+        ] {
+            assert_eq!(StoredHash::parse(text), Err(fault), "{text}");
+            assert!(!fault.to_string().contains("c29tZ"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The users file as people see it: a user a line, between comments and blank lines that stay where they are.
+
+use std::{collections::HashMap, fmt::Write, str};
+
+use zeroize::Zeroizing;
+
+use super::hash::{HashFault, StoredHash};
+use crate::{
+    accounts::{InvalidCredential, Username},
+    ids::{InvalidId, UserId},
+};
+
+/// Before the hash of a user who may not log in, as in shadow(5).
+const DISABLED: char = '!';
+/// What editors of another system put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// One user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// What is typed. One of a kind in a file.
+    pub name: Username,
+    /// Of the password.
+    pub hash: StoredHash,
+    /// Who that is. Two names may be one user's.
+    pub id: UserId,
+    /// The password is refused.
+    pub disabled: bool,
+}
+
+/// Why a line is no user. Its content is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// Not UTF-8.
+    #[error("is not UTF-8")]
+    NotText,
+    /// Fewer than three fields.
+    #[error("must be a user name, a password's hash and a user id, with a tab or spaces between them")]
+    Fields,
+    /// The first.
+    #[error("the user name {0}")]
+    Name(InvalidCredential),
+    /// The second.
+    #[error("{0}")]
+    Hash(HashFault),
+    /// The third.
+    #[error("the user id {0}")]
+    Id(InvalidId),
+    /// Nobody could tell which is meant.
+    #[error("has the user name of line {0}")]
+    Repeated(usize),
+}
+
+/// A line that is no user, comment or blank.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}")]
+pub struct BrokenLine {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub fault: LineFault,
+}
+
+/// A users file in all its lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct UsersFile {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// A comment, or nothing.
+    Remark(String),
+    User(User),
+}
+
+impl UsersFile {
+    /// Reads all lines; the first broken one is the error.
+    pub fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
+        let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+        if content.is_empty() {
+            return Ok(Self::default());
+        }
+        let content = content.strip_suffix(b"\n").unwrap_or(content);
+        let (mut lines, mut named) = (Vec::new(), HashMap::new());
+        for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
+            let number = index + 1;
+            let line = Line::parse(bytes).map_err(|fault| BrokenLine { line: number, fault })?;
+            if let Line::User(user) = &line
+                && let Some(earlier) = named.insert(user.name.clone(), number)
+            {
+                return Err(BrokenLine { line: number, fault: LineFault::Repeated(earlier) });
+            }
+            lines.push(line);
+        }
+        Ok(Self { lines })
+    }
+
+    /// As it is written: a tab between two fields, a line break after each line.
+    pub fn content(&self) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(String::new());
+        for line in &self.lines {
+            line.write_to(&mut text);
+        }
+        Zeroizing::new(text.as_bytes().to_vec())
+    }
+
+    /// In the file's order.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::User(user) => Some(user),
+            Line::Remark(_) => None,
+        })
+    }
+
+    /// The user of this name.
+    pub fn user(&self, name: &Username) -> Option<&User> {
+        self.users().find(|user| user.name == *name)
+    }
+
+    /// The user of this name, to be changed in anything but the name.
+    pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
+        self.lines.iter_mut().find_map(|line| match line {
+            Line::User(user) if user.name == *name => Some(user),
+            _ => None,
+        })
+    }
+
+    /// Adds a user at the end; whoever has had the name is replaced.
+    pub fn add(&mut self, user: User) {
+        self.remove(&user.name);
+        self.lines.push(Line::User(user));
+    }
+
+    /// Takes a user out; whether there was one.
+    pub fn remove(&mut self, name: &Username) -> bool {
+        let before = self.lines.len();
+        self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));
+        self.lines.len() != before
+    }
+
+    /// The users alone.
+    pub(super) fn into_users(self) -> impl Iterator<Item = User> {
+        self.lines.into_iter().filter_map(|line| match line {
+            Line::User(user) => Some(user),
+            Line::Remark(_) => None,
+        })
+    }
+}
+
+impl Line {
+    fn parse(bytes: &[u8]) -> Result<Self, LineFault> {
+        let text = str::from_utf8(bytes).map_err(|_| LineFault::NotText)?.trim();
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(Self::Remark(text.to_owned()));
+        }
+        User::parse(text).map(Self::User)
+    }
+
+    fn write_to(&self, text: &mut String) {
+        let written = match self {
+            Self::Remark(remark) => writeln!(text, "{remark}"),
+            Self::User(User { name, hash, id, disabled }) => {
+                let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
+                writeln!(text, "{}\t{disabled}{}\t{id}", name.as_str(), hash.phc())
+            }
+        };
+        debug_assert!(written.is_ok(), "writing to a String does not fail");
+    }
+}
+
+impl User {
+    /// Fields are counted from the end: a name may hold spaces, a hash and a user id none.
+    fn parse(text: &str) -> Result<Self, LineFault> {
+        let (rest, id) = text.rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
+        let (name, hash) = rest.trim_end().rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
+        let enabled = hash.strip_prefix(DISABLED);
+        Ok(Self {
+            name: name.parse().map_err(LineFault::Name)?,
+            hash: StoredHash::parse(enabled.unwrap_or(hash)).map_err(LineFault::Hash)?,
+            id: id.parse().map_err(LineFault::Id)?,
+            disabled: enabled.is_some(),
+        })
+    }
+
+    /// Whether a line can begin with this name.
+    pub fn can_be_named(name: &Username) -> bool {
+        !name.as_str().starts_with(['#', '\u{feff}'])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+
+    fn parse(text: &str) -> UsersFile {
+        UsersFile::parse(text.as_bytes()).expect("a users file")
+    }
+
+    fn name(text: &str) -> Username {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn comments_blank_lines_and_the_order_stay() {
+        let text = format!("# staff\n\nalice\t{HASH}\tu-1\n  # gone:\nbob\t!{HASH}\tu-2\n名 字\t{HASH}\tu-1\n");
+        let file = parse(&text);
+        let users: Vec<_> = file.users().map(|user| (user.name.as_str(), user.id.as_str(), user.disabled)).collect();
+        assert_eq!(users, [("alice", "u-1", false), ("bob", "u-2", true), ("名 字", "u-1", false)]);
+        assert_eq!(file.content().as_slice(), text.replace("  # gone", "# gone").as_bytes());
+    }
+
+    #[test]
+    fn spaces_line_ends_of_windows_and_a_byte_order_mark_do_not_matter() {
+        let canonical = format!("alice\t{HASH}\tu-1\nLi Lei\t{HASH}\tu-2\n");
+        for text in [
+            format!("alice {HASH} u-1\nLi Lei {HASH} u-2"),
+            format!("\u{feff}alice\t{HASH}\tu-1\r\nLi Lei\t{HASH}\tu-2\r\n"),
+            format!("  alice \t {HASH}\t\tu-1  \n\tLi Lei   {HASH}   u-2\t\n"),
+        ] {
+            assert_eq!(parse(&text).content().as_slice(), canonical.as_bytes(), "{text:?}");
+        }
+        for blank in ["", "\n", "\n\n"] {
+            assert_eq!(parse(blank).content().as_slice(), blank.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_broken_line_is_named_by_its_number_and_not_repeated() {
+        let user = format!("alice\t{HASH}\tu-1");
+        let (long, weak) = ("n".repeat(513), HASH.replace("t=2", "t=1"));
+        for (line, fault) in [
+            ("hunter2".to_owned(), "must be a user name, a password's hash and a user id"),
+            (format!("hunter2 {HASH}"), "must be a user name"),
+            (format!("{HASH} hunter2"), "must be a user name"),
+            ("bob:hunter2:1:1".to_owned(), "must be a user name"),
+            ("bob hunter2 u-2".to_owned(), "the password must stand as an Argon2id PHC string"),
+            (format!("bob {HASH} u-2 # hunter2"), "the password must stand as an Argon2id PHC string"),
+            (format!("bob !!{HASH} u-2"), "the password must stand as an Argon2id PHC string"),
+            (format!("bob {weak} u-2"), "the password's hash has t outside of 2 to 10"),
+            (format!("bob {HASH} u-名"), "the user id must consist of visible ASCII characters"),
+            (format!("bob\u{7} {HASH} u-2"), "the user name must not hold control characters"),
+            (format!("{long} {HASH} u-2"), "the user name must be at most 512 characters"),
+            (user.clone(), "has the user name of line 2"),
+        ] {
+            let file = format!("# staff\n{user}\n{line}\n");
+            let said = UsersFile::parse(file.as_bytes()).expect_err("broken").to_string();
+            assert!(said.starts_with(&format!("line 3: {fault}")), "{line:?}: {said}");
+            assert!(!said.contains("hunter2") && !said.contains("bob") && !said.contains("pGCD"), "{said}");
+        }
+        let not_text = [user.as_bytes(), b"\n\xff\n"].concat();
+        assert_eq!(UsersFile::parse(&not_text), Err(BrokenLine { line: 2, fault: LineFault::NotText }));
+    }
+
+    #[test]
+    fn users_are_added_changed_and_removed() {
+        let mut file = parse(&format!("alice {HASH} u-1\n# end\n"));
+        let bob =
+            User { name: name("bob"), hash: StoredHash::nobodys(), id: "u-2".parse().expect("an id"), disabled: false };
+        file.add(bob.clone());
+        file.add(bob);
+        file.user_mut(&name("alice")).expect("alice").disabled = true;
+        assert_eq!(file.users().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
+        assert_eq!(parse(&String::from_utf8_lossy(&file.content())), file, "what is written reads the same");
+        assert!(file.remove(&name("alice")) && !file.remove(&name("alice")) && file.user_mut(&name("alice")).is_none());
+        assert!(file.content().starts_with(b"# end\nbob\t$argon2id$"));
+    }
+}

@@ -1,0 +1,210 @@
+//! The `file:PATH` backend: a user name, an Argon2id hash and a user id, one user a line.
+//!
+//! ```text
+//! # staff
+//! alice  $argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  0193f5b2-9c5e-7cc0-8000-000000000000
+//! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002
+//! ```
+//!
+//! Tabs or spaces between them. `!` before the hash refuses the password. Unknown names, wrong passwords and disabled users get one answer, after one
+//! hash.
+
+mod hash;
+mod lines;
+mod threads;
+mod users;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+pub use self::{
+    hash::{HashFault, NotHashed, StoredHash},
+    lines::{BrokenLine, LineFault, User, UsersFile},
+};
+use self::{threads::HashThreads, users::Users};
+use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username, automatic::fresh_user};
+use crate::{
+    ids::{Phone, UserId},
+    keys::{FileError, read_private},
+};
+
+/// Why a users file cannot be used. Names the file and the line, and nothing that stands in it.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// It cannot be read, or others can read it too.
+    #[error(transparent)]
+    Unreadable(#[from] FileError),
+    /// It holds something else than users.
+    #[error("{path}: {source}", path = .path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what is wrong.
+        source: BrokenLine,
+    },
+    /// The system gave no threads.
+    #[error("the threads that check passwords could not be started: {0}")]
+    NoThreads(io::Error),
+}
+
+impl UsersFile {
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Result<Self, UsersError> {
+        let broken = |source| UsersError::Broken { path: path.to_owned(), source };
+        Self::parse(&read_private(path)?).map_err(broken)
+    }
+}
+
+/// The users of a file, and the threads that check their passwords. One for all workers of a process; clones are the
+/// same one.
+#[derive(Clone)]
+pub struct FileAccounts {
+    path: Arc<Path>,
+    users: Arc<RwLock<Arc<Users>>>,
+    threads: HashThreads,
+}
+
+impl FileAccounts {
+    /// Reads the file, and starts the threads, on a machine with so many cores.
+    pub fn open(path: &Path, cores: usize) -> Result<Self, UsersError> {
+        let users = parse(path, &read_private(path)?)?;
+        let threads = HashThreads::start(cores).map_err(UsersError::NoThreads)?;
+        Ok(Self { path: path.into(), users: Arc::new(RwLock::new(Arc::new(users))), threads })
+    }
+
+    /// Reads the file again, and puts it in use if it has changed; whether it has. A file that is not fit to be used
+    /// changes nothing.
+    pub fn reload(&self) -> Result<bool, UsersError> {
+        let content = read_private(&self.path)?;
+        if self.users().was_read_from(&content) {
+            return Ok(false);
+        }
+        let users = parse(&self.path, &content)?;
+        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        Ok(true)
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.users().len()
+    }
+
+    /// Whether there is nobody yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most memory that hashing takes at any time, in MiB: that of the dearest hash for each thread.
+    pub fn hashing_mebibytes(&self) -> u32 {
+        self.users().dearest() * self.threads.count as u32
+    }
+
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn parse(path: &Path, content: &[u8]) -> Result<Users, UsersError> {
+    Users::parse(content).map_err(|source| UsersError::Broken { path: path.to_owned(), source })
+}
+
+#[async_trait(?Send)]
+impl Accounts for FileAccounts {
+    fn accepts(&self) -> Accepts {
+        Accepts { passwords: true, phones: false }
+    }
+
+    async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
+        let candidate = self.users().candidate(name);
+        self.threads.check(candidate, password).await
+    }
+
+    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>, AccountsError> {
+        Ok(None)
+    }
+
+    /// For `WXMINT_AUTO_PROVISION`: a user who is not in the file, and whom no password belongs to.
+    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
+        Ok(Named { user: fresh_user(now), made: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    const HASH: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        accounts: FileAccounts,
+    }
+
+    fn write(path: &Path, content: &str) {
+        fs::write(path, content).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our file");
+    }
+
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users");
+        write(&path, &format!("alice {HASH} u-1\nbob !{HASH} u-2\n"));
+        let accounts = FileAccounts::open(&path, 1).expect("users");
+        Fixture { folder, accounts }
+    }
+
+    async fn check(accounts: &FileAccounts, name: &str, password: &str) -> Option<String> {
+        let (name, password) = (name.parse().expect("a name"), password.parse().expect("a password"));
+        let user = accounts.check_password(&name, &password).await.expect("an answer");
+        user.map(|user| user.as_str().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_password_names_its_user_and_nothing_else_does() {
+        let Fixture { accounts, folder: _folder } = fixture();
+        assert_eq!(check(&accounts, "alice", "hunter2").await.as_deref(), Some("u-1"));
+        for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2")] {
+            assert_eq!(check(&accounts, name, password).await, None, "{name} {password}");
+        }
+        assert_eq!(check(&accounts, &"n".repeat(512), &"p".repeat(1024)).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {
+        let Fixture { accounts, folder } = fixture();
+        let path = folder.path().join("users");
+        assert!(!accounts.reload().expect("unchanged"));
+
+        write(&path, &format!("alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n"));
+        assert!(accounts.reload().expect("changed") && !accounts.reload().expect("read already"));
+        assert_eq!((accounts.len(), accounts.hashing_mebibytes()), (3, 19));
+        assert_eq!(check(&accounts, "alice", "hunter2").await, None, "disabled");
+        assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"));
+
+        write(&path, &format!("alice {HASH} u-1\nhunter2\n"));
+        let said = accounts.reload().expect_err("broken").to_string();
+        assert!(said.contains("users: line 2: must be a user name") && !said.contains("hunter2"), "{said}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
+        assert!(accounts.reload().expect_err("exposed").to_string().contains("run: chmod 600"));
+        fs::remove_file(&path).expect("our file");
+        assert!(accounts.reload().is_err());
+        assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"), "the last good one");
+    }
+
+    #[tokio::test]
+    async fn a_new_user_has_a_new_id() {
+        let Fixture { accounts, folder: _folder } = fixture();
+        let named = accounts.new_user(&NewUserKey("k".into()), DateTime::UNIX_EPOCH).await.expect("a user");
+        assert!(named.made && named.user.as_str().len() == 36);
+        assert_eq!(accounts.accepts(), Accepts { passwords: true, phones: false });
+    }
+}

@@ -1,0 +1,155 @@
+//! The users as they are in use: one immutable value, swapped as a whole when the file changes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_lc_rs::{digest, hmac};
+
+use super::{
+    hash::StoredHash,
+    lines::{BrokenLine, User, UsersFile},
+};
+use crate::{accounts::Username, ids::UserId};
+
+/// Whose hash is computed for a name, and whether it counts.
+///
+/// A name that nobody has gets the hash of a stand-in: computed as any other, and without effect. So the answers take
+/// the same time.
+pub(super) struct Candidate {
+    user: Arc<User>,
+    counts: bool,
+}
+
+impl Candidate {
+    pub(super) fn hash(&self) -> &StoredHash {
+        &self.user.hash
+    }
+
+    /// The user, if the password was that of the hash.
+    pub(super) fn answer(&self, matches: bool) -> Option<UserId> {
+        (matches & self.counts).then(|| self.user.id.clone())
+    }
+}
+
+/// All users of a file.
+pub(super) struct Users {
+    by_name: HashMap<Username, Arc<User>>,
+    /// Everybody, or nobody's hash: ordered by its cost, so that few stand-ins change with the file.
+    stand_ins: Vec<Arc<User>>,
+    draw: hmac::Key,
+    /// SHA-256 of the file's content.
+    fingerprint: Vec<u8>,
+}
+
+impl Users {
+    pub(super) fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
+        let users: Vec<_> = UsersFile::parse(content)?.into_users().map(Arc::new).collect();
+        let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
+        stand_ins.sort_by_key(|user| user.hash.cost());
+        // The same on every replica, seldom another when the file changes, and known to nobody who cannot read the file.
+        let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
+        Ok(Self {
+            draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
+            stand_ins,
+            fingerprint: fingerprint(content),
+        })
+    }
+
+    pub(super) fn was_read_from(&self, content: &[u8]) -> bool {
+        self.fingerprint == fingerprint(content)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// What the dearest hash takes, in MiB.
+    pub(super) fn dearest(&self) -> u32 {
+        self.stand_ins.iter().map(|user| user.hash.cost().mebibytes()).max().unwrap_or_default()
+    }
+
+    pub(super) fn candidate(&self, name: &Username) -> Candidate {
+        let stand_in = self.stand_in(name);
+        match self.by_name.get(name) {
+            Some(user) => Candidate { counts: !user.disabled, user: Arc::clone(user) },
+            None => Candidate { counts: false, user: Arc::clone(stand_in) },
+        }
+    }
+
+    /// Always the same for a name, and of a cost as often as users have it: where hashes of several costs are mixed, the
+    /// time would otherwise tell whether there is somebody of this name.
+    fn stand_in(&self, name: &Username) -> &Arc<User> {
+        let tag = hmac::sign(&self.draw, name.as_str().as_bytes());
+        let drawn = tag.as_ref()[..8].iter().fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
+        let index = (drawn * self.stand_ins.len() as u128) >> 64;
+        &self.stand_ins[index as usize]
+    }
+}
+
+/// Of an empty file.
+fn nobody() -> User {
+    User {
+        name: "nobody".parse().expect("a name"),
+        hash: StoredHash::nobodys(),
+        id: "nobody".parse().expect("a user id"),
+        disabled: true,
+    }
+}
+
+fn fingerprint(content: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, content).as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+    const DEAR: &str =
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
+
+    fn users(lines: &[String]) -> Users {
+        Users::parse(lines.join("\n").as_bytes()).expect("users")
+    }
+
+    /// 100 users, of whom the first `dear` have the dearer hash.
+    fn mixed(dear: usize) -> Vec<String> {
+        (0..100).map(|index| format!("user{index} {} u-{index}", if index < dear { DEAR } else { CHEAP })).collect()
+    }
+
+    fn name(text: &str) -> Username {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn only_an_enabled_user_with_the_right_password_is_named() {
+        let users = users(&[format!("alice {CHEAP} u-1"), format!("bob !{CHEAP} u-2")]);
+        let answer = |text: &str, matches| users.candidate(&name(text)).answer(matches);
+        assert_eq!(answer("alice", true).expect("alice").as_str(), "u-1");
+        assert_eq!(answer("alice", false), None);
+        for nobody in ["bob", "Alice", "carol", &"n".repeat(512)] {
+            assert_eq!(answer(nobody, true), None, "also if the stand-in's password was guessed");
+        }
+    }
+
+    #[test]
+    fn every_name_has_a_hash_to_compute_also_in_an_empty_file() {
+        let empty = users(&["# nobody yet".into()]);
+        assert_eq!(empty.len(), 0);
+        assert!(empty.candidate(&name("alice")).hash().cost() == StoredHash::nobodys().cost());
+    }
+
+    #[test]
+    fn strangers_have_each_cost_as_often_as_users_and_always_the_same() {
+        let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
+        let dear = |users: &Users, name| users.candidate(name).hash().cost().mebibytes() == 64;
+        let (before, again) = (users(&mixed(30)), users(&mixed(30)));
+        let found = strangers.iter().filter(|name| dear(&before, name)).count();
+        assert!((250..350).contains(&found), "{found} of 1000, where 30 % of the users have it");
+        assert!(strangers.iter().all(|name| dear(&before, name) == dear(&again, name)), "on every replica");
+        let changed = users(&mixed(31));
+        let moved = strangers.iter().filter(|name| dear(&before, name) != dear(&changed, name)).count();
+        assert!(moved < 30, "{moved} of 1000 have another cost after one of a hundred users has");
+    }
+}

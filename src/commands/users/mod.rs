@@ -1,0 +1,220 @@
+//! `wxmint users`: the users file of `WXMINT_ACCOUNTS=file:PATH`.
+
+mod list;
+mod password;
+
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+
+use super::{EXIT_USAGE, fail};
+use crate::{
+    accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
+    http::now,
+    ids::{InvalidId, UserId},
+    keys::{FileError, Held},
+};
+
+/// Of a new file.
+const HEADING: &[u8] =
+    b"# Users of wxmint: name, password hash, user id. `!` before the hash: disabled. See: wxmint users --help\n";
+
+/// The commands on the users.
+#[derive(Subcommand)]
+pub(super) enum UsersCommand {
+    /// Add a user; asks for the password, or reads it as a line of standard input
+    Add {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What the user types to log in
+        #[arg(value_parser = name)]
+        name: Username,
+        /// Your own id of the user, the `sub` of the tokens; else a new one
+        #[arg(long, value_name = "ID", value_parser = user_id)]
+        user_id: Option<UserId>,
+        /// Give a user who is there already another password
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Take a user out of the file
+    Remove(OneUser),
+    /// Show the users: name, user id, and whether the password is accepted
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a user's password from now on
+    Disable(OneUser),
+    /// Accept a user's password again
+    Enable(OneUser),
+}
+
+/// Where the users are.
+#[derive(Args)]
+pub(super) struct PlaceArgs {
+    /// The users file; else the path in WXMINT_ACCOUNTS=file:PATH
+    #[arg(long, value_name = "PATH")]
+    users: Option<PathBuf>,
+}
+
+/// A user, and where.
+#[derive(Args)]
+pub(super) struct OneUser {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// As `users list` shows it
+    #[arg(value_parser = name)]
+    name: Username,
+}
+
+fn name(text: &str) -> Result<Username, String> {
+    let name: Username = text.parse().map_err(|error: InvalidCredential| error.to_string())?;
+    if User::can_be_named(&name) { Ok(name) } else { Err("must not begin with `#`, as comments do".into()) }
+}
+
+fn user_id(text: &str) -> Result<UserId, String> {
+    text.parse().map_err(|error: InvalidId| error.to_string())
+}
+
+/// Why a command did nothing: what the caller can mend, or what was in the way here.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match &error {
+            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::Failed(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<UsersError> for Failure {
+    fn from(error: UsersError) -> Self {
+        match error {
+            UsersError::Unreadable(error) => error.into(),
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl PlaceArgs {
+    fn path(self) -> Result<PathBuf, Failure> {
+        let from_settings = || Some(env::var("WXMINT_ACCOUNTS").ok()?.strip_prefix("file:")?.into());
+        self.users
+            .or_else(from_settings)
+            .filter(|path: &PathBuf| !path.as_os_str().is_empty())
+            .ok_or_else(|| Failure::Refused("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
+    }
+}
+
+pub(super) fn run(command: UsersCommand) -> ExitCode {
+    let outcome = match command {
+        UsersCommand::Add { place, name, user_id, replace } => {
+            place.path().and_then(|path| add(&path, name, user_id, replace))
+        }
+        UsersCommand::Remove(OneUser { place, name }) => place.path().and_then(|path| remove(&path, &name)),
+        UsersCommand::List { place, json } => place.path().and_then(|path| list::run(&path, json)),
+        UsersCommand::Disable(OneUser { place, name }) => {
+            place.path().and_then(|path| set_disabled(&path, &name, true))
+        }
+        UsersCommand::Enable(OneUser { place, name }) => {
+            place.path().and_then(|path| set_disabled(&path, &name, false))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Refused(reason)) => fail(EXIT_USAGE, reason),
+        Err(Failure::Failed(reason)) => fail(1, reason),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
+    // Once before the password is asked for, and once more when nobody else can change the file.
+    if path.try_exists().unwrap_or(false) {
+        check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
+    }
+    let password = password::ask(&name)?;
+    let hash = StoredHash::of(&password).map_err(|error| Failure::Failed(error.to_string()))?;
+    let said = change(Held::wait_or_create(path, HEADING)?, path, |file| {
+        check_free(file, &name, id.as_ref(), replace)?;
+        if let Some(user) = file.user_mut(&name) {
+            user.hash = hash;
+            return Ok(format!("has another password{}", if user.disabled { ", and is disabled still" } else { "" }));
+        }
+        let id = id.unwrap_or_else(|| fresh_user(now()));
+        let said = format!("added, user id {id}");
+        file.add(User { name: name.clone(), hash, id, disabled: false });
+        Ok(said)
+    })?;
+    println!("{path}: {name} {said}", path = path.display(), name = name.as_str());
+    Ok(())
+}
+
+/// A name that is taken keeps its user id: what the user has elsewhere is kept under that.
+fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
+    let shown = name.as_str();
+    match file.user(name) {
+        Some(_) if !replace => {
+            Err(Failure::Refused(format!("{shown} is there already; for another password, add --replace")))
+        }
+        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Refused(format!(
+            "{shown} has the user id {id}, which stays; for another one, run first: wxmint users remove {shown}",
+            id = user.id
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
+    change(Held::wait(path)?, path, |file| if file.remove(name) { Ok(()) } else { Err(unknown(name)) })?;
+    println!("{path}: {name} removed", path = path.display(), name = name.as_str());
+    tell_what_goes_on();
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
+    change(Held::wait(path)?, path, |file| {
+        file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
+        Ok(())
+    })?;
+    let said = if disabled { "disabled" } else { "enabled" };
+    println!("{path}: {name} {said}", path = path.display(), name = name.as_str());
+    if disabled {
+        tell_what_goes_on();
+    }
+    Ok(())
+}
+
+/// A file is asked for passwords only: who is bound logs in without one.
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+fn tell_what_goes_on() {
+    eprintln!("note: this refuses the password. A WeChat identity that is bound to the user still logs in.");
+}
+
+fn unknown(name: &Username) -> Failure {
+    Failure::Refused(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
+}
+
+/// Reads, lets `decide` change, and writes, with no other process in between.
+fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut file = UsersFile::read(path)?;
+    let outcome = decide(&mut file)?;
+    held.replace(&file.content())?;
+    Ok(outcome)
+}

@@ -1,0 +1,74 @@
+//! Asks for a new password: at a terminal twice and without showing it, else as one line of standard input.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::accounts::{InvalidCredential, Password, Username};
+
+/// The longest password in bytes, and its line break.
+const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
+
+pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
+    let stdin = io::stdin();
+    let typed = if stdin.is_terminal() { prompt_twice(name)? } else { first_line(stdin.lock())? };
+    typed.parse().map_err(unfit)
+}
+
+fn unfit(error: InvalidCredential) -> Failure {
+    Failure::Refused(format!("the password {error}"))
+}
+
+fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
+    let typed = prompt(&format!("Password of {}: ", name.as_str()))?;
+    let again = prompt("The same again: ")?;
+    if typed == again {
+        Ok(typed)
+    } else {
+        Err(Failure::Refused("the two passwords differ; nothing was changed".into()))
+    }
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
+    rpassword::prompt_password(text).map(Zeroizing::new).map_err(unreadable)
+}
+
+fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize + 1));
+    input.take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LONGEST_LINE {
+        return Err(unfit(InvalidCredential::TooLong(Password::MAX_CHARS)));
+    }
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = str::from_utf8(line).map_err(|_| Failure::Refused("the password must be UTF-8".into()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::Failed(format!("the password could not be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_without_its_end_and_never_more_than_can_be_a_password() {
+        for (input, read) in [
+            ("hunter2\nand more\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            (" two words ", " two words "),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(first_line(input.as_bytes()).expect("a line").as_str(), read, "{input:?}");
+        }
+        let longest = "密".repeat(Password::MAX_CHARS);
+        assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
+        let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
+        assert_eq!(endless.to_string(), "the password must be at most 1024 characters");
+        assert!(matches!(first_line(&b"\xff\n"[..]), Err(Failure::Refused(_))));
+    }
+}

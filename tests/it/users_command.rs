@@ -1,0 +1,295 @@
+//! `wxmint users`, as an operator runs it: by hand, by script, several at once.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{BufReader, Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, WXMINT, eventually, on_a_full_disk, said, write_private};
+
+const PASSWORD: &str = "correct horse battery staple";
+/// A hash begins so.
+const HASH: &str = "$argon2id$v=19$m=1";
+const ADDERS: usize = 20;
+
+/// What a command came to.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    said: String,
+}
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users");
+    (folder, path)
+}
+
+fn command(file: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(WXMINT);
+    command.arg("users").args(words).arg("--users").arg(file).env_clear();
+    command
+}
+
+/// Runs it with `input` on its standard input. No output ever shows a password or a hash.
+#[track_caller]
+fn run(mut command: Command, input: &str) -> Ended {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = piped.expect("wxmint runs");
+    // Whoever refuses at once reads nothing, and the pipe breaks.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("its end");
+    let said = said(&output);
+    assert!(!said.contains(PASSWORD) && !said.contains(HASH), "{command:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    Ended { code: output.status.code(), stdout: String::from_utf8_lossy(&output.stdout).into(), said }
+}
+
+#[track_caller]
+fn users(file: &Path, words: &[&str]) -> String {
+    let ended = run(command(file, words), &format!("{PASSWORD}\n"));
+    assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.said);
+    ended.stdout
+}
+
+/// It ends with `code` and says `sentence`, and the file is as it was.
+#[track_caller]
+fn assert_refused(command: Command, input: &str, file: &Path, code: i32, sentence: &str) {
+    let (before, shown) = (fs::read(file).ok(), format!("{command:?}"));
+    let ended = run(command, input);
+    assert_eq!(ended.code, Some(code), "{shown}: {}", ended.said);
+    assert!(ended.said.contains(sentence), "{shown}: {}", ended.said);
+    assert_eq!(fs::read(file).ok(), before, "{shown} has touched the file");
+    assert!(!file.with_file_name(".users.new").exists(), "{shown} leaves hashes beside the file");
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    fs::read_to_string(file).expect("a file").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_user_is_added_listed_given_another_password_and_removed() {
+    let (_folder, path) = folder();
+    let added = users(&path, &["add", "alice", "--user-id", "u-1"]);
+    assert_eq!(added, format!("{}: alice added, user id u-1\n", path.display()));
+    assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    let first = lines(&path).remove(1);
+    let fields: Vec<_> = first.split('\t').collect();
+    assert_eq!((fields[0], fields[2], fields.len()), ("alice", "u-1", 3));
+    assert!(fields[1].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+
+    users(&path, &["add", "Li Lei"]);
+    let listed: Value = serde_json::from_str(&users(&path, &["list", "--json"])).expect("JSON");
+    assert_eq!(listed[0], json!({"name": "alice", "user_id": "u-1", "state": "enabled"}));
+    let id = listed[1]["user_id"].as_str().expect("an id");
+    assert_eq!((id.len(), &id[14..15]), (36, "7"), "a UUIDv7");
+    assert_eq!(users(&path, &["list"]), format!("alice\tu-1\tenabled\nLi Lei\t{id}\tenabled\n"));
+
+    assert_refused(command(&path, &["add", "alice"]), PASSWORD, &path, 64, "add --replace");
+    assert!(users(&path, &["add", "alice", "--replace"]).ends_with("alice has another password\n"));
+    let second = lines(&path).remove(1);
+    assert!(second != first && second.ends_with("\tu-1"), "another hash, the same user");
+    let other_id = command(&path, &["add", "alice", "--replace", "--user-id", "u-9"]);
+    assert_refused(other_id, PASSWORD, &path, 64, "alice has the user id u-1, which stays");
+
+    assert!(users(&path, &["remove", "alice"]).ends_with("alice removed\n"));
+    assert_eq!(users(&path, &["list"]), format!("Li Lei\t{id}\tenabled\n"));
+}
+
+#[test]
+fn a_user_is_disabled_and_enabled_and_every_other_line_stays() {
+    let (_folder, path) = folder();
+    users(&path, &["add", "alice", "--user-id", "u-1"]);
+    users(&path, &["add", "bob", "--user-id", "u-2"]);
+    let with_remarks = fs::read_to_string(&path).expect("a file") + "\n# the night shift\n";
+    fs::write(&path, &with_remarks).expect("written");
+
+    let disabled = run(command(&path, &["disable", "alice"]), "");
+    assert!(disabled.said.contains("A WeChat identity that is bound to the user still logs in"), "{disabled:?}");
+    assert_eq!(fs::read_to_string(&path).expect("a file"), with_remarks.replacen("alice\t$", "alice\t!$", 1));
+    assert_eq!(users(&path, &["list"]), "alice\tu-1\tdisabled\nbob\tu-2\tenabled\n");
+    let replaced = users(&path, &["add", "alice", "--replace"]);
+    assert!(replaced.contains("is disabled still"), "a new password does not let somebody in: {replaced}");
+    users(&path, &["disable", "bob"]);
+    users(&path, &["disable", "bob"]);
+    users(&path, &["enable", "bob"]);
+    users(&path, &["enable", "alice"]);
+    assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\nbob\tu-2\tenabled\n");
+    assert!(fs::read_to_string(&path).expect("a file").ends_with("\n\n# the night shift\n"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let (folder, path) = folder();
+    assert_refused(command(&path, &["list"]), "", &path, 64, "users: No such file");
+    assert_refused(command(&path, &["remove", "alice"]), "", &path, 64, "users: No such file");
+    let unlistable = folder.path().join("nowhere/users");
+    assert_refused(command(&unlistable, &["add", "alice"]), PASSWORD, &unlistable, 64, "No such file");
+    users(&path, &["add", "alice"]);
+    for (words, input, sentence) in [
+        (&["add", "bob"][..], "", "the password must not be empty"),
+        (&["add", "bob"], "\n", "the password must not be empty"),
+        (&["add", "bob"], &"p".repeat(1025), "the password must be at most 1024 characters"),
+        (&["add", "bob"], &"p".repeat(100_000), "the password must be at most 1024 characters"),
+        (&["add", ""], PASSWORD, "must not be empty"),
+        (&["add", "#bob"], PASSWORD, "must not begin with `#`"),
+        (&["add", "bo\tb"], PASSWORD, "must not hold control characters"),
+        (&["add", "bob", "--user-id", "two words"], PASSWORD, "must consist of visible ASCII characters"),
+        (&["add", "bob", "--password", "x"], PASSWORD, "unexpected argument"),
+        (&["remove", "bob"], "", "there is no user bob"),
+        (&["disable", "bob"], "", "there is no user bob"),
+        (&["rename", "bob"], "", "unrecognized subcommand"),
+    ] {
+        assert_refused(command(&path, words), input, &path, 64, sentence);
+    }
+    assert_refused(on_a_full_disk(&command(&path, &["add", "bob"])), PASSWORD, &path, 1, "users: File too large");
+    assert_refused(on_a_full_disk(&command(&path, &["remove", "alice"])), "", &path, 1, "users: File too large");
+}
+
+#[test]
+fn a_file_that_is_broken_or_exposed_is_refused_by_every_command() {
+    let (_folder, path) = folder();
+    users(&path, &["add", "alice"]);
+    let good = fs::read_to_string(&path).expect("a file");
+    let commands = [&["add", "bob"][..], &["remove", "alice"], &["disable", "alice"], &["enable", "alice"], &["list"]];
+    for words in commands {
+        fs::write(&path, format!("{good}bob:{PASSWORD}\n")).expect("written");
+        assert_refused(command(&path, words), PASSWORD, &path, 64, "users: line 3: the password must stand as");
+        fs::write(&path, &good).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("our file");
+        assert_refused(command(&path, words), PASSWORD, &path, 64, "run: chmod 600");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
+    }
+}
+
+#[test]
+fn the_file_is_that_of_the_service_where_none_is_named() {
+    let (_folder, path) = folder();
+    let named_by = |accounts: &str| {
+        let mut command = Command::new(WXMINT);
+        command.args(["users", "add", "alice"]).env_clear().env("WXMINT_ACCOUNTS", accounts);
+        command
+    };
+    assert_eq!(run(named_by(&format!("file:{}", path.display())), PASSWORD).code, Some(0));
+    assert_eq!(users(&path, &["list"]).lines().count(), 1);
+    for accounts in ["", "auto", "file:", "https://accounts.example.com"] {
+        let sentence = "which users? Add --users users, or set WXMINT_ACCOUNTS=file:users";
+        assert_refused(named_by(accounts), PASSWORD, &path, 64, sentence);
+    }
+}
+
+#[test]
+fn twenty_at_once_lose_nothing() {
+    let (_folder, path) = folder();
+    thread::scope(|scope| {
+        for index in 0..ADDERS {
+            let path = &path;
+            scope.spawn(move || users(path, &["add", &format!("user{index}")]));
+        }
+    });
+    let listed = users(&path, &["list"]);
+    let is_there = |index| listed.lines().any(|line| line.starts_with(&format!("user{index}\t")));
+    assert!((0..ADDERS).all(is_there), "{listed}");
+    assert_eq!((listed.lines().count(), lines(&path).len()), (ADDERS, ADDERS + 1));
+
+    thread::scope(|scope| {
+        for index in 0..ADDERS {
+            let path = &path;
+            scope.spawn(move || users(path, &[["remove", "disable"][index % 2], &format!("user{index}")]));
+        }
+    });
+    let left = users(&path, &["list"]);
+    assert_eq!(left.lines().filter(|line| line.ends_with("disabled")).count(), ADDERS / 2, "{left}");
+    assert_eq!(left.lines().count(), ADDERS / 2, "{left}");
+}
+
+#[test]
+fn one_name_is_added_once_by_many() {
+    let (_folder, path) = folder();
+    write_private(&path, "");
+    let added = thread::scope(|scope| {
+        let add = || run(command(&path, &["add", "alice"]), PASSWORD).code;
+        let adders: Vec<_> = (0..ADDERS).map(|_| scope.spawn(add)).collect();
+        adders.into_iter().map(|adder| adder.join().expect("an end")).collect::<Vec<_>>()
+    });
+    assert_eq!(added.iter().filter(|code| **code == Some(0)).count(), 1, "{added:?}");
+    assert!(added.iter().all(|code| matches!(code, Some(0 | 64))), "{added:?}");
+    assert_eq!(lines(&path).len(), 1);
+}
+
+/// A terminal with `wxmint users add alice` at it.
+struct Terminal {
+    keyboard: File,
+    shown: mpsc::Receiver<u8>,
+    so_far: String,
+    child: std::process::Child,
+}
+
+impl Terminal {
+    fn with(file: &Path) -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a terminal");
+        let name = ptsname(&keyboard, Vec::new()).expect("its name").into_string().expect("ASCII");
+        let open = || File::options().read(true).write(true).open(&name).expect("the other side");
+        // setsid(1) makes it the terminal of wxmint, which opens /dev/tty.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", WXMINT, "users", "add", "alice", "--users"]).arg(file).env_clear();
+        let child = command.stdin(open()).stdout(open()).stderr(open()).spawn().expect("setsid of util-linux");
+        let keyboard = File::from(keyboard);
+        let (seen, shown) = mpsc::channel();
+        let screen = BufReader::new(keyboard.try_clone().expect("a file"));
+        thread::spawn(move || screen.bytes().map_while(Result::ok).try_for_each(|byte| seen.send(byte)));
+        Self { keyboard, shown, so_far: String::new(), child }
+    }
+
+    /// Types when asked, and not before what is typed is no longer shown.
+    async fn answer(&mut self, question: &str, line: &str) {
+        eventually(question, PATIENCE, async || {
+            self.so_far.extend(self.shown.try_iter().map(char::from));
+            let shows = tcgetattr(&self.keyboard).expect("a terminal").local_modes.contains(LocalModes::ECHO);
+            (self.so_far.contains(question) && !shows).then_some(())
+        })
+        .await;
+        self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("a terminal");
+    }
+
+    /// Its exit code, and all that was shown.
+    async fn end(mut self) -> (Option<i32>, String) {
+        let status = eventually("the end", PATIENCE, async || self.child.try_wait().expect("our child")).await;
+        eventually("the last words", PATIENCE, async || {
+            self.so_far.extend(self.shown.try_iter().map(char::from));
+            self.so_far.trim_end().ends_with(|last: char| last.is_alphanumeric()).then_some(())
+        })
+        .await;
+        (status.code(), self.so_far)
+    }
+}
+
+#[tokio::test]
+async fn at_a_terminal_the_password_is_asked_for_twice_and_not_shown() {
+    let (_folder, path) = folder();
+    for (again, code, sentence) in
+        [("another", 64, "the two passwords differ; nothing was changed"), (PASSWORD, 0, "alice added, user id")]
+    {
+        let mut terminal = Terminal::with(&path);
+        terminal.answer("Password of alice: ", PASSWORD).await;
+        terminal.answer("The same again: ", again).await;
+        let (ended, shown) = terminal.end().await;
+        assert_eq!(ended, Some(code), "{shown}");
+        assert!(shown.contains(sentence) && !shown.contains(PASSWORD) && !shown.contains("another"), "{shown}");
+        assert_eq!(path.exists(), code == 0);
+    }
+}
