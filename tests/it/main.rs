@@ -11,6 +11,7 @@ mod keys_in_a_secret;
 mod login;
 mod old_pages;
 mod one_exchange;
+mod phone;
 mod readme;
 mod redis_faults;
 mod reload;
