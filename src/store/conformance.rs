@@ -459,6 +459,16 @@ mod redis_only {
     }
 
     #[tokio::test]
+    async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let once = Rate { burst: 1, period: Duration::from_secs(3600) };
+        assert_eq!(store.count(&visit("192.0.2.7", once)).await, Ok(Ok(())));
+        let claimed = store.claim_code(&app(), &code("first"), &claim_id(1), &visit("192.0.2.8", once)).await;
+        granted(claimed.expect("an answer"));
+    }
+
+    #[tokio::test]
     async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();

@@ -8,9 +8,11 @@ mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;
+mod limits;
 mod login;
 mod old_pages;
 mod one_exchange;
+mod phone;
 mod readme;
 mod redis_faults;
 mod reload;

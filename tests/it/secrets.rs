@@ -16,7 +16,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use self::scan::{Place, Secret, Traces, leaks};
-use crate::support::{APP_SECRET, APPID, Answer, PATIENCE, Pace, Received, Signal, TestBed, eventually};
+use crate::support::{
+    APP_SECRET, APPID, AccountService, Answer, PATIENCE, Pace, Received, Signal, TestBed, eventually,
+};
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
 const OTHER_REDIS_PASSWORD: &str = "planted-redis-password-77aa";
@@ -271,6 +273,41 @@ async fn a_wrong_app_secret_is_not_shown_to_the_operator_who_mends_it() {
     traces.log(bed.service());
     traces.redis(&bed.redis);
     assert!(bed.service().log().contains("40125"), "the operator learns why");
+    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_token() {
+    let accounts = AccountService::start();
+    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+    bed.wechat.phone_of("lin", "13912345678").await;
+    let mut traces = Traces::default();
+    let mut secrets = vec![Secret::new("AppSecret", APP_SECRET), Secret::new("phone number", "13912345678")];
+    let kinds = [json!({"kind": "errcode", "errcode": 40001}), json!({"kind": "truncated"}), json!({"kind": "reset"})];
+    let faults = kinds.into_iter().map(|mut fault| {
+        fault["path"] = json!("/wxa/business/getuserphonenumber");
+        json!([fault])
+    });
+    for (status, faults) in [(200, json!([]))].into_iter().chain(faults.map(|faults| (503, faults))) {
+        bed.faults(faults).await;
+        let (code, phone_code) = (bed.mint_code("lin").await, bed.wechat.mint_phone_code("lin").await);
+        let login = json!({"code": code, "phone_code": phone_code});
+        let answer = bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&login)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        traces.answer(&answer);
+        secrets.extend([Secret::new("code", &code), Secret::new("phone code", &phone_code)]);
+    }
+    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
+    let openid = people["people"][0]["apps"][APPID]["openid"].as_str().expect("an openid");
+    secrets.push(Secret::openid("openid", openid));
+    // WeChat gives it to whoever asks with the AppSecret.
+    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
+    let request = bed.http.0.post(format!("{}/cgi-bin/stable_token", bed.wechat.url())).json(&wanted);
+    secrets.push(Secret::new("access token", bed.http.send(request).await.member("access_token")));
+    traces.metrics(bed.service()).await;
+    traces.log(bed.service());
+    traces.redis(&bed.redis);
+    assert_eq!(bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);
     assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
 }
 

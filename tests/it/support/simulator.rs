@@ -44,6 +44,21 @@ impl Simulator {
         serde_json::from_value(answer.json()["codes"].take()).expect("codes")
     }
 
+    /// A code of the button `getPhoneNumber`, pressed by `person`.
+    pub(crate) async fn mint_phone_code(&self, person: &str) -> String {
+        self.control("phone-codes", "POST", &json!({"person": person})).await.member("code")
+    }
+
+    /// Gives `person` a phone number.
+    pub(crate) async fn phone_of(&self, person: &str, phone: &str) {
+        self.control(&format!("people/{person}"), "PUT", &json!({"phone": phone})).await;
+    }
+
+    /// From now on the access tokens given so far are wrong.
+    pub(crate) async fn revoke_access_tokens(&self) {
+        self.control("access-tokens", "POST", &json!({"revoke": true})).await;
+    }
+
     /// Puts these faults in place of all; `json!([])` heals.
     pub(crate) async fn faults(&self, faults: Value) {
         self.control("faults", "PUT", &json!({"faults": faults})).await;
@@ -65,7 +80,12 @@ impl Simulator {
 
     /// How many requests to code2Session have arrived.
     pub(crate) async fn exchanges(&self) -> u64 {
-        self.stats().await["requests"][CODE2SESSION].as_u64().unwrap_or_default()
+        self.asked(CODE2SESSION).await
+    }
+
+    /// How many requests to `path` have arrived.
+    pub(crate) async fn asked(&self, path: &str) -> u64 {
+        self.stats().await["requests"][path].as_u64().unwrap_or_default()
     }
 
     async fn control(&self, path: &str, method: &str, body: &Value) -> Answer {

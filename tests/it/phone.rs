@@ -1,0 +1,192 @@
+//! Logging in by phone number: two replicas share access tokens, and a login by code never needs one.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{APPID, AccountService, Answer, PATIENCE, TestBed, eventually};
+
+const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
+const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
+/// What a login by code may take while something that it does not need is broken.
+const UNDISTURBED: Duration = Duration::from_millis(1000);
+
+/// Two replicas, and a business that knows its people by their phone numbers.
+struct Phones {
+    bed: TestBed,
+    accounts: AccountService,
+}
+
+impl Phones {
+    async fn start() -> Self {
+        let accounts = AccountService::start();
+        let bed = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+        Self { bed, accounts }
+    }
+
+    async fn post(&self, replica: usize, body: Value) -> Answer {
+        let url = self.bed.services[replica].url("/login");
+        self.bed.http.send(self.bed.http.0.post(url).json(&body)).await
+    }
+
+    /// A login by phone, all codes fresh.
+    async fn log_in(&self, replica: usize, person: &str) -> Answer {
+        let phone_code = self.bed.wechat.mint_phone_code(person).await;
+        self.log_in_with(replica, person, &phone_code).await
+    }
+
+    async fn log_in_with(&self, replica: usize, person: &str, phone_code: &str) -> Answer {
+        let code = self.bed.mint_code(person).await;
+        self.post(replica, json!({"code": code, "phone_code": phone_code})).await
+    }
+
+    /// Twenty people at once, ten at each replica, of whom none is refused; their user ids.
+    async fn twenty(&self) -> BTreeSet<String> {
+        let people: Vec<String> = (0..20).map(|number| format!("person-{number}")).collect();
+        let logins = people.iter().enumerate().map(|(number, person)| self.log_in(number % 2, person));
+        join_all(logins).await.into_iter().map(|answer| answer.expect_login().member("user_id")).collect()
+    }
+
+    async fn fetches(&self) -> u64 {
+        self.bed.wechat.asked(STABLE_TOKEN).await
+    }
+
+    async fn phone_calls(&self) -> u64 {
+        self.bed.wechat.asked(PHONE_NUMBER).await
+    }
+
+    /// As if nobody had ever fetched an access token.
+    fn forget_access_token(&self) {
+        self.bed.redis.command::<i64>(&["DEL", &format!("wxmint:{{{APPID}}}:access-token")]);
+    }
+}
+
+#[tokio::test]
+async fn the_business_is_asked_for_the_number_that_wechat_has_verified() {
+    let phones = Phones::start().await;
+    phones.bed.wechat.phone_of("lin", "13912345678").await;
+    let first = phones.log_in(0, "lin").await.expect_login().json();
+    assert_eq!(first["new_user"], true);
+    let calls = phones.accounts.take_calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(
+        (calls[0].path.as_str(), &calls[0].json()["phone_number"]),
+        ("/wxmint/users/by-phone", &json!("13912345678"))
+    );
+
+    let again = phones.bed.log_in("lin").await.expect_login().json();
+    assert_eq!((&again["user_id"], &again["new_user"]), (&first["user_id"], &json!(false)));
+    assert!(phones.accounts.calls().is_empty(), "the phone is bound, and a code is enough from now on");
+}
+
+#[tokio::test]
+async fn twenty_logins_at_two_replicas_fetch_one_access_token() {
+    let phones = Phones::start().await;
+    phones.bed.faults(json!([{"kind": "latency", "ms": 100, "path": STABLE_TOKEN}])).await;
+    let users = phones.twenty().await;
+    assert_eq!((users.len(), phones.fetches().await, phones.phone_calls().await), (20, 1, 20));
+    assert_eq!(phones.twenty().await, users);
+    assert_eq!((phones.accounts.users_made(), phones.fetches().await), (20, 1));
+}
+
+#[tokio::test]
+async fn a_revoked_access_token_is_replaced_once_and_each_call_repeated_once() {
+    let phones = Phones::start().await;
+    phones.log_in(0, "lin").await.expect_login();
+    phones.bed.wechat.revoke_access_tokens().await;
+    phones.log_in(1, "lin").await.expect_login();
+    assert_eq!((phones.fetches().await, phones.phone_calls().await), (2, 3));
+
+    phones.bed.faults(json!([{"kind": "errcode", "errcode": 40001, "path": PHONE_NUMBER, "times": 1}])).await;
+    phones.log_in(0, "lin").await.expect_login();
+    assert_eq!((phones.fetches().await, phones.phone_calls().await), (3, 5));
+}
+
+#[tokio::test]
+async fn replicas_that_race_to_replace_an_access_token_fetch_it_once() {
+    let phones = Phones::start().await;
+    phones.log_in(0, "lin").await.expect_login();
+    phones.bed.wechat.revoke_access_tokens().await;
+    phones.bed.faults(json!([{"kind": "latency", "ms": 100, "path": STABLE_TOKEN}])).await;
+    phones.twenty().await;
+    assert_eq!(phones.fetches().await, 2);
+    assert!(phones.phone_calls().await <= 1 + 2 * 20);
+}
+
+#[tokio::test]
+async fn logins_by_code_go_on_while_access_tokens_cannot_be_had() {
+    let phones = Phones::start().await;
+    phones.log_in(0, "lin").await.expect_login();
+    for fault in [json!({"kind": "stall"}), json!({"kind": "html"}), json!({"kind": "errcode", "errcode": -1})] {
+        phones.forget_access_token();
+        let mut here = fault.clone();
+        here["path"] = json!(STABLE_TOKEN);
+        phones.bed.faults(json!([here])).await;
+        let (refused, undisturbed) =
+            tokio::join!(join_all((0..10).map(|number| phones.log_in(number % 2, "lin"))), async {
+                let mut slowest = Duration::ZERO;
+                for _ in 0..20 {
+                    slowest = slowest.max(phones.bed.log_in("lin").await.expect_login().took);
+                }
+                slowest
+            });
+        for answer in refused {
+            assert!(answer.took < Duration::from_secs(7), "{answer:?}");
+            answer.expect_problem(503, "wechat_unavailable");
+        }
+        assert!(undisturbed < UNDISTURBED, "{fault}: {undisturbed:?}");
+    }
+    phones.bed.faults(json!([])).await;
+    eventually("phone logins are back", PATIENCE, async || (phones.log_in(0, "lin").await.status == 200).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn logins_by_code_go_on_while_phone_numbers_cannot_be_had() {
+    let phones = Phones::start().await;
+    phones.log_in(0, "lin").await.expect_login();
+    phones.bed.faults(json!([{"kind": "reset", "path": PHONE_NUMBER}])).await;
+    for _ in 0..12 {
+        phones.log_in(0, "lin").await.expect_problem(503, "wechat_unavailable");
+    }
+    phones.bed.log_in("lin").await.expect_login();
+    // All of them came over one connection, and so to one worker and its breaker.
+    assert_eq!(phones.phone_calls().await, 1 + 10, "after ten failures in a row /wxa is left alone for a second");
+    phones.bed.faults(json!([])).await;
+    eventually("phone logins are back", PATIENCE, async || (phones.log_in(0, "lin").await.status == 200).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_phone_code_that_wechat_does_not_take_says_which_code_is_wrong() {
+    let phones = Phones::start().await;
+    let used = phones.bed.wechat.mint_phone_code("lin").await;
+    phones.log_in_with(0, "lin", &used).await.expect_login();
+    let anothers = phones.bed.wechat.mint_phone_code("mei").await;
+    let of_wx_login = phones.bed.mint_code("lin").await;
+    for (phone_code, code) in [
+        (used.as_str(), "code_used"),
+        (anothers.as_str(), "code_invalid"),
+        (of_wx_login.as_str(), "code_invalid"),
+        ("never-minted", "code_invalid"),
+    ] {
+        let answer = phones.log_in_with(0, "lin", phone_code).await.expect_problem(400, code);
+        assert!(answer.member("detail").contains("getPhoneNumber"), "{answer:?}");
+    }
+    assert_eq!((phones.accounts.users_made(), phones.fetches().await), (1, 1));
+}
+
+#[tokio::test]
+async fn an_app_without_the_right_to_phone_numbers_is_the_operators_to_mend() {
+    let phones = Phones::start().await;
+    phones.bed.faults(json!([{"kind": "errcode", "errcode": 48001, "path": PHONE_NUMBER}])).await;
+    phones.log_in(0, "lin").await.expect_problem(502, "wechat_misconfigured");
+    let service = phones.bed.service();
+    eventually("the operator learns why", PATIENCE, async || service.log().contains("48001").then_some(())).await;
+    let metrics = phones.bed.service().metrics().await;
+    assert!(
+        metrics.contains("wxmint_wechat_errcodes_total{api=\"getuserphonenumber\",errcode=\"48001\"} 1"),
+        "{metrics}"
+    );
+}
