@@ -326,6 +326,87 @@ async fn a_person_over_the_limit_has_the_session_key_kept_all_the_same(store: Rc
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
 }
 
+/// A person bound to user-1 with a session key.
+async fn with_session(store: &dyn Store, openid: &str) -> Person {
+    let [order, ..] = orders(store, [0, 1, 2]).await;
+    recorded(store, &record(openid, &order, "k1", "user-1"), 1).await;
+    bind(store, openid, "user-1", 1).await;
+    person(openid)
+}
+
+async fn opened(store: &dyn Store, person: &Person) -> Opening {
+    store.open(person, &user("user-1"), &claim_id(3)).await.expect("an answer")
+}
+
+async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k1")]);
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert_eq!(store.open(&owner, &user("user-2"), &claim_id(3)).await, Ok(Opening::NotBound));
+    assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
+    store.keep_session_key(&owner, &sealed("k2"), &kept.order).await.expect("kept");
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
+    store.forget(&owner).await.expect("forgotten");
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    for failure in 1..=8 {
+        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
+        let dropped = store.close(&owner, Tried::Failed).await.expect("closed");
+        assert_eq!(dropped, failure == 8, "failure {failure}");
+    }
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    opened(&*store, &owner).await;
+    store.close(&owner, Tried::Failed).await.expect("closed");
+    for _ in 0..7 {
+        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)));
+    }
+    assert_eq!(opened(&*store, &owner).await, Opening::Busy);
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)), "what went well is not counted");
+}
+
+async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1"));
+    store.reseal(&owner, &sealed("k1"), &sealed("k1 anew")).await.expect("resealed");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1 anew"));
+    store.reseal(&person("stranger"), &sealed("k1"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
+}
+
+async fn a_revoked_token_stands_for_nobody(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let token = |id: &str, issued_at: i64| Issued {
+        user: user("user-1"),
+        id: id.parse().expect("a token id"),
+        issued_at,
+        expires_at: now + 3600,
+    };
+    let people = Ok(Bearer::People(vec![owner]));
+    let elsewhere = "wxother".parse().expect("an app");
+    assert_eq!(store.bearer(&token("a", now), &app()).await, people);
+    assert_eq!(store.bearer(&token("a", now), &elsewhere).await, Ok(Bearer::People(vec![])));
+    store.revoke(&token("a", now), false, DAY).await.expect("revoked");
+    assert_eq!(store.bearer(&token("a", now), &app()).await, Ok(Bearer::Revoked));
+    assert_eq!(store.bearer(&token("b", now), &app()).await, people);
+    store.revoke(&token("b", now), true, DAY).await.expect("revoked");
+    assert_eq!(store.bearer(&token("c", now - 1), &app()).await, Ok(Bearer::Revoked));
+    assert_eq!(store.bearer(&token("d", now + 60), &app()).await, people, "issued since");
+}
+
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
 async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
     let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
@@ -416,6 +497,11 @@ conformance! {
     attempts_are_counted_and_given_back
     a_person_over_the_limit_has_the_session_key_kept_all_the_same
     a_later_exchange_never_loses
+    keys_open_for_the_user_who_is_bound
+    the_eighth_failure_drops_the_session_key
+    no_more_tries_are_under_way_than_may_fail
+    a_session_key_is_resealed_only_if_it_is_still_the_one
+    a_revoked_token_stands_for_nobody
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit

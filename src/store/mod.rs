@@ -10,6 +10,7 @@ mod binding;
 mod conformance;
 mod memory;
 mod redis;
+mod session;
 mod ticket;
 mod vault;
 
@@ -22,6 +23,7 @@ pub use self::{
     binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
     redis::{Redis, RedisUrl},
+    session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
     vault::{Sealed, Vault, VaultError},
 };
@@ -166,7 +168,7 @@ pub enum Fitness {
 ///
 /// `claim` is the request's own: a step that is repeated with it answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address and claims `code` of `app`, so that it is sent to WeChat once across all replicas.
     async fn claim_code(
         &self,

@@ -34,6 +34,10 @@ enum State {
 }
 
 impl StoredBinding {
+    pub(super) fn is_bound_to(&self, wanted: &UserId) -> bool {
+        matches!(&self.state, State::Bound { user, .. } if user == wanted)
+    }
+
     pub(super) fn is_free(&self) -> bool {
         matches!(self.state, State::Free)
     }
@@ -76,13 +80,13 @@ pub(super) struct StoredList {
 }
 
 impl StoredList {
+    pub(super) fn admitted(&self) -> impl Iterator<Item = &Person> {
+        let admitted = |(_, (_, decision)): &(&Person, &(u64, Decision))| matches!(decision, Decision::Admitted { .. });
+        self.decided.iter().filter(admitted).map(|(person, _)| person)
+    }
+
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
-        let others = || {
-            let admitted = |(other, (_, decision)): &(&Person, &(u64, Decision))| {
-                *other != person && matches!(decision, Decision::Admitted { .. })
-            };
-            self.decided.iter().filter(admitted).map(|(other, _)| other)
-        };
+        let others = || self.admitted().filter(|other| *other != person);
         if others().filter(|other| other.app == person.app).count() >= per_app as usize {
             return Decision::Full;
         }
@@ -189,8 +193,7 @@ impl Bindings for Memory {
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
         let shelves = self.shelves();
         let Some(list) = shelves.users.get(user) else { return Ok(None) };
-        let admitted = list.decided.iter().filter(|(_, (_, decision))| matches!(decision, Decision::Admitted { .. }));
-        Ok(Some(admitted.map(|(person, _)| person.clone()).collect()))
+        Ok(Some(list.admitted().cloned().collect()))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {

@@ -4,6 +4,7 @@
 mod access_token;
 mod binding;
 mod link;
+mod session;
 mod ticket;
 
 use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
@@ -35,8 +36,8 @@ use script;
 
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
-static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "record_login");
-static SESSION_KEYS: LazyLock<Script> = script!("session_keys");
+static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "keep_key", "record_login");
+static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
@@ -120,6 +121,16 @@ mod name {
 
     pub(super) fn user(user: &UserId) -> String {
         format!("wxmint:user:{{{}}}", user.as_str())
+    }
+
+    /// In the user's slot: both are read at once.
+    pub(super) fn revoked(user: &UserId) -> String {
+        format!("wxmint:user:{{{}}}:revoked", user.as_str())
+    }
+
+    /// In the person's slot.
+    pub(super) fn tries(person: &Person) -> String {
+        format!("wxmint:{{{}:{}}}:limit:tries", person.app, person.openid.as_str())
     }
 
     pub(super) fn union(unionid: &UnionId) -> String {
