@@ -68,6 +68,28 @@ impl Example {
         self.bed.http.send(request.header("content-type", "application/json").body(body.to_owned())).await.status
     }
 
+    /// A request of [`BODY`] for `/users`, signed as wxmint signs it.
+    fn sound(&self) -> String {
+        self.signed(&self.issuer, &self.base, ("POST", "/users"), now())
+    }
+
+    /// Tokens that must be refused with such a request, each for one thing.
+    fn spoiled(&self) -> Vec<(&'static str, String)> {
+        let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
+        let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
+        let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
+        let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now()).expect("a token");
+        vec![
+            ("no token", String::new()),
+            ("an access token", access.expose().to_owned()),
+            ("another issuer's", self.signed(ISSUER, base, users, now())),
+            ("for another service", self.signed(issuer, "https://other.example", users, now())),
+            ("for another method", self.signed(issuer, base, ("GET", "/users"), now())),
+            ("for another path", self.signed(issuer, base, ("POST", "/users/by-phone"), now())),
+            ("an old one", self.signed(issuer, base, users, now() - TimeDelta::seconds(125))),
+        ]
+    }
+
     /// Signed by the service's key, as [`BODY`] for `/users` unless something is spoiled.
     fn signed(&self, issuer: &str, audience: &str, (method, path): (&str, &str), at: DateTime<Utc>) -> String {
         let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), self.ring());
@@ -108,28 +130,52 @@ async fn the_example_answers_the_three_calls_and_makes_no_user_twice() {
 #[tokio::test]
 async fn the_example_answers_nobody_but_wxmint() {
     let example = Example::start().await;
-    let (issuer, base, users) = (&*example.issuer, &*example.base, ("POST", "/users"));
-    let sound = || example.signed(issuer, base, users, now());
-    assert_eq!(example.status(&sound(), "/users", BODY).await, 200);
-    let stranger = Client::of(base).accounts;
+    assert_eq!(example.status(&example.sound(), "/users", BODY).await, 200);
+    assert_eq!(example.status(&example.sound(), "/users", OTHER_BODY).await, 401, "another body");
+    for (what, token) in example.spoiled() {
+        assert_eq!(example.status(&token, "/users", BODY).await, 401, "{what}");
+    }
+    let stranger = Client::of(&example.base).accounts;
     let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
     assert!(refused.reason.contains("401"), "{refused}");
+}
 
-    assert_eq!(example.status(&sound(), "/users", r#"{"idempotency_key":"another"}"#).await, 401, "another body");
-    assert_eq!(example.status(&sound(), "/users/by-phone", BODY).await, 401, "another path");
-    let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, example.ring());
-    let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-    let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now()).expect("a token");
-    for (what, token) in [
-        ("no token", String::new()),
-        ("an access token", access.expose().to_owned()),
-        ("another issuer's", example.signed(ISSUER, base, users, now())),
-        ("for another service", example.signed(issuer, "https://other.example", users, now())),
-        ("for another method", example.signed(issuer, base, ("GET", "/users"), now())),
-        ("an old one", example.signed(issuer, base, users, now() - TimeDelta::seconds(125))),
-    ] {
-        assert_eq!(example.status(&token, "/users", BODY).await, 401, "{what}");
+/// Whether examples/accounts/signature.mjs lets a request of `/users` through.
+fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
+    // Node looks for packages above the script's own folder.
+    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    fs::copy(repository("examples/accounts/signature.mjs"), folder.path().join("signature.mjs")).expect("our own file");
+    let script = "import { requestVerifier } from './signature.mjs';
+        const [issuer, base, token, body] = process.argv.slice(1);
+        requestVerifier(issuer, base)(`Bearer ${token}`, 'POST', '/users', Buffer.from(body))
+            .catch((error) => { console.log(error.message); process.exitCode = 1; });";
+    let mut node = Command::new("node");
+    node.current_dir(folder.path()).args(["--input-type=module", "--eval", script]);
+    let output = node.args([&example.issuer, &example.base, token, body]).output().expect("Node");
+    // What is refused is refused with a reason, and not for a mistake in the script.
+    assert!(output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(), "{output:?}");
+    output.status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_for_node_accepts_nobody_but_wxmint() {
+    let example = Example::start().await;
+    assert!(node_accepts(&example, &example.sound(), BODY));
+    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
+    for (what, token) in example.spoiled() {
+        assert!(!node_accepts(&example, &token, BODY), "{what}");
     }
 }
 
+#[test]
+fn the_pages_show_the_check_as_it_is() {
+    let check = fs::read_to_string(repository("examples/accounts/signature.py")).expect("the example");
+    for page in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
+        let text = fs::read_to_string(repository(page)).expect("a page");
+        let shown = format!("<!-- same as: examples/accounts/signature.py -->\n```python\n{check}```\n");
+        assert!(text.contains(&shown), "{page} shows another signature.py");
+    }
+}
+
+const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
 const HOUR: Duration = Duration::from_secs(3600);

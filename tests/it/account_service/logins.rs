@@ -1,9 +1,11 @@
 //! Logins by an account service, through `wxmint serve`.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::{NO_ANSWERS, Reply};
-use crate::support::{AccountService, Answer, PATIENCE, TestBed, eventually};
+use crate::support::{AccountService, Answer, PATIENCE, Terminator, TestBed, eventually};
 
 /// A service that asks an account service, at the most talkative log level.
 async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {
@@ -98,4 +100,21 @@ async fn what_signs_a_request_is_no_access_token() {
         async |token: &str| bed.http.send(bed.http.0.delete(bed.service().url("/binding")).bearer_auth(token)).await;
     dissolve(service.calls()[0].token()).await.expect_problem(401, "invalid_token");
     assert_eq!(dissolve(&logged_in.member("access_token")).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
+    let service = AccountService::start();
+    let tls = Terminator::before(service.address).await;
+    let url = format!("https://{}/wxmint", tls.address);
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
+    log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+    assert!(service.calls().is_empty() && bed.service().log().contains("certificate"), "{}", bed.service().log());
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = folder.path().join("roots.pem");
+    fs::write(&bundle, &tls.certificate).expect("written");
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env("SSL_CERT_FILE", &bundle.to_string_lossy());
+    let bed = bed.start().await;
+    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
 }
