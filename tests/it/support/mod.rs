@@ -19,7 +19,6 @@ mod proxy;
 mod redis;
 mod service;
 mod simulator;
-#[cfg(feature = "kubernetes")]
 mod tls;
 mod wire;
 
@@ -45,6 +44,7 @@ pub(crate) use self::{
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
+    tls::Terminator,
     wire::{Pace, Received},
 };
 
