@@ -35,8 +35,8 @@ use crate::{
     ids::{AppId, LoginCode, PhoneCode, UnionId, UserId},
     limits::{Limits, LocalLimit},
     store::{
-        Bound, Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing, Store,
-        StoreError, Ticket, TicketHolder, Vault,
+        Bound, Cell, Claim, ClaimId, CurrentVault, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded,
+        Standing, Store, StoreError, Ticket, TicketHolder,
     },
     telemetry::Metrics,
     token::{AccessToken, MintError, Minter, TokenId},
@@ -100,7 +100,7 @@ pub struct Login {
     /// Keeps claims, session keys and bindings.
     pub store: Box<dyn Store>,
     /// Seals session keys.
-    pub vault: Arc<Vault>,
+    pub vault: Arc<CurrentVault>,
     /// Knows the business users.
     pub accounts: Box<dyn Accounts>,
     /// How people are bound to users.
@@ -237,7 +237,7 @@ impl Login {
     ) -> Result<Arrival, LoginError> {
         let person = Person { app: app.id.clone(), openid: session.openid };
         let record = LoginRecord {
-            session_key: self.vault.seal(&session.session_key, &person)?,
+            session_key: self.vault.keys().seal(&session.session_key, &person)?,
             intent: self.intent_at_once(session.unionid.as_ref(), now).await?,
             person,
             order,

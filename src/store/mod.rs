@@ -25,7 +25,7 @@ pub use self::{
     redis::{Redis, RedisUrl},
     session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
-    vault::{Sealed, Vault, VaultError},
+    vault::{CurrentVault, Sealed, Vault, VaultError},
 };
 use crate::{
     ids::{AppId, LoginCode, OpenId},
