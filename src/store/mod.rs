@@ -17,9 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::{
-    binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
+    binding::{Binding, Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
-    redis::{Redis, RedisUrl},
+    redis::{Redis, RedisUrl, walk},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
     vault::{Sealed, Vault, VaultError},
 };
@@ -180,6 +180,9 @@ pub trait Store: Bindings + Tickets {
     /// Keeps the session key, if no later exchange has kept one, counts the person's login, and says where the person
     /// stands.
     async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError>;
+
+    /// The whole binding of a person; `None` for one who is not bound, or not yet.
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError>;
 
     /// The session keys of a person.
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError>;
