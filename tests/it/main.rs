@@ -1,5 +1,6 @@
 //! Black-box tests: over HTTP, against a real Redis and the simulator.
 
+mod admin_lookup;
 mod alerts;
 mod bad_input;
 mod demo_page;
