@@ -1,5 +1,6 @@
 //! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
 
+mod bindings;
 mod demo;
 mod keys;
 mod serve;
@@ -30,6 +31,9 @@ enum Command {
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Who is bound to whom: export, import, conflicts
+    #[command(subcommand)]
+    Bindings(bindings::BindingsCommand),
     /// The WeChat stand-in alone, for a team's own tests
     Simulator(SimulatorArgs),
 }
@@ -48,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
         Command::Keys(command) => keys::run(command),
+        Command::Bindings(command) => bindings::run(command),
         Command::Simulator(args) => simulator::run_command(args),
     }
 }

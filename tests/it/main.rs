@@ -3,6 +3,7 @@
 mod admin_lookup;
 mod alerts;
 mod bad_input;
+mod bindings_command;
 mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]

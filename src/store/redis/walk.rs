@@ -2,7 +2,7 @@
 //! another process.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
-//! meanwhile is found or not.
+//! meanwhile is found or not. SCAN knows the keys of one node: in a Cluster each would be walked by itself.
 
 use std::sync::LazyLock;
 
