@@ -197,7 +197,6 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
         (good.replace("user-2", "user-secret"), "its digest is another than when it was exported"),
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
         (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
-        (format!("{}\n{twice}\n", lines[0]), "without its trailer"),
         (format!("{good}{secret}\n"), "line 5 stands behind the trailer"),
         (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
         ("secret\n".repeat(100), "and 80 lines more"),
