@@ -1,9 +1,11 @@
 //! Black-box tests: over HTTP, against a real Redis and the simulator.
 
 mod account_service;
+mod admin_lookup;
 mod alerts;
 mod apps;
 mod bad_input;
+mod bindings_command;
 mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]
