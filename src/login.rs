@@ -162,7 +162,7 @@ impl Login {
                 let session = self.exchange(app, code, &claim).await?;
                 self.record(app, session, order, &claim, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &claim, &visit).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
@@ -262,11 +262,19 @@ impl Login {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange.
-    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        claim: &ClaimId,
+        visit: &Visit<'_>,
+    ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
         let holder = self.store.take_ticket(ticket, claim).await?;
+        let holder = holder.filter(|holder| app.is_none_or(|app| *app == holder.person.app));
         let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        self.apps.all().choose(Some(&person.app), None)?;
         let standing = self.store.standing(&person, claim).await?;
         Ok(Arrival { person, unionid, standing })
     }
