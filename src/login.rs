@@ -337,7 +337,17 @@ impl Login {
                 }
             }
         };
-        if let Some(other) = binder.link(&bound).await? {
+        if !matches!(standing, Standing::Bound(_)) {
+            let (user, app) = (bound.user.as_str(), person.app.as_str());
+            tracing::info!(user, app, new_user = bound.new, "binding made");
+        }
+        self.link(&binder, &bound).await?;
+        Ok(bound)
+    }
+
+    /// Lets the unionid stand for the user, and reports where it stands for another.
+    async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+        if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
             tracing::warn!(
                 user = bound.user.as_str(),
@@ -345,7 +355,7 @@ impl Login {
                 "one unionid, two users: both are kept; see wxmint bindings conflicts"
             );
         }
-        Ok(bound)
+        Ok(())
     }
 
     /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
