@@ -4,6 +4,7 @@ mod account_service;
 mod alerts;
 mod apps;
 mod bad_input;
+mod binding;
 mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]

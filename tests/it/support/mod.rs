@@ -21,6 +21,7 @@ mod service;
 mod simulator;
 #[cfg(feature = "kubernetes")]
 mod tls;
+mod users;
 mod wire;
 
 use std::{
@@ -45,6 +46,7 @@ pub(crate) use self::{
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
+    users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Pace, Received},
 };
 
