@@ -162,7 +162,7 @@ impl Login {
                 let session = self.exchange(app, code, &claim).await?;
                 self.record(app, session, order, &claim, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &claim, &visit).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
@@ -262,11 +262,19 @@ impl Login {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange.
-    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        claim: &ClaimId,
+        visit: &Visit<'_>,
+    ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
         let holder = self.store.take_ticket(ticket, claim).await?;
+        let holder = holder.filter(|holder| app.is_none_or(|app| *app == holder.person.app));
         let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        self.apps.all().choose(Some(&person.app), None)?;
         let standing = self.store.standing(&person, claim).await?;
         Ok(Arrival { person, unionid, standing })
     }
@@ -329,7 +337,17 @@ impl Login {
                 }
             }
         };
-        if let Some(other) = binder.link(&bound).await? {
+        if !matches!(standing, Standing::Bound(_)) {
+            let (user, app) = (bound.user.as_str(), person.app.as_str());
+            tracing::info!(user, app, new_user = bound.new, "binding made");
+        }
+        self.link(&binder, &bound).await?;
+        Ok(bound)
+    }
+
+    /// Lets the unionid stand for the user, and reports where it stands for another.
+    async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+        if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
             tracing::warn!(
                 user = bound.user.as_str(),
@@ -337,7 +355,7 @@ impl Login {
                 "one unionid, two users: both are kept; see wxmint bindings conflicts"
             );
         }
-        Ok(bound)
+        Ok(())
     }
 
     /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody

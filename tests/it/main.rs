@@ -5,6 +5,7 @@ mod admin_lookup;
 mod alerts;
 mod apps;
 mod bad_input;
+mod binding;
 mod bindings_command;
 mod demo_page;
 mod key_files;

@@ -96,8 +96,7 @@ mod name {
 
     /// The code itself is not stored: for its ten minutes it would be a credential.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
-        let hash = digest::digest(&digest::SHA256, format!("{app}:{}", code.as_str()).as_bytes());
-        format!("wxmint:code:{{{}}}", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
+        format!("wxmint:code:{{{}}}", short_hash(&format!("{app}:{}", code.as_str())))
     }
 
     pub(super) fn session(person: &Person) -> String {
@@ -144,8 +143,14 @@ mod name {
         format!("wxmint:union:{{{}}}", unionid.as_str())
     }
 
+    /// Nor is the ticket: whoever reads Redis could spend it, and so bind its holder to a user of their own.
     pub(super) fn ticket(ticket: &Ticket) -> String {
-        format!("wxmint:ticket:{{{}}}", ticket.expose())
+        format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
+    }
+
+    fn short_hash(text: &str) -> String {
+        let hash = digest::digest(&digest::SHA256, text.as_bytes());
+        URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
     }
 }
 
