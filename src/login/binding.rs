@@ -13,6 +13,9 @@
 //! upon a half-made binding, now or in a year, carries it on from where it lies, and all of them to the same end. A login
 //! of a bound person takes none of these steps.
 
+#[cfg(test)]
+mod tests;
+
 use super::LoginError;
 use crate::{
     ids::{UnionId, UserId},
@@ -65,8 +68,11 @@ impl Binder<'_> {
         self.settle_and_tell(standing).await.map(|(settled, _)| settled)
     }
 
-    /// The same, with what was decided about the last intent.
-    async fn settle_and_tell(&self, mut standing: Standing) -> Result<(Settled, Option<Decision>), StoreError> {
+    /// The same, with what was decided last, and of whom: it may be another's intent that was carried on.
+    async fn settle_and_tell(
+        &self,
+        mut standing: Standing,
+    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             standing = match standing {
@@ -75,8 +81,9 @@ impl Binder<'_> {
                 Standing::Intended { generation, intent } => {
                     let Intent { user, by_unionid, .. } = &intent;
                     let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
-                    last = Some(decision);
-                    self.store.settle(self.person, generation, outcome(decision, &intent), self.claim).await?
+                    let settlement = outcome(decision, &intent);
+                    last = Some((intent.user, decision));
+                    self.store.settle(self.person, generation, settlement, self.claim).await?
                 }
                 Standing::Leaving { generation, user } => {
                     self.store.dismiss(&user, self.person, generation).await?;
@@ -100,7 +107,9 @@ impl Binder<'_> {
             }
             let Candidate { user, made } = candidate.clone();
             settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
-                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
+                (Settled::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
                 (settled, _) => settled,
             };
         }
@@ -129,9 +138,11 @@ impl Binder<'_> {
                 }
             };
             settled = match self.try_to_bind(generation, intent.clone()).await? {
-                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
-                (free @ Settled::Free { .. }, Some(Decision::Deserted)) => {
-                    deserted = Some(intent.user);
+                (Settled::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
+                (free @ Settled::Free { .. }, Some((user, Decision::Deserted))) => {
+                    deserted = Some(user);
                     free
                 }
                 (settled, _) => settled,
@@ -207,7 +218,11 @@ impl Binder<'_> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
 
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(Settled, Option<Decision>), StoreError> {
+    async fn try_to_bind(
+        &self,
+        generation: u64,
+        intent: Intent,
+    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
         let standing = self.store.intend(self.person, generation, &intent, self.claim).await?;
         self.settle_and_tell(standing).await
     }
