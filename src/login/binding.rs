@@ -48,6 +48,19 @@ pub enum Settled {
     Bound(Bound),
 }
 
+/// A user who is to be made for a person whom nobody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vacancy<'a> {
+    /// Of the person's last binding.
+    pub generation: u64,
+    /// Whether its owner has dissolved it.
+    pub dissolved: bool,
+    /// What the user is to stand for: not there where the owner has dissolved a binding.
+    pub unionid: Option<&'a UnionId>,
+    /// Whom the unionid stands for, and who has left all of their people: it takes another user than this one.
+    pub deserted: Option<&'a UserId>,
+}
+
 /// One request's way through the steps.
 pub struct Binder<'a> {
     /// Where the steps are taken.
@@ -121,7 +134,7 @@ impl Binder<'_> {
     pub async fn bind_unasked(
         &self,
         mut settled: Settled,
-        make: impl AsyncFn(u64, bool) -> Result<Option<Candidate>, LoginError>,
+        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
     ) -> Result<Option<Bound>, LoginError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
@@ -133,7 +146,8 @@ impl Binder<'_> {
             let intent = match self.holder(unionid, deserted.as_ref()).await? {
                 Some(user) => Intent { user, made: true, by_unionid: true },
                 None => {
-                    let Some(made) = make(generation, dissolved).await? else { return Ok(None) };
+                    let vacancy = Vacancy { generation, dissolved, unionid, deserted: deserted.as_ref() };
+                    let Some(made) = make(vacancy).await? else { return Ok(None) };
                     self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
@@ -158,19 +172,20 @@ impl Binder<'_> {
         Ok(holder.filter(|holder| Some(holder) != deserted))
     }
 
-    /// For a user just made, or for the one whom a racing login in another app has made a moment before.
+    /// For a user just made, or for the one whom a racing login in another app has made a moment before. Whether this
+    /// login is the first to have been given the user is not asked: one before it may have died. The list knows.
     async fn intent_for(
         &self,
-        made: Candidate,
+        made: UserId,
         unionid: Option<&UnionId>,
         deserted: Option<UserId>,
     ) -> Result<Intent, StoreError> {
         let Some(unionid) = unionid else {
-            return Ok(Intent { user: made.user, made: made.made, by_unionid: false });
+            return Ok(Intent { user: made, made: true, by_unionid: false });
         };
         let user = match deserted {
-            Some(from) => self.store.move_unionid(unionid, &from, &made.user).await?,
-            None => self.store.claim_unionid(unionid, Some(&made.user)).await?.unwrap_or(made.user),
+            Some(from) => self.store.move_unionid(unionid, &from, &made).await?,
+            None => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
         };
         Ok(Intent { user, made: true, by_unionid: true })
     }

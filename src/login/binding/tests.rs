@@ -70,7 +70,21 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     store.intend(&lin, 0, &intent("deserted", true), &rival()).await.expect("the rival's");
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), claim: &claim, per_user: 1 };
-    let nobody_is_made = async |_, _| panic!("the unionid is known");
+    let nobody_is_made = async |_: Vacancy<'_>| panic!("the unionid is known");
     let bound = binder.bind_unasked(FREE, nobody_is_made).await.expect("no error").expect("bound");
     assert_eq!(bound.user, user("known"));
+}
+
+#[tokio::test]
+async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
+    let (store, lin, claim) = (store(), person("lin"), claim(1));
+    bind_and_leave(&store, &person("mei"), "deserted").await;
+    store.claim_unionid(&unionid(), Some(&user("deserted"))).await.expect("claimed");
+    let unionid = unionid();
+    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), claim: &claim, per_user: 1 };
+    // As a backend that names the same user for the same wish.
+    let make = async |vacancy: Vacancy<'_>| Ok(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
+    let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
+    assert_eq!((bound.user, bound.new), (user("another"), true));
+    assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
 }
