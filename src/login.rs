@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
-    binding::{Binder, Candidate, Settled},
+    binding::{Binder, Candidate, Settled, Vacancy},
     error::LoginError,
 };
 use crate::{
@@ -330,7 +330,7 @@ impl Login {
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
             None => {
-                let make = async |generation, dissolved| self.make_user(arrival, generation, dissolved, now).await;
+                let make = async |vacancy: Vacancy<'_>| self.make_user(person, &vacancy, now).await;
                 match binder.bind_unasked(settled, make).await? {
                     Some(bound) => bound,
                     None => return Err(self.ask(arrival).await?),
@@ -362,18 +362,16 @@ impl Login {
     /// can be asked.
     async fn make_user(
         &self,
-        arrival: &Arrival,
-        generation: u64,
-        dissolved: bool,
+        person: &Person,
+        vacancy: &Vacancy<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Candidate>, LoginError> {
+    ) -> Result<Option<UserId>, LoginError> {
         let can_ask = self.accounts.accepts().anything();
-        if can_ask && (dissolved || !self.policy.auto_provision) {
+        if can_ask && (vacancy.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }
-        let key = new_user_key(arrival, generation, dissolved);
-        let named = self.accounts.new_user(&key, now).await?;
-        Ok(Some(Candidate { user: named.user, made: named.made }))
+        let named = self.accounts.new_user(&new_user_key(person, vacancy), now).await?;
+        Ok(Some(named.user))
     }
 
     /// Asks who the person is, with a ticket that stands for the code just spent.
@@ -392,13 +390,14 @@ fn new_claim() -> Result<ClaimId, LoginError> {
 }
 
 /// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
-/// because its answer was lost. Tells the account backend nothing about the person.
-fn new_user_key(arrival: &Arrival, generation: u64, dissolved: bool) -> NewUserKey {
-    let Arrival { person, unionid, .. } = arrival;
-    NewUserKey(match unionid.as_ref().filter(|_| !dissolved) {
-        Some(unionid) => short_digest(&format!("user of unionid {}", unionid.as_str())),
-        None => short_digest(&format!("user of {}:{}:{generation}", person.app, person.openid.as_str())),
-    })
+/// because its answer was lost. Another one where the unionid's user has left all of their people: by the same key the
+/// backend would name that user again. Tells the account backend nothing about the person.
+fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
+    NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
+        (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
+        (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
+        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
+    }))
 }
 
 /// By which failed passwords are counted: what differs in case or by spaces is one name.
