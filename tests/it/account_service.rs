@@ -1,6 +1,8 @@
 //! The business's own account service behind `WXMINT_ACCOUNTS=https://…`: what is asked of it, and what comes of an
 //! answer that is none. Then docs/accounts.openapi.yaml against what is sent and believed, and examples/accounts.
 
+mod logins;
+
 use std::{
     collections::BTreeSet,
     fs,
