@@ -346,7 +346,7 @@ impl Login {
     }
 
     /// Lets the unionid stand for the user, and reports where it stands for another.
-    async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+    pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
             tracing::warn!(
@@ -383,7 +383,7 @@ impl Login {
     }
 }
 
-fn new_claim() -> Result<ClaimId, LoginError> {
+pub(crate) fn new_claim() -> Result<ClaimId, LoginError> {
     let mut bits = [0; 16];
     rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
     Ok(ClaimId::new(bits))
