@@ -2,7 +2,7 @@
 //! pages, and the stories of what is done with them. The phone's clock is moved on by days; ours is not.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::Write,
     path::Path,

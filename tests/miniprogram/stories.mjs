@@ -127,8 +127,8 @@ export async function sharedLogin(phone, peer) {
 /** What the page shows after an act, how often the act asked WeChat, and what the peer answered meanwhile. */
 async function seen(phone, peer, act) {
   const [exchanges, answered] = [await exchanged(phone), peer.answers.length];
-  const { data } = await act();
-  return { data: structuredClone(data), logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
+  const data = structuredClone((await act()).data);
+  return { data, logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
 }
 
 async function exchanged({ simulator }) {
