@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
-    binding::{Binder, Candidate, Settled},
+    binding::{Binder, Candidate, Settled, Vacancy},
     error::LoginError,
 };
 use crate::{
@@ -162,7 +162,7 @@ impl Login {
                 let session = self.exchange(app, code, &claim).await?;
                 self.record(app, session, order, &claim, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &claim, &visit).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
@@ -262,11 +262,19 @@ impl Login {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange.
-    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        claim: &ClaimId,
+        visit: &Visit<'_>,
+    ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
         let holder = self.store.take_ticket(ticket, claim).await?;
+        let holder = holder.filter(|holder| app.is_none_or(|app| *app == holder.person.app));
         let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        self.apps.all().choose(Some(&person.app), None)?;
         let standing = self.store.standing(&person, claim).await?;
         Ok(Arrival { person, unionid, standing })
     }
@@ -322,14 +330,24 @@ impl Login {
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
             None => {
-                let make = async |generation, dissolved| self.make_user(arrival, generation, dissolved, now).await;
+                let make = async |vacancy: Vacancy<'_>| self.make_user(person, &vacancy, now).await;
                 match binder.bind_unasked(settled, make).await? {
                     Some(bound) => bound,
                     None => return Err(self.ask(arrival).await?),
                 }
             }
         };
-        if let Some(other) = binder.link(&bound).await? {
+        if !matches!(standing, Standing::Bound(_)) {
+            let (user, app) = (bound.user.as_str(), person.app.as_str());
+            tracing::info!(user, app, new_user = bound.new, "binding made");
+        }
+        self.link(&binder, &bound).await?;
+        Ok(bound)
+    }
+
+    /// Lets the unionid stand for the user, and reports where it stands for another.
+    async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+        if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
             tracing::warn!(
                 user = bound.user.as_str(),
@@ -337,25 +355,23 @@ impl Login {
                 "one unionid, two users: both are kept; see wxmint bindings conflicts"
             );
         }
-        Ok(bound)
+        Ok(())
     }
 
     /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
     /// can be asked.
     async fn make_user(
         &self,
-        arrival: &Arrival,
-        generation: u64,
-        dissolved: bool,
+        person: &Person,
+        vacancy: &Vacancy<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Candidate>, LoginError> {
+    ) -> Result<Option<UserId>, LoginError> {
         let can_ask = self.accounts.accepts().anything();
-        if can_ask && (dissolved || !self.policy.auto_provision) {
+        if can_ask && (vacancy.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }
-        let key = new_user_key(arrival, generation, dissolved);
-        let named = self.accounts.new_user(&key, now).await?;
-        Ok(Some(Candidate { user: named.user, made: named.made }))
+        let named = self.accounts.new_user(&new_user_key(person, vacancy), now).await?;
+        Ok(Some(named.user))
     }
 
     /// Asks who the person is, with a ticket that stands for the code just spent.
@@ -374,13 +390,14 @@ fn new_claim() -> Result<ClaimId, LoginError> {
 }
 
 /// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
-/// because its answer was lost. Tells the account backend nothing about the person.
-fn new_user_key(arrival: &Arrival, generation: u64, dissolved: bool) -> NewUserKey {
-    let Arrival { person, unionid, .. } = arrival;
-    NewUserKey(match unionid.as_ref().filter(|_| !dissolved) {
-        Some(unionid) => short_digest(&format!("user of unionid {}", unionid.as_str())),
-        None => short_digest(&format!("user of {}:{}:{generation}", person.app, person.openid.as_str())),
-    })
+/// because its answer was lost. Another one where the unionid's user has left all of their people: by the same key the
+/// backend would name that user again. Tells the account backend nothing about the person.
+fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
+    NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
+        (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
+        (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
+        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
+    }))
 }
 
 /// By which failed passwords are counted: what differs in case or by spaces is one name.

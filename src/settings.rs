@@ -130,6 +130,14 @@ struct Raw {
     log_format: Option<String>,
 }
 
+impl Raw {
+    fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        // An empty variable is one that is not set: shells and manifests cannot always leave it out.
+        let vars: HashMap<String, String> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        envy::prefixed("WXMINT_").from_iter(vars).unwrap_or_default()
+    }
+}
+
 /// Every variable that is acted on, in the order of `.env.example`.
 pub const VARIABLES: &[&str] = &[
     "WXMINT_ISSUER",
@@ -183,9 +191,7 @@ const REDIS: Form = Form {
 impl Settings {
     /// Reads settings from variables, such as [`std::env::vars`].
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        // An empty variable is one that is not set: shells and manifests cannot always leave it out.
-        let vars: HashMap<String, String> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let raw: Raw = envy::prefixed("WXMINT_").from_iter(vars).unwrap_or_default();
+        let raw = Raw::from_vars(vars);
         let mut reader = Reader::default();
         let settings = Self::read(raw, &mut reader);
         reader.finish(settings)
@@ -196,8 +202,7 @@ impl Settings {
         let issuer = reader.required("WXMINT_ISSUER", raw.issuer, &forms::ISSUER, IssuerUrl::parse);
         let audience = reader.optional("WXMINT_AUDIENCE", raw.audience, &forms::AUDIENCE, forms::audiences);
         let apps = Self::read_apps(raw.appid, (raw.app_secret, raw.app_secret_file), raw.apps_dir, reader);
-        let redis_url = reader.secret("WXMINT_REDIS_URL", raw.redis_url, raw.redis_url_file);
-        let store = reader.required("WXMINT_REDIS_URL", redis_url, &REDIS, store_url);
+        let store = read_store(raw.redis_url, raw.redis_url_file, reader);
         let keys = reader.required("WXMINT_KEYS", raw.keys, &forms::KEYS, path);
         let vault_key_file = reader.required("WXMINT_VAULT_KEY_FILE", raw.vault_key_file, &forms::VAULT, path);
         let listen = reader.or("WXMINT_LISTEN", raw.listen, &forms::LISTEN, "127.0.0.1:8080", address);
@@ -276,6 +281,19 @@ impl Settings {
         let secret = reader.required("WXMINT_APP_SECRET", secret, &SECRET, |text| text.parse::<AppSecret>().ok());
         Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file: file })
     }
+}
+
+/// `WXMINT_REDIS_URL` or its `…_FILE` alone, for commands that need nothing else.
+pub fn store_from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<StoreUrl, Faults> {
+    let raw = Raw::from_vars(vars);
+    let mut reader = Reader::default();
+    let store = read_store(raw.redis_url, raw.redis_url_file, &mut reader);
+    reader.finish(store)
+}
+
+fn read_store(url: Option<String>, file: Option<String>, reader: &mut Reader) -> Option<StoreUrl> {
+    let url = reader.secret("WXMINT_REDIS_URL", url, file);
+    reader.required("WXMINT_REDIS_URL", url, &REDIS, store_url)
 }
 
 fn store_url(text: &str) -> Option<StoreUrl> {

@@ -45,13 +45,16 @@ fn login(path: &str) -> Resource {
 /// What only the operator reaches.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
+    let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");
     move |config| {
         config
             .app_data(Data::new(issuer.readiness.clone()))
             .app_data(Data::from(issuer))
+            .app_data(Data::new(admin::AdminStore(store)))
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
+            .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
             .default_service(web::to(not_found));
     }
 }

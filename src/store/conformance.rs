@@ -6,6 +6,8 @@ mod access_token;
 
 use std::{rc::Rc, time::Duration};
 
+use chrono::{DateTime, SubsecRound};
+
 use super::*;
 use crate::{
     ids::{UnionId, UserId},
@@ -274,6 +276,26 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     assert!(!link("user-1", Some("user-3")).await, "no news");
 }
 
+async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    store.intend(&person("o1"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    let before = crate::http::now().trunc_subsecs(3);
+    let (_, Standing::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
+    assert!(before <= binding.bound_at && binding.bound_at <= crate::http::now(), "{binding:?}");
+    let plain =
+        Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
+    assert_eq!(binding, plain);
+
+    let unionid: UnionId = "u1".parse().expect("a unionid");
+    store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
+    let linked = Binding { unionid: Some(unionid), conflict: Some(user("user-2")), ..plain };
+    assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
+    store.leave(&person("o1"), &made, &claim_id(1)).await.expect("left");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+}
+
 async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     let ticket = Ticket::random().expect("a ticket");
     let holder = TicketHolder { person: person("o1"), unionid: Some("u1".parse().expect("a unionid")) };
@@ -492,6 +514,7 @@ conformance! {
     for_a_unionids_sake_nobody_joins_who_has_left_all
     a_unionid_stands_for_one_user
     a_link_is_of_the_binding_and_a_conflict_is_news_once
+    a_binding_is_read_whole_and_what_is_half_done_is_none
     a_ticket_is_spent_once
     an_address_over_its_limit_claims_nothing
     attempts_are_counted_and_given_back
@@ -525,6 +548,68 @@ mod redis_only {
         let code = server.cli(&["KEYS", "wxmint:code:*"]);
         assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
         assert!(!code.contains("clock"), "the code itself is not stored");
+    }
+
+    /// Everybody whom a walk from `place` on finds, and how many pages it took.
+    async fn walked(store: &Redis, mut place: walk::Place) -> (Vec<walk::Found>, usize) {
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let Ok(walk::Step::Page(page)) = store.walk(&place).await else { panic!("a page") };
+            (found, pages) = ([found, page.found].into_iter().flatten().collect(), pages + 1);
+            let Some(next) = page.next else { return (found, pages) };
+            place = next;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        assert_eq!(walked(&store, walk::Place::default()).await.0, []);
+        for number in 0..1500 {
+            let name = format!("user-{number}");
+            bind(&store, &format!("o{number}"), &name, 1).await;
+        }
+        let at = DateTime::from_timestamp_millis(1_000_000_000_123).expect("an instant");
+        bind(&store.at(at), "earlier", "user-earlier", 1).await;
+        store.intend(&person("intended"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
+        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(true));
+        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(false), "no news");
+        assert_eq!(store.note_dissolved(&person("earlier"), &claim_id(1)).await, Ok(false), "is bound");
+        let gone = store.standing(&person("gone"), &claim_id(1)).await;
+        assert_eq!(gone, Ok(Standing::Free { generation: 0, dissolved: true }));
+
+        let (found, pages) = walked(&store, walk::Place::default()).await;
+        assert!(pages > 1);
+        let bound: std::collections::HashMap<Person, Binding> = found
+            .iter()
+            .filter_map(|found| match found {
+                walk::Found::Bound(binding) => Some((binding.person.clone(), binding.clone())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bound.len(), 1501);
+        assert_eq!(bound[&person("o1499")].user, user("user-1499"));
+        assert_eq!(bound[&person("earlier")].bound_at, at);
+        let others: Vec<_> = found.iter().filter(|found| !matches!(found, walk::Found::Bound(_))).collect();
+        assert_eq!(others.len(), 2);
+        assert!(others.contains(&&walk::Found::HalfDone) && others.contains(&&walk::Found::Dissolved(person("gone"))));
+    }
+
+    #[tokio::test]
+    async fn a_place_holds_for_one_process_of_redis() {
+        let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
+        for number in 0..3000 {
+            server
+                .store()
+                .intend(&person(&format!("o{number}")), 0, &intent("u"), &claim_id(1))
+                .await
+                .expect("intended");
+        }
+        let Ok(walk::Step::Page(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
+        let place = page.next.expect("more than one page");
+        assert!(matches!(server.store().walk(&place).await, Ok(walk::Step::Page(_))));
+        assert!(matches!(other.store().walk(&place).await, Ok(walk::Step::Elsewhere)));
     }
 
     #[tokio::test]

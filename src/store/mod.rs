@@ -20,9 +20,9 @@ use async_trait::async_trait;
 
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
-    binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
+    binding::{Binding, Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
-    redis::{Redis, RedisUrl},
+    redis::{Redis, RedisUrl, walk},
     session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
     vault::{CurrentVault, Sealed, Vault, VaultError},
@@ -184,6 +184,9 @@ pub trait Store: Bindings + Sessions + Tickets + AccessTokenShelf {
     /// Keeps the session key, if no later exchange has kept one, counts the person's login, and says where the person
     /// stands.
     async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError>;
+
+    /// The whole binding of a person; `None` for one who is not bound, or not yet.
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError>;
 
     /// The session keys of a person.
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError>;

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    super::{Binding, Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
     Memory,
 };
 use crate::ids::{UnionId, UserId};
@@ -28,6 +29,7 @@ enum State {
         user: UserId,
         unionid: Option<UnionId>,
         conflict: Option<UserId>,
+        at: DateTime<Utc>,
         new_for: Option<ClaimId>,
     },
     Leaving(UserId),
@@ -60,14 +62,20 @@ impl StoredBinding {
         }
     }
 
-    fn settle(&mut self, outcome: Settlement, claim: &ClaimId) {
+    pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
+        let State::Bound { user, unionid, conflict, at, .. } = &self.state else { return None };
+        let (person, user) = (person.clone(), user.clone());
+        Some(Binding { person, user, unionid: unionid.clone(), conflict: conflict.clone(), bound_at: *at })
+    }
+
+    fn settle(&mut self, outcome: Settlement, claim: &ClaimId, at: DateTime<Utc>) {
         let State::Intended(intent) = &self.state else { return };
         self.state = match outcome {
             Settlement::Dropped => State::Free,
             Settlement::Bound { new } => {
                 self.dissolved = false;
                 let (user, new_for) = (intent.user.clone(), new.then(|| claim.clone()));
-                State::Bound { user, unionid: None, conflict: None, new_for }
+                State::Bound { user, unionid: None, conflict: None, at, new_for }
             }
         };
     }
@@ -149,7 +157,7 @@ impl Bindings for Memory {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
-            binding.settle(outcome, claim);
+            binding.settle(outcome, claim, (self.clock)().trunc_subsecs(3));
         }
         Ok(binding.standing(claim))
     }

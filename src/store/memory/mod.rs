@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person, Recorded,
-    Sealed, SessionKeys, Store, StoreError, Ticket,
+    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -124,6 +124,10 @@ impl Store for Memory {
             binding.intend(intent.clone());
         }
         Ok(Recorded::Standing(binding.standing(claim)))
+    }
+
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {
+        Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {

@@ -183,6 +183,6 @@ pub(super) fn person_of(entry: &str) -> Result<Person, StoreError> {
     Ok(Person { app, openid })
 }
 
-fn parse_user(text: &str) -> Result<UserId, StoreError> {
+pub(super) fn parse_user(text: &str) -> Result<UserId, StoreError> {
     text.parse().map_err(|_| unreadable("a user id"))
 }

@@ -13,7 +13,7 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
 };
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
     ServerErrorKind, aio::MultiplexedConnection,
 };
 
@@ -100,6 +100,18 @@ impl Link {
         let outcome = self
             .within_deadline(async |mut connection| redis::cmd(command).arg(key).query_async(&mut connection).await)
             .await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    /// Runs commands that only read, in one round trip.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        commands: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let outcome = self.within_deadline(async |mut connection| commands.query_async(&mut connection).await).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
         outcome
     }

@@ -46,6 +46,16 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
     assert!(service.calls().is_empty());
 }
 
+/// What the operator is told of a request.
+async fn warning(bed: &TestBed, request_id: &str) -> String {
+    eventually("a warning", PATIENCE, async || {
+        let events = bed.service().events();
+        let of_this = |event: &&Value| event["request_id"] == request_id && event["level"] == "WARN";
+        events.iter().find(of_this).map(Value::to_string)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_service_does_a_login_with_a_password_gets_503_and_the_operator_the_reason() {
     let (service, bed) = set_up(false).await;
@@ -54,10 +64,7 @@ async fn whatever_the_service_does_a_login_with_a_password_gets_503_and_the_oper
         // Its breaker may be open after so many: then the log says that.
         let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
         assert!(answer.json()["retry_after"].as_u64().is_some_and(|seconds| (1..=5).contains(&seconds)), "{answer:?}");
-        let request_id = answer.member("request_id");
-        let events = bed.service().events();
-        let of_this = |event: &&Value| event["request_id"] == request_id.as_str() && event["level"] == "WARN";
-        let event = events.iter().find(of_this).expect("a warning").to_string();
+        let event = warning(&bed, &answer.member("request_id")).await;
         assert!(event.contains(word) || event.contains("left alone"), "{reply:?}: {event}");
     }
     let log = bed.service().log();
@@ -108,8 +115,9 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
     let tls = Terminator::before(service.address).await;
     let url = format!("https://{}/wxmint", tls.address);
     let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
-    log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
-    assert!(service.calls().is_empty() && bed.service().log().contains("certificate"), "{}", bed.service().log());
+    let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+    let event = warning(&bed, &answer.member("request_id")).await;
+    assert!(service.calls().is_empty() && event.contains("certificate"), "{event}");
 
     let folder = tempfile::tempdir().expect("a folder");
     let bundle = folder.path().join("roots.pem");

@@ -20,6 +20,7 @@ mod redis;
 mod service;
 mod simulator;
 mod tls;
+mod users;
 mod wire;
 
 use std::{
@@ -45,6 +46,7 @@ pub(crate) use self::{
     service::Service,
     simulator::Simulator,
     tls::Terminator,
+    users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Pace, Received},
 };
 
