@@ -1,41 +1,33 @@
 //! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
 //! pages, and the stories of what is done with them. The phone's clock is moved on by days; ours is not.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, AccountService, Answer, ISSUER, TestBed, WXMINT, repository, tools};
+use crate::support::{
+    APPID, AccountService, Answer, ISSUER, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD, password_of, repository, tools,
+};
 
 const ALICE: &str = "id-of-alice";
-/// The right one; the pages also try hunter3.
-const PASSWORD: &str = "hunter2";
 const DANGEROUS: &str = "WXMINT_DANGEROUS_PASSWORD_IN_QUERY";
 
 /// A service that is set for pages of older back ends, and whose users file has alice.
 struct Business {
     bed: TestBed,
-    _folder: TempDir,
+    _users: UsersFile,
 }
 
 impl Business {
     async fn start(variables: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let users = folder.path().join("users");
-        add_alice(&users);
+        let users = UsersFile::of(&["alice"]);
         let builder = TestBed::builder()
             .env("WXMINT_LOGIN_PATHS", "/user/login")
             .env("WXMINT_TOKEN_ALIASES", "sessionId,token")
-            .env("WXMINT_ACCOUNTS", &format!("file:{}", users.display()));
+            .env("WXMINT_ACCOUNTS", &users.setting());
         let builder = variables.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, _folder: folder }
+        Self { bed: builder.start().await, _users: users }
     }
 
     /// The same, where lin has been bound to alice before.
@@ -47,7 +39,8 @@ impl Business {
 
     async fn bind(&self, person: &str) -> Answer {
         let bed = &self.bed;
-        let body = json!({"code": bed.mint_code(person).await, "username": "alice", "password": PASSWORD});
+        let mut body = password_of("alice");
+        body["code"] = bed.mint_code(person).await.into();
         bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
     }
 
@@ -55,18 +48,10 @@ impl Business {
     fn play(&self, story: &str) -> Value {
         let asked = json!({
             "story": story, "person": "lin", "appid": APPID, "issuer": ISSUER,
-            "service": self.bed.service().url(""), "simulator": self.bed.wechat.url(),
+            "password": PASSWORD, "wrong_password": WRONG_PASSWORD, "service": self.bed.service().url(""), "simulator": self.bed.wechat.url(),
         });
         serde_json::from_str(&node(&["run.mjs", &asked.to_string()])).expect("JSON")
     }
-}
-
-fn add_alice(users: &Path) {
-    let mut command = Command::new(WXMINT);
-    command.args(["users", "add", "alice", "--user-id", ALICE, "--users"]).arg(users).env_clear();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
-    writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
-    assert!(child.wait().expect("a child of ours").success());
 }
 
 /// Runs a script of `tests/miniprogram` to its end, and returns what it prints.

@@ -90,7 +90,8 @@ class MiniProgram {
   #modules = new Map();
   #registered; // by App or Page, of the file that runs
   #app;
-  #underWay = new Set(); // calls of wx, and timers, until their callbacks have returned
+  #underWay = 0; // calls of wx, and timers, until their callbacks have returned
+  #atRest = () => {}; // whom to tell when there are none
 
   constructor(phone) {
     this.#phone = phone;
@@ -136,9 +137,9 @@ class MiniProgram {
 
   async atRest() {
     do {
-      await Promise.allSettled(this.#underWay);
+      if (this.#underWay > 0) await new Promise((told) => (this.#atRest = told));
       await new Promise(setImmediate); // what has been answered may begin more
-    } while (this.#underWay.size > 0);
+    } while (this.#underWay > 0);
   }
 
   /** What the file gives to App or Page. */
@@ -187,21 +188,16 @@ class MiniProgram {
 
   /** Never a promise: its task can be aborted instead. */
   #request(options) {
+    const { url, data, method = "GET" } = options;
+    const noted = { method, url, data };
+    this.#phone.network.push(noted);
+    const complete = (answer) => {
+      noted.answer = answer;
+      options.complete?.(answer);
+    };
     const abort = new AbortController();
-    const asked = { method: options.method ?? "GET", url: options.url, data: options.data };
-    const work = async () => this.#noted(asked, () => this.#requests.answer(options, abort.signal));
-    this.#callBack({ complete: () => {}, ...options }, work);
+    this.#callBack({ ...options, complete }, () => this.#requests.answer(options, abort.signal));
     return { abort: () => abort.abort() };
-  }
-
-  async #noted(asked, work) {
-    const entry = { ...asked };
-    this.#phone.network.push(entry);
-    try {
-      return Object.assign(entry, { answer: await work() }).answer;
-    } catch (error) {
-      throw Object.assign(entry, { answer: error }).answer;
-    }
   }
 
   #timer(callback, milliseconds, ...rest) {
@@ -216,10 +212,14 @@ class MiniProgram {
     return { cancel: () => cancel() };
   }
 
-  #occupied(work) {
-    const outcome = work().finally(() => this.#underWay.delete(outcome));
-    this.#underWay.add(outcome);
-    return outcome;
+  async #occupied(work) {
+    this.#underWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.#underWay -= 1;
+      if (this.#underWay === 0) this.#atRest();
+    }
   }
 }
 

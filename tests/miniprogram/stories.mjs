@@ -17,23 +17,23 @@ function ours(path) {
 }
 
 /** The page with account and password, once a day, and once with a wrong password. */
-export async function passwordPage(phone, peer) {
-  return { visits: await typedDaily(phone, peer), network: phone.network };
+export async function passwordPage(phone, peer, passwords) {
+  return { visits: await typedDaily(phone, peer, passwords), network: phone.network };
 }
 
 /** The same page with the line that the refusal names. */
-export async function passwordPageMended(phone, peer) {
-  const refused = await typed(phone, peer, "hunter2");
+export async function passwordPageMended(phone, peer, passwords) {
+  const refused = await typed(phone, peer, passwords.password);
   const { detail } = phone.network.at(-1).answer.data;
   const [, line] = /Add `([^`]+)`/.exec(detail);
   const source = readFileSync(PASSWORD_PAGE, "utf8").replace("/login',\n", `$&          ${line},\n`);
-  return { refused, detail, visits: await typedDaily(phone, peer, source), network: phone.network };
+  return { refused, detail, visits: await typedDaily(phone, peer, passwords, source), network: phone.network };
 }
 
-async function typedDaily(phone, peer, source) {
-  const visits = [await typed(phone, peer, "hunter3", source)];
+async function typedDaily(phone, peer, { password, wrong_password }, source) {
+  const visits = [await typed(phone, peer, wrong_password, source)];
   for (let day = 0; day < 3; day += 1) {
-    visits.push(await typed(phone, peer, "hunter2", source));
+    visits.push(await typed(phone, peer, password, source));
     phone.later(DAY);
   }
   return visits;
@@ -78,15 +78,15 @@ async function opened(phone, peer, file, appFile) {
 }
 
 /** The page as it should be, from somebody whom nobody knows to a login a day. */
-export async function ordersPage(phone, peer) {
+export async function ordersPage(phone, peer, { password, wrong_password }) {
   const program = await phone.start();
   let page;
-  const submit = (password) => program.tap(page, "submit", { value: { username: "alice", password } });
+  const submit = (typed) => program.tap(page, "submit", { value: { username: "alice", password: typed } });
   const visits = [];
   const visit = async (act) => visits.push(await seen(phone, peer, act));
   await visit(async () => (page = await program.open(ORDERS_PAGE)));
-  await visit(async () => (await submit("hunter3"), page));
-  await visit(async () => (await submit("hunter2"), page));
+  await visit(async () => (await submit(wrong_password), page));
+  await visit(async () => (await submit(password), page));
   for (const later of [0, 21 * HOUR, HOUR, 21 * HOUR, HOUR]) {
     phone.later(later);
     visits.push(await opened(phone, peer, ORDERS_PAGE));
@@ -127,8 +127,8 @@ export async function sharedLogin(phone, peer) {
 /** What the page shows after an act, how often the act asked WeChat, and what the peer answered meanwhile. */
 async function seen(phone, peer, act) {
   const [exchanges, answered] = [await exchanged(phone), peer.answers.length];
-  const { data } = await act();
-  return { data: structuredClone(data), logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
+  const data = structuredClone((await act()).data);
+  return { data, logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
 }
 
 async function exchanged({ simulator }) {

@@ -1,6 +1,6 @@
 // utils/login.js
 const LOGIN = 'https://login.example.com/login'
-const WORTH_ANOTHER_TRY = ['code_invalid', 'code_used', 'wechat_unavailable', 'store_unavailable', 'accounts_unavailable']
+const AGAIN = ['code_invalid', 'code_used', 'wechat_unavailable', 'store_unavailable', 'accounts_unavailable']
 
 let running = null // the login that all who ask for a token wait for
 let ticket = null // of the last binding_required: stands for the WeChat user, once
@@ -30,7 +30,7 @@ async function logIn(account, attempts) {
   const { statusCode, data } = await send({ url: LOGIN, method: 'POST', data: { ...await proof(account), ...account } })
   if (statusCode === 200) return keep(data)
   if (data.code === 'binding_required') ticket = data.bind_ticket
-  if (!WORTH_ANOTHER_TRY.includes(data.code) || attempts === 1) throw data
+  if (!AGAIN.includes(data.code) || attempts === 1) throw data
   await new Promise(done => setTimeout(done, (data.retry_after || 0) * 1000))
   return logIn(account, attempts - 1)
 }
