@@ -5,6 +5,7 @@
 //!
 //! - `client`: how calls are made; `call`: what all answers have in common; `api`, `errcode`: the tables;
 //! - `code2session`, `access_token`, `phone_number`: one call each; `session_key`: two that take the same;
+//! - `user_data`: what WeChat gives a mini program sealed or signed with the session key;
 //! - `apps`: the mini programs that there are.
 
 mod access_token;
@@ -17,6 +18,7 @@ mod errcode;
 mod phone_number;
 mod secrets;
 mod session_key;
+mod user_data;
 
 pub use access_token::{FetchedAccessToken, read_access_token};
 pub use api::Api;
@@ -28,6 +30,7 @@ pub use errcode::Verdict;
 pub use phone_number::read_phone_number;
 pub use secrets::{AppAccessToken, AppSecret, SessionKey};
 pub use session_key::{read_new_session_key, read_session_check, session_signature};
+pub use user_data::{EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 
 /// What was published of WeChat's ciphers and signatures, each recomputed by other programs.
 #[cfg(test)]
