@@ -160,6 +160,17 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
 
+async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Store>) {
+    let [order, ..] = orders(&*store, [0, 1, 2]).await;
+    let login = record("o1", &order, "k1", "user-1");
+    recorded(&*store, &login, 1).await;
+    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
+    let Standing::Bound(made) = standing else { panic!("bound") };
+    store.leave(&person("o1"), &made, &claim_id(2)).await.expect("left");
+    store.set_free(&person("o1"), 1, &claim_id(2)).await.expect("free");
+    assert_eq!(recorded(&*store, &login, 1).await, Standing::Free { generation: 1, dissolved: true });
+}
+
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
     let stale = store.intend(&person("o1"), 3, &intent("user-1"), &claim_id(1)).await;
     assert_eq!(stale, Ok(FREE));
@@ -506,6 +517,7 @@ conformance! {
     only_its_claimant_gives_a_code_back
     a_login_writes_its_intent_down_once
     a_binding_is_made_in_steps_that_may_be_repeated
+    a_login_that_is_recorded_again_undoes_no_dissolution
     an_intent_of_an_older_generation_is_not_written_down
     a_user_takes_as_many_people_of_an_app_as_may_be
     a_decision_is_made_once_for_a_generation

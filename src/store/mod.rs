@@ -133,7 +133,8 @@ pub struct LoginRecord {
     pub order: ExchangeOrder,
     /// How often one person may log in.
     pub rate: Rate,
-    /// Whom to bind the person to if nobody is bound yet.
+    /// Whom to bind the person to if they have never been bound. Only then: a record that is repeated or arrives late is
+    /// to undo no dissolution that came between.
     pub intent: Option<Intent>,
 }
 

@@ -40,13 +40,12 @@ impl StoredBinding {
         matches!(&self.state, State::Bound { user, .. } if user == wanted)
     }
 
-    pub(super) fn is_free(&self) -> bool {
-        matches!(self.state, State::Free)
-    }
-
-    pub(super) fn intend(&mut self, intent: Intent) {
-        self.generation += 1;
-        self.state = State::Intended(intent);
+    /// If the person is free and of this generation.
+    pub(super) fn intend(&mut self, generation: u64, intent: &Intent) {
+        if matches!(self.state, State::Free) && self.generation == generation {
+            self.generation += 1;
+            self.state = State::Intended(intent.clone());
+        }
     }
 
     pub(super) fn standing(&self, claim: &ClaimId) -> Standing {
@@ -121,9 +120,7 @@ impl Bindings for Memory {
     ) -> Result<Standing, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.is_free() && binding.generation == generation {
-            binding.intend(intent.clone());
-        }
+        binding.intend(generation, intent);
         Ok(binding.standing(claim))
     }
 

@@ -118,10 +118,8 @@ impl Store for Memory {
             return Ok(Recorded::Limited(refused));
         }
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
-        if let Some(intent) = &record.intent
-            && binding.is_free()
-        {
-            binding.intend(intent.clone());
+        if let Some(intent) = &record.intent {
+            binding.intend(0, intent);
         }
         Ok(Recorded::Standing(binding.standing(claim)))
     }

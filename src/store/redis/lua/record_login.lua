@@ -13,7 +13,8 @@ if wait > 0 then
   return {'limited', string.format('%.0f', wait), '', '', ''}
 end
 local now = standing(binding, claim)
-if now[1] == 'free' and ARGV[7] ~= '' then
+-- For who was never bound: a repetition is to undo no dissolution that came between.
+if now[1] == 'free' and now[2] == '0' and ARGV[7] ~= '' then
   intend(binding, ARGV[7], ARGV[8], '')
   return standing(binding, claim)
 end
