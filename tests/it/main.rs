@@ -15,6 +15,8 @@ mod limits;
 mod login;
 mod old_pages;
 mod one_exchange;
+mod password_load;
+mod password_timing;
 mod phone;
 mod readme;
 mod redis_faults;
