@@ -3,6 +3,7 @@
 
 mod example;
 mod logins;
+mod outages;
 
 use std::{
     future::pending,

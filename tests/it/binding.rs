@@ -10,7 +10,9 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APP_SECRET, APPID, Answer, TestBed, UsersFile, WRONG_PASSWORD, password_of};
+use crate::support::{
+    APP_SECRET, APPID, Answer, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
+};
 
 const OTHER_APPID: &str = "wxfedcba9876543210";
 const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
@@ -80,6 +82,13 @@ impl Business {
     /// The log's lines with this message.
     fn logged(&self, message: &str) -> Vec<Value> {
         self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
+    }
+
+    /// What the log says with this message of the request that `answer` answers.
+    async fn logged_of(&self, answer: &Answer, message: &str) -> Value {
+        let id = answer.header("x-request-id");
+        let line = async || self.logged(message).into_iter().find(|line| line["request_id"] == id);
+        eventually(message, PATIENCE, line).await
     }
 }
 
@@ -215,10 +224,8 @@ async fn what_binds_unbinds_and_is_refused_is_in_the_log_with_its_request() {
         (&dissolved, "binding dissolved", "user", &user),
         (&again, "no binding to dissolve", "user", &user),
     ] {
-        let id = answer.header("x-request-id");
-        let lines: Vec<_> = business.logged(message).into_iter().filter(|line| line["request_id"] == id).collect();
-        assert_eq!(lines.len(), 1, "{message}: {:?}", business.logged(message));
-        assert_eq!((&lines[0][member], &lines[0]["level"]), (value, &json!("INFO")));
+        let line = business.logged_of(answer, message).await;
+        assert_eq!((&line[member], &line["level"]), (value, &json!("INFO")), "{message}");
     }
     assert_eq!(business.logged("binding made").len(), 1, "a silent login makes none");
 }
