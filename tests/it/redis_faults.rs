@@ -204,3 +204,57 @@ async fn the_rights_that_the_readme_names_are_enough() {
     assert_eq!(bed.http.send(dissolve).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
 }
+
+#[tokio::test]
+async fn a_binding_that_was_answered_survives_the_end_of_the_server_that_kept_it() {
+    let mut bed = TestBed::builder().breakable_redis().start().await;
+    let replica = RedisServer::start(&[], "").await;
+    replica.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
+    eventually("a replica", PATIENCE, async || {
+        let said: String = bed.redis.command(&["INFO", "replication"]);
+        (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
+    })
+    .await;
+    let users: Vec<String> = {
+        let mut users = Vec::new();
+        for person in 0..50 {
+            users.push(bed.log_in(&format!("person-{person}")).await.expect_login().member("user_id"));
+        }
+        users
+    };
+    bed.redis.kill();
+    replica.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    bed.redis_link().lead_to(([127, 0, 0, 1], replica.port()).into());
+    bed.redis_link().hang_up().await;
+    for (person, user) in users.iter().enumerate() {
+        let name = format!("person-{person}");
+        let again = eventually("served", PATIENCE, async || {
+            let answer = bed.log_in(&name).await;
+            (answer.status == 200).then_some(answer)
+        });
+        let again = again.await;
+        assert_eq!((again.member("user_id"), &again.json()["new_user"]), (user.clone(), &json!(false)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_binding_that_no_replica_confirms_is_not_answered_and_those_who_are_bound_log_in() {
+    let bed = TestBed::start().await;
+    let known = bed.log_in("lin").await.expect_login().member("user_id");
+    let replica = RedisServer::start(&[], "").await;
+    replica.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
+    eventually("a replica", PATIENCE, async || {
+        let said: String = bed.redis.command(&["INFO", "replication"]);
+        (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
+    })
+    .await;
+    replica.freeze();
+    bed.log_in("mei").await.expect_problem(503, "store_unavailable");
+    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known);
+    replica.thaw();
+    let bound = eventually("confirmed", PATIENCE, async || {
+        let answer = bed.log_in("mei").await;
+        (answer.status == 200).then_some(answer.member("user_id"))
+    });
+    assert_eq!(bed.log_in("mei").await.expect_login().member("user_id"), bound.await);
+}

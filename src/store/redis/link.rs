@@ -24,6 +24,8 @@ use crate::telemetry::Metrics;
 const DEADLINE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A replica that is well has it in a millisecond.
+const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 /// After a refused connection, calls fail at once for this long, so that a dead Redis costs nothing and one that is
 /// back is found soon.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -122,6 +124,22 @@ impl Link {
             .await
     }
 
+    /// Waits until a replica has all that was written on this connection and before it, where there is a replica: one
+    /// that takes over must not have forgotten a binding. Nothing else can be sent meanwhile.
+    pub(super) async fn confirmed(&self) -> Result<(), StoreError> {
+        if replicas(&self.info("replication").await?) == 0 {
+            return Ok(());
+        }
+        let wait = async |mut connection: MultiplexedConnection| {
+            redis::cmd("WAIT").arg(1).arg(CONFIRMED_WITHIN.as_millis() as u64).query_async(&mut connection).await
+        };
+        let confirmed: u64 = self.within_deadline(wait).await?;
+        if confirmed == 0 {
+            return Err(StoreError { reason: "no replica has confirmed a binding in time".into() });
+        }
+        Ok(())
+    }
+
     async fn within_deadline<T>(
         &self,
         command: impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
@@ -189,6 +207,12 @@ impl Link {
             state.refused = Some((Instant::now() + PAUSE, error.clone()));
         }
     }
+}
+
+/// How many replicas Redis has, as it says in `INFO replication`.
+fn replicas(info: &str) -> u32 {
+    let count = info.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
 }
 
 enum Failure {

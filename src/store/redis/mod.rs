@@ -69,6 +69,8 @@ impl fmt::Debug for RedisUrl {
 /// A connection to one Redis, for one worker thread.
 pub struct Redis {
     link: Rc<Link>,
+    /// For what must be confirmed by a replica: waiting for that holds up its connection.
+    durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
 }
@@ -81,12 +83,14 @@ impl Redis {
         clock: fn() -> DateTime<Utc>,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        Ok(Self { link: Rc::new(Link::new(&url.0, metrics)?), session_ttl, clock: Rc::new(clock) })
+        let [link, durable] = [metrics.clone(), metrics].map(|metrics| Link::new(&url.0, metrics).map(Rc::new));
+        Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock) })
     }
 
     /// The same connection, for bindings that were made at `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
-        Self { link: Rc::clone(&self.link), session_ttl: self.session_ttl, clock: Rc::new(move || instant) }
+        let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
+        Self { link, durable, session_ttl: self.session_ttl, clock: Rc::new(move || instant) }
     }
 }
 
