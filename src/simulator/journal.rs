@@ -19,7 +19,7 @@ const KEPT: usize = 1000;
 /// Of longer bodies the beginning is kept.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: [&str; 3] = ["secret", "access_token", "session_key"];
+const SECRET_MEMBERS: [&str; 4] = ["secret", "access_token", "session_key", "password"];
 const MASK: &str = "••••••••";
 
 /// One request with its answer, unmasked.

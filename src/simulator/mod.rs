@@ -8,9 +8,11 @@
 //! - `world`: people and codes, and the one lock about them; `apps`: what can be changed about an app; `access_tokens`:
 //!   those of `stable_token`;
 //! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
-//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone.
+//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone;
+//! - `accounts`: a stand-in for a business's account service, for the demo alone.
 
 mod access_tokens;
+mod accounts;
 mod apps;
 mod call;
 mod command;
@@ -30,6 +32,7 @@ use std::{any::Any, io, net::TcpListener, sync::Arc};
 use actix_web::{HttpServer, dev::Extensions, rt::net::TcpStream, web};
 use socket2::SockRef;
 
+pub use accounts::{Account, AccountBook, Credentials, account_page_routes, run_accounts};
 pub use command::{SimulatorArgs, run_command};
 pub use control::control_routes;
 pub use page::page_routes;

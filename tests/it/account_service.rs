@@ -1,26 +1,34 @@
 //! The business's own account service behind `WXMINT_ACCOUNTS=https://…`: what is asked of it, and what comes of an
-//! answer that is none.
+//! answer that is none. Then docs/accounts.openapi.yaml against what is sent and believed, and examples/accounts.
 
 use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use wxmint::{
-    accounts::{Accounts, AccountsError, Named, NewUserKey, ServiceAccounts},
+    accounts::{Accounts, AccountsError, Named, NewUserKey, ServiceAccounts, read_checked, read_found, read_made},
     http::now,
     ids::{Phone, UserId},
     keys::{Algorithm, KeyRing, KeySet, PrivateJwk, StoredKeys},
     telemetry::Metrics,
-    token::RequestSigner,
+    token::{Minter, OutgoingRequest, RequestSigner, TokenId, TokenTyp},
     upstream::Tls,
 };
 
-use crate::support::{AccountService, Breakable, Call, ISSUER, PATIENCE, Reply, eventually};
+use crate::support::{
+    APPID, AccountService, Breakable, Call, ISSUER, PATIENCE, Process, Reply, TestBed, eventually, free_port,
+    repository, tools,
+};
 
 /// One worker's client, with a key of its own.
 struct Client {
@@ -290,3 +298,179 @@ async fn a_client_that_goes_away_gives_its_place_back() {
     service.heal();
     assert_eq!(client.alice().await, Ok(user("user-alice")));
 }
+
+/// What docs/accounts.openapi.yaml says of messages: the path, `request` or `answer`, and the message.
+fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
+    let mut check = Command::new(tools("python/bin/python"))
+        .arg(repository("tests/tools/openapi_check.py"))
+        .arg(repository("docs/accounts.openapi.yaml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python");
+    let input = serde_json::to_vec(messages).expect("texts");
+    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
+    let output = check.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(|line| line == "ok").collect()
+}
+
+#[tokio::test]
+async fn what_is_sent_is_what_the_openapi_document_says() {
+    let (service, client) = set_up();
+    client.password("名", "p").await.expect("an answer");
+    client.phone("852", "85250100").await.expect("an answer");
+    client.new_user("key").await.expect("an answer");
+    let calls = service.take_calls();
+    let path = |call: &Call| call.path.strip_prefix("/wxmint").expect("below the base").to_owned();
+    let paths: Vec<String> = calls.iter().map(path).collect();
+    let message = |(path, call): (&'static str, &Call)| (path, "request", call.body.clone());
+    let known = ["/password-checks", "/users/by-phone", "/users"];
+    let sent: Vec<_> = known.into_iter().zip(&calls).map(message).collect();
+    assert_eq!((paths, documented(&sent)), (known.map(str::to_owned).to_vec(), vec![true; 3]));
+}
+
+#[test]
+fn what_is_believed_is_what_the_openapi_document_says() {
+    let bodies = [
+        r#"{"user_id":"u-1"}"#,
+        r#"{"user_id":null}"#,
+        r#"{"user_id":"u-1","new_user":true}"#,
+        r#"{"user_id":"u-1","new_user":false}"#,
+        r#"{"user_id":"u-1","new_user":null}"#,
+        r#"{"user_id":"u-1","new_user":"true"}"#,
+        r#"{"user_id":null,"new_user":false}"#,
+        r#"{"user_id":null,"new_user":true}"#,
+        r#"{"user_id":""}"#,
+        r#"{"user_id":"two words","new_user":true}"#,
+        r#"{"user_id":4711,"new_user":true}"#,
+        r#"{"user_id":null,"error":"the database is away"}"#,
+        r#"{"code":0,"data":{"user_id":"u-1"}}"#,
+        r#"["u-1",true]"#,
+        "{}",
+        "null",
+        "",
+    ];
+    let read = |path: &str, body: &str| match path {
+        "/password-checks" => read_checked(200, body.as_bytes()).is_ok(),
+        "/users/by-phone" => read_found(200, body.as_bytes()).is_ok(),
+        _ => read_made(200, body.as_bytes()).is_ok(),
+    };
+    for path in ["/password-checks", "/users/by-phone", "/users"] {
+        let believed: Vec<bool> = bodies.iter().map(|body| read(path, body)).collect();
+        let messages = bodies.map(|body| (path, "answer", body.to_owned()));
+        assert_eq!(believed, documented(&messages), "{path}: {bodies:?}");
+    }
+}
+
+/// examples/accounts, which fetches the keys of a `wxmint serve`.
+struct Example {
+    bed: TestBed,
+    base: String,
+    issuer: String,
+    keys: KeySet,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Example {
+    /// With a user `alice`, whose password is `wonderland`.
+    async fn start() -> Self {
+        let (port, address) = (free_port().to_string(), format!("127.0.0.1:{}", free_port()));
+        let (base, issuer) = (format!("http://127.0.0.1:{port}"), format!("http://{address}"));
+        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address);
+        let bed = bed.env("WXMINT_ACCOUNTS", &base).start().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let flask = || {
+            let mut flask = Command::new(tools("python/bin/flask"));
+            flask.current_dir(repository("examples/accounts")).env("DATABASE", folder.path().join("users.db"));
+            flask.envs([("WXMINT_ISSUER", &issuer), ("WXMINT_ACCOUNTS", &base)]);
+            // A proxy of the machine's would be asked for the keys.
+            flask.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
+            flask
+        };
+        let added = flask().args(["add-user", "alice", "--password", "wonderland"]).status().expect("Flask");
+        assert!(added.success());
+        let process = Process::spawn("the example", flask().args(["run", "--port", &port]));
+        let file = fs::read(bed.configuration.value("WXMINT_KEYS")).expect("the key file");
+        let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
+        // So that it signs what is old, too.
+        keys["keys"][0]["nbf"] = 0.into();
+        let keys = KeySet::parse(keys.to_string().as_bytes()).expect("keys");
+        eventually("the example listens", PATIENCE, async || bed.http.0.get(&base).send().await.ok()).await;
+        Self { bed, base, issuer, keys, _process: process, _folder: folder }
+    }
+
+    /// As a worker of that `wxmint serve` has it.
+    fn client(&self) -> Client {
+        Client::with_keys(&self.base, &self.issuer, self.keys.clone())
+    }
+
+    /// The status that a request gets, whoever made it.
+    async fn status(&self, token: &str, path: &str, body: &str) -> u16 {
+        let request = self.bed.http.0.post(format!("{}{path}", self.base)).bearer_auth(token);
+        self.bed.http.send(request.header("content-type", "application/json").body(body.to_owned())).await.status
+    }
+
+    /// Signed by the service's key, as [`BODY`] for `/users` unless something is spoiled.
+    fn signed(&self, issuer: &str, audience: &str, (method, path): (&str, &str), at: DateTime<Utc>) -> String {
+        let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), self.ring());
+        let url = format!("{}{path}", self.base);
+        let request = OutgoingRequest { method, url: &url, body: BODY.as_bytes() };
+        let id = TokenId::random().expect("bits");
+        signer.sign(request, &id, at).expect("a token").expose().to_owned()
+    }
+
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::new(KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign"))
+    }
+}
+
+const BODY: &str = r#"{"idempotency_key":"key"}"#;
+
+#[tokio::test]
+async fn the_example_answers_the_three_calls_and_makes_no_user_twice() {
+    let example = Example::start().await;
+    let client = example.client();
+    let alice = client.alice().await.expect("an answer").expect("her password");
+    assert_eq!(client.alice().await, Ok(Some(alice)));
+    assert_eq!(client.password("alice", "a guess").await, Ok(None));
+    assert_eq!(client.password("名".repeat(512).as_str(), "wonderland").await, Ok(None));
+
+    let rivals = join_all((0..20).map(|_| client.new_user("one key"))).await;
+    let made: BTreeSet<_> = rivals.into_iter().map(|named| named.expect("a user")).map(|named| named.user).collect();
+    assert_eq!(made.len(), 1);
+    let rivals = join_all((0..20).map(|_| client.phone("86", "13800138000"))).await;
+    let found: Vec<Named> = rivals.into_iter().map(|named| named.expect("an answer").expect("a user")).collect();
+    assert!(found.iter().all(|named| named.user == found[0].user) && !made.contains(&found[0].user));
+    assert_eq!(found.iter().filter(|named| named.made).count(), 1, "{found:?}");
+}
+
+#[tokio::test]
+async fn the_example_answers_nobody_but_wxmint() {
+    let example = Example::start().await;
+    let (issuer, base, users) = (&*example.issuer, &*example.base, ("POST", "/users"));
+    let sound = || example.signed(issuer, base, users, now());
+    assert_eq!(example.status(&sound(), "/users", BODY).await, 200);
+    let stranger = Client::of(base).accounts;
+    let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
+    assert!(refused.reason.contains("401"), "{refused}");
+
+    assert_eq!(example.status(&sound(), "/users", r#"{"idempotency_key":"another"}"#).await, 401, "another body");
+    assert_eq!(example.status(&sound(), "/users/by-phone", BODY).await, 401, "another path");
+    let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, example.ring());
+    let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
+    let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now()).expect("a token");
+    for (what, token) in [
+        ("no token", String::new()),
+        ("an access token", access.expose().to_owned()),
+        ("another issuer's", example.signed(ISSUER, base, users, now())),
+        ("for another service", example.signed(issuer, "https://other.example", users, now())),
+        ("for another method", example.signed(issuer, base, ("GET", "/users"), now())),
+        ("an old one", example.signed(issuer, base, users, now() - TimeDelta::seconds(125))),
+    ] {
+        assert_eq!(example.status(&token, "/users", BODY).await, 401, "{what}");
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,214 @@
+//! A stand-in for a business's account service (docs/accounts.openapi.yaml), with users in memory, for the demo.
+//!
+//! It believes whoever asks: its users are toys, on loopback. examples/accounts shows how a real one checks who it is.
+
+use std::{
+    future::ready,
+    io,
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use actix_web::{
+    HttpResponse, HttpServer,
+    http::{Method, StatusCode},
+    web::{self, Bytes, Data, ServiceConfig},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    journal::{Answered, Exchange},
+    state::lock,
+    world::World,
+};
+
+const JSON: &str = "application/json";
+
+/// A user of the stand-in, as the demo's page shows it, password and all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The business's own name for the user.
+    pub user_id: String,
+    /// Name and password, where the user has them.
+    #[serde(flatten)]
+    pub credentials: Option<Credentials>,
+    /// As WeChat gives it, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    #[serde(skip)]
+    key: Option<String>,
+}
+
+/// What a user logs in with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Exactly as it is typed.
+    pub username: String,
+    /// In clear: nobody should have it anywhere else.
+    pub password: String,
+}
+
+#[derive(Deserialize)]
+struct ByPhone {
+    phone_number: String,
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    idempotency_key: String,
+}
+
+/// The stand-in's users. Shared by its threads and the page.
+#[derive(Default)]
+pub struct AccountBook(Mutex<Vec<Account>>);
+
+impl AccountBook {
+    /// Begins with users that have a name and a password, `user-NAME`.
+    pub fn with<const N: usize>(users: [(&str, &str); N]) -> Arc<Self> {
+        let account = |(username, password): (&str, &str)| Account {
+            user_id: format!("user-{username}"),
+            credentials: Some(Credentials { username: username.to_owned(), password: password.to_owned() }),
+            ..Account::default()
+        };
+        Arc::new(Self(Mutex::new(users.into_iter().map(account).collect())))
+    }
+
+    /// All users, in the order in which they came.
+    pub fn users(&self) -> Vec<Account> {
+        lock(&self.0).clone()
+    }
+
+    fn check(&self, asked: Credentials) -> Value {
+        let asked = Some(asked);
+        let users = lock(&self.0);
+        let user = users.iter().find(|account| account.credentials == asked);
+        json!({"user_id": user.map(|account| &account.user_id)})
+    }
+
+    fn of_phone(&self, ByPhone { phone_number }: ByPhone) -> Value {
+        let wanted = Account { phone: Some(phone_number), ..Account::default() };
+        let (user_id, made) = self.find_or_make(wanted, |account, wanted| account.phone == wanted.phone);
+        json!({"user_id": user_id, "new_user": made})
+    }
+
+    fn new_user(&self, NewUser { idempotency_key }: NewUser) -> Value {
+        let wanted = Account { key: Some(idempotency_key), ..Account::default() };
+        let (user_id, _) = self.find_or_make(wanted, |account, wanted| account.key == wanted.key);
+        // The same key gets the same answer, also when the first one was lost on its way.
+        json!({"user_id": user_id, "new_user": true})
+    }
+
+    fn find_or_make(&self, wanted: Account, is_wanted: fn(&Account, &Account) -> bool) -> (String, bool) {
+        let mut users = lock(&self.0);
+        if let Some(found) = users.iter().find(|account| is_wanted(account, &wanted)) {
+            return (found.user_id.clone(), false);
+        }
+        let user_id = format!("user-{}", 1001 + users.len());
+        users.push(Account { user_id: user_id.clone(), ..wanted });
+        (user_id, true)
+    }
+}
+
+/// Serves the three calls on `listener` until `shutdown` resolves, and notes them in the journal of `world`.
+///
+/// # Errors
+/// When the listener cannot be used or the worker thread cannot be started.
+pub async fn run_accounts(
+    listener: TcpListener,
+    book: Arc<AccountBook>,
+    world: Arc<World>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let app = move || {
+        actix_web::App::new()
+            .app_data(Data::from(Arc::clone(&book)))
+            .app_data(Data::from(Arc::clone(&world)))
+            .configure(routes)
+    };
+    let server = HttpServer::new(app).workers(1).shutdown_timeout(1).shutdown_signal(shutdown).listen(listener)?.run();
+    server.await
+}
+
+fn routes(config: &mut ServiceConfig) {
+    call(config, "/password-checks", AccountBook::check);
+    call(config, "/users/by-phone", AccountBook::of_phone);
+    call(config, "/users", AccountBook::new_user);
+}
+
+/// A call that reads `A` and is answered by `answer`.
+fn call<A>(config: &mut ServiceConfig, path: &'static str, answer: fn(&AccountBook, A) -> Value)
+where
+    A: for<'de> Deserialize<'de> + 'static,
+{
+    let handler = move |body: Bytes, book: Data<AccountBook>, world: Data<World>| {
+        let started = Instant::now();
+        let (status, answer) = match serde_json::from_slice(&body) {
+            Ok(asked) => (StatusCode::OK, answer(&book, asked)),
+            Err(_) => (StatusCode::BAD_REQUEST, json!({"error": "not as docs/accounts.openapi.yaml has it"})),
+        };
+        let sent = Bytes::from(answer.to_string());
+        note(&world, path, (started, body), status, sent.clone());
+        ready(HttpResponse::build(status).content_type(JSON).body(sent))
+    };
+    config.service(web::resource(path).route(web::post().to(handler)));
+}
+
+fn note(world: &World, path: &'static str, (started, asked): (Instant, Bytes), status: StatusCode, answer: Bytes) {
+    world.journal.record(Exchange {
+        at: crate::http::now(),
+        started,
+        method: Method::POST,
+        path,
+        query: String::new(),
+        request_body: asked,
+        fault: None,
+        answer: Some(Answered { status: status.as_u16(), content_type: JSON, body: answer }),
+    });
+}
+
+/// `GET /demo/users` for the page: the users, passwords and all.
+pub fn account_page_routes(book: Arc<AccountBook>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let show = async |book: Data<AccountBook>| web::Json(json!({"users": book.users()}));
+        config.service(web::resource("/demo/users").app_data(Data::from(book)).route(web::get().to(show)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> Arc<AccountBook> {
+        AccountBook::with([("alice", "wonderland"), ("bob", "builder")])
+    }
+
+    fn check(book: &AccountBook, username: &str, password: &str) -> Value {
+        book.check(Credentials { username: username.into(), password: password.into() })
+    }
+
+    #[test]
+    fn a_name_needs_its_own_password() {
+        let book = book();
+        assert_eq!(check(&book, "alice", "wonderland"), json!({"user_id": "user-alice"}));
+        for (username, password) in [("alice", "builder"), ("bob", "wonderland"), ("carol", ""), ("", "")] {
+            assert_eq!(check(&book, username, password), json!({"user_id": null}));
+        }
+    }
+
+    #[test]
+    fn a_phone_number_has_one_user_and_a_key_one_answer() {
+        let book = book();
+        let phone = |number: &str| book.of_phone(ByPhone { phone_number: number.into() });
+        assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": true}));
+        assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": false}));
+        let made = || book.new_user(NewUser { idempotency_key: "key".into() });
+        assert_eq!([made(), made()], [(); 2].map(|()| json!({"user_id": "user-1004", "new_user": true})));
+        let shown = serde_json::to_value(book.users()).expect("JSON");
+        assert_eq!(shown[0], json!({"user_id": "user-alice", "username": "alice", "password": "wonderland"}));
+        assert_eq!(shown[2], json!({"user_id": "user-1003", "phone": "13800138000"}));
+        assert_eq!(shown[3], json!({"user_id": "user-1004"}));
+    }
+}
