@@ -1,7 +1,11 @@
-//! `wxmint demo`: issuer, WeChat stand-in, a store in memory and a page, all on loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all on
+//! loopback.
+
+mod regulars;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::ExitCode,
     sync::Arc,
 };
@@ -9,19 +13,24 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use tokio::{sync::watch, task::JoinHandle};
 
+use self::regulars::{REGULARS, Regular};
 use super::{EXIT_USAGE, fail};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, Routes, StartError},
     keys::{Algorithm, KeyError, KeySet, PrivateJwk, StoredKeys},
-    settings::Settings,
-    simulator::{self, World},
-    store::Vault,
+    settings::{AppsSource, Settings},
+    simulator::{self, AccountBook, Link, Links, World},
+    store::{Bindings, Memory, Person, Vault},
     telemetry,
+    wechat::App,
 };
 
-const APP: &str = "wxc0ffee0000000001";
+/// The page has the same ones, in people.js.
+const TEA_ROOM: &str = "wxc0ffee0000000001";
+const BAKERY: &str = "wxc0ffee0000000002";
 
 /// The options of `wxmint demo`.
 #[derive(Args)]
@@ -69,52 +78,120 @@ impl From<std::io::Error> for DemoError {
 fn start(args: &DemoArgs) -> Result<(), DemoError> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listeners = Listeners::bind(args.listen, any_port)?;
-    let wechat = listen(any_port)?;
     let address = format!("http://{}", listeners.public.local_addr()?);
-    let secret = random_hex()?;
-    let settings = settings(&address, &wechat.local_addr()?, &secret)?;
+    let apps = [app(TEA_ROOM)?, app(BAKERY)?];
+    let stand_ins = StandIns::prepare(&apps, any_port)?;
+    let settings = settings(&address, &stand_ins, apps)?;
     telemetry::init(settings.log_format);
 
-    let app = format!("{APP}:{secret}")
-        .parse()
-        .map_err(|error: simulator::InvalidApp| DemoError::Other(error.to_string()))?;
-    let world = World::new(vec![app], 0);
-    let page: Routes = {
-        let world = Arc::clone(&world);
-        Arc::new(move |config| {
-            simulator::control_routes(Arc::clone(&world))(config);
-            simulator::page_routes(config);
-        })
-    };
     let issuer = Issuer::new(settings, keys(args.alg)?, vault()?)?;
-    introduce(&address);
+    let page = stand_ins.page(issuer.memory());
     run_to_end(async {
-        let (stop_wechat, stopped) = tokio::sync::oneshot::channel::<()>();
-        let stand_in = tokio::spawn(simulator::run(wechat, world, 1, async move {
-            // Also when the sender is dropped, since the issuer has then ended.
-            let _ = stopped.await;
-        }));
         let stop = stop_signal()?;
-        issuer::run(issuer, listeners, page, stop).await?;
-        drop(stop_wechat);
-        stand_in.await.map_err(|error| DemoError::Other(error.to_string()))??;
-        Ok(())
+        let stand_ins = stand_ins.start();
+        let open = async {
+            regulars::come_in(&address).await.map_err(DemoError::Other)?;
+            introduce(&address);
+            Ok(())
+        };
+        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(DemoError::from) };
+        tokio::try_join!(served, open)?;
+        stand_ins.stop().await
     })
 }
 
-fn settings(address: &str, wechat: &SocketAddr, secret: &str) -> Result<Settings, DemoError> {
+/// What the issuer asks: WeChat and the account service, and what they know.
+struct StandIns {
+    wechat: TcpListener,
+    accounts: TcpListener,
+    world: Arc<World>,
+    book: Arc<AccountBook>,
+}
+
+impl StandIns {
+    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, DemoError> {
+        let known =
+            |app: &App| simulator::App { id: app.id.clone(), secret: app.secret.expose().to_owned(), unionid: true };
+        Ok(Self {
+            wechat: listen(address)?,
+            accounts: listen(address)?,
+            world: World::new(apps.iter().map(known).collect(), 0),
+            book: AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone))),
+        })
+    }
+
+    fn page(&self, memory: Memory) -> Routes {
+        let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
+        let links: Links = Arc::new(move |user| Box::pin(links_of(memory.clone(), user.to_owned())));
+        Arc::new(move |config| {
+            simulator::control_routes(Arc::clone(&world))(config);
+            simulator::account_page_routes(Arc::clone(&book), Arc::clone(&links))(config);
+            simulator::page_routes(config);
+        })
+    }
+
+    fn start(self) -> Running {
+        let (stop, wechat_stops) = watch::channel(());
+        let accounts_stop = wechat_stops.clone();
+        let wechat = simulator::run(self.wechat, Arc::clone(&self.world), 1, stopped(wechat_stops));
+        let accounts = simulator::run_accounts(self.accounts, self.book, self.world, stopped(accounts_stop));
+        Running { stop, servers: [tokio::spawn(wechat), tokio::spawn(accounts)] }
+    }
+}
+
+/// Whom the store has bound to the user.
+async fn links_of(memory: Memory, user: String) -> Vec<Link> {
+    let Ok(user) = user.parse() else { return Vec::new() };
+    let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
+    let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
+    people.into_iter().map(link).collect()
+}
+
+/// The stand-ins at work.
+struct Running {
+    stop: watch::Sender<()>,
+    servers: [JoinHandle<io::Result<()>>; 2],
+}
+
+impl Running {
+    async fn stop(self) -> Result<(), DemoError> {
+        drop(self.stop);
+        for server in self.servers {
+            server.await.map_err(|error| DemoError::Other(error.to_string()))??;
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the sender is dropped, since the issuer has then ended.
+async fn stopped(mut stop: watch::Receiver<()>) {
+    let _ = stop.changed().await;
+}
+
+fn app(id: &str) -> Result<App, DemoError> {
+    let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
+        return Err(DemoError::Other(format!("{id} is no AppID")));
+    };
+    Ok(App { id, secret })
+}
+
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, DemoError> {
+    let [first, _] = &apps;
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
-        ("WXMINT_APPID", APP.to_owned()),
-        ("WXMINT_APP_SECRET", secret.to_owned()),
+        ("WXMINT_APPID", first.id.to_string()),
+        ("WXMINT_APP_SECRET", first.secret.expose().to_owned()),
         ("WXMINT_REDIS_URL", "memory:".to_owned()),
         ("WXMINT_KEYS", "(made for this demo)".to_owned()),
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
-        ("WXMINT_WECHAT_URL", format!("http://{wechat}")),
+        ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
+        ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
-    Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
-        .map_err(|faults| DemoError::Other(faults.to_string()))
+    let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
+        .map_err(|faults| DemoError::Other(faults.to_string()))?;
+    Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
 }
 
 fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
@@ -124,10 +201,6 @@ fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
 fn vault() -> Result<Vault, DemoError> {
     let line = STANDARD.encode(random::<32>()?);
     Vault::parse(line.as_bytes()).map_err(|error| DemoError::Other(error.to_string()))
-}
-
-fn random_hex() -> Result<String, DemoError> {
-    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn random<const N: usize>() -> Result<[u8; N], DemoError> {
