@@ -1,4 +1,4 @@
-//! The parts of a login that compute: signing, sealing, reading what strangers send; and the JWKS.
+//! The parts of a login that compute: signing, sealing, reading what strangers send; verifying; and the JWKS.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use wxmint::{
     issuer::LoginFields,
     keys::{Algorithm, JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
     store::{Person, Vault},
-    token::{Minter, TokenId, TokenTyp},
+    token::{Minter, TokenId, TokenTyp, Verifier, VerifierPolicy},
     wechat::{SessionKey, read_answer},
 };
 
@@ -42,18 +42,55 @@ fn person() -> Person {
     Person { app: app(), openid: "o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse::<OpenId>().expect("an openid") }
 }
 
+const ISSUER: &str = "https://login.example.com";
+
+fn minter(keys: KeyRing) -> Minter {
+    let day = Duration::from_secs(86_400);
+    Minter::new(ISSUER.into(), vec![ISSUER.into()], TokenTyp::AccessToken, day, Arc::new(keys))
+}
+
+fn user() -> UserId {
+    "0193f5b2-9c5e-7cc0-8000-000000000000".parse().expect("a user")
+}
+
 /// A token from claims to compact form, its `jti` included.
 #[divan::bench(args = Algorithm::ALL)]
 fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
-    let (issuer, day) = ("https://login.example.com", Duration::from_secs(86_400));
-    let keys = Arc::new(ring(algorithm));
-    let minter = Minter::new(issuer.into(), vec![issuer.into()], TokenTyp::AccessToken, day, keys);
-    let user: UserId = "0193f5b2-9c5e-7cc0-8000-000000000000".parse().expect("a user");
-    let app = app();
+    let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
         let id = TokenId::random().expect("random bits");
         minter.mint(black_box(&user), &app, &id, now()).expect("a token")
     });
+}
+
+mod verify {
+    use super::*;
+
+    fn token(algorithm: Algorithm) -> (KeySet, String) {
+        let keys = keys(algorithm);
+        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let id = TokenId::random().expect("random bits");
+        let token = minter.mint(&user(), &app(), &id, now()).expect("a token");
+        (keys, token.expose().to_owned())
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::new(VerifierPolicy::new(ISSUER, [ISSUER])).expect("a policy")
+    }
+
+    /// A token from its compact form to its claims.
+    #[divan::bench(args = Algorithm::ALL)]
+    fn valid(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+        let (verifier, (keys, token)) = (verifier(), token(algorithm));
+        bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect("believed"));
+    }
+
+    /// All but the signature: another key's token.
+    #[divan::bench]
+    fn of_an_unknown_key(bencher: Bencher<'_, '_>) {
+        let (verifier, (_, token), (keys, _)) = (verifier(), token(Algorithm::Es256), token(Algorithm::EdDsa));
+        bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect_err("unknown"));
+    }
 }
 
 mod vault {

@@ -2,10 +2,11 @@
 //!
 //! The rooms, in the order in which they may import each other (left may use right, never the reverse):
 //!
-//! `issuer`, `simulator`, `commands` → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
+//! `issuer`, `simulator`, `commands` → [`session`] → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
 //! [`keys`] → [`ids`]
 //!
 //! - [`login`]: code to token, the one screen to read first;
+//! - [`session`]: what is done with a session key after its login;
 //! - [`wechat`]: all that is known of WeChat; nothing else speaks to it;
 //! - [`accounts`]: who the business user is;
 //! - [`upstream`]: HTTP clients, as those of WeChat and of an account service share them;
@@ -30,6 +31,8 @@ pub mod issuer;
 pub mod limits;
 #[cfg(feature = "service")]
 pub mod login;
+#[cfg(feature = "service")]
+pub mod session;
 #[cfg(feature = "service")]
 pub mod settings;
 #[cfg(feature = "service")]

@@ -16,10 +16,13 @@
 mod access_token;
 mod binding;
 mod error;
+mod identity;
 mod phone;
+mod request;
 mod unbind;
+mod whom;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -27,69 +30,22 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
-    binding::{Binder, Candidate, Settled},
+    binding::{Binder, Candidate, Settled, Vacancy},
     error::LoginError,
+    request::{Identity, LoggedIn, LoginRequest, Proof},
 };
 use crate::{
-    accounts::{Accounts, NewUserKey, Password, Username},
-    ids::{AppId, LoginCode, PhoneCode, UnionId, UserId},
+    accounts::{Accounts, NewUserKey},
+    ids::{AppId, LoginCode, UnionId},
     limits::{Limits, LocalLimit},
     store::{
-        Bound, Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing, Store,
-        StoreError, Ticket, TicketHolder, Vault,
+        Cell, Claim, ClaimId, CurrentVault, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing,
+        Store, StoreError, Ticket, TicketHolder,
     },
     telemetry::Metrics,
-    token::{AccessToken, MintError, Minter, TokenId},
+    token::{MintError, Minter, TokenId},
     wechat::{App, CallError, CurrentApps, Session, WeChat},
 };
-
-/// What a mini program asks for.
-#[derive(Debug)]
-pub struct LoginRequest {
-    /// Which app; may be left out where there is only one.
-    pub app: Option<AppId>,
-    /// The app that the Referer names, which anybody can forge: a hint for choosing among those that there are.
-    pub app_hint: Option<AppId>,
-    /// What shows which WeChat identity is asking.
-    pub proof: Proof,
-    /// What shows which business user is asking.
-    pub identity: Identity,
-}
-
-/// What shows which WeChat identity is asking.
-#[derive(Debug)]
-pub enum Proof {
-    /// The code of `wx.login`.
-    Code(LoginCode),
-    /// What an earlier login gave in place of its code.
-    Ticket(Ticket),
-}
-
-/// What shows which business user is asking.
-#[derive(Debug)]
-pub enum Identity {
-    /// Nothing: the WeChat identity is to be known already.
-    Nothing,
-    /// Name and password.
-    Password(Username, Password),
-    /// The code of the button `getPhoneNumber`.
-    Phone(PhoneCode),
-}
-
-/// What it gets.
-#[derive(Debug)]
-pub struct LoggedIn {
-    /// Proves to every peer who is asking.
-    pub token: AccessToken,
-    /// How long the token lives.
-    pub expires_in: Duration,
-    /// The token's `sub`.
-    pub user: UserId,
-    /// Which app.
-    pub app: AppId,
-    /// Whether this login made the user. True once.
-    pub new_user: bool,
-}
 
 /// All that a login needs, for one worker thread.
 pub struct Login {
@@ -100,7 +56,7 @@ pub struct Login {
     /// Keeps claims, session keys and bindings.
     pub store: Box<dyn Store>,
     /// Seals session keys.
-    pub vault: Arc<Vault>,
+    pub vault: Arc<CurrentVault>,
     /// Knows the business users.
     pub accounts: Box<dyn Accounts>,
     /// How people are bound to users.
@@ -162,7 +118,7 @@ impl Login {
                 let session = self.exchange(app, code, &claim).await?;
                 self.record(app, session, order, &claim, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, &claim, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &claim, &visit).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
@@ -171,16 +127,6 @@ impl Login {
         let app = arrival.person.app;
         let token = self.minter.mint(&bound.user, &app, &id, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
-    }
-
-    /// A password that nobody looks at would be a surprise.
-    fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
-        let accepts = self.accounts.accepts();
-        match identity {
-            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
-            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
-            _ => Ok(()),
-        }
     }
 
     /// The first round trip: the address is counted, and the code is ours alone.
@@ -237,7 +183,7 @@ impl Login {
     ) -> Result<Arrival, LoginError> {
         let person = Person { app: app.id.clone(), openid: session.openid };
         let record = LoginRecord {
-            session_key: self.vault.seal(&session.session_key, &person)?,
+            session_key: self.vault.keys().seal(&session.session_key, &person)?,
             intent: self.intent_at_once(session.unionid.as_ref(), now).await?,
             person,
             order,
@@ -262,130 +208,28 @@ impl Login {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange.
-    async fn redeem(&self, ticket: &Ticket, claim: &ClaimId, visit: &Visit<'_>) -> Result<Arrival, LoginError> {
+    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    async fn redeem(
+        &self,
+        ticket: &Ticket,
+        app: Option<&AppId>,
+        claim: &ClaimId,
+        visit: &Visit<'_>,
+    ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
         let holder = self.store.take_ticket(ticket, claim).await?;
+        let holder = holder.filter(|holder| app.is_none_or(|app| *app == holder.person.app));
         let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        self.apps.all().choose(Some(&person.app), None)?;
         let standing = self.store.standing(&person, claim).await?;
         Ok(Arrival { person, unionid, standing })
     }
-
-    /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
-    async fn identify(
-        &self,
-        arrival: &Arrival,
-        identity: Identity,
-        claim: &ClaimId,
-    ) -> Result<Option<Candidate>, LoginError> {
-        match identity {
-            Identity::Nothing => Ok(None),
-            Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password).await.map(Some)
-            }
-            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
-        }
-    }
-
-    /// Each attempt is counted before it is looked at, so that many at once are as many, and given back if it was right.
-    async fn check_password(
-        &self,
-        person: &Person,
-        name: &Username,
-        password: &Password,
-    ) -> Result<Candidate, LoginError> {
-        let cell = Cell::Attempts(person.clone(), digest_of(name));
-        let attempt = Meter { cell, rate: self.policy.limits.username };
-        self.store.count(&attempt).await??;
-        let checked = self.accounts.check_password(name, password).await;
-        if !matches!(checked, Ok(None)) {
-            self.store.uncount(&attempt).await?;
-        }
-        match checked? {
-            Some(user) => Ok(Candidate { user, made: false }),
-            None => Err(LoginError::InvalidCredentials),
-        }
-    }
-
-    /// Finds or makes the binding. For a person who is bound this asks nobody.
-    async fn bind(
-        &self,
-        arrival: &Arrival,
-        candidate: Option<Candidate>,
-        claim: &ClaimId,
-        now: DateTime<Utc>,
-    ) -> Result<Bound, LoginError> {
-        let Arrival { person, unionid, standing } = arrival;
-        let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
-        let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
-        let settled = binder.settle(standing.clone()).await?;
-        let bound = match candidate {
-            Some(candidate) => binder.bind(&candidate, settled).await?,
-            None => {
-                let make = async |generation, dissolved| self.make_user(arrival, generation, dissolved, now).await;
-                match binder.bind_unasked(settled, make).await? {
-                    Some(bound) => bound,
-                    None => return Err(self.ask(arrival).await?),
-                }
-            }
-        };
-        if let Some(other) = binder.link(&bound).await? {
-            self.metrics.unionid_in_conflict();
-            tracing::warn!(
-                user = bound.user.as_str(),
-                other = other.as_str(),
-                "one unionid, two users: both are kept; see wxmint bindings conflicts"
-            );
-        }
-        Ok(bound)
-    }
-
-    /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
-    /// can be asked.
-    async fn make_user(
-        &self,
-        arrival: &Arrival,
-        generation: u64,
-        dissolved: bool,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Candidate>, LoginError> {
-        let can_ask = self.accounts.accepts().anything();
-        if can_ask && (dissolved || !self.policy.auto_provision) {
-            return Ok(None);
-        }
-        let key = new_user_key(arrival, generation, dissolved);
-        let named = self.accounts.new_user(&key, now).await?;
-        Ok(Some(Candidate { user: named.user, made: named.made }))
-    }
-
-    /// Asks who the person is, with a ticket that stands for the code just spent.
-    async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
-        let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
-        let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
-        self.store.keep_ticket(&ticket, &holder).await?;
-        Ok(LoginError::BindingRequired(ticket))
-    }
 }
 
-fn new_claim() -> Result<ClaimId, LoginError> {
+pub(crate) fn new_claim() -> Result<ClaimId, LoginError> {
     let mut bits = [0; 16];
     rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
     Ok(ClaimId::new(bits))
-}
-
-/// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
-/// because its answer was lost. Tells the account backend nothing about the person.
-fn new_user_key(arrival: &Arrival, generation: u64, dissolved: bool) -> NewUserKey {
-    let Arrival { person, unionid, .. } = arrival;
-    NewUserKey(match unionid.as_ref().filter(|_| !dissolved) {
-        Some(unionid) => short_digest(&format!("user of unionid {}", unionid.as_str())),
-        None => short_digest(&format!("user of {}:{}:{generation}", person.app, person.openid.as_str())),
-    })
-}
-
-/// By which failed passwords are counted: what differs in case or by spaces is one name.
-fn digest_of(name: &Username) -> String {
-    short_digest(&name.as_str().to_lowercase())
 }
 
 fn short_digest(text: &str) -> String {

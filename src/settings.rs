@@ -88,6 +88,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// `WXMINT_LIMIT_IP`, `WXMINT_LIMIT_OPENID`, `WXMINT_LIMIT_USERNAME`
     pub limits: Limits,
+    /// `WXMINT_WATERMARK_MAX_AGE`: how old decrypted data may be.
+    pub watermark_max_age: Duration,
     /// `WXMINT_WECHAT_URL`: WeChat, or a stand-in.
     pub wechat_url: Url,
     /// `WXMINT_LOG_FORMAT`
@@ -126,8 +128,17 @@ struct Raw {
     limit_ip: Option<String>,
     limit_openid: Option<String>,
     limit_username: Option<String>,
+    watermark_max_age: Option<String>,
     wechat_url: Option<String>,
     log_format: Option<String>,
+}
+
+impl Raw {
+    fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        // An empty variable is one that is not set: shells and manifests cannot always leave it out.
+        let vars: HashMap<String, String> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        envy::prefixed("WXMINT_").from_iter(vars).unwrap_or_default()
+    }
 }
 
 /// Every variable that is acted on, in the order of `.env.example`.
@@ -158,18 +169,13 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_LIMIT_IP",
     "WXMINT_LIMIT_OPENID",
     "WXMINT_LIMIT_USERNAME",
+    "WXMINT_WATERMARK_MAX_AGE",
     "WXMINT_WECHAT_URL",
     "WXMINT_LOG_FORMAT",
 ];
 
 /// Variables that the design has and this version does not act on yet.
-const LATER: &[&str] = &[
-    "WXMINT_JWKS_URL",
-    "WXMINT_SIDECAR_LISTEN",
-    "WXMINT_STATUS_FAIL",
-    "WXMINT_STATUS_MAX_AGE",
-    "WXMINT_WATERMARK_MAX_AGE",
-];
+const LATER: &[&str] = &["WXMINT_JWKS_URL", "WXMINT_SIDECAR_LISTEN", "WXMINT_STATUS_FAIL", "WXMINT_STATUS_MAX_AGE"];
 
 const SECRET: Form = Form {
     wanted: "the AppSecret that WeChat's console shows: 32 letters and digits",
@@ -183,9 +189,7 @@ const REDIS: Form = Form {
 impl Settings {
     /// Reads settings from variables, such as [`std::env::vars`].
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        // An empty variable is one that is not set: shells and manifests cannot always leave it out.
-        let vars: HashMap<String, String> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let raw: Raw = envy::prefixed("WXMINT_").from_iter(vars).unwrap_or_default();
+        let raw = Raw::from_vars(vars);
         let mut reader = Reader::default();
         let settings = Self::read(raw, &mut reader);
         reader.finish(settings)
@@ -196,8 +200,7 @@ impl Settings {
         let issuer = reader.required("WXMINT_ISSUER", raw.issuer, &forms::ISSUER, IssuerUrl::parse);
         let audience = reader.optional("WXMINT_AUDIENCE", raw.audience, &forms::AUDIENCE, forms::audiences);
         let apps = Self::read_apps(raw.appid, (raw.app_secret, raw.app_secret_file), raw.apps_dir, reader);
-        let redis_url = reader.secret("WXMINT_REDIS_URL", raw.redis_url, raw.redis_url_file);
-        let store = reader.required("WXMINT_REDIS_URL", redis_url, &REDIS, store_url);
+        let store = read_store(raw.redis_url, raw.redis_url_file, reader);
         let keys = reader.required("WXMINT_KEYS", raw.keys, &forms::KEYS, path);
         let vault_key_file = reader.required("WXMINT_VAULT_KEY_FILE", raw.vault_key_file, &forms::VAULT, path);
         let listen = reader.or("WXMINT_LISTEN", raw.listen, &forms::LISTEN, "127.0.0.1:8080", address);
@@ -226,6 +229,8 @@ impl Settings {
         let openid = reader.or("WXMINT_LIMIT_OPENID", raw.limit_openid, &forms::LIMIT_OPENID, "30/5m", forms::rate);
         let username =
             reader.or("WXMINT_LIMIT_USERNAME", raw.limit_username, &forms::LIMIT_USERNAME, "10/5m", forms::rate);
+        let watermark = ("WXMINT_WATERMARK_MAX_AGE", raw.watermark_max_age);
+        let watermark_max_age = reader.or(watermark.0, watermark.1, &forms::WATERMARK, "10m", parse_duration);
         let wechat_url =
             reader.or("WXMINT_WECHAT_URL", raw.wechat_url, &forms::WECHAT_URL, "https://api.weixin.qq.com", wechat_url);
         let log_format = reader.or("WXMINT_LOG_FORMAT", raw.log_format, &forms::LOG_FORMAT, "json", log_format);
@@ -251,6 +256,7 @@ impl Settings {
             token_typ: token_typ?,
             keys_lead: keys_lead?,
             session_key_ttl: session_key_ttl?,
+            watermark_max_age: watermark_max_age?,
             wechat_url: wechat_url?,
             log_format: log_format?,
         })
@@ -276,6 +282,19 @@ impl Settings {
         let secret = reader.required("WXMINT_APP_SECRET", secret, &SECRET, |text| text.parse::<AppSecret>().ok());
         Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file: file })
     }
+}
+
+/// `WXMINT_REDIS_URL` or its `…_FILE` alone, for commands that need nothing else.
+pub fn store_from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<StoreUrl, Faults> {
+    let raw = Raw::from_vars(vars);
+    let mut reader = Reader::default();
+    let store = read_store(raw.redis_url, raw.redis_url_file, &mut reader);
+    reader.finish(store)
+}
+
+fn read_store(url: Option<String>, file: Option<String>, reader: &mut Reader) -> Option<StoreUrl> {
+    let url = reader.secret("WXMINT_REDIS_URL", url, file);
+    reader.required("WXMINT_REDIS_URL", url, &REDIS, store_url)
 }
 
 fn store_url(text: &str) -> Option<StoreUrl> {

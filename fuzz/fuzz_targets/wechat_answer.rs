@@ -23,7 +23,9 @@ fuzz_target!(|body: &[u8]| {
     let fetched = read_access_token(body);
     prints_nothing(&format!("{fetched:?}"));
     match fetched {
-        Ok(fetched) => assert!(!fetched.token.expose().is_empty() && (1..=7200).contains(&fetched.expires_in.as_secs())),
+        Ok(fetched) => {
+            assert!(!fetched.token.expose().is_empty() && (1..=7200).contains(&fetched.expires_in.as_secs()))
+        }
         Err(error) => is_fit_to_log(error),
     }
 

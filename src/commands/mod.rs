@@ -1,5 +1,6 @@
 //! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
 
+mod bindings;
 mod demo;
 mod keys;
 mod serve;
@@ -34,6 +35,9 @@ enum Command {
     /// The users file: who logs in with a password, where WXMINT_ACCOUNTS=file:PATH
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Who is bound to whom: export, import, conflicts
+    #[command(subcommand)]
+    Bindings(bindings::BindingsCommand),
     /// The WeChat stand-in alone, for a team's own tests
     Simulator(SimulatorArgs),
 }
@@ -53,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),
+        Command::Bindings(command) => bindings::run(command),
         Command::Simulator(args) => simulator::run_command(args),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn run() -> ExitCode {
 }
 
 /// A variable that is not UTF-8 cannot be one of ours.
-fn variables() -> impl Iterator<Item = (String, String)> {
+pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 

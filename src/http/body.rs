@@ -11,16 +11,16 @@ use futures_util::StreamExt;
 
 use super::Problem;
 
-/// The largest body that any route reads.
-const MAX_BODY: usize = 16 * 1024;
+/// The largest body of a route whose requests have some hundred bytes.
+pub const SMALL_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Larger than any request of ours.
-    #[error("The body is larger than 16 KiB. A login needs a few hundred bytes.")]
-    TooLarge,
+    #[error("The body is larger than {} KiB, the most that is read here.", .0 / 1024)]
+    TooLarge(usize),
     /// The client is too slow, or has stopped sending.
     #[error("The body did not arrive within 10 seconds. Send the request again.")]
     TooSlow,
@@ -32,7 +32,7 @@ pub enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let status = match error {
-            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken => StatusCode::BAD_REQUEST,
         };
@@ -40,17 +40,17 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// Reads a whole body within the bounds.
-pub async fn read_body(payload: Payload) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(payload)).await.unwrap_or(Err(BodyError::TooSlow))
+/// Reads a whole body of at most `limit` bytes.
+pub async fn read_body(payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(payload, limit)).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect(mut payload: Payload) -> Result<Bytes, BodyError> {
+async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(BodyError::TooLarge);
+        if body.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge(limit));
         }
         body.extend_from_slice(&chunk);
     }

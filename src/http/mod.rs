@@ -12,7 +12,7 @@ mod trace;
 use chrono::{DateTime, Utc};
 
 pub use bearer::{bearer_token, no_valid_token};
-pub use body::{BodyError, read_body};
+pub use body::{BodyError, SMALL_BODY, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use probes::{Readiness, livez, readyz};
 pub(crate) use problem::ProblemDocument;

@@ -1,9 +1,24 @@
 //! The admin listener's own handlers.
 
-use actix_web::{HttpResponse, web};
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use chrono::SecondsFormat;
+use futures_util::future::try_join_all;
+use serde::Serialize;
 
 use super::Issuer;
-use crate::http::now;
+use crate::{
+    http::{Problem, ProblemCode, now},
+    ids::{AppId, UserId},
+    store::{Binding, Store, StoreError},
+};
+
+/// After how long a peer may ask again when the store did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The admin listener's own connection to the store.
+pub(super) struct AdminStore(pub(super) Box<dyn Store>);
 
 /// `GET /metrics`: OpenMetrics text.
 pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
@@ -11,4 +26,67 @@ pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(issuer.metrics.exposition(issuer.keys.at(now).set().lives(), now))
+}
+
+/// The answer of `GET /users/{user_id}/wechat`: the one place that names openids, for peers that must name one to WeChat.
+#[derive(Serialize)]
+struct WeChatOfUser {
+    user_id: UserId,
+    wechat: Vec<Identity>,
+}
+
+/// One WeChat identity.
+#[derive(Serialize)]
+struct Identity {
+    appid: AppId,
+    openid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unionid: Option<String>,
+    bound_at: String,
+}
+
+impl From<Binding> for Identity {
+    fn from(binding: Binding) -> Self {
+        Self {
+            appid: binding.person.app,
+            openid: binding.person.openid.as_str().to_owned(),
+            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
+            bound_at: binding.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        }
+    }
+}
+
+/// `GET /users/{user_id}/wechat`: whom WeChat knows the user as, oldest binding first. A user without a binding and one
+/// whom nobody knows have none alike: who the users are is the business's to know.
+pub(super) async fn wechat_of_user(
+    request: HttpRequest,
+    user: web::Path<String>,
+    store: web::Data<AdminStore>,
+) -> HttpResponse {
+    match look_up(&user, &*store.0).await {
+        Ok(found) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(found),
+        Err(problem) => problem.respond(&request),
+    }
+}
+
+async fn look_up(user: &str, store: &dyn Store) -> Result<WeChatOfUser, Problem> {
+    let user: UserId = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
+    let bindings = bindings_of(&user, store).await.map_err(away)?;
+    tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
+    Ok(WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() })
+}
+
+/// The user's list holds also who is only about to be bound, or is leaving.
+async fn bindings_of(user: &UserId, store: &dyn Store) -> Result<Vec<Binding>, StoreError> {
+    let people = store.people_of(user).await?.unwrap_or_default();
+    let bindings = try_join_all(people.iter().map(|person| store.binding(person))).await?;
+    let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
+    bindings.sort_by_key(|binding| (binding.bound_at, binding.person.app.clone(), binding.person.openid.clone()));
+    Ok(bindings)
+}
+
+fn away(error: StoreError) -> Problem {
+    tracing::warn!(%error, "WeChat identities could not be looked up");
+    let detail = "The session store does not answer. Wait, then try again.";
+    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(STORE_PAUSE)
 }

@@ -13,7 +13,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::Config;
 
-use super::{binding, handlers, metadata};
+use super::{binding, handlers, metadata, session};
 use crate::http::not_found;
 
 /// The public API.
@@ -25,8 +25,10 @@ use crate::http::not_found;
                        stable `code`; 429 and 503 carry Retry-After."
     ),
     modifiers(&Bearer),
-    paths(handlers::login_by_post, handlers::login_by_query, binding::dissolve, metadata::jwks, metadata::metadata),
-    tags((name = "login", description = "For mini programs"), (name = "keys", description = "For whoever verifies tokens"))
+    paths(handlers::login_by_post, handlers::login_by_query, binding::dissolve, session::logout, session::user_data, session::phone,
+        session::session, session::reset, metadata::jwks, metadata::metadata),
+    tags((name = "login", description = "For mini programs"), (name = "wechat", description = "What session_key is for, without ever seeing it"),
+        (name = "keys", description = "For whoever verifies tokens"))
 )]
 struct Api;
 

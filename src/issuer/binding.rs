@@ -25,9 +25,12 @@ pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) ->
 
 async fn unbind(request: &HttpRequest, worker: &Worker) -> Result<(), Problem> {
     let token = worker.issuer.verify(request, now())?;
-    if !worker.login.unbind(&token.user, &token.app).await? {
+    let dissolved = worker.login.unbind(&token.user, &token.app).await?;
+    let (user, app) = (token.user.as_str(), token.app.as_str());
+    if !dissolved {
+        tracing::info!(user, app, "no binding to dissolve");
         return Err(no_valid_token());
     }
-    tracing::info!(user = token.user.as_str(), app = token.app.as_str(), "binding dissolved");
+    tracing::info!(user, app, "binding dissolved");
     Ok(())
 }

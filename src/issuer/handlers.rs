@@ -15,7 +15,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Problem, ProblemCode, ProblemDocument, now, read_body},
+    http::{Problem, ProblemCode, ProblemDocument, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest},
     token::AccessToken,
@@ -128,7 +128,7 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginReque
             return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
     };
-    let body = read_body(payload).await?;
+    let body = read_body(payload, SMALL_BODY).await?;
     Ok(read(&body).and_then(LoginFields::into_request)?)
 }
 

@@ -3,13 +3,9 @@
 //! Read by hand from typed members, so that every answer names the field and none repeats a value: people put their
 //! password into the wrong one.
 
-use std::{fmt, str::FromStr};
+use serde::Deserialize;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-
+use super::members::{self, Member, RefusedBody, RefusedMember};
 use crate::login::{Identity, LoginRequest, Proof};
 
 /// The members of a login request, each as it was found.
@@ -27,42 +23,15 @@ pub struct LoginFields {
 /// Why fields are not a login. Says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedLogin {
-    /// Not JSON at all.
-    #[error("The body is not valid JSON (line {line}, column {column}). Send {{\"code\": \"…\"}}.")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// JSON is UTF-8 (RFC 8259 section 8.1).
-    #[error("The body is not UTF-8. Send JSON in UTF-8: {{\"code\": \"…\"}}.")]
-    NotUtf8,
-    /// JSON, but no object.
-    #[error("The body must be a JSON object: {{\"code\": \"…\"}}.")]
-    NotAnObject,
-    /// A member that stands there twice; two readers could take different ones.
-    #[error("The field `{0}` appears twice.")]
-    Twice(&'static str),
-    /// A member of another type.
-    #[error("The field `{name}` must be a string, not {found}.")]
-    NotAString {
-        /// The member.
-        name: &'static str,
-        /// The JSON type that came.
-        found: &'static str,
-    },
+    /// The body is no JSON object of texts.
+    #[error("{0} Send {{\"code\": \"…\"}}.")]
+    Body(RefusedBody),
+    /// A member that cannot be what it should.
+    #[error(transparent)]
+    Member(#[from] RefusedMember),
     /// No code.
     #[error("The field `code` is missing. Send the code that wx.login gives.")]
     NoCode,
-    /// A member whose text cannot be what it should.
-    #[error("The field `{name}` {reason}.")]
-    Malformed {
-        /// The member.
-        name: &'static str,
-        /// From [`crate::ids::InvalidId`].
-        reason: String,
-    },
     /// A name without its password, or the reverse.
     #[error("The field `{0}` is missing. A user name and its password go together.")]
     Missing(&'static str),
@@ -88,22 +57,7 @@ const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code",
 impl LoginFields {
     /// From a JSON body.
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
-        // serde would read an array as the members in their order.
-        if body.trim_ascii_start().starts_with(b"[") {
-            return Err(RefusedLogin::NotAnObject);
-        }
-        // serde would skip members that it does not know without looking at their bytes.
-        let body = str::from_utf8(body).map_err(|_| RefusedLogin::NotUtf8)?;
-        serde_json::from_str(body).map_err(|error| {
-            // serde's words for a duplicate hold the field's name and nothing that was sent.
-            let said = error.to_string();
-            let twice = NAMES.into_iter().find(|name| said.starts_with(&format!("duplicate field `{name}`")));
-            match (twice, error.is_data()) {
-                (Some(name), _) => RefusedLogin::Twice(name),
-                (None, true) => RefusedLogin::NotAnObject,
-                (None, false) => RefusedLogin::Syntax { line: error.line(), column: error.column() },
-            }
-        })
+        members::read_json(body, &NAMES).map_err(RefusedLogin::Body)
     }
 
     /// From a form body (`application/x-www-form-urlencoded`).
@@ -112,7 +66,7 @@ impl LoginFields {
         for (name, value) in form_urlencoded::parse(body) {
             let Some((name, member)) = fields.member(&name) else { continue };
             if !matches!(member, Member::Absent) {
-                return Err(RefusedLogin::Twice(name));
+                return Err(RefusedLogin::Body(RefusedBody::Twice(name)));
             }
             *member = Member::Text(value.into_owned());
         }
@@ -174,96 +128,6 @@ impl LoginFields {
             (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
         };
         Ok(LoginRequest { app, app_hint: None, proof, identity })
-    }
-}
-
-/// A member of whatever type; the type is judged where its name is known. A value that is not a string is skipped, and
-/// with it whatever depth or size it has.
-#[derive(Default)]
-enum Member {
-    #[default]
-    Absent,
-    Null,
-    Text(String),
-    Other(&'static str),
-}
-
-impl Member {
-    fn parsed<T>(self, name: &'static str) -> Result<Option<T>, RefusedLogin>
-    where
-        T: FromStr,
-        T::Err: fmt::Display,
-    {
-        let malformed = |error: T::Err| RefusedLogin::Malformed { name, reason: error.to_string() };
-        self.text(name)?.map(|text| text.parse().map_err(malformed)).transpose()
-    }
-
-    fn text(self, name: &'static str) -> Result<Option<String>, RefusedLogin> {
-        match self {
-            Self::Absent | Self::Null => Ok(None),
-            Self::Text(text) => Ok(Some(text)),
-            Self::Other(found) => Err(RefusedLogin::NotAString { name, found }),
-        }
-    }
-}
-
-impl fmt::Debug for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Absent => "absent",
-            Self::Null => "null",
-            Self::Text(_) => "text",
-            Self::Other(found) => found,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MemberVisitor)
-    }
-}
-
-struct MemberVisitor;
-
-macro_rules! other {
-    ($($method:ident($type:ty): $found:literal;)*) => {
-        $(fn $method<E>(self, _: $type) -> Result<Member, E> {
-            Ok(Member::Other($found))
-        })*
-    };
-}
-
-impl<'de> Visitor<'de> for MemberVisitor {
-    type Value = Member;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Member, E> {
-        Ok(Member::Text(text.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Member, E> {
-        Ok(Member::Null)
-    }
-
-    other! {
-        visit_bool(bool): "a boolean";
-        visit_i64(i64): "a number";
-        visit_u64(u64): "a number";
-        visit_f64(f64): "a number";
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Member, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Member::Other("an array"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Member, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Member::Other("an object"))
     }
 }
 
@@ -367,7 +231,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
         for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
-            assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::NotUtf8);
+            assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::Body(RefusedBody::NotUtf8));
         }
     }
 
@@ -376,7 +240,10 @@ mod tests {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
         let found = "an array";
-        assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::NotAString { name: "appid", found });
+        assert_eq!(
+            json(&deep("appid")).expect_err("refused"),
+            RefusedLogin::Member(RefusedMember::NotAString { name: "appid", found })
+        );
     }
 
     #[test]
@@ -408,7 +275,10 @@ mod tests {
 
     #[test]
     fn a_field_twice_in_a_form_is_refused() {
-        assert_eq!(LoginFields::from_form(b"code=a&code=b").expect_err("twice"), RefusedLogin::Twice("code"));
+        assert_eq!(
+            LoginFields::from_form(b"code=a&code=b").expect_err("twice"),
+            RefusedLogin::Body(RefusedBody::Twice("code"))
+        );
     }
 
     #[test]

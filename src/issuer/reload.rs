@@ -1,12 +1,14 @@
-//! Reads again what lies in files and may change while the process runs: keys, AppSecrets, users.
+//! Reads again what lies in files and may change while the process runs: keys, vault keys, AppSecrets,
+//! users.
 
 mod apps;
 mod keys;
 mod users;
+mod vault;
 
 use std::time::Duration;
 
-pub(super) use self::keys::WatchedKeys;
+pub(super) use self::{keys::WatchedKeys, vault::WatchedVault};
 use crate::telemetry::Metrics;
 
 /// How often a file is looked at. Its content is compared and not its date: Kubernetes swaps a link, and a kilobyte is

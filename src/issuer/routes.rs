@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::{
-    Resource,
+    Resource, Route,
     web::{self, Data, ServiceConfig, delete, get, head, post, resource},
 };
 
-use super::{Issuer, admin, api, binding, handlers, metadata};
+use super::{Issuer, admin, api, binding, handlers, metadata, session};
 use crate::http::{livez, not_allowed, not_found, readyz};
 
 /// Further routes for the public listener.
@@ -21,11 +21,12 @@ pub(super) fn public_routes(login_paths: &[String]) -> impl FnOnce(&mut ServiceC
         }
         config
             .service(login("/login"))
-            .service(
-                resource("/binding")
-                    .route(delete().to(binding::dissolve))
-                    .default_service(web::to(not_allowed("DELETE"))),
-            )
+            .service(only(delete(), "DELETE", "/binding", binding::dissolve))
+            .service(only(post(), "POST", "/logout", session::logout))
+            .service(only(post(), "POST", "/wechat/userdata", session::user_data))
+            .service(only(post(), "POST", "/wechat/phone", session::phone))
+            .service(only(get(), "GET", "/wechat/session", session::session))
+            .service(only(post(), "POST", "/wechat/session/reset", session::reset))
             .service(readable("/.well-known/jwks.json", metadata::jwks))
             .service(readable("/.well-known/openid-configuration", metadata::metadata))
             .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
@@ -45,15 +46,28 @@ fn login(path: &str) -> Resource {
 /// What only the operator reaches.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
+    let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");
     move |config| {
         config
             .app_data(Data::new(issuer.readiness.clone()))
             .app_data(Data::from(issuer))
+            .app_data(Data::new(admin::AdminStore(store)))
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
+            .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
             .default_service(web::to(not_found));
     }
+}
+
+/// A resource with one method.
+fn only<F, Args>(route: Route, method: &'static str, path: &str, handler: F) -> Resource
+where
+    F: actix_web::Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: actix_web::Responder + 'static,
+{
+    resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)))
 }
 
 /// A resource that is only read.

@@ -11,7 +11,7 @@ use tracing_actix_web::TracingLogger;
 
 use super::{
     Issuer, Routes, StartError,
-    reload::{WatchedKeys, keep_reading},
+    reload::{WatchedKeys, WatchedVault, keep_reading},
     routes::{admin_routes, public_routes},
     worker::Worker,
 };
@@ -63,6 +63,8 @@ pub async fn run(
     if let Some(path) = issuer.watched.clone() {
         let keys = WatchedKeys::new(Arc::clone(&issuer.keys), path);
         actix_web::rt::spawn(keep_reading(keys, issuer.metrics.clone()));
+        let vault = WatchedVault::new(Arc::clone(&issuer.vault), issuer.settings.vault_key_file.clone());
+        actix_web::rt::spawn(keep_reading(vault, issuer.metrics.clone()));
     }
     if let Some(users) = issuer.users.clone() {
         actix_web::rt::spawn(keep_reading(users, issuer.metrics.clone()));

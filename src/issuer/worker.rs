@@ -12,7 +12,7 @@ use crate::{
     limits::LocalLimit,
     login::{Login, Policy},
     settings::{AccountsSource, Settings, StoreUrl},
-    store::{Memory, Redis, Store, StoreError, Vault, VaultError},
+    store::{CurrentVault, Memory, Redis, Store, StoreError, Vault, VaultError},
     telemetry::Metrics,
     token::{Minter, RequestSigner, Verifier},
     upstream::{self, Tls},
@@ -88,7 +88,7 @@ pub struct Issuer {
     pub(super) workers: u32,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
-    vault: Arc<Vault>,
+    pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
     /// One for all workers, where the store is the process itself.
     memory: Memory,
@@ -131,7 +131,7 @@ impl Issuer {
         let issuer = Self {
             verifier: bearer::verifier(&settings),
             minter: Arc::new(minter),
-            vault: Arc::new(vault),
+            vault: Arc::new(CurrentVault::new(vault)),
             keys,
             apps: Arc::new(load_apps(&settings)?),
             watched: None,

@@ -13,6 +13,9 @@
 //! upon a half-made binding, now or in a year, carries it on from where it lies, and all of them to the same end. A login
 //! of a bound person takes none of these steps.
 
+#[cfg(test)]
+mod tests;
+
 use super::LoginError;
 use crate::{
     ids::{UnionId, UserId},
@@ -45,6 +48,19 @@ pub enum Settled {
     Bound(Bound),
 }
 
+/// A user who is to be made for a person whom nobody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vacancy<'a> {
+    /// Of the person's last binding.
+    pub generation: u64,
+    /// Whether its owner has dissolved it.
+    pub dissolved: bool,
+    /// What the user is to stand for: not there where the owner has dissolved a binding.
+    pub unionid: Option<&'a UnionId>,
+    /// Whom the unionid stands for, and who has left all of their people: it takes another user than this one.
+    pub deserted: Option<&'a UserId>,
+}
+
 /// One request's way through the steps.
 pub struct Binder<'a> {
     /// Where the steps are taken.
@@ -65,8 +81,11 @@ impl Binder<'_> {
         self.settle_and_tell(standing).await.map(|(settled, _)| settled)
     }
 
-    /// The same, with what was decided about the last intent.
-    async fn settle_and_tell(&self, mut standing: Standing) -> Result<(Settled, Option<Decision>), StoreError> {
+    /// The same, with what was decided last, and of whom: it may be another's intent that was carried on.
+    async fn settle_and_tell(
+        &self,
+        mut standing: Standing,
+    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             standing = match standing {
@@ -75,8 +94,9 @@ impl Binder<'_> {
                 Standing::Intended { generation, intent } => {
                     let Intent { user, by_unionid, .. } = &intent;
                     let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
-                    last = Some(decision);
-                    self.store.settle(self.person, generation, outcome(decision, &intent), self.claim).await?
+                    let settlement = outcome(decision, &intent);
+                    last = Some((intent.user, decision));
+                    self.store.settle(self.person, generation, settlement, self.claim).await?
                 }
                 Standing::Leaving { generation, user } => {
                     self.store.dismiss(&user, self.person, generation).await?;
@@ -100,7 +120,9 @@ impl Binder<'_> {
             }
             let Candidate { user, made } = candidate.clone();
             settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
-                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
+                (Settled::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
                 (settled, _) => settled,
             };
         }
@@ -112,7 +134,7 @@ impl Binder<'_> {
     pub async fn bind_unasked(
         &self,
         mut settled: Settled,
-        make: impl AsyncFn(u64, bool) -> Result<Option<Candidate>, LoginError>,
+        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
     ) -> Result<Option<Bound>, LoginError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
@@ -124,14 +146,17 @@ impl Binder<'_> {
             let intent = match self.holder(unionid, deserted.as_ref()).await? {
                 Some(user) => Intent { user, made: true, by_unionid: true },
                 None => {
-                    let Some(made) = make(generation, dissolved).await? else { return Ok(None) };
+                    let vacancy = Vacancy { generation, dissolved, unionid, deserted: deserted.as_ref() };
+                    let Some(made) = make(vacancy).await? else { return Ok(None) };
                     self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
             settled = match self.try_to_bind(generation, intent.clone()).await? {
-                (Settled::Free { .. }, Some(Decision::Full)) => return Err(LoginError::AlreadyBound),
-                (free @ Settled::Free { .. }, Some(Decision::Deserted)) => {
-                    deserted = Some(intent.user);
+                (Settled::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
+                (free @ Settled::Free { .. }, Some((user, Decision::Deserted))) => {
+                    deserted = Some(user);
                     free
                 }
                 (settled, _) => settled,
@@ -147,19 +172,20 @@ impl Binder<'_> {
         Ok(holder.filter(|holder| Some(holder) != deserted))
     }
 
-    /// For a user just made, or for the one whom a racing login in another app has made a moment before.
+    /// For a user just made, or for the one whom a racing login in another app has made a moment before. Whether this
+    /// login is the first to have been given the user is not asked: one before it may have died. The list knows.
     async fn intent_for(
         &self,
-        made: Candidate,
+        made: UserId,
         unionid: Option<&UnionId>,
         deserted: Option<UserId>,
     ) -> Result<Intent, StoreError> {
         let Some(unionid) = unionid else {
-            return Ok(Intent { user: made.user, made: made.made, by_unionid: false });
+            return Ok(Intent { user: made, made: true, by_unionid: false });
         };
         let user = match deserted {
-            Some(from) => self.store.move_unionid(unionid, &from, &made.user).await?,
-            None => self.store.claim_unionid(unionid, Some(&made.user)).await?.unwrap_or(made.user),
+            Some(from) => self.store.move_unionid(unionid, &from, &made).await?,
+            None => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
         };
         Ok(Intent { user, made: true, by_unionid: true })
     }
@@ -207,7 +233,11 @@ impl Binder<'_> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
 
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(Settled, Option<Decision>), StoreError> {
+    async fn try_to_bind(
+        &self,
+        generation: u64,
+        intent: Intent,
+    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
         let standing = self.store.intend(self.person, generation, &intent, self.claim).await?;
         self.settle_and_tell(standing).await
     }

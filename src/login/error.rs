@@ -120,7 +120,7 @@ impl From<CallError> for LoginError {
                 Verdict::PersonRefused => Self::UserBlocked(error),
                 Verdict::SlowDown => Self::SlowDown { retry_after: WECHAT_MINUTE },
                 Verdict::Misconfigured | Verdict::OurBug => Self::Misconfigured(error),
-                Verdict::Busy | Verdict::BadAccessToken | Verdict::Unknown => {
+                Verdict::Busy | Verdict::BadAccessToken | Verdict::StaleSession | Verdict::Unknown => {
                     Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error }
                 }
             },

@@ -51,6 +51,7 @@ forms! {
     LIMIT_IP: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_IP=600/5m";
     LIMIT_OPENID: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_OPENID=30/5m";
     LIMIT_USERNAME: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_USERNAME=10/5m";
+    WATERMARK: "a time such as 10m", "WXMINT_WATERMARK_MAX_AGE=10m";
     WECHAT_URL: "an https URL (http only on loopback)", "WXMINT_WECHAT_URL=https://api.weixin.qq.com";
     LOG_FORMAT: "json or text", "WXMINT_LOG_FORMAT=json";
 }

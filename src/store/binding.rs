@@ -1,6 +1,7 @@
 //! What the steps of the binding protocol say (`login::binding` joins them).
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{ClaimId, Person, StoreError};
 use crate::ids::{UnionId, UserId};
@@ -121,6 +122,21 @@ pub struct Bound {
     pub unionid: Option<UnionId>,
     /// Whether the asking request itself has made the user's first binding.
     pub new: bool,
+}
+
+/// A binding as it is looked up and moved: all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Who is bound.
+    pub person: Person,
+    /// The business user.
+    pub user: UserId,
+    /// The unionid as it was last looked at.
+    pub unionid: Option<UnionId>,
+    /// The user whom the unionid stood for then, if another.
+    pub conflict: Option<UserId>,
+    /// Since when, to the millisecond.
+    pub bound_at: DateTime<Utc>,
 }
 
 /// What a user's list says of a person, for one generation and for good.

@@ -6,6 +6,8 @@ mod access_token;
 
 use std::{rc::Rc, time::Duration};
 
+use chrono::{DateTime, SubsecRound};
+
 use super::*;
 use crate::{
     ids::{UnionId, UserId},
@@ -158,6 +160,17 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
 
+async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Store>) {
+    let [order, ..] = orders(&*store, [0, 1, 2]).await;
+    let login = record("o1", &order, "k1", "user-1");
+    recorded(&*store, &login, 1).await;
+    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
+    let Standing::Bound(made) = standing else { panic!("bound") };
+    store.leave(&person("o1"), &made, &claim_id(2)).await.expect("left");
+    store.set_free(&person("o1"), 1, &claim_id(2)).await.expect("free");
+    assert_eq!(recorded(&*store, &login, 1).await, Standing::Free { generation: 1, dissolved: true });
+}
+
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
     let stale = store.intend(&person("o1"), 3, &intent("user-1"), &claim_id(1)).await;
     assert_eq!(stale, Ok(FREE));
@@ -274,6 +287,26 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     assert!(!link("user-1", Some("user-3")).await, "no news");
 }
 
+async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    store.intend(&person("o1"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    let before = crate::http::now().trunc_subsecs(3);
+    let (_, Standing::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
+    assert!(before <= binding.bound_at && binding.bound_at <= crate::http::now(), "{binding:?}");
+    let plain =
+        Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
+    assert_eq!(binding, plain);
+
+    let unionid: UnionId = "u1".parse().expect("a unionid");
+    store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
+    let linked = Binding { unionid: Some(unionid), conflict: Some(user("user-2")), ..plain };
+    assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
+    store.leave(&person("o1"), &made, &claim_id(1)).await.expect("left");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+}
+
 async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     let ticket = Ticket::random().expect("a ticket");
     let holder = TicketHolder { person: person("o1"), unionid: Some("u1".parse().expect("a unionid")) };
@@ -324,6 +357,87 @@ async fn a_person_over_the_limit_has_the_session_key_kept_all_the_same(store: Rc
     let refused = store.record_login(&login(&second, "k2"), &claim_id(2)).await;
     assert!(matches!(refused, Ok(Recorded::Limited(refused)) if refused.retry_after.as_secs() == 3599), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
+}
+
+/// A person bound to user-1 with a session key.
+async fn with_session(store: &dyn Store, openid: &str) -> Person {
+    let [order, ..] = orders(store, [0, 1, 2]).await;
+    recorded(store, &record(openid, &order, "k1", "user-1"), 1).await;
+    bind(store, openid, "user-1", 1).await;
+    person(openid)
+}
+
+async fn opened(store: &dyn Store, person: &Person) -> Opening {
+    store.open(person, &user("user-1"), &claim_id(3)).await.expect("an answer")
+}
+
+async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k1")]);
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert_eq!(store.open(&owner, &user("user-2"), &claim_id(3)).await, Ok(Opening::NotBound));
+    assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
+    store.keep_session_key(&owner, &sealed("k2"), &kept.order).await.expect("kept");
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
+    store.forget(&owner).await.expect("forgotten");
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    for failure in 1..=8 {
+        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
+        let dropped = store.close(&owner, Tried::Failed).await.expect("closed");
+        assert_eq!(dropped, failure == 8, "failure {failure}");
+    }
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    opened(&*store, &owner).await;
+    store.close(&owner, Tried::Failed).await.expect("closed");
+    for _ in 0..7 {
+        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)));
+    }
+    assert_eq!(opened(&*store, &owner).await, Opening::Busy);
+    store.close(&owner, Tried::Well).await.expect("closed");
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)), "what went well is not counted");
+}
+
+async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1"));
+    store.reseal(&owner, &sealed("k1"), &sealed("k1 anew")).await.expect("resealed");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1 anew"));
+    store.reseal(&person("stranger"), &sealed("k1"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
+}
+
+async fn a_revoked_token_stands_for_nobody(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let token = |id: &str, issued_at: i64| Issued {
+        user: user("user-1"),
+        id: id.parse().expect("a token id"),
+        issued_at,
+        expires_at: now + 3600,
+    };
+    let people = Ok(Bearer::People(vec![owner]));
+    let elsewhere = "wxother".parse().expect("an app");
+    assert_eq!(store.bearer(&token("a", now), &app()).await, people);
+    assert_eq!(store.bearer(&token("a", now), &elsewhere).await, Ok(Bearer::People(vec![])));
+    store.revoke(&token("a", now), false, DAY).await.expect("revoked");
+    assert_eq!(store.bearer(&token("a", now), &app()).await, Ok(Bearer::Revoked));
+    assert_eq!(store.bearer(&token("b", now), &app()).await, people);
+    store.revoke(&token("b", now), true, DAY).await.expect("revoked");
+    assert_eq!(store.bearer(&token("c", now - 1), &app()).await, Ok(Bearer::Revoked));
+    assert_eq!(store.bearer(&token("d", now + 60), &app()).await, people, "issued since");
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -403,6 +517,7 @@ conformance! {
     only_its_claimant_gives_a_code_back
     a_login_writes_its_intent_down_once
     a_binding_is_made_in_steps_that_may_be_repeated
+    a_login_that_is_recorded_again_undoes_no_dissolution
     an_intent_of_an_older_generation_is_not_written_down
     a_user_takes_as_many_people_of_an_app_as_may_be
     a_decision_is_made_once_for_a_generation
@@ -411,11 +526,17 @@ conformance! {
     for_a_unionids_sake_nobody_joins_who_has_left_all
     a_unionid_stands_for_one_user
     a_link_is_of_the_binding_and_a_conflict_is_news_once
+    a_binding_is_read_whole_and_what_is_half_done_is_none
     a_ticket_is_spent_once
     an_address_over_its_limit_claims_nothing
     attempts_are_counted_and_given_back
     a_person_over_the_limit_has_the_session_key_kept_all_the_same
     a_later_exchange_never_loses
+    keys_open_for_the_user_who_is_bound
+    the_eighth_failure_drops_the_session_key
+    no_more_tries_are_under_way_than_may_fail
+    a_session_key_is_resealed_only_if_it_is_still_the_one
+    a_revoked_token_stands_for_nobody
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit
@@ -441,6 +562,68 @@ mod redis_only {
         assert!(!code.contains("clock"), "the code itself is not stored");
     }
 
+    /// Everybody whom a walk from `place` on finds, and how many pages it took.
+    async fn walked(store: &Redis, mut place: walk::Place) -> (Vec<walk::Found>, usize) {
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let Ok(walk::Step::Page(page)) = store.walk(&place).await else { panic!("a page") };
+            (found, pages) = ([found, page.found].into_iter().flatten().collect(), pages + 1);
+            let Some(next) = page.next else { return (found, pages) };
+            place = next;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        assert_eq!(walked(&store, walk::Place::default()).await.0, []);
+        for number in 0..1500 {
+            let name = format!("user-{number}");
+            bind(&store, &format!("o{number}"), &name, 1).await;
+        }
+        let at = DateTime::from_timestamp_millis(1_000_000_000_123).expect("an instant");
+        bind(&store.at(at), "earlier", "user-earlier", 1).await;
+        store.intend(&person("intended"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
+        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(true));
+        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(false), "no news");
+        assert_eq!(store.note_dissolved(&person("earlier"), &claim_id(1)).await, Ok(false), "is bound");
+        let gone = store.standing(&person("gone"), &claim_id(1)).await;
+        assert_eq!(gone, Ok(Standing::Free { generation: 0, dissolved: true }));
+
+        let (found, pages) = walked(&store, walk::Place::default()).await;
+        assert!(pages > 1);
+        let bound: std::collections::HashMap<Person, Binding> = found
+            .iter()
+            .filter_map(|found| match found {
+                walk::Found::Bound(binding) => Some((binding.person.clone(), binding.clone())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bound.len(), 1501);
+        assert_eq!(bound[&person("o1499")].user, user("user-1499"));
+        assert_eq!(bound[&person("earlier")].bound_at, at);
+        let others: Vec<_> = found.iter().filter(|found| !matches!(found, walk::Found::Bound(_))).collect();
+        assert_eq!(others.len(), 2);
+        assert!(others.contains(&&walk::Found::HalfDone) && others.contains(&&walk::Found::Dissolved(person("gone"))));
+    }
+
+    #[tokio::test]
+    async fn a_place_holds_for_one_process_of_redis() {
+        let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
+        for number in 0..3000 {
+            server
+                .store()
+                .intend(&person(&format!("o{number}")), 0, &intent("u"), &claim_id(1))
+                .await
+                .expect("intended");
+        }
+        let Ok(walk::Step::Page(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
+        let place = page.next.expect("more than one page");
+        assert!(matches!(server.store().walk(&place).await, Ok(walk::Step::Page(_))));
+        assert!(matches!(other.store().walk(&place).await, Ok(walk::Step::Elsewhere)));
+    }
+
     #[tokio::test]
     async fn a_policy_that_evicts_bindings_is_unfit_and_says_what_to_do() {
         let server = redis_server::RedisServer::start().await;
@@ -456,6 +639,16 @@ mod redis_only {
         granted(store.claim_code(&app(), &code("before"), &claim_id(1), &often()).await.expect("claimed"));
         server.cli(&["SCRIPT", "FLUSH"]);
         granted(store.claim_code(&app(), &code("after"), &claim_id(1), &often()).await.expect("claimed"));
+    }
+
+    #[tokio::test]
+    async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let once = Rate { burst: 1, period: Duration::from_secs(3600) };
+        assert_eq!(store.count(&visit("192.0.2.7", once)).await, Ok(Ok(())));
+        let claimed = store.claim_code(&app(), &code("first"), &claim_id(1), &visit("192.0.2.8", once)).await;
+        granted(claimed.expect("an answer"));
     }
 
     #[tokio::test]

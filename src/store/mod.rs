@@ -10,6 +10,7 @@ mod binding;
 mod conformance;
 mod memory;
 mod redis;
+mod session;
 mod ticket;
 mod vault;
 
@@ -19,11 +20,12 @@ use async_trait::async_trait;
 
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
-    binding::{Bindings, Bound, Decision, Intent, Settlement, Standing},
+    binding::{Binding, Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
-    redis::{Redis, RedisUrl},
+    redis::{Redis, RedisUrl, walk},
+    session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
-    vault::{Sealed, Vault, VaultError},
+    vault::{CurrentVault, Sealed, Vault, VaultError},
 };
 use crate::{
     ids::{AppId, LoginCode, OpenId},
@@ -131,7 +133,8 @@ pub struct LoginRecord {
     pub order: ExchangeOrder,
     /// How often one person may log in.
     pub rate: Rate,
-    /// Whom to bind the person to if nobody is bound yet.
+    /// Whom to bind the person to if they have never been bound. Only then: a record that is repeated or arrives late is
+    /// to undo no dissolution that came between.
     pub intent: Option<Intent>,
 }
 
@@ -166,7 +169,7 @@ pub enum Fitness {
 ///
 /// `claim` is the request's own: a step that is repeated with it answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address and claims `code` of `app`, so that it is sent to WeChat once across all replicas.
     async fn claim_code(
         &self,
@@ -182,6 +185,9 @@ pub trait Store: Bindings + Tickets + AccessTokenShelf {
     /// Keeps the session key, if no later exchange has kept one, counts the person's login, and says where the person
     /// stands.
     async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError>;
+
+    /// The whole binding of a person; `None` for one who is not bound, or not yet.
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError>;
 
     /// The session keys of a person.
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError>;

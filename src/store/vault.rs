@@ -1,6 +1,9 @@
 //! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
 
-use std::str;
+use std::{
+    str,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -33,6 +36,13 @@ impl Sealed {
     /// As it is stored.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Sealed {
+    /// Of the vault key that sealed it; tells nothing about the key.
+    fn key_id(&self) -> Option<[u8; KEY_ID_LEN]> {
+        self.0.get(1..1 + KEY_ID_LEN)?.try_into().ok()
     }
 }
 
@@ -78,7 +88,32 @@ pub struct Vault {
     keys: Vec<VaultKey>,
 }
 
+/// Holds the vault keys that are in use. Shared by all workers; who seals or opens keeps what they have got.
+pub struct CurrentVault(RwLock<Arc<Vault>>);
+
+impl CurrentVault {
+    /// Begins with these.
+    pub fn new(vault: Vault) -> Self {
+        Self(RwLock::new(Arc::new(vault)))
+    }
+
+    /// Those in use.
+    pub fn keys(&self) -> Arc<Vault> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in use: their first seals from now on.
+    pub fn swap(&self, vault: Vault) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vault);
+    }
+}
+
 impl Vault {
+    /// Whether `sealed` is under the newest key.
+    pub fn is_newest(&self, sealed: &Sealed) -> bool {
+        self.keys.first().is_some_and(|newest| sealed.key_id() == Some(newest.id))
+    }
+
     /// Reads a vault key file: base64 of 32 bytes a line, newest first; blank lines do not count.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
         let mut keys: Vec<VaultKey> = Vec::new();

@@ -9,6 +9,10 @@ pub enum Api {
     StableToken,
     /// Exchanges a phone code.
     PhoneNumber,
+    /// Tells whether a session key is the current one.
+    CheckSession,
+    /// Replaces a session key.
+    ResetSessionKey,
 }
 
 impl Api {
@@ -18,6 +22,8 @@ impl Api {
             Self::Code2Session => "code2session",
             Self::StableToken => "stable_token",
             Self::PhoneNumber => "getuserphonenumber",
+            Self::CheckSession => "checksession",
+            Self::ResetSessionKey => "resetusersessionkey",
         }
     }
 
@@ -26,14 +32,16 @@ impl Api {
             Self::Code2Session => "/sns/jscode2session",
             Self::StableToken => "/cgi-bin/stable_token",
             Self::PhoneNumber => "/wxa/business/getuserphonenumber",
+            Self::CheckSession => "/wxa/checksession",
+            Self::ResetSessionKey => "/wxa/resetusersessionkey",
         }
     }
 
-    /// Whether a call that may have been received has spent a code, so that it cannot be repeated.
+    /// Whether a call that may have been received has spent a code, or a session key, so that it cannot be repeated.
     pub(super) fn spends_a_code(self) -> bool {
         match self {
-            Self::Code2Session | Self::PhoneNumber => true,
-            Self::StableToken => false,
+            Self::Code2Session | Self::PhoneNumber | Self::ResetSessionKey => true,
+            Self::StableToken | Self::CheckSession => false,
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Endpoints {
     pub(super) code2session: Endpoint,
     pub(super) stable_token: Endpoint,
     pub(super) phone_number: Endpoint,
+    pub(super) check_session: Endpoint,
+    pub(super) reset_session_key: Endpoint,
 }
 
 /// Where one API is, and how it fares: a breaker of its own, so that a broken `/wxa` or `/cgi-bin` never keeps anybody
@@ -92,6 +94,8 @@ impl WeChat {
             code2session: endpoint(Api::Code2Session),
             stable_token: endpoint(Api::StableToken),
             phone_number: endpoint(Api::PhoneNumber),
+            check_session: endpoint(Api::CheckSession),
+            reset_session_key: endpoint(Api::ResetSessionKey),
         };
         Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
     }

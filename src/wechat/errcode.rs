@@ -17,6 +17,8 @@ pub enum Verdict {
     SlowDown,
     /// The access token is wrong or has expired: replace it, and ask once more.
     BadAccessToken,
+    /// The session key is not the one that WeChat has for the person: the mini program logs in again.
+    StaleSession,
     /// The operator has something to mend at WeChat: AppID, AppSecret, IP whitelist, quota, rights.
     Misconfigured,
     /// Our own request was wrong. The operator cannot mend it, and a metric shows it.
@@ -54,6 +56,9 @@ const TABLE: &[(i64, Verdict)] = &[
     (47001, Verdict::OurBug),
     (48001, Verdict::Misconfigured),
     (50002, Verdict::PersonRefused),
+    (87007, Verdict::StaleSession),
+    (87008, Verdict::OurBug),
+    (87009, Verdict::StaleSession),
     (89503, Verdict::Misconfigured),
     (89506, Verdict::Misconfigured),
     (89507, Verdict::Misconfigured),
@@ -72,6 +77,7 @@ impl Verdict {
         let of_its_own = match api {
             Api::Code2Session | Api::StableToken => OF_SECRETS,
             Api::PhoneNumber => OF_PHONE_CODES,
+            Api::CheckSession | Api::ResetSessionKey => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(code, _)| *code == errcode);
         known.map_or(Self::Unknown, |&(_, verdict)| verdict)

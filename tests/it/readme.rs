@@ -176,6 +176,25 @@ fn both_languages_show_the_same_blocks() {
     assert_eq!(blocks(&english), blocks(&chinese));
 }
 
+/// Without its comments, which are translated.
+fn code(text: &str) -> String {
+    let lines = text.lines().map(|line| if line.starts_with("// ") { "" } else { line });
+    lines.flat_map(|line| [line.split(" // ").next().unwrap_or_default().trim_end(), "\n"]).collect()
+}
+
+#[test]
+fn the_mini_programs_page_shows_the_files_that_are_tested() {
+    let [english, chinese] = ["docs/mini-program.md", "docs/mini-program.zh-CN.md"].map(page);
+    for file in ["utils/login.js", "pages/orders/orders.js"] {
+        let file = page(&format!("tests/miniprogram/recommended/{file}"));
+        assert!(
+            english.contains(&format!("```js\n{file}```\n")),
+            "docs/mini-program.md lacks, or has otherwise:\n{file}"
+        );
+        assert!(code(&chinese).contains(&code(&format!("```js\n{file}```\n"))), "docs/mini-program.zh-CN.md: {file}");
+    }
+}
+
 #[test]
 fn blocks_are_found_by_their_markers() {
     let page =

@@ -1,10 +1,13 @@
 //! Security line 30: Redis fails during load, and nothing that was answered is lost.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
-use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, user_ids};
+use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, user_ids};
 
 const SERVED: usize = 50;
 /// design.md: a deadline of 1 s, and what a busy machine adds.
@@ -182,4 +185,22 @@ async fn under_a_policy_that_evicts_bindings_the_service_says_what_to_do_and_wai
     assert!(refusal.body.contains("CONFIG SET maxmemory-policy noeviction"), "{refusal:?}");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     bed.service().ready().await;
+}
+
+#[tokio::test]
+async fn the_rights_that_the_readme_names_are_enough() {
+    let mut bed = TestBed::start().await;
+    let readme = fs::read_to_string(repository("README.md")).expect("README.md");
+    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    bed.redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
+    bed.redis.command::<()>(&["SCRIPT", "FLUSH"]);
+    let url = bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    bed.configuration.set("WXMINT_REDIS_URL", &url);
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    service.login(&bed.mint_code("lin").await).await.expect_login();
+    let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
+    let dissolve = bed.http.0.delete(service.url("/binding")).bearer_auth(&token);
+    assert_eq!(bed.http.send(dissolve).await.status, 204);
+    service.login(&bed.mint_code("lin").await).await.expect_login();
 }

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use self::scan::{Place, Secret, Traces, leaks};
 use crate::support::{
-    APP_SECRET, APPID, AccountService, Answer, PATIENCE, Pace, Received, Signal, TestBed, eventually,
+    APP_SECRET, APPID, AccountService, Answer, PASSWORD, PATIENCE, Pace, Received, Signal, TestBed, UsersFile,
+    WRONG_PASSWORD, eventually,
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
@@ -308,6 +309,39 @@ async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_
     traces.log(bed.service());
     traces.redis(&bed.redis);
     assert_eq!(bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);
+    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn binding_by_password_shows_neither_name_nor_password_nor_ticket() {
+    let name = "planted-user-name-40d9";
+    let users = UsersFile::of(&[]);
+    users.add(name, "user-1");
+    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_ACCOUNTS", &users.setting()).start().await;
+    let known = [("user name", name), ("password", PASSWORD), ("wrong password", WRONG_PASSWORD)];
+    let mut secrets: Vec<_> = known.into_iter().map(|(what, secret)| Secret::new(what, secret)).collect();
+    let (mut traces, mut token) = (Traces::default(), String::new());
+    for (password, status) in [(WRONG_PASSWORD, 403), (PASSWORD, 200)] {
+        let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
+        let attempt = json!({"bind_ticket": ticket, "username": name, "password": password});
+        let mut answer = bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&attempt)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        secrets.push(Secret::new("ticket", &ticket));
+        if status == 200 {
+            token = answer.member("access_token");
+            answer.body = answer.body.replace(&token, "");
+        }
+        traces.answer(&answer);
+    }
+    for status in [204, 401] {
+        let answer = bed.http.send(bed.http.0.delete(bed.service().url("/binding")).bearer_auth(&token)).await;
+        assert_eq!(answer.status, status);
+        traces.answer(&answer);
+    }
+    secrets.push(Secret::new("token's signature", token.rsplit('.').next().expect("three parts")));
+    traces.metrics(bed.service()).await;
+    traces.log(bed.service());
+    traces.redis(&bed.redis);
     assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
 }
 

@@ -12,8 +12,8 @@ use crate::{
 
 /// Before the hash of a user who may not log in, as in shadow(5).
 const DISABLED: char = '!';
-/// What editors of another system put before a text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// What editors of another system put before a text; invisible.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,6 @@ enum Line {
 impl UsersFile {
     /// Reads all lines; the first broken one is the error.
     pub fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
-        let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
         if content.is_empty() {
             return Ok(Self::default());
         }
@@ -150,7 +149,8 @@ impl UsersFile {
 
 impl Line {
     fn parse(bytes: &[u8]) -> Result<Self, LineFault> {
-        let text = str::from_utf8(bytes).map_err(|_| LineFault::NotText)?.trim();
+        let text = str::from_utf8(bytes).map_err(|_| LineFault::NotText)?;
+        let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
         if text.is_empty() || text.starts_with('#') {
             return Ok(Self::Remark(text.to_owned()));
         }
@@ -185,7 +185,7 @@ impl User {
 
     /// Whether a line can begin with this name.
     pub fn can_be_named(name: &Username) -> bool {
-        !name.as_str().starts_with(['#', '\u{feff}'])
+        !name.as_str().starts_with(['#', BYTE_ORDER_MARK])
     }
 }
 

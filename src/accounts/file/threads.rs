@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::users::Candidate;
+use super::{hash::Workspace, users::Candidate};
 use crate::{
     accounts::{AccountsError, Password},
     ids::UserId,
@@ -95,12 +95,13 @@ fn busy(reason: &str) -> AccountsError {
 
 fn work(jobs: &Jobs) {
     lower_priority();
+    let mut workspace = Workspace::default();
     loop {
         // Released before the hash is computed.
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         if job.is_awaited() {
-            job.perform();
+            job.perform(&mut workspace);
         }
     }
 }
@@ -111,8 +112,8 @@ impl Job {
         !self.answer.is_closed()
     }
 
-    fn perform(self) {
-        match self.candidate.hash().matches(&self.password) {
+    fn perform(self, workspace: &mut Workspace) {
+        match self.candidate.hash().matches(&self.password, workspace) {
             // Fails only if nobody waits any more.
             Ok(matches) => drop(self.answer.send(self.candidate.answer(matches))),
             Err(error) => tracing::error!(%error, "a password was not checked"),

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    super::{Binding, Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
     Memory,
 };
 use crate::ids::{UnionId, UserId};
@@ -28,19 +29,23 @@ enum State {
         user: UserId,
         unionid: Option<UnionId>,
         conflict: Option<UserId>,
+        at: DateTime<Utc>,
         new_for: Option<ClaimId>,
     },
     Leaving(UserId),
 }
 
 impl StoredBinding {
-    pub(super) fn is_free(&self) -> bool {
-        matches!(self.state, State::Free)
+    pub(super) fn is_bound_to(&self, wanted: &UserId) -> bool {
+        matches!(&self.state, State::Bound { user, .. } if user == wanted)
     }
 
-    pub(super) fn intend(&mut self, intent: Intent) {
-        self.generation += 1;
-        self.state = State::Intended(intent);
+    /// If the person is free and of this generation.
+    pub(super) fn intend(&mut self, generation: u64, intent: &Intent) {
+        if matches!(self.state, State::Free) && self.generation == generation {
+            self.generation += 1;
+            self.state = State::Intended(intent.clone());
+        }
     }
 
     pub(super) fn standing(&self, claim: &ClaimId) -> Standing {
@@ -56,14 +61,20 @@ impl StoredBinding {
         }
     }
 
-    fn settle(&mut self, outcome: Settlement, claim: &ClaimId) {
+    pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
+        let State::Bound { user, unionid, conflict, at, .. } = &self.state else { return None };
+        let (person, user) = (person.clone(), user.clone());
+        Some(Binding { person, user, unionid: unionid.clone(), conflict: conflict.clone(), bound_at: *at })
+    }
+
+    fn settle(&mut self, outcome: Settlement, claim: &ClaimId, at: DateTime<Utc>) {
         let State::Intended(intent) = &self.state else { return };
         self.state = match outcome {
             Settlement::Dropped => State::Free,
             Settlement::Bound { new } => {
                 self.dissolved = false;
                 let (user, new_for) = (intent.user.clone(), new.then(|| claim.clone()));
-                State::Bound { user, unionid: None, conflict: None, new_for }
+                State::Bound { user, unionid: None, conflict: None, at, new_for }
             }
         };
     }
@@ -76,13 +87,13 @@ pub(super) struct StoredList {
 }
 
 impl StoredList {
+    pub(super) fn admitted(&self) -> impl Iterator<Item = &Person> {
+        let admitted = |(_, (_, decision)): &(&Person, &(u64, Decision))| matches!(decision, Decision::Admitted { .. });
+        self.decided.iter().filter(admitted).map(|(person, _)| person)
+    }
+
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
-        let others = || {
-            let admitted = |(other, (_, decision)): &(&Person, &(u64, Decision))| {
-                *other != person && matches!(decision, Decision::Admitted { .. })
-            };
-            self.decided.iter().filter(admitted).map(|(other, _)| other)
-        };
+        let others = || self.admitted().filter(|other| *other != person);
         if others().filter(|other| other.app == person.app).count() >= per_app as usize {
             return Decision::Full;
         }
@@ -109,9 +120,7 @@ impl Bindings for Memory {
     ) -> Result<Standing, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.is_free() && binding.generation == generation {
-            binding.intend(intent.clone());
-        }
+        binding.intend(generation, intent);
         Ok(binding.standing(claim))
     }
 
@@ -145,7 +154,7 @@ impl Bindings for Memory {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
-            binding.settle(outcome, claim);
+            binding.settle(outcome, claim, (self.clock)().trunc_subsecs(3));
         }
         Ok(binding.standing(claim))
     }
@@ -189,8 +198,7 @@ impl Bindings for Memory {
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
         let shelves = self.shelves();
         let Some(list) = shelves.users.get(user) else { return Ok(None) };
-        let admitted = list.decided.iter().filter(|(_, (_, decision))| matches!(decision, Decision::Admitted { .. }));
-        Ok(Some(admitted.map(|(person, _)| person.clone()).collect()))
+        Ok(Some(list.admitted().cloned().collect()))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod binding;
+mod session;
 mod ticket;
 
 use std::{
@@ -14,8 +15,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person, Recorded,
-    Sealed, SessionKeys, Store, StoreError, Ticket,
+    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -39,6 +40,8 @@ struct Shelves {
     unionids: HashMap<UnionId, UserId>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<StoredCell, DateTime<Utc>>,
+    tries: HashMap<Person, session::StoredTries>,
+    revoked: HashMap<UserId, session::StoredRevocations>,
     access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
 }
@@ -110,37 +113,23 @@ impl Store for Memory {
     async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
-        let exchange = (record.order.clone(), record.session_key.clone());
-        let until = now + self.session_ttl;
-        shelves
-            .sessions
-            .entry(record.person.clone())
-            .and_modify(|session| session.keep(exchange.clone(), until))
-            .or_insert(StoredSession { current: exchange, previous: None, until });
+        shelves.keep_key(&record.person, (record.order.clone(), record.session_key.clone()), now + self.session_ttl);
         if let Err(refused) = shelves.count(StoredCell::Logins(record.person.clone()), record.rate, now) {
             return Ok(Recorded::Limited(refused));
         }
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
-        if let Some(intent) = &record.intent
-            && binding.is_free()
-        {
-            binding.intend(intent.clone());
+        if let Some(intent) = &record.intent {
+            binding.intend(0, intent);
         }
         Ok(Recorded::Standing(binding.standing(claim)))
     }
 
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {
+        Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
+    }
+
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {
-        let now = (self.clock)();
-        let shelves = self.shelves();
-        let Some(session) = shelves.sessions.get(person).filter(|session| session.until > now) else {
-            return Ok(None);
-        };
-        let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros() as i64).unwrap_or_default();
-        let previous = session.previous.as_ref().filter(|_| now - replaced_at < previous_key_ttl());
-        Ok(Some(SessionKeys {
-            current: session.current.1.clone(),
-            previous: previous.map(|(_, sealed)| sealed.clone()),
-        }))
+        Ok(self.shelves().kept_keys(person, (self.clock)()))
     }
 
     async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError> {
@@ -161,6 +150,21 @@ impl Store for Memory {
 }
 
 impl Shelves {
+    fn keep_key(&mut self, person: &Person, exchange: (ExchangeOrder, Sealed), until: DateTime<Utc>) {
+        self.sessions
+            .entry(person.clone())
+            .and_modify(|session| session.keep(exchange.clone(), until))
+            .or_insert(StoredSession { current: exchange, previous: None, until });
+    }
+
+    fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {
+        let session = self.sessions.get(person).filter(|session| session.until > now)?;
+        let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros() as i64).unwrap_or_default();
+        let previous = session.previous.as_ref().filter(|_| now - replaced_at < previous_key_ttl());
+        let (current, previous) = (session.current.1.clone(), previous.map(|(_, sealed)| sealed.clone()));
+        Some(SessionKeys { current, previous })
+    }
+
     fn count(&mut self, cell: StoredCell, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
         self.cells.retain(|_, until| *until > now);
         let next = rate.admit(self.cells.get(&cell).copied(), now)?;

@@ -177,12 +177,12 @@ fn entry(person: &Person) -> String {
     format!("{}:{}", person.app, person.openid.as_str())
 }
 
-fn person_of(entry: &str) -> Result<Person, StoreError> {
+pub(super) fn person_of(entry: &str) -> Result<Person, StoreError> {
     let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
     let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
     Ok(Person { app, openid })
 }
 
-fn parse_user(text: &str) -> Result<UserId, StoreError> {
+pub(super) fn parse_user(text: &str) -> Result<UserId, StoreError> {
     text.parse().map_err(|_| unreadable("a user id"))
 }

@@ -13,8 +13,8 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
 };
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+    ServerErrorKind, aio::MultiplexedConnection,
 };
 
 use super::super::StoreError;
@@ -67,7 +67,8 @@ impl Link {
         outcome
     }
 
-    /// Runs two scripts in one round trip, in this order. Their keys may lie apart.
+    /// Runs two scripts in one round trip, in this order. Their keys may lie apart. A script that Redis does not know yet
+    /// is repeated alone: the other has run already, and what counts would count twice.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
@@ -75,16 +76,13 @@ impl Link {
         second: &ScriptInvocation<'_>,
     ) -> Result<(A, B), StoreError> {
         let mut both = redis::pipe();
-        both.invoke_script(first).invoke_script(second);
+        both.invoke_script(first).invoke_script(second).ignore_errors();
         let started = Instant::now();
         let outcome = self
-            .within_deadline(async |mut connection| match both.query_async(&mut connection).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    first.load_async(&mut connection).await?;
-                    second.load_async(&mut connection).await?;
-                    both.query_async(&mut connection).await
-                }
-                outcome => outcome,
+            .within_deadline(async |mut connection| {
+                let (one, other) = both.query_async(&mut connection).await?;
+                let one = or_loaded(one, first, &mut connection).await?;
+                Ok((one, or_loaded(other, second, &mut connection).await?))
             })
             .await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
@@ -102,6 +100,18 @@ impl Link {
         let outcome = self
             .within_deadline(async |mut connection| redis::cmd(command).arg(key).query_async(&mut connection).await)
             .await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    /// Runs commands that only read, in one round trip.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        commands: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let outcome = self.within_deadline(async |mut connection| commands.query_async(&mut connection).await).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
         outcome
     }
@@ -205,6 +215,19 @@ fn connect(client: Client) -> Connecting {
     }
     .boxed_local()
     .shared()
+}
+
+async fn or_loaded<T: FromRedisValue>(
+    answer: RedisResult<T>,
+    script: &ScriptInvocation<'_>,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<T> {
+    match answer {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            script.invoke_async(connection).await
+        }
+        answer => answer,
+    }
 }
 
 fn is_wrong_server(error: &RedisError) -> bool {

@@ -4,20 +4,23 @@
 mod access_token;
 mod binding;
 mod link;
+mod session;
 mod ticket;
+pub mod walk;
 
-use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
+use std::{fmt, rc::Rc, str::FromStr, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use redis::{Script, ScriptInvocation};
 use zeroize::Zeroizing;
 
 use self::link::Link;
 use super::{
-    CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person, Recorded,
-    Sealed, SessionKeys, Store, StoreError, Ticket,
+    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -35,8 +38,8 @@ use script;
 
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
-static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "record_login");
-static SESSION_KEYS: LazyLock<Script> = script!("session_keys");
+static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "keep_key", "record_login");
+static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
@@ -65,9 +68,9 @@ impl fmt::Debug for RedisUrl {
 
 /// A connection to one Redis, for one worker thread.
 pub struct Redis {
-    link: Link,
+    link: Rc<Link>,
     session_ttl: Duration,
-    clock: fn() -> chrono::DateTime<chrono::Utc>,
+    clock: Rc<dyn Fn() -> DateTime<Utc>>,
 }
 
 impl Redis {
@@ -75,10 +78,15 @@ impl Redis {
     pub fn new(
         url: &RedisUrl,
         session_ttl: Duration,
-        clock: fn() -> chrono::DateTime<chrono::Utc>,
+        clock: fn() -> DateTime<Utc>,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        Ok(Self { link: Link::new(&url.0, metrics)?, session_ttl, clock })
+        Ok(Self { link: Rc::new(Link::new(&url.0, metrics)?), session_ttl, clock: Rc::new(clock) })
+    }
+
+    /// The same connection, for bindings that were made at `instant`.
+    pub fn at(&self, instant: DateTime<Utc>) -> Self {
+        Self { link: Rc::clone(&self.link), session_ttl: self.session_ttl, clock: Rc::new(move || instant) }
     }
 }
 
@@ -88,8 +96,7 @@ mod name {
 
     /// The code itself is not stored: for its ten minutes it would be a credential.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
-        let hash = digest::digest(&digest::SHA256, format!("{app}:{}", code.as_str()).as_bytes());
-        format!("wxmint:code:{{{}}}", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
+        format!("wxmint:code:{{{}}}", short_hash(&format!("{app}:{}", code.as_str())))
     }
 
     pub(super) fn session(person: &Person) -> String {
@@ -122,12 +129,28 @@ mod name {
         format!("wxmint:user:{{{}}}", user.as_str())
     }
 
+    /// In the user's slot: both are read at once.
+    pub(super) fn revoked(user: &UserId) -> String {
+        format!("wxmint:user:{{{}}}:revoked", user.as_str())
+    }
+
+    /// In the person's slot.
+    pub(super) fn tries(person: &Person) -> String {
+        format!("wxmint:{{{}:{}}}:limit:tries", person.app, person.openid.as_str())
+    }
+
     pub(super) fn union(unionid: &UnionId) -> String {
         format!("wxmint:union:{{{}}}", unionid.as_str())
     }
 
+    /// Nor is the ticket: whoever reads Redis could spend it, and so bind its holder to a user of their own.
     pub(super) fn ticket(ticket: &Ticket) -> String {
-        format!("wxmint:ticket:{{{}}}", ticket.expose())
+        format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
+    }
+
+    fn short_hash(text: &str) -> String {
+        let hash = digest::digest(&digest::SHA256, text.as_bytes());
+        URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
     }
 }
 
@@ -185,6 +208,10 @@ impl Store for Redis {
             Some(micros) => Ok(Recorded::Limited(too_many(micros))),
             None => answer.standing().map(Recorded::Standing),
         }
+    }
+
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {
+        walk::binding_of(&self.link, person).await
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {

@@ -19,8 +19,8 @@ mod proxy;
 mod redis;
 mod service;
 mod simulator;
-#[cfg(feature = "kubernetes")]
 mod tls;
+mod users;
 mod wire;
 
 use std::{
@@ -45,6 +45,8 @@ pub(crate) use self::{
     redis::RedisServer,
     service::Service,
     simulator::Simulator,
+    tls::Terminator,
+    users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Pace, Received},
 };
 

@@ -32,7 +32,7 @@ enum State {
 pub(crate) struct Breakable {
     port: u16,
     target: watch::Sender<SocketAddr>,
-    loses_answer: Arc<AtomicBool>,
+    answers_until_loss: Arc<AtomicU64>,
     round_trips: Arc<AtomicU64>,
     wanted: watch::Sender<State>,
     reached: watch::Receiver<State>,
@@ -49,12 +49,12 @@ impl Breakable {
         let (wanted, asked) = watch::channel(State::Passing);
         let (reaches, reached) = watch::channel(State::Passing);
         let (target, leads_to) = watch::channel(target);
-        let loses_answer = Arc::<AtomicBool>::default();
+        let answers_until_loss = Arc::<AtomicU64>::default();
         let round_trips = Arc::<AtomicU64>::default();
-        let (loses, counted) = (Arc::clone(&loses_answer), Arc::clone(&round_trips));
-        let route = Route { target: leads_to, loses_answer: loses, round_trips: counted, state: asked };
+        let (loses, counted) = (Arc::clone(&answers_until_loss), Arc::clone(&round_trips));
+        let route = Route { target: leads_to, answers_until_loss: loses, round_trips: counted, state: asked };
         let proxy = tokio::spawn(serve(listener, route, reaches));
-        Self { port, target, loses_answer, round_trips, wanted, reached, proxy }
+        Self { port, target, answers_until_loss, round_trips, wanted, reached, proxy }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -92,12 +92,22 @@ impl Breakable {
 
     /// The next answer does not arrive, and its connection is closed.
     pub(crate) fn lose_next_answer(&self) {
-        self.loses_answer.store(true, Ordering::Relaxed);
+        self.lose_answer(1);
+    }
+
+    /// The same with the answer after so many others; 1 is the next.
+    pub(crate) fn lose_answer(&self, number: u64) {
+        self.answers_until_loss.store(number, Ordering::Relaxed);
     }
 
     /// Whether an answer is still to be lost.
     pub(crate) fn will_lose_answer(&self) -> bool {
-        self.loses_answer.load(Ordering::Relaxed)
+        self.answers_until_loss.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the answer that was to be lost is lost. If there was none, none will be.
+    pub(crate) fn has_lost_answer(&self) -> bool {
+        self.answers_until_loss.swap(0, Ordering::Relaxed) == 0
     }
 
     /// How often, over all connections, something was sent after something had been answered.
@@ -122,7 +132,8 @@ impl Drop for Breakable {
 #[derive(Clone)]
 struct Route {
     target: watch::Receiver<SocketAddr>,
-    loses_answer: Arc<AtomicBool>,
+    /// 0 while none is to be lost.
+    answers_until_loss: Arc<AtomicU64>,
     round_trips: Arc<AtomicU64>,
     state: watch::Receiver<State>,
 }
@@ -170,7 +181,8 @@ async fn connection(near: TcpStream, route: Route) {
     };
     let answers = || {
         answered.store(true, Ordering::Relaxed);
-        route.loses_answer.swap(false, Ordering::Relaxed)
+        let count_down = |number: u64| number.checked_sub(1);
+        route.answers_until_loss.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down) == Ok(1)
     };
     tokio::select! {
         () = pump(near_read, far_write, route.state.clone(), asks) => {}

@@ -1,27 +1,20 @@
--- Keeps a session key, counts the login, and says where the person stands. Needs standing.lua and meter.lua.
+-- Keeps a session key, counts the login, and says where the person stands. Needs standing.lua, meter.lua
+-- and keep_key.lua.
 -- KEYS: session, binding, cell (one hash slot).
 -- ARGV: claim, exchange order, sealed key, session's seconds, interval, period, intent's user ('' for none), made.
 -- Repeated with the same arguments it counts once more, and otherwise changes nothing and answers the same.
 local session, binding = KEYS[1], KEYS[2]
 local claim, order, sealed = ARGV[1], ARGV[2], ARGV[3]
 
-local kept = redis.call('HMGET', session, 'current_order', 'current_key', 'previous_order')
-if not kept[1] then
-  redis.call('HSET', session, 'current_order', order, 'current_key', sealed)
-elseif order > kept[1] then
-  redis.call('HSET', session, 'current_order', order, 'current_key', sealed,
-    'previous_order', kept[1], 'previous_key', kept[2])
-elseif order < kept[1] and (not kept[3] or order > kept[3]) then
-  redis.call('HSET', session, 'previous_order', order, 'previous_key', sealed)
-end
-redis.call('EXPIRE', session, ARGV[4])
+keep_key(session, order, sealed, ARGV[4])
 
 local wait = count(KEYS[3], tonumber(ARGV[5]), tonumber(ARGV[6]))
 if wait > 0 then
   return {'limited', string.format('%.0f', wait), '', '', ''}
 end
 local now = standing(binding, claim)
-if now[1] == 'free' and ARGV[7] ~= '' then
+-- For who was never bound: a repetition is to undo no dissolution that came between.
+if now[1] == 'free' and now[2] == '0' and ARGV[7] ~= '' then
   intend(binding, ARGV[7], ARGV[8], '')
   return standing(binding, claim)
 end

@@ -1,0 +1,32 @@
+//! An account service's answer to each of the three calls, or whatever came in its place.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use wxmint::accounts::{read_checked, read_found, read_made};
+
+/// Of seeds that stand for a secret in the wrong place.
+const MARKED: &str = "hunter2";
+
+fuzz_target!(|body: &[u8]| {
+    let (checked, found, made) = (read_checked(200, body), read_found(200, body), read_made(200, body));
+    for unusable in [checked.as_ref().err(), found.as_ref().err(), made.as_ref().err()].into_iter().flatten() {
+        assert!(!unusable.to_string().contains(MARKED) && !format!("{unusable:?}").contains(MARKED));
+    }
+    let members = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let (user, new_user) = (members["user_id"].as_str(), members["new_user"].as_bool());
+    if let Ok(checked) = &checked {
+        assert_eq!(checked.as_ref().map(|user| user.as_str()), user);
+        assert!(members["user_id"].is_null() || user.is_some_and(|user| (1..=128).contains(&user.len())));
+    }
+    if let Ok(named) = &found {
+        assert_eq!(named.as_ref().map(|named| named.user.as_str()), user);
+        assert!(named.as_ref().is_none_or(|named| Some(named.made) == new_user));
+    }
+    // What made a user has named one, and a check knows nothing of making.
+    assert_eq!(made.is_ok(), matches!(found, Ok(Some(_))));
+    assert!(checked.is_err() || members.get("new_user").is_none());
+    // No other status is an answer.
+    assert!([204, 301, 401, 403, 404, 500].into_iter().all(|status| read_found(status, body).is_err()));
+});

@@ -1,0 +1,206 @@
+//! `wxmint bindings import`
+
+use std::path::PathBuf;
+
+use aws_lc_rs::rand;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Failure, check,
+    file::BindingsFile,
+    patiently, print,
+    progress::Progress,
+    record::{Record, State},
+    say,
+};
+use crate::{
+    http::now,
+    ids::{AppId, UnionId, UserId},
+    login::{Binder, Candidate, LoginError, Settled},
+    store::{Bindings, Bound, ClaimId, Person, Redis, StoreError},
+};
+
+/// People who are being bound at the same time. Redis works on one after another; this hides the way there and back.
+const IN_FLIGHT: usize = 64;
+
+/// The options of `wxmint bindings import`.
+#[derive(Args)]
+pub(in crate::commands) struct ImportArgs {
+    /// NDJSON: what `bindings export` has written, or another system's table
+    file: PathBuf,
+    /// Another system's table: it does not end with the number and digest of its lines
+    #[arg(long)]
+    no_trailer: bool,
+    /// The app of lines that name none
+    #[arg(long, value_name = "APPID")]
+    appid: Option<AppId>,
+    /// Refuse people of whom a user has so many in one app already; else a user may have any number
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    per_user: Option<u32>,
+}
+
+/// What became of a line.
+enum Outcome {
+    Done { news: bool, conflict: bool },
+    Refused(&'static str),
+}
+
+/// Why a person is not bound.
+enum NotBound {
+    Refused(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotBound {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
+    check(redis).await?;
+    let mut progress = Progress::begin();
+    let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
+    let people = file.check(&mut progress)?;
+    let import = Import { redis, claim: claim()?, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
+    import.all(&file, people).await
+}
+
+/// For the whole import: it only tells a repeated step from a rival's.
+fn claim() -> Result<ClaimId, Failure> {
+    let mut bits = [0; 16];
+    rand::fill(&mut bits).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
+    Ok(ClaimId::new(bits))
+}
+
+struct Import<'a> {
+    redis: &'a Redis,
+    claim: ClaimId,
+    per_user: u32,
+    now: DateTime<Utc>,
+}
+
+impl Import<'_> {
+    async fn all(&self, file: &BindingsFile, people: u64) -> Result<(), Failure> {
+        let mut report = Report { people, ..Report::default() };
+        let mut progress = Progress::begin();
+        let lines = stream::iter(file.records()?).map(async |line| {
+            let (number, record) = line?;
+            let outcome = patiently(async || self.one(&record).await).await?;
+            Ok::<_, Failure>((number, outcome))
+        });
+        let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
+        while let Some(done) = lines.next().await {
+            let (number, outcome) = done.inspect_err(|_| report.interrupted(&mut progress))?;
+            report.take(number, outcome, &mut progress)?;
+        }
+        progress.clear();
+        report.end()
+    }
+
+    /// Every step of this may be repeated, and so may the whole.
+    async fn one(&self, record: &Record) -> Result<Outcome, StoreError> {
+        let person = &record.person;
+        let State::Bound { user, unionid, conflict, bound_at } = &record.state else {
+            let news = self.redis.note_dissolved(person, &self.claim).await?;
+            return Ok(Outcome::Done { news, conflict: false });
+        };
+        let store = self.redis.at(bound_at.unwrap_or(self.now));
+        let binder = Binder { store: &store, person, unionid: None, claim: &self.claim, per_user: self.per_user };
+        let (bound, news) = match self.bind(&binder, user).await {
+            Ok(done) => done,
+            Err(NotBound::Refused(reason)) => return Ok(Outcome::Refused(reason)),
+            Err(NotBound::Store(error)) => return Err(error),
+        };
+        let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
+        Ok(Outcome::Done { news, conflict })
+    }
+
+    /// Without the unionid: that it stands for another user is no reason to refuse, since both users are there. The
+    /// binding, and whether it is news.
+    async fn bind(&self, binder: &Binder<'_>, user: &UserId) -> Result<(Bound, bool), NotBound> {
+        let settled = binder.settle(binder.store.standing(binder.person, binder.claim).await?).await?;
+        let free = matches!(settled, Settled::Free { .. });
+        let candidate = Candidate { user: user.clone(), made: false };
+        match binder.bind(&candidate, settled).await {
+            Ok(bound) => Ok((bound, free)),
+            Err(LoginError::StoreUnavailable { cause, .. }) => Err(cause.into()),
+            Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
+                Err(NotBound::Refused("the user has as many people in this app already"))
+            }
+            Err(LoginError::AlreadyBound) => Err(NotBound::Refused("the person is bound to another user")),
+            Err(other) => Err(StoreError { reason: other.to_string() }.into()),
+        }
+    }
+
+    /// Lets the unionid stand for the user, or for the one for whom it stood where the line comes from. Whether it stands
+    /// for another, and that is news. What the person's own login has said of it already is newer than the line.
+    async fn link(
+        &self,
+        person: &Person,
+        bound: &Bound,
+        unionid: Option<&UnionId>,
+        stands_for: Option<&UserId>,
+    ) -> Result<bool, StoreError> {
+        let Some(unionid) = unionid.filter(|_| bound.unionid.is_none()) else { return Ok(false) };
+        if stands_for.is_some() {
+            self.redis.claim_unionid(unionid, stands_for).await?;
+        }
+        let (unionid, per_user) = (Some(unionid), self.per_user);
+        let binder = Binder { store: self.redis, person, unionid, claim: &self.claim, per_user };
+        Ok(binder.link(bound).await?.is_some())
+    }
+}
+
+/// What became of the lines so far.
+#[derive(Default)]
+struct Report {
+    people: u64,
+    news: u64,
+    as_before: u64,
+    refused: u64,
+    conflicts: u64,
+}
+
+impl Report {
+    fn take(&mut self, number: u64, outcome: Outcome, progress: &mut Progress) -> Result<(), Failure> {
+        match outcome {
+            Outcome::Done { news, conflict } => {
+                self.news += u64::from(news);
+                self.as_before += u64::from(!news);
+                self.conflicts += u64::from(conflict);
+            }
+            Outcome::Refused(reason) => {
+                self.refused += 1;
+                progress.clear();
+                print(format_args!("line {number}: {reason}"))?;
+            }
+        }
+        let (done, people) = (self.done(), self.people);
+        progress.tell(done, || format!("{done} of {people} people"));
+        Ok(())
+    }
+
+    fn done(&self) -> u64 {
+        self.news + self.as_before + self.refused
+    }
+
+    fn interrupted(&self, progress: &mut Progress) {
+        progress.clear();
+        say(format_args!("{} of {} people are done", self.done(), self.people));
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let Self { news, as_before, refused, conflicts, .. } = self;
+        say(format_args!("imported {news} people; {as_before} were as the file says already; {refused} were refused"));
+        if conflicts > 0 {
+            say(format_args!("the unionid of {conflicts} stands for another user; see: wxmint bindings conflicts"));
+        }
+        match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Unfinished("the lines listed were not imported; all others were".into())),
+        }
+    }
+}

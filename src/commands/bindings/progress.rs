@@ -1,0 +1,74 @@
+//! How far a long command is, said on standard error.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::{Duration, Instant},
+};
+
+use super::say;
+
+const AT_A_TERMINAL: Duration = Duration::from_millis(100);
+/// Where the words go into a log, a line each.
+const IN_A_LOG: Duration = Duration::from_secs(10);
+
+/// Says now and then how far it is.
+pub(super) struct Progress {
+    terminal: bool,
+    began: Instant,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        Self { terminal: stderr().is_terminal(), began: Instant::now(), told: None }
+    }
+
+    /// Says `words` if it is time; `done` since the beginning gives their pace.
+    pub(super) fn tell(&mut self, done: u64, words: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if now - self.told.unwrap_or(self.began) < if self.terminal { AT_A_TERMINAL } else { IN_A_LOG } {
+            return;
+        }
+        self.told = Some(now);
+        let words = format!("{}, {}/s", words(), per_second(done, now - self.began));
+        match self.terminal {
+            true => over_the_last(&words),
+            false => say(words),
+        }
+    }
+
+    /// Makes room for other lines.
+    pub(super) fn clear(&mut self) {
+        if self.terminal && self.told.is_some() {
+            over_the_last("");
+        }
+    }
+}
+
+/// What is said next, perhaps of a failure, stands on a line of its own.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Back to the line's beginning, and nothing left behind the words (ECMA-48: EL).
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+fn over_the_last(words: &str) {
+    eprint!("\r{words}\x1b[K");
+}
+
+fn per_second(done: u64, took: Duration) -> u64 {
+    (done as f64 / took.as_secs_f64().max(0.001)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_a_whole_number_a_second_and_never_infinite() {
+        assert_eq!(per_second(1000, Duration::from_secs(2)), 500);
+        assert_eq!(per_second(1, Duration::ZERO), 1000);
+    }
+}

@@ -1,0 +1,277 @@
+//! `/wechat/…` and `/logout`: unpack, call, pack.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    members::{self, Member, RefusedBody, RefusedMember},
+    worker::Worker,
+};
+use crate::{
+    http::{Problem, ProblemCode, ProblemDocument, SMALL_BODY, no_valid_token, now, read_body},
+    ids::{Phone, PhoneCode},
+    session::{Asking, SessionError, UserDataRequest},
+    wechat::{EncryptedData, RawData},
+};
+
+/// 64 KiB of steps, encrypted and in base64, and what stands around them.
+const USER_DATA_BODY: usize = 128 * 1024;
+
+/// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; UserDataFields reads it")]
+#[schema(rename_all = "camelCase")]
+pub(super) struct UserDataBody {
+    /// base64
+    encrypted_data: Option<String>,
+    /// base64 of 16 bytes
+    iv: Option<String>,
+    /// JSON, byte for byte
+    raw_data: Option<String>,
+    /// SHA-1 in hexadecimal
+    signature: Option<String>,
+}
+
+/// What was in it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserDataAnswer {
+    /// Without openId, unionId and watermark.
+    #[schema(value_type = Object)]
+    data: Map<String, Value>,
+}
+
+/// The body of `POST /wechat/phone`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; PhoneFields reads it")]
+pub(super) struct PhoneBody {
+    /// Of the button `open-type="getPhoneNumber"`; not wx.login's.
+    code: String,
+}
+
+/// A phone number that WeChat has verified.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PhoneAnswer {
+    /// With the country code where it is a foreign one.
+    phone_number: String,
+    /// Without it.
+    pure_phone_number: String,
+    /// `86`
+    country_code: String,
+}
+
+/// Whether the session holds.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionAnswer {
+    /// Whether the session key that is kept here is the one that WeChat has.
+    valid: bool,
+}
+
+/// The body of `POST /logout`, which may be left out.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct LogoutBody {
+    /// Whether all of the user's tokens end, and not this one alone.
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// Decrypt a person's data, or check that it is WeChat's
+///
+/// With the session key that the last login left here, or for ten minutes the one before.
+#[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
+    request_body(content = UserDataBody),
+    responses(
+        (status = 200, description = "What was in it", body = UserDataAnswer),
+        (status = "4XX", description = "invalid_request (400), invalid_token (401); data_undecryptable (422): log in again, \
+            ask for the data again; rate_limited (429)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "store_unavailable (503)", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ))]
+pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
+    let answer = async {
+        let asking = asking(&request, &worker).await?;
+        let body = read_body(payload, USER_DATA_BODY).await?;
+        let asked = UserDataFields::read(&body)?;
+        let max_age = worker.issuer.settings.watermark_max_age;
+        let data = worker.login.user_data(&asking, &asked, now(), max_age).await?;
+        Ok(private().json(UserDataAnswer { data }))
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+/// Get a person's phone number
+#[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
+    request_body(content = PhoneBody),
+    responses(
+        (status = 200, description = "The number", body = PhoneAnswer),
+        (status = "4XX", description = "invalid_request, code_invalid, code_used (400), invalid_token (401)",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
+    let answer = async {
+        let asking = asking(&request, &worker).await?;
+        let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
+        let Phone { number, pure_number, country_code } = worker.login.phone_number(&asking, &code).await?;
+        Ok(private().json(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+/// Ask WeChat whether the session holds
+#[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "Whether it does", body = SessionAnswer),
+        (status = 401, description = "invalid_token", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    let answer = async {
+        let asking = asking(&request, &worker).await?;
+        let valid = worker.login.session_holds(&asking).await?;
+        Ok(private().json(SessionAnswer { valid }))
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+/// Have WeChat replace the session key
+#[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Replaced"),
+        (status = "4XX", description = "invalid_token (401); data_undecryptable (422): log in again",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    let answer = async {
+        let asking = asking(&request, &worker).await?;
+        worker.login.reset_session(&asking).await?;
+        Ok(HttpResponse::NoContent().finish())
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+/// Log out
+///
+/// Forgets the session key. This service refuses the token from then on; to peers it is valid until it expires.
+#[utoipa::path(post, path = "/logout", tag = "login", security(("bearer" = [])),
+    request_body(content = Option<LogoutBody>),
+    responses(
+        (status = 204, description = "Logged out"),
+        (status = "4XX", description = "invalid_request (400), invalid_token (401)", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 503, description = "store_unavailable", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ))]
+pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
+    let answer = async {
+        let token = worker.issuer.verify(&request, now())?;
+        let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
+        worker.login.log_out(&token, everywhere).await?;
+        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
+        Ok(HttpResponse::NoContent().finish())
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {
+    let token = worker.issuer.verify(request, now())?;
+    Ok(worker.login.asking(&token).await?)
+}
+
+/// An answer that is one person's alone.
+fn private() -> actix_web::HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));
+    response
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct UserDataFields {
+    encrypted_data: Member,
+    iv: Member,
+    raw_data: Member,
+    signature: Member,
+}
+
+impl UserDataFields {
+    fn read(body: &[u8]) -> Result<UserDataRequest, Problem> {
+        let fields: Self = members::read_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
+        let (data, iv) = (fields.encrypted_data.text("encryptedData")?, fields.iv.text("iv")?);
+        let (raw_data, signature) = (fields.raw_data.text("rawData")?, fields.signature.text("signature")?);
+        match (data, iv, raw_data, signature) {
+            (Some(data), Some(iv), None, None) => {
+                let parsed = EncryptedData::parse(&data, &iv);
+                parsed.map(UserDataRequest::Encrypted).map_err(|malformed| Problem::invalid(malformed.to_string()))
+            }
+            (None, None, Some(raw_data), Some(signature)) => {
+                let parsed = RawData::parse(&raw_data, &signature);
+                parsed.map(UserDataRequest::Raw).map_err(|malformed| Problem::invalid(malformed.to_string()))
+            }
+            _ => Err(Problem::invalid(
+                "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.",
+            )),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PhoneFields {
+    code: Member,
+}
+
+fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
+    let fields: PhoneFields = members::read_json(body, &["code"])?;
+    let missing = "The field `code` is missing. Send the code of the button `open-type=\"getPhoneNumber\"`.";
+    fields.code.parsed("code")?.ok_or_else(|| Problem::invalid(missing))
+}
+
+fn everywhere(body: &[u8]) -> Result<bool, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(false);
+    }
+    let body: LogoutBody = serde_json::from_slice(body).map_err(|_| {
+        Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.")
+    })?;
+    Ok(body.everywhere)
+}
+
+impl From<RefusedBody> for Problem {
+    fn from(refused: RefusedBody) -> Self {
+        Self::invalid(refused.to_string())
+    }
+}
+
+impl From<RefusedMember> for Problem {
+    fn from(refused: RefusedMember) -> Self {
+        Self::invalid(refused.to_string())
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NotYours => no_valid_token(),
+            SessionError::Undecryptable => Self::new(
+                ProblemCode::DataUndecryptable,
+                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
+                 data again.",
+            ),
+            SessionError::Busy { retry_after } => {
+                Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
+                    .retry_after(retry_after)
+            }
+            SessionError::Failed(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Who the business says that is, where a login shows more than WeChat's code.
+
+use super::{Arrival, Candidate, Identity, Login, LoginError, short_digest};
+use crate::{
+    accounts::{Password, Username},
+    store::{Cell, ClaimId, Meter, Person},
+};
+
+impl Login {
+    /// A password that nobody looks at would be a surprise.
+    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
+        let accepts = self.accounts.accepts();
+        match identity {
+            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
+            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
+    pub(super) async fn identify(
+        &self,
+        arrival: &Arrival,
+        identity: Identity,
+        claim: &ClaimId,
+    ) -> Result<Option<Candidate>, LoginError> {
+        match identity {
+            Identity::Nothing => Ok(None),
+            Identity::Password(name, password) => {
+                self.check_password(&arrival.person, &name, &password).await.map(Some)
+            }
+            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
+        }
+    }
+
+    /// Each attempt is counted before it is looked at, so that many at once are as many, and given back if it was right.
+    async fn check_password(
+        &self,
+        person: &Person,
+        name: &Username,
+        password: &Password,
+    ) -> Result<Candidate, LoginError> {
+        let cell = Cell::Attempts(person.clone(), digest_of(name));
+        let attempt = Meter { cell, rate: self.policy.limits.username };
+        self.store.count(&attempt).await??;
+        let checked = self.accounts.check_password(name, password).await;
+        if !matches!(checked, Ok(None)) {
+            self.store.uncount(&attempt).await?;
+        }
+        match checked? {
+            Some(user) => Ok(Candidate { user, made: false }),
+            None => Err(LoginError::InvalidCredentials),
+        }
+    }
+}
+
+/// By which failed passwords are counted: what differs in case or by spaces is one name.
+fn digest_of(name: &Username) -> String {
+    short_digest(&name.as_str().to_lowercase())
+}

@@ -1,0 +1,90 @@
+//! Whom a person is bound to: found, made, or asked for.
+
+use chrono::{DateTime, Utc};
+
+use super::{Arrival, Binder, Candidate, Login, LoginError, Vacancy, short_digest};
+use crate::{
+    accounts::NewUserKey,
+    ids::UserId,
+    store::{Bound, ClaimId, Person, Standing, Ticket, TicketHolder},
+};
+
+impl Login {
+    /// Finds or makes the binding. For a person who is bound this asks nobody.
+    pub(super) async fn bind(
+        &self,
+        arrival: &Arrival,
+        candidate: Option<Candidate>,
+        claim: &ClaimId,
+        now: DateTime<Utc>,
+    ) -> Result<Bound, LoginError> {
+        let Arrival { person, unionid, standing } = arrival;
+        let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
+        let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
+        let settled = binder.settle(standing.clone()).await?;
+        let bound = match candidate {
+            Some(candidate) => binder.bind(&candidate, settled).await?,
+            None => {
+                let make = async |vacancy: Vacancy<'_>| self.make_user(person, &vacancy, now).await;
+                match binder.bind_unasked(settled, make).await? {
+                    Some(bound) => bound,
+                    None => return Err(self.ask(arrival).await?),
+                }
+            }
+        };
+        if !matches!(standing, Standing::Bound(_)) {
+            let (user, app) = (bound.user.as_str(), person.app.as_str());
+            tracing::info!(user, app, new_user = bound.new, "binding made");
+        }
+        self.link(&binder, &bound).await?;
+        Ok(bound)
+    }
+
+    /// Lets the unionid stand for the user, and reports where it stands for another.
+    pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
+        if let Some(other) = binder.link(bound).await? {
+            self.metrics.unionid_in_conflict();
+            tracing::warn!(
+                user = bound.user.as_str(),
+                other = other.as_str(),
+                "one unionid, two users: both are kept; see wxmint bindings conflicts"
+            );
+        }
+        Ok(())
+    }
+
+    /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
+    /// can be asked.
+    async fn make_user(
+        &self,
+        person: &Person,
+        vacancy: &Vacancy<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<UserId>, LoginError> {
+        let can_ask = self.accounts.accepts().anything();
+        if can_ask && (vacancy.dissolved || !self.policy.auto_provision) {
+            return Ok(None);
+        }
+        let named = self.accounts.new_user(&new_user_key(person, vacancy), now).await?;
+        Ok(Some(named.user))
+    }
+
+    /// Asks who the person is, with a ticket that stands for the code just spent.
+    async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
+        let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
+        let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
+        self.store.keep_ticket(&ticket, &holder).await?;
+        Ok(LoginError::BindingRequired(ticket))
+    }
+}
+
+/// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
+/// because its answer was lost. Another one where the unionid's user has left all of their people: by the same key the
+/// backend would name that user again. Tells the account backend nothing about the person.
+fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
+    NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
+        (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
+        (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
+        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
+    }))
+}

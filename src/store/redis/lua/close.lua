@@ -1,0 +1,18 @@
+-- Ends a try. KEYS: session, tries (one hash slot). ARGV: '1' for a failure, failures that are too many, window (s).
+-- Answers 1 if the session key was dropped for it.
+local pending = tonumber(redis.call('HGET', KEYS[2], 'pending') or '0')
+if pending > 0 then
+  redis.call('HINCRBY', KEYS[2], 'pending', -1)
+end
+if ARGV[1] ~= '1' then
+  return 0
+end
+local failed = redis.call('HINCRBY', KEYS[2], 'failed', 1)
+if failed == 1 then
+  redis.call('EXPIRE', KEYS[2], ARGV[3])
+end
+if failed < tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+return 1

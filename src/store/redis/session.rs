@@ -1,0 +1,109 @@
+//! What is done with session keys in Redis.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use redis::{Script, Value, from_redis_value};
+
+use super::{
+    super::{
+        Bearer, ClaimId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL,
+        Person, Sealed, Sessions, StoreError, Tried,
+    },
+    Redis,
+    binding::person_of,
+    flag, name, script, unreadable,
+};
+use crate::ids::{AppId, UserId};
+
+static BEARER: LazyLock<Script> = script!("bearer");
+static REVOKE: LazyLock<Script> = script!("revoke");
+static OPEN: LazyLock<Script> = script!("kept_keys", "open");
+static CLOSE: LazyLock<Script> = script!("close");
+static KEEP: LazyLock<Script> = script!("keep_key", "keep_session_key");
+static RESEAL: LazyLock<Script> = script!("reseal");
+static FORGET: LazyLock<Script> = script!("forget");
+
+#[async_trait(?Send)]
+impl Sessions for Redis {
+    async fn bearer(&self, token: &Issued, app: &AppId) -> Result<Bearer, StoreError> {
+        let mut script = BEARER.key(name::user(&token.user));
+        script.key(name::revoked(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(format!("{app}:"));
+        let answer: Vec<String> = self.link.run("bearer", &script).await?;
+        match answer.split_first() {
+            Some((word, people)) if word == "people" => {
+                people.iter().map(|entry| person_of(entry)).collect::<Result<_, _>>().map(Bearer::People)
+            }
+            _ => Ok(Bearer::Revoked),
+        }
+    }
+
+    async fn revoke(&self, token: &Issued, everywhere: bool, longest_life: Duration) -> Result<(), StoreError> {
+        let mut script = REVOKE.key(name::revoked(&token.user));
+        match everywhere {
+            true => script.arg("before").arg((self.clock)().timestamp()),
+            false => script.arg(token.id.as_str()).arg(token.expires_at),
+        };
+        script.arg(longest_life.as_secs());
+        self.link.run("revoke", &script).await
+    }
+
+    async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError> {
+        let mut script = OPEN.key(name::binding(person));
+        script
+            .key(name::session(person))
+            .key(name::tries(person))
+            .arg(user.as_str())
+            .arg(PREVIOUS_KEY_TTL.as_millis() as u64)
+            .arg(MAX_FAILURES)
+            .arg(FAILURES_WINDOW.as_secs());
+        let answer: Vec<Value> = self.link.run("open", &script).await?;
+        opening(answer, claim).map_err(|_| unreadable("a session"))
+    }
+
+    async fn close(&self, person: &Person, tried: Tried) -> Result<bool, StoreError> {
+        let mut script = CLOSE.key(name::session(person));
+        script
+            .key(name::tries(person))
+            .arg(flag(tried == Tried::Failed))
+            .arg(MAX_FAILURES)
+            .arg(FAILURES_WINDOW.as_secs());
+        let dropped: u8 = self.link.run("close", &script).await?;
+        Ok(dropped == 1)
+    }
+
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        sealed: &Sealed,
+        order: &ExchangeOrder,
+    ) -> Result<(), StoreError> {
+        let mut script = KEEP.key(name::session(person));
+        script.arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
+        self.link.run("keep_session_key", &script).await
+    }
+
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError> {
+        let mut script = RESEAL.key(name::session(person));
+        script.arg(old.as_bytes()).arg(new.as_bytes());
+        self.link.run("reseal", &script).await
+    }
+
+    async fn forget(&self, person: &Person) -> Result<(), StoreError> {
+        self.link.run("forget", &FORGET.key(name::session(person))).await
+    }
+}
+
+fn opening(answer: Vec<Value>, claim: &ClaimId) -> Result<Opening, redis::ParsingError> {
+    let mut members = answer.into_iter();
+    let word: String = from_redis_value(members.next().unwrap_or(Value::Nil))?;
+    match word.as_str() {
+        "not bound" => return Ok(Opening::NotBound),
+        "busy" => return Ok(Opening::Busy),
+        _ => {}
+    }
+    let mut number = || from_redis_value::<u64>(members.next().unwrap_or(Value::Nil));
+    let micros = number()? * 1_000_000 + number()?;
+    let keys = members.map(|key| from_redis_value(key).map(Sealed::from_stored)).collect::<Result<_, _>>()?;
+    Ok(Opening::Keys(KeptSession { keys, order: ExchangeOrder::new(micros, claim) }))
+}

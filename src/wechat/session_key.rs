@@ -1,0 +1,153 @@
+//! checksession and resetusersessionkey: whether WeChat still knows a session key, and another one for it.
+
+use aws_lc_rs::hmac;
+use reqwest::{Method, Request, Url};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    Api, AppAccessToken, CallError, SessionKey, Verdict, WeChat,
+    call::{believed, read},
+    client::Endpoint,
+};
+use crate::ids::OpenId;
+
+impl WeChat {
+    /// Whether the session key is the one that WeChat has for the person (`GET /wxa/checksession`). The app is the one
+    /// that the access token stands for.
+    pub async fn check_session(
+        &self,
+        token: &AppAccessToken,
+        openid: &OpenId,
+        key: &SessionKey,
+    ) -> Result<bool, CallError> {
+        let endpoint = &self.endpoints.check_session;
+        let url = signed(endpoint, token, openid, key);
+        match self.call(endpoint, || Request::new(Method::GET, url.clone()), read_session_check).await {
+            Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
+            checked => checked.map(|()| true),
+        }
+    }
+
+    /// Has WeChat put another session key in the place of this one, which it must still know
+    /// ([`Verdict::StaleSession`]), and which is dead from then on (`GET /wxa/resetusersessionkey`). Asked once; a second
+    /// time only if no byte of the first request had left, or if WeChat answered -1: a key whose answer was lost is
+    /// nobody's.
+    pub async fn reset_session_key(
+        &self,
+        token: &AppAccessToken,
+        openid: &OpenId,
+        key: &SessionKey,
+    ) -> Result<SessionKey, CallError> {
+        let endpoint = &self.endpoints.reset_session_key;
+        let url = signed(endpoint, token, openid, key);
+        let read = |body: &[u8]| read_new_session_key(openid, body);
+        self.call(endpoint, || Request::new(Method::GET, url.clone()), read).await
+    }
+}
+
+/// The URL of a call that proves by the session key that it is the person's.
+fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Url {
+    endpoint.with_query([
+        ("access_token", token.expose()),
+        ("openid", openid.as_str()),
+        ("signature", &session_signature(key)),
+        ("sig_method", "hmac_sha256"),
+    ])
+}
+
+/// What proves that the session key is known: the HMAC-SHA256 of nothing in lower-case hexadecimal digits, keyed with the
+/// key's base64 text and not with the bytes that it stands for.
+pub fn session_signature(key: &SessionKey) -> String {
+    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), b""))
+}
+
+pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads the body of an answer to checksession.
+pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
+    let checked: Checked = read(Api::CheckSession, body)?;
+    // Without it, `{}` would be a session that holds.
+    checked.errcode.map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
+}
+
+#[derive(Deserialize)]
+struct Checked {
+    #[serde(default)]
+    errcode: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Reset {
+    #[serde(default)]
+    openid: Option<String>,
+    #[serde(default)]
+    session_key: Option<String>,
+}
+
+/// Reads the body of an answer to resetusersessionkey, asked for this person.
+pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey, CallError> {
+    let reset: Reset = read(Api::ResetSessionKey, body)?;
+    // What was taken from the answer is wiped also where it is not believed.
+    let key = believed(reset.session_key).map(SessionKey::new);
+    if reset.openid.is_some_and(|of| of != openid.as_str()) {
+        return Err(CallError::unanswered("another person's session_key"));
+    }
+    key.ok_or_else(|| CallError::unanswered("neither an errcode nor a session_key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn openid() -> OpenId {
+        "o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse().expect("an openid")
+    }
+
+    /// The official key; the signature follows from the rule, which the official example of a POST has verified.
+    #[test]
+    fn the_signature_is_keyed_with_the_base64_text() {
+        let vectors = crate::wechat::vectors();
+        let [of_a_body, of_nothing] = [0, 1].map(|number| &vectors["hmac_sha256_session_signature"][number]);
+        let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().expect("a text").to_owned();
+        let key = SessionKey::new(text(of_nothing, "session_key"));
+        assert_eq!(session_signature(&key), text(of_nothing, "signature"));
+
+        assert_eq!(text(of_a_body, "session_key"), key.expose());
+        let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+        let signed = hmac::sign(&hmac_key, text(of_a_body, "message").as_bytes());
+        assert_eq!(hex(signed), text(of_a_body, "signature"));
+    }
+
+    #[test]
+    fn a_session_holds_only_where_wechat_says_so() {
+        assert_eq!(read_session_check(br#"{"errcode":0,"errmsg":"ok"}"#), Ok(()));
+        assert_eq!(read_session_check(br#"{"errcode":"0","errmsg":"ok"}"#), Ok(()));
+        let stale = br#"{"errcode":87009,"errmsg":"invalid signature rid: 6552e3da-6397437b-3f0d4f01"}"#;
+        let refused = read_session_check(stale).expect_err("a refusal");
+        assert_eq!(refused.verdict(), Some(Verdict::StaleSession));
+        for body in ["{}", "[]", "", "<html>ok</html>", r#"{"errmsg":"ok"}"#, r#"{"errcode":0"#] {
+            let error = read_session_check(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_new_session_key_is_of_the_person_who_was_asked_for() {
+        let given = r#"{"errcode":0,"errmsg":"ok","openid":"o6_bmjrPTlm6_2sgVt7hMZOPfL2M","session_key":"O\/YVQPHxQY18DrsFq+\/bjQ=="}"#;
+        let key = read_new_session_key(&openid(), given.as_bytes()).expect("a key");
+        assert_eq!(key.expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
+        for body in [
+            given.replace("o6_b", "o7_b"),
+            given.replace("session_key", "key"),
+            given.replace(r"O\/YVQPHxQY18DrsFq+\/bjQ==", ""),
+            given[..100].to_owned(),
+            r#"{"errcode":0,"errmsg":"ok"}"#.to_owned(),
+        ] {
+            let error = read_new_session_key(&openid(), body.as_bytes()).expect_err(&body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+            assert!(!format!("{error} {error:?}").contains("YVQPHx"), "{error:?}");
+        }
+    }
+}

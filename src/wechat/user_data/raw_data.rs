@@ -1,0 +1,52 @@
+//! `rawData` and `signature`: what anybody may read, and only WeChat can have signed.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{Context, SHA1_FOR_LEGACY_USE_ONLY},
+};
+
+use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members};
+use crate::wechat::{SessionKey, session_key::hex};
+
+/// Hexadecimal digits of a SHA-1.
+const SIGNATURE_LENGTH: usize = 40;
+
+/// `rawData` and its `signature`, as a mini program hands them on.
+pub struct RawData {
+    text: String,
+    /// In lower case.
+    signature: String,
+}
+
+impl RawData {
+    /// Takes both texts, if they have a length that can be right.
+    pub fn parse(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
+        if raw_data.len() > LONGEST {
+            return Err(Malformed::Length("rawData"));
+        }
+        if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed::Signature);
+        }
+        Ok(Self { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
+    }
+
+    /// The data, if it was signed with this key. Nothing but the key says for whom it is, and nothing when: so a unionid
+    /// in it is not believed.
+    pub fn open(&self, key: &SessionKey) -> Result<OpenedData, Undecryptable> {
+        let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        signed.update(self.text.as_bytes());
+        // As base64, and not as the bytes that it stands for.
+        signed.update(key.expose().as_bytes());
+        verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
+            .map_err(|_| Undecryptable)?;
+        Ok(Members::read(self.text.as_bytes())?.anonymous())
+    }
+}
+
+impl fmt::Debug for RawData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawData({} bytes)", self.text.len())
+    }
+}

@@ -1,0 +1,359 @@
+//! The published vectors, fresh ones, and whatever can be done to them.
+
+use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
+use chrono::TimeDelta;
+use fastrand::Rng;
+use serde_json::json;
+
+use super::*;
+use crate::wechat::vectors;
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
+const APP: &str = "wx0123456789abcdef";
+const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// When everything here was sealed.
+fn sealed_at() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
+}
+
+/// `text` as WeChat seals it, whatever it says.
+fn seal(text: &str) -> EncryptedData {
+    let key = STANDARD.decode(KEY).expect("a key");
+    let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
+    let (iv, mut ciphertext) = (*b"0123456789abcdef", text.as_bytes().to_vec());
+    key.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&iv).into())).expect("sealed");
+    EncryptedData { ciphertext, iv }
+}
+
+/// With a watermark that is believed.
+fn sealed_with_watermark(mut members: Value) -> EncryptedData {
+    members["watermark"] = watermark();
+    seal(&members.to_string())
+}
+
+fn watermark() -> Value {
+    json!({"timestamp": sealed_at().timestamp(), "appid": APP})
+}
+
+fn open(data: &EncryptedData) -> Result<OpenedData, Undecryptable> {
+    open_at(data, sealed_at())
+}
+
+fn open_at(data: &EncryptedData, now: DateTime<Utc>) -> Result<OpenedData, Undecryptable> {
+    let (app, openid) = (APP.parse().expect("an AppID"), OPENID.parse().expect("an openid"));
+    data.open(&SessionKey::new(KEY), &app, &openid, now, MAX_AGE)
+}
+
+fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
+    vector[name].as_str().expect("a text")
+}
+
+/// A vector as it is opened by its app and person at its time, or as `app` says.
+fn open_vector(vector: &Value, app: &str) -> Result<OpenedData, Undecryptable> {
+    let data = EncryptedData::parse(text(vector, "encryptedData"), text(vector, "iv")).expect("well formed");
+    let key = SessionKey::new(text(vector, "session_key"));
+    let openid = "oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse().expect("an openid");
+    let sealed = [1_477_314_187, 1_700_000_000].map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+    let app = app.parse().expect("an AppID");
+    data.open(&key, &app, &openid, sealed[0], MAX_AGE).or_else(|_| data.open(&key, &app, &openid, sealed[1], MAX_AGE))
+}
+
+#[test]
+fn the_published_data_opens_to_what_was_published() {
+    for vector in vectors()["aes_128_cbc_pkcs7"].as_array().expect("vectors") {
+        let opened = open_vector(vector, text(vector, "appid")).expect("opened");
+        let mut expected: Map<String, Value> = serde_json::from_str(text(vector, "plaintext")).expect("JSON");
+        assert_eq!(expected.remove("watermark").expect("a watermark")["appid"], vector["appid"]);
+        expected.remove("openId");
+        let unionid = expected.remove("unionId");
+        assert_eq!(opened.unionid.as_ref().map(UnionId::as_str), unionid.as_ref().and_then(Value::as_str));
+        assert_eq!(opened.data, expected);
+    }
+}
+
+#[test]
+fn the_published_data_does_not_open_by_a_stale_key_nor_in_another_app() {
+    let vectors = vectors();
+    let [stale, foreign] = [0, 1].map(|number| &vectors["aes_negative"][number]);
+    assert_eq!(open_vector(stale, "wx4f4bc4dec97d474b"), Err(Undecryptable));
+    assert_eq!(open_vector(foreign, text(foreign, "expected_appid")), Err(Undecryptable));
+    assert!(open_vector(foreign, "wx4f4bc4dec97d474b").is_ok(), "the app is what is wrong");
+}
+
+#[test]
+fn the_published_signature_verifies_and_no_other() {
+    let vectors = vectors();
+    let vector = &vectors["sha1_rawData_plus_session_key"][0];
+    let (raw, signature) = (text(vector, "rawData"), text(vector, "signature"));
+    let key = SessionKey::new(text(vector, "session_key"));
+    let open = |raw: &str, signature: &str, key: &SessionKey| RawData::parse(raw, signature).expect("a form").open(key);
+
+    let opened = open(raw, signature, &key).expect("signed");
+    assert_eq!(Value::from(opened.data), serde_json::from_str::<Value>(raw).expect("JSON"));
+    assert_eq!(opened.unionid, None);
+    assert!(open(raw, &signature.to_uppercase(), &key).is_ok());
+    assert_eq!(open(&raw.replace("Band", "Bond"), signature, &key), Err(Undecryptable));
+    assert_eq!(open(raw, &signature.replace('7', "8"), &key), Err(Undecryptable));
+    assert_eq!(open(raw, signature, &SessionKey::new(KEY)), Err(Undecryptable));
+}
+
+#[test]
+fn signed_data_is_one_object_and_says_nothing_of_whom_it_is() {
+    let sign = |raw: &str| {
+        let signature = crate::wechat::session_key::hex(aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+            format!("{raw}{KEY}").as_bytes(),
+        ));
+        RawData::parse(raw, &signature).expect("a form").open(&SessionKey::new(KEY))
+    };
+    let opened = sign(r#"{"nickName":"😀","openId":"o1","unionId":"o2","watermark":{"appid":"x","timestamp":1}}"#);
+    assert_eq!(Value::from(opened.clone().expect("signed").data), json!({"nickName": "😀"}));
+    assert_eq!(opened.expect("signed").unionid, None);
+    for raw in ["", "[]", "{", "null", r#"{"a":1,"a":2}"#, r#"{"a":1}{}"#] {
+        assert_eq!(sign(raw), Err(Undecryptable), "{raw}");
+    }
+    for signature in ["", "7", &"7".repeat(39), &"7".repeat(41), &"g".repeat(40), &"字".repeat(40)] {
+        assert_eq!(RawData::parse("{}", signature).expect_err("refused"), Malformed::Signature);
+    }
+    let long = RawData::parse(&" ".repeat(LONGEST + 1), &"7".repeat(40));
+    assert_eq!(long.expect_err("refused"), Malformed::Length("rawData"));
+}
+
+#[test]
+fn whatever_wechat_seals_opens() {
+    let steps = |days| (0..days).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect::<Value>();
+    for members in [
+        json!({"nickName": "😀🤦🏽‍♀️ 王子轩 𠮷 é\u{301} \u{10ffff}", "gender": 1, "openId": OPENID}),
+        json!({"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86"}),
+        json!({"openGId": "tGabcdefghij", "extra": {"deep": [[{"a": null}], true, 1.5, -1, ""]}}),
+        json!({"stepInfoList": steps(31)}),
+        json!({}),
+    ] {
+        let opened = open(&sealed_with_watermark(members.clone())).expect("opened");
+        let mut expected = members;
+        expected.as_object_mut().expect("an object").remove("openId");
+        assert_eq!(Value::from(opened.data), expected);
+    }
+}
+
+#[test]
+fn sixty_four_kibibytes_of_steps_open() {
+    let steps: Value = (0..1940).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
+    let data = sealed_with_watermark(json!({"stepInfoList": steps}));
+    assert!(data.ciphertext.len() > 64 * 1024, "{}", data.ciphertext.len());
+    assert_eq!(open(&data).expect("opened").data["stepInfoList"], steps);
+}
+
+#[test]
+fn data_of_every_length_opens_up_to_the_longest() {
+    for text_length in (0..48).chain([LONGEST - 101]) {
+        let members = json!({"a": "x".repeat(text_length)});
+        let data = sealed_with_watermark(members.clone());
+        let data = EncryptedData::parse(&STANDARD.encode(&data.ciphertext), &STANDARD.encode(data.iv));
+        let opened = open(&data.expect("well formed")).expect("opened");
+        assert_eq!(Value::from(opened.data), members);
+    }
+}
+
+/// `{"watermark":…}` fills blocks to the last byte, and a block of padding follows.
+#[test]
+fn a_text_of_whole_blocks_has_a_block_of_padding() {
+    for length in [112, 111, 113] {
+        let without = json!({"a": "", "watermark": watermark()}).to_string().len();
+        let members = json!({"a": "x".repeat(length - without)});
+        let data = sealed_with_watermark(members.clone());
+        assert_eq!(data.ciphertext.len(), length / BLOCK * BLOCK + BLOCK);
+        assert_eq!(open(&data).map(|opened| Value::from(opened.data)), Ok(members));
+    }
+    // One block and no more is too short for a watermark, and no reason to stumble.
+    assert_eq!(seal(r#"{"a":"twelve"}"#).ciphertext.len(), BLOCK);
+    assert_eq!(open(&seal(r#"{"a":"twelve"}"#)), Err(Undecryptable));
+}
+
+#[test]
+fn a_unionid_is_taken_out_and_told_apart() {
+    let opened = |unionid: Value| open(&sealed_with_watermark(json!({"unionId": unionid, "a": 1})));
+    let with = opened(json!("ocMvos6NjeKLIBqg5Mr9QjxrP1FA")).expect("opened");
+    assert_eq!(with.unionid.expect("a unionid").as_str(), "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
+    assert_eq!(Value::from(with.data), json!({"a": 1}));
+    for none in [json!(""), Value::Null] {
+        assert_eq!(opened(none).expect("opened").unionid, None);
+    }
+    for wrong in [json!("o}{"), json!(1), json!(["o1"])] {
+        assert_eq!(opened(wrong), Err(Undecryptable));
+    }
+}
+
+#[test]
+fn data_is_believed_for_so_long_and_a_little_ahead_of_its_time() {
+    let data = sealed_with_watermark(json!({}));
+    for (age, believed) in [(0, true), (600, true), (601, false), (-60, true), (-61, false), (86_400 * 9000, false)] {
+        let opened = open_at(&data, sealed_at() + TimeDelta::seconds(age));
+        assert_eq!(opened.is_ok(), believed, "{age} s");
+    }
+    let almost = sealed_at() + TimeDelta::milliseconds(600_001);
+    assert_eq!(open_at(&data, almost), Err(Undecryptable));
+}
+
+#[test]
+fn what_is_not_of_this_app_and_person_and_time_is_not_believed() {
+    let (good, at) = (watermark(), sealed_at().timestamp());
+    assert!(open(&seal(&json!({"watermark": good}).to_string())).is_ok());
+    assert!(open(&seal(&json!({"watermark": {"appid": APP, "timestamp": at.to_string()}}).to_string())).is_ok());
+    for members in [
+        json!({}),
+        json!({"watermark": null}),
+        json!({"watermark": []}),
+        json!({"watermark": {}}),
+        json!({"watermark": {"appid": APP}}),
+        json!({"watermark": {"timestamp": at}}),
+        json!({"watermark": {"appid": "wxfedcba9876543210", "timestamp": at}}),
+        json!({"watermark": {"appid": [APP], "timestamp": at}}),
+        json!({"watermark": {"appid": APP, "timestamp": 0}}),
+        json!({"watermark": {"appid": APP, "timestamp": i64::MIN}}),
+        json!({"watermark": {"appid": APP, "timestamp": i64::MAX}}),
+        json!({"watermark": {"appid": APP, "timestamp": u64::MAX}}),
+        json!({"watermark": {"appid": APP, "timestamp": at as f64 + 0.5}}),
+        json!({"watermark": good, "openId": "oGZUI0egBJY1zhBYw2KhdUfwVJJE"}),
+        json!({"watermark": good, "openId": ""}),
+        json!({"watermark": good, "openId": null}),
+        json!({"watermark": good, "openId": [OPENID]}),
+    ] {
+        assert_eq!(open(&seal(&members.to_string())), Err(Undecryptable), "{members}");
+    }
+}
+
+#[test]
+fn what_is_not_one_object_without_a_member_twice_is_not_read() {
+    let good = format!(r#"{{"a":1,"openId":"{OPENID}","unionId":"o1","watermark":{}}}"#, watermark());
+    assert!(open(&seal(&good)).is_ok());
+    assert!(open(&seal(&format!("\r\n\t {good}\n"))).is_ok());
+    let again = |member: &str| good.replacen('{', &format!("{{{member},"), 1);
+    for text in [
+        again(r#""a":1"#),
+        again(r#""\u0061":1"#),
+        again(&format!(r#""openId":"{OPENID}""#)),
+        again(r#""unionId":"o1""#),
+        again(r#""unionId":null"#),
+        again(&format!(r#""watermark":{}"#, watermark())),
+        good.replace(r#""appid""#, r#""appid":"wx1","appid""#),
+        format!("[{good}]"),
+        format!("{good}{good}"),
+        format!("{good}\0"),
+        good[1..].to_owned(),
+        good[..good.len() - 1].to_owned(),
+        good.replace("1,", "tru,"),
+        good.replace("1,", "1e999,"),
+        good.replace("1,", r#""\ud83d","#),
+        good.replace("1,", "\"\n\","),
+        good.replace("1,", &format!("{}{},", "[".repeat(200), "]".repeat(200))),
+        good.replace("1,", ","),
+        String::new(),
+        "null".to_owned(),
+    ] {
+        assert_eq!(open(&seal(&text)), Err(Undecryptable), "{text}");
+    }
+}
+
+/// Each bit of the iv is a bit of the first block, and CBC has no MAC: what is written there may be another text.
+#[test]
+fn every_change_of_a_byte_is_noticed_but_in_the_iv() {
+    let members = json!({"a": "first block", "openId": OPENID, "phoneNumber": "13800138000", "unionId": "o1"});
+    let whole = sealed_with_watermark(members);
+    let opened = open(&whole).expect("opened");
+    for place in 0..BLOCK + whole.ciphertext.len() {
+        for mask in 1..=255 {
+            let mut changed = EncryptedData { ciphertext: whole.ciphertext.clone(), iv: whole.iv };
+            match place.checked_sub(BLOCK) {
+                Some(place) => changed.ciphertext[place] ^= mask,
+                None => changed.iv[place] ^= mask,
+            }
+            if let Ok(other) = open(&changed) {
+                assert!(place < BLOCK, "byte {place} of the ciphertext, by {mask:#x}");
+                assert_eq!(other.data["phoneNumber"], opened.data["phoneNumber"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_part_of_the_blocks_opens() {
+    let whole = sealed_with_watermark(json!({"nickName": "Band", "openId": OPENID}));
+    let blocks = whole.ciphertext.len() / BLOCK;
+    for (first, last) in (0..blocks).flat_map(|first| (first + 1..=blocks).map(move |last| (first, last))) {
+        let ciphertext = whole.ciphertext[first * BLOCK..last * BLOCK].to_vec();
+        let before = first.checked_sub(1).map_or(&whole.iv[..], |before| &whole.ciphertext[before * BLOCK..][..BLOCK]);
+        let part = EncryptedData { ciphertext, iv: before.try_into().expect("a block") };
+        assert_eq!(open(&part).is_ok(), (first, last) == (0, blocks), "blocks {first} to {last}");
+    }
+}
+
+#[test]
+fn every_truncation_of_a_text_is_refused_and_nothing_panics() {
+    let vectors = vectors();
+    let vector = &vectors["aes_128_cbc_pkcs7"][1];
+    let (data, iv) = (text(vector, "encryptedData"), text(vector, "iv"));
+    let opens = |data: &str, iv: &str| EncryptedData::parse(data, iv).is_ok_and(|data| open(&data).is_ok());
+    assert!(opens(data, iv));
+    for length in 0..data.len() {
+        assert!(!opens(&data[..length], iv), "{length} characters of the data");
+    }
+    for length in 0..iv.len() {
+        assert!(!opens(data, &iv[..length]), "{length} characters of the iv");
+    }
+}
+
+#[test]
+fn ten_thousand_random_texts_are_refused_and_nothing_panics() {
+    let mut rng = Rng::with_seed(1);
+    let base64 = |rng: &mut Rng, length| STANDARD.encode((0..length).map(|_| rng.u8(..)).collect::<Vec<_>>());
+    for _ in 0..10_000 {
+        let blocks = rng.usize(1..20);
+        let (data, iv) = (base64(&mut rng, blocks * BLOCK), base64(&mut rng, BLOCK));
+        assert_eq!(open(&EncryptedData::parse(&data, &iv).expect("well formed")), Err(Undecryptable));
+
+        let mut characters = |length| (0..rng.usize(..length)).map(|_| rng.char(..)).collect::<String>();
+        let (data, iv) = (characters(200), characters(30));
+        assert!(EncryptedData::parse(&data, &iv).is_err() && RawData::parse(&data, &iv).is_err());
+    }
+}
+
+#[test]
+fn a_malformed_text_is_told_by_its_field_and_a_plus_that_became_a_space_is_named() {
+    let (data, iv) = (STANDARD.encode([0xfb; 32]), STANDARD.encode([0xfb; 16]));
+    assert!(data.contains('+'));
+    let longest = STANDARD.encode(vec![0; LONGEST]);
+    assert!(EncryptedData::parse(&longest, &iv).is_ok());
+    for (data, iv, error) in [
+        (data.replace('+', " ").as_str(), iv.as_str(), Malformed::Spaces("encryptedData")),
+        (&data, &iv.replace('+', " "), Malformed::Spaces("iv")),
+        (&data.replace('+', "-"), &iv, Malformed::NotBase64("encryptedData")),
+        (&data, &iv.replace('=', ""), Malformed::NotBase64("iv")),
+        (&data.replace('+', "%2B"), &iv, Malformed::NotBase64("encryptedData")),
+        (&data.replace('+', "字"), &iv, Malformed::NotBase64("encryptedData")),
+        ("", &iv, Malformed::Length("encryptedData")),
+        (&data, "", Malformed::Length("iv")),
+        (&STANDARD.encode([0; 15]), &iv, Malformed::Length("encryptedData")),
+        (&STANDARD.encode([0; 17]), &iv, Malformed::Length("encryptedData")),
+        (&data, &STANDARD.encode([0; 15]), Malformed::Length("iv")),
+        (&data, &STANDARD.encode([0; 17]), Malformed::Length("iv")),
+        (&data, &longest, Malformed::Length("iv")),
+        (&STANDARD.encode(vec![0; LONGEST + BLOCK]), &iv, Malformed::Length("encryptedData")),
+        (&" ".repeat(1_000_000), &iv, Malformed::Length("encryptedData")),
+    ] {
+        let refused = EncryptedData::parse(data, iv).expect_err("refused");
+        assert_eq!(refused, error);
+        assert_eq!(refused.to_string().contains("encodeURIComponent"), matches!(error, Malformed::Spaces(_)));
+    }
+}
+
+#[test]
+fn nothing_of_the_data_prints() {
+    let data = sealed_with_watermark(json!({"phoneNumber": "13800138000"}));
+    let raw = RawData::parse(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
+    let printed = format!("{data:?} {:?} {raw:?} {Undecryptable:?} {Undecryptable}", open(&data));
+    assert!(!printed.contains("13800138000") && !printed.contains("7777"), "{printed}");
+    assert!(printed.starts_with("EncryptedData(96 bytes) Ok(OpenedData(…)) Ok(RawData(26 bytes))"), "{printed}");
+}

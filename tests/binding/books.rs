@@ -1,0 +1,123 @@
+//! What has happened so far, as an observer sees it who may look between any two steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wxmint::{
+    ids::{UnionId, UserId},
+    store::{ClaimId, Person, Standing, Store},
+};
+
+use crate::stepwise::{About, people_in_order};
+
+/// One binding of a person.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    pub(crate) generation: u64,
+    pub(crate) user: UserId,
+    /// By the count of steps.
+    pub(crate) made: u64,
+    pub(crate) ended: Option<u64>,
+}
+
+pub(crate) struct Books {
+    pub(crate) people: Vec<Person>,
+    /// Counts steps.
+    pub(crate) now: u64,
+    standings: BTreeMap<String, Standing>,
+    pasts: BTreeMap<String, Vec<Past>>,
+    /// Those of each user who ever had any.
+    pub(crate) lists: BTreeMap<UserId, Vec<Person>>,
+    pub(crate) holders: BTreeMap<UnionId, UserId>,
+    /// Users who may have been made for a login with a phone number.
+    pub(crate) by_phone: BTreeSet<UserId>,
+    /// Users of whom somebody was told that they are new.
+    pub(crate) told_new: BTreeSet<UserId>,
+}
+
+fn observer() -> ClaimId {
+    ClaimId::new([0xff; 16])
+}
+
+impl Books {
+    pub(crate) fn new(people: Vec<Person>) -> Self {
+        Self {
+            people,
+            now: 0,
+            standings: BTreeMap::new(),
+            pasts: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            by_phone: BTreeSet::new(),
+            told_new: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn standing(&self, person: &Person) -> Standing {
+        self.standings
+            .get(person.openid.as_str())
+            .cloned()
+            .unwrap_or(Standing::Free { generation: 0, dissolved: false })
+    }
+
+    pub(crate) fn pasts(&self, person: &Person) -> &[Past] {
+        self.pasts.get(person.openid.as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The user to whom a person is bound.
+    pub(crate) fn user_of(&self, person: &Person) -> Option<UserId> {
+        match self.standing(person) {
+            Standing::Bound(bound) => Some(bound.user),
+            _ => None,
+        }
+    }
+
+    /// Whether the user once had people, and has left them all.
+    pub(crate) fn is_deserted(&self, user: &UserId) -> bool {
+        self.lists.get(user).is_some_and(Vec::is_empty)
+    }
+
+    /// How many others of the person's app are on the user's list.
+    pub(crate) fn others(&self, user: &UserId, person: &Person) -> usize {
+        let other = |one: &&Person| one.app == person.app && *one != person;
+        self.lists.get(user).map_or(0, |list| list.iter().filter(other).count())
+    }
+
+    /// Looks again at what a step may have changed.
+    pub(crate) async fn look(&mut self, store: &dyn Store, about: &About) {
+        self.now += 1;
+        match about {
+            About::Person(person) => {
+                let standing = store.standing(person, &observer()).await.expect("a standing");
+                self.keep(person, standing);
+            }
+            About::List(user) => {
+                let people = people_in_order(store, user).await.expect("a list");
+                people.and_then(|people| self.lists.insert(user.clone(), people));
+            }
+            About::Holder { unionid, .. } => {
+                let holder = store.claim_unionid(unionid, None).await.expect("a holder");
+                holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
+            }
+            About::Backend => {}
+        }
+    }
+
+    fn keep(&mut self, person: &Person, standing: Standing) {
+        let name = person.openid.as_str().to_owned();
+        let pasts = self.pasts.entry(name.clone()).or_default();
+        let current = match &standing {
+            Standing::Bound(bound) => Some(bound.generation),
+            _ => None,
+        };
+        let now = self.now;
+        pasts.iter_mut().filter(|past| Some(past.generation) != current).for_each(|past| {
+            past.ended.get_or_insert(now);
+        });
+        if let Standing::Bound(bound) = &standing
+            && pasts.last().is_none_or(|past| past.generation != bound.generation)
+        {
+            pasts.push(Past { generation: bound.generation, user: bound.user.clone(), made: now, ended: None });
+        }
+        self.standings.insert(name, standing);
+    }
+}

@@ -1,0 +1,278 @@
+//! What must hold after each step, of each answer, and at rest.
+
+use std::collections::BTreeSet;
+
+use wxmint::{
+    ids::UserId,
+    login::Candidate,
+    store::{Bound, Intent, Person, Standing},
+};
+
+use crate::{
+    books::Books,
+    request::{Backend, Kind, Outcome, Visit, Wish},
+    stepwise::{About, GONE, Step},
+};
+
+type Held = Result<(), String>;
+
+/// No request of a world as small as these has need of more.
+const MAX_STEPS: u32 = 150;
+
+fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
+    if holds { Ok(()) } else { Err(law()) }
+}
+
+/// A person goes from free to intended to bound to leaving to free, and each way has its reason.
+pub(crate) fn of_a_change(before: &Standing, after: &Standing, party: &Party, books: &Books) -> Held {
+    use Standing::{Free, Intended, Leaving};
+    let follows = match (before, after) {
+        (Standing::Bound(old), Standing::Bound(new)) => old.generation == new.generation && old.user == new.user,
+        (before, after) if before == after => true,
+        (Free { generation: old, dissolved }, Intended { generation: new, intent }) => {
+            of_an_intent(intent, *dissolved, party, books)?;
+            *new == old + 1
+        }
+        (Intended { generation, intent }, Standing::Bound(new)) => {
+            new.generation == *generation && new.user == intent.user
+        }
+        (Intended { generation: old, .. }, Free { generation: new, .. }) => old == new,
+        (Standing::Bound(old), Leaving { generation, user }) => {
+            of_a_leaving(old, party, books)?;
+            old.generation == *generation && old.user == *user
+        }
+        (Leaving { generation: old, .. }, Free { generation: new, .. }) => old == new,
+        _ => false,
+    };
+    hold(follows, || format!("from {before:?} to {after:?} there is no way"))
+}
+
+/// One is asked to dissolve a binding that there is, and not one that is made later.
+fn of_a_leaving(bound: &Bound, Party { visit, evidence }: &Party, books: &Books) -> Held {
+    let asked = matches!(&visit.wish, Wish::Unbind(user) if *user == bound.user);
+    hold(asked, || "a binding was dissolved that nobody asked to dissolve".into())?;
+    let past = books.pasts(&visit.person).iter().find(|past| past.generation == bound.generation);
+    let meant = past.is_none_or(|past| evidence.gone.is_none_or(|gone| past.made <= gone));
+    hold(meant, || "a binding is dissolved by a request that was gone when it was made".into())
+}
+
+fn of_an_intent(intent: &Intent, dissolved: bool, Party { visit, evidence }: &Party, books: &Books) -> Held {
+    let by_password = match &visit.wish {
+        Wish::LogInAs(candidate) => {
+            hold(intent.user == candidate.user, || "a person is to be bound to another than was proved".into())?;
+            hold(dissolved || !evidence.taken, || "a person is to be bound whose unionid is another's".into())?;
+            true
+        }
+        _ => false,
+    };
+    let once_left = books.pasts(&visit.person).iter().any(|past| past.user == intent.user);
+    let undone = dissolved && !by_password && (intent.by_unionid || once_left);
+    hold(!undone, || "a dissolved binding is made again, and nobody asked for it".into())
+}
+
+/// For a unionid's sake nobody comes on the list of a user who has left all of their people.
+pub(crate) fn of_a_list_change(user: &UserId, before: Option<&[Person]>, books: &Books) -> Held {
+    let is_by_unionid = |person: &Person| match books.standing(person) {
+        Standing::Intended { intent, .. } => intent.by_unionid,
+        _ => false,
+    };
+    let newcomers = books.lists.get(user).filter(|_| before.is_some_and(<[Person]>::is_empty));
+    let undone = newcomers.is_some_and(|list| list.iter().any(is_by_unionid));
+    hold(!undone, || format!("{user} has left everybody, and is given somebody for a unionid's sake"))
+}
+
+/// A unionid stands for one user, until it is taken from that one.
+pub(crate) fn of_a_new_holder(before: Option<&UserId>, about: &About, books: &Books) -> Held {
+    let About::Holder { unionid, not_any_more } = about else { return Ok(()) };
+    let stays = before.is_none() || before == books.holders.get(unionid) || before == not_any_more.as_ref();
+    hold(stays, || format!("{} stood for {before:?}, from whom nobody wanted to take it", unionid.as_str()))
+}
+
+/// Between any two steps.
+pub(crate) fn at_all_times(books: &Books, per_user: u32) -> Held {
+    for person in &books.people {
+        match books.standing(person) {
+            Standing::Bound(bound) => {
+                let listed = books.lists.get(&bound.user).is_some_and(|list| list.contains(person));
+                hold(listed, || format!("{} is not on the list of {}", person.openid.as_str(), bound.user))?;
+            }
+            Standing::Free { dissolved, .. } => {
+                let had_any = !books.pasts(person).is_empty();
+                hold(dissolved == had_any, || format!("dissolved is {dissolved}, and should not be"))?;
+            }
+            _ => {}
+        }
+    }
+    books.lists.iter().try_for_each(|(user, list)| of_a_list(user, list, books, per_user))
+}
+
+fn of_a_list(user: &UserId, list: &[Person], books: &Books, per_user: u32) -> Held {
+    for person in list {
+        let concerned = match books.standing(person) {
+            Standing::Bound(bound) => bound.user == *user,
+            Standing::Intended { intent, .. } => intent.user == *user,
+            Standing::Leaving { user: left, .. } => left == *user,
+            Standing::Free { .. } => false,
+        };
+        hold(concerned, || format!("{} is on the list of {user}, and is not theirs", person.openid.as_str()))?;
+        let of_app = 1 + books.others(user, person);
+        hold(of_app <= per_user as usize, || format!("{user} has {of_app} people in one app"))?;
+    }
+    Ok(())
+}
+
+/// A request, as far as others see it.
+#[derive(Clone)]
+pub(crate) struct Party {
+    pub(crate) visit: Visit,
+    pub(crate) evidence: Evidence,
+}
+
+/// What was so while a request was under way: by this its answer is judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Evidence {
+    began: u64,
+    /// When the request was given up, if a step of it is still on its way.
+    gone: Option<u64>,
+    steps: u32,
+    /// Users who were seen to have left all of their people.
+    deserted: BTreeSet<UserId>,
+    /// Whether there was a moment in which a refusal was right.
+    refusable: bool,
+    /// Whether the person's unionid stood all the time for another, who has people, than they have proved to be.
+    taken: bool,
+    /// Whether there was a moment in which the person was bound to nobody.
+    free: bool,
+    /// The user whom the person's unionid stood for all the time, with room on the list.
+    invited: Option<UserId>,
+}
+
+impl Evidence {
+    pub(crate) fn at_first(visit: &Visit, books: &Books) -> Self {
+        let mut evidence = Self {
+            began: books.now,
+            gone: None,
+            steps: 0,
+            deserted: BTreeSet::new(),
+            refusable: false,
+            taken: is_taken(visit, books),
+            free: false,
+            invited: invitation(visit, books),
+        };
+        evidence.grow(visit, books);
+        evidence
+    }
+
+    /// After each step of anybody's.
+    pub(crate) fn grow(&mut self, visit: &Visit, books: &Books) {
+        self.deserted.extend(books.lists.keys().filter(|user| books.is_deserted(user)).cloned());
+        self.refusable |= is_refusable(visit, books);
+        self.taken &= is_taken(visit, books);
+        self.free |= books.user_of(&visit.person).is_none();
+        let is_theirs = self.invited.is_some() && books.user_of(&visit.person) == self.invited;
+        if !is_theirs && invitation(visit, books) != self.invited {
+            self.invited = None;
+        }
+    }
+
+    /// From here on nobody waits for the request.
+    pub(crate) fn end(&mut self, books: &Books) {
+        self.gone = Some(books.now);
+    }
+
+    /// Of a step that this request takes, perhaps long after it has ended.
+    pub(crate) fn allows(&mut self, step: &Step) -> Held {
+        self.steps += 1;
+        hold(self.steps <= MAX_STEPS, || "a request gets nowhere".into())?;
+        match &step.about {
+            About::Holder { not_any_more: Some(user), .. } => hold(self.deserted.contains(user), || {
+                format!("a unionid is taken from {user}, who has always had people since this request began")
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The user whom the person's unionid stands for, if nothing speaks against their binding.
+fn invitation(visit: &Visit, books: &Books) -> Option<UserId> {
+    let holder = books.holders.get(visit.unionid.as_ref()?)?;
+    let unbound = match books.standing(&visit.person) {
+        Standing::Free { dissolved, .. } => !dissolved,
+        Standing::Intended { intent, .. } => intent.user == *holder && books.pasts(&visit.person).is_empty(),
+        _ => false,
+    };
+    let lives = books.lists.get(holder).is_some_and(|list| list.iter().any(|person| *person != visit.person));
+    let has_room = books.others(holder, &visit.person) < visit.per_user as usize;
+    (unbound && lives && has_room).then(|| holder.clone())
+}
+
+fn is_taken(visit: &Visit, books: &Books) -> bool {
+    let holder = visit.unionid.as_ref().and_then(|unionid| books.holders.get(unionid));
+    let lives = |user: &UserId| books.lists.get(user).is_some_and(|list| !list.is_empty());
+    let Wish::LogInAs(candidate) = &visit.wish else { return false };
+    holder.is_some_and(|holder| *holder != candidate.user && lives(holder))
+}
+
+fn is_refusable(visit: &Visit, books: &Books) -> bool {
+    let is_full = |user: &UserId| books.others(user, &visit.person) >= visit.per_user as usize;
+    let holder = visit.unionid.as_ref().and_then(|unionid| books.holders.get(unionid));
+    match &visit.wish {
+        Wish::LogIn => holder.is_some_and(is_full),
+        Wish::LogInAs(Candidate { user, .. }) => {
+            let is_anothers = books.user_of(&visit.person).is_some_and(|bound| bound != *user);
+            is_full(user) || is_anothers || holder.is_some_and(|holder| holder != user && !books.is_deserted(holder))
+        }
+        Wish::Unbind(_) => false,
+    }
+}
+
+/// Of what a request was told.
+pub(crate) fn of_an_answer(
+    outcome: &Outcome,
+    visit: &Visit,
+    evidence: &Evidence,
+    books: &mut Books,
+    backend: &Backend,
+) -> Held {
+    match outcome {
+        Outcome::Bound(bound) => of_a_login(bound, visit, evidence, books, backend),
+        Outcome::Asked => {
+            hold(backend.kind != Kind::Auto, || "who cannot be asked is asked".into())?;
+            hold(evidence.free, || "somebody is asked who is bound".into())?;
+            hold(evidence.invited.is_none(), || "somebody is asked whose unionid is known".into())
+        }
+        Outcome::AlreadyBound => hold(evidence.refusable, || "a login is refused without a reason".into()),
+        Outcome::Unbound => of_an_unbinding(visit, evidence, books),
+        Outcome::Failed(error) => hold(error.reason == GONE, || format!("failed: {}", error.reason)),
+    }
+}
+
+fn of_a_login(bound: &Bound, visit: &Visit, evidence: &Evidence, books: &mut Books, backend: &Backend) -> Held {
+    let past = books.pasts(&visit.person).iter().find(|past| past.generation == bound.generation);
+    let true_then =
+        past.is_some_and(|past| past.user == bound.user && past.ended.is_none_or(|ended| ended > evidence.began));
+    hold(true_then, || "a user is answered to whom the person was not bound".into())?;
+    match &visit.wish {
+        Wish::LogInAs(candidate) => {
+            hold(candidate.user == bound.user, || "a user is answered who was not proved".into())?;
+        }
+        _ => {
+            let invited = evidence.invited.as_ref();
+            hold(invited.is_none_or(|user| *user == bound.user), || "another user than the unionid's".into())?;
+        }
+    }
+    if bound.new {
+        let may_be_new = backend.has_made(&bound.user) || books.by_phone.contains(&bound.user);
+        hold(may_be_new, || format!("{} is said to be new, and is not", bound.user))?;
+        hold(books.told_new.insert(bound.user.clone()), || format!("{} is new for the second time", bound.user))?;
+    }
+    Ok(())
+}
+
+fn of_an_unbinding(visit: &Visit, evidence: &Evidence, books: &Books) -> Held {
+    let Wish::Unbind(user) = &visit.wish else { return Err("nobody asked to unbind".into()) };
+    let of_app = books.people.iter().filter(|person| person.app == visit.person.app);
+    let mut pasts = of_app.flat_map(|person| books.pasts(person));
+    let left = pasts.any(|past| past.user == *user && past.made <= evidence.began && past.ended.is_none());
+    hold(!left, || "a binding is said to be dissolved, and is not".into())
+}

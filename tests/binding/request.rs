@@ -1,0 +1,175 @@
+//! What one request does: the binding's part of `Login::login` and `Login::unbind`, by the crate's own `Binder`.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use wxmint::{
+    ids::{UnionId, UserId},
+    limits::Rate,
+    login::{Binder, Candidate, LoginError, Vacancy},
+    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Person, Sealed, StoreError},
+};
+
+use crate::stepwise::Stepwise;
+
+/// Who asks for what.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    pub(crate) number: u64,
+    pub(crate) person: Person,
+    /// As WeChat tells it to this login.
+    pub(crate) unionid: Option<UnionId>,
+    pub(crate) wish: Wish,
+    /// People of one app that a user may have.
+    pub(crate) per_user: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Wish {
+    /// WeChat's code alone.
+    LogIn,
+    /// With a password, or a phone number.
+    LogInAs(Candidate),
+    /// By a token of this user.
+    Unbind(UserId),
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Bound(Bound),
+    /// Nobody is bound, and the person is asked.
+    Asked,
+    AlreadyBound,
+    Unbound,
+    Failed(StoreError),
+}
+
+/// What knows the business users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `auto`: a new user each time that it is asked.
+    Auto,
+    /// A service with `WXMINT_AUTO_PROVISION`: the same user for the same key.
+    Service,
+    /// Passwords, and nobody gets in without.
+    File,
+}
+
+#[derive(Clone)]
+pub(crate) struct Backend {
+    pub(crate) kind: Kind,
+    made: Rc<RefCell<BTreeMap<String, UserId>>>,
+}
+
+impl Backend {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, made: Rc::default() }
+    }
+
+    /// Whether it has made this user.
+    pub(crate) fn has_made(&self, user: &UserId) -> bool {
+        self.made.borrow().values().any(|made| made == user)
+    }
+
+    fn new_user(&self, key: &str) -> Candidate {
+        let mut users = self.made.borrow_mut();
+        let fresh: UserId = format!("new-{}", users.len()).parse().expect("a user id");
+        let key = match self.kind {
+            Kind::Auto => fresh.to_string(),
+            Kind::Service | Kind::File => key.to_owned(),
+        };
+        let user = users.entry(key).or_insert(fresh.clone()).clone();
+        Candidate { made: user == fresh, user }
+    }
+}
+
+/// One request, from its first step on the binding to its last.
+pub(crate) struct Request {
+    pub(crate) store: Stepwise,
+    pub(crate) backend: Backend,
+    pub(crate) visit: Visit,
+}
+
+impl Request {
+    pub(crate) async fn serve(self) -> Outcome {
+        let claim = ClaimId::new(u128::from(self.visit.number).to_be_bytes());
+        let served = match &self.visit.wish {
+            Wish::LogIn => self.log_in(None, &claim).await,
+            Wish::LogInAs(candidate) => self.log_in(Some(candidate), &claim).await,
+            Wish::Unbind(user) => self.unbind(user, &claim).await,
+        };
+        match served {
+            Ok(outcome) => outcome,
+            Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
+            Err(LoginError::StoreUnavailable { cause, .. }) => Outcome::Failed(cause),
+            Err(other) => Outcome::Failed(StoreError { reason: format!("not to be expected: {other}") }),
+        }
+    }
+
+    fn binder<'a>(&'a self, person: &'a Person, claim: &'a ClaimId) -> Binder<'a> {
+        let Visit { unionid, per_user, .. } = &self.visit;
+        Binder { store: &self.store, person, unionid: unionid.as_ref(), claim, per_user: *per_user }
+    }
+
+    /// `Login::record` and `Login::bind`.
+    async fn log_in(&self, candidate: Option<&Candidate>, claim: &ClaimId) -> Result<Outcome, LoginError> {
+        let standing = self.store.record(self.record(claim).await?, claim).await?;
+        let binder = self.binder(&self.visit.person, claim);
+        let settled = binder.settle(standing).await?;
+        let bound = match candidate {
+            Some(candidate) => Some(binder.bind(candidate, settled).await?),
+            None => binder.bind_unasked(settled, async |vacancy: Vacancy<'_>| self.make(&vacancy).await).await?,
+        };
+        let Some(bound) = bound else { return Ok(Outcome::Asked) };
+        binder.link(&bound).await?;
+        Ok(Outcome::Bound(bound))
+    }
+
+    async fn record(&self, claim: &ClaimId) -> Result<LoginRecord, LoginError> {
+        let Visit { number, person, unionid, .. } = &self.visit;
+        let intent = match self.backend.kind {
+            Kind::Auto if unionid.is_none() => {
+                let Candidate { user, made } = self.ask("at once".into()).await?;
+                Some(Intent { user, made, by_unionid: false })
+            }
+            _ => None,
+        };
+        Ok(LoginRecord {
+            person: person.clone(),
+            session_key: Sealed::from_stored(b"sealed".to_vec()),
+            order: ExchangeOrder::new(*number, claim),
+            rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
+            intent,
+        })
+    }
+
+    /// `Login::make_user`.
+    async fn make(&self, vacancy: &Vacancy<'_>) -> Result<Option<UserId>, LoginError> {
+        match self.backend.kind {
+            Kind::File => Ok(None),
+            Kind::Service if vacancy.dissolved => Ok(None),
+            _ => Ok(Some(self.ask(self.key(vacancy)).await?.user)),
+        }
+    }
+
+    /// `login::new_user_key`.
+    fn key(&self, vacancy: &Vacancy<'_>) -> String {
+        match vacancy.unionid {
+            Some(unionid) => format!("{} after {:?}", unionid.as_str(), vacancy.deserted),
+            None => format!("{} {}", self.visit.person.openid.as_str(), vacancy.generation),
+        }
+    }
+
+    async fn ask(&self, key: String) -> Result<Candidate, StoreError> {
+        let backend = self.backend.clone();
+        self.store.ask(key.clone(), move || backend.new_user(&key)).await
+    }
+
+    /// `Login::unbind`.
+    async fn unbind(&self, user: &UserId, claim: &ClaimId) -> Result<Outcome, LoginError> {
+        let people = self.store.people_of(user).await?.unwrap_or_default();
+        for person in people.iter().filter(|person| person.app == self.visit.person.app) {
+            self.binder(person, claim).dissolve(user).await?;
+        }
+        Ok(Outcome::Unbound)
+    }
+}

@@ -1,0 +1,256 @@
+//! The store as one request sees it: each step waits until the scheduler lets it be taken.
+
+use std::{cell::RefCell, fmt::Debug, future::poll_fn, rc::Rc, task::Poll};
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use wxmint::{
+    ids::{UnionId, UserId},
+    store::{
+        Bindings, Bound, ClaimId, Decision, Intent, LoginRecord, Person, Recorded, Settlement, Standing, Store,
+        StoreError,
+    },
+};
+
+/// Where a step is taken: in the first, and the others must answer the same.
+pub(crate) type Stores = Rc<[Box<dyn Store>]>;
+
+type Answer<T> = Result<T, StoreError>;
+
+/// Of a request that was told that the store does not answer.
+pub(crate) const GONE: &str = "gone, as the scheduler wants it";
+
+/// What a request has begun and is yet to be taken: once, or twice if its answer is lost, or when nobody waits for it any
+/// more.
+#[derive(Clone)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: About,
+    details: String,
+    take: Rc<dyn Fn() -> LocalBoxFuture<'static, String>>,
+    fail: Rc<dyn Fn()>,
+}
+
+/// What a step may change.
+#[derive(Debug, Clone)]
+pub(crate) enum About {
+    Person(Person),
+    List(UserId),
+    /// Whom a unionid stands for; another than `not_any_more` if that is said.
+    Holder {
+        unionid: UnionId,
+        not_any_more: Option<UserId>,
+    },
+    /// Nothing of the store's.
+    Backend,
+}
+
+impl Step {
+    /// Answers in words what the request will be told when it goes on.
+    pub(crate) async fn take(&self) -> String {
+        (self.take)().await
+    }
+
+    /// Lets the request go on without an answer.
+    pub(crate) fn fail(&self) {
+        (self.fail)();
+    }
+
+    /// In words.
+    pub(crate) fn text(&self) -> String {
+        let about = match &self.about {
+            About::Person(person) => person.openid.as_str(),
+            About::List(user) => user.as_str(),
+            About::Holder { unionid, .. } => unionid.as_str(),
+            About::Backend => "",
+        };
+        format!("{} {about} {}", self.name, self.details)
+    }
+}
+
+/// The store of one request.
+#[derive(Clone)]
+pub(crate) struct Stepwise {
+    stores: Stores,
+    wanted: Rc<RefCell<Option<Step>>>,
+}
+
+impl Stepwise {
+    pub(crate) fn new(stores: &Stores) -> Self {
+        Self { stores: Rc::clone(stores), wanted: Rc::default() }
+    }
+
+    /// The step for which the request waits.
+    pub(crate) fn wanted(&self) -> Option<Step> {
+        self.wanted.borrow().clone()
+    }
+
+    /// The second round trip of a login.
+    pub(crate) async fn record(&self, record: LoginRecord, claim: &ClaimId) -> Answer<Standing> {
+        let (claim, about) = (claim.clone(), About::Person(record.person.clone()));
+        let details = format!("{:?}", record.intent);
+        let recorded = async move |store: &dyn Store| store.record_login(&record, &claim).await;
+        match self.step(("record_login", about, details), recorded).await? {
+            Recorded::Standing(standing) => Ok(standing),
+            Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
+        }
+    }
+
+    /// A question to the account backend: like a step in all else.
+    pub(crate) async fn ask<T>(&self, question: String, answer: impl Fn() -> T + 'static) -> Answer<T>
+    where
+        T: Clone + Debug + 'static,
+    {
+        let take = move || std::future::ready(Ok(answer())).boxed_local();
+        self.wait_for(("ask", About::Backend, question), take).await
+    }
+
+    async fn step<T, F>(&self, what: (&'static str, About, String), run: F) -> Answer<T>
+    where
+        T: Clone + Debug + PartialEq + 'static,
+        F: AsyncFn(&dyn Store) -> Answer<T> + 'static,
+    {
+        let (stores, run) = (Rc::clone(&self.stores), Rc::new(run));
+        let take = move || {
+            let (stores, run) = (Rc::clone(&stores), Rc::clone(&run));
+            async move {
+                let said = run(&*stores[0]).await;
+                for other in &stores[1..] {
+                    assert_eq!(run(&**other).await, said, "the stores differ");
+                }
+                said
+            }
+            .boxed_local()
+        };
+        self.wait_for(what, take).await
+    }
+
+    async fn wait_for<T>(
+        &self,
+        (name, about, details): (&'static str, About, String),
+        run: impl Fn() -> LocalBoxFuture<'static, Answer<T>> + 'static,
+    ) -> Answer<T>
+    where
+        T: Clone + Debug + 'static,
+    {
+        let answer = Rc::new(RefCell::new(None));
+        let (taken, failed) = (Rc::clone(&answer), Rc::clone(&answer));
+        let take = move || {
+            let (taken, said) = (Rc::clone(&taken), run());
+            async move {
+                let said = said.await;
+                taken.replace(Some(said.clone()));
+                format!("{said:?}")
+            }
+            .boxed_local()
+        };
+        let fail = move || drop(failed.replace(Some(Err(StoreError { reason: GONE.into() }))));
+        self.wanted.replace(Some(Step { name, about, details, take: Rc::new(take), fail: Rc::new(fail) }));
+        poll_fn(|_| answer.take().map_or(Poll::Pending, Poll::Ready)).await
+    }
+}
+
+fn of_person(name: &'static str, person: &Person, details: String) -> (&'static str, About, String) {
+    (name, About::Person(person.clone()), details)
+}
+
+fn of_user(name: &'static str, user: &UserId, details: String) -> (&'static str, About, String) {
+    (name, About::List(user.clone()), details)
+}
+
+#[async_trait(?Send)]
+impl Bindings for Stepwise {
+    async fn standing(&self, person: &Person, claim: &ClaimId) -> Answer<Standing> {
+        let what = of_person("standing", person, String::new());
+        let (person, claim) = (person.clone(), claim.clone());
+        self.step(what, async move |store: &dyn Store| store.standing(&person, &claim).await).await
+    }
+
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent, claim: &ClaimId) -> Answer<Standing> {
+        let what = of_person("intend", person, format!("{generation} {intent:?}"));
+        let (person, intent, claim) = (person.clone(), intent.clone(), claim.clone());
+        self.step(what, async move |store: &dyn Store| store.intend(&person, generation, &intent, &claim).await).await
+    }
+
+    async fn admit(
+        &self,
+        user: &UserId,
+        person: &Person,
+        generation: u64,
+        by_unionid: bool,
+        per_app: u32,
+    ) -> Answer<Decision> {
+        let what = of_user("admit", user, format!("{} {generation} {by_unionid}", person.openid.as_str()));
+        let (user, person) = (user.clone(), person.clone());
+        let run = async move |store: &dyn Store| store.admit(&user, &person, generation, by_unionid, per_app).await;
+        self.step(what, run).await
+    }
+
+    async fn settle(&self, person: &Person, generation: u64, outcome: Settlement, claim: &ClaimId) -> Answer<Standing> {
+        let what = of_person("settle", person, format!("{generation} {outcome:?}"));
+        let (person, claim) = (person.clone(), claim.clone());
+        self.step(what, async move |store: &dyn Store| store.settle(&person, generation, outcome, &claim).await).await
+    }
+
+    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Answer<Standing> {
+        let what = of_person("leave", person, format!("{} {}", bound.generation, bound.user));
+        let (person, bound, claim) = (person.clone(), bound.clone(), claim.clone());
+        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &claim).await).await
+    }
+
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Answer<()> {
+        let what = of_user("dismiss", user, format!("{} {generation}", person.openid.as_str()));
+        let (user, person) = (user.clone(), person.clone());
+        self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation).await).await
+    }
+
+    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Answer<Standing> {
+        let what = of_person("set_free", person, generation.to_string());
+        let (person, claim) = (person.clone(), claim.clone());
+        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation, &claim).await).await
+    }
+
+    async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {
+        let what = of_user("people_of", user, String::new());
+        let user = user.clone();
+        self.step(what, async move |store: &dyn Store| people_in_order(store, &user).await).await
+    }
+
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Answer<Option<UserId>> {
+        let about = About::Holder { unionid: unionid.clone(), not_any_more: None };
+        let what = ("claim_unionid", about, format!("{candidate:?}"));
+        let (unionid, candidate) = (unionid.clone(), candidate.cloned());
+        let run = async move |store: &dyn Store| store.claim_unionid(&unionid, candidate.as_ref()).await;
+        self.step(what, run).await
+    }
+
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Answer<UserId> {
+        let about = About::Holder { unionid: unionid.clone(), not_any_more: Some(from.clone()) };
+        let what = ("move_unionid", about, format!("{from} {to}"));
+        let (unionid, from, to) = (unionid.clone(), from.clone(), to.clone());
+        self.step(what, async move |store: &dyn Store| store.move_unionid(&unionid, &from, &to).await).await
+    }
+
+    async fn link_unionid(
+        &self,
+        person: &Person,
+        user: &UserId,
+        unionid: &UnionId,
+        conflict: Option<&UserId>,
+    ) -> Answer<bool> {
+        let what = of_person("link_unionid", person, format!("{user} {} {conflict:?}", unionid.as_str()));
+        let (person, user, unionid) = (person.clone(), user.clone(), unionid.clone());
+        let conflict = conflict.cloned();
+        let run = async move |store: &dyn Store| store.link_unionid(&person, &user, &unionid, conflict.as_ref()).await;
+        self.step(what, run).await
+    }
+}
+
+/// Each store has an order of its own.
+pub(crate) async fn people_in_order(store: &dyn Store, user: &UserId) -> Answer<Option<Vec<Person>>> {
+    let mut people = store.people_of(user).await?;
+    if let Some(people) = &mut people {
+        people.sort_by_key(|person| person.openid.as_str().to_owned());
+    }
+    Ok(people)
+}

@@ -1,0 +1,181 @@
+//! examples/accounts as a process, which takes its keys from a `wxmint serve`.
+
+use std::{collections::BTreeSet, fs, process::Command, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use serde_json::Value;
+use tempfile::TempDir;
+use wxmint::{
+    accounts::{Accounts, Named, NewUserKey},
+    http::now,
+    keys::{KeyRing, KeySet},
+    token::{Minter, OutgoingRequest, RequestSigner, TokenId, TokenTyp},
+};
+
+use super::{
+    Client,
+    logins::{alice as credentials_of_alice, log_in},
+};
+use crate::support::{APPID, ISSUER, PATIENCE, Process, TestBed, eventually, free_port, repository, tools};
+
+/// examples/accounts, which fetches the keys of a `wxmint serve`.
+struct Example {
+    bed: TestBed,
+    base: String,
+    issuer: String,
+    keys: KeySet,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Example {
+    /// With a user `alice`, whose password is `wonderland`.
+    async fn start() -> Self {
+        let (port, address) = (free_port().to_string(), format!("127.0.0.1:{}", free_port()));
+        let (base, issuer) = (format!("http://127.0.0.1:{port}"), format!("http://{address}"));
+        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address);
+        let bed = bed.env("WXMINT_ACCOUNTS", &base).start().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let flask = || {
+            let mut flask = Command::new(tools("python/bin/flask"));
+            flask.current_dir(repository("examples/accounts")).env("DATABASE", folder.path().join("users.db"));
+            flask.envs([("WXMINT_ISSUER", &issuer), ("WXMINT_ACCOUNTS", &base)]);
+            // A proxy of the machine's would be asked for the keys.
+            flask.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
+            flask
+        };
+        let added = flask().args(["add-user", "alice", "--password", "wonderland"]).status().expect("Flask");
+        assert!(added.success());
+        let process = Process::spawn("the example", flask().args(["run", "--port", &port]));
+        let file = fs::read(bed.configuration.value("WXMINT_KEYS")).expect("the key file");
+        let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
+        // So that it signs what is old, too.
+        keys["keys"][0]["nbf"] = 0.into();
+        let keys = KeySet::parse(keys.to_string().as_bytes()).expect("keys");
+        eventually("the example listens", PATIENCE, async || bed.http.0.get(&base).send().await.ok()).await;
+        Self { bed, base, issuer, keys, _process: process, _folder: folder }
+    }
+
+    /// As a worker of that `wxmint serve` has it.
+    fn client(&self) -> Client {
+        Client::with_keys(&self.base, &self.issuer, self.keys.clone())
+    }
+
+    /// The status that a request gets, whoever made it.
+    async fn status(&self, token: &str, path: &str, body: &str) -> u16 {
+        let request = self.bed.http.0.post(format!("{}{path}", self.base)).bearer_auth(token);
+        self.bed.http.send(request.header("content-type", "application/json").body(body.to_owned())).await.status
+    }
+
+    /// A request of [`BODY`] for `/users`, signed as wxmint signs it.
+    fn sound(&self) -> String {
+        self.signed(&self.issuer, &self.base, ("POST", "/users"), now())
+    }
+
+    /// Tokens that must be refused with such a request, each for one thing.
+    fn spoiled(&self) -> Vec<(&'static str, String)> {
+        let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
+        let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
+        let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
+        let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now()).expect("a token");
+        vec![
+            ("no token", String::new()),
+            ("an access token", access.expose().to_owned()),
+            ("another issuer's", self.signed(ISSUER, base, users, now())),
+            ("for another service", self.signed(issuer, "https://other.example", users, now())),
+            ("for another method", self.signed(issuer, base, ("GET", "/users"), now())),
+            ("for another path", self.signed(issuer, base, ("POST", "/users/by-phone"), now())),
+            ("an old one", self.signed(issuer, base, users, now() - TimeDelta::seconds(125))),
+        ]
+    }
+
+    /// Signed by the service's key, as [`BODY`] for `/users` unless something is spoiled.
+    fn signed(&self, issuer: &str, audience: &str, (method, path): (&str, &str), at: DateTime<Utc>) -> String {
+        let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), self.ring());
+        let url = format!("{}{path}", self.base);
+        let request = OutgoingRequest { method, url: &url, body: BODY.as_bytes() };
+        let id = TokenId::random().expect("bits");
+        signer.sign(request, &id, at).expect("a token").expose().to_owned()
+    }
+
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::new(KeyRing::new(self.keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign"))
+    }
+}
+
+const BODY: &str = r#"{"idempotency_key":"key"}"#;
+
+#[tokio::test]
+async fn the_example_answers_the_three_calls_and_makes_no_user_twice() {
+    let example = Example::start().await;
+    let client = example.client();
+    let alice = client.alice().await.expect("an answer").expect("her password");
+    assert_eq!(client.alice().await, Ok(Some(alice.clone())));
+    assert_eq!(client.password("alice", "a guess").await, Ok(None));
+    assert_eq!(client.password("名".repeat(512).as_str(), "wonderland").await, Ok(None));
+
+    let rivals = join_all((0..20).map(|_| client.new_user("one key"))).await;
+    let made: BTreeSet<_> = rivals.into_iter().map(|named| named.expect("a user")).map(|named| named.user).collect();
+    assert_eq!(made.len(), 1);
+    let rivals = join_all((0..20).map(|_| client.phone("86", "13800138000"))).await;
+    let found: Vec<Named> = rivals.into_iter().map(|named| named.expect("an answer").expect("a user")).collect();
+    assert!(found.iter().all(|named| named.user == found[0].user) && !made.contains(&found[0].user));
+    assert_eq!(found.iter().filter(|named| named.made).count(), 1, "{found:?}");
+
+    let bound = log_in(&example.bed, "lin", credentials_of_alice("wonderland")).await.expect_login();
+    assert_eq!(bound.member("user_id"), alice.as_str());
+}
+
+#[tokio::test]
+async fn the_example_answers_nobody_but_wxmint() {
+    let example = Example::start().await;
+    assert_eq!(example.status(&example.sound(), "/users", BODY).await, 200);
+    assert_eq!(example.status(&example.sound(), "/users", OTHER_BODY).await, 401, "another body");
+    for (what, token) in example.spoiled() {
+        assert_eq!(example.status(&token, "/users", BODY).await, 401, "{what}");
+    }
+    let stranger = Client::of(&example.base).accounts;
+    let refused = stranger.new_user(&NewUserKey("key".to_owned()), now()).await.expect_err("another key");
+    assert!(refused.reason.contains("401"), "{refused}");
+}
+
+/// Whether examples/accounts/signature.mjs lets a request of `/users` through.
+fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
+    // Node looks for packages above the script's own folder.
+    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    fs::copy(repository("examples/accounts/signature.mjs"), folder.path().join("signature.mjs")).expect("our own file");
+    let script = "import { requestVerifier } from './signature.mjs';
+        const [issuer, base, token, body] = process.argv.slice(1);
+        requestVerifier(issuer, base)(`Bearer ${token}`, 'POST', '/users', Buffer.from(body))
+            .catch((error) => { console.log(error.message); process.exitCode = 1; });";
+    let mut node = Command::new("node");
+    node.current_dir(folder.path()).args(["--input-type=module", "--eval", script]);
+    let output = node.args([&example.issuer, &example.base, token, body]).output().expect("Node");
+    // What is refused is refused with a reason, and not for a mistake in the script.
+    assert!(output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(), "{output:?}");
+    output.status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_for_node_accepts_nobody_but_wxmint() {
+    let example = Example::start().await;
+    assert!(node_accepts(&example, &example.sound(), BODY));
+    assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
+    for (what, token) in example.spoiled() {
+        assert!(!node_accepts(&example, &token, BODY), "{what}");
+    }
+}
+
+#[test]
+fn the_pages_show_the_check_as_it_is() {
+    let check = fs::read_to_string(repository("examples/accounts/signature.py")).expect("the example");
+    for page in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
+        let text = fs::read_to_string(repository(page)).expect("a page");
+        let shown = format!("<!-- same as: examples/accounts/signature.py -->\n```python\n{check}```\n");
+        assert!(text.contains(&shown), "{page} shows another signature.py");
+    }
+}
+
+const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
+const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,128 @@
+//! Logins by an account service, through `wxmint serve`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{NO_ANSWERS, Reply};
+use crate::support::{AccountService, Answer, PATIENCE, Terminator, TestBed, eventually};
+
+/// A service that asks an account service, at the most talkative log level.
+async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {
+    let service = AccountService::start();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("RUST_LOG", "trace");
+    let bed = bed.env("WXMINT_AUTO_PROVISION", if auto_provision { "true" } else { "false" });
+    // Many attempts by one person are no part of this.
+    let bed = bed.env("WXMINT_LIMIT_OPENID", "1000/5m").env("WXMINT_LIMIT_USERNAME", "1000/5m");
+    (service, bed.start().await)
+}
+
+/// A login with these members beside a fresh code, or beside what stands in its place.
+pub(super) async fn log_in(bed: &TestBed, person: &str, mut members: Value) -> Answer {
+    if members["bind_ticket"].is_null() {
+        members["code"] = bed.mint_code(person).await.into();
+    }
+    bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&members)).await
+}
+
+pub(super) fn alice(password: &str) -> Value {
+    json!({"username": "alice", "password": password})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
+    let (service, bed) = set_up(false).await;
+    let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
+    assert!(service.calls().is_empty());
+    log_in(&bed, "lin", alice("a guess")).await.expect_problem(403, "invalid_credentials");
+    let mut with_ticket = alice("wonderland");
+    with_ticket["bind_ticket"] = ticket.into();
+    let bound = log_in(&bed, "lin", with_ticket).await.expect_login();
+    assert_eq!((bound.member("user_id").as_str(), &bound.json()["new_user"]), ("user-alice", &json!(false)));
+
+    service.take_calls();
+    service.misbehave(Reply::Stalled);
+    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), "user-alice");
+    assert!(service.calls().is_empty());
+}
+
+/// What the operator is told of a request.
+async fn warning(bed: &TestBed, request_id: &str) -> String {
+    eventually("a warning", PATIENCE, async || {
+        let events = bed.service().events();
+        let of_this = |event: &&Value| event["request_id"] == request_id && event["level"] == "WARN";
+        events.iter().find(of_this).map(Value::to_string)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_service_does_a_login_with_a_password_gets_503_and_the_operator_the_reason() {
+    let (service, bed) = set_up(false).await;
+    for (reply, word, _) in NO_ANSWERS {
+        service.misbehave(reply.clone());
+        // Its breaker may be open after so many: then the log says that.
+        let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+        assert!(answer.json()["retry_after"].as_u64().is_some_and(|seconds| (1..=5).contains(&seconds)), "{answer:?}");
+        let event = warning(&bed, &answer.member("request_id")).await;
+        assert!(event.contains(word) || event.contains("left alone"), "{reply:?}: {event}");
+    }
+    let log = bed.service().log();
+    for secret in ["wonderland", "alice", "eyJ"] {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
+    service.heal();
+    let bound = eventually("healed", PATIENCE, async || {
+        let answer = log_in(&bed, "lin", alice("wonderland")).await;
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(bound.await.member("user_id"), "user-alice");
+    let metrics = bed.service().metrics().await;
+    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_password\",outcome=\"status_3xx\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whose_making_was_not_answered_is_found_again_and_made_once() {
+    let (service, bed) = set_up(true).await;
+    for reply in [Reply::Lost, Reply::Status(500), Reply::Huge, Reply::Text("<html>"), Reply::Redirect] {
+        service.misbehave(reply);
+        bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
+    }
+    service.heal();
+    let made = bed.log_in("lin").await.expect_login();
+    assert_eq!(made.json()["new_user"], true);
+    let again = bed.log_in("lin").await.expect_login();
+    assert_eq!((again.member("user_id"), &again.json()["new_user"]), (made.member("user_id"), &json!(false)));
+    assert_eq!(service.users_made(), 1);
+    let keys: Vec<_> = service.calls().iter().map(|call| call.json()["idempotency_key"].clone()).collect();
+    assert!(keys.len() >= 7 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_signs_a_request_is_no_access_token() {
+    let (service, bed) = set_up(false).await;
+    let logged_in = log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    let dissolve =
+        async |token: &str| bed.http.send(bed.http.0.delete(bed.service().url("/binding")).bearer_auth(token)).await;
+    dissolve(service.calls()[0].token()).await.expect_problem(401, "invalid_token");
+    assert_eq!(dissolve(&logged_in.member("access_token")).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
+    let service = AccountService::start();
+    let tls = Terminator::before(service.address).await;
+    let url = format!("https://{}/wxmint", tls.address);
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).start().await;
+    let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
+    let event = warning(&bed, &answer.member("request_id")).await;
+    assert!(service.calls().is_empty() && event.contains("certificate"), "{event}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = folder.path().join("roots.pem");
+    fs::write(&bundle, &tls.certificate).expect("written");
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env("SSL_CERT_FILE", &bundle.to_string_lossy());
+    let bed = bed.start().await;
+    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+}

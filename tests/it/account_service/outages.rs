@@ -1,0 +1,200 @@
+//! Two replicas while the account service is slow, down, lying, redirecting or huge: who does not need it never notices,
+//! and no user is made twice.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{AccountService, Answer, Breakable, PATIENCE, Reply, TestBed, eventually};
+
+/// The service's 3 s, and a login around them.
+const LONGEST: Duration = Duration::from_millis(4500);
+/// What a login takes that has nothing to do with it.
+const UNDISTURBED: Duration = Duration::from_millis(1000);
+
+/// Two replicas, and an account service that can be cut off.
+struct Shop {
+    bed: TestBed,
+    accounts: AccountService,
+    link: Breakable,
+}
+
+impl Shop {
+    async fn with(environment: &[(&str, &str)]) -> Self {
+        let accounts = AccountService::start();
+        let link = Breakable::before(accounts.address).await;
+        let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &format!("{}/wxmint", link.url()));
+        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        Self { bed: builder.start().await, accounts, link }
+    }
+
+    async fn log_in(&self, replica: usize, person: &str, more: Value) -> Answer {
+        let mut body = more;
+        body["code"] = self.bed.mint_code(person).await.into();
+        let url = self.bed.services[replica].url("/login");
+        self.bed.http.send(self.bed.http.0.post(url).json(&body)).await
+    }
+
+    async fn silent(&self, replica: usize, person: &str) -> Answer {
+        self.log_in(replica, person, json!({})).await
+    }
+
+    async fn by_password(&self, person: &str) -> Answer {
+        self.log_in(0, person, json!({"username": "alice", "password": "wonderland"})).await
+    }
+
+    async fn by_phone(&self, replica: usize, person: &str) -> Answer {
+        let phone_code = self.bed.wechat.mint_phone_code(person).await;
+        self.log_in(replica, person, json!({"phone_code": phone_code})).await
+    }
+
+    /// The account service answers again, and the replicas have noticed.
+    async fn heal(&self) {
+        self.accounts.heal();
+        self.link.restore().await;
+        let back = async || (self.by_password("lin").await.status == 200).then_some(());
+        eventually("passwords are checked again", PATIENCE, back).await;
+    }
+
+    /// Who needs the account service is told to come again, and who does not never notices.
+    async fn is_away(&self, how: &str) {
+        let (asking, undisturbed) = tokio::join!(
+            async { tokio::join!(self.by_password("mei"), self.by_phone(0, "mei")) },
+            self.ten_who_need_it_not(),
+        );
+        for refused in [asking.0, asking.1] {
+            assert!(refused.took < LONGEST, "{how}: {refused:?}");
+            let refused = refused.expect_problem(503, "accounts_unavailable");
+            assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1), "{how}");
+        }
+        assert!(undisturbed < UNDISTURBED, "{how}: {undisturbed:?}");
+    }
+
+    /// Logins by a code of lin, who is bound, and of xu, who is not; the slowest of them.
+    async fn ten_who_need_it_not(&self) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for number in 0..5 {
+            let known = self.silent(number % 2, "lin").await.expect_login();
+            assert_eq!(known.member("user_id"), "user-alice");
+            let asked = self.silent(number % 2, "xu").await.expect_problem(403, "binding_required");
+            slowest = slowest.max(known.took).max(asked.took);
+        }
+        slowest
+    }
+}
+
+#[tokio::test]
+async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_log_in() {
+    let shop = Shop::with(&[]).await;
+    shop.heal().await;
+    for reply in [
+        Reply::Status(500),
+        Reply::Redirect,
+        Reply::Huge,
+        Reply::Text(r#"{"user_id":"two words","new_user":true}"#),
+        Reply::Lost,
+        Reply::Drip,
+        Reply::Stalled,
+    ] {
+        shop.accounts.misbehave(reply.clone());
+        shop.is_away(&format!("{reply:?}")).await;
+        shop.heal().await;
+    }
+    shop.link.cut().await;
+    shop.is_away("down").await;
+    shop.heal().await;
+    // By mei's phone number, whichever of its answers arrived, and by no redirect.
+    assert_eq!(shop.accounts.users_made(), 1);
+    assert!(shop.accounts.calls().iter().all(|call| call.path.starts_with("/wxmint/")));
+    let mei = shop.by_phone(1, "mei").await.expect_login();
+    assert_eq!(mei.member("user_id"), "user-phone-0");
+}
+
+#[tokio::test]
+async fn a_bound_persons_code_asks_nothing_of_it() {
+    let shop = Shop::with(&[]).await;
+    shop.heal().await;
+    shop.accounts.take_calls();
+    shop.ten_who_need_it_not().await;
+    assert_eq!(shop.accounts.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_service_that_is_slow_within_its_three_seconds_is_waited_for() {
+    let shop = Shop::with(&[]).await;
+    shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
+    let answer = shop.by_password("lin").await.expect_login();
+    assert!(answer.took >= Duration::from_millis(1500) && answer.took < LONGEST, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_could_not_be_checked_is_no_wrong_one() {
+    let shop = Shop::with(&[("WXMINT_LIMIT_USERNAME", "1/1h")]).await;
+    shop.accounts.misbehave(Reply::Status(503));
+    for _ in 0..3 {
+        shop.by_password("lin").await.expect_problem(503, "accounts_unavailable");
+    }
+    shop.accounts.heal();
+    shop.by_password("lin").await.expect_login();
+}
+
+/// The logins of one person at both replicas at once, again and again until all succeed: their user id, and how often it
+/// was new.
+async fn until_logged_in(shop: &Shop, log_in: impl AsyncFn(usize) -> Answer) -> (BTreeSet<String>, usize) {
+    let (mut ids, mut new) = (BTreeSet::new(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    for attempt in 0.. {
+        let answers = join_all((0..4).map(|number| log_in(number % 2))).await;
+        let logins: Vec<_> = answers.iter().filter(|answer| answer.status == 200).map(Answer::json).collect();
+        ids.extend(logins.iter().map(|login| login["user_id"].to_string()));
+        new += logins.iter().filter(|login| login["new_user"] == true).count();
+        if logins.len() == answers.len() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answers:?}");
+        if attempt == 1 {
+            shop.accounts.heal();
+        }
+    }
+    (ids, new)
+}
+
+#[tokio::test]
+async fn no_user_is_made_twice_though_answers_are_lost_and_two_replicas_ask_again_and_again() {
+    let shop = Shop::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
+    let mut users = BTreeSet::new();
+    for (number, reply) in [Reply::Lost, Reply::Status(500), Reply::Stalled].into_iter().enumerate() {
+        let (silent, phone) = (format!("silent-{number}"), format!("phone-{number}"));
+        let number = number.to_string();
+        shop.bed.wechat.phone_of(&phone, &format!("1380013800{number}")).await;
+        shop.accounts.misbehave(reply.clone());
+        let (ids, new) = until_logged_in(&shop, async |replica| shop.silent(replica, &silent).await).await;
+        assert_eq!((ids.len(), new), (1, 1), "{reply:?}: {ids:?}");
+        users.extend(ids);
+        shop.accounts.misbehave(reply.clone());
+        let (ids, new) = until_logged_in(&shop, async |replica| shop.by_phone(replica, &phone).await).await;
+        assert_eq!((ids.len(), new <= 1), (1, true), "{reply:?}: {ids:?}");
+        users.extend(ids);
+    }
+    assert_eq!((users.len(), shop.accounts.users_made()), (6, 6));
+}
+
+#[tokio::test]
+async fn a_service_that_makes_two_users_for_one_wish_leaves_the_person_one() {
+    let shop = Shop::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
+    for (person, one, other) in [
+        ("lin", r#"{"user_id":"u-1","new_user":true}"#, r#"{"user_id":"u-2","new_user":true}"#),
+        ("mei", r#"{"user_id":"u-3","new_user":true}"#, r#"{"user_id":"u-4","new_user":true}"#),
+        ("xu", r#"{"user_id":"u-5","new_user":true}"#, r#"{"user_id":"u-6","new_user":true}"#),
+    ] {
+        shop.accounts.misbehave(Reply::Text(one));
+        shop.accounts.misbehave_once(Reply::Text(other));
+        let answers = join_all((0..4).map(|number| shop.silent(number % 2, person))).await;
+        let ids: BTreeSet<_> = answers.into_iter().map(|answer| answer.expect_login().member("user_id")).collect();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+    }
+}

@@ -1,0 +1,93 @@
+//! `GET /users/{user_id}/wechat`: openids for peers that must name one to WeChat, on the admin listener alone.
+
+use serde_json::{Value, json};
+
+use crate::support::{APPID, TestBed};
+
+/// The openid and unionid that the simulator has given a person.
+async fn known_to_wechat(bed: &TestBed, name: &str) -> (Value, Value) {
+    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json()["people"].take();
+    let people = people.as_array().expect("people").clone();
+    let person = people.into_iter().find(|person| person["name"] == name).expect("somebody who has logged in");
+    let account = &person["apps"][APPID];
+    (account["openid"].clone(), account["unionid"].clone())
+}
+
+#[tokio::test]
+async fn a_users_wechat_identities_are_told_on_the_admin_listener_alone() {
+    let bed = TestBed::start().await;
+    let user = bed.log_in("lin").await.expect_login().member("user_id");
+    let path = format!("/users/{user}/wechat");
+    let answer = bed.service().admin(&path).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let (openid, unionid) = known_to_wechat(&bed, "lin").await;
+    let mut told = answer.json();
+    let bound_at = told["wechat"][0]["bound_at"].take();
+    let identity = json!({"appid": APPID, "openid": openid, "unionid": unionid, "bound_at": null});
+    assert_eq!(told, json!({"user_id": user, "wechat": [identity]}));
+    let bound_at = bound_at.as_str().expect("a time").to_owned();
+    assert!(bound_at.starts_with("20") && bound_at.ends_with('Z'), "{bound_at}");
+
+    bed.service().get(&path).await.expect_problem(404, "invalid_request");
+    let looked_up = bed.service().events().into_iter().find(|event| event["message"] == "WeChat identities looked up");
+    assert_eq!(looked_up.expect("an audit event")["user"], user);
+    let log = bed.service().log();
+    assert!(!log.contains(openid.as_str().expect("text")) && !log.contains(unionid.as_str().expect("text")), "{log}");
+}
+
+#[tokio::test]
+async fn the_store_in_memory_tells_the_same() {
+    let bed = TestBed::builder().env("WXMINT_REDIS_URL", "memory:").start().await;
+    let user = bed.log_in("lin").await.expect_login().member("user_id");
+    let told = bed.service().admin(&format!("/users/{user}/wechat")).await.json();
+    assert_eq!(told["wechat"][0]["openid"], known_to_wechat(&bed, "lin").await.0);
+}
+
+#[tokio::test]
+async fn who_is_bound_to_nobody_or_not_yet_is_not_told() {
+    let bed = TestBed::start().await;
+    let empty = |user: &str| json!({"user_id": user, "wechat": []});
+    assert_eq!(bed.service().admin("/users/nobody/wechat").await.json(), empty("nobody"));
+
+    // Admitted, and the process died before it was written down with the person.
+    bed.redis.command::<()>(&["HSET", "wxmint:user:{half}", &format!("{APPID}:o1"), "1+"]);
+    bed.redis.command::<()>(&[
+        "HSET",
+        &format!("wxmint:{{{APPID}:o1}}:binding"),
+        "generation",
+        "1",
+        "intent_user",
+        "half",
+    ]);
+    assert_eq!(bed.service().admin("/users/half/wechat").await.json(), empty("half"));
+
+    // Dissolved.
+    let login = bed.log_in("lin").await.expect_login();
+    let dissolve = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(login.member("access_token"));
+    assert_eq!(bed.http.send(dissolve).await.status, 204);
+    let user = login.member("user_id");
+    assert_eq!(bed.service().admin(&format!("/users/{user}/wechat")).await.json(), empty(&user));
+}
+
+#[tokio::test]
+async fn any_user_id_can_be_asked_for_and_what_is_none_is_refused() {
+    let bed = TestBed::start().await;
+    let odd = bed.service().admin("/users/a%2Fb%25c%3Fd/wechat").await;
+    assert_eq!((odd.status, odd.member("user_id").as_str()), (200, "a/b%c?d"), "{odd:?}");
+    for wrong in ["two%20words", "%E6%9E%97", "%FF", "%00", &"a".repeat(129)] {
+        let refused = bed.service().admin(&format!("/users/{wrong}/wechat")).await;
+        let detail = refused.expect_problem(400, "invalid_request").member("detail");
+        assert!(detail.starts_with("The user id must "), "{detail}");
+    }
+    bed.service().admin("/users//wechat").await.expect_problem(404, "invalid_request");
+    let posted = bed.http.0.post(format!("http://{}/users/lin/wechat", bed.service().admin));
+    let posted = bed.http.send(posted).await.expect_problem(405, "invalid_request");
+    assert_eq!(posted.header("allow"), "GET, HEAD");
+}
+
+#[tokio::test]
+async fn without_redis_the_answer_is_503() {
+    let mut bed = TestBed::start().await;
+    bed.redis.kill();
+    bed.service().admin("/users/lin/wechat").await.expect_problem(503, "store_unavailable");
+}

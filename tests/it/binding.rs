@@ -1,0 +1,231 @@
+//! From a WeChat identity to a business user and back: binding by password and ticket, what a user and a person may have,
+//! lost answers, several mini programs of one person, and what of it is written down for an auditor.
+
+mod lost_answers;
+mod many_apps;
+mod tickets;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    APP_SECRET, APPID, Answer, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
+};
+
+const OTHER_APPID: &str = "wxfedcba9876543210";
+const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
+
+/// A service with two mini programs of one owner, and the users alice and bob.
+struct Business {
+    bed: TestBed,
+    _users: UsersFile,
+    _apps: TempDir,
+}
+
+impl Business {
+    async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables.
+    async fn with(environment: &[(&str, &str)]) -> Self {
+        let (users, apps) = (UsersFile::of(&["alice", "bob"]), tempfile::tempdir().expect("a folder"));
+        for (id, secret) in [(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)] {
+            fs::write(apps.path().join(id), secret).expect("written");
+        }
+        let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(apps.path());
+        let builder = builder.breakable_redis().breakable_wechat().env("WXMINT_ACCOUNTS", &users.setting());
+        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        Self { bed: builder.start().await, _users: users, _apps: apps }
+    }
+
+    async fn post(&self, body: &Value) -> Answer {
+        let bed = &self.bed;
+        bed.http.send(bed.http.0.post(bed.service().url("/login")).json(body)).await
+    }
+
+    /// A login in an app by a fresh code, with `more` beside it.
+    async fn log_in_at(&self, app: &str, person: &str, more: &Value) -> Answer {
+        let code = self.bed.wechat.mint_codes(json!({"person": person, "appid": app})).await.remove(0);
+        let mut body = more.clone();
+        (body["code"], body["appid"]) = (code.into(), app.into());
+        self.post(&body).await
+    }
+
+    async fn log_in(&self, person: &str, more: &Value) -> Answer {
+        self.log_in_at(APPID, person, more).await
+    }
+
+    /// A login by a code alone.
+    async fn silent(&self, person: &str) -> Answer {
+        self.log_in(person, &json!({})).await
+    }
+
+    async fn unbind(&self, token: &str) -> Answer {
+        let request = self.bed.http.0.delete(self.bed.service().url("/binding"));
+        self.bed.http.send(request.bearer_auth(token)).await
+    }
+
+    /// Dissolves the binding that the token of `login` is of.
+    async fn dissolve(&self, login: &Answer) {
+        let answer = self.unbind(&login.member("access_token")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+    }
+
+    /// Whether an app's exchanges give unionids.
+    async fn unionids(&self, app: &str, given: bool) {
+        self.bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
+    }
+
+    /// The log's lines with this message.
+    fn logged(&self, message: &str) -> Vec<Value> {
+        self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
+    }
+
+    /// What the log says with this message of the request that `answer` answers.
+    async fn logged_of(&self, answer: &Answer, message: &str) -> Value {
+        let id = answer.header("x-request-id");
+        let line = async || self.logged(message).into_iter().find(|line| line["request_id"] == id);
+        eventually(message, PATIENCE, line).await
+    }
+}
+
+/// Whose login it is, and whether it is new.
+#[track_caller]
+fn user_of(answer: &Answer) -> (String, bool) {
+    let json = answer.clone().expect_login().json();
+    (answer.member("user_id"), json["new_user"] == true)
+}
+
+#[track_caller]
+fn is_users(answer: &Answer, name: &str) {
+    assert_eq!(user_of(answer), (format!("id-of-{name}"), false));
+}
+
+#[tokio::test]
+async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enough() {
+    let business = Business::start().await;
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+    for again in [json!({}), password_of("alice"), json!({})] {
+        is_users(&business.log_in("lin", &again).await, "alice");
+    }
+    let before = business.bed.redis_link().round_trips();
+    for _ in 0..50 {
+        is_users(&business.silent("lin").await, "alice");
+    }
+    assert_eq!(business.bed.redis_link().round_trips() - before, 100, "two for each");
+}
+
+#[tokio::test]
+async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other() {
+    let business = Business::start().await;
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+    business.log_in("lin", &password_of("bob")).await.expect_problem(409, "already_bound");
+    business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
+    let wrong = json!({"username": "bob", "password": WRONG_PASSWORD});
+    business.log_in("lin", &wrong).await.expect_problem(403, "invalid_credentials");
+
+    is_users(&business.silent("lin").await, "alice");
+    business.silent("mei").await.expect_problem(403, "binding_required");
+    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
+}
+
+#[tokio::test]
+async fn a_user_may_have_as_many_people_as_the_setting_says() {
+    let business = Business::with(&[("WXMINT_BINDINGS_PER_USER", "2")]).await;
+    let lin = business.log_in("lin", &password_of("alice")).await;
+    for (login, name) in [(&lin, "alice"), (&business.log_in("mei", &password_of("alice")).await, "alice")] {
+        is_users(login, name);
+    }
+    business.log_in("xu", &password_of("alice")).await.expect_problem(409, "already_bound");
+    // A token does not say which of the two has dissolved it.
+    business.dissolve(&lin).await;
+    for person in ["lin", "mei"] {
+        business.silent(person).await.expect_problem(403, "binding_required");
+    }
+    is_users(&business.log_in("xu", &password_of("alice")).await, "alice");
+}
+
+#[tokio::test]
+async fn a_dissolved_binding_is_gone_for_its_token_and_its_person_is_asked_again() {
+    let business = Business::start().await;
+    let bound = business.log_in("lin", &password_of("alice")).await.expect_login();
+    assert_eq!(session_keys(&business).len(), 1);
+    business.dissolve(&bound).await;
+    assert_eq!(session_keys(&business), [""; 0]);
+
+    let token = bound.member("access_token");
+    for refused in [&token, "no.token.at-all", ""] {
+        let refused = business.unbind(refused).await.expect_problem(401, "invalid_token");
+        assert!(refused.header("www-authenticate").starts_with("Bearer"), "{refused:?}");
+    }
+    business.silent("lin").await.expect_problem(403, "binding_required");
+    is_users(&business.log_in("lin", &password_of("bob")).await, "bob");
+    business.unbind(&token).await.expect_problem(401, "invalid_token");
+    is_users(&business.silent("lin").await, "bob");
+}
+
+fn session_keys(business: &Business) -> Vec<String> {
+    business.bed.redis.command(&["KEYS", "wxmint:*:session"])
+}
+
+#[tokio::test]
+async fn a_person_who_is_asked_can_be_given_a_new_user_instead_but_not_after_dissolving() {
+    let business = Business::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
+    let first = business.silent("lin").await;
+    let (user, new) = user_of(&first);
+    assert!(new && user.len() == 36, "{user}");
+    assert_eq!(user_of(&business.silent("lin").await), (user, false));
+    business.log_in("lin", &password_of("alice")).await.expect_problem(409, "already_bound");
+    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
+
+    business.dissolve(&first).await;
+    business.silent("lin").await.expect_problem(403, "binding_required");
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+}
+
+#[tokio::test]
+async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_asked() {
+    let phone = json!({"phone_code": "a-code-of-the-button"});
+    for (accounts, refused) in [
+        ("auto", vec![(password_of("alice"), "password"), (phone.clone(), "phone_code")]),
+        ("", vec![(phone, "phone_code")]),
+    ] {
+        let business = match accounts {
+            "" => Business::start().await,
+            _ => Business::with(&[("WXMINT_ACCOUNTS", accounts)]).await,
+        };
+        for (more, field) in refused {
+            let refused = business.log_in("lin", &more).await.expect_problem(400, "invalid_request");
+            assert!(refused.member("detail").contains(&format!("`{field}`")), "{refused:?}");
+        }
+        assert_eq!(business.bed.wechat.exchanges().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_binds_unbinds_and_is_refused_is_in_the_log_with_its_request() {
+    let business = Business::start().await;
+    let wrong = json!({"username": "alice", "password": WRONG_PASSWORD});
+    let refused = business.log_in("lin", &wrong).await.expect_problem(403, "invalid_credentials");
+    let bound = business.log_in("lin", &password_of("alice")).await;
+    let full = business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
+    is_users(&business.silent("lin").await, "alice");
+    let token = bound.member("access_token");
+    let (dissolved, again) = (business.unbind(&token).await, business.unbind(&token).await);
+
+    let user = json!("id-of-alice");
+    for (answer, message, member, value) in [
+        (&refused, "login refused", "code", &json!("invalid_credentials")),
+        (&bound, "binding made", "user", &user),
+        (&full, "login refused", "code", &json!("already_bound")),
+        (&dissolved, "binding dissolved", "user", &user),
+        (&again, "no binding to dissolve", "user", &user),
+    ] {
+        let line = business.logged_of(answer, message).await;
+        assert_eq!((&line[member], &line["level"]), (value, &json!("INFO")), "{message}");
+    }
+    assert_eq!(business.logged("binding made").len(), 1, "a silent login makes none");
+}

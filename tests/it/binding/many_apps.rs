@@ -1,0 +1,83 @@
+//! One person in several mini programs of an owner: what a unionid joins, and what it leaves alone.
+
+use serde_json::json;
+
+use super::{Business, OTHER_APPID, is_users, user_of};
+use crate::support::{APPID, password_of};
+
+async fn conflicts(business: &Business) -> String {
+    let metrics = business.bed.service().metrics().await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("wxmint_unionid_conflicts_total "));
+    line.expect("a counter").to_owned()
+}
+
+#[tokio::test]
+async fn a_person_who_is_known_in_one_app_is_known_in_the_next_unasked() {
+    let business = Business::start().await;
+    is_users(&business.log_in_at(APPID, "lin", &password_of("alice")).await, "alice");
+    for _ in 0..2 {
+        is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
+    }
+    let elsewhere = business.log_in_at(OTHER_APPID, "mei", &password_of("alice")).await;
+    elsewhere.expect_problem(409, "already_bound");
+}
+
+#[tokio::test]
+async fn who_has_dissolved_a_binding_is_asked_though_the_other_app_knows_who_it_is() {
+    let business = Business::start().await;
+    let here = business.log_in_at(APPID, "lin", &password_of("alice")).await;
+    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
+    business.dissolve(&here).await;
+    for _ in 0..2 {
+        business.log_in_at(APPID, "lin", &json!({})).await.expect_problem(403, "binding_required");
+    }
+    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
+    is_users(&business.log_in_at(APPID, "lin", &password_of("alice")).await, "alice");
+    is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
+}
+
+#[tokio::test]
+async fn a_unionid_that_appears_later_links_and_changes_no_user() {
+    for accounts in ["", "auto"] {
+        let business = match accounts {
+            "" => Business::start().await,
+            _ => Business::with(&[("WXMINT_ACCOUNTS", accounts)]).await,
+        };
+        business.unionids(APPID, false).await;
+        let more = if accounts.is_empty() { password_of("alice") } else { json!({}) };
+        let (user, _) = user_of(&business.log_in_at(APPID, "lin", &more).await);
+        business.unionids(APPID, true).await;
+        for app in [APPID, OTHER_APPID, APPID] {
+            let login = business.log_in_at(app, "lin", &json!({})).await;
+            assert_eq!(user_of(&login), (user.clone(), false), "{app}");
+        }
+        assert_eq!(conflicts(&business).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once() {
+    let business = Business::start().await;
+    let users = [(APPID, "alice"), (OTHER_APPID, "bob")];
+    for (app, name) in users {
+        business.unionids(app, false).await;
+        is_users(&business.log_in_at(app, "lin", &password_of(name)).await, name);
+    }
+    for (app, _) in users {
+        business.unionids(app, true).await;
+    }
+    is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
+    assert_eq!(conflicts(&business).await, "0");
+    let found = business.log_in_at(OTHER_APPID, "lin", &json!({})).await;
+    for (app, name) in users {
+        is_users(&business.log_in_at(app, "lin", &json!({})).await, name);
+    }
+    is_users(&found, "bob");
+    assert_eq!(conflicts(&business).await, "1");
+    let message = "one unionid, two users: both are kept; see wxmint bindings conflicts";
+    let line = business.logged_of(&found, message).await;
+    for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {
+        assert_eq!(line[member], value);
+    }
+    assert_eq!(business.logged(message).len(), 1);
+}

@@ -1,0 +1,103 @@
+//! Bind tickets: a code's stand-in for one attempt with a password.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::{Business, OTHER_APPID, is_users};
+use crate::support::{APPID, Answer, PATIENCE, WRONG_PASSWORD, eventually, password_of};
+
+/// What an unbound person is given in place of the code just spent.
+async fn ticket_of(business: &Business, person: &str) -> String {
+    let asked = business.silent(person).await.expect_problem(403, "binding_required");
+    assert!(asked.member("detail").contains("bind_ticket"), "{asked:?}");
+    asked.member("bind_ticket")
+}
+
+/// A login by ticket, with `more` beside it.
+async fn redeem(business: &Business, ticket: &str, more: &Value) -> Answer {
+    let mut body = more.clone();
+    body["bind_ticket"] = ticket.into();
+    business.post(&body).await
+}
+
+fn wrong_password_of(name: &str) -> Value {
+    json!({"username": name, "password": WRONG_PASSWORD})
+}
+
+#[tokio::test]
+async fn who_is_asked_binds_by_ticket_and_password_without_another_code() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    let asked = business.bed.wechat.exchanges().await;
+    is_users(&redeem(&business, &ticket, &password_of("alice")).await, "alice");
+    assert_eq!(business.bed.wechat.exchanges().await, asked);
+    is_users(&business.silent("lin").await, "alice");
+    redeem(&business, &ticket, &password_of("alice")).await.expect_problem(400, "code_used");
+}
+
+#[tokio::test]
+async fn a_ticket_is_spent_by_a_wrong_attempt_too() {
+    let business = Business::start().await;
+    for attempt in [wrong_password_of("alice"), wrong_password_of("nobody")] {
+        let ticket = ticket_of(&business, "lin").await;
+        redeem(&business, &ticket, &attempt).await.expect_problem(403, "invalid_credentials");
+        redeem(&business, &ticket, &password_of("alice")).await.expect_problem(400, "code_used");
+    }
+    let ticket = ticket_of(&business, "lin").await;
+    is_users(&redeem(&business, &ticket, &password_of("alice")).await, "alice");
+}
+
+#[tokio::test]
+async fn of_ten_attempts_at_once_one_has_the_ticket() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    let wrong = wrong_password_of("alice");
+    let answers = join_all((0..10).map(|_| redeem(&business, &ticket, &wrong))).await;
+    let (looked_at, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 403);
+    assert_eq!(looked_at.len(), 1, "{looked_at:?}");
+    for answer in refused {
+        answer.expect_problem(400, "code_used");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_for_five_minutes() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    let redis = &business.bed.redis;
+    let kept: Vec<String> = redis.command(&["KEYS", "wxmint:ticket:*"]);
+    assert_eq!(kept.len(), 1);
+    let left: i64 = redis.command(&["PTTL", &kept[0]]);
+    assert!((1..=300_000).contains(&left) && left > 290_000, "{left} ms");
+    redis.command::<i64>(&["PEXPIRE", &kept[0], "1"]);
+    let gone = async || (redis.command::<i64>(&["EXISTS", &kept[0]]) == 0).then_some(());
+    eventually("the ticket's end", PATIENCE, gone).await;
+    let late = redeem(&business, &ticket, &password_of("alice")).await.expect_problem(400, "code_used");
+    assert!(late.member("detail").contains("wx.login"), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_ticket_is_of_the_app_that_gave_it() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    let mut elsewhere = password_of("alice");
+    elsewhere["appid"] = OTHER_APPID.into();
+    redeem(&business, &ticket, &elsewhere).await.expect_problem(400, "code_used");
+    for app in [APPID, OTHER_APPID] {
+        business.log_in_at(app, "lin", &json!({})).await.expect_problem(403, "binding_required");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_alone_or_beside_a_code_is_no_login() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    let mut both = password_of("alice");
+    both["bind_ticket"] = ticket.clone().into();
+    let refused = business.log_in("lin", &both).await.expect_problem(400, "invalid_request");
+    assert!(refused.member("detail").contains("`code` and `bind_ticket`"), "{refused:?}");
+    // Who still says nothing is asked again, and has another ticket.
+    let asked = redeem(&business, &ticket, &json!({})).await.expect_problem(403, "binding_required");
+    assert_ne!(asked.member("bind_ticket"), ticket);
+    is_users(&redeem(&business, &asked.member("bind_ticket"), &password_of("alice")).await, "alice");
+}

@@ -1,0 +1,450 @@
+//! `wxmint bindings`: from one Redis to another, from another system, and what is in the way.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{APPID, Breakable, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, eventually, said};
+
+const OTHER_APP: &str = "wxanother";
+
+fn command(redis: &RedisServer, words: &[&str]) -> Command {
+    let mut command = Command::new(WXMINT);
+    command.arg("bindings").args(words).env_clear().env("WXMINT_REDIS_URL", redis.url());
+    command
+}
+
+fn run(redis: &RedisServer, words: &[&str]) -> Output {
+    command(redis, words).output().expect("wxmint runs")
+}
+
+/// Runs it where it must succeed; returns what it says.
+#[track_caller]
+fn done(redis: &RedisServer, words: &[&str]) -> String {
+    let output = run(redis, words);
+    assert!(output.status.success(), "{words:?}: {}", said(&output));
+    said(&output)
+}
+
+/// It fails with this code, says `sentence`, and nothing of what the file holds.
+#[track_caller]
+fn assert_refused(redis: &RedisServer, words: &[&str], code: i32, sentence: &str) {
+    let output = run(redis, words);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    assert!(said.contains(sentence) && !said.contains("secret") && !said.contains("panicked"), "{words:?}: {said}");
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// As an argument.
+    fn name(&self, name: &str) -> String {
+        self.path(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        fs::write(self.path(name), content).expect("written");
+        self.name(name)
+    }
+}
+
+async fn empty_redis() -> RedisServer {
+    RedisServer::start(&[], "").await
+}
+
+/// `count` people of another system, with a user each; every third has a unionid.
+fn table(count: u32) -> String {
+    let line = |number: u32| {
+        let mut line = json!({"appid": APPID, "openid": format!("o{number}"), "user_id": format!("user-{number}")});
+        if number.is_multiple_of(3) {
+            line["unionid"] = format!("n{number}").into();
+        }
+        format!("{line}\n")
+    };
+    (0..count).map(line).collect()
+}
+
+/// Writes bindings of `count` people as wxmint would, faster.
+fn fill(redis: &RedisServer, count: u32) {
+    let script = "for n = 1, ARGV[2] do redis.call('HSET', 'wxmint:{' .. ARGV[1] .. ':o' .. n .. '}:binding', \
+                  'generation', 1, 'user_id', 'user-' .. n, 'bound_at', 1700000000000 + n) end";
+    redis.command::<()>(&["EVAL", script, "0", APPID, &count.to_string()]);
+}
+
+/// A digest of every key and value.
+fn content(redis: &RedisServer) -> String {
+    let script = "local keys = redis.call('KEYS', '*') table.sort(keys) for n = 1, #keys do \
+                  keys[n] = keys[n] .. redis.call('DUMP', keys[n]) end return redis.sha1hex(table.concat(keys))";
+    redis.command(&["EVAL", script, "0"])
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("an export");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The trailer: how many people, and the digest.
+fn sum(path: &Path) -> (u64, String) {
+    let sum = lines(path).pop().expect("a last line")["wxmint_bindings"].take();
+    (sum["count"].as_u64().expect("a number"), sum["sha256"].as_str().expect("a text").to_owned())
+}
+
+/// The sum of what a Redis holds now.
+fn sum_of(redis: &RedisServer) -> (u64, String) {
+    let folder = Folder::new();
+    done(redis, &["export", "--out", &folder.name("now.ndjson")]);
+    sum(&folder.path("now.ndjson"))
+}
+
+#[tokio::test]
+async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users() {
+    let (mut bed, folder, other) = (TestBed::start().await, Folder::new(), empty_redis().await);
+    let table = folder.write("table.ndjson", &table(1996));
+    done(&bed.redis, &["import", &table, "--no-trailer"]);
+    let people = ["lin", "mei", "wei"];
+    let mut logins = Vec::new();
+    for person in people {
+        logins.push(bed.log_in(person).await.expect_login());
+    }
+    let look_up = |login: &crate::support::Answer| format!("/users/{}/wechat", login.member("user_id"));
+    let known = bed.service().admin(&look_up(&logins[0])).await.json();
+    let gone = bed.log_in("gone").await.expect_login();
+    let dissolve = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(gone.member("access_token"));
+    assert_eq!(bed.http.send(dissolve).await.status, 204);
+
+    let file = folder.name("bindings.ndjson");
+    let told = done(&bed.redis, &["export", "--out", &file]);
+    let (count, digest) = sum(&folder.path("bindings.ndjson"));
+    assert_eq!(count, 2000);
+    assert!(told.contains(&format!("exported 2000 people, sha256 {digest}")), "{told}");
+    let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "openids are personal");
+    assert!(!folder.path("bindings.ndjson.resume").exists());
+    let imported = done(&other, &["import", &file]);
+    assert!(imported.contains("imported 2000 people; 0 were as the file says already; 0 were refused"), "{imported}");
+    assert_eq!(sum_of(&other), (count, digest));
+
+    bed.configuration.set("WXMINT_REDIS_URL", &other.url());
+    let moved = Service::start(&bed.configuration, bed.http.clone()).await;
+    moved.ready().await;
+    for (person, before) in people.iter().zip(&logins) {
+        let after = moved.login(&bed.mint_code(person).await).await.expect_login();
+        assert_eq!((after.member("user_id"), &after.json()["new_user"]), (before.member("user_id"), &json!(false)));
+    }
+    assert_eq!(moved.admin(&look_up(&logins[0])).await.json(), known, "also since when");
+    let again = moved.login(&bed.mint_code("gone").await).await.expect_login();
+    assert_ne!(
+        again.member("user_id"),
+        gone.member("user_id"),
+        "who has dissolved a binding is not bound again unasked"
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_is_run_again_changes_nothing() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    let table = folder.write("table.ndjson", &table(500));
+    done(&redis, &["import", &table, "--no-trailer"]);
+    let before = content(&redis);
+    let told = done(&redis, &["import", &table, "--no-trailer"]);
+    assert!(told.contains("imported 0 people; 500 were as the file says already"), "{told}");
+    assert_eq!(content(&redis), before);
+}
+
+#[tokio::test]
+async fn the_table_of_another_system_is_imported_and_its_people_log_in_as_its_users() {
+    let (bed, folder) = (TestBed::start().await, Folder::new());
+    let code = bed.mint_code("lin").await;
+    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
+    let account = &people["people"][0]["apps"][APPID];
+    let line = json!({"openid": account["openid"], "user_id": 42, "unionid": account["unionid"]});
+    let table = folder.write("table.ndjson", &line.to_string());
+    assert_refused(&bed.redis, &["import", &table, "--no-trailer"], 64, "line 1 has no `appid`");
+    done(&bed.redis, &["import", &table, "--no-trailer", "--appid", APPID]);
+    let login = bed.login(&code).await.expect_login();
+    assert_eq!((login.member("user_id").as_str(), &login.json()["new_user"]), ("42", &json!(false)));
+}
+
+#[tokio::test]
+async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 3);
+    done(&redis, &["export", "--out", &folder.name("good.ndjson")]);
+    redis.command::<()>(&["FLUSHALL"]);
+    let good = fs::read_to_string(folder.path("good.ndjson")).expect("an export");
+    let lines: Vec<&str> = good.lines().collect();
+    let secret = format!(r#"{{"appid":"{APPID}","openid":"secret!","user_id":"u"}}"#);
+    let twice = format!(r#"{{"appid":"{APPID}","openid":"o2","user_id":"secret"}}"#);
+    for (content, sentence) in [
+        (lines[..3].join("\n"), "it ends without its trailer"),
+        (good[..good.len() - 20].to_owned(), "line 4 is a trailer of another form"),
+        ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, and had 3 when it was exported"),
+        (good.replace("user-2", "user-secret"), "its digest is another than when it was exported"),
+        (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
+        (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
+        (format!("{good}{secret}\n"), "line 5 stands behind the trailer"),
+        (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
+        ("secret\n".repeat(100), "and 80 lines more"),
+        ("secret".repeat(10_000), "line 1 is longer than 16 KiB"),
+        (String::new(), "it ends without its trailer"),
+    ] {
+        let file = folder.write("bad.ndjson", &content);
+        assert_refused(&redis, &["import", &file], 64, sentence);
+        assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0, "{sentence}");
+    }
+    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: leave");
+    assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
+    done(&redis, &["import", &folder.name("good.ndjson")]);
+    assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")));
+}
+
+#[tokio::test]
+async fn whoever_is_bound_stays_bound_and_is_listed() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    done(&redis, &["import", &folder.write("first.ndjson", &table(3)), "--no-trailer"]);
+    let second = table(4).replace("user-1", "another-user");
+    let output = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "line 2: the person is bound to another user\n");
+    assert!(said(&output).contains("imported 1 people; 2 were as the file says already; 1 were refused"));
+    let bound_to =
+        |openid: &str| redis.command::<String>(&["HGET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "user_id"]);
+    assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
+}
+
+#[tokio::test]
+async fn a_user_may_have_any_number_of_people_unless_a_number_is_given() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));
+    let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
+    let output = run(&redis, &["import", &table, "--no-trailer", "--per-user", "2"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(": the user has as many people in this app already\n"));
+    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were as"));
+}
+
+#[tokio::test]
+async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
+    let (redis, other, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let line = |app: &str, user: &str| {
+        format!("{}\n", json!({"appid": app, "openid": "o1", "user_id": user, "unionid": "n1"}))
+    };
+    done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
+    assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
+    let told = done(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"]);
+    assert!(told.contains("imported 1 people") && told.contains("the unionid of 1 stands for another user"), "{told}");
+    let listed = run(&redis, &["conflicts", "--json"]).stdout;
+    let expected = json!({"appid": OTHER_APP, "openid": "o1", "user_id": "second", "unionid": "n1",
+        "unionid_stands_for": "first"});
+    assert_eq!(serde_json::from_slice::<Value>(&listed).expect("one line of JSON"), expected);
+    let table = done(&redis, &["conflicts"]);
+    let (head, row) =
+        ("appid      openid  user_id  unionid  unionid_stands_for", "wxanother  o1      second   n1       first");
+    assert!(table.starts_with(&format!("{head}\n{row}\n")) && table.contains("merge the users"), "{table}");
+
+    // The other way round in the file, and yet the unionid stands for the same user.
+    done(&redis, &["export", "--out", &folder.name("both.ndjson")]);
+    let both = fs::read_to_string(folder.path("both.ndjson")).expect("an export");
+    let mut lines: Vec<&str> = both.lines().collect();
+    lines.sort_by_key(|line| (line.starts_with(r#"{"wxmint"#), !line.contains("second")));
+    done(&other, &["import", &folder.write("both-sorted.ndjson", &lines.join("\n"))]);
+    assert_eq!(run(&other, &["conflicts", "--json"]).stdout, listed);
+    assert_eq!(sum_of(&other), sum(&folder.path("both.ndjson")));
+
+    // Mended by itself, since the first user's person has left.
+    other.command::<()>(&["SET", "wxmint:union:{n1}", "second"]);
+    assert_eq!(done(&other, &["conflicts"]), "no conflicts\n");
+
+    // Mended as docs/bindings.md says: the second user's person has ended the binding, and is bound to the first.
+    let binding = format!("wxmint:{{{OTHER_APP}:o1}}:binding");
+    redis.command::<()>(&["DEL", &binding]);
+    redis.command::<()>(&["HSET", &binding, "generation", "1", "dissolved", "1"]);
+    done(&redis, &["import", &folder.write("mended.ndjson", &line(OTHER_APP, "first")), "--no-trailer"]);
+    assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
+    assert_eq!(redis.command::<String>(&["HGET", &binding, "user_id"]), "first");
+}
+
+#[tokio::test]
+async fn what_is_half_done_is_left_out_and_said() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 2);
+    for (openid, field) in [("intended", "intent_user"), ("leaving", "leaving_user")] {
+        redis.command::<()>(&["HSET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "generation", "1", field, "u"]);
+    }
+    let told = done(&redis, &["export", "--out", &folder.name("out.ndjson")]);
+    assert!(told.contains("exported 2 people") && told.contains("left out 2 who were being bound or freed"), "{told}");
+}
+
+#[tokio::test]
+async fn an_export_goes_to_standard_output_too() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 10);
+    let output = run(&redis, &["export"]);
+    assert!(output.status.success(), "{}", said(&output));
+    fs::write(folder.path("out.ndjson"), &output.stdout).expect("written");
+    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
+    let line = &lines(&folder.path("out.ndjson"))[0];
+    assert!(line["bound_at"].as_str().expect("a time").starts_with("2023-11-14T22:13:20."), "{line}");
+}
+
+#[tokio::test]
+async fn an_export_never_overwrites_a_file() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    let precious = folder.write("out.ndjson", "precious");
+    assert_refused(&redis, &["export", "--out", &precious], 64, "out.ndjson exists already and is not overwritten");
+    let finished = folder.name("finished.ndjson");
+    done(&redis, &["export", "--out", &finished]);
+    assert_refused(&redis, &["export", "--out", &finished], 64, "finished.ndjson exists already");
+    assert_eq!(fs::read_to_string(precious).expect("there"), "precious");
+    assert_refused(&redis, &["export", "--out", &folder.name("none/out.ndjson")], 1, "No such file");
+}
+
+/// How many people an unfinished export has for certain.
+fn marked(folder: &Folder) -> Option<u64> {
+    let mark: Value = serde_json::from_slice(&fs::read(folder.path("out.ndjson.resume")).ok()?).expect("JSON");
+    mark["sum"]["count"].as_u64()
+}
+
+/// Starts an export that is killed as soon as it has more than so many people; how many, or `None` if it has ended before.
+async fn killed_export(redis: &RedisServer, folder: &Folder, beyond: u64) -> Option<u64> {
+    let mut export = Process::spawn("export", &mut command(redis, &["export", "--out", &folder.name("out.ndjson")]));
+    let further = eventually("a new mark, or the end", PATIENCE, async || {
+        if let Some(status) = export.ended() {
+            assert!(status.success(), "{:?}", export.stderr());
+            return Some(None);
+        }
+        marked(folder).filter(|people| *people > beyond).map(Some)
+    })
+    .await;
+    export.kill();
+    further
+}
+
+#[tokio::test]
+async fn an_export_that_is_killed_again_and_again_comes_to_the_whole() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 40_000);
+    let (mut kills, mut people) = (0, 0);
+    while let Some(further) = killed_export(&redis, &folder, people + 5_000).await {
+        (kills, people) = (kills + 1, further);
+    }
+    assert!(kills > 2, "{kills} kills");
+    let exported = lines(&folder.path("out.ndjson"));
+    assert_eq!(exported.len(), 40_001);
+    assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
+    assert!(!folder.path("out.ndjson.resume").exists());
+}
+
+#[tokio::test]
+async fn an_interrupted_export_begins_anew_where_redis_was_started_anew_and_refuses_a_changed_file() {
+    let (mut redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 60_000);
+    killed_export(&redis, &folder, 0).await.expect("it is killed before its end");
+    let out = folder.name("out.ndjson");
+    let written = fs::read(&out).expect("half an export");
+    let mut changed = written.clone();
+    changed[40] ^= 1;
+    fs::write(&out, changed).expect("written");
+    assert_refused(&redis, &["export", "--out", &out], 64, "is not as the export has left it; to begin anew, remove");
+    fs::write(&out, written).expect("written");
+
+    redis.kill();
+    redis.start_again().await;
+    fill(&redis, 100);
+    let told = done(&redis, &["export", "--out", &out]);
+    assert!(told.contains("going on behind") && told.contains("the export begins anew"), "{told}");
+    assert_eq!((sum(&folder.path("out.ndjson")), lines(&folder.path("out.ndjson")).len()), (sum_of(&redis), 101));
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    fill(&redis, 3000);
+    done(&redis, &["export", "--out", &folder.name("in.ndjson")]);
+    redis.command::<()>(&["FLUSHALL"]);
+    let words = ["import", &folder.name("in.ndjson")].map(str::to_owned);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (mut kills, mut keys) = (0, 0);
+    loop {
+        let mut import = Process::spawn("import", &mut command(&redis, &words));
+        let ended = eventually("more bindings, or the end", PATIENCE, async || match import.ended() {
+            Some(status) => Some(Some(status)),
+            None => (redis.command::<u64>(&["DBSIZE"]) > keys + 500).then_some(None),
+        })
+        .await;
+        if let Some(status) = ended {
+            assert!(status.success(), "{:?}", import.stderr());
+            break;
+        }
+        import.kill();
+        (kills, keys) = (kills + 1, redis.command(&["DBSIZE"]));
+    }
+    assert!(kills > 2, "{kills} kills");
+    assert_eq!(sum_of(&redis), sum(&folder.path("in.ndjson")));
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_for_a_moment_interrupts_nothing() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    let link = Breakable::before(([127, 0, 0, 1], redis.port()).into()).await;
+    fill(&redis, 20_000);
+    let (out, table) = (folder.name("out.ndjson"), folder.write("table.ndjson", &table(2000)));
+    for words in [vec!["export", "--out", &out], vec!["import", &table, "--no-trailer"]] {
+        let mut command = command(&redis, &words);
+        command.env("WXMINT_REDIS_URL", redis.url_through(link.port()));
+        let before = link.round_trips();
+        let mut process = Process::spawn(words[0], &mut command);
+        eventually("it is under way", PATIENCE, async || (link.round_trips() > before + 8).then_some(())).await;
+        assert!(process.ended().is_none(), "{words:?} ends too soon");
+        link.cut().await;
+        link.restore().await;
+        let status = process.end(PATIENCE).await;
+        assert!(status.success(), "{words:?}: {:?}", process.stderr());
+    }
+    assert_eq!(sum(&folder.path("out.ndjson")).0, 20_000);
+    assert_eq!(sum_of(&redis).0, 20_001, "o0 is new, and the others are there");
+}
+
+#[tokio::test]
+async fn without_a_redis_each_command_says_so() {
+    let (mut redis, folder) = (empty_redis().await, Folder::new());
+    let (table, out) = (folder.write("table.ndjson", &table(1)), folder.name("out.ndjson"));
+    let commands = [vec!["export", "--out", &out], vec!["import", &table, "--no-trailer"], vec!["conflicts"]];
+    let said_with = |words: &[&str], url: Option<&str>| {
+        let mut command = command(&redis, words);
+        match url {
+            Some(url) => command.env("WXMINT_REDIS_URL", url),
+            None => command.env_remove("WXMINT_REDIS_URL"),
+        };
+        let output = command.output().expect("it runs");
+        (output.status.code(), said(&output))
+    };
+    for words in &commands {
+        let (code, said) = said_with(words, None);
+        assert!(code == Some(64) && said.contains("WXMINT_REDIS_URL is not set"), "{said}");
+        let (code, said) = said_with(words, Some("memory:"));
+        assert!(code == Some(64) && said.contains("this command needs a Redis"), "{said}");
+        let (code, said) = said_with(words, Some("redis://:secret@[wrong"));
+        assert!(code == Some(64) && said.contains("is not valid") && !said.contains("secret"), "{said}");
+    }
+    redis.kill();
+    for words in &commands {
+        assert_refused(&redis, words, 1, "WXMINT_REDIS_URL: the store did not answer");
+    }
+    assert!(!folder.path("out.ndjson").exists());
+}

@@ -1,0 +1,174 @@
+//! Security line 22: limits per address, per person, and for failed passwords. Exact to one request under concurrency,
+//! told with the exact wait, and nobody can lock somebody else out.
+
+mod passwords;
+mod proxies;
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::{Answer, PATIENCE, TestBed, eventually};
+
+async fn bed(variable: &str, limit: &str) -> TestBed {
+    TestBed::builder().env(variable, limit).start().await
+}
+
+/// Codes of as many people.
+async fn codes_of_people(bed: &TestBed, people: usize) -> Vec<String> {
+    bed.wechat.mint_codes(json!({"person": "lin", "count": people, "distinct_people": true})).await
+}
+
+/// Codes of one person.
+async fn codes_of(bed: &TestBed, person: &str, count: usize) -> Vec<String> {
+    bed.wechat.mint_codes(json!({"person": person, "count": count})).await
+}
+
+/// Logs in one after the other; all succeed.
+async fn log_in_all(bed: &TestBed, codes: &[String]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for code in codes {
+        answers.push(bed.login(code).await.expect_login());
+    }
+    answers
+}
+
+/// How many of the answers are logins, the rest being refused by a limit.
+fn logins(answers: Vec<Answer>) -> usize {
+    let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    for answer in refused {
+        answer.expect_problem(429, "rate_limited");
+    }
+    granted.len()
+}
+
+fn wait_told(refused: &Answer) -> Duration {
+    Duration::from_secs(refused.header("retry-after").parse().expect("whole seconds"))
+}
+
+/// What the first who is refused may be told, a full limit after `first`: an interval from then on, rounded up. When
+/// exactly each was counted lies between its sending and its answer.
+fn exact_waits(interval: Duration, first: &Answer, refused: &Answer) -> RangeInclusive<u64> {
+    let (first_earliest, first_latest) = (first.sent, first.sent + first.took);
+    let (refused_earliest, refused_latest) = (refused.sent, refused.sent + refused.took);
+    let rounded_up = |wait: Duration| wait.as_nanos().div_ceil(1_000_000_000) as u64;
+    let shortest = interval.saturating_sub(refused_latest - first_earliest);
+    let longest = interval.saturating_sub(refused_earliest.saturating_duration_since(first_latest));
+    rounded_up(shortest)..=rounded_up(longest)
+}
+
+#[track_caller]
+fn expect_exact_wait(interval: Duration, first: &Answer, refused: &Answer) {
+    let (waits, told) = (exact_waits(interval, first, refused), wait_told(refused).as_secs());
+    assert!(waits.contains(&told), "{told} s is not in {waits:?}");
+}
+
+#[tokio::test]
+async fn the_sixth_login_of_an_address_is_told_how_long_to_wait_and_wechat_is_not_asked() {
+    let bed = bed("WXMINT_LIMIT_IP", "5/1h").await;
+    let codes = codes_of_people(&bed, 6).await;
+    let logged_in = log_in_all(&bed, &codes[..5]).await;
+    let refused = bed.login(&codes[5]).await.expect_problem(429, "rate_limited");
+    expect_exact_wait(Duration::from_secs(720), &logged_in[0], &refused);
+    assert_eq!(bed.wechat.exchanges().await, 5);
+}
+
+#[tokio::test]
+async fn of_forty_at_once_at_two_replicas_exactly_twenty_are_let_through_a_limit_of_twenty() {
+    let bed = TestBed::builder().services(2).env("WXMINT_LIMIT_IP", "20/1h").start().await;
+    let codes = codes_of_people(&bed, 40).await;
+    let answers = join_all(codes.iter().enumerate().map(|(number, code)| bed.services[number % 2].login(code))).await;
+    assert_eq!(logins(answers), 20);
+    assert_eq!(bed.wechat.exchanges().await, 20);
+}
+
+#[tokio::test]
+async fn a_person_at_the_limit_waits_and_another_at_the_same_address_does_not() {
+    let bed = bed("WXMINT_LIMIT_OPENID", "3/1h").await;
+    let logged_in = log_in_all(&bed, &codes_of(&bed, "lin", 3).await).await;
+    let refused = bed.log_in("lin").await.expect_problem(429, "rate_limited");
+    expect_exact_wait(Duration::from_secs(1200), &logged_in[0], &refused);
+    bed.log_in("mei").await.expect_login();
+}
+
+#[tokio::test]
+async fn of_forty_logins_of_one_person_at_once_exactly_twenty_are_let_through_a_limit_of_twenty() {
+    let bed = TestBed::builder().services(2).env("WXMINT_LIMIT_OPENID", "20/1h").start().await;
+    let codes = codes_of(&bed, "lin", 40).await;
+    let answers = join_all(codes.iter().enumerate().map(|(number, code)| bed.services[number % 2].login(code))).await;
+    assert_eq!(logins(answers), 20);
+}
+
+#[tokio::test]
+async fn five_hundred_people_behind_one_address_log_in() {
+    let bed = TestBed::start().await;
+    for codes in codes_of_people(&bed, 500).await.chunks(50) {
+        let answers = join_all(codes.iter().map(|code| bed.login(code))).await;
+        assert_eq!(logins(answers), codes.len());
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_a_limit_refused_has_not_been_sent_and_logs_in_after_the_wait() {
+    let bed = bed("WXMINT_LIMIT_IP", "1/2s").await;
+    let codes = codes_of_people(&bed, 2).await;
+    let first = bed.login(&codes[0]).await.expect_login();
+    let refused = bed.login(&codes[1]).await.expect_problem(429, "rate_limited");
+    assert_eq!(bed.wechat.exchanges().await, 1);
+    expect_exact_wait(Duration::from_secs(2), &first, &refused);
+    let again = eventually("the same code logs in", PATIENCE, async || {
+        let answer = bed.login(&codes[1]).await;
+        if answer.status == 429 {
+            answer.expect_problem(429, "rate_limited");
+            return None;
+        }
+        Some(answer.expect_login())
+    })
+    .await;
+    assert!(again.sent + again.took >= first.sent + Duration::from_secs(2), "let through too early");
+    assert_eq!(bed.wechat.exchanges().await, 2);
+}
+
+#[tokio::test]
+async fn who_comes_again_exactly_when_told_is_let_through() {
+    let bed = bed("WXMINT_LIMIT_IP", "1/3s").await;
+    let codes = codes_of_people(&bed, 2).await;
+    log_in_all(&bed, &codes[..1]).await;
+    let refused = bed.login(&codes[1]).await.expect_problem(429, "rate_limited");
+    let told = wait_told(&refused);
+    assert!((1..=3).contains(&told.as_secs()), "{told:?}");
+    eventually("the wait is over", PATIENCE, async || (refused.sent.elapsed() >= refused.took + told).then_some(()))
+        .await;
+    bed.login(&codes[1]).await.expect_login();
+}
+
+#[tokio::test]
+async fn what_counts_is_forgotten_when_it_is_empty_again() {
+    let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "5/2s").env("WXMINT_LIMIT_OPENID", "5/2s").start().await;
+    bed.log_in("lin").await.expect_login();
+    let counting = || bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*limit*"]);
+    assert!(counting().len() >= 2, "{:?}", counting());
+    eventually("no cell is left", PATIENCE, async || counting().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn while_redis_is_away_the_process_limits_by_itself_and_no_longer() {
+    let mut bed =
+        TestBed::builder().env("WXMINT_LIMIT_IP", "3/12s").env("WXMINT_TRUSTED_PROXIES", "127.0.0.0/8").start().await;
+    bed.redis.kill();
+    let codes = codes_of_people(&bed, 4).await;
+    let mut answers = Vec::new();
+    for code in &codes[..3] {
+        answers.push(bed.login(code).await.expect_problem(503, "store_unavailable"));
+    }
+    let refused = bed.login(&codes[3]).await.expect_problem(429, "rate_limited");
+    expect_exact_wait(Duration::from_secs(4), &answers[0], &refused);
+    proxies::log_in_by(&bed, &[("X-Forwarded-For", "198.51.100.1")]).await.expect_problem(503, "store_unavailable");
+    assert_eq!(bed.wechat.exchanges().await, 0);
+
+    bed.redis.start_again().await;
+    let back = async || (bed.log_in("lin").await.status == 200).then_some(());
+    eventually("full service", PATIENCE, back).await;
+    bed.login(&codes[3]).await.expect_login();
+}

@@ -1,0 +1,134 @@
+//! Failed passwords: counted for a person and a name together, so that a person cannot guess on, and nobody can use up
+//! the attempts of whoever the name belongs to.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::expect_exact_wait;
+use crate::support::{Answer, TestBed, WXMINT};
+
+const RIGHT: &str = "correct horse battery staple";
+const WRONG: &str = "incorrect horse battery staple";
+
+/// Users with the password [`RIGHT`], and three attempts.
+async fn bed_of(users: &[&str]) -> (TestBed, TempDir) {
+    bed_limited(users, "WXMINT_LIMIT_USERNAME", "3/1h").await
+}
+
+async fn bed_limited(users: &[&str], variable: &str, limit: &str) -> (TestBed, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users").to_string_lossy().into_owned();
+    users.iter().for_each(|user| add_user(&path, user));
+    let accounts = format!("file:{path}");
+    let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &accounts).env(variable, limit);
+    (builder.start().await, folder)
+}
+
+fn add_user(path: &str, name: &str) {
+    let mut command = Command::new(WXMINT);
+    command.args(["users", "add", name, "--users", path, "--user-id", &format!("id-of-{name}")]).env_clear();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
+    writeln!(child.stdin.take().expect("a pipe"), "{RIGHT}").expect("it reads");
+    assert!(child.wait().expect("a child of ours").success());
+}
+
+/// A login with name and password by `person`, who gets a fresh code.
+async fn try_password(bed: &TestBed, person: &str, name: &str, password: &str) -> Answer {
+    send(bed, 0, &bed.mint_code(person).await, name, password).await
+}
+
+async fn send(bed: &TestBed, service: usize, code: &str, name: &str, password: &str) -> Answer {
+    let fields = json!({"code": code, "username": name, "password": password});
+    bed.http.send(bed.http.0.post(bed.services[service].url("/login")).json(&fields)).await
+}
+
+/// Uses up the attempts of `person` for `name`.
+async fn fail(bed: &TestBed, person: &str, name: &str) -> Answer {
+    let first = try_password(bed, person, name, WRONG).await.expect_problem(403, "invalid_credentials");
+    for _ in 1..3 {
+        try_password(bed, person, name, WRONG).await.expect_problem(403, "invalid_credentials");
+    }
+    first
+}
+
+#[tokio::test]
+async fn after_three_wrong_passwords_the_right_one_has_to_wait_too() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    let first = fail(&bed, "lin", "mei").await;
+    for password in [WRONG, RIGHT] {
+        let refused = try_password(&bed, "lin", "mei", password).await.expect_problem(429, "rate_limited");
+        expect_exact_wait(Duration::from_secs(1200), &first, &refused);
+    }
+}
+
+#[tokio::test]
+async fn a_name_in_another_case_is_the_same_name() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    fail(&bed, "lin", "mei").await;
+    for name in ["Mei", " mei "] {
+        try_password(&bed, "lin", name, WRONG).await.expect_problem(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_may_not_try_one_name_any_more_is_heard_with_another() {
+    let (bed, _users) = bed_of(&["mei", "lin"]).await;
+    fail(&bed, "lin", "mei").await;
+    try_password(&bed, "lin", "lin", RIGHT).await.expect_login();
+}
+
+/// Names that exist and names that do not: each attempt is a login of the person, and these are limited.
+#[tokio::test]
+async fn a_sprayer_of_one_password_over_many_names_is_stopped_by_the_limit_of_a_person() {
+    let (bed, _users) = bed_limited(&["mei"], "WXMINT_LIMIT_OPENID", "5/1h").await;
+    for number in 0..5 {
+        let answer = try_password(&bed, "lin", &format!("name-{number}"), WRONG).await;
+        answer.expect_problem(403, "invalid_credentials");
+    }
+    try_password(&bed, "lin", "mei", RIGHT).await.expect_problem(429, "rate_limited");
+    try_password(&bed, "mei", "mei", RIGHT).await.expect_login();
+}
+
+#[tokio::test]
+async fn nobody_locks_the_owner_of_a_name_out() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    for enemy in ["lin", "wang", "zhao"] {
+        fail(&bed, enemy, "mei").await;
+        try_password(&bed, enemy, "mei", WRONG).await.expect_problem(429, "rate_limited");
+    }
+    let answer = try_password(&bed, "mei", "mei", RIGHT).await.expect_login();
+    assert_eq!(answer.member("user_id"), "id-of-mei");
+}
+
+#[tokio::test]
+async fn right_passwords_are_not_counted() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    for _ in 0..2 {
+        try_password(&bed, "mei", "mei", WRONG).await.expect_problem(403, "invalid_credentials");
+    }
+    for _ in 0..5 {
+        try_password(&bed, "mei", "mei", RIGHT).await.expect_login();
+    }
+    try_password(&bed, "mei", "mei", WRONG).await.expect_problem(403, "invalid_credentials");
+    try_password(&bed, "mei", "mei", RIGHT).await.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn of_ten_wrong_passwords_at_once_at_two_replicas_three_are_looked_at() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": 10})).await;
+    let attempts = codes.iter().enumerate().map(|(number, code)| send(&bed, number % 2, code, "mei", WRONG));
+    let (looked_at, refused): (Vec<_>, Vec<_>) =
+        join_all(attempts).await.into_iter().partition(|answer| answer.status == 403);
+    assert_eq!(looked_at.len(), 3);
+    for answer in refused {
+        answer.expect_problem(429, "rate_limited");
+    }
+}

@@ -1,0 +1,79 @@
+//! Whose limit counts, behind proxies and without.
+
+use crate::support::{Answer, TestBed};
+
+/// A header's name and value.
+type Header<'a> = (&'a str, &'a str);
+
+/// A login of somebody by a request with these headers.
+pub(super) async fn log_in_by(bed: &TestBed, headers: &[Header<'_>]) -> Answer {
+    let code = bed.mint_code("lin").await;
+    let request = bed.http.0.post(bed.service().url("/login")).json(&serde_json::json!({"code": code}));
+    bed.http.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
+/// Two logins fill the limit of one client, who is who in all three requests.
+async fn are_one_client(bed: &TestBed, requests: [&[Header<'_>]; 3]) {
+    let [first, second, third] = requests;
+    for headers in [first, second] {
+        assert_eq!(log_in_by(bed, headers).await.status, 200, "{headers:?}");
+    }
+    assert_eq!(log_in_by(bed, third).await.status, 429, "{third:?}");
+}
+
+async fn bed(trusted: &str) -> TestBed {
+    TestBed::builder().env("WXMINT_LIMIT_IP", "2/1h").env("WXMINT_TRUSTED_PROXIES", trusted).start().await
+}
+
+const XFF: &str = "X-Forwarded-For";
+const FORWARDED: &str = "Forwarded";
+
+#[tokio::test]
+async fn what_a_stranger_forges_changes_nothing() {
+    for trusted in ["", "10.0.0.0/8"] {
+        let forged: [&[Header<'_>]; 3] = [
+            &[(XFF, "198.51.100.1"), ("X-Real-IP", "198.51.100.1")],
+            &[(FORWARDED, "for=198.51.100.2"), ("Client-IP", "198.51.100.2")],
+            &[(XFF, "198.51.100.3"), (FORWARDED, "for=198.51.100.3"), ("CF-Connecting-IP", "198.51.100.3")],
+        ];
+        are_one_client(&bed(trusted).await, forged).await;
+    }
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+    let bed = bed("127.0.0.0/8, 10.0.0.0/8").await;
+    for (first, second, third) in [
+        ("198.51.100.1", "198.51.100.1:4711", "198.51.100.1"),
+        // What stands on the left the client wrote itself.
+        ("192.0.2.1, 198.51.100.2", "192.0.2.2, 198.51.100.2", "\"192.0.2.3, 198.51.100.2, 10.0.0.1"),
+        ("2001:db8:0:1::1", "[2001:db8:0:1:ffff::2]:4711", "2001:DB8:0:1::3"),
+        ("2001:db8:0:2::1", "2001:db8:0:2::2", "2001:db8:0:2::3"),
+        ("::ffff:198.51.100.3", "198.51.100.3", "[::ffff:198.51.100.3]"),
+    ] {
+        are_one_client(&bed, [&[(XFF, first)], &[(XFF, second)], &[(XFF, third)]]).await;
+    }
+    for (first, second, third) in [
+        ("for=198.51.100.4", "For=\"198.51.100.4:4711\";proto=https", "for=\"198.51.100.4\", for=10.0.0.1"),
+        ("for=\"[2001:db8:0:3::1]\"", "for=\"[2001:db8:0:3::2]:4711\"", "by=_gateway;for=\"[2001:db8:0:3::3]\""),
+    ] {
+        are_one_client(&bed, [&[(FORWARDED, first)], &[(FORWARDED, second)], &[(FORWARDED, third)]]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_told_apart_behind_a_trusted_proxy_is_counted_as_the_proxy() {
+    let contradicting: [&[Header<'_>]; 3] = [
+        &[(XFF, "198.51.100.1"), (FORWARDED, "for=192.0.2.1")],
+        &[(XFF, "198.51.100.1"), (FORWARDED, "for=192.0.2.2")],
+        &[(XFF, "198.51.100.2"), (FORWARDED, "for=192.0.2.2")],
+    ];
+    let unreadable: [&[Header<'_>]; 3] =
+        [&[(XFF, "unknown")], &[(FORWARDED, "for=_hidden, for=unknown")], &[(XFF, "198.51.100.1, nonsense")]];
+    for requests in [contradicting, unreadable] {
+        let bed = bed("127.0.0.1").await;
+        are_one_client(&bed, requests).await;
+        assert_eq!(log_in_by(&bed, &[]).await.status, 429, "the proxy's own");
+        log_in_by(&bed, &[(XFF, "198.51.100.1")]).await.expect_login();
+    }
+}

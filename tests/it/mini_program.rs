@@ -1,0 +1,230 @@
+//! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
+//! pages, and the stories of what is done with them. The phone's clock is moved on by days; ours is not.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    APPID, AccountService, Answer, ISSUER, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD, password_of, repository, tools,
+};
+
+const ALICE: &str = "id-of-alice";
+const DANGEROUS: &str = "WXMINT_DANGEROUS_PASSWORD_IN_QUERY";
+
+/// A service that is set for pages of older back ends, and whose users file has alice.
+struct Business {
+    bed: TestBed,
+    _users: UsersFile,
+}
+
+impl Business {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        let users = UsersFile::of(&["alice"]);
+        let builder = TestBed::builder()
+            .env("WXMINT_LOGIN_PATHS", "/user/login")
+            .env("WXMINT_TOKEN_ALIASES", "sessionId,token")
+            .env("WXMINT_ACCOUNTS", &users.setting());
+        let builder = variables.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        Self { bed: builder.start().await, _users: users }
+    }
+
+    /// The same, where lin has been bound to alice before.
+    async fn start_bound() -> Self {
+        let business = Self::start(&[]).await;
+        business.bind("lin").await.expect_login();
+        business
+    }
+
+    async fn bind(&self, person: &str) -> Answer {
+        let bed = &self.bed;
+        let mut body = password_of("alice");
+        body["code"] = bed.mint_code(person).await.into();
+        bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
+    }
+
+    /// What was seen in a story that lin's phone plays.
+    fn play(&self, story: &str) -> Value {
+        let asked = json!({
+            "story": story, "person": "lin", "appid": APPID, "issuer": ISSUER,
+            "password": PASSWORD, "wrong_password": WRONG_PASSWORD, "service": self.bed.service().url(""), "simulator": self.bed.wechat.url(),
+        });
+        serde_json::from_str(&node(&["run.mjs", &asked.to_string()])).expect("JSON")
+    }
+}
+
+/// Runs a script of `tests/miniprogram` to its end, and returns what it prints.
+fn node(arguments: &[&str]) -> String {
+    // Node looks for packages above the script's own folder.
+    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    copy(&repository("tests/miniprogram"), folder.path());
+    let output = Command::new("node").args(arguments).current_dir(&folder).output();
+    let output = output.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
+    let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{arguments:?}\n{printed}\n{said}");
+    printed
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&place).expect("a folder");
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).expect("our own script");
+        }
+    }
+}
+
+/// The same member of every visit.
+fn each(told: &Value, pointer: &str) -> Vec<Value> {
+    let visits = told["visits"].as_array().expect("visits");
+    visits.iter().map(|visit| visit.pointer(pointer).cloned().unwrap_or_default()).collect()
+}
+
+/// Whom the peer took the tokens of a visit for; all were valid.
+fn users(visit: &Value) -> Vec<&str> {
+    let answers = visit["peer"].as_array().expect("answers").iter();
+    let taken = answers.inspect(|answer| assert_eq!(answer["status"], 200, "{visit}"));
+    taken.map(|answer| answer["user"].as_str().expect("a user")).collect()
+}
+
+/// The logins among the requests of the phone.
+fn logins(told: &Value) -> Vec<&Value> {
+    let requests = told["network"].as_array().expect("requests").iter();
+    requests.filter(|request| request["url"].as_str().is_some_and(|url| url.contains("/login"))).collect()
+}
+
+#[test]
+fn the_stand_in_has_the_defaults_and_quirks_of_wechats_runtime() {
+    let printed = node(&["--test", "--test-reporter=tap", "runtime.test.mjs"]);
+    assert!(printed.contains("\nok 1 - ") && printed.contains("# skipped 0"), "{printed}");
+}
+
+/// The wrong password first, then the right one on three days.
+fn expect_password_page(told: &Value) {
+    const IN: &str = "登录成功";
+    assert_eq!(each(told, "/data/tip"), ["登录失败，请检查账号和密码", IN, IN, IN], "{told}");
+    assert_eq!(each(told, "/logins"), [1, 1, 1, 1]);
+    let visits = told["visits"].as_array().expect("visits");
+    assert_eq!(visits.iter().map(users).collect::<Vec<_>>(), [&[][..], &[ALICE], &[ALICE], &[ALICE]], "{told}");
+    assert_eq!(each(told, "/data/user"), [Value::Null, ALICE.into(), ALICE.into(), ALICE.into()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_sends_its_password_by_get_works_with_the_dangerous_switch() {
+    let business = Business::start(&[(DANGEROUS, "true")]).await;
+    let told = business.play("passwordPage");
+    expect_password_page(&told);
+    assert!(logins(&told).iter().all(|login| login["method"] == "GET"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_switch_the_refusal_names_the_line_that_mends_the_page() {
+    let business = Business::start(&[]).await;
+    let told = business.play("passwordPageMended");
+    let refused = &logins(&told)[0]["answer"];
+    assert_eq!((&refused["statusCode"], &refused["data"]["code"]), (&400.into(), &"credentials_in_query".into()));
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("method: 'POST'")), "{told}");
+    assert_eq!(told["refused"]["logins"], 0, "WeChat is not asked");
+
+    expect_password_page(&told);
+    assert!(logins(&told)[1..].iter().all(|login| login["method"] == "POST"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_keeps_its_session_id_for_a_day_logs_in_once_a_day() {
+    let business = Business::start_bound().await;
+    let told = business.play("sessionDayPage");
+    assert_eq!(each(&told, "/logins"), [1, 0, 0].repeat(5), "{told}");
+    for visit in told["visits"].as_array().expect("visits") {
+        assert_eq!((users(visit), &visit["data"]["user"]), (vec![ALICE], &ALICE.into()), "{told}");
+    }
+    assert_eq!(told["lastMoment"], true, "the token is good for the day that the page counts from the answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_logs_in_for_each_of_its_requests_has_one_user() {
+    let business = Business::start_bound().await;
+    let told = business.play("userLoginPage");
+    assert_eq!(each(&told, "/logins"), [6, 6, 6], "one at launch, and one for each of five requests: {told}");
+    for visit in told["visits"].as_array().expect("visits") {
+        assert_eq!(users(visit), [ALICE; 5], "{told}");
+    }
+    let url = logins(&told)[0]["url"].as_str().expect("a URL");
+    assert!(url.starts_with("https://login.example.com/user/login?code="), "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_first_logins_at_once_make_one_user() {
+    for variables in [[("WXMINT_AUTO_PROVISION", "true")], [("WXMINT_ACCOUNTS", "auto")]] {
+        let business = Business::start(&variables).await;
+        let told = business.play("userLoginPage");
+        let visits = told["visits"].as_array().expect("visits");
+        let users: Vec<_> = visits.iter().flat_map(users).collect();
+        assert_eq!((users.len(), BTreeSet::from_iter(users).len()), (15, 1), "{told}");
+        let new = logins(&told).into_iter().filter(|login| login["answer"]["data"]["new_user"] == true);
+        assert_eq!(new.count(), 1, "{told}");
+    }
+}
+
+/// What a login sent, by name.
+fn fields(login: &Value) -> Vec<&String> {
+    login["data"].as_object().expect("fields").keys().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recommended_page_asks_for_the_password_once_and_logs_in_once_a_day() {
+    let business = Business::start(&[]).await;
+    let told = business.play("ordersPage");
+    let seen = each(&told, "/data/problem");
+    assert_eq!(seen[..3], ["binding_required", "invalid_credentials", ""], "{told}");
+    assert!(seen[3..].iter().all(|problem| problem == ""), "{told}");
+    assert_eq!(each(&told, "/data/asksWho")[..3], [true, true, false]);
+
+    // The ticket is spent by the first attempt, and the second brings a code of its own. From then on a token is used
+    // for nine tenths of its day, over restarts.
+    assert_eq!(each(&told, "/logins"), [1, 0, 1, 0, 0, 1, 0, 1], "{told}");
+    let sent: Vec<_> = logins(&told).into_iter().map(fields).collect();
+    let expected = [&["code"][..], &["bind_ticket", "password", "username"], &["code", "password", "username"]];
+    assert_eq!(sent[..3], expected, "{told}");
+    assert!(sent[3..].iter().all(|fields| *fields == ["code"]), "{told}");
+    for visit in &told["visits"].as_array().expect("visits")[2..] {
+        assert_eq!(users(visit), [ALICE], "{told}");
+        assert_eq!(visit["data"]["orders"], json!([format!("an order of {ALICE}")]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recommended_page_knows_a_person_by_phone_number() {
+    let accounts = AccountService::start();
+    let business = Business::start(&[("WXMINT_ACCOUNTS", &accounts.url())]).await;
+    let told = business.play("ordersPageByPhone");
+    assert_eq!(each(&told, "/data/problem"), ["binding_required", "", ""], "{told}");
+    let sent: Vec<_> = logins(&told).into_iter().map(fields).collect();
+    assert_eq!(sent, [&["code"][..], &["bind_ticket", "phone_code"], &["code"]], "{told}");
+    let visits = told["visits"].as_array().expect("visits");
+    assert_eq!(visits.iter().map(users).collect::<Vec<_>>(), [&[][..], &["user-phone-0"], &["user-phone-0"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recommended_page_shares_one_login_and_answers_401_once() {
+    let business = Business::start_bound().await;
+    let told = business.play("sharedLogin");
+    assert_eq!(each(&told, "/data"), [200, 200, 200, 401].map(|status| json!(vec![status; 5])), "{told}");
+    assert_eq!(each(&told, "/logins"), [1, 0, 1, 1], "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recommended_page_calls_wx_login_again_once_where_that_helps() {
+    for (errcode, times, logins, problem) in [(40029, 1, 2, ""), (40029, 2, 2, "code_invalid"), (-1, 2, 3, "")] {
+        let business = Business::start_bound().await;
+        let fault = json!([{"kind": "errcode", "errcode": errcode, "times": times, "path": "/sns/jscode2session"}]);
+        business.bed.faults(fault).await;
+        let told = business.play("ordersPageOnce");
+        let visit = &told["visits"][0];
+        assert_eq!((&visit["data"]["problem"], &visit["logins"]), (&problem.into(), &logins.into()), "{told}");
+    }
+}

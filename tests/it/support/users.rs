@@ -1,0 +1,61 @@
+//! A users file, as `wxmint users` writes it.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::WXMINT;
+
+/// Everybody's.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// Nobody's.
+pub(crate) const WRONG_PASSWORD: &str = "incorrect horse battery staple";
+
+pub(crate) struct UsersFile(TempDir);
+
+impl UsersFile {
+    /// Each with [`PASSWORD`] and the user id `id-of-NAME`.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let file = Self(tempfile::tempdir().expect("a folder"));
+        names.iter().for_each(|name| file.add(name, &format!("id-of-{name}")));
+        file
+    }
+
+    /// Another one with [`PASSWORD`].
+    pub(crate) fn add(&self, name: &str, user_id: &str) {
+        let mut command = self.command(&["add", name, "--user-id", user_id]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
+        writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
+        assert!(child.wait().expect("a child of ours").success());
+    }
+
+    /// Refuses the password of `name`.
+    pub(crate) fn disable(&self, name: &str) {
+        assert!(self.command(&["disable", name]).output().expect("wxmint runs").status.success());
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("users")
+    }
+
+    /// As `WXMINT_ACCOUNTS` has it.
+    pub(crate) fn setting(&self) -> String {
+        format!("file:{}", self.path().display())
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(WXMINT);
+        command.arg("users").args(words).arg("--users").arg(self.path()).env_clear();
+        command
+    }
+}
+
+/// What a login says beside its code, for who knows the password of `name`.
+pub(crate) fn password_of(name: &str) -> Value {
+    json!({"username": name, "password": PASSWORD})
+}

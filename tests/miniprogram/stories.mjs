@@ -1,0 +1,137 @@
+// What people do with the pages. Each story returns what was seen, for tests/it/mini_program.rs to judge.
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const PASSWORD_PAGE = ours("old/password-page.js");
+const SESSION_DAY_PAGE = ours("old/session-day-page.js");
+const [USER_LOGIN_APP, USER_LOGIN_PAGE] = [ours("old/user-login-app.js"), ours("old/user-login-page.js")];
+const [LOGIN, ORDERS_PAGE] = [ours("recommended/utils/login.js"), ours("recommended/pages/orders/orders.js")];
+
+function ours(path) {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+/** The page with account and password, once a day, and once with a wrong password. */
+export async function passwordPage(phone, peer, passwords) {
+  return { visits: await typedDaily(phone, peer, passwords), network: phone.network };
+}
+
+/** The same page with the line that the refusal names. */
+export async function passwordPageMended(phone, peer, passwords) {
+  const refused = await typed(phone, peer, passwords.password);
+  const { detail } = phone.network.at(-1).answer.data;
+  const [, line] = /Add `([^`]+)`/.exec(detail);
+  const source = readFileSync(PASSWORD_PAGE, "utf8").replace("/login',\n", `$&          ${line},\n`);
+  return { refused, detail, visits: await typedDaily(phone, peer, passwords, source), network: phone.network };
+}
+
+async function typedDaily(phone, peer, { password, wrong_password }, source) {
+  const visits = [await typed(phone, peer, wrong_password, source)];
+  for (let day = 0; day < 3; day += 1) {
+    visits.push(await typed(phone, peer, password, source));
+    phone.later(DAY);
+  }
+  return visits;
+}
+
+async function typed(phone, peer, password, source) {
+  return seen(phone, peer, async () => {
+    const program = await phone.start();
+    const page = await program.open(PASSWORD_PAGE, source);
+    await program.tap(page, "inputUsername", { value: "alice" });
+    await program.tap(page, "inputPassword", { value: password });
+    await program.tap(page, "tapLogin");
+    return page;
+  });
+}
+
+/** Five days; each begins as the one before ends for the page, with a login, and has two more visits. */
+export async function sessionDayPage(phone, peer) {
+  const visits = [];
+  for (let day = 0; day < 5; day += 1) {
+    for (const later of [2 * MINUTE, 8 * HOUR, 16 * HOUR - MINUTE]) {
+      phone.later(later);
+      visits.push(await opened(phone, peer, SESSION_DAY_PAGE));
+    }
+  }
+  // The service's clock has not moved: for it the last login was just now.
+  return { visits, lastMoment: await peer.takesLastAt(Date.now() + DAY) };
+}
+
+/** The page that loads five things at once, over three starts of the app. */
+export async function userLoginPage(phone, peer) {
+  const visits = [];
+  for (let start = 0; start < 3; start += 1) {
+    visits.push(await opened(phone, peer, USER_LOGIN_PAGE, USER_LOGIN_APP));
+    phone.later(DAY);
+  }
+  return { visits, network: phone.network };
+}
+
+async function opened(phone, peer, file, appFile) {
+  return seen(phone, peer, async () => (await phone.start(appFile)).open(file));
+}
+
+/** The page as it should be, from somebody whom nobody knows to a login a day. */
+export async function ordersPage(phone, peer, { password, wrong_password }) {
+  const program = await phone.start();
+  let page;
+  const submit = (typed) => program.tap(page, "submit", { value: { username: "alice", password: typed } });
+  const visits = [];
+  const visit = async (act) => visits.push(await seen(phone, peer, act));
+  await visit(async () => (page = await program.open(ORDERS_PAGE)));
+  await visit(async () => (await submit(wrong_password), page));
+  await visit(async () => (await submit(password), page));
+  for (const later of [0, 21 * HOUR, HOUR, 21 * HOUR, HOUR]) {
+    phone.later(later);
+    visits.push(await opened(phone, peer, ORDERS_PAGE));
+  }
+  return { visits, network: phone.network };
+}
+
+/** The same page and somebody whom the business knows by phone: asked once, not asked after a restart. */
+export async function ordersPageByPhone(phone, peer) {
+  const program = await phone.start();
+  const page = await program.open(ORDERS_PAGE);
+  const press = async (detail) => (await program.tap(page, "submitPhone", detail), page);
+  const visits = [await seen(phone, peer, () => press({ errMsg: "getPhoneNumber:fail user deny" }))];
+  visits.push(await seen(phone, peer, async () => press(await phone.phoneNumber())));
+  phone.later(DAY);
+  visits.push(await opened(phone, peer, ORDERS_PAGE));
+  return { visits, network: phone.network };
+}
+
+/** The same page, opened once. */
+export async function ordersPageOnce(phone, peer) {
+  return { visits: [await opened(phone, peer, ORDERS_PAGE)] };
+}
+
+/** Five requests at once: without a token, with one, with one that is refused, and where every one is. */
+export async function sharedLogin(phone, peer) {
+  const program = await phone.start();
+  const { request } = program.require(LOGIN);
+  const five = () => Promise.all(Array.from({ length: 5 }, () => request({ url: "https://api.example.com/orders" })));
+  const visits = [];
+  for (const before of [() => {}, () => {}, () => peer.refuseLast(), () => peer.refuseAll()]) {
+    before();
+    visits.push(await seen(phone, peer, async () => ({ data: (await five()).map((answer) => answer.statusCode) })));
+  }
+  return { visits };
+}
+
+/** What the page shows after an act, how often the act asked WeChat, and what the peer answered meanwhile. */
+async function seen(phone, peer, act) {
+  const [exchanges, answered] = [await exchanged(phone), peer.answers.length];
+  const data = structuredClone((await act()).data);
+  return { data, logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
+}
+
+async function exchanged({ simulator }) {
+  const { requests } = await (await fetch(`${simulator}/_simulator/stats`)).json();
+  return requests["/sns/jscode2session"] ?? 0;
+}
