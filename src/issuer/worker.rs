@@ -150,6 +150,11 @@ impl Issuer {
         Ok(issuer)
     }
 
+    /// The store in memory, for the demo, which shows what lies in it. Empty if the settings name another.
+    pub fn memory(&self) -> Memory {
+        self.memory.clone()
+    }
+
     /// A connection of its own to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
         Ok(match &self.settings.store {

@@ -13,8 +13,9 @@ use std::{
 use actix_web::{
     HttpResponse, HttpServer,
     http::{Method, StatusCode},
-    web::{self, Bytes, Data, ServiceConfig},
+    web::{self, Bytes, Data, Json, ServiceConfig},
 };
+use futures_util::future::{LocalBoxFuture, join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -66,12 +67,13 @@ struct NewUser {
 pub struct AccountBook(Mutex<Vec<Account>>);
 
 impl AccountBook {
-    /// Begins with users that have a name and a password, `user-NAME`.
-    pub fn with<const N: usize>(users: [(&str, &str); N]) -> Arc<Self> {
-        let account = |(username, password): (&str, &str)| Account {
+    /// Begins with users that have a name, a password and a phone number: `user-NAME`.
+    pub fn with<const N: usize>(users: [(&str, &str, &str); N]) -> Arc<Self> {
+        let account = |(username, password, phone): (&str, &str, &str)| Account {
             user_id: format!("user-{username}"),
             credentials: Some(Credentials { username: username.to_owned(), password: password.to_owned() }),
-            ..Account::default()
+            phone: Some(phone.to_owned()),
+            key: None,
         };
         Arc::new(Self(Mutex::new(users.into_iter().map(account).collect())))
     }
@@ -169,12 +171,37 @@ fn note(world: &World, path: &'static str, (started, asked): (Instant, Bytes), s
     });
 }
 
-/// `GET /demo/users` for the page: the users, passwords and all.
-pub fn account_page_routes(book: Arc<AccountBook>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+/// A WeChat identity that is bound to a user.
+#[derive(Debug, Clone, Serialize)]
+pub struct Link {
+    /// In which mini program.
+    pub appid: String,
+    /// Who, there.
+    pub openid: String,
+}
+
+/// Tells what is bound to the user of this id. Not the accounts' to know: only wxmint does.
+pub type Links = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Vec<Link>> + Send + Sync>;
+
+#[derive(Serialize)]
+struct ShownAccount {
+    #[serde(flatten)]
+    account: Account,
+    links: Vec<Link>,
+}
+
+/// `GET /demo/accounts` for the page: the users, passwords and all, and what is bound to them.
+pub fn account_page_routes(book: Arc<AccountBook>, links: Links) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
-        let show = async |book: Data<AccountBook>| web::Json(json!({"users": book.users()}));
-        config.service(web::resource("/demo/users").app_data(Data::from(book)).route(web::get().to(show)));
+        let accounts = web::resource("/demo/accounts").app_data(Data::from(book)).app_data(Data::new(links));
+        config.service(accounts.route(web::get().to(show)));
     }
+}
+
+async fn show(book: Data<AccountBook>, links: Data<Links>) -> Json<Value> {
+    let with_links = async |account: Account| ShownAccount { links: links(&account.user_id).await, account };
+    let accounts = join_all(book.users().into_iter().map(with_links)).await;
+    Json(json!({"accounts": accounts}))
 }
 
 #[cfg(test)]
@@ -182,7 +209,7 @@ mod tests {
     use super::*;
 
     fn book() -> Arc<AccountBook> {
-        AccountBook::with([("alice", "wonderland"), ("bob", "builder")])
+        AccountBook::with([("alice", "wonderland", "13800138001"), ("bob", "builder", "13800138002")])
     }
 
     fn check(book: &AccountBook, username: &str, password: &str) -> Value {
@@ -202,12 +229,15 @@ mod tests {
     fn a_phone_number_has_one_user_and_a_key_one_answer() {
         let book = book();
         let phone = |number: &str| book.of_phone(ByPhone { phone_number: number.into() });
+        assert_eq!(phone("13800138002"), json!({"user_id": "user-bob", "new_user": false}));
         assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": true}));
         assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": false}));
         let made = || book.new_user(NewUser { idempotency_key: "key".into() });
         assert_eq!([made(), made()], [(); 2].map(|()| json!({"user_id": "user-1004", "new_user": true})));
         let shown = serde_json::to_value(book.users()).expect("JSON");
-        assert_eq!(shown[0], json!({"user_id": "user-alice", "username": "alice", "password": "wonderland"}));
+        let alice =
+            json!({"user_id": "user-alice", "username": "alice", "password": "wonderland", "phone": "13800138001"});
+        assert_eq!(shown[0], alice);
         assert_eq!(shown[2], json!({"user_id": "user-1003", "phone": "13800138000"}));
         assert_eq!(shown[3], json!({"user_id": "user-1004"}));
     }

@@ -32,7 +32,7 @@ use std::{any::Any, io, net::TcpListener, sync::Arc};
 use actix_web::{HttpServer, dev::Extensions, rt::net::TcpStream, web};
 use socket2::SockRef;
 
-pub use accounts::{Account, AccountBook, Credentials, account_page_routes, run_accounts};
+pub use accounts::{Account, AccountBook, Credentials, Link, Links, account_page_routes, run_accounts};
 pub use command::{SimulatorArgs, run_command};
 pub use control::control_routes;
 pub use page::page_routes;

@@ -22,15 +22,22 @@ macro_rules! files {
 files! {
     "/", HTML, "index.html";
     "/demo/page.css", CSS, "page.css";
+    "/demo/accounts.js", JS, "accounts.js";
+    "/demo/appearance.js", JS, "appearance.js";
     "/demo/asking.js", JS, "asking.js";
+    "/demo/diagram.js", JS, "diagram.js";
     "/demo/dom.js", JS, "dom.js";
     "/demo/early.js", JS, "early.js";
     "/demo/faults.js", JS, "faults.js";
     "/demo/page.js", JS, "page.js";
+    "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
+    "/demo/screens.js", JS, "screens.js";
     "/demo/steps.js", JS, "steps.js";
     "/demo/token.js", JS, "token.js";
     "/demo/verify.js", JS, "verify.js";
+    "/demo/words-en.js", JS, "words-en.js";
+    "/demo/words-zh.js", JS, "words-zh.js";
     "/demo/words.js", JS, "words.js";
 }
 

@@ -27,6 +27,8 @@ pub enum AppsSource {
     },
     /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
     Folder(PathBuf),
+    /// Known to whoever builds the settings by hand, and in no file: the demo.
+    Given(Vec<App>),
 }
 
 /// The mini programs at one moment: at least one.
@@ -102,8 +104,9 @@ impl CurrentApps {
     /// Reads a source for the first time: anything that is wrong with it is a fault.
     pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
         let found = match &source {
-            AppsSource::One { app, .. } => Found::one(app.clone()),
+            AppsSource::One { app, .. } => Found::given([app.clone()]),
             AppsSource::Folder(folder) => Found::in_folder(folder).map_err(AppFaults::from)?,
+            AppsSource::Given(apps) => Found::given(apps.clone()),
         };
         match source.apps(found, None) {
             (Some(apps), AppFaults(faults)) if faults.is_empty() => {
@@ -120,7 +123,7 @@ impl CurrentApps {
 
     /// Whether there are files to read again.
     pub fn may_change(&self) -> bool {
-        !matches!(self.source, AppsSource::One { secret_file: None, .. })
+        matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
     }
 
     /// Reads the files again. What is fit is put in use, an app whose file has gone is dropped, and an app whose file is
@@ -139,7 +142,8 @@ impl CurrentApps {
         match &self.source {
             AppsSource::Folder(folder) => Found::in_folder(folder).map_err(|fault| fault.to_string()),
             AppsSource::One { app, secret_file: Some(file) } => Ok(Found::in_file(&app.id, file)),
-            AppsSource::One { app, .. } => Ok(Found::one(app.clone())),
+            AppsSource::One { app, .. } => Ok(Found::given([app.clone()])),
+            AppsSource::Given(apps) => Ok(Found::given(apps.clone())),
         }
     }
 

@@ -27,6 +27,7 @@ const browser = await chromium.launch({
   args: [...FLAGS, ...MORE_FLAGS],
 });
 const faults = []; // what a page did that it must not do, at any time
+const shown = []; // texts of the diagram
 
 try {
   await run();
@@ -40,7 +41,7 @@ try {
 
 async function run() {
   const page = await open({ viewport: { width: 1280, height: 860 }, locale: "en-US", colorScheme: "light" });
-  await check("a person logs in, and all seven steps are shown", () => logsIn(page));
+  await check("one click logs a person in, and all seven steps are shown", () => logsIn(page));
   await check("a step opens to the real request and answer, secrets masked", () => opensStep(page));
   await check("the token is verified in the browser", () => verifies(page));
   await check("openid and session_key are searched for in the token and not found", () => holdsNoIdentifiers(page));
@@ -56,19 +57,39 @@ async function run() {
   for (const fault of ["reset", "html", "busy", "stall"]) {
     await check(`WeChat down (${fault}) is answered wechat_unavailable with Retry-After, and heals`, () => survives(page, fault));
   }
-  await check("someone new is a new user, and known at the next login", () => meetsSomeoneNew(page));
+  await check("someone new is asked, is a new user by phone number, and known at the next login", () => meetsSomeoneNew(page));
   await check("Chinese and English, kept over a reload", () => switchesLanguage(page));
   await check("light and dark, kept over a reload", () => switchesTheme(page));
   await check("a page that is loaded again heals WeChat", () => healsOnLoad(page));
   await check("the snippet says POST, and the docs are one link away", () => offersSnippet(page));
   await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
+  await page.context().close();
+  await bindings();
   await check("no console error, no failed request, no other origin", () => expect(faults.join("; "), "", "faults of the pages"));
+}
+
+/** Accounts, phone numbers, two mini programs. Without motion, since there are many logins. */
+async function bindings() {
+  const page = await open({ viewport: { width: 1280, height: 860 }, locale: "zh-CN", colorScheme: "light", reducedMotion: "reduce" });
+  await check("who is bound to nobody is asked who it is, and WeChat's part has been done", () => isAsked(page));
+  await check("a wrong password is refused, and its ticket is spent", () => guessesWrong(page));
+  await check("the right password binds, by a new code", () => bindsByCode(page));
+  await check("from then on WeChat alone is enough", () => logsInSilently(page));
+  await check("the same person in the other mini program is the same user, and nobody is asked", () => comesNextDoor(page));
+  await check("an unbound person is asked again, though the other mini program knows them", () => unbinds(page));
+  await check("the right password binds by the ticket, and WeChat is not asked again", () => bindsByTicket(page));
+  await check("somebody else's account is refused in both directions, and keeps its binding", () => takesNothing(page));
+  await check("a phone number that is not given is not asked for", () => keepsNumber(page));
+  await check("a phone number makes a user, who is found by it again", () => logsInByPhone(page));
+  await check("a phone number finds the account that has it", () => findsAccountByPhone(page));
+  await check("no password is shown among the steps", () => expect(shown.filter((text) => /jasmine|oolong|puer/.test(text)).length, 0, "steps with a password"));
+  await page.context().close();
 }
 
 // ---- the checks ----
 
 async function logsIn(page) {
-  await page.getByTestId("person-chen").check();
+  expect(await page.getByTestId("standing-lin").textContent(), "bound", "where Lin stands");
   await page.getByTestId("login").click();
   for (let step = 1; step <= 7; step += 1) await seen(page, `[data-testid=step-${step}][data-state=done]`);
   await seen(page, "[data-testid=member-user-id]");
@@ -206,6 +227,10 @@ async function meetsSomeoneNew(page) {
   await page.getByTestId("leave").click();
   await page.getByTestId("person-new").check();
   await page.getByTestId("login").click();
+  await seen(page, "[data-testid=ask]");
+  await atRest(page);
+  await page.getByTestId("bind-by-phone").click();
+  await page.getByTestId("allow").click();
   await seen(page, "[data-testid=member-badge][data-new=true]");
   await atRest(page);
   const userId = await page.getByTestId("member-user-id").textContent();
@@ -261,13 +286,194 @@ async function fitsNarrowScreens() {
     await seen(page, "[data-testid=verdict][data-verdict=accepted]");
     for (const summary of await page.locator(".step summary").all()) await summary.click();
     await atRest(page);
+    await fits(page, 360);
     await page.getByTestId("same-code").click();
     await seen(page, "[data-testid=problem][data-code=code_used]");
-    const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    expect(width <= 360, true, `a page of at most 360 px in ${locale}, not ${width} px`);
+    await page.getByTestId("close-sheet").click();
+    await page.getByTestId("leave").click();
+    await page.getByTestId("person-wang").check();
+    await page.getByTestId("login").click();
+    await seen(page, "[data-testid=ask]");
+    await atRest(page);
+    await fits(page, 360);
     await picture(page, `narrow-${locale}`);
     await page.context().close();
   }
+}
+
+/** Nothing to be scrolled for: neither the page sideways nor, on the drawn phone, its screen. */
+async function fits(page, widest) {
+  const [width, hidden] = await page.evaluate(() => {
+    const { scrollHeight, clientHeight } = document.getElementById("screen");
+    return [document.documentElement.scrollWidth, scrollHeight - clientHeight];
+  });
+  expect(width <= widest, true, `a page of at most ${widest} px, not ${width} px`);
+  expect(hidden <= 0, true, `the phone's screen without ${hidden} px below its edge`);
+}
+
+async function isAsked(page) {
+  expect(await page.getByTestId("standing-chen").textContent(), "有账号", "where Chen stands");
+  await page.getByTestId("person-chen").check();
+  await page.getByTestId("login").click();
+  await outcome(page, "binding_required");
+  await states(page, { code: "done", claim: "done", session: "done", record: "done", answer: "failed", verify: "skipped" });
+  const problem = JSON.parse(await page.getByTestId("problem-document").textContent());
+  expect(problem.status === 403 && problem.bind_ticket.length > 20, true, "a 403 with a ticket");
+  expect(await page.evaluate(() => document.activeElement.dataset.testid), "ask", "the focus");
+  expect(await page.getByLabel("账号", { exact: true }).inputValue(), "chen", "the account, filled in");
+  await fits(page, 1280);
+  await picture(page, "asked");
+}
+
+async function guessesWrong(page) {
+  await page.getByTestId("fill-wrong").click();
+  await page.getByTestId("bind").click();
+  await outcome(page, "invalid_credentials");
+  await states(page, { post: "done", ticket: "done", account: "failed", bind: "skipped", answer: "failed" });
+  expect(await page.getByTestId("retry").count(), 0, "buttons that repeat a wrong password");
+  await page.getByTestId("close-sheet").click();
+}
+
+async function bindsByCode(page) {
+  await page.getByLabel("密码", { exact: true }).fill("oolong");
+  await page.getByLabel("密码", { exact: true }).press("Enter");
+  await loggedIn(page, { how: "password", userId: "user-chen", isNew: false });
+  await states(page, { code: "done", session: "done", record: "done", account: "done", bind: "done", answer: "done", verify: "done" });
+  await linked(page, "tea", "user-chen", 1);
+  await picture(page, "bound");
+}
+
+async function logsInSilently(page) {
+  await page.getByTestId("log-in-again").click();
+  await loggedIn(page, { how: "silent", userId: "user-chen", isNew: false });
+  expect(await page.locator("[data-step=account]").count(), 0, "steps that ask the account service");
+}
+
+async function comesNextDoor(page) {
+  await page.getByTestId("app-bakery").check();
+  expect(await page.getByTestId("standing-chen").textContent(), "隔壁已绑定", "where Chen stands");
+  await page.getByTestId("login").click();
+  await loggedIn(page, { how: "unionid", userId: "user-chen", isNew: false });
+  await linked(page, "bakery", "user-chen", 1);
+  const claims = await page.getByTestId("part-claims").textContent();
+  expect(claims.includes("wxc0ffee0000000002") && claims.includes("user-chen"), true, "the other AppID and the same user in the token");
+  await fits(page, 1280);
+  await picture(page, "next-door");
+}
+
+async function unbinds(page) {
+  await page.getByTestId("app-tea").check();
+  await seen(page, "[data-testid=member-user-id]");
+  await page.getByTestId("unbind").click();
+  await states(page, { unbind: "done", dissolve: "done", unbound: "done" });
+  await seen(page, "[data-testid=login]");
+  await linked(page, "tea", "user-chen", 0);
+  await linked(page, "bakery", "user-chen", 1);
+  await atRest(page);
+  await page.getByTestId("login").click();
+  await outcome(page, "binding_required");
+}
+
+async function bindsByTicket(page) {
+  await page.getByTestId("fill-own").click();
+  await page.getByTestId("bind").click();
+  await loggedIn(page, { how: "password", userId: "user-chen", isNew: false });
+  await states(page, { post: "done", ticket: "done", account: "done", bind: "done", answer: "done", verify: "done" });
+  expect(await page.locator("[data-step=session]").count(), 0, "steps that ask WeChat");
+  const sent = await page.locator("[data-step=post] pre").textContent();
+  expect(/"bind_ticket"/.test(sent) && !/"code"/.test(sent), true, "a ticket in place of a code");
+}
+
+async function takesNothing(page) {
+  await page.getByTestId("others-account").click();
+  await outcome(page, "already_bound");
+  await states(page, { account: "done", bind: "failed", answer: "failed" });
+  await page.getByTestId("close-sheet").click();
+  expect(await page.getByTestId("member-user-id").textContent(), "user-chen", "the user id");
+  await changePerson(page, "wang");
+  await page.getByTestId("login").click();
+  await outcome(page, "binding_required");
+  await page.getByTestId("fill-others").click();
+  await page.getByTestId("bind").click();
+  await outcome(page, "already_bound");
+  await picture(page, "already-bound");
+  await page.getByTestId("close-sheet").click();
+  for (const app of ["tea", "bakery"]) await linked(page, app, "user-zhou", 1);
+}
+
+async function keepsNumber(page) {
+  await changePerson(page, "wang");
+  expect(await page.getByTestId("standing-wang").textContent(), "没有账号", "where Wang stands");
+  await page.getByTestId("login-by-phone").click();
+  await seen(page, "[data-testid=consent]");
+  expect(/••••/.test(await page.getByTestId("sheet").textContent()), true, "a masked number in the question");
+  await picture(page, "consent");
+  const before = await page.getByTestId("timing").textContent();
+  await page.getByTestId("deny").click();
+  expect(await page.getByTestId("sheet").isVisible(), false, "the question");
+  expect(await page.getByTestId("timing").textContent(), before, "the latest login");
+}
+
+async function logsInByPhone(page) {
+  await page.getByTestId("login-by-phone").click();
+  await page.getByTestId("allow").click();
+  const userId = await loggedIn(page, { how: "phone", isNew: true });
+  const done = ["phoneCode", "code", "post", "claim", "session", "record", "number", "account", "bind", "answer", "verify"];
+  await states(page, Object.fromEntries(done.map((step) => [step, "done"])));
+  await linked(page, "tea", userId, 1);
+  const row = await page.getByTestId(`account-${userId}`).textContent();
+  const [number] = row.match(/1\d{10}/);
+  const sent = await page.locator("[data-step=post] pre").textContent();
+  expect(sent.includes("phone_code") && !sent.includes(number), true, "a phone_code and no number from the mini program");
+  expect((await page.locator("[data-step=number] .step-body").textContent()).includes(number), true, "the number from WeChat");
+  await picture(page, "by-phone");
+  await page.getByTestId("unbind").click();
+  await seen(page, "[data-testid=login]");
+  await atRest(page);
+  await page.getByTestId("login-by-phone").click();
+  await page.getByTestId("allow").click();
+  await loggedIn(page, { how: "phone", userId, isNew: false });
+}
+
+async function findsAccountByPhone(page) {
+  await changePerson(page, "lin");
+  await page.getByTestId("app-bakery").check();
+  await page.getByTestId("login-by-phone").click();
+  await page.getByTestId("allow").click();
+  await loggedIn(page, { how: "phone", userId: "user-lin", isNew: false });
+}
+
+async function changePerson(page, name) {
+  await page.getByTestId("leave").click();
+  await page.getByTestId(`person-${name}`).check();
+}
+
+/** Waits for the end of a login that leads to `code`. */
+async function outcome(page, code) {
+  await seen(page, `[data-testid=problem][data-code=${code}]`);
+  await atRest(page);
+}
+
+/** Waits for the end of a login that succeeds as it should. Returns the user id. */
+async function loggedIn(page, { how, userId, isNew }) {
+  await seen(page, `[data-testid=member-how][data-how=${how}]`);
+  await seen(page, "[data-step=verify][data-state=done]");
+  await atRest(page);
+  expect(await page.getByTestId("member-badge").getAttribute("data-new"), String(isNew), "new_user");
+  const found = await page.getByTestId("member-user-id").textContent();
+  if (userId) expect(found, userId, "the user id");
+  return found;
+}
+
+/** Checks the states of steps by their names, and keeps what they show. */
+async function states(page, wanted) {
+  for (const [step, state] of Object.entries(wanted)) await seen(page, `[data-step=${step}][data-state=${state}]`);
+  shown.push(await page.locator("#diagram").textContent());
+}
+
+async function linked(page, app, user, count) {
+  await atRest(page);
+  expect(await page.getByTestId(`link-${app}-${user}`).count(), count, `bindings of ${user} in the ${app}`);
 }
 
 // ---- the means ----

@@ -1,14 +1,19 @@
 // Every request that the page makes. What comes back is kept whole, because the page shows it.
 
+import { APPS } from "./people.js";
+
 export const CODE2SESSION = "/sns/jscode2session";
+const PHONE_PATHS = ["/cgi-bin/stable_token", "/wxa/business/getuserphonenumber"];
+const ACCOUNT_PATHS = ["/password-checks", "/users/by-phone", "/users"];
 const SHOWN_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "x-request-id"];
 const JOURNAL_TRIES = 5;
 const JOURNAL_PAUSE = 100; // ms
+const MASK = "••••••••";
 
-/** Sends a request; returns `{ request, answer, ms }` as the page saw them, `answer` null if none came. */
-export async function call(method, path, body) {
-  const request = { method, path, body };
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+/** Sends a request; returns `{ request, answer, ms }` as the page shows them, `answer` null if none came. */
+export async function call(method, path, body, bearer) {
+  const request = { method, path, headers: bearer ? { authorization: `Bearer ${bearer}` } : {}, body: masked(body) };
+  const headers = { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...request.headers };
   const sent = body === undefined ? undefined : JSON.stringify(body);
   const began = performance.now();
   try {
@@ -21,13 +26,17 @@ export async function call(method, path, body) {
   }
 }
 
+/** A body without the password that was typed. */
+export const masked = (body) => (body?.password ? { ...body, password: MASK } : body);
+
 function readResponse(response, text) {
   const present = SHOWN_HEADERS.filter((name) => response.headers.has(name));
   const headers = Object.fromEntries(present.map((name) => [name, response.headers.get(name)]));
   return { status: response.status, headers, text, body: parseJson(text) };
 }
 
-function parseJson(text) {
+/** The value of a JSON text, undefined if it is none. */
+export function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
@@ -42,24 +51,55 @@ export async function journalEnd() {
 }
 
 /**
- * What was asked of the WeChat stand-in with `code` after `since`. If something is `expected`, waits a moment for it:
- * an exchange that wxmint gave up waiting for is written when the simulator notices.
+ * What was asked of the stand-ins for an attempt: `{ session, number, account }`, lists of entries of the journal. If an
+ * exchange of its code is `expected`, waits a moment for it: one that wxmint gave up waiting for is written when the
+ * simulator notices.
  */
-export async function journalOf(code, since, expected) {
+export async function journalOf({ since, code }, expected) {
   for (let tries = 1; ; tries += 1) {
     const { answer } = await call("GET", `/_simulator/journal?since=${since}`);
     const all = answer?.body?.entries ?? [];
-    const entries = all.filter((entry) => entry.path === CODE2SESSION && entry.query.js_code === code);
-    if (entries.length || !expected || tries === JOURNAL_TRIES) return entries;
+    const session = all.filter((entry) => entry.path === CODE2SESSION && entry.query.js_code === code);
+    if (session.length || !expected || tries === JOURNAL_TRIES) {
+      const among = (paths) => all.filter((entry) => paths.includes(entry.path));
+      return { session, number: among(PHONE_PATHS), account: among(ACCOUNT_PATHS) };
+    }
     await new Promise((resolve) => setTimeout(resolve, JOURNAL_PAUSE));
   }
 }
 
+async function people() {
+  const { answer } = await call("GET", "/_simulator/people");
+  return answer?.body?.people ?? [];
+}
+
 /** What WeChat's stand-in knows of a person in an app: openid, unionid, session_key, phone. */
 export async function knownAbout(person, appid) {
-  const { answer } = await call("GET", "/_simulator/people");
-  const found = answer?.body?.people?.find(({ name }) => name === person);
+  const found = (await people()).find(({ name }) => name === person);
   return { ...found?.apps?.[appid], phone: found?.phone };
+}
+
+/** The person's phone number. Who was never seen before comes into being. */
+export async function phoneNumber(person) {
+  const { answer } = await call("PUT", `/_simulator/people/${encodeURIComponent(person)}`, {});
+  return answer?.body?.phone ?? "";
+}
+
+/**
+ * The users of the account service, each with `owner`, the person whose account it is, and `links`, the WeChat
+ * identities that wxmint has bound to it: `{ appid, openid, person }`. Nothing if there is no answer.
+ */
+export async function readAccounts() {
+  const [{ answer }, everybody] = await Promise.all([call("GET", "/demo/accounts"), people()]);
+  const withOpenid = (appid, openid) => everybody.find(({ apps }) => apps[appid]?.openid === openid)?.name;
+  const places = Object.values(APPS);
+  return answer?.body?.accounts?.map((account) => ({
+    ...account,
+    owner: everybody.find(({ phone }) => phone === account.phone)?.name,
+    links: account.links
+      .map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) }))
+      .sort((one, other) => places.indexOf(one.appid) - places.indexOf(other.appid)),
+  }));
 }
 
 /**

@@ -23,6 +23,7 @@ export function prettyJson(value) {
 
 /** A number of milliseconds as people read them. */
 export function duration(ms) {
+  if (ms < 0.1) return "< 0.1 ms";
   if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
   return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 }

@@ -21,7 +21,7 @@ export function inventCode() {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The panel; `actions`: `sendAgain()`, `sendInvented()`, `breakWeChat(name)`, `heal()`. */
+/** The panel; `actions`: `sendAgain()`, `sendInvented()`, `guess()`, `takeOver()`, `breakWeChat(name)`, `heal()`. */
 export class FaultPanel {
   constructor(actions) {
     this.actions = actions;
@@ -30,7 +30,7 @@ export class FaultPanel {
 
   draw({ fault, lastCode, failure, busy }) {
     if (this.box.lang !== document.documentElement.lang) this.build();
-    for (const button of [this.sameCode, this.wrongCode, ...this.ills]) button.setAttribute("aria-disabled", String(busy));
+    for (const button of [this.sameCode, this.wrongCode, this.wrongPassword, this.othersAccount, ...this.ills]) button.setAttribute("aria-disabled", String(busy));
     this.sameCode.disabled = !lastCode;
     this.hint.hidden = Boolean(lastCode);
     this.ills.forEach((chip, n) => chip.setAttribute("aria-pressed", String(Object.keys(FAULTS)[n] === fault)));
@@ -45,12 +45,18 @@ export class FaultPanel {
     const text = words();
     this.sameCode = chip("same-code", text.sameCode, this.actions.sendAgain);
     this.wrongCode = chip("wrong-code", text.wrongCode, this.actions.sendInvented);
+    this.wrongPassword = chip("wrong-password", text.wrongPassword, this.actions.guess);
+    this.othersAccount = chip("others-account", text.othersAccount, this.actions.takeOver);
     this.hint = el("span", { className: "small" }, text.needsCode);
     this.ills = Object.keys(FAULTS).map((name) => chip(`fault-${name}`, text.faults[name], () => this.actions.breakWeChat(name)));
     this.healButton = chip("heal", text.heal, this.actions.heal);
     this.healButton.className = "solid";
     this.box.lang = document.documentElement.lang;
-    this.box.replaceChildren(group(text.codesGroup, this.sameCode, this.wrongCode, this.hint), group(text.wechatGroup, ...this.ills, this.healButton));
+    this.box.replaceChildren(
+      group(text.codesGroup, this.sameCode, this.wrongCode, this.hint),
+      group(text.accountsGroup, this.wrongPassword, this.othersAccount),
+      group(text.wechatGroup, ...this.ills, this.healButton),
+    );
   }
 }
 

@@ -1,54 +1,78 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
-// This file holds the state and the course of a login; phone.js, steps.js, faults.js and token.js draw it.
+// This file holds the state and the course of a login; phone.js, diagram.js, accounts.js, faults.js and token.js draw it.
 
-import { call, fetchTrust, journalEnd, journalOf, knownAbout } from "./asking.js";
-import { beat, byId, copyText, el } from "./dom.js";
+import { AccountsTable } from "./accounts.js";
+import { dress } from "./appearance.js";
+import { call, fetchTrust, journalEnd, journalOf, knownAbout, masked, phoneNumber, readAccounts } from "./asking.js";
+import { Diagram, drawTiming } from "./diagram.js";
+import { beat, byId } from "./dom.js";
 import { adviceFor, FaultPanel, FAULTS, inventCode } from "./faults.js";
-import { meetStranger, personName, Phone } from "./phone.js";
-import { Diagram, drawTiming, readSteps } from "./steps.js";
+import { accountOf, APPS, AWAY, isBound, meetStranger, nameOf, WRONG_PASSWORD } from "./people.js";
+import { Phone } from "./phone.js";
+import { courseOf, readSteps, succeeded } from "./steps.js";
 import { now, TokenView } from "./token.js";
 import { verify } from "./verify.js";
 import { words } from "./words.js";
 
 const PACE = 230; // ms between two lights: what really takes 5 ms would be over before the eye has found it
 const GLANCE = 400; // ms between two looks at the journal while an answer is late
-const CLAIMED = 3; // steps shown once WeChat is known to have been asked
-const ANSWERED = 6; // steps shown once the mini program has its answer
-const ALL = 7;
 
 const state = {
+  app: "tea",
   person: "lin",
-  stranger: null, // whoever "someone new" is this time
-  attempt: null, // the evidence of the latest login, see readSteps
+  stranger: meetStranger(), // whoever "someone new" is this time
+  accounts: [], // the business's users, and who is bound to them
+  attempt: null, // the evidence of the latest login or unbinding, see readSteps
   reveal: 0, // how many of its steps are shown
   busy: false,
-  session: null, // the latest login that succeeded: { person, stranger, answer, at }
-  failure: null, // the latest one that did not: { id, code, answer, readyAt }
+  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }
+  asking: {}, // by app, while it asks who the person is: { ticket, opened }, the ticket null once it is spent
+  form: { username: "", password: "" }, // what is typed there
+  consent: null, // while WeChat asks whether to give the phone number: { number }
+  failure: null, // the latest attempt that failed: { id, code, answer, readyAt, again, closed }
   fault: null, // which of FAULTS is on
-  lastCode: null,
+  lastCodes: {}, // by app
 };
 let failures = 0;
 
+const personId = () => (state.person === "new" ? state.stranger : state.person);
+
 const diagram = new Diagram(byId("diagram"));
+const accountsTable = new AccountsTable(byId("accounts"));
 const tokenView = new TokenView(byId("token-view"));
-const phone = new Phone({ choose, leave, logIn: () => logIn(), close: closeSheet });
+const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, close: closeSheet });
 const faultPanel = new FaultPanel({
   breakWeChat,
   heal,
-  sendAgain: () => logIn({ given: "reused", code: state.lastCode }),
+  sendAgain: () => logIn({ given: "reused", code: state.lastCodes[state.app] }),
   sendInvented: () => logIn({ given: "invented", code: inventCode() }),
+  guess: () => logIn({ by: "password", username: ownName() ?? "lin", password: WRONG_PASSWORD }),
+  takeOver: () => logIn({ by: "password", ...credentialsOf(AWAY) }),
 });
 
 // ---- a login, in the order in which it happens ----
 
-/** Logs the chosen person in; with `given` ("reused" or "invented") and `code` without asking wx.login for one. */
-async function logIn({ given, code } = {}) {
+/**
+ * Logs the chosen person in. `asked.by` is what goes beside WeChat's identity: nothing, a "password" with `username` and
+ * `password`, or the "phone" number. `asked.ticket` stands for a code; `asked.given` ("reused" or "invented") says that
+ * `asked.code` is not from wx.login.
+ */
+async function logIn(asked = {}) {
+  const { by, username, password } = asked;
+  const again = () => logIn({ by, username, password });
+  await attempt({ ...asked, again }, runLogin);
+}
+
+/** Runs an attempt from beginning to end, unless one is running. */
+async function attempt(asked, run) {
   if (state.busy) return;
-  Object.assign(state, { busy: true, failure: null, reveal: 0, attempt: { given, journal: [] } });
+  const { app } = state;
+  const evidence = { ...asked, app, appid: APPS[app], person: personId(), journal: { session: [], number: [], account: [] } };
+  Object.assign(state, { busy: true, failure: null, consent: null, reveal: 0, attempt: evidence });
   draw();
   const ticking = setInterval(drawElapsed, 100);
   try {
-    await runAttempt(state.attempt, code);
+    await run(evidence);
   } finally {
     clearInterval(ticking);
     state.busy = false;
@@ -56,55 +80,83 @@ async function logIn({ given, code } = {}) {
   }
 }
 
-async function runAttempt(attempt, givenCode) {
-  const person = state.person === "new" ? state.stranger.id : state.person;
-  const since = await journalEnd();
-  const code = givenCode ?? (await mintCode(attempt, person));
-  await reveal(1);
-  if (!code) return fail(attempt.minted);
-  state.lastCode = code;
-  await sendLogin(attempt, code, since);
-  attempt.journal = await journalOf(code, since, attempt.login.answer?.body?.code !== "code_used");
-  if (attempt.login.answer?.status === 200) return succeed(attempt, person);
-  await revealTo(ALL);
-  return fail(attempt.login);
+async function runLogin(evidence) {
+  evidence.wasBound = isBound(state.accounts, evidence.person, evidence.app);
+  evidence.since = await journalEnd();
+  const failed = await collectCodes(evidence);
+  if (failed) return fail(evidence, failed);
+  await sendLogin(evidence);
+  const expected = !evidence.ticket && evidence.reply.answer?.body?.code !== "code_used";
+  evidence.journal = await journalOf(evidence, expected);
+  if (succeeded(evidence.reply)) return succeed(evidence);
+  await refreshAccounts(); // a refused login may have made a user for a phone number
+  await revealThrough("verify");
+  return fail(evidence, evidence.reply);
 }
 
-async function mintCode(attempt, person) {
-  attempt.minted = await call("POST", "/_simulator/codes", { person });
-  return attempt.minted.answer?.body?.codes?.[0];
+/** What the phone gets from WeChat before it sends anything. Returns the call that gave nothing, if one did. */
+async function collectCodes(evidence) {
+  const whose = { person: evidence.person, appid: evidence.appid };
+  if (evidence.by === "phone") {
+    evidence.phoneMinted = await call("POST", "/_simulator/phone-codes", whose);
+    evidence.phoneCode = evidence.phoneMinted.answer?.body?.code;
+    await revealThrough("phoneCode");
+    if (!evidence.phoneCode) return evidence.phoneMinted;
+  }
+  if (evidence.ticket) return null;
+  if (!evidence.given) {
+    evidence.minted = await call("POST", "/_simulator/codes", whose);
+    evidence.code = evidence.minted.answer?.body?.codes?.[0];
+  }
+  await revealThrough("code");
+  if (!evidence.code) return evidence.minted;
+  state.lastCodes[evidence.app] = evidence.code;
+  return null;
 }
 
-async function sendLogin(attempt, code, since) {
-  attempt.began = performance.now();
-  attempt.sent = { method: "POST", path: "/login", body: { code } };
+function bodyOf({ appid, code, ticket, by, username, password, phoneCode }) {
+  const proof = ticket ? { bind_ticket: ticket } : { appid, code };
+  const identity = { password: { username, password }, phone: { phone_code: phoneCode } };
+  return { ...proof, ...identity[by] };
+}
+
+async function sendLogin(evidence) {
+  const body = bodyOf(evidence);
+  evidence.began = performance.now();
+  evidence.sent = { method: "POST", path: "/login", headers: {}, body: masked(body) };
   draw();
-  const watching = setInterval(() => watchWeChat(attempt, code, since), GLANCE);
-  attempt.login = await call("POST", "/login", { code });
+  const watching = setInterval(() => watchWeChat(evidence), GLANCE);
+  evidence.reply = await call("POST", "/login", body);
   clearInterval(watching);
 }
 
 /** While wxmint has not answered: once the WeChat stand-in has been asked, that is where the login waits. */
-async function watchWeChat(attempt, code, since) {
-  const entries = await journalOf(code, since, false);
-  if (attempt.login || !entries.length) return;
-  attempt.journal = entries;
-  state.reveal = CLAIMED;
+async function watchWeChat(evidence) {
+  const journal = await journalOf(evidence, false);
+  if (evidence.reply || !journal.session.length) return;
+  evidence.journal = journal;
+  state.reveal = courseOf(evidence).indexOf("session");
   draw();
 }
 
-async function succeed(attempt, person) {
-  const answer = attempt.login.answer.body;
-  await revealTo(ANSWERED);
-  state.session = { person: state.person, stranger: state.stranger, answer, at: now() };
-  say([words().hello(personName(state.session)), `${words().userId} ${answer.user_id}`].join(words().stop));
+async function succeed(evidence) {
+  const { app, appid, person, by, reply } = evidence;
+  const answer = reply.answer.body;
+  evidence.viaUnionid = !by && !evidence.wasBound;
+  await revealThrough("answer");
+  const otherApp = Object.keys(APPS).find((other) => other !== app);
+  const how = by ?? (evidence.viaUnionid ? "unionid" : "silent");
+  state.sessions[app] = { person: state.person, answer, at: now(), how, otherApp };
+  delete state.asking[app];
+  say([words().hello(nameOf(person)), `${words().userId} ${answer.user_id}`].join(words().stop));
+  await refreshAccounts();
   draw();
-  const trust = await fetchTrust(attempt);
+  const trust = await fetchTrust(evidence);
   const began = performance.now();
-  attempt.checks = await verify(answer.access_token, trust, now());
-  attempt.verifyMs = performance.now() - began;
-  await revealTo(ALL);
-  await showToken(answer, trust, await knownAbout(person, attempt.journal.at(-1)?.query.appid));
+  evidence.checks = await verify(answer.access_token, trust, now());
+  evidence.verifyMs = performance.now() - began;
+  await revealThrough("verify");
+  await showToken(answer, trust, await knownAbout(person, appid));
 }
 
 async function showToken(answer, trust, known) {
@@ -113,22 +165,51 @@ async function showToken(answer, trust, known) {
   await tokenView.show({ token: answer.access_token, userId: answer.user_id, trust, known });
 }
 
-function fail({ answer }) {
+function fail({ app, again }, { answer }) {
   const code = answer ? (answer.body?.code ?? "other") : "unreachable";
   const wait = Number(answer?.headers["retry-after"] ?? 0);
   failures += 1;
-  state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000 };
+  state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000, again };
+  if (code === "binding_required") ask(app, answer.body.bind_ticket);
   say(adviceFor(code).join(words().stop));
 }
 
-async function reveal(count) {
-  state.reveal = count;
-  draw();
-  await beat(PACE);
+/** Opens the form in which a person says who they are. */
+function ask(app, ticket) {
+  delete state.sessions[app];
+  state.asking[app] = { ticket, opened: failures };
+  state.form = { username: "", password: "", ...credentialsOf(personId()) };
 }
 
-async function revealTo(count) {
-  while (state.reveal < count) await reveal(state.reveal + 1);
+// ---- the end of a binding ----
+
+function unbind() {
+  return attempt({ unbinding: true, again: unbind, token: state.sessions[state.app].answer.access_token }, runUnbinding);
+}
+
+async function runUnbinding(evidence) {
+  evidence.began = performance.now();
+  evidence.reply = await call("DELETE", "/binding", undefined, evidence.token);
+  await refreshAccounts();
+  await revealThrough("unbound");
+  if (!succeeded(evidence.reply)) return fail(evidence, evidence.reply);
+  delete state.sessions[evidence.app];
+  say(words().unbound);
+}
+
+// ---- showing it at a pace that can be followed ----
+
+async function revealThrough(step) {
+  const end = courseOf(state.attempt).indexOf(step) + 1;
+  while (state.reveal < end) {
+    state.reveal += 1;
+    draw();
+    await beat(PACE);
+  }
+}
+
+async function refreshAccounts() {
+  state.accounts = (await readAccounts()) ?? state.accounts;
 }
 
 /** Tells people who listen to the page instead of looking at it. */
@@ -138,8 +219,13 @@ function say(text) {
 
 // ---- what the buttons do ----
 
+function open(app) {
+  Object.assign(state, { app, failure: null, consent: null });
+  draw();
+}
+
 function choose(person) {
-  state.person = person;
+  Object.assign(state, { person, sessions: {}, asking: {} });
   if (person === "new") state.stranger = meetStranger();
   draw();
 }
@@ -147,14 +233,48 @@ function choose(person) {
 /** Back to the choice of people. The next "someone new" is again a person never seen. */
 function leave() {
   if (state.busy) return;
-  Object.assign(state, { session: null, failure: null });
+  Object.assign(state, { failure: null, consent: null });
   choose(state.person);
   phone.focus("input:checked");
 }
 
 function closeSheet() {
-  byId("sheet").hidden = true;
+  if (state.consent) state.consent = null;
+  else state.failure.closed = true;
+  draw();
   phone.focus("button");
+}
+
+/** The account and password of a person who has them. */
+function credentialsOf(person) {
+  const { username, password } = accountOf(state.accounts, person) ?? {};
+  return username ? { username, password } : {};
+}
+
+const ownName = () => credentialsOf(personId()).username;
+
+/** The ticket that the form came with, for one use. */
+function spendTicket() {
+  const asking = state.asking[state.app];
+  const ticket = asking?.ticket;
+  if (asking) asking.ticket = null;
+  return ticket;
+}
+
+function bind() {
+  if (!state.busy) logIn({ by: "password", ...state.form, ticket: spendTicket() });
+}
+
+async function askForPhone() {
+  if (state.busy) return;
+  state.consent = { number: await phoneNumber(personId()) };
+  draw();
+}
+
+function givePhone() {
+  if (state.busy) return;
+  phone.focus(".primary");
+  logIn({ by: "phone", ticket: spendTicket() });
 }
 
 async function breakWeChat(name) {
@@ -174,86 +294,27 @@ async function heal() {
 // ---- drawing ----
 
 function draw() {
-  diagram.draw(readSteps(state.attempt), state.reveal, state.busy);
-  diagram.markWeChat(state.fault && words().wechatState[state.fault]);
+  const { app, attempt: evidence, accounts, fault, reveal, busy } = state;
+  diagram.draw(readSteps(evidence), reveal, busy);
+  diagram.markWeChat(fault && words().wechatState[fault]);
   drawElapsed();
-  phone.draw(state);
-  faultPanel.draw(state);
+  accountsTable.draw(accounts);
+  phone.draw({ ...state, personId: personId(), session: state.sessions[app], asking: state.asking[app] });
+  faultPanel.draw({ ...state, lastCode: state.lastCodes[app] });
 }
 
 function drawElapsed() {
   drawTiming(state.attempt, state.reveal);
 }
 
-// ---- language and colours ----
-
-function keep(name, value) {
-  try {
-    localStorage.setItem(`wxmint.${name}`, value);
-  } catch {
-    // storage is switched off: the choice lasts as long as the page
-  }
-}
-
-function switchLanguage() {
-  const root = document.documentElement;
-  root.lang = root.lang.startsWith("zh") ? "en" : "zh-CN";
-  keep("language", root.lang);
-  speak();
-  tokenView.rebuild();
-}
-
-function speak() {
-  const text = words();
-  document.title = text.title;
-  for (const element of document.querySelectorAll("[data-words]")) element.textContent = text[element.dataset.words];
-  byId("language").textContent = text.language;
-  byId("language").lang = text.otherLanguage;
-  byId("theme").setAttribute("aria-label", text.themeLabel);
-  byId("theme").title = text.themeLabel;
-  drawSnippet();
-  diagram.build();
-  draw();
-}
-
-/** The snippet with its comments set back. */
-function drawSnippet() {
-  const pieces = words().snippet(location.origin).split(/((?:^|(?<= ))\/\/ .*$)/m);
-  const spans = pieces.map((piece, n) => (n % 2 ? el("span", { className: "comment" }, piece) : piece));
-  byId("snippet").replaceChildren(...spans);
-}
-
-const systemDark = matchMedia("(prefers-color-scheme: dark)");
-
-function isDark() {
-  const { theme } = document.documentElement.dataset;
-  return theme ? theme === "dark" : systemDark.matches;
-}
-
-function drawTheme() {
-  byId("theme").setAttribute("aria-pressed", String(isDark()));
-}
-
-function switchTheme() {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  keep("theme", document.documentElement.dataset.theme);
-  drawTheme();
-}
-
-function drawClock() {
-  byId("clock").textContent = new Date().toLocaleTimeString("en-GB", { hour: "numeric", minute: "2-digit" });
-}
-
 async function start() {
-  byId("language").addEventListener("click", switchLanguage);
-  byId("theme").addEventListener("click", switchTheme);
-  systemDark.addEventListener("change", drawTheme);
-  const copy = byId("copy-snippet");
-  copy.addEventListener("click", () => copyText(byId("snippet").textContent, copy, byId("snippet"), words().copied));
-  setInterval(drawClock, 10_000);
-  drawClock();
-  drawTheme();
-  speak();
+  dress(() => {
+    draw();
+    tokenView.rebuild();
+  });
+  draw();
+  await refreshAccounts();
+  draw();
   await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
   document.documentElement.dataset.ready = "true";
 }

@@ -1,36 +1,18 @@
-// The drawn phone: what the mini program shows to the person who holds it.
+// The drawn phone: which mini program is open, which of its screens, and what lies over it.
 
-import { byId, el, drawing } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { APPS } from "./people.js";
+import { bindingScreen, button, memberScreen, welcomeScreen } from "./screens.js";
 import { words } from "./words.js";
 
-const PEOPLE = ["lin", "chen", "wang", "new"];
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
 const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token"];
-const LEAVES = 6;
-const TEA = [
-  ["steam", "M64 36c-7-10 7-16 0-28M81 36c-7-10 7-16 0-28M98 36c-7-10 7-16 0-28"],
-  ["cup", "M42 46h78c0 32-14 50-39 50S42 78 42 46z"],
-  ["handle", "M119 54c18-4 22 24-6 28"],
-  ["saucer", "M34 102h94"],
-  ["leaf-back", "M74 78c-3-17 8-24 26-25 0 16-8 26-23 23"],
-  ["vein", "M73 80 90 63"],
-];
+const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" };
 
-/** A person's name in the page's language. `stranger` is whoever "someone new" is this time. */
-export function personName({ person, stranger }) {
-  const text = words();
-  if (person !== "new") return text.people[person];
-  return text.fullName(text.surnames[stranger.surname], text.givenNames[stranger.given]);
-}
-
-/** A person never seen before. */
-export function meetStranger() {
-  const [first, second, third] = crypto.getRandomValues(new Uint32Array(3));
-  const { surnames, givenNames } = words(); // of equal length in both languages
-  return { id: `guest-${first.toString(36)}-${second.toString(36)}`, surname: second % surnames.length, given: third % givenNames.length };
-}
-
-/** Draws the phone; `actions` is what its buttons do: `choose(person)`, `logIn()`, `leave()`, `close()`. */
+/**
+ * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,
+ * `givePhone()`, `bind()`, `unbind()`, `leave()`, `close()`.
+ */
 export class Phone {
   constructor(actions) {
     this.actions = actions;
@@ -39,20 +21,45 @@ export class Phone {
     setInterval(() => this.drawRetry(), 250);
   }
 
-  draw({ person, session, failure, busy }) {
-    this.drawScreen(person, session);
-    this.drawPrimary(session, busy);
-    this.drawSheet(failure);
+  draw(view) {
+    this.drawApps(view);
+    this.drawScreen(view);
+    this.drawPrimary(view.busy);
+    this.drawSheet(view);
   }
 
-  /** Redraws only what shows something else now, so that focus and choices are not lost. */
-  drawScreen(person, session) {
-    const shown = JSON.stringify([document.documentElement.lang, session ?? person]);
+  drawApps({ app, busy }) {
+    const { lang } = document.documentElement;
+    if (this.appsLang !== lang) this.buildApps(app);
+    this.appsLang = lang;
+    for (const input of this.apps) Object.assign(input, { disabled: busy, checked: input.value === app });
+    byId("shop").textContent = words().shops[app].name;
+    byId("phone").dataset.app = app;
+  }
+
+  buildApps(chosen) {
+    const box = byId("apps");
+    const options = Object.keys(APPS).map((app) => {
+      const input = el("input", { type: "radio", name: "app", value: app, checked: app === chosen, "data-testid": `app-${app}` });
+      input.addEventListener("change", () => this.actions.open(app));
+      return el("label", {}, input, el("span", {}, words().shops[app].name));
+    });
+    box.replaceChildren(el("legend", { className: "hidden" }, words().appsLabel), ...options);
+    this.apps = [...box.querySelectorAll("input")];
+  }
+
+  /** Redraws only what shows something else now, so that focus, choices and what was typed are not lost. */
+  drawScreen(view) {
+    const { app, person, personId, session, asking, accounts } = view;
+    const subject = session ?? asking?.opened ?? accounts.map((account) => account.links);
+    const shown = JSON.stringify([document.documentElement.lang, app, person, personId, subject]);
     if (shown === this.shownScreen) return;
     this.shownScreen = shown;
-    const focused = this.screen.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
-    this.screen.replaceChildren(...(session ? this.memberScreen(session) : this.welcomeScreen(person)));
-    if (focused) this.focus(`[data-testid="${focused}"]`);
+    const focused = this.screen.contains(document.activeElement) ? document.activeElement : null;
+    const build = session ? memberScreen : asking ? bindingScreen : welcomeScreen;
+    this.screen.replaceChildren(...build(view, this.actions));
+    // A question that has just been put is read out from its beginning.
+    if (focused) this.focus(asking && !session ? "[data-testid=ask]" : `[data-testid="${focused.dataset.testid}"]`);
   }
 
   /** Puts the focus on what `selector` finds, or on the first button. */
@@ -60,106 +67,58 @@ export class Phone {
     (this.screen.querySelector(selector) ?? this.screen.querySelector("button")).focus();
   }
 
-  drawPrimary(session, busy) {
-    const button = this.screen.querySelector(".primary");
-    button.setAttribute("aria-disabled", String(busy));
-    button.classList.toggle("busy", busy);
-    const resting = session ? words().again : words().logIn;
-    button.querySelector("span").textContent = busy ? words().loggingIn : resting;
+  drawPrimary(busy) {
+    const primary = this.screen.querySelector(".primary");
+    const people = this.screen.querySelector(".people");
+    if (people) people.disabled = busy;
+    primary.setAttribute("aria-disabled", String(busy));
+    primary.classList.toggle("busy", busy);
+    primary.querySelector("span").textContent = busy ? words().loggingIn : primary.dataset.rest;
   }
 
-  welcomeScreen(chosen) {
-    const text = words();
-    const people = PEOPLE.map((person) => this.personChoice(person, person === chosen));
-    return [
-      el("div", { className: "picture" }, drawing("0 0 160 110", TEA)),
-      el("p", { className: "welcome" }, text.welcome),
-      el("p", { className: "small" }, text.welcomeSmall),
-      el("fieldset", { className: "people" }, el("legend", {}, text.who), people),
-      this.primaryButton("login"),
-    ];
-  }
-
-  personChoice(person, checked) {
-    const input = el("input", { type: "radio", name: "person", value: person, checked, "data-testid": `person-${person}` });
-    input.addEventListener("change", () => this.actions.choose(person));
-    const name = person === "new" ? words().someoneNew : words().people[person];
-    return el("label", { className: "person" }, input, avatar(person, person === "new" ? "+" : name[0]), el("span", {}, name));
-  }
-
-  primaryButton(testid) {
-    const spinner = el("i", { className: "spinner", "aria-hidden": "true" });
-    return this.button("primary", testid, this.actions.logIn, spinner, el("span"));
-  }
-
-  button(className, testid, onPress, ...content) {
-    const button = el("button", { type: "button", className, "data-testid": testid }, content);
-    button.addEventListener("click", () => onPress());
-    return button;
-  }
-
-  memberScreen(session) {
-    const text = words();
-    const { expires_in: life, new_user: isNew } = session.answer;
-    const until = new Date((session.at + life) * 1000);
-    const when = until.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-    const name = personName(session);
-    const greeting = el("strong", { "data-testid": "member-name" }, text.hello(name));
-    return [
-      el("div", { className: "greeting" }, avatar(session.person, name[0]), greeting),
-      memberCard(session.answer),
-      el("p", { className: "small" }, isNew ? text.newSmall : text.knownSmall),
-      el("p", { className: "small until" }, `${text.validUntil} ${when}`),
-      this.primaryButton("log-in-again"),
-      this.button("plain", "leave", this.actions.leave, text.leave),
-    ];
-  }
-
-  /** The mini program's own message to the person, over whatever the screen shows. */
-  drawSheet(failure) {
-    const shown = [failure?.id, document.documentElement.lang].join();
+  /** The mini program's own message, or WeChat's question about the phone number, over whatever the screen shows. */
+  drawSheet({ app, failure, consent }) {
+    // Being asked who one is is no failure to the person: the screen does it.
+    const said = failure?.closed || failure?.code === "binding_required" ? null : failure;
+    const shown = JSON.stringify([said?.id, consent, app, document.documentElement.lang]);
     if (shown === this.shownSheet) return;
     this.shownSheet = shown;
-    this.failure = failure;
-    this.sheet.hidden = !failure;
-    this.sheet.replaceChildren(...(failure ? this.sheetContent(failure) : []));
+    this.failure = said;
+    this.retry = null;
+    this.sheet.hidden = !said && !consent;
+    this.sheet.replaceChildren(...(consent ? this.consentContent(consent, app) : said ? this.failureContent(said) : []));
+    if (consent) this.sheet.querySelector("button").focus();
     this.drawRetry();
   }
 
-  sheetContent({ code }) {
-    const says = words().shopSays;
-    const line = WAIT_CODES.includes(code) ? says.wait : AGAIN_CODES.includes(code) ? says.again : says.refused;
-    this.retry = this.button("solid", "retry", () => this.retry.dataset.ready === "true" && this.actions.logIn());
-    return [el("p", { "data-testid": "phone-message" }, line), this.retry, this.button("plain", "close-sheet", this.actions.close, words().close)];
+  consentContent({ number }, app) {
+    const text = words().consent;
+    return [
+      el("p", { id: "sheet-says", "data-testid": "consent" }, text.title(words().shops[app].name)),
+      el("p", { className: "phone-number" }, `${number.slice(0, 3)} •••• ${number.slice(-4)}`),
+      el("p", { className: "small" }, text.lead),
+      button("solid", "allow", this.actions.givePhone, text.allow),
+      button("plain", "deny", this.actions.close, text.deny),
+    ];
+  }
+
+  failureContent({ code, again }) {
+    const text = words().shopSays;
+    const line = SAYINGS[code] ?? (WAIT_CODES.includes(code) ? "wait" : AGAIN_CODES.includes(code) ? "again" : "refused");
+    const close = button("plain", "close-sheet", this.actions.close, words().close);
+    const content = [el("p", { id: "sheet-says", "data-testid": "phone-message" }, text[line]), close];
+    if (SAYINGS[code]) return content;
+    this.retry = button("solid", "retry", () => this.retry.dataset.ready === "true" && again());
+    return [content[0], this.retry, close];
   }
 
   /** The retry button keeps to Retry-After: it counts down, and does nothing until then. */
   drawRetry() {
-    if (!this.failure) return;
+    if (!this.retry) return;
     const left = Math.ceil((this.failure.readyAt - performance.now()) / 1000);
     const ready = AGAIN_CODES.includes(this.failure.code) ? words().freshCode : words().retry;
     this.retry.textContent = left > 0 ? words().retryIn(left) : ready;
     this.retry.dataset.ready = String(left <= 0);
     this.retry.setAttribute("aria-disabled", String(left > 0));
   }
-}
-
-function memberCard({ user_id: userId, new_user: isNew }) {
-  const text = words();
-  const badge = { className: isNew ? "badge new" : "badge", "data-testid": "member-badge", "data-new": String(isNew) };
-  const leaves = Array.from({ length: LEAVES }, (_, n) => el("i", { className: n === 0 ? "leaf full" : "leaf" }));
-  return el(
-    "div",
-    { className: "card-member" },
-    el("span", { className: "card-title" }, text.member),
-    el("span", badge, isNew ? text.newMember : text.knownMember),
-    el("span", { className: "leaves", "aria-hidden": "true" }, leaves),
-    el("span", { className: "card-label" }, text.userId),
-    el("code", { "data-testid": "member-user-id" }, userId),
-  );
-}
-
-/** A round picture with the first character of the name. */
-function avatar(person, letter) {
-  return el("i", { className: `avatar ${person}`, "aria-hidden": "true" }, letter);
 }

@@ -77,9 +77,10 @@ struct FoundApp {
 }
 
 impl Found {
-    pub(super) fn one(app: App) -> Self {
-        let app = FoundApp { id: app.id, path: PathBuf::new(), secret: Ok(app.secret) };
-        Self { apps: vec![app], faults: Vec::new() }
+    /// In no file.
+    pub(super) fn given(apps: impl IntoIterator<Item = App>) -> Self {
+        let found = |app: App| FoundApp { id: app.id, path: PathBuf::new(), secret: Ok(app.secret) };
+        Self { apps: apps.into_iter().map(found).collect(), faults: Vec::new() }
     }
 
     pub(super) fn in_file(id: &AppId, path: &Path) -> Self {

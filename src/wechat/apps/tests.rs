@@ -246,6 +246,14 @@ fn the_only_apps_secret_file_is_read_again_and_what_is_in_use_stays_where_it_is_
 }
 
 #[test]
+fn apps_that_are_given_stay_as_they_are() {
+    let app = |name| App { id: id(name), secret: SECRET.parse().expect("a secret") };
+    let given = CurrentApps::read(AppsSource::Given(vec![app(TWO), app(ONE)])).expect("apps");
+    assert_eq!(given.all().names(), format!("{ONE} {TWO}"));
+    assert_eq!((given.may_change(), given.reload()), (false, Ok(Reloaded::Unchanged)));
+}
+
+#[test]
 fn a_login_in_flight_keeps_the_apps_that_it_has_got() {
     let watched = Watched::with(&[ONE]);
     let kept = watched.current.all();

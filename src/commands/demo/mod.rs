@@ -1,0 +1,216 @@
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all on
+//! loopback.
+
+mod regulars;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::Args;
+use tokio::{sync::watch, task::JoinHandle};
+
+use self::regulars::{REGULARS, Regular};
+use super::{EXIT_USAGE, fail};
+use crate::{
+    http::{listen, now, run_to_end, stop_signal},
+    issuer::{self, Issuer, Listeners, Routes, StartError},
+    keys::{Algorithm, KeyError, KeySet, PrivateJwk, StoredKeys},
+    settings::{AppsSource, Settings},
+    simulator::{self, AccountBook, Link, Links, World},
+    store::{Bindings, Memory, Person, Vault},
+    telemetry,
+    wechat::App,
+};
+
+/// The page has the same ones, in people.js.
+const TEA_ROOM: &str = "wxc0ffee0000000001";
+const BAKERY: &str = "wxc0ffee0000000002";
+
+/// The options of `wxmint demo`.
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// Address of the page and of the issuer, on this machine; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Algorithm of the signing key
+    #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
+    alg: Algorithm,
+}
+
+/// Runs the demo until Ctrl-C.
+pub(super) fn run(args: &DemoArgs) -> ExitCode {
+    if !args.listen.ip().is_loopback() {
+        let reason = "the demo shows every login to whoever asks: --listen must be an address of this machine, \
+                      for example 127.0.0.1:8080";
+        return fail(EXIT_USAGE, reason);
+    }
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(DemoError::Start(StartError::Listen { address, source, .. })) => {
+            fail(1, format_args!("cannot listen on {address}: {source}. Try: wxmint demo --listen 127.0.0.1:0"))
+        }
+        Err(error) => fail(1, error),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<std::io::Error> for DemoError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+fn start(args: &DemoArgs) -> Result<(), DemoError> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listeners = Listeners::bind(args.listen, any_port)?;
+    let address = format!("http://{}", listeners.public.local_addr()?);
+    let apps = [app(TEA_ROOM)?, app(BAKERY)?];
+    let stand_ins = StandIns::prepare(&apps, any_port)?;
+    let settings = settings(&address, &stand_ins, apps)?;
+    telemetry::init(settings.log_format);
+
+    let issuer = Issuer::new(settings, keys(args.alg)?, vault()?)?;
+    let page = stand_ins.page(issuer.memory());
+    run_to_end(async {
+        let stop = stop_signal()?;
+        let stand_ins = stand_ins.start();
+        let open = async {
+            regulars::come_in(&address).await.map_err(DemoError::Other)?;
+            introduce(&address);
+            Ok(())
+        };
+        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(DemoError::from) };
+        tokio::try_join!(served, open)?;
+        stand_ins.stop().await
+    })
+}
+
+/// What the issuer asks: WeChat and the account service, and what they know.
+struct StandIns {
+    wechat: TcpListener,
+    accounts: TcpListener,
+    world: Arc<World>,
+    book: Arc<AccountBook>,
+}
+
+impl StandIns {
+    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, DemoError> {
+        let known =
+            |app: &App| simulator::App { id: app.id.clone(), secret: app.secret.expose().to_owned(), unionid: true };
+        Ok(Self {
+            wechat: listen(address)?,
+            accounts: listen(address)?,
+            world: World::new(apps.iter().map(known).collect(), 0),
+            book: AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone))),
+        })
+    }
+
+    fn page(&self, memory: Memory) -> Routes {
+        let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
+        let links: Links = Arc::new(move |user| Box::pin(links_of(memory.clone(), user.to_owned())));
+        Arc::new(move |config| {
+            simulator::control_routes(Arc::clone(&world))(config);
+            simulator::account_page_routes(Arc::clone(&book), Arc::clone(&links))(config);
+            simulator::page_routes(config);
+        })
+    }
+
+    fn start(self) -> Running {
+        let (stop, wechat_stops) = watch::channel(());
+        let accounts_stop = wechat_stops.clone();
+        let wechat = simulator::run(self.wechat, Arc::clone(&self.world), 1, stopped(wechat_stops));
+        let accounts = simulator::run_accounts(self.accounts, self.book, self.world, stopped(accounts_stop));
+        Running { stop, servers: [tokio::spawn(wechat), tokio::spawn(accounts)] }
+    }
+}
+
+/// Whom the store has bound to the user.
+async fn links_of(memory: Memory, user: String) -> Vec<Link> {
+    let Ok(user) = user.parse() else { return Vec::new() };
+    let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
+    let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
+    people.into_iter().map(link).collect()
+}
+
+/// The stand-ins at work.
+struct Running {
+    stop: watch::Sender<()>,
+    servers: [JoinHandle<io::Result<()>>; 2],
+}
+
+impl Running {
+    async fn stop(self) -> Result<(), DemoError> {
+        drop(self.stop);
+        for server in self.servers {
+            server.await.map_err(|error| DemoError::Other(error.to_string()))??;
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the sender is dropped, since the issuer has then ended.
+async fn stopped(mut stop: watch::Receiver<()>) {
+    let _ = stop.changed().await;
+}
+
+fn app(id: &str) -> Result<App, DemoError> {
+    let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
+        return Err(DemoError::Other(format!("{id} is no AppID")));
+    };
+    Ok(App { id, secret })
+}
+
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, DemoError> {
+    let [first, _] = &apps;
+    let pairs = [
+        ("WXMINT_ISSUER", address.to_owned()),
+        ("WXMINT_APPID", first.id.to_string()),
+        ("WXMINT_APP_SECRET", first.secret.expose().to_owned()),
+        ("WXMINT_REDIS_URL", "memory:".to_owned()),
+        ("WXMINT_KEYS", "(made for this demo)".to_owned()),
+        ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
+        ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
+        ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
+        ("WXMINT_LOG_FORMAT", "text".to_owned()),
+    ];
+    let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
+        .map_err(|faults| DemoError::Other(faults.to_string()))?;
+    Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
+}
+
+fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
+    StoredKeys::of(PrivateJwk::generate(algorithm, now())?).check()
+}
+
+fn vault() -> Result<Vault, DemoError> {
+    let line = STANDARD.encode(random::<32>()?);
+    Vault::parse(line.as_bytes()).map_err(|error| DemoError::Other(error.to_string()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], DemoError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| DemoError::Other("the system gave no random bits".into()))?;
+    Ok(bytes)
+}
+
+#[expect(clippy::print_stdout, reason = "a command that prints to people")]
+fn introduce(address: &str) {
+    println!("Open {address}/ in a browser. 在浏览器中打开上面的地址。");
+    println!("Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。");
+}

@@ -1,0 +1,55 @@
+// The users of the business, and which WeChat is bound to each: what a login leaves behind.
+
+import { el } from "./dom.js";
+import { APPS, nameOf } from "./people.js";
+import { words } from "./words.js";
+
+const COLUMNS = ["user", "login", "phone", "bound"];
+
+/** The table; what has come since the last drawing stands out. */
+export class AccountsTable {
+  constructor(box) {
+    this.box = box;
+    this.known = null;
+  }
+
+  draw(accounts) {
+    const marks = accounts.flatMap((account) => [account.user_id, ...account.links.map((link) => markOf(account, link))]);
+    const shown = JSON.stringify([document.documentElement.lang, marks]);
+    if (shown === this.shown) return;
+    this.shown = shown;
+    const text = words().accountsColumns;
+    const heads = COLUMNS.map((name) => el("th", { scope: "col", role: "columnheader" }, text[name]));
+    const rows = accounts.map((account) => this.row(account));
+    // The roles say what it is where the style sheet makes blocks of the rows.
+    const table = { className: "accounts", role: "table", "aria-labelledby": "accounts-heading" };
+    this.box.replaceChildren(el("table", table, el("thead", {}, el("tr", { role: "row" }, heads)), el("tbody", {}, rows)));
+    if (accounts.length) this.known = new Set(marks);
+  }
+
+  row(account) {
+    const { user_id: user, username, password, phone, links } = account;
+    const bound = links.length ? links.map((link) => this.link(account, link)) : [el("li", { className: "small" }, words().nobodyBound)];
+    const cells = {
+      user: el("code", {}, user),
+      login: username ? el("code", {}, `${username} / ${password}`) : "–",
+      phone: phone ? el("code", {}, phone) : "–",
+      bound: el("ul", { className: "links" }, bound),
+    };
+    const row = COLUMNS.map((name) => el("td", { role: "cell", "data-column": name }, cells[name]));
+    return el("tr", { role: "row", className: this.isNews(user) ? "news" : "", "data-testid": `account-${user}` }, row);
+  }
+
+  link(account, link) {
+    const app = Object.keys(APPS).find((name) => APPS[name] === link.appid);
+    const label = words().boundTo(words().shops[app].name, nameOf(link.person));
+    const names = { className: this.isNews(markOf(account, link)) ? "link news" : "link", "data-testid": `link-${app}-${account.user_id}` };
+    return el("li", names, label);
+  }
+
+  isNews(mark) {
+    return this.known !== null && !this.known.has(mark);
+  }
+}
+
+const markOf = (account, link) => `${account.user_id} ${link.appid} ${link.openid}`;
