@@ -84,34 +84,55 @@ pub(crate) fn setups() -> impl Strategy<Value = Setup> {
     )
 }
 
+/// Drawn as numbers and read from them: a tree of strategies for each action would take longer than what it is for.
 pub(crate) fn actions(most: usize) -> impl Strategy<Value = Vec<Action>> {
-    let index = || 0..6_usize;
-    let action = prop_oneof![
-        6 => (whom(), asked()).prop_map(|(whom, asked)| Action::Ask(whom, asked)),
-        12 => index().prop_map(Action::Step),
-        3 => index().prop_map(Action::Run),
-        1 => index().prop_map(Action::LoseAnswer),
-        1 => index().prop_map(Action::Fail),
-        1 => index().prop_map(Action::Crash),
-        3 => index().prop_map(Action::Late),
-        1 => whom().prop_map(Action::Reveal),
-    ];
+    let action = any::<u32>().prop_map(|number| Action::read(&mut Digits(number)));
     prop::collection::vec(action, 0..most)
 }
 
-/// Mostly the first, so that requests meet.
-fn whom() -> impl Strategy<Value = Whom> {
-    let human = prop_oneof![4 => Just(0_usize), 3 => Just(1), 1 => 2..4_usize];
-    let app = prop_oneof![4 => Just(0_usize), 3 => Just(1), 1 => Just(2)];
-    (human, app).prop_map(|(human, app)| Whom { human, app })
+struct Digits(u32);
+
+impl Digits {
+    fn below(&mut self, limit: u32) -> usize {
+        let digit = self.0 % limit;
+        self.0 /= limit;
+        digit as usize
+    }
+
+    /// One of these; what stands there more often comes more often.
+    fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
+        these[self.below(these.len() as u32)]
+    }
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
-    let user = prop_oneof![3 => Just(0_usize), 2 => Just(1), 1 => 2..4_usize];
-    let by_phone = prop::bool::weighted(0.3);
-    prop_oneof![
-        3 => Just(Asked::LogIn),
-        3 => (user, by_phone).prop_map(|(user, by_phone)| Asked::LogInAs { user, by_phone }),
-        2 => Just(Asked::Unbind),
-    ]
+impl Action {
+    fn read(digits: &mut Digits) -> Self {
+        match digits.below(28) {
+            0..12 => Self::Step(digits.below(6)),
+            12..15 => Self::Run(digits.below(6)),
+            15..21 => Self::Ask(Whom::read(digits), Asked::read(digits)),
+            21 => Self::LoseAnswer(digits.below(6)),
+            22 => Self::Fail(digits.below(6)),
+            23 => Self::Crash(digits.below(6)),
+            24..27 => Self::Late(digits.below(6)),
+            _ => Self::Reveal(Whom::read(digits)),
+        }
+    }
+}
+
+impl Whom {
+    /// Mostly one of the first two, so that requests meet.
+    fn read(digits: &mut Digits) -> Self {
+        Self { human: digits.one_of(&[0, 0, 0, 0, 1, 1, 2, 3]), app: digits.one_of(&[0, 0, 0, 0, 1, 1, 1, 2]) }
+    }
+}
+
+impl Asked {
+    fn read(digits: &mut Digits) -> Self {
+        match digits.below(8) {
+            0..3 => Self::LogIn,
+            3..6 => Self::LogInAs { user: digits.one_of(&[0, 0, 0, 1, 1, 2, 3]), by_phone: digits.below(3) == 2 },
+            _ => Self::Unbind,
+        }
+    }
 }
