@@ -1,17 +1,19 @@
-//! The parts of a login that compute: signing, sealing, reading what strangers send; verifying; and the JWKS.
+//! What computes: of a login, signing, sealing and reading what strangers send; verifying; user data; and the JWKS.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
+use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
+use serde_json::{Value, json};
 use wxmint::{
     ids::{AppId, LoginCode, OpenId, UserId},
     issuer::LoginFields,
     keys::{Algorithm, JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
     store::{Person, Vault},
     token::{Minter, TokenId, TokenTyp, Verifier, VerifierPolicy},
-    wechat::{SessionKey, read_answer},
+    wechat::{EncryptedData, SessionKey, read_answer},
 };
 
 fn main() {
@@ -115,6 +117,43 @@ mod vault {
         let (vault, person) = (vault(), person());
         let sealed = vault.seal(&session_key(), &person).expect("sealed");
         bencher.bench(|| vault.open(black_box(&sealed), &person).expect("opened"));
+    }
+}
+
+mod user_data {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
+    const MAX_AGE: Duration = Duration::from_secs(600);
+
+    /// Steps of a month or so, sealed as WeChat seals them: in all a text of `length` bytes.
+    fn sealed(length: usize) -> EncryptedData {
+        let text = |filling: &str, steps: &[Value]| {
+            let watermark = json!({"timestamp": now().timestamp(), "appid": app()});
+            json!({"stepInfoList": steps, "filling": filling, "watermark": watermark}).to_string()
+        };
+        let steps: Vec<Value> =
+            (0..length / 40).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
+        let filling = "x".repeat(length - text("", &steps).len());
+        let key = STANDARD.decode(KEY).expect("a key");
+        let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
+        let mut bytes = text(&filling, &steps).into_bytes();
+        key.less_safe_encrypt(&mut bytes, EncryptionContext::Iv128((&[0; 16]).into())).expect("sealed");
+        EncryptedData::parse(&STANDARD.encode(bytes), &STANDARD.encode([0; 16])).expect("a form")
+    }
+
+    #[divan::bench(args = [1024, 64 * 1024])]
+    fn open(bencher: Bencher<'_, '_>, length: usize) {
+        let (data, key, Person { app, openid }) = (sealed(length), SessionKey::new(KEY), person());
+        bencher.bench(|| data.open(black_box(&key), &app, &openid, now(), MAX_AGE).expect("opened"));
+    }
+
+    /// What a stranger has changed.
+    #[divan::bench]
+    fn refuse(bencher: Bencher<'_, '_>) {
+        let (data, Person { app, openid }) = (sealed(1024), person());
+        let key = SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg==");
+        bencher.bench(|| data.open(black_box(&key), &app, &openid, now(), MAX_AGE).expect_err("another key"));
     }
 }
 

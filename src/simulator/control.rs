@@ -18,6 +18,7 @@ use super::{
     faults::{Fault, FaultSpec},
     journal::Page,
     state::lock,
+    user_data::{Handed, Wanted},
     world::{Purpose, ShownPerson, Stats, World},
 };
 
@@ -64,6 +65,7 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .app_data(PathConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
             .service(resource("/codes", "POST", [web::post().to(mint_login_codes)]))
             .service(resource("/phone-codes", "POST", [web::post().to(mint_phone_code)]))
+            .service(resource("/user-data", "POST", [web::post().to(hand_user_data)]))
             .service(resource("/apps", "POST", [web::post().to(change_app)]))
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
@@ -94,8 +96,8 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 /// What every path outside WeChat's and the control side's is answered.
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
-        "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, apps, people, \
-         access-tokens, faults, journal, stats and reset",
+        "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, user-data, apps, \
+         people, access-tokens, faults, journal, stats and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -163,6 +165,12 @@ async fn mint_phone_code(world: Data<World>, Json(wanted): Json<PhoneCode>) -> R
     let minted = crate::http::now() - TimeDelta::seconds(wanted.age_seconds.into());
     let codes = world.mint_codes(Purpose::Phone, &[wanted.person], app, minted);
     Ok(HttpResponse::Ok().json(json!({"code": codes.first()})))
+}
+
+async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Result<Json<Handed>, Mistake> {
+    check_name(&wanted.person)?;
+    let app = app(&world, wanted.appid.as_deref())?;
+    world.user_data(app, &wanted, crate::http::now()).map(Json).map_err(Mistake::new)
 }
 
 fn check_name(name: &str) -> Result<(), Mistake> {

@@ -7,6 +7,7 @@
 //! - `call`: a request to WeChat; `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
 //! - `world`: people and codes, and the one lock about them; `apps`: what can be changed about an app; `access_tokens`:
 //!   those of `stable_token`;
+//! - `user_data`: what a phone hands its mini program, sealed with the session key;
 //! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
 //! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone;
 //! - `accounts`: a stand-in for a business's account service, for the demo alone.
@@ -24,6 +25,7 @@ mod page;
 mod state;
 #[cfg(test)]
 mod tests;
+mod user_data;
 mod wechat_routes;
 mod world;
 

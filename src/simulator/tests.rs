@@ -139,6 +139,19 @@ fn an_exchange_is_answered_as_wechat_does_and_journalled_masked() {
 }
 
 #[test]
+fn user_data_is_handed_over_by_the_names_that_wechat_gives_it() {
+    let simulator = Simulator::start();
+    simulator.login(&simulator.code());
+    let members = |kind: &str| {
+        let handed = simulator.control("POST", "/user-data", &json!({"person": "lin", "kind": kind})).json();
+        let names = handed.as_object().expect("an object").keys().cloned();
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(members("user_info"), ["encryptedData", "iv", "rawData", "signature"]);
+    assert_eq!(members("phone"), ["encryptedData", "iv"]);
+}
+
+#[test]
 fn codes_sent_twice_are_counted_and_reset_forgets_them() {
     let simulator = Simulator::start();
     let (twice, once) = (simulator.code(), simulator.code());
@@ -284,6 +297,10 @@ fn mistakes_on_the_control_side_are_named() {
         ("POST", "/codes", json!({"person": "lin", "count": 10_001}), 400, "count must be"),
         ("POST", "/codes", json!({"person": "lin", "appid": "wx1"}), 400, APPID),
         ("POST", "/codes", json!({"person": "lin", "age": 1}), 400, "unknown field `age`"),
+        ("POST", "/user-data", json!({"person": "lin", "kind": "phone"}), 400, "exchange a login code first"),
+        ("POST", "/user-data", json!({"person": "lin", "kind": "face"}), 400, "unknown variant `face`"),
+        ("POST", "/user-data", json!({"person": "lin", "kind": "phone", "age": 1}), 400, "unknown field `age`"),
+        ("POST", "/user-data", json!({"person": "lin", "kind": "steps", "days": 0}), 400, "days must be"),
         ("PUT", "/people/lin", json!({"phone": "+86 138"}), 400, "11 digits"),
         ("POST", "/apps", json!({"appid": "wx1"}), 400, APPID),
         ("POST", "/apps", json!({"secret": ""}), 400, "1 to 128 visible"),

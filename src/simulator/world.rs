@@ -119,11 +119,14 @@ struct Person {
     accounts: Vec<Account>,
 }
 
+#[derive(Clone)]
 struct Account {
     openid: String,
     /// Given only where the app's terms say so.
     unionid: String,
     session_key: Option<String>,
+    /// The one that the last exchange has killed.
+    previous_session_key: Option<String>,
 }
 
 struct Code {
@@ -158,6 +161,15 @@ pub(super) struct Session {
     pub(super) session_key: String,
     pub(super) openid: String,
     pub(super) unionid: Option<String>,
+}
+
+/// A person's phone, as one of its mini programs sees it.
+pub(super) struct Phone {
+    pub(super) openid: String,
+    pub(super) unionid: String,
+    pub(super) number: String,
+    pub(super) session_key: Option<String>,
+    pub(super) previous_session_key: Option<String>,
 }
 
 /// A person as the control side shows them.
@@ -261,7 +273,7 @@ impl World {
         let mut state = lock(&self.state);
         let person = state.spend(code, Purpose::Login, app, None, now)?;
         let account = &mut state.people[person].accounts[app];
-        account.session_key = Some(session_key.clone());
+        account.renew(session_key.clone());
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
         let unionid = gives_unionid.then(|| account.unionid.clone());
         Ok(Session { session_key, openid: account.openid.clone(), unionid })
@@ -291,12 +303,21 @@ impl World {
     pub(super) fn renew_session_key(&self, openid: &str, old: &str) -> Option<String> {
         let mut state = lock(&self.state);
         let (person, app) = *state.by_openid.get(openid)?;
-        let current = &mut state.people[person].accounts[app].session_key;
-        if current.as_deref() != Some(old) {
+        let account = &mut state.people[person].accounts[app];
+        if account.session_key.as_deref() != Some(old) {
             return None;
         }
-        *current = Some(random_key());
-        current.clone()
+        account.renew(random_key());
+        account.session_key.clone()
+    }
+
+    /// The phone of a person, who comes into being if need be.
+    pub(super) fn phone(&self, name: &str, app: usize) -> Phone {
+        let mut state = lock(&self.state);
+        let person = state.person(name, &self.apps);
+        let person = &state.people[person];
+        let Account { openid, unionid, session_key, previous_session_key } = person.accounts[app].clone();
+        Phone { openid, unionid, number: person.phone.clone(), session_key, previous_session_key }
     }
 
     /// Blocks or unblocks a person, gives them a phone number, or only brings them into being.
@@ -318,7 +339,7 @@ impl World {
 
     fn show(&self, person: &Person) -> ShownPerson {
         let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
-            let Account { openid, unionid, session_key } = account;
+            let Account { openid, unionid, session_key, .. } = account;
             let unionid = self.terms.gives_unionid(number).then(|| unionid.clone());
             let shown = ShownAccount { openid: openid.clone(), unionid, session_key: session_key.clone() };
             (app.id.as_str().to_owned(), shown)
@@ -420,6 +441,7 @@ impl Person {
             openid: identifier(&format!("openid\0{}\0{name}", app.id)),
             unionid: identifier(&format!("unionid\0{name}")),
             session_key: None,
+            previous_session_key: None,
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
         let digits = hash.as_ref().iter().take(8).map(|byte| char::from(b'0' + byte % 10));
@@ -429,6 +451,12 @@ impl Person {
             blocked: false,
             accounts: apps.iter().map(account).collect(),
         }
+    }
+}
+
+impl Account {
+    fn renew(&mut self, session_key: String) {
+        self.previous_session_key = self.session_key.replace(session_key);
     }
 }
 

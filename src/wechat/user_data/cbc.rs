@@ -1,6 +1,6 @@
 //! AES-128-CBC as WeChat uses it, and PKCS#7 padding (RFC 5652 section 6.3).
 
-use aws_lc_rs::cipher::{AES_128, AES_128_KEY_LEN, DecryptingKey, DecryptionContext, UnboundCipherKey};
+use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::{Zeroizing, zeroize_stack};
 
@@ -13,37 +13,30 @@ pub(super) const BLOCK: usize = 16;
 /// What base64 wants to decode the 24 characters of a key.
 const DECODED: usize = 18;
 
-/// More than the cipher uses to set up its keys, of which it leaves copies on the stack.
+/// More than decoding and setting up a key use, which leave copies of it on the stack.
 const STACK: usize = 16 * 1024;
 
-/// The bytes of a session key.
-pub(super) struct Key(Zeroizing<[u8; DECODED]>);
+/// The plaintext with its padding, which is not looked at. `ciphertext` must be whole blocks.
+pub(super) fn decrypt(
+    key: &SessionKey,
+    ciphertext: &[u8],
+    iv: &[u8; BLOCK],
+) -> Result<Zeroizing<Vec<u8>>, Undecryptable> {
+    let mut text = Zeroizing::new(ciphertext.to_vec());
+    let decrypted = decrypt_in_place(key, &mut text, iv);
+    zeroize_stack::<STACK>();
+    decrypted.map(|()| text)
+}
 
-impl Key {
-    /// Decodes a session key. WeChat's all have 16 bytes.
-    pub(super) fn of(key: &SessionKey) -> Result<Self, Undecryptable> {
-        let mut bytes = Zeroizing::new([0; DECODED]);
-        match STANDARD.decode_slice(key.expose(), bytes.as_mut()) {
-            Ok(AES_128_KEY_LEN) => Ok(Self(bytes)),
-            _ => Err(Undecryptable),
-        }
-    }
-
-    /// The plaintext with its padding, which is not looked at. `ciphertext` must be whole blocks.
-    pub(super) fn decrypt(&self, ciphertext: &[u8], iv: &[u8; BLOCK]) -> Result<Zeroizing<Vec<u8>>, Undecryptable> {
-        let mut text = Zeroizing::new(ciphertext.to_vec());
-        let decrypted = self.decrypt_in_place(&mut text, iv);
-        zeroize_stack::<STACK>();
-        decrypted.map(|()| text)
-    }
-
-    /// Apart, so that what it leaves on the stack lies where `zeroize_stack` wipes.
-    #[inline(never)]
-    fn decrypt_in_place(&self, text: &mut [u8], iv: &[u8; BLOCK]) -> Result<(), Undecryptable> {
-        let key = UnboundCipherKey::new(&AES_128, &self.0[..AES_128_KEY_LEN]).and_then(DecryptingKey::cbc);
-        let context = DecryptionContext::Iv128(iv.into());
-        key.and_then(|key| key.decrypt(text, context).map(drop)).map_err(|_| Undecryptable)
-    }
+/// Apart, so that what it leaves on the stack lies where [`zeroize_stack`] wipes.
+#[inline(never)]
+fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Result<(), Undecryptable> {
+    let mut bytes = Zeroizing::new([0; DECODED]);
+    let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).map_err(|_| Undecryptable)?;
+    // Refuses another length than that of a key.
+    let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
+    let context = DecryptionContext::Iv128(iv.into());
+    key.and_then(|key| key.decrypt(text, context).map(drop)).map_err(|_| Undecryptable)
 }
 
 /// Puts spaces in the place of the padding, which JSON may end with; whether it was right. Reads the whole last block
@@ -105,7 +98,7 @@ mod tests {
             ("tiihtNczf5v6AKRyjwEUhQAAtiihtNczf5v6AKRyjwEUhQAA", false),
             ("tiihtNczf5v6AKRyjwEU hQ=", false),
         ] {
-            assert_eq!(Key::of(&SessionKey::new(text)).is_ok(), is_one, "{text}");
+            assert_eq!(decrypt(&SessionKey::new(text), &[0; BLOCK], &[0; BLOCK]).is_ok(), is_one, "{text}");
         }
     }
 }

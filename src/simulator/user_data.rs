@@ -1,0 +1,314 @@
+//! What a phone hands its mini program sealed with the session key: the person's profile, phone number, steps, and the
+//! group that a page was shared to.
+
+use aws_lc_rs::{
+    cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey},
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{
+    state::random,
+    world::{Phone, World},
+};
+
+/// More days of steps than fill 64 KiB.
+const MOST_DAYS: u16 = 2500;
+/// As many as WeChat hands over.
+const DAYS: u16 = 31;
+/// What everybody is called since WeChat keeps names to itself, and their picture.
+const NAME: &str = "微信用户";
+const PICTURE: &str = "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132";
+
+/// What is asked for, and what is to be otherwise with it than WeChat would have it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    pub(super) person: String,
+    pub(super) appid: Option<String>,
+    kind: Kind,
+    #[serde(default)]
+    under: Under,
+    #[serde(default)]
+    age_seconds: u32,
+    watermark_appid: Option<String>,
+    unionid: Option<bool>,
+    days: Option<u16>,
+    #[serde(default)]
+    members: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    UserInfo,
+    Phone,
+    Steps,
+    Share,
+}
+
+/// Which session key: the phone's, or the one that the last login has replaced.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Under {
+    #[default]
+    Current,
+    Previous,
+}
+
+/// What the phone hands over.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Handed {
+    encrypted_data: String,
+    iv: String,
+    #[serde(flatten)]
+    signed: Option<Signed>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    raw_data: String,
+    signature: String,
+}
+
+/// Members in WeChat's order.
+type Members = Vec<(String, Value)>;
+
+impl World {
+    /// What the phone of `wanted.person` hands to the mini program, or why it cannot.
+    pub(super) fn user_data(&self, app: usize, wanted: &Wanted, now: DateTime<Utc>) -> Result<Handed, String> {
+        wanted.check()?;
+        let phone = self.phone(&wanted.person, app);
+        let session_key = wanted.session_key(&phone)?;
+        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(phone.unionid.as_str());
+        let mut members = wanted.members(&phone, unionid, self.apps[app].id.as_str(), now);
+        change(&mut members, &wanted.members);
+        let (encrypted_data, iv) = seal(object(&members), session_key);
+        let signed = (wanted.kind == Kind::UserInfo).then(|| Signed::new(members, session_key));
+        Ok(Handed { encrypted_data, iv, signed })
+    }
+}
+
+impl Wanted {
+    fn check(&self) -> Result<(), String> {
+        match self.days {
+            Some(days) if self.kind != Kind::Steps || !(1..=MOST_DAYS).contains(&days) => {
+                Err(format!("days must be from 1 to {MOST_DAYS}, and belong to the kind steps"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn session_key<'a>(&self, phone: &'a Phone) -> Result<&'a str, String> {
+        let (key, missing) = match self.under {
+            Under::Current => (&phone.session_key, "has no session key in this app; exchange a login code first"),
+            Under::Previous => {
+                (&phone.previous_session_key, "has had one session key at most; exchange two login codes")
+            }
+        };
+        key.as_deref().ok_or_else(|| format!("{} {missing}", self.person))
+    }
+
+    fn members(&self, phone: &Phone, unionid: Option<&str>, appid: &str, now: DateTime<Utc>) -> Members {
+        let at = now - TimeDelta::seconds(self.age_seconds.into());
+        let mut members = match self.kind {
+            Kind::UserInfo => user_info(phone, unionid),
+            Kind::Phone => phone_number(phone),
+            Kind::Steps => named([("stepInfoList", steps(self.days.unwrap_or(DAYS), at))]),
+            Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),
+        };
+        let appid = self.watermark_appid.as_deref().unwrap_or(appid);
+        members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
+        members
+    }
+}
+
+impl Signed {
+    /// Signed as WeChat does it: SHA-1 over the text and the session key's base64.
+    fn new(mut members: Members, session_key: &str) -> Self {
+        members.retain(|(name, _)| !["openId", "unionId", "watermark"].contains(&name.as_str()));
+        let raw_data = object(&members);
+        let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{raw_data}{session_key}").as_bytes());
+        let signature = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { raw_data, signature }
+    }
+}
+
+fn named<const N: usize>(members: [(&str, Value); N]) -> Members {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn user_info(phone: &Phone, unionid: Option<&str>) -> Members {
+    let mut members = named([
+        ("openId", json!(phone.openid)),
+        ("nickName", json!(NAME)),
+        ("gender", json!(0)),
+        ("language", json!("")),
+        ("city", json!("")),
+        ("province", json!("")),
+        ("country", json!("")),
+        ("avatarUrl", json!(PICTURE)),
+    ]);
+    members.extend(unionid.map(|unionid| ("unionId".to_owned(), json!(unionid))));
+    members
+}
+
+fn phone_number(phone: &Phone) -> Members {
+    let number = json!(phone.number);
+    named([("phoneNumber", number.clone()), ("purePhoneNumber", number), ("countryCode", json!("86"))])
+}
+
+/// Of the last days, the latest last, each at its midnight.
+fn steps(days: u16, at: DateTime<Utc>) -> Value {
+    let midnight = at.timestamp() - at.timestamp().rem_euclid(86_400);
+    let of_day =
+        |ago: u16| json!({"timestamp": midnight - i64::from(ago) * 86_400, "step": u32::from(ago) * 37 % 10_000});
+    (0..days).rev().map(of_day).collect()
+}
+
+/// Puts members in the place of those of the same name, or beside the others; `null` takes one away.
+fn change(members: &mut Members, changes: &Map<String, Value>) {
+    for (name, value) in changes {
+        match members.iter_mut().find(|(present, _)| present == name) {
+            Some((_, present)) => *present = value.clone(),
+            None => members.push((name.clone(), value.clone())),
+        }
+    }
+    members.retain(|(_, value)| !value.is_null());
+}
+
+/// The text of an object with its members in this order.
+fn object(members: &[(String, Value)]) -> String {
+    let written: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", written.join(","))
+}
+
+/// AES-128-CBC under the session key's bytes; ciphertext and iv, in base64.
+fn seal(text: String, session_key: &str) -> (String, String) {
+    let key = STANDARD.decode(session_key).expect("session keys are made here, of base64");
+    let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7);
+    let (iv, mut sealed) = (random::<16>(), text.into_bytes());
+    key.and_then(|key| key.less_safe_encrypt(&mut sealed, EncryptionContext::Iv128((&iv).into())))
+        .expect("session keys are made here, of 16 bytes");
+    (STANDARD.encode(sealed), STANDARD.encode(iv))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        simulator::{App, world::Purpose},
+        wechat::{EncryptedData, OpenedData, RawData, SessionKey, Undecryptable},
+    };
+
+    const APPID: &str = "wx0123456789abcdef";
+
+    /// With lin, who has logged in twice, and the two session keys.
+    fn world() -> (Arc<World>, [String; 2]) {
+        let app = App { id: APPID.parse().expect("an AppID"), secret: "secret".to_owned(), unionid: false };
+        let world = World::new(vec![app], 0);
+        let now = crate::http::now();
+        let keys = [(); 2].map(|()| {
+            let code = world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now).remove(0);
+            world.exchange(&code, 0, now).map_err(|_| "refused").expect("a session").session_key
+        });
+        (world, keys)
+    }
+
+    fn hand(world: &World, wanted: Value) -> Result<Handed, String> {
+        let mut wanted = wanted;
+        wanted["person"] = json!("lin");
+        world.user_data(0, &serde_json::from_value(wanted).expect("a form"), crate::http::now())
+    }
+
+    fn open(world: &World, handed: &Handed, key: &str) -> Result<OpenedData, Undecryptable> {
+        let data = EncryptedData::parse(&handed.encrypted_data, &handed.iv).expect("a form");
+        let openid = world.phone("lin", 0).openid.parse().expect("an openid");
+        let app = APPID.parse().expect("an AppID");
+        data.open(&SessionKey::new(key), &app, &openid, crate::http::now(), Duration::from_secs(600))
+    }
+
+    fn opened(wanted: Value) -> Result<Value, Undecryptable> {
+        let (world, [_, current]) = world();
+        let handed = hand(&world, wanted).expect("handed over");
+        open(&world, &handed, &current).map(|opened| Value::from(opened.data))
+    }
+
+    #[test]
+    fn each_kind_opens_under_the_current_key() {
+        assert_eq!(opened(json!({"kind": "user_info"})).expect("opened")["nickName"], NAME);
+        let phone = opened(json!({"kind": "phone"})).expect("opened");
+        assert_eq!((&phone["purePhoneNumber"], &phone["countryCode"]), (&phone["phoneNumber"], &json!("86")));
+        assert!(opened(json!({"kind": "share"})).expect("opened")["openGId"].is_string());
+        let days = |wanted: Value| opened(wanted).expect("opened")["stepInfoList"].as_array().map(Vec::len);
+        assert_eq!(days(json!({"kind": "steps"})), Some(31));
+        assert_eq!(days(json!({"kind": "steps", "days": MOST_DAYS})), Some(usize::from(MOST_DAYS)));
+    }
+
+    #[test]
+    fn the_key_of_before_is_used_on_request() {
+        let (world, [previous, current]) = world();
+        let handed = hand(&world, json!({"kind": "phone", "under": "previous"})).expect("handed over");
+        assert!(open(&world, &handed, &previous).is_ok());
+        assert_eq!(open(&world, &handed, &current), Err(Undecryptable));
+    }
+
+    #[test]
+    fn what_must_not_be_believed_is_made_on_request() {
+        for wrong in [
+            json!({"kind": "user_info", "age_seconds": 700}),
+            json!({"kind": "user_info", "watermark_appid": "wxfedcba9876543210"}),
+            json!({"kind": "user_info", "members": {"openId": "oSomebodyElse"}}),
+            json!({"kind": "user_info", "members": {"watermark": null}}),
+        ] {
+            assert_eq!(opened(wrong.clone()), Err(Undecryptable), "{wrong}");
+        }
+        assert!(opened(json!({"kind": "user_info", "age_seconds": 500})).is_ok());
+    }
+
+    #[test]
+    fn members_are_changed_added_and_taken_away() {
+        let changes = json!({"nickName": "王😀", "gender": null, "extra": [1, {"a": "\""}]});
+        let profile = opened(json!({"kind": "user_info", "members": changes})).expect("opened");
+        assert_eq!((&profile["nickName"], &profile["extra"]), (&changes["nickName"], &changes["extra"]));
+        assert!(profile.get("gender").is_none());
+    }
+
+    #[test]
+    fn a_unionid_is_in_the_profile_where_it_is_wanted() {
+        let (world, [_, current]) = world();
+        let unionid =
+            |wanted| open(&world, &hand(&world, wanted).expect("handed over"), &current).expect("opened").unionid;
+        assert_eq!(unionid(json!({"kind": "user_info"})), None);
+        let wanted = unionid(json!({"kind": "user_info", "unionid": true})).expect("a unionid");
+        assert_eq!(wanted.as_str(), world.phone("lin", 0).unionid);
+    }
+
+    #[test]
+    fn the_profile_is_signed_without_ids_and_nothing_else_is() {
+        let (world, [_, current]) = world();
+        let handed = hand(&world, json!({"kind": "user_info", "members": {"nickName": "😀"}})).expect("handed over");
+        let signed = handed.signed.expect("a signature");
+        let raw = RawData::parse(&signed.raw_data, &signed.signature).expect("a form");
+        assert_eq!(raw.open(&SessionKey::new(current)).expect("signed").data["nickName"], "😀");
+        assert!(!["openId", "unionId", "watermark"].iter().any(|name| signed.raw_data.contains(name)));
+        assert!(hand(&world, json!({"kind": "phone"})).expect("handed over").signed.is_none());
+    }
+
+    #[test]
+    fn nothing_is_sealed_without_a_key() {
+        let (world, _) = world();
+        let of_somebody_else = json!({"person": "mei", "kind": "phone"});
+        let wanted: Wanted = serde_json::from_value(of_somebody_else).expect("a form");
+        let refused = world.user_data(0, &wanted, crate::http::now()).map(drop).expect_err("refused");
+        assert_eq!(refused, "mei has no session key in this app; exchange a login code first");
+        assert!(hand(&world, json!({"kind": "phone", "days": 3})).is_err());
+    }
+}
