@@ -304,7 +304,7 @@ async fn a_client_that_goes_away_gives_its_place_back() {
 async fn the_demos_stand_in_says_yes_and_no_too() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("its address"));
-    let (book, world) = (AccountBook::with([("alice", "wonderland")]), World::new(Vec::new(), 0));
+    let (book, world) = (AccountBook::with([("alice", "wonderland", "13800138001")]), World::new(Vec::new(), 0));
     let served = tokio::spawn(run_accounts(listener, Arc::clone(&book), world, pending()));
     let client = Client::of(&base);
     assert_eq!(client.alice().await, Ok(user("user-alice")));
