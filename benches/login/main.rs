@@ -11,7 +11,7 @@ mod load;
 mod processes;
 mod report;
 
-use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -24,17 +24,19 @@ use wxmint::{
 use self::{
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
-    processes::{APP, Files, Redis, SECRET, Service, StandIn},
+    processes::{APP, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
 };
 
 /// Ends a benchmark: nothing that is not as expected is measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [jwks] [start]";
-const SCENARIOS: [&str; 4] = ["saturated", "paced", "jwks", "start"];
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [jwks] [start]";
+const SCENARIOS: [&str; 6] = ["saturated", "paced", "first", "passwords", "jwks", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
+/// Wrong passwords a second. At 12 ms each, more than two cores can check.
+const WRONG_PASSWORDS: u32 = 200;
 const LOGIN_CONNECTIONS: usize = 64;
 const JWKS_CONNECTIONS: usize = 32;
 /// More logins a second than any machine will do; each needs a code, minted beforehand.
@@ -96,6 +98,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
         redis: Redis::start()?,
         prompt: StandIn::start(Duration::ZERO)?,
         slow: StandIn::start(UPSTREAM_DELAY)?,
+        without_unionids: StandIn::start_without_unionids()?,
     };
     let load = fs::read_to_string("/proc/loadavg")?;
     eprintln!("load average before: {}", load.trim());
@@ -103,7 +106,8 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     let mut report = Report::default();
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
-        let scenarios: [(&str, Scenario); 3] = [("saturated", saturated), ("paced", paced), ("jwks", jwks)];
+        let scenarios: [(&str, Scenario); 5] =
+            [("saturated", saturated), ("paced", paced), ("first", first), ("passwords", passwords), ("jwks", jwks)];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {
             eprintln!("{name}, run {run} of {}", plan.runs);
             scenario(&stage, plan, &mut report)?;
@@ -136,6 +140,7 @@ struct Stage {
     redis: Redis,
     prompt: StandIn,
     slow: StandIn,
+    without_unionids: StandIn,
 }
 
 impl Stage {
@@ -179,10 +184,60 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Logins of people who were never here, and who have a unionid or none.
+fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    for (rate, cpu, stand_in) in [
+        ("first.rate", "first.cpu_us", &stage.without_unionids),
+        ("first_unionid.rate", "first_unionid.cpu_us", &stage.prompt),
+    ] {
+        let phases = plan.phases(1, 4);
+        let service = stage.service(stand_in)?;
+        let people = People::New { group: format!("first-{}", service.pid()) };
+        stand_in.forget_codes()?;
+        let codes = stand_in.mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
+        let outcome = saturate(first_logins(&service), LOGIN_CONNECTIONS, Box::new(codes.into_iter()), phases)?;
+        report.add(rate, outcome.rate());
+        report.add(cpu, outcome.cpu_us());
+    }
+    Ok(())
+}
+
+/// Logins without a password, first by themselves, then beside more passwords than can be checked.
+fn passwords(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = plan.phases(2, 8);
+    let service = Service::start_with_passwords(&stage.files, &stage.redis, &stage.slow)?;
+    service.started()?;
+    stage.slow.forget_codes()?;
+    // So few that all of them are known before they are measured.
+    let returning = People::Returning { group: "silent", number: RATE as usize };
+    let mint = |people: &People, rate: u32| stage.slow.mint_codes(needed(rate as usize, phases), people);
+    let silent = |codes: Vec<String>| pace(logins(&service), RATE, Box::new(codes.into_iter()), phases);
+    let alone = silent(mint(&returning, RATE)?)?;
+
+    let codes = mint(&returning, RATE)?;
+    let wrong = mint(&People::Returning { group: "enemy", number: 10_000 }, WRONG_PASSWORDS)?;
+    let (before, target) = (service.ended("invalid_credentials")?, wrong_passwords(&service));
+    let beside = thread::scope(|scope| {
+        let flood = scope.spawn(|| pace(target, WRONG_PASSWORDS, Box::new(wrong.into_iter()), phases));
+        let beside = silent(codes);
+        flood.join().map_err(|_| "a thread panicked")??;
+        beside
+    })?;
+    let checked = service.ended("invalid_credentials")? - before;
+    report.add("passwords.p50_ms", beside.quantile_ms(0.50));
+    report.add("passwords.p99_ms", beside.quantile_ms(0.99));
+    report.add("passwords.p99_alone_ms", alone.quantile_ms(0.99));
+    report.add("passwords.p99_added_ms", beside.quantile_ms(0.99) - alone.quantile_ms(0.99));
+    report.add("passwords.checked", checked / (phases.warm_up + phases.measured).as_secs_f64());
+    report.add("passwords.peak_mb", kernel::peak_memory_mb(service.pid())?);
+    Ok(())
+}
+
 fn jwks(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(1, 4);
     let service = stage.service(&stage.prompt)?;
-    let target = Target { address: service.public, pid: service.pid(), request: jwks_request, proof: r#"{"keys":["# };
+    let is_good = |answer: &str| is_ok(answer, r#"{"keys":["#);
+    let target = Target { address: service.public, pid: service.pid(), request: jwks_request, is_good };
     let no_codes = Box::new(iter::repeat_with(String::new));
     let outcome = saturate(target, JWKS_CONNECTIONS, no_codes, phases)?;
     report.add("jwks.rate", outcome.rate());
@@ -218,22 +273,54 @@ fn mint_alone_us() -> Result<f64, Fault> {
     Ok(used.as_secs_f64() * 1e6 / f64::from(TOKENS))
 }
 
-/// As many codes as logins at `rate` can use up, and some for what is in flight.
+/// As many codes as requests at `rate` can use up, and some for what is in flight.
+fn needed(rate: usize, phases: Phases) -> usize {
+    (rate as f64 * (phases.warm_up + phases.measured).as_secs_f64()) as usize + 1000
+}
+
 fn mint(stand_in: &StandIn, rate: usize, phases: Phases) -> Result<Codes, Fault> {
-    let count = rate as f64 * (phases.warm_up + phases.measured).as_secs_f64();
-    Ok(Box::new(stand_in.mint_codes(count as usize + 1000)?.into_iter()))
+    stand_in.forget_codes()?;
+    let people = People::Returning { group: "bench", number: 10_000 };
+    Ok(Box::new(stand_in.mint_codes(needed(rate, phases), &people)?.into_iter()))
+}
+
+fn is_ok(answer: &str, proof: &str) -> bool {
+    answer.starts_with("HTTP/1.1 200 ") && answer.contains(proof)
 }
 
 fn logins(service: &Service) -> Target {
-    Target { address: service.public, pid: service.pid(), request: login_request, proof: r#""access_token":"eyJ"# }
+    let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
+    Target { address: service.public, pid: service.pid(), request: login_request, is_good }
+}
+
+fn first_logins(service: &Service) -> Target {
+    let is_good = |answer: &str| is_ok(answer, r#""new_user":true"#);
+    Target { is_good, ..logins(service) }
+}
+
+/// Refused as wrong, or told to come again.
+fn wrong_passwords(service: &Service) -> Target {
+    let is_good = |answer: &str| {
+        answer.starts_with("HTTP/1.1 403 ") && answer.contains(r#""code":"invalid_credentials""#)
+            || answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"accounts_unavailable""#)
+    };
+    Target { address: service.public, pid: service.pid(), request: password_request, is_good }
 }
 
 fn exchanges(stand_in: &StandIn) -> Target {
-    Target { address: stand_in.address, pid: stand_in.pid(), request: exchange_request, proof: r#""session_key":""# }
+    let is_good = |answer: &str| is_ok(answer, r#""session_key":""#);
+    Target { address: stand_in.address, pid: stand_in.pid(), request: exchange_request, is_good }
 }
 
 fn login_request(code: &str) -> String {
-    let body = format!(r#"{{"code":"{code}"}}"#);
+    post_login(&format!(r#"{{"code":"{code}"}}"#))
+}
+
+fn password_request(code: &str) -> String {
+    post_login(&format!(r#"{{"code":"{code}","username":"alice","password":"hunter3"}}"#))
+}
+
+fn post_login(body: &str) -> String {
     let length = body.len();
     format!(
         "POST /login HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"

@@ -24,6 +24,9 @@ use crate::Fault;
 pub(crate) const APP: &str = "wxbe4c000000000001";
 /// Its AppSecret.
 pub(crate) const SECRET: &str = "be4c5ec2e7000000be4c5ec2e7000000";
+/// One user, with a hash as `wxmint users add` makes them.
+const USERS: &str =
+    "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
 /// The most codes that the stand-in mints at once.
 const CODES_AT_ONCE: usize = 10_000;
 /// Short beside what is measured by it.
@@ -72,6 +75,22 @@ impl Redis {
     }
 }
 
+/// Whose codes they are.
+pub(crate) enum People {
+    /// So many, at most 10,000, who come back again and again.
+    Returning {
+        /// Tells them from others.
+        group: &'static str,
+        /// How many.
+        number: usize,
+    },
+    /// Everybody comes once.
+    New {
+        /// Tells them from others.
+        group: String,
+    },
+}
+
 /// The stand-in WeChat.
 pub(crate) struct StandIn {
     process: Process,
@@ -80,12 +99,21 @@ pub(crate) struct StandIn {
 }
 
 impl StandIn {
-    /// Starts one that delays each answer by `latency`.
+    /// Starts one that delays each answer by `latency`, and gives unionids.
     pub(crate) fn start(latency: Duration) -> Result<Self, Fault> {
+        Self::start_with(latency, &format!("{APP}:{SECRET}"))
+    }
+
+    /// Starts one that knows people in this app alone.
+    pub(crate) fn start_without_unionids() -> Result<Self, Fault> {
+        Self::start_with(Duration::ZERO, &format!("{APP}:{SECRET}:no-unionid"))
+    }
+
+    fn start_with(latency: Duration, app: &str) -> Result<Self, Fault> {
         let address = free_address()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
         command.args(["simulator", "--no-journal", "--listen", &address.to_string()]);
-        command.args(["--app", &format!("{APP}:{SECRET}"), "--latency", &format!("{}ms", latency.as_millis())]);
+        command.args(["--app", app, "--latency", &format!("{}ms", latency.as_millis())]);
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
         Ok(Self { process, address })
@@ -96,18 +124,34 @@ impl StandIn {
         self.process.pid()
     }
 
-    /// Forgets all earlier codes and mints at least `count`, for 10,000 people, who so come back again and again.
-    pub(crate) fn mint_codes(&self, count: usize) -> Result<Vec<String>, Fault> {
-        fetch(self.address, "POST", "/_simulator/reset", "")?;
-        let order = format!(r#"{{"person":"bench","count":{CODES_AT_ONCE},"distinct_people":true}}"#);
+    /// Forgets all earlier codes.
+    pub(crate) fn forget_codes(&self) -> Result<(), Fault> {
+        fetch(self.address, "POST", "/_simulator/reset", "").map(drop)
+    }
+
+    /// Mints at least `count` codes for people who come back again and again.
+    pub(crate) fn mint_codes(&self, count: usize, people: &People) -> Result<Vec<String>, Fault> {
         let mut codes = Vec::new();
-        while codes.len() < count {
-            let (status, body) = fetch(self.address, "POST", "/_simulator/codes", &order)?;
-            let minted: serde_json::Value = serde_json::from_str(&body)?;
-            let minted = minted["codes"].as_array().ok_or_else(|| format!("no codes, but {status}: {body}"))?;
-            codes.extend(minted.iter().filter_map(|code| code.as_str().map(str::to_owned)));
+        for round in 0.. {
+            if codes.len() >= count {
+                break;
+            }
+            let (group, number) = match people {
+                People::Returning { group, number } => ((*group).to_owned(), *number),
+                People::New { group } => (format!("{group}-{round}"), CODES_AT_ONCE),
+            };
+            codes.extend(self.mint_for(&group, number)?);
         }
         Ok(codes)
+    }
+
+    /// A code for each of so many people.
+    fn mint_for(&self, group: &str, number: usize) -> Result<Vec<String>, Fault> {
+        let order = format!(r#"{{"person":"{group}","count":{number},"distinct_people":true}}"#);
+        let (status, body) = fetch(self.address, "POST", "/_simulator/codes", &order)?;
+        let minted: serde_json::Value = serde_json::from_str(&body)?;
+        let minted = minted["codes"].as_array().ok_or_else(|| format!("no codes, but {status}: {body}"))?;
+        Ok(minted.iter().filter_map(|code| code.as_str().map(str::to_owned)).collect())
     }
 }
 
@@ -121,8 +165,24 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it; see [`Service::started`] for when it serves.
+    /// Starts it; see [`Service::started`] for when it serves. A first login makes a user.
     pub(crate) fn start(files: &Files, redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
+        Self::start_with(files, redis, stand_in, &[])
+    }
+
+    /// The same where users may have passwords.
+    pub(crate) fn start_with_passwords(files: &Files, redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
+        let accounts = format!("file:{}", files.users.display());
+        let passwords = [("WXMINT_ACCOUNTS", accounts.as_str()), ("WXMINT_AUTO_PROVISION", "true")];
+        Self::start_with(files, redis, stand_in, &passwords)
+    }
+
+    fn start_with(
+        files: &Files,
+        redis: &Redis,
+        stand_in: &StandIn,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Fault> {
         let (public, admin) = (free_address()?, free_address()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
         command
@@ -140,6 +200,7 @@ impl Service {
             .env("WXMINT_LISTEN", public.to_string())
             .env("WXMINT_ADMIN_LISTEN", admin.to_string())
             .env("WXMINT_WECHAT_URL", format!("http://{}", stand_in.address))
+            .envs(environment.iter().copied())
             .stderr(File::create(&files.log)?);
         let started = Instant::now();
         Ok(Self { process: Process::start(&mut command)?, public, admin, started })
@@ -148,6 +209,13 @@ impl Service {
     /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// How many logins have ended so.
+    pub(crate) fn ended(&self, outcome: &str) -> Result<f64, Fault> {
+        let (_, metrics) = fetch(self.admin, "GET", "/metrics", "")?;
+        let name = format!("wxmint_logins_total{{outcome=\"{outcome}\"}} ");
+        Ok(metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default())
     }
 
     /// Waits until it serves. How long that took from its start until `/readyz` and the JWKS each answered with 200.
@@ -166,20 +234,22 @@ pub(crate) struct Files {
     folder: PathBuf,
     keys: PathBuf,
     vault_key: PathBuf,
+    users: PathBuf,
     log: PathBuf,
 }
 
 impl Files {
-    /// Makes an ES256 key, a vault key and a place for the log.
+    /// Makes an ES256 key, a vault key, a users file and a place for the log.
     pub(crate) fn create(folder: &Path) -> Result<Self, Fault> {
         let folder = folder.join(format!("login-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let [keys, vault_key, log] = ["keys.json", "vault.key", "log"].map(|name| folder.join(name));
+        let [keys, vault_key, users, log] = ["keys.json", "vault.key", "users", "log"].map(|name| folder.join(name));
         create_private(&keys, &StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).content())?;
         let mut bits = [0; 32];
         rand::fill(&mut bits).map_err(|_| "no random bits")?;
         create_private(&vault_key, STANDARD.encode(bits).as_bytes())?;
-        Ok(Self { folder, keys, vault_key, log })
+        create_private(&users, USERS.as_bytes())?;
+        Ok(Self { folder, keys, vault_key, users, log })
     }
 }
 

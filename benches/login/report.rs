@@ -23,7 +23,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 7] = [
     Section {
         title: "Logins, saturated: 64 connections, no upstream delay",
         measures: &[
@@ -44,6 +44,26 @@ const SECTIONS: [Section; 5] = [
             measure("paced.p50_added_ms", "p50 added, ms", 2, None),
             measure("paced.p99_added_ms", "p99 added, ms", 2, Some(0.5)),
             measure("paced.peak_mb", "peak memory, MB", 1, Some(20.0)),
+        ],
+    },
+    Section {
+        title: "First logins, saturated: each makes and binds a user",
+        measures: &[
+            measure("first.rate", "logins a second, no unionid", 0, None),
+            measure("first.cpu_us", "CPU µs a login, no unionid", 1, None),
+            measure("first_unionid.rate", "logins a second, with a unionid", 0, None),
+            measure("first_unionid.cpu_us", "CPU µs a login, with a unionid", 1, None),
+        ],
+    },
+    Section {
+        title: "Logins, 500 a second, and 200 wrong passwords a second",
+        measures: &[
+            measure("passwords.p50_ms", "p50 of logins without a password, ms", 2, None),
+            measure("passwords.p99_ms", "p99 of logins without a password, ms", 2, None),
+            measure("passwords.p99_alone_ms", "the same before the passwords came, ms", 2, None),
+            measure("passwords.p99_added_ms", "p99 added by the passwords, ms", 2, Some(5.0)),
+            measure("passwords.checked", "passwords checked a second", 0, None),
+            measure("passwords.peak_mb", "peak memory, MB", 1, None),
         ],
     },
     Section {

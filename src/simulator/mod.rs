@@ -29,7 +29,7 @@ mod user_data;
 mod wechat_routes;
 mod world;
 
-use std::{any::Any, io, net::TcpListener, sync::Arc};
+use std::{any::Any, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{HttpServer, dev::Extensions, rt::net::TcpStream, web};
 use socket2::SockRef;
@@ -39,6 +39,10 @@ pub use command::{SimulatorArgs, run_command};
 pub use control::control_routes;
 pub use page::page_routes;
 pub use world::{App, InvalidApp, Options, World};
+
+/// As nginx has it. By actix-web's 5 s, connections are closed that clients still use, now and then just as one sends: a
+/// fault that nobody asked for.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Serves WeChat's side and the control side on `listener` until `shutdown` resolves. Requests that are then stalled by
 /// a fault get one second more.
@@ -60,6 +64,7 @@ pub async fn run(
     let server = HttpServer::new(app)
         .workers(workers.max(1))
         .on_connect(keep_handle)
+        .keep_alive(KEEP_ALIVE)
         // A stalled request must notice that its client has left.
         .h1_allow_half_closed(false)
         .shutdown_timeout(1)

@@ -118,6 +118,22 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
     assert_eq!(business.bed.redis_link().round_trips() - before, 100, "two for each");
 }
 
+/// docs/performance.md says so.
+#[tokio::test]
+async fn a_first_login_takes_two_round_trips_more_and_seven_with_a_unionid() {
+    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto")]).await;
+    for (given, round_trips) in [(false, 4), (true, 9)] {
+        business.unionids(APPID, given).await;
+        // Scripts are loaded.
+        business.silent(&format!("earlier-{given}")).await.expect_login();
+        let before = business.bed.redis_link().round_trips();
+        for number in 0..10 {
+            assert!(user_of(&business.silent(&format!("person-{given}-{number}")).await).1);
+        }
+        assert_eq!(business.bed.redis_link().round_trips() - before, 10 * round_trips);
+    }
+}
+
 #[tokio::test]
 async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other() {
     let business = Business::start().await;

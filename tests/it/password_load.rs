@@ -87,7 +87,11 @@ async fn flood(bed: &TestBed) -> Flooded {
 async fn two_hundred_wrong_passwords_a_second_cost_who_logs_in_without_one_little() {
     let users = UsersFile::of(&["alice"]);
     let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting()).env("WXMINT_AUTO_PROVISION", "true");
-    let bed = builder.env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await;
+    let bed = builder
+        .env("WXMINT_LIMIT_USERNAME", "1000000/1s")
+        .env("RUST_LOG", "warn,wxmint::issuer::run=info")
+        .start()
+        .await;
     // Everybody has a user from here on, and the memory of a service that is in use is there.
     pace(&bed, 2 * SILENT_LOGINS, FLOOD / 2, "silent", &json!({})).await;
     let before = bed.service().peak_memory();
