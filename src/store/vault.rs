@@ -181,7 +181,11 @@ impl Vault {
             let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
             keys.push(VaultKey { id, key: LessSafeKey::new(key), line, seals_from });
         }
-        if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC)) }
+        if keys.is_empty() {
+            Err(VaultError::NoKey)
+        } else {
+            Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
+        }
     }
 
     /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.
