@@ -292,6 +292,14 @@ pub fn store_from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Resu
     reader.finish(store)
 }
 
+/// `WXMINT_VAULT_KEY_FILE` alone.
+pub fn vault_key_file_from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<PathBuf, Faults> {
+    let mut reader = Reader::default();
+    let file = Raw::from_vars(vars).vault_key_file;
+    let path = reader.required("WXMINT_VAULT_KEY_FILE", file, &forms::VAULT, path);
+    reader.finish(path)
+}
+
 fn read_store(url: Option<String>, file: Option<String>, reader: &mut Reader) -> Option<StoreUrl> {
     let url = reader.secret("WXMINT_REDIS_URL", url, file);
     reader.required("WXMINT_REDIS_URL", url, &REDIS, store_url)

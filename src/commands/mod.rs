@@ -1,10 +1,14 @@
 //! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
 
+mod at_redis;
 mod bindings;
 mod demo;
 mod keys;
+mod progress;
 mod serve;
+mod table;
 mod users;
+mod vault;
 
 use std::{fmt, process::ExitCode};
 
@@ -38,6 +42,9 @@ enum Command {
     /// Who is bound to whom: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
+    /// The vault keys, which seal session keys: what is under which, and a new one
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// The WeChat stand-in alone, for a team's own tests
     Simulator(SimulatorArgs),
 }
@@ -58,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),
+        Command::Vault(command) => vault::run(command),
         Command::Simulator(args) => simulator::run_command(args),
     }
 }
@@ -67,4 +75,10 @@ pub fn run() -> ExitCode {
 fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
     eprintln!("wxmint: {reason}");
     ExitCode::from(code)
+}
+
+/// Says something on standard error.
+#[expect(clippy::print_stderr, reason = "a command that prints to people")]
+fn say(words: impl fmt::Display) {
+    eprintln!("{words}");
 }

@@ -236,5 +236,7 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
 
 fn load_vault(settings: &Settings) -> Result<Vault, StartError> {
     let content = read_private(&settings.vault_key_file).map_err(StartError::VaultFile)?;
-    Vault::parse(&content).map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })
+    let vault = Vault::parse(&content);
+    let vault = vault.map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })?;
+    Ok(vault.at(now()))
 }

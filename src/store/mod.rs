@@ -25,7 +25,7 @@ pub use self::{
     redis::{Redis, RedisUrl, walk},
     session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
-    vault::{CurrentVault, Sealed, Vault, VaultError},
+    vault::{CurrentVault, KeyId, KeyState, Sealed, Vault, VaultError, VaultLine, with_new_key},
 };
 use crate::{
     ids::{AppId, LoginCode, OpenId},

@@ -1,7 +1,10 @@
 //! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
 
+mod file;
+
 use std::{
-    str,
+    cmp::Ordering,
+    fmt, str,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -9,9 +12,10 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, rand,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
+pub use self::file::with_new_key;
 use super::Person;
 use crate::{
     ids::AppId,
@@ -40,15 +44,35 @@ impl Sealed {
 }
 
 impl Sealed {
-    /// Of the vault key that sealed it; tells nothing about the key.
-    fn key_id(&self) -> Option<[u8; KEY_ID_LEN]> {
-        self.0.get(1..1 + KEY_ID_LEN)?.try_into().ok()
+    /// Of the vault key that sealed it; `None` for a layout that this version does not know.
+    pub fn key_id(&self) -> Option<KeyId> {
+        let (version, rest) = self.0.split_first()?;
+        rest.first_chunk().filter(|_| *version == VERSION).copied().map(KeyId)
     }
 }
 
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// Tells vault keys apart, and tells nothing about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId([u8; KEY_ID_LEN]);
+
+impl KeyId {
+    fn of(key: &[u8]) -> Self {
+        let hash = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault key id", key].concat()));
+        let mut id = [0; KEY_ID_LEN];
+        id.copy_from_slice(&hash.as_ref()[..KEY_ID_LEN]);
+        Self(id)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -58,6 +82,12 @@ pub enum VaultError {
     /// A line of the key file.
     #[error("line {line} must be base64 of 32 bytes, as `openssl rand -base64 32` prints it")]
     BadLine {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// What stands behind a key.
+    #[error("line {line} must have nothing behind its key, or the time from which it seals, as 2026-10-03T12:00:00Z")]
+    BadTime {
         /// Counted from 1.
         line: usize,
     },
@@ -79,13 +109,42 @@ pub enum VaultError {
 }
 
 struct VaultKey {
-    id: [u8; KEY_ID_LEN],
+    id: KeyId,
     key: LessSafeKey,
+    line: usize,
+    seals_from: Option<DateTime<Utc>>,
 }
 
-/// The vault keys: the first seals, all open.
+/// The vault keys: one seals, all open.
 pub struct Vault {
+    /// As they stand in the file.
     keys: Vec<VaultKey>,
+    /// Which of them seals.
+    sealing: usize,
+}
+
+/// What a vault key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// Seals later; opens already.
+    Waits,
+    /// Seals and opens.
+    Seals,
+    /// Opens what it sealed.
+    Opens,
+}
+
+/// A line of the vault key file, without its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultLine {
+    /// Counted from 1.
+    pub number: usize,
+    /// Of its key.
+    pub id: KeyId,
+    /// What the key does.
+    pub state: KeyState,
+    /// Where the line says so.
+    pub seals_from: Option<DateTime<Utc>>,
 }
 
 /// Holds the vault keys that are in use. Shared by all workers; who seals or opens keeps what they have got.
@@ -102,39 +161,65 @@ impl CurrentVault {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts others in use: their first seals from now on.
+    /// Puts others in use.
     pub fn swap(&self, vault: Vault) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vault);
     }
 }
 
 impl Vault {
-    /// Whether `sealed` is under the newest key.
-    pub fn is_newest(&self, sealed: &Sealed) -> bool {
-        self.keys.first().is_some_and(|newest| sealed.key_id() == Some(newest.id))
-    }
-
-    /// Reads a vault key file: base64 of 32 bytes a line, newest first; blank lines do not count.
+    /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
+    /// blank lines do not count. Keys with a time wait until [`Vault::at`] says that it has come.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
         let mut keys: Vec<VaultKey> = Vec::new();
-        for (index, line) in file.split(|&byte| byte == b'\n').enumerate() {
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            let line = index + 1;
-            let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| VaultError::BadLine { line })?);
-            let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::BadLine { line })?;
-            let id = key_id(&bytes);
+        for line in file::lines(file) {
+            let file::KeyLine { number: line, key, seals_from } = line?;
+            let id = KeyId::of(&key);
             if keys.iter().any(|earlier| earlier.id == id) {
                 return Err(VaultError::Repeated { line });
             }
-            keys.push(VaultKey { id, key: LessSafeKey::new(key) });
+            let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
+            keys.push(VaultKey { id, key: LessSafeKey::new(key), line, seals_from });
         }
-        if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            Err(VaultError::NoKey)
+        } else {
+            Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
+        }
     }
 
-    /// Seals with the newest key (AES-256-GCM, random nonce), bound to the person.
+    /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.
+    pub fn at(mut self, now: DateTime<Utc>) -> Self {
+        let may_seal = |key: &VaultKey| key.seals_from.is_none_or(|from| from <= now);
+        self.sealing = self.keys.iter().position(may_seal).unwrap_or(self.keys.len() - 1);
+        self
+    }
+
+    /// When another key begins to seal.
+    pub fn changes_at(&self) -> Option<DateTime<Utc>> {
+        self.keys[..self.sealing].iter().filter_map(|key| key.seals_from).min()
+    }
+
+    /// The lines that it was read from, in their order.
+    pub fn lines(&self) -> impl Iterator<Item = VaultLine> {
+        self.keys.iter().enumerate().map(|(index, key)| VaultLine {
+            number: key.line,
+            id: key.id,
+            state: match index.cmp(&self.sealing) {
+                Ordering::Less => KeyState::Waits,
+                Ordering::Equal => KeyState::Seals,
+                Ordering::Greater => KeyState::Opens,
+            },
+            seals_from: key.seals_from,
+        })
+    }
+
+    /// Whether `sealed` is under the key that seals now.
+    pub fn is_newest(&self, sealed: &Sealed) -> bool {
+        sealed.key_id() == Some(self.keys[self.sealing].id)
+    }
+
+    /// Seals with the key whose turn it is (AES-256-GCM, random nonce), bound to the person.
     pub fn seal(&self, session_key: &SessionKey, person: &Person) -> Result<Sealed, VaultError> {
         self.seal_text(session_key.expose(), bound_to(person))
     }
@@ -155,7 +240,7 @@ impl Vault {
     }
 
     fn seal_text(&self, text: &str, bound_to: Vec<u8>) -> Result<Sealed, VaultError> {
-        let VaultKey { id, key } = self.keys.first().ok_or(VaultError::NoKey)?;
+        let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
         let mut text = Zeroizing::new(text.as_bytes().to_vec());
@@ -163,33 +248,25 @@ impl Vault {
         let tag = key
             .seal_in_place_separate_tag(nonce_used, Aad::from(bound_to), &mut text)
             .map_err(|_| VaultError::Crypto)?;
-        Ok(Sealed([&[VERSION][..], id, &nonce, &text, tag.as_ref()].concat()))
+        Ok(Sealed([&[VERSION][..], &id.0, &nonce, &text, tag.as_ref()].concat()))
     }
 
     fn open_text<T>(&self, sealed: &Sealed, bound_to: Vec<u8>, custody: fn(String) -> T) -> Result<T, VaultError> {
         let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
-        let (id, nonce) = header[1..].split_at(KEY_ID_LEN);
-        let known = self.keys.iter().find(|key| key.id == id && header[0] == VERSION);
+        let id = sealed.key_id();
+        let known = self.keys.iter().find(|key| Some(key.id) == id);
         let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::DoesNotOpen)?;
+        let nonce = Nonce::try_assume_unique_for_key(&header[1 + KEY_ID_LEN..]).map_err(|_| VaultError::DoesNotOpen)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
         let text = key.open_in_place(nonce, Aad::from(bound_to), &mut buffer).map_err(|_| VaultError::DoesNotOpen)?;
         str::from_utf8(text).map(|text| custody(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
     }
 }
 
-impl std::fmt::Debug for Vault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Vault({} keys)", self.keys.len())
     }
-}
-
-/// Tells keys apart without telling anything about them.
-fn key_id(key: &[u8]) -> [u8; KEY_ID_LEN] {
-    let hash = digest::digest(&digest::SHA256, &[b"wxmint vault key id", key].concat());
-    let mut id = [0; KEY_ID_LEN];
-    id.copy_from_slice(&hash.as_ref()[..KEY_ID_LEN]);
-    id
 }
 
 /// The associated data. No part of it can hold the separator.
@@ -204,6 +281,9 @@ fn bound_to_app(app: &AppId) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn person(openid: &str) -> Person {
@@ -231,6 +311,34 @@ mod tests {
         let new = rotated.seal(&session_key(), &person("o1")).expect("sealed");
         assert_eq!(vault(&[1]).open(&new, &person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
         assert!(vault(&[2]).open(&new, &person("o1")).is_ok());
+    }
+
+    #[test]
+    fn a_key_with_a_time_opens_at_once_and_seals_from_then_on() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let file = format!("{} {}\n\n{}", line(2), at(100).to_rfc3339(), line(1));
+        let vault_at = |seconds| Vault::parse(file.as_bytes()).expect("a vault").at(at(seconds));
+        let states = |vault: &Vault| vault.lines().map(|line| (line.number, line.state)).collect::<Vec<_>>();
+
+        let before = vault_at(99);
+        assert_eq!(states(&before), [(1, KeyState::Waits), (3, KeyState::Seals)]);
+        assert_eq!(before.changes_at(), Some(at(100)));
+        let sealed = before.seal(&session_key(), &person("o1")).expect("sealed");
+        assert!(vault(&[1]).is_newest(&sealed) && before.is_newest(&sealed));
+
+        let after = vault_at(100);
+        assert_eq!(states(&after), [(1, KeyState::Seals), (3, KeyState::Opens)]);
+        assert_eq!((after.changes_at(), after.is_newest(&sealed)), (None, false));
+        let resealed = after.seal(&session_key(), &person("o1")).expect("sealed");
+        assert!(before.open(&resealed, &person("o1")).is_ok(), "a replica whose clock is slow");
+    }
+
+    #[test]
+    fn a_file_of_keys_that_all_wait_seals_with_the_last_one() {
+        let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z", line(2), line(1));
+        let parsed = Vault::parse(file.as_bytes()).expect("a vault");
+        let sealed = parsed.seal(&session_key(), &person("o1")).expect("sealed");
+        assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
     }
 
     #[test]
@@ -275,6 +383,7 @@ mod tests {
             (format!("{good}\n\nshort\n"), VaultError::BadLine { line: 3 }),
             (STANDARD.encode([1; 16]), VaultError::BadLine { line: 1 }),
             (format!("{good}\n{good}"), VaultError::Repeated { line: 2 }),
+            (format!("{good} tomorrow"), VaultError::BadTime { line: 1 }),
         ] {
             assert_eq!(Vault::parse(file.as_bytes()).expect_err("refused"), error);
         }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Failure, check, patiently, print, progress::Progress, say};
+use super::{Failure, check, patiently, print, say, walk_all};
 use crate::{
+    commands::table,
     ids::{AppId, OpenId, UserId},
-    store::{
-        Binding, Bindings, Redis,
-        walk::{Found, Page, Place, Step},
-    },
+    store::{Binding, Bindings, Redis, walk::Found},
 };
 
 const ADVICE: &str = "Each of these people is bound to one user, and their unionid stands for another. Both users are \
@@ -33,7 +31,7 @@ type Conflicts = BTreeMap<(AppId, OpenId), Conflict>;
 pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
     check(redis).await?;
     let conflicts: Vec<Conflict> = find(redis).await?.into_values().collect();
-    let lines = if as_json { conflicts.iter().map(Conflict::json).collect() } else { table(&conflicts) };
+    let lines = if as_json { conflicts.iter().map(Conflict::json).collect() } else { columns(&conflicts) };
     lines.iter().try_for_each(print)?;
     if conflicts.is_empty() {
         say("no conflicts");
@@ -44,29 +42,14 @@ pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
 }
 
 async fn find(redis: &Redis) -> Result<Conflicts, Failure> {
-    let (mut conflicts, mut place, mut keys) = (Conflicts::new(), Place::default(), 0);
-    let mut progress = Progress::begin();
-    loop {
-        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || redis.walk(&place).await).await?
-        else {
-            (conflicts, place, keys) = (Conflicts::new(), Place::default(), 0);
-            continue;
-        };
-        for found in found {
-            let Found::Bound(binding) = found else { continue };
-            if let Some(conflict) = conflict_of(redis, &binding).await? {
-                conflicts.insert((binding.person.app, binding.person.openid), conflict);
-            }
+    let add = async |conflicts: &mut Conflicts, found| {
+        let Found::Bound(binding) = found else { return Ok(()) };
+        if let Some(conflict) = conflict_of(redis, &binding).await? {
+            conflicts.insert((binding.person.app, binding.person.openid), conflict);
         }
-        keys = (keys + seen).min(of);
-        progress.tell(keys, || format!("about {keys} of {of} keys looked at"));
-        match next {
-            Some(next) => place = next,
-            None => break,
-        }
-    }
-    progress.clear();
-    Ok(conflicts)
+        Ok(())
+    };
+    walk_all(async |place| redis.walk(place).await, add).await
 }
 
 /// Whom the unionid stands for is asked again: it may be mended since the person's last login.
@@ -82,25 +65,18 @@ async fn conflict_of(redis: &Redis, binding: &Binding) -> Result<Option<Conflict
     }))
 }
 
-/// In columns as wide as their widest value.
-fn table(conflicts: &[Conflict]) -> Vec<String> {
+fn columns(conflicts: &[Conflict]) -> Vec<String> {
     if conflicts.is_empty() {
         return Vec::new();
     }
-    let head = ["appid", "openid", "user_id", "unionid", "unionid_stands_for"];
-    let rows: Vec<[&str; 5]> = std::iter::once(head).chain(conflicts.iter().map(Conflict::row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let line = |row: &[&str; 5]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    table::lines(["appid", "openid", "user_id", "unionid", "unionid_stands_for"], conflicts.iter().map(Conflict::row))
 }
 
 impl Conflict {
-    fn row(&self) -> [&str; 5] {
-        [self.appid.as_str(), &self.openid, self.user_id.as_str(), &self.unionid, self.unionid_stands_for.as_str()]
+    fn row(&self) -> [String; 5] {
+        let texts =
+            [self.appid.as_str(), &self.openid, self.user_id.as_str(), &self.unionid, self.unionid_stands_for.as_str()];
+        texts.map(str::to_owned)
     }
 
     fn json(&self) -> String {

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    Failure, check, patiently,
-    progress::Progress,
+    Failure, Progress, check, patiently,
     record::{Record, State},
     resume::{Mark, Resumable},
     say,

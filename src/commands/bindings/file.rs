@@ -7,8 +7,7 @@ use std::{
 };
 
 use super::{
-    Failure,
-    progress::Progress,
+    Failure, Progress,
     record::Record,
     tally::{Sum, Tally, Trailer},
 };

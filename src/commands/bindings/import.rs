@@ -8,10 +8,9 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Failure, check,
+    Failure, Progress, check,
     file::BindingsFile,
     patiently, print,
-    progress::Progress,
     record::{Record, State},
     say,
 };

@@ -139,7 +139,7 @@ pub(super) struct PolicyArgs {
     alg: Option<Algorithm>,
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
 }
 

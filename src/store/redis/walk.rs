@@ -1,8 +1,10 @@
-//! A walk over all people in Redis, page by page, for moving bindings. Beside the trait: nobody walks the memory of
-//! another process.
+//! A walk over all people in Redis, page by page: for moving bindings, and for what lies under which vault key. Beside the
+//! trait: nobody walks the memory of another process.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. SCAN knows the keys of one node: in a Cluster each would be walked by itself.
+
+mod sealed;
 
 use std::sync::LazyLock;
 
@@ -10,6 +12,7 @@ use chrono::{DateTime, Utc};
 use redis::Script;
 use serde::{Deserialize, Serialize};
 
+pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
     super::{Binding, ClaimId, Person, StoreError},
     Redis,
@@ -20,6 +23,9 @@ use super::{
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
 const PAGE: usize = 1000;
+
+/// In metrics.
+const STEP: &str = "walk";
 
 static NOTE_DISSOLVED: LazyLock<Script> = script!("standing", "note_dissolved");
 
@@ -33,18 +39,18 @@ pub struct Place {
 
 /// What a step of the walk comes to.
 #[derive(Debug)]
-pub enum Step {
-    /// Some people, or none.
-    Page(Page),
+pub enum Step<T> {
+    /// Some of what is looked for, or nothing.
+    Page(Page<T>),
     /// The place is one in another Redis. Only the beginning is everywhere.
     Elsewhere,
 }
 
-/// Some people.
+/// Some of what is looked for.
 #[derive(Debug)]
-pub struct Page {
+pub struct Page<T> {
     /// In no order.
-    pub found: Vec<Found>,
+    pub found: Vec<T>,
     /// How many keys the page looked at, about.
     pub keys: u64,
     /// How many keys Redis has, of all kinds.
@@ -65,20 +71,33 @@ pub enum Found {
 }
 
 impl Redis {
-    /// Reads the page that begins at `from`.
-    pub async fn walk(&self, from: &Place) -> Result<Step, StoreError> {
+    /// Reads the page of bindings that begins at `from`.
+    pub async fn walk(&self, from: &Place) -> Result<Step<Found>, StoreError> {
+        self.step(from, "wxmint:{*}:binding", async |keys| {
+            let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
+            let rows = read(&self.link, STEP, &people).await?;
+            let found = people.into_iter().zip(rows).filter_map(|(person, row)| row.found(person).transpose());
+            found.collect()
+        })
+        .await
+    }
+
+    /// Reads the page of keys like `pattern` that begins at `from`, and of each what is looked for.
+    async fn step<T>(
+        &self,
+        from: &Place,
+        pattern: &str,
+        read: impl AsyncFnOnce(Vec<String>) -> Result<Vec<T>, StoreError>,
+    ) -> Result<Step<T>, StoreError> {
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
-        asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg("wxmint:{*}:binding").arg("COUNT").arg(PAGE);
-        let (info, of, (cursor, keys)): (String, u64, (u64, Vec<String>)) = self.link.query("walk", &asked).await?;
+        asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+        let (info, of, (cursor, keys)): (String, u64, (u64, Vec<String>)) = self.link.query(STEP, &asked).await?;
         let server = run_id(&info);
         if *from != Place::default() && from.server != server {
             return Ok(Step::Elsewhere);
         }
-        let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-        let rows = read(&self.link, "walk", &people).await?;
-        let found = people.into_iter().zip(rows).filter_map(|(person, row)| row.found(person).transpose());
-        let found = found.collect::<Result<_, _>>()?;
+        let found = read(keys).await?;
         let next = (cursor != 0).then(|| Place { cursor, server: server.to_owned() });
         Ok(Step::Page(Page { found, keys: PAGE as u64, of, next }))
     }

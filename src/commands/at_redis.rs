@@ -1,0 +1,111 @@
+//! What the commands share that work on the Redis of `wxmint serve`.
+
+use std::{
+    fmt,
+    io::{Write, stdout},
+    process::ExitCode,
+    time::Duration,
+};
+
+use super::{EXIT_USAGE, fail, progress::Progress, say, serve::variables};
+use crate::{
+    http::now,
+    settings::{StoreUrl, store_from_vars},
+    store::{
+        Fitness, Redis, Store, StoreError,
+        walk::{Page, Place, Step},
+    },
+    telemetry::Metrics,
+};
+
+/// How often a step that Redis did not answer is taken again, and after which pauses: a Redis that saves, or hands over
+/// to a replica, is away for a few seconds.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Why a command does not end well.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Settings, options or a file are not fit to be used, and nothing was changed.
+    Usage(String),
+    /// It was begun, and is not done.
+    Unfinished(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unfinished(format!("{error}. Run the same again to go on."))
+    }
+}
+
+/// The exit code, and before it the reason of a failure.
+pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(reason)) => fail(EXIT_USAGE, reason),
+        Err(Failure::Unfinished(reason)) => fail(1, reason),
+    }
+}
+
+/// The Redis that `wxmint serve` has.
+pub(super) fn open() -> Result<Redis, Failure> {
+    let url = store_from_vars(variables())
+        .map_err(|faults| Failure::Usage(format!("the settings cannot be used\n\n{faults}")))?;
+    let StoreUrl::Redis(url) = url else {
+        let reason =
+            "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";
+        return Err(Failure::Usage(reason.into()));
+    };
+    // No session key is written here, so that their life does not matter.
+    Ok(Redis::new(&url, Duration::ZERO, now, Metrics::default())?)
+}
+
+/// Before anything long is begun: whether Redis is there, and fit to keep bindings.
+pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
+    match redis.fitness().await {
+        Ok(Fitness::Fit) => {}
+        Ok(Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
+        Err(error) => return Err(Failure::Unfinished(format!("WXMINT_REDIS_URL: {error}"))),
+    }
+    Ok(())
+}
+
+/// Takes a step again that Redis did not answer. Every step bears that.
+pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for pause in PAUSES {
+        if let Ok(done) = step().await {
+            return Ok(done);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    step().await
+}
+
+/// Walks over everything, and gathers what `add` makes of it. Begins anew where Redis was started anew meanwhile.
+pub(super) async fn walk_all<T, All: Default>(
+    step: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
+    mut add: impl AsyncFnMut(&mut All, T) -> Result<(), Failure>,
+) -> Result<All, Failure> {
+    let (mut all, mut place, mut keys) = (All::default(), Place::default(), 0);
+    let mut progress = Progress::begin();
+    loop {
+        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || step(&place).await).await? else {
+            (all, place, keys) = (All::default(), Place::default(), 0);
+            continue;
+        };
+        for found in found {
+            add(&mut all, found).await?;
+        }
+        keys = (keys + seen).min(of);
+        progress.tell(keys, || format!("about {keys} of {of} keys looked at"));
+        match next {
+            Some(next) => place = next,
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Writes a line on standard output, which may be a pipe that nobody reads any more.
+pub(super) fn print(line: impl fmt::Display) -> Result<(), Failure> {
+    writeln!(stdout(), "{line}").map_err(|error| Failure::Unfinished(format!("standard output: {error}")))
+}

@@ -1,0 +1,34 @@
+//! `wxmint vault rotate`
+
+use std::{path::Path, time::Duration};
+
+use aws_lc_rs::rand;
+use chrono::TimeDelta;
+use zeroize::Zeroizing;
+
+use super::{Failure, date, now, print, read, say, unfit};
+use crate::{
+    keys::{Held, rotation::whole_second},
+    store::with_new_key,
+};
+
+const NEXT: &str = "Every replica reads the file by itself; a Kubernetes Secret is to be replaced by it. The lines below \
+    open what they sealed. When they may be taken out, tells: wxmint vault list";
+
+/// Twice is as good as once: while a key waits, no other is made.
+pub(super) fn run(path: &Path, lead: Duration) -> Result<(), Failure> {
+    let held = Held::wait(path)?;
+    let (content, vault) = read(path)?;
+    if let Some(from) = vault.changes_at() {
+        return print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
+    }
+    let lead = TimeDelta::from_std(lead).map_err(|error| Failure::Usage(format!("--lead: {error}")))?;
+    let from = whole_second(now() + lead);
+    let mut key = Zeroizing::new([0; 32]);
+    rand::fill(&mut *key).map_err(|_| Failure::Usage("the system gave no random bits".into()))?;
+    let anew = with_new_key(&content, &key, from).map_err(|error| unfit(path, error))?;
+    held.replace(&anew)?;
+    print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)))?;
+    say(NEXT);
+    Ok(())
+}
