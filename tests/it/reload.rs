@@ -82,7 +82,8 @@ async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in
         secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
         fs::rename(&mended, &path).expect("renamed");
         eventually("mended", WITHIN, async || (kids_of(&jwks(&bed).await) == [kid.as_str()]).then_some(())).await;
-        assert!(gauge(&bed, IN_USE).await, "{reason}: mended");
+        // The keys are in use a moment before the gauge says so.
+        eventually("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await.then_some(())).await;
         let login = bed.log_in("lin").await.expect_login();
         assert_eq!(kid_of(&login.member("access_token")), kid, "{reason}: mended");
         assert_eq!(errors(&bed).len(), told + 1, "a fault is told once: {:?}", errors(&bed));

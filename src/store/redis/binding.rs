@@ -114,11 +114,10 @@ impl Bindings for Redis {
         let mut script = SETTLE.key(name::binding(person));
         script.arg(claim.as_str()).arg(generation).arg(word).arg(flag(new));
         script.arg((self.clock)().timestamp_millis());
-        let standing = self.durable.run::<Answer>("settle", &script).await?.standing()?;
-        if matches!(outcome, Settlement::Bound { .. }) {
-            self.durable.confirmed().await?;
+        match outcome {
+            Settlement::Bound { .. } => self.durable.run_confirmed::<Answer>("settle", &script).await?.standing(),
+            Settlement::Dropped => self.link.run::<Answer>("settle", &script).await?.standing(),
         }
-        Ok(standing)
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {

@@ -124,20 +124,29 @@ impl Link {
             .await
     }
 
-    /// Waits until a replica has all that was written on this connection and before it, where there is a replica: one
-    /// that takes over must not have forgotten a binding. Nothing else can be sent meanwhile.
-    pub(super) async fn confirmed(&self) -> Result<(), StoreError> {
-        if replicas(&self.info("replication").await?) == 0 {
-            return Ok(());
+    /// Runs a script, and waits until a replica has all that was written on this connection and before it, where there is
+    /// a replica: one that takes over must not have forgotten a binding. Nothing else can be sent meanwhile.
+    pub(super) async fn run_confirmed<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        let mut commands = redis::pipe();
+        commands.invoke_script(script).cmd("INFO").arg("replication").ignore_errors();
+        let started = Instant::now();
+        let outcome = self
+            .within_deadline(async |mut connection| {
+                let (answer, info) = commands.query_async(&mut connection).await?;
+                let (answer, info): (_, RedisResult<String>) =
+                    (or_loaded(answer, script, &mut connection).await?, info);
+                Ok((answer, replicas(&info?) == 0 || is_confirmed(&mut connection).await?))
+            })
+            .await;
+        self.metrics.redis_answered(step, matches!(outcome, Ok((_, true))), started.elapsed());
+        match outcome? {
+            (answer, true) => Ok(answer),
+            (_, false) => Err(StoreError { reason: "no replica has confirmed a binding in time".into() }),
         }
-        let wait = async |mut connection: MultiplexedConnection| {
-            redis::cmd("WAIT").arg(1).arg(CONFIRMED_WITHIN.as_millis() as u64).query_async(&mut connection).await
-        };
-        let confirmed: u64 = self.within_deadline(wait).await?;
-        if confirmed == 0 {
-            return Err(StoreError { reason: "no replica has confirmed a binding in time".into() });
-        }
-        Ok(())
     }
 
     async fn within_deadline<T>(
@@ -207,6 +216,12 @@ impl Link {
             state.refused = Some((Instant::now() + PAUSE, error.clone()));
         }
     }
+}
+
+async fn is_confirmed(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let within = CONFIRMED_WITHIN.as_millis() as u64;
+    let confirmed: u64 = redis::cmd("WAIT").arg(1).arg(within).query_async(connection).await?;
+    Ok(confirmed > 0)
 }
 
 /// How many replicas Redis has, as it says in `INFO replication`.
