@@ -29,5 +29,6 @@ mod stopping;
 mod support;
 mod users_command;
 mod users_file;
+mod vault_command;
 mod verifiers;
 mod wechat_faults;
