@@ -24,8 +24,9 @@ fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
 }
 
 /// A person goes from free to intended to bound to leaving to free, and each way has its reason.
-pub(crate) fn of_a_change(before: &Standing, after: &Standing, party: &Party, books: &Books) -> Held {
+pub(crate) fn of_a_change(person: &Person, before: &Standing, party: &Party, books: &Books) -> Held {
     use Standing::{Free, Intended, Leaving};
+    let after = &books.standing(person);
     let follows = match (before, after) {
         (Standing::Bound(old), Standing::Bound(new)) => old.generation == new.generation && old.user == new.user,
         (before, after) if before == after => true,
@@ -38,7 +39,7 @@ pub(crate) fn of_a_change(before: &Standing, after: &Standing, party: &Party, bo
         }
         (Intended { generation: old, .. }, Free { generation: new, .. }) => old == new,
         (Standing::Bound(old), Leaving { generation, user }) => {
-            of_a_leaving(old, party, books)?;
+            of_a_leaving(person, old, party, books)?;
             old.generation == *generation && old.user == *user
         }
         (Leaving { generation: old, .. }, Free { generation: new, .. }) => old == new,
@@ -48,10 +49,10 @@ pub(crate) fn of_a_change(before: &Standing, after: &Standing, party: &Party, bo
 }
 
 /// One is asked to dissolve a binding that there is, and not one that is made later.
-fn of_a_leaving(bound: &Bound, Party { visit, evidence }: &Party, books: &Books) -> Held {
+fn of_a_leaving(person: &Person, bound: &Bound, Party { visit, evidence }: &Party, books: &Books) -> Held {
     let asked = matches!(&visit.wish, Wish::Unbind(user) if *user == bound.user);
     hold(asked, || "a binding was dissolved that nobody asked to dissolve".into())?;
-    let past = books.pasts(&visit.person).iter().find(|past| past.generation == bound.generation);
+    let past = books.pasts(person).iter().find(|past| past.generation == bound.generation);
     let meant = past.is_none_or(|past| evidence.gone.is_none_or(|gone| past.made <= gone));
     hold(meant, || "a binding is dissolved by a request that was gone when it was made".into())
 }

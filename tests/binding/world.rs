@@ -215,7 +215,7 @@ impl<'a> World<'a> {
         self.trace.push(format!("{}: {} -> {said}", party.visit.number, step.text()));
         self.runtime.block_on(self.books.look(&*self.stores[0], &step.about));
         for (person, before) in self.books.people.iter().zip(&before) {
-            laws::of_a_change(before, &self.books.standing(person), party, &self.books)?;
+            laws::of_a_change(person, before, party, &self.books)?;
         }
         if let About::List(user) = &step.about {
             laws::of_a_list_change(user, list.as_deref(), &self.books)?;
