@@ -48,9 +48,7 @@ fn list(file: &Path, redis: &RedisServer, words: &[&str]) -> Output {
 /// What `list --json` says of each line: line, state, session keys, previous ones, access tokens.
 fn counts(file: &Path, redis: &RedisServer) -> Vec<Value> {
     let rows: Vec<Value> = serde_json::from_str(&done(&list(file, redis, &["--json"]))).expect("JSON");
-    let count = |row: Value| {
-        json!([row["line"], row["state"], row["current"], row["previous"], row["access_tokens"]])
-    };
+    let count = |row: Value| json!([row["line"], row["state"], row["current"], row["previous"], row["access_tokens"]]);
     rows.into_iter().map(count).collect()
 }
 
