@@ -136,11 +136,11 @@ fn median(sample: &[f64]) -> f64 {
 
 /// How much more time for the first kind is found to be more, in ms.
 fn found_from(refused: &[&[f64]], rng: &mut Rng) -> f64 {
-    let shifts = (0..).map(|power| 0.01 * f64::powi(2.0, power));
+    let mut shifts = (0..).map(|power| 0.01 * f64::powi(2.0, power));
     let is_found = |shift: &f64| {
         let later: Vec<f64> = refused[0].iter().map(|time| time + shift).collect();
         let samples = [&[later.as_slice()], &refused[1..]].concat();
         p_of(&samples, DEALS, rng) < P
     };
-    shifts.filter(is_found).next().expect("an endless row")
+    shifts.find(is_found).expect("an endless row")
 }
