@@ -50,6 +50,7 @@ async function run() {
     await check(`a spoiled character of the ${part} is refused, and accepted when restored`, () => refusesSpoiled(page, part));
   }
   await check("each character of the token in turn, and each spelling of a part's last one, is refused", () => refusesEverySpelling(page));
+  await check("a person's data is decrypted on the server, and no session_key comes to the phone", () => countsSteps(page));
   await check("the keyboard alone spoils and restores", () => spoilsByKeyboard(page));
   await check("the same person keeps the same user id", () => keepsUserId(page));
   await check("the same code again is answered code_used, and WeChat is not asked", () => refusesUsedCode(page));
@@ -158,6 +159,29 @@ async function refusesEverySpelling(page) {
     return wrong;
   });
   expect(accepted.join(", "), "", "the spoiled tokens that were accepted");
+}
+
+async function countsSteps(page) {
+  await page.getByTestId("steps").click();
+  await states(page, { handed: "done", userData: "done", unseal: "done", opened: "done" });
+  await atRest(page);
+  const [handed, sent, answer] = await Promise.all(["handed", "userData", "opened"].map((step) => shownIn(page, step)));
+  const [, sealed] = handed.match(/"encryptedData":\s*"([^"]+)"/);
+  expect(sent.includes(sealed) && /authorization: Bearer /.test(sent), true, "what WeChat sealed, sent with the token");
+  expect(/session_key|sessionKey/.test(handed + sent + answer), false, "a session_key in what the phone gets and sends");
+  const steps = JSON.parse(answer.slice(answer.indexOf("{"))).data.stepInfoList;
+  const total = steps.reduce((sum, { step }) => sum + step, 0);
+  expect(total > 0 && !handed.includes("stepInfoList"), true, "steps that only the answer shows");
+  expect(await page.getByTestId("steps").textContent(), `${total} steps this week`, "the steps on the phone");
+  await fits(page, 1280);
+  await page.locator("[data-step=handed] summary").click();
+  await page.locator("[data-step=unseal] summary").click();
+  await picture(page, "steps");
+}
+
+/** The last request or answer of a step. */
+function shownIn(page, step) {
+  return page.locator(`[data-step=${step}] pre`).last().textContent();
 }
 
 async function spoilsByKeyboard(page) {

@@ -23,6 +23,10 @@ const ROUTES = {
   unbind: { from: MINI_PROGRAM, to: WXMINT },
   dissolve: { from: WXMINT, to: STORE, both: true },
   unbound: { from: WXMINT, to: MINI_PROGRAM, answer: true },
+  handed: { from: MINI_PROGRAM, to: WECHAT, both: true },
+  userData: { from: MINI_PROGRAM, to: WXMINT },
+  unseal: { from: WXMINT, to: STORE, both: true },
+  opened: { from: WXMINT, to: MINI_PROGRAM, answer: true },
 };
 
 /** Made once for a language and a course of steps, then brought up to date in place, so that opened steps stay open. */

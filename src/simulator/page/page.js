@@ -16,6 +16,7 @@ import { words } from "./words.js";
 
 const PACE = 230; // ms between two lights: what really takes 5 ms would be over before the eye has found it
 const GLANCE = 400; // ms between two looks at the journal while an answer is late
+const DAYS = 7; // of steps: a month of them would be long to read
 
 const state = {
   app: "tea",
@@ -25,7 +26,7 @@ const state = {
   attempt: null, // the evidence of the latest login or unbinding, see readSteps
   reveal: 0, // how many of its steps are shown
   busy: false,
-  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }
+  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }, and `steps` once asked for
   asking: {}, // by app, while it asks who the person is: { ticket, opened }, the ticket null once it is spent
   form: { username: "", password: "" }, // what is typed there
   consent: null, // while WeChat asks whether to give the phone number: { number }
@@ -40,7 +41,7 @@ const personId = () => (state.person === "new" ? state.stranger : state.person);
 const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
 const tokenView = new TokenView(byId("token-view"));
-const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, close: closeSheet });
+const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, countSteps, close: closeSheet });
 const faultPanel = new FaultPanel({
   breakWeChat,
   heal,
@@ -195,6 +196,28 @@ async function runUnbinding(evidence) {
   if (!succeeded(evidence.reply)) return fail(evidence, evidence.reply);
   delete state.sessions[evidence.app];
   say(words().unbound);
+}
+
+// ---- data that WeChat seals for the server ----
+
+function countSteps() {
+  const { access_token: token } = state.sessions[state.app].answer;
+  return attempt({ decrypting: true, again: () => logIn(), token }, runDecrypting);
+}
+
+async function runDecrypting(evidence) {
+  const { person, appid, app, token } = evidence;
+  evidence.handed = await call("POST", "/_simulator/user-data", { person, appid, kind: "steps", days: DAYS });
+  await revealThrough("handed");
+  const { encryptedData, iv } = evidence.handed.answer?.body ?? {};
+  if (!encryptedData) return fail(evidence, evidence.handed);
+  evidence.began = performance.now();
+  evidence.reply = await call("POST", "/wechat/userdata", { encryptedData, iv }, token);
+  await revealThrough("opened");
+  if (!succeeded(evidence.reply)) return fail(evidence, evidence.reply);
+  const { stepInfoList } = evidence.reply.answer.body.data;
+  state.sessions[app].steps = stepInfoList.reduce((sum, { step }) => sum + step, 0);
+  say(words().stepsCounted(state.sessions[app].steps));
 }
 
 // ---- showing it at a pace that can be followed ----

@@ -6,12 +6,12 @@ import { bindingScreen, button, memberScreen, welcomeScreen } from "./screens.js
 import { words } from "./words.js";
 
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
-const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token"];
+const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token", "data_undecryptable"];
 const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" };
 
 /**
  * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,
- * `givePhone()`, `bind()`, `unbind()`, `leave()`, `close()`.
+ * `givePhone()`, `bind()`, `unbind()`, `countSteps()`, `leave()`, `close()`.
  */
 export class Phone {
   constructor(actions) {

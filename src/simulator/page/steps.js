@@ -4,12 +4,13 @@ import { parseJson } from "./asking.js";
 import { words } from "./words.js";
 
 /**
- * The steps of an attempt, by name and in their order. An attempt holds what was asked for: `unbinding`, or `by` what a
- * login went beside WeChat's identity (nothing, "password" or "phone") and the `ticket` that stood for a code.
+ * The steps of an attempt, by name and in their order. An attempt holds what was asked for: `unbinding`, `decrypting`, or
+ * `by` what a login went beside WeChat's identity (nothing, "password" or "phone") and the `ticket` that stood for a code.
  */
 export function courseOf(attempt) {
-  const { unbinding, by, ticket } = attempt ?? {};
+  const { unbinding, decrypting, by, ticket } = attempt ?? {};
   if (unbinding) return ["unbind", "dissolve", "unbound"];
+  if (decrypting) return ["handed", "userData", "unseal", "opened"];
   return [
     ...(by === "phone" ? ["phoneCode"] : []),
     ...(ticket ? ["post", "ticket"] : ["code", "post", "claim", "session", "record"]),
@@ -22,8 +23,9 @@ export function courseOf(attempt) {
 
 /**
  * The same with what happened, each `{ name, state, ms, notes, exchanges, label, plan }`, `plan` being its label before
- * it has happened. The evidence: `phoneMinted`, `minted` or `given` (the codes), `sent` and `reply`, `journal` (what the
- * stand-ins were asked, see journalOf), `metadata`, `keys` and `checks`; what is missing has not happened.
+ * it has happened. The evidence: `phoneMinted`, `minted` or `given` (the codes), `handed` (sealed data), `sent` and
+ * `reply`, `journal` (what the stand-ins were asked, see journalOf), `metadata`, `keys` and `checks`; what is missing has
+ * not happened.
  */
 export function readSteps(attempt) {
   return courseOf(attempt).map((name) => {
@@ -47,9 +49,13 @@ const READERS = {
   bind: readBinding,
   answer: readAnswer,
   verify: readVerifying,
-  unbind: ({ sent, reply }) => (reply ? { state: reply.answer ? "done" : "failed", exchanges: [{ request: reply.request }] } : asSent(sent)),
+  unbind: readSent,
   dissolve: readDissolving,
   unbound: readAnswer,
+  handed: ({ handed }) => readMinted(handed),
+  userData: readSent,
+  unseal: readUnsealing,
+  opened: readAnswer,
 };
 
 function readMinted(minted) {
@@ -58,6 +64,10 @@ function readMinted(minted) {
 }
 
 const asSent = (sent) => ({ exchanges: sent ? [{ request: sent }] : [] });
+
+function readSent({ sent, reply }) {
+  return reply ? { state: reply.answer ? "done" : "failed", exchanges: [{ request: reply.request }] } : asSent(sent);
+}
 
 function readRequest({ by, ticket, reply, sent, journal }, text) {
   const notes = [ticket ? text.ticket : text.note, by && text[by]].filter(Boolean);
@@ -127,6 +137,13 @@ function readDissolving({ reply }, text) {
   if (!reply) return {};
   if (succeeded(reply)) return { state: "done" };
   if (reply.answer?.status < 500) return { state: "skipped", notes: [text.skipped] };
+  return { state: "unseen", notes: [text.note, text.unseen] };
+}
+
+function readUnsealing({ reply }, text) {
+  if (!reply) return {};
+  if (succeeded(reply)) return { state: "done" };
+  if (codeOf(reply) === "data_undecryptable") return { state: "failed", notes: [text.note, text.refused] };
   return { state: "unseen", notes: [text.note, text.unseen] };
 }
 

@@ -37,6 +37,8 @@ export const en = {
   validUntil: "Valid until",
   again: "Log in again",
   leave: "Change person",
+  mySteps: "My steps this week",
+  stepsCounted: (count) => `${count} steps this week`,
   unbind: "Unbind WeChat",
   unbound: "Unbound. The next login asks who you are.",
   ask: {
@@ -184,6 +186,21 @@ export const en = {
       unseen: "Whether it came to this cannot be seen from here.",
     },
     unbound: { label: "204, done", refused: (status) => `${status}, a problem`, silent: "no answer" },
+    handed: {
+      label: "wx.getWeRunData → encryptedData, iv",
+      note: "WeChat seals the data with the session_key of the last login. The mini program cannot read it: the session_key never came to the phone. A phone gets 31 days; here the page asks the simulator for 7.",
+    },
+    userData: {
+      label: "POST /wechat/userdata",
+      note: "The mini program hands on what it got, with its token. No session_key goes over the line in either direction.",
+    },
+    unseal: {
+      label: "unseal the session_key, open the data",
+      note: "The session_key has lain sealed in the store since the login. wxmint unseals it, decrypts, and believes the data only if its watermark names this app and is fresh. The page cannot look inside; this is a description.",
+      refused: "The data does not open with the session_key that is kept, or its watermark is wrong or too old.",
+      unseen: "Whether it came to this cannot be seen from here.",
+    },
+    opened: { label: "200, the data", refused: (status) => `${status}, a problem`, silent: "no answer" },
   },
   accountsHeading: "Your account service",
   accountsLead: "Your own system; here a stand-in. It knows who has an account and whether a password is right. Which WeChat is bound to which user is what wxmint keeps.",
@@ -222,6 +239,7 @@ export const en = {
     invalid_credentials: ["Account or password is wrong", "Tell the person. The ticket is spent: send the next attempt with a new code of wx.login."],
     already_bound: ["Bound already", "Tell the person: another account has this WeChat, or this account has another WeChat. Whoever has it can unbind it (DELETE /binding)."],
     invalid_token: ["The token is not accepted", "Log in again."],
+    data_undecryptable: ["The data cannot be decrypted", "Call wx.login, log in, then ask WeChat for the data again."],
     unreachable: ["wxmint did not answer", "Is wxmint demo still running? Start it and log in again."],
     other: ["The login was refused", "The document says why."],
   },

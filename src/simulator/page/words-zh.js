@@ -37,6 +37,8 @@ export const zh = {
   validUntil: "令牌有效期至",
   again: "再登录一次",
   leave: "换个人",
+  mySteps: "我这周的步数",
+  stepsCounted: (count) => `这周走了 ${count} 步`,
   unbind: "解除绑定",
   unbound: "已解除绑定，下次登录会再问是谁。",
   ask: {
@@ -184,6 +186,21 @@ export const zh = {
       unseen: "是否走到了这一步，从这里看不到。",
     },
     unbound: { label: "204 完成", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
+    handed: {
+      label: "wx.getWeRunData → encryptedData、iv",
+      note: "微信用上次登录的 session_key 把数据封好。小程序自己打不开：session_key 从没到过手机上。真机上给 31 天；这里由本页向模拟器要 7 天。",
+    },
+    userData: {
+      label: "POST /wechat/userdata",
+      note: "小程序把拿到的原样交来，带上令牌。来回都没有 session_key。",
+    },
+    unseal: {
+      label: "取出 session_key，解开数据",
+      note: "session_key 从登录起就封存在存储里。wxmint 拆封后解密，还要看水印：是不是这个小程序的，够不够新。本页看不到内部，这里是文字说明。",
+      refused: "现存的 session_key 解不开这份数据，或者水印不对、太旧。",
+      unseen: "是否走到了这一步，从这里看不到。",
+    },
+    opened: { label: "200 数据", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
   },
   accountsHeading: "账号服务",
   accountsLead: "你自己的业务系统，这里由模拟器扮演。谁有账号、密码对不对，由它说了算；哪个微信绑了哪个用户，由 wxmint 记着。",
@@ -222,6 +239,7 @@ export const zh = {
     invalid_credentials: ["账号或密码不对", "如实告诉用户。bind_ticket 已用掉，下次要重新调用 wx.login，带上新 code。"],
     already_bound: ["已经绑定过了", "如实告诉用户：这个微信绑着别的账号，或者这个账号绑着别的微信。先由绑着的一方解除（DELETE /binding）。"],
     invalid_token: ["令牌不被接受", "重新登录。"],
+    data_undecryptable: ["数据解不开", "重新调用 wx.login 登录，再向微信要一次数据。"],
     unreachable: ["wxmint 没有应答", "wxmint demo 还在运行吗？启动后再登录。"],
     other: ["登录被拒绝", "原因写在下面的说明里。"],
   },
