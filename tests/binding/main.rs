@@ -22,7 +22,7 @@ use stepwise::Stores;
 use world::World;
 
 const SEED: u64 = 0x7763_6d69_6e74;
-const CASES_IN_MEMORY: u32 = 10_000;
+const CASES_IN_MEMORY: u32 = 15_000;
 const CASES_IN_REDIS: u32 = 400;
 /// More than most histories need to go wrong.
 const MOST_ACTIONS: usize = 160;

@@ -19,6 +19,7 @@ mod one_exchange;
 mod password_load;
 mod password_timing;
 mod phone;
+mod races;
 mod readme;
 mod redis_faults;
 mod reload;

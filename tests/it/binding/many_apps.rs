@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Business, OTHER_APPID, is_users, user_of};
-use crate::support::{APPID, password_of};
+use crate::support::{APPID, AccountService, password_of};
 
 async fn conflicts(business: &Business) -> String {
     let metrics = business.bed.service().metrics().await;
@@ -80,4 +80,19 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
         assert_eq!(line[member], value);
     }
     assert_eq!(business.logged(message).len(), 1);
+}
+
+/// For the same wish an account service names the same user, so that it must be another wish.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_a_user_everywhere_is_another_one_in_the_next_app() {
+    let service = AccountService::start();
+    let environment = [("WXMINT_ACCOUNTS", service.url()), ("WXMINT_AUTO_PROVISION", "true".to_owned())];
+    let business = Business::with(&environment.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+    let here = business.log_in_at(APPID, "lin", &json!({})).await;
+    let (left, new) = user_of(&here);
+    assert!(new);
+    business.dissolve(&here).await;
+    let (user, new) = user_of(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await);
+    assert!(new && user != left, "{user} after {left}");
+    assert_eq!(user_of(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await), (user, false));
 }

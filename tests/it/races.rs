@@ -1,0 +1,209 @@
+//! Races between real processes: two replicas on one Redis, and one that is killed again and again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
+
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::support::{
+    APP_SECRET, APPID, Answer, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, password_of,
+};
+
+const ROUNDS: usize = 100;
+const KILLS: usize = 50;
+/// People whose first logins are under way when the service is killed.
+const PEOPLE_AT_ONCE: usize = 6;
+const OTHER: &str = "wxfedcba9876543210";
+const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
+
+/// A folder of both apps.
+fn apps() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (id, secret) in [(APPID, APP_SECRET), (OTHER, OTHER_SECRET)] {
+        fs::write(folder.path().join(id), secret).expect("written");
+    }
+    folder
+}
+
+async fn two_replicas(users: &UsersFile, bindings_per_user: &str) -> TestBed {
+    let bed = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &users.setting());
+    bed.env("WXMINT_BINDINGS_PER_USER", bindings_per_user).start().await
+}
+
+async fn code_of(bed: &TestBed, person: &str, appid: &str) -> String {
+    bed.wechat.mint_codes(json!({"person": person, "appid": appid})).await.remove(0)
+}
+
+fn request(bed: &TestBed, service: &Service, body: &Value) -> RequestBuilder {
+    bed.http.0.post(service.url("/login")).json(body)
+}
+
+/// Both at once, each at a replica of its own.
+async fn both(bed: &TestBed, bodies: [Value; 2]) -> [Answer; 2] {
+    let [first, second] = [0, 1].map(|at| bed.http.send(request(bed, &bed.services[at], &bodies[at])));
+    tokio::join!(first, second).into()
+}
+
+async fn with_password(bed: &TestBed, person: &str, name: &str) -> Value {
+    let mut body = password_of(name);
+    body["code"] = code_of(bed, person, APPID).await.into();
+    body
+}
+
+/// The one that succeeded, where the other is told that it came too late.
+fn winner_of(answers: [Answer; 2]) -> Answer {
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((won.len(), lost.len()), (1, 1), "{won:?} {lost:?}");
+    lost.into_iter().for_each(|lost| drop(lost.expect_problem(409, "already_bound")));
+    won.into_iter().map(Answer::expect_login).next().expect("one")
+}
+
+type Fields = HashMap<String, String>;
+
+/// All hashes of a pattern, each key without what it begins and ends with.
+fn hashes(redis: &RedisServer, begin: &str, end: &str) -> BTreeMap<String, Fields> {
+    let keys: Vec<String> = redis.command(&["KEYS", &format!("{begin}*{end}")]);
+    let name = |key: &str| key.strip_prefix(begin).and_then(|key| key.strip_suffix(end)).map(str::to_owned);
+    keys.iter().map(|key| (name(key).expect("as asked for"), redis.command(&["HGETALL", key]))).collect()
+}
+
+/// How many people are on their way to a user, or from one.
+fn half_done(redis: &RedisServer) -> usize {
+    let on_the_way = |hash: &&Fields| ["intent_user", "leaving_user"].iter().any(|field| hash.contains_key(*field));
+    hashes(redis, "wxmint:{", "}:binding").values().filter(on_the_way).count()
+}
+
+/// Each binding is on its user's list, and nobody else is; nothing is half done. How many there are.
+fn assert_lists_are_bindings(redis: &RedisServer) -> usize {
+    assert_eq!(half_done(redis), 0);
+    let bindings = hashes(redis, "wxmint:{", "}:binding");
+    let mut bound: Vec<(&str, &str)> =
+        bindings.iter().filter_map(|(person, hash)| Some((hash.get("user_id")?.as_str(), person.as_str()))).collect();
+    let lists = hashes(redis, "wxmint:user:{", "}");
+    let admitted = |(_, sign): &(&String, &String)| sign.ends_with('+');
+    let mut listed: Vec<(&str, &str)> = lists
+        .iter()
+        .flat_map(|(user, list)| list.iter().filter(admitted).map(|(person, _)| (user.as_str(), person.as_str())))
+        .collect();
+    bound.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(bound, listed);
+    bound.len()
+}
+
+#[tokio::test]
+async fn two_users_who_bind_one_openid_at_once_are_one_user_and_one_refusal() {
+    let users = UsersFile::of(&["alice", "bob"]);
+    let bed = two_replicas(&users, "1000").await;
+    for round in 0..ROUNDS {
+        let person = format!("lin-{round}");
+        let bodies = [with_password(&bed, &person, "alice").await, with_password(&bed, &person, "bob").await];
+        let user = winner_of(both(&bed, bodies).await).member("user_id");
+        for service in &bed.services {
+            let silent = service.login(&bed.mint_code(&person).await).await.expect_login();
+            assert_eq!(silent.member("user_id"), user, "{person}");
+        }
+    }
+    assert_eq!(assert_lists_are_bindings(&bed.redis), ROUNDS);
+}
+
+#[tokio::test]
+async fn one_user_who_binds_from_two_phones_at_once_binds_one() {
+    let users = UsersFile::of(&["alice"]);
+    let bed = two_replicas(&users, "1").await;
+    for round in 0..ROUNDS {
+        let phones = [format!("old-phone-{round}"), format!("new-phone-{round}")];
+        let bodies = [with_password(&bed, &phones[0], "alice").await, with_password(&bed, &phones[1], "alice").await];
+        let token = winner_of(both(&bed, bodies).await).member("access_token");
+        assert_eq!(assert_lists_are_bindings(&bed.redis), 1);
+        // The other replica lets the next round begin.
+        let unbind = bed.http.0.delete(bed.services[round % 2].url("/binding")).bearer_auth(token);
+        assert_eq!(bed.http.send(unbind).await.status, 204);
+        assert_eq!(assert_lists_are_bindings(&bed.redis), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_person_who_logs_in_to_two_apps_at_once_becomes_one_user() {
+    let folder = apps();
+    let bed = TestBed::builder().services(2).app(OTHER, OTHER_SECRET).apps_folder(folder.path()).start().await;
+    for round in 0..ROUNDS {
+        let person = format!("lin-{round}");
+        let body = async |appid| json!({"code": code_of(&bed, &person, appid).await, "appid": appid});
+        let bodies = [body(APPID).await, body(OTHER).await];
+        let answers = both(&bed, bodies).await.map(Answer::expect_login);
+        assert_eq!(answers[0].member("user_id"), answers[1].member("user_id"), "{person}");
+        let new = answers.iter().filter(|answer| answer.json()["new_user"] == true).count();
+        assert_eq!(new, 1, "{person}");
+    }
+    assert_eq!(assert_lists_are_bindings(&bed.redis), 2 * ROUNDS);
+}
+
+/// What people were told, over many lives of the service.
+#[derive(Default)]
+struct Told {
+    users: HashMap<String, String>,
+    new: HashMap<String, u32>,
+}
+
+impl Told {
+    /// One person is one user, whatever happens.
+    fn note(&mut self, person: &str, answer: &Answer) {
+        let user = answer.member("user_id");
+        if answer.json()["new_user"] == true {
+            *self.new.entry(user.clone()).or_default() += 1;
+        }
+        assert_eq!(*self.users.entry(person.to_owned()).or_insert(user.clone()), user, "{person}");
+    }
+}
+
+/// The first logins of these people in both apps, of which `answered` are answered before the service is killed.
+async fn log_in_and_kill(bed: &mut TestBed, people: &[String], answered: usize, told: &mut Told) {
+    let mut logins = JoinSet::new();
+    for person in people {
+        for appid in [APPID, OTHER] {
+            let body = json!({"code": code_of(bed, person, appid).await, "appid": appid});
+            let (request, http, person) = (request(bed, bed.service(), &body), bed.http.clone(), person.clone());
+            logins.spawn(async move { (person, http.try_send(request).await) });
+        }
+    }
+    let mut note = |joined: Result<_, _>| {
+        let (person, answer): (String, Result<Answer, _>) = joined.expect("no panic");
+        answer.into_iter().for_each(|answer| told.note(&person, &answer.expect_login()));
+    };
+    for _ in 0..answered {
+        note(logins.join_next().await.expect("more logins than that"));
+    }
+    bed.service().signal(Signal::KILL);
+    bed.services[0].end(PATIENCE).await;
+    while let Some(joined) = logins.join_next().await {
+        note(joined);
+    }
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
+}
+
+#[tokio::test]
+async fn a_service_killed_in_first_logins_leaves_nothing_that_the_next_login_does_not_mend() {
+    let folder = apps();
+    let mut bed = TestBed::builder().app(OTHER, OTHER_SECRET).apps_folder(folder.path()).start().await;
+    let mut told = Told::default();
+    let people: Vec<String> = (0..KILLS * PEOPLE_AT_ONCE).map(|number| format!("lin-{number}")).collect();
+    for (round, people) in people.chunks(PEOPLE_AT_ONCE).enumerate() {
+        log_in_and_kill(&mut bed, people, round % (2 * PEOPLE_AT_ONCE), &mut told).await;
+    }
+    assert!(half_done(&bed.redis) > 0, "no kill came at a moment that matters");
+    for person in &people {
+        for appid in [APPID, OTHER, APPID] {
+            let body = json!({"code": code_of(&bed, person, appid).await, "appid": appid});
+            told.note(person, &bed.http.send(request(&bed, bed.service(), &body)).await.expect_login());
+        }
+    }
+    assert!(told.new.values().all(|times| *times == 1), "new more than once: {:?}", told.new);
+    assert_eq!(assert_lists_are_bindings(&bed.redis), 2 * people.len());
+}
