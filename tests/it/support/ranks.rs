@@ -7,7 +7,7 @@
 use fastrand::Rng;
 
 /// How often ranks dealt out by lot differ between the samples at least as much as these do.
-pub(super) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
+pub(crate) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
     let mut ranks = ranks(&samples.concat());
     let sizes: Vec<usize> = samples.iter().map(|sample| sample.len()).collect();
     // Equal but for the order in which they are added.
@@ -18,6 +18,13 @@ pub(super) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
         as_far += u32::from(spread(&ranks, &sizes) >= found);
     }
     f64::from(as_far) / f64::from(deals + 1)
+}
+
+/// The value in the middle.
+pub(crate) fn median(sample: &[f64]) -> f64 {
+    let mut sorted = sample.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// Grows with the statistic H, and only that matters: the rest of H is the same for all deals.
