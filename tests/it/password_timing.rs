@@ -1,12 +1,15 @@
 //! Nobody learns from a refused password whether there is a user of that name: unknown names, wrong passwords, disabled
 //! users and the longest names get one answer, byte for byte, after times that cannot be told apart.
 
+pub(crate) mod ranks;
+
 use std::{collections::BTreeSet, io::Write};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD, median, p_of};
+use self::ranks::p_of;
+use crate::support::{Answer, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD};
 
 /// Of each kind.
 const SAMPLES: usize = 400;
@@ -121,13 +124,19 @@ fn report(times: &Times, rng: &mut Rng) -> f64 {
     p
 }
 
+pub(crate) fn median(sample: &[f64]) -> f64 {
+    let mut sorted = sample.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
 /// How much more time for the first kind is found to be more, in ms.
 fn found_from(refused: &[&[f64]], rng: &mut Rng) -> f64 {
-    let shifts = (0..).map(|power| 0.01 * f64::powi(2.0, power));
+    let mut shifts = (0..).map(|power| 0.01 * f64::powi(2.0, power));
     let is_found = |shift: &f64| {
         let later: Vec<f64> = refused[0].iter().map(|time| time + shift).collect();
         let samples = [&[later.as_slice()], &refused[1..]].concat();
         p_of(&samples, DEALS, rng) < P
     };
-    shifts.filter(is_found).next().expect("an endless row")
+    shifts.find(is_found).expect("an endless row")
 }

@@ -37,8 +37,10 @@ impl Answer {
     #[track_caller]
     pub(crate) fn told(&self) -> String {
         let headers = self.headers.iter().filter(|(name, _)| *name != "date");
-        let headers: String = headers.map(|(name, value)| format!("{name}: {value:?}\n")).collect();
-        let (told, id) = (format!("{}\n{headers}{}", self.status, self.body), self.member("request_id"));
+        let mut headers: Vec<_> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
+        // They come in an order of their own each time.
+        headers.sort();
+        let (told, id) = (format!("{}\n{headers:#?}\n{}", self.status, self.body), self.member("request_id"));
         assert_eq!(told.matches(&id).count(), 2, "in the body and in a header: {told}");
         told.replace(&id, "ID")
     }

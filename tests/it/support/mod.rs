@@ -16,7 +16,6 @@ mod peers;
 mod ports;
 mod process;
 mod proxy;
-mod ranks;
 mod redis;
 mod service;
 mod simulator;
@@ -43,7 +42,6 @@ pub(crate) use self::{
     ports::free_port,
     process::{Process, Signal, on_a_full_disk, raise_open_files},
     proxy::Breakable,
-    ranks::{median, p_of},
     redis::RedisServer,
     service::Service,
     simulator::Simulator,

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    BINDING, LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints, sealing::sealed_phone,
+    BINDING, LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints,
+    sealing::sealed_phone,
 };
 use crate::support::{APPID, Answer, PATIENCE, eventually};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, endpoints, expect_undecryptable,
-    failures::FOREIGN_KEY, sealing::sealed_phone,
+    LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, endpoints, expect_undecryptable, failures::FOREIGN_KEY,
+    sealing::sealed_phone,
 };
 use crate::support::{PATIENCE, TestBed, eventually};
 
@@ -20,9 +20,8 @@ async fn replicas() -> Replicas {
 }
 
 async fn is_back(replicas: &Replicas, session: &Session) {
-    let opens = async || {
-        (replicas.decrypt(0, session, &sealed_phone(&session.key, NUMBER)).await.status == 200).then_some(())
-    };
+    let opens =
+        async || (replicas.decrypt(0, session, &sealed_phone(&session.key, NUMBER)).await.status == 200).then_some(());
     eventually("data opens again", PATIENCE, opens).await;
 }
 
@@ -32,7 +31,11 @@ async fn without_redis_every_endpoint_answers_503_soon_and_is_back_with_it() {
     let lin = replicas.log_in("lin").await;
     for stalled in [false, true] {
         let link = replicas.0.redis_link();
-        if stalled { link.stall().await } else { link.cut().await }
+        if stalled {
+            link.stall().await
+        } else {
+            link.cut().await
+        }
         for (method, path, body) in endpoints() {
             let answer = replicas.ask(0, method, path, &lin.token, &body).await;
             assert!(answer.took < DEADLINE, "{path}: {answer:?}");
@@ -94,9 +97,7 @@ async fn no_more_than_eight_failures_happen_whichever_answers_of_redis_are_lost(
 #[tokio::test]
 async fn a_logout_and_a_reset_are_done_whichever_answer_of_redis_is_lost() {
     let replicas = replicas().await;
-    let check = async |session: &Session| {
-        replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await
-    };
+    let check = async |session: &Session| replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await;
     check(&replicas.log_in("lin").await).await;
     let lost = with_each_answer_lost(&replicas, async |after| {
         let lin = replicas.log_in("lin").await;

@@ -24,7 +24,10 @@ fn changes(iv: &[u8], ciphertext: &[u8]) -> Vec<Value> {
         changed[place] ^= by;
         body(&changed[iv.len()..], &changed[..iv.len()])
     };
-    (0..whole.len()).flat_map(|place| (1..=255).map(move |by| (place, by))).map(|(place, by)| change(place, by)).collect()
+    (0..whole.len())
+        .flat_map(|place| (1..=255).map(move |by| (place, by)))
+        .map(|(place, by)| change(place, by))
+        .collect()
 }
 
 /// Cut anywhere, also within what base64 has for a block.
@@ -55,8 +58,7 @@ async fn send(replica: SocketAddr, replicas: &Replicas, session: &Session, bodie
     let mut told = Told::new();
     for some in bodies.chunks(TRIES) {
         for body in some {
-            let (status, answer) =
-                connection.send(&format!("POST {USER_DATA}"), &headers, &body.to_string()).await;
+            let (status, answer) = connection.send(&format!("POST {USER_DATA}"), &headers, &body.to_string()).await;
             let mut answer: Value = serde_json::from_str(&answer).expect("JSON");
             if let Some(id) = answer.get_mut("request_id") {
                 *id = Value::Null;

@@ -11,7 +11,7 @@ use super::{
     failures::FOREIGN_KEY,
     sealing::{encrypt, padded, phone, seal},
 };
-use crate::support::{median, p_of};
+use crate::password_timing::{median, ranks::p_of};
 
 /// Of each kind.
 const SAMPLES: usize = 400;

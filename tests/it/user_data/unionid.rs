@@ -96,12 +96,12 @@ async fn a_login_in_the_next_app_that_races_the_finding_ends_with_users_who_stay
         let here = apps.log_in(APPID, &person).await;
         let unionid = unionid_of(&apps.replicas, &person).await;
         let info = apps.user_info(&here, &unionid).await;
-        let (opened, there) =
-            tokio::join!(apps.replicas.decrypt(1, &here, &info), apps.log_in(OTHER_APPID, &person));
+        let (opened, there) = tokio::join!(apps.replicas.decrypt(1, &here, &info), apps.log_in(OTHER_APPID, &person));
         data_of(&opened);
         assert_eq!(apps.log_in(APPID, &person).await.user, here.user);
         assert_eq!(apps.log_in(OTHER_APPID, &person).await.user, there.user);
-        let known: Option<String> = apps.replicas.0.redis.command(&["GET", &format!("wxmint:union:{{{}}}", unionid.as_str().expect("text"))]);
+        let known: Option<String> =
+            apps.replicas.0.redis.command(&["GET", &format!("wxmint:union:{{{}}}", unionid.as_str().expect("text"))]);
         assert!([Some(&here.user), Some(&there.user)].contains(&known.as_ref()));
     }
 }

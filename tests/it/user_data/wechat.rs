@@ -175,7 +175,8 @@ async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table
     for (errcode, status, code) in ERRCODES {
         for (path, asks_for) in [(CHECK, "check"), (RESET_KEY, "reset")] {
             replicas.fault_at(path, json!({"kind": "errcode", "errcode": errcode})).await;
-            let answer = if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
+            let answer =
+                if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
             let detail = answer.expect_problem(status, code).member("detail");
             assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{detail}");
         }
@@ -199,7 +200,8 @@ async fn no_answer_that_is_not_wechats_is_believed_and_a_stall_costs_no_more_tha
         // At one replica each, since ten failures in a row open its breaker.
         for (replica, path) in [(0, CHECK), (1, RESET_KEY)] {
             replicas.fault_at(path, json!({"kind": fault})).await;
-            let answer = if path == CHECK { replicas.check(replica, &lin).await } else { replicas.reset(replica, &lin).await };
+            let answer =
+                if path == CHECK { replicas.check(replica, &lin).await } else { replicas.reset(replica, &lin).await };
             assert!(answer.took < DEADLINE, "{fault}: {answer:?}");
             answer.expect_problem(503, "wechat_unavailable");
         }

@@ -20,13 +20,6 @@ pub(crate) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
     f64::from(as_far) / f64::from(deals + 1)
 }
 
-/// The value in the middle.
-pub(crate) fn median(sample: &[f64]) -> f64 {
-    let mut sorted = sample.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
 /// Grows with the statistic H, and only that matters: the rest of H is the same for all deals.
 fn spread(mut ranks: &[f64], sizes: &[usize]) -> f64 {
     let mut squares = 0.0;
