@@ -28,6 +28,7 @@ mod secrets;
 mod settings;
 mod stopping;
 mod support;
+mod user_data;
 mod users_command;
 mod users_file;
 mod vault_command;
