@@ -14,8 +14,8 @@ pub(crate) struct Setup {
     pub(crate) backend: Kind,
     /// Whose unionid is there from the first.
     pub(crate) known: Vec<bool>,
-    /// Whether steps whose requests are gone arrive in the end, or never.
-    pub(crate) late_ones_arrive: bool,
+    /// Whether steps whose requests are gone arrive before everybody's last login, or after it.
+    pub(crate) late_ones_first: bool,
     pub(crate) crowd: Crowd,
 }
 
@@ -71,14 +71,14 @@ pub(crate) fn setups() -> impl Strategy<Value = Setup> {
     let known = prop::collection::vec(any::<bool>(), 4);
     let crowd = prop_oneof![Just(Crowd::One), Just(Crowd::OneApp), Just(Crowd::OneHuman), Just(Crowd::All)];
     (2..=3_usize, 3..=4_usize, 2..=4_usize, 1..=2_u32, backend, known, any::<bool>(), crowd).prop_map(
-        |(apps, humans, users, per_user, backend, known, late_ones_arrive, crowd)| Setup {
+        |(apps, humans, users, per_user, backend, known, late_ones_first, crowd)| Setup {
             apps,
             humans,
             users,
             per_user,
             backend,
             known,
-            late_ones_arrive,
+            late_ones_first,
             crowd,
         },
     )

@@ -275,15 +275,23 @@ impl<'a> World<'a> {
         while !self.in_flight.is_empty() {
             self.step(0)?;
         }
-        while self.setup.late_ones_arrive && !self.late.is_empty() {
-            self.arrive_late(0)?;
+        if self.setup.late_ones_first {
+            self.all_arrive_late()?;
         }
         let before = self.standings();
         for who in self.callers.clone() {
             self.begin(who, Wish::LogIn)?;
             self.run(0)?;
         }
-        self.check_at_rest(&before)
+        self.check_at_rest(&before)?;
+        self.all_arrive_late()
+    }
+
+    fn all_arrive_late(&mut self) -> Result<(), String> {
+        while !self.late.is_empty() {
+            self.arrive_late(0)?;
+        }
+        Ok(())
     }
 
     fn check_at_rest(&self, before: &[Standing]) -> Result<(), String> {
