@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
-    TestBed, Terminator, UsersFile, WXMINT, eventually, password_of,
+    Terminator, TestBed, UsersFile, WXMINT, eventually, password_of,
 };
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
@@ -33,7 +33,8 @@ struct Memory {
 impl Memory {
     fn of(service: &Service) -> Self {
         let pid = service.id();
-        let may_not = "run this test as root with CAP_SYS_PTRACE (Docker: --cap-add SYS_PTRACE), since nobody else may read";
+        let may_not =
+            "run this test as root with CAP_SYS_PTRACE (Docker: --cap-add SYS_PTRACE), since nobody else may read";
         let file = File::open(format!("/proc/{pid}/mem")).unwrap_or_else(|error| panic!("{error}: {may_not}"));
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("Linux");
         let ranges = maps.lines().filter(|map| map.contains(" rw")).map(|map| {
@@ -224,8 +225,10 @@ async fn no_core_is_dumped_and_no_process_of_the_same_user_can_look_into_the_ser
     assert_eq!(core.iter().filter(|cell| cell.trim() == "0").count(), 2, "{core:?}");
 
     let service = Process::spawn("wxmint serve", &mut without_rights(&bed.configuration.command()));
-    eventually("it listens", PATIENCE, async || service.stderr().iter().any(|line| line.contains("listening")).then_some(()))
-        .await;
+    eventually("it listens", PATIENCE, async || {
+        service.stderr().iter().any(|line| line.contains("listening")).then_some(())
+    })
+    .await;
     let refused = read_environment(service.id());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && refused.stdout.is_empty() && said.contains("Permission denied"), "{said}");
