@@ -13,6 +13,7 @@ mod key_files;
 mod keys_in_a_secret;
 mod limits;
 mod login;
+mod memory;
 mod mini_program;
 mod old_pages;
 mod one_exchange;
