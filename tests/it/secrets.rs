@@ -5,6 +5,7 @@
 //! plant secrets where they must not be and expect the same scan to find them.
 
 mod scan;
+mod session_keys;
 
 use std::{collections::BTreeSet, fs};
 
