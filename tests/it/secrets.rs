@@ -6,6 +6,7 @@
 
 mod redis;
 mod scan;
+mod session_keys;
 
 use std::{collections::BTreeSet, fs};
 

@@ -65,6 +65,11 @@ impl Simulator {
         known.json()["apps"][app].take()
     }
 
+    /// What the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`, …).
+    pub(crate) async fn hand_over(&self, wanted: Value) -> Value {
+        self.control("user-data", "POST", &wanted).await.json()
+    }
+
     /// From now on the access tokens given so far are wrong.
     pub(crate) async fn revoke_access_tokens(&self) {
         self.control("access-tokens", "POST", &json!({"revoke": true})).await;

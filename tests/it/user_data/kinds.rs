@@ -80,3 +80,36 @@ async fn signed_data_is_given_where_the_signature_is_wechats() {
     let mei = replicas.log_in("mei").await;
     expect_undecryptable(replicas.decrypt(0, &lin, &sign(&mei.key, &profile().to_string())).await);
 }
+
+/// As above, but sealed by the stand-in, which shares no code with these tests: what it hands over, and how it is refused.
+#[tokio::test]
+async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_before() {
+    let replicas = Replicas::start().await;
+    replicas.log_in("lin").await;
+    let lin = replicas.log_in("lin").await;
+    let handed = async |kind: &str, more: Value| {
+        let wanted = with(&json!({"person": "lin", "kind": kind}), &more);
+        replicas.0.wechat.hand_over(serde_json::from_str(&wanted).expect("JSON")).await
+    };
+    for under in ["current", "previous"] {
+        for (kind, member) in
+            [("user_info", "nickName"), ("phone", "phoneNumber"), ("steps", "stepInfoList"), ("share", "openGId")]
+        {
+            let mut sealed = handed(kind, json!({"under": under})).await;
+            let (raw_data, signature) = (sealed["rawData"].take(), sealed["signature"].take());
+            let answer = replicas.decrypt(0, &lin, &sealed).await;
+            assert!(!data_of(&answer)[member].is_null(), "{kind}: {answer:?}");
+            assert_holds_nothing_of_wechats(&answer, &lin);
+            if kind == "user_info" {
+                let signed = json!({"rawData": raw_data, "signature": signature});
+                assert_eq!(replicas.decrypt(1, &lin, &signed).await.body, answer.body);
+            }
+        }
+    }
+    for wrong in [json!({"age_seconds": 700}), json!({"watermark_appid": "wxfedcba9876543210"})] {
+        expect_undecryptable(replicas.decrypt(0, &lin, &handed("phone", wrong).await).await);
+    }
+    let anothers = handed("user_info", json!({"members": {"openId": "oSomebodyElse"}})).await;
+    let anothers = json!({"encryptedData": anothers["encryptedData"], "iv": anothers["iv"]});
+    expect_undecryptable(replicas.decrypt(0, &lin, &anothers).await);
+}

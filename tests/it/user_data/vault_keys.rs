@@ -12,8 +12,10 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use wxmint::http::now;
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
 use crate::support::{Answer, PATIENCE, eventually, write_private};
@@ -21,7 +23,10 @@ use crate::support::{Answer, PATIENCE, eventually, write_private};
 const PEOPLE: usize = 8;
 /// Between two of a sender, of which there is one for each person.
 const PERIOD: Duration = Duration::from_millis(25);
-const READ_AGAIN: &str = "the vault keys were read again: the first seals from now on";
+/// What a replica tells when it has read the file anew, and when another key of it begins to seal.
+const TOLD: &str = "vault keys: another file, or another of its lines seals from now on";
+/// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
+const LEAD: TimeDelta = TimeDelta::seconds(10);
 
 fn new_vault_key() -> String {
     let mut bytes = [0; 32];
@@ -38,16 +43,24 @@ impl Replicas {
         fs::read_to_string(self.vault_key_file()).expect("a file").lines().map(str::to_owned).collect()
     }
 
-    /// Puts these lines into the vault key file and waits until both replicas use them.
+    /// Puts these lines into the vault key file and waits until both replicas have read them.
     async fn use_vault_keys(&self, lines: &[&str]) {
         let path = self.vault_key_file();
         let beside = path.with_extension("new");
-        let read = || self.0.services.iter().map(|it| it.log().matches(READ_AGAIN).count()).collect::<Vec<_>>();
-        let before = read();
         write_private(&beside, &format!("{}\n", lines.join("\n")));
+        let told = self.times_told();
         fs::rename(beside, path).expect("renamed");
-        let all_have = || read().iter().zip(&before).all(|(now, before)| now > before);
-        eventually("both replicas have read the file", PATIENCE, async || all_have().then_some(())).await;
+        self.until_told(&told.map(|times| times + 1)).await;
+    }
+
+    /// How often each replica has told that its vault keys have changed.
+    fn times_told(&self) -> [usize; 2] {
+        [0, 1].map(|replica| self.0.services[replica].log().matches(TOLD).count())
+    }
+
+    async fn until_told(&self, times: &[usize; 2]) {
+        let all_have = || self.times_told().iter().zip(times).all(|(told, wanted)| told >= wanted);
+        eventually("both replicas tell", 2 * PATIENCE, async || all_have().then_some(())).await;
     }
 
     /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
@@ -70,7 +83,7 @@ impl Use {
         let mut senders = JoinSet::new();
         for number in 0..PEOPLE {
             let session = replicas.log_in(&format!("user-{number}")).await;
-            let codes = replicas.0.wechat.mint_codes(json!({"person": "newcomer", "count": 100})).await;
+            let codes = replicas.0.wechat.mint_codes(json!({"person": "newcomer", "count": 1000})).await;
             let (http, stopped) = (replicas.0.http.clone(), Arc::clone(&stopped));
             let urls = [0, 1].map(|replica| replicas.0.services[replica].url(""));
             let sealed = sealed_phone(&session.key, NUMBER);
@@ -108,10 +121,11 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     let new = new_vault_key();
     let by_old = replicas.sealed_by(&idle);
 
-    // As a second line it opens and does not seal: only when all replicas know it may one of them seal with it.
-    replicas.use_vault_keys(&[&old, &new]).await;
-    assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old);
-    replicas.use_vault_keys(&[&new, &old]).await;
+    let told = replicas.times_told();
+    let from = (now() + LEAD).to_rfc3339();
+    replicas.use_vault_keys(&[&format!("{new} {from}"), &old]).await;
+    assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old, "until then it opens alone");
+    replicas.until_told(&told.map(|times| times + 2)).await;
     let by_new = replicas.sealed_by(&replicas.log_in("afterwards").await);
     assert_ne!(by_new, by_old);
 
@@ -139,6 +153,8 @@ async fn a_new_first_line_is_used_at_once_and_a_file_that_is_not_fit_is_not() {
     let lin = replicas.log_in("lin").await;
     let by_old = replicas.sealed_by(&lin);
     let new = new_vault_key();
+    replicas.use_vault_keys(&[&old, &new]).await;
+    assert_eq!(replicas.sealed_by(&replicas.log_in("mei").await), by_old, "as a second line it opens alone");
     replicas.use_vault_keys(&[&new, &old]).await;
     assert_ne!(replicas.sealed_by(&replicas.log_in("mei").await), by_old);
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
