@@ -13,6 +13,7 @@ use crate::{
     login::{Login, LoginError, issued, new_claim},
     store::{Bearer, ClaimId, Person, StoreError},
     token::{Claims, LONGEST_LIFE, Verified},
+    wechat::Malformed,
 };
 
 /// After how long to come again when as many tries are under way as may fail.
@@ -36,6 +37,14 @@ pub enum SessionError {
     /// WeChat, the store or this service.
     #[error(transparent)]
     Failed(#[from] LoginError),
+}
+
+/// What no key could open is answered as what this one does not: one answer for all damage.
+impl From<Malformed> for SessionError {
+    fn from(malformed: Malformed) -> Self {
+        tracing::debug!(%malformed, "user data is not what WeChat gives");
+        Self::Undecryptable
+    }
 }
 
 impl From<StoreError> for SessionError {

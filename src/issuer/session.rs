@@ -211,11 +211,11 @@ impl UserDataFields {
         match (data, iv, raw_data, signature) {
             (Some(data), Some(iv), None, None) => {
                 let parsed = EncryptedData::parse(&data, &iv);
-                parsed.map(UserDataRequest::Encrypted).map_err(|malformed| Problem::invalid(malformed.to_string()))
+                Ok(parsed.map(UserDataRequest::Encrypted).map_err(SessionError::from)?)
             }
             (None, None, Some(raw_data), Some(signature)) => {
                 let parsed = RawData::parse(&raw_data, &signature);
-                parsed.map(UserDataRequest::Raw).map_err(|malformed| Problem::invalid(malformed.to_string()))
+                Ok(parsed.map(UserDataRequest::Raw).map_err(SessionError::from)?)
             }
             _ => Err(Problem::invalid(
                 "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.",
@@ -265,7 +265,7 @@ impl From<SessionError> for Problem {
             SessionError::Undecryptable => Self::new(
                 ProblemCode::DataUndecryptable,
                 "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
-                 data again.",
+                 data again. If a `+` became a space on its way, send JSON.",
             ),
             SessionError::Busy { retry_after } => {
                 Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")

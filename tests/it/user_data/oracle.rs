@@ -1,7 +1,7 @@
 //! Security line 23: encrypted data has no MAC, so that whoever can tell one failure from another can read and forge. All
 //! failures have one answer, byte for byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -144,8 +144,8 @@ async fn whatever_is_wrong_with_data_has_one_answer_byte_for_byte() {
     replicas.expect_no_faults().await;
 }
 
-/// What is no data of WeChat's whatever the key, and what `detail` names.
-fn malformed(good: &Value) -> Vec<(Value, &'static str)> {
+/// What is no data of WeChat's, whatever the key.
+fn malformed(good: &Value) -> Vec<Value> {
     let [data, iv] = ["encryptedData", "iv"].map(|name| good[name].as_str().expect("text").to_owned());
     let with = |name: &str, value: &str| {
         let mut body = good.clone();
@@ -154,23 +154,30 @@ fn malformed(good: &Value) -> Vec<(Value, &'static str)> {
     };
     let url_safe = |text: &str| text.replace('+', "-").replace('/', "_");
     vec![
-        (with("encryptedData", ""), "`encryptedData`"),
-        (with("encryptedData", "AAAA"), "`encryptedData`"),
-        (with("encryptedData", &data[..data.len() - 1]), "`encryptedData`"),
-        (with("encryptedData", &data[4..]), "`encryptedData`"),
-        (with("encryptedData", &format!("{data}\n")), "`encryptedData`"),
-        (with("encryptedData", &format!("林{}", &data[3..])), "`encryptedData`"),
-        (with("encryptedData", &data.replace('+', " ")), "`+`"),
-        (with("encryptedData", &url_safe(&data)), "`encryptedData`"),
-        (with("iv", ""), "`iv`"),
-        (with("iv", &iv[..20]), "`iv`"),
-        (with("iv", &iv.replace("==", "")), "`iv`"),
-        (with("iv", &iv.repeat(2)), "`iv`"),
-        (with("iv", "AAECAwQFBgcICQoLDA0ODxA="), "`iv`"),
-        (with("iv", "AAEC AwQFBgcICQoLDA0O=="), "`+`"),
-        (json!({"rawData": "{}", "signature": "0".repeat(39)}), "`signature`"),
-        (json!({"rawData": "{}", "signature": "g".repeat(40)}), "`signature`"),
-        (json!({"rawData": "1".repeat(100 * 1024), "signature": "0".repeat(40)}), "`rawData`"),
+        with("encryptedData", ""),
+        with("encryptedData", "AAAA"),
+        with("encryptedData", &data[..data.len() - 1]),
+        with("encryptedData", &data[4..]),
+        with("encryptedData", &format!("{data}\n")),
+        with("encryptedData", &format!("林{}", &data[3..])),
+        with("encryptedData", &data.replace('+', " ")),
+        with("encryptedData", &url_safe(&data)),
+        with("iv", ""),
+        with("iv", &iv[..20]),
+        with("iv", &iv.replace("==", "")),
+        with("iv", &iv.repeat(2)),
+        with("iv", "AAECAwQFBgcICQoLDA0ODxA="),
+        with("iv", "AAEC AwQFBgcICQoLDA0O=="),
+        json!({"rawData": "{}", "signature": "0".repeat(39)}),
+        json!({"rawData": "{}", "signature": "g".repeat(40)}),
+        json!({"rawData": "1".repeat(100 * 1024), "signature": "0".repeat(40)}),
+    ]
+}
+
+/// What is not asked as it should be, and what `detail` names.
+fn incomplete(good: &Value) -> Vec<(Value, &'static str)> {
+    let (data, iv) = (&good["encryptedData"], &good["iv"]);
+    vec![
         (json!({"encryptedData": data}), "`iv`"),
         (json!({"iv": iv}), "`encryptedData`"),
         (json!({"rawData": "{}"}), "`signature`"),
@@ -179,7 +186,7 @@ fn malformed(good: &Value) -> Vec<(Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn what_no_key_could_open_is_a_mistake_of_the_request_and_costs_no_try() {
+async fn what_no_key_could_open_is_answered_like_all_damage_and_costs_no_try() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     // With a `+` and a `/` in it.
@@ -191,11 +198,17 @@ async fn what_no_key_could_open_is_a_mistake_of_the_request_and_costs_no_try() {
         }
     };
     for _ in 0..2 {
-        for (body, named) in malformed(&good) {
+        for (body, named) in incomplete(&good) {
             let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &body).await;
             let detail = answer.expect_problem(400, "invalid_request").member("detail");
             assert!(detail.contains(named), "{named}: {detail}");
         }
+        let mut details = BTreeSet::new();
+        for body in malformed(&good) {
+            let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &body).await;
+            details.insert(answer.expect_problem(422, "data_undecryptable").member("detail"));
+        }
+        assert!(details.len() == 1 && details.iter().all(|detail| detail.contains("`+`")), "{details:?}");
     }
     assert_eq!(replicas.decrypt(1, &lin, &good).await.status, 200);
     let tries = key_of(APPID, &lin, "limit:tries");

@@ -80,7 +80,7 @@ fn bodies(session: &Session, sender: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_changed_about_data_is_answered_200_400_or_the_one_422() {
+async fn whatever_is_changed_about_data_is_answered_200_or_the_one_422() {
     let replicas = Replicas::start().await;
     let mut sending = Vec::new();
     let mut count = 0;
@@ -104,7 +104,6 @@ async fn whatever_is_changed_about_data_is_answered_200_400_or_the_one_422() {
         match status {
             // The iv alone changes the first block, and what it says there may be anything.
             200 => assert!(answer.starts_with("{\"data\":{"), "{answer}"),
-            400 => assert!(answer.contains("\"invalid_request\""), "{answer}"),
             other => assert_eq!(*other, 422, "{answer}"),
         }
     }
