@@ -218,6 +218,22 @@ async fn the_recommended_page_shares_one_login_and_answers_401_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_recommended_page_logs_in_before_wechat_seals_and_again_where_the_seal_does_not_open() {
+    let business = Business::start_bound().await;
+    let told = business.play("stepsPage");
+    assert_eq!(each(&told, "/data/problem"), ["", "", "", "data_undecryptable"], "{told}");
+    assert_eq!(
+        each(&told, "/data/days").iter().map(|days| days.as_array().map_or(0, Vec::len)).max(),
+        Some(3),
+        "{told}"
+    );
+    assert_eq!(each(&told, "/logins"), [1, 0, 1, 1], "{told}");
+    let requests = told["network"].as_array().expect("requests").iter();
+    let asked: Vec<_> = requests.map(|request| request["url"].as_str().expect("a URL").rsplit('/').next()).collect();
+    assert_eq!(asked[..3], [Some("login"), Some("session"), Some("userdata")], "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_recommended_page_calls_wx_login_again_once_where_that_helps() {
     for (errcode, times, logins, problem) in [(40029, 1, 2, ""), (40029, 2, 2, "code_invalid"), (-1, 2, 3, "")] {
         let business = Business::start_bound().await;

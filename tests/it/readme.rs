@@ -183,15 +183,20 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn the_mini_programs_page_shows_the_files_that_are_tested() {
-    let [english, chinese] = ["docs/mini-program.md", "docs/mini-program.zh-CN.md"].map(page);
-    for file in ["utils/login.js", "pages/orders/orders.js"] {
-        let file = page(&format!("tests/miniprogram/recommended/{file}"));
-        assert!(
-            english.contains(&format!("```js\n{file}```\n")),
-            "docs/mini-program.md lacks, or has otherwise:\n{file}"
-        );
-        assert!(code(&chinese).contains(&code(&format!("```js\n{file}```\n"))), "docs/mini-program.zh-CN.md: {file}");
+fn the_pages_for_mini_programs_show_the_files_that_are_tested() {
+    for (shown, files) in [
+        ("mini-program", ["utils/login.js", "pages/orders/orders.js"]),
+        ("user-data", ["utils/user-data.js", "pages/steps/steps.js"]),
+    ] {
+        let [english, chinese] = [format!("docs/{shown}.md"), format!("docs/{shown}.zh-CN.md")].map(|name| page(&name));
+        for file in files {
+            let file = page(&format!("tests/miniprogram/recommended/{file}"));
+            assert!(
+                english.contains(&format!("```js\n{file}```\n")),
+                "docs/{shown}.md lacks, or has otherwise:\n{file}"
+            );
+            assert!(code(&chinese).contains(&code(&format!("```js\n{file}```\n"))), "docs/{shown}.zh-CN.md: {file}");
+        }
     }
 }
 

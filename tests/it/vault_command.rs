@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPID, Answer, Configuration, PATIENCE, RedisServer, TestBed, WXMINT, eventually, said, write_private,
+    APPID, Answer, Configuration, PATIENCE, RedisServer, TestBed, WXMINT, eventually, repository, said, write_private,
 };
 
 /// base64 of 32 bytes.
@@ -186,6 +186,19 @@ async fn many_pages_are_counted_and_what_is_not_ours_is_left_alone() {
     let file = PathBuf::from(configuration.value("WXMINT_VAULT_KEY_FILE"));
     assert_eq!(counts(&file, &redis), [json!([1, "seals", 0, 0, 0]), json!([null, "missing", 5000, 0, 0])]);
     assert!(done(&list(&file, &redis, &[])).contains("61626364"), "the missing key's mark");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_page_names_are_enough() {
+    let bed = TestBed::start().await;
+    bed.log_in("lin").await.expect_login();
+    let [readme, page] = ["README.md", "docs/vault.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
+    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
+    let rule = format!("{} {more}", rule.replace(">PASSWORD", ">hunter2"));
+    bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
+    let url = bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    done(&vault(&key_file(&bed), &["list"]).env("WXMINT_REDIS_URL", url).output().expect("wxmint runs"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ export class Phone {
   #storage = new Map();
   #ahead = 0; // ms
   #loggedIn = false;
+  #old = 0; // so many of the next data are old
 
   /** `domains`: the registered domains, each with the server behind it. */
   constructor({ person, appid, simulator, domains }) {
@@ -73,8 +74,21 @@ export class Phone {
     return { errMsg: "checkSession:ok" };
   }
 
-  async #askWeChat(path) {
-    const body = JSON.stringify({ person: this.person, appid: this.appid });
+  /** wx.getWeRunData: sealed by WeChat with the session key of the last login. */
+  async weRunData() {
+    if (!this.#loggedIn) throw { errMsg: "getWeRunData:fail login required" };
+    const age_seconds = this.#old-- > 0 ? 3600 : 0;
+    const { encryptedData, iv } = await this.#askWeChat("user-data", { kind: "steps", days: 3, age_seconds });
+    return { encryptedData, iv, errMsg: "getWeRunData:ok" };
+  }
+
+  /** The next `count` data are older than a server believes. */
+  sealsOld(count) {
+    this.#old = count;
+  }
+
+  async #askWeChat(path, more) {
+    const body = JSON.stringify({ person: this.person, appid: this.appid, ...more });
     const headers = { "content-type": "application/json" };
     const answer = await fetch(`${this.simulator}/_simulator/${path}`, { method: "POST", headers, body });
     if (!answer.ok) throw { errMsg: `${path}:fail ${answer.status}` };
@@ -163,6 +177,7 @@ class MiniProgram {
     return {
       login: late("login", () => phone.logIn()),
       checkSession: late("checkSession", () => phone.checkSession()),
+      getWeRunData: late("getWeRunData", () => phone.weRunData()),
       request: (options) => this.#request(options),
       getStorageSync: (key) => phone.read(key),
       setStorageSync: (key, value) => phone.write(key, value),

@@ -11,6 +11,7 @@ const PASSWORD_PAGE = ours("old/password-page.js");
 const SESSION_DAY_PAGE = ours("old/session-day-page.js");
 const [USER_LOGIN_APP, USER_LOGIN_PAGE] = [ours("old/user-login-app.js"), ours("old/user-login-page.js")];
 const [LOGIN, ORDERS_PAGE] = [ours("recommended/utils/login.js"), ours("recommended/pages/orders/orders.js")];
+const STEPS_PAGE = ours("recommended/pages/steps/steps.js");
 
 function ours(path) {
   return fileURLToPath(new URL(path, import.meta.url));
@@ -109,6 +110,18 @@ export async function ordersPageByPhone(phone, peer) {
 /** The same page, opened once. */
 export async function ordersPageOnce(phone, peer) {
   return { visits: [await opened(phone, peer, ORDERS_PAGE)] };
+}
+
+/** Steps that WeChat seals: from somebody without a token, with one, and when the server cannot open them once, and never. */
+export async function stepsPage(phone, peer) {
+  const program = await phone.start();
+  const page = await program.open(STEPS_PAGE);
+  const visits = [];
+  for (const old of [0, 0, 1, 2]) {
+    phone.sealsOld(old);
+    visits.push(await seen(phone, peer, async () => (await program.tap(page, "show"), page)));
+  }
+  return { visits, network: phone.network };
 }
 
 /** Five requests at once: without a token, with one, with one that is refused, and where every one is. */
