@@ -10,6 +10,7 @@ mod kernel;
 mod load;
 mod processes;
 mod report;
+mod user_data;
 
 use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
 
@@ -26,13 +27,15 @@ use self::{
     load::{Codes, Phases, Target, pace, saturate},
     processes::{APP, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
+    user_data::user_data,
 };
 
 /// Ends a benchmark: nothing that is not as expected is measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [jwks] [start]";
-const SCENARIOS: [&str; 6] = ["saturated", "paced", "first", "passwords", "jwks", "start"];
+const USAGE: &str =
+    "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [start]";
+const SCENARIOS: [&str; 7] = ["saturated", "paced", "first", "passwords", "userdata", "jwks", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
 /// Wrong passwords a second. At 12 ms each, more than two cores can check.
@@ -106,8 +109,14 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     let mut report = Report::default();
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
-        let scenarios: [(&str, Scenario); 5] =
-            [("saturated", saturated), ("paced", paced), ("first", first), ("passwords", passwords), ("jwks", jwks)];
+        let scenarios: [(&str, Scenario); 6] = [
+            ("saturated", saturated),
+            ("paced", paced),
+            ("first", first),
+            ("passwords", passwords),
+            ("userdata", user_data),
+            ("jwks", jwks),
+        ];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {
             eprintln!("{name}, run {run} of {}", plan.runs);
             scenario(&stage, plan, &mut report)?;

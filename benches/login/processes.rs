@@ -277,7 +277,7 @@ fn until(mut condition: impl FnMut() -> bool) -> Result<(), String> {
 }
 
 /// One request on a connection of its own: status and body.
-fn fetch(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String), Fault> {
+pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String), Fault> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();

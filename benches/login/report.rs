@@ -23,7 +23,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section {
         title: "Logins, saturated: 64 connections, no upstream delay",
         measures: &[
@@ -64,6 +64,15 @@ const SECTIONS: [Section; 7] = [
             measure("passwords.p99_added_ms", "p99 added by the passwords, ms", 2, Some(5.0)),
             measure("passwords.checked", "passwords checked a second", 0, None),
             measure("passwords.peak_mb", "peak memory, MB", 1, None),
+        ],
+    },
+    Section {
+        title: "User data of 1 KiB opened, saturated: 32 connections",
+        measures: &[
+            measure("userdata.rate", "requests a second", 0, None),
+            measure("userdata.cpu_us", "CPU µs a request", 1, None),
+            measure("userdata.p50_ms", "p50, ms", 2, None),
+            measure("userdata.p99_ms", "p99, ms", 2, None),
         ],
     },
     Section {

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    Replicas, Session, data_of, expect_undecryptable,
-    sealing::{seal, sign, watermark},
+    NUMBER, Replicas, Session, data_of, expect_undecryptable,
+    sealing::{seal, sealed_phone, sign, watermark},
 };
-use crate::support::{APPID, Answer};
+use crate::support::{APPID, Answer, TestBed};
 
 /// What the person chose in WeChat.
 fn profile() -> Value {
@@ -112,4 +112,19 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
     let anothers = handed("user_info", json!({"members": {"openId": "oSomebodyElse"}})).await;
     let anothers = json!({"encryptedData": anothers["encryptedData"], "iv": anothers["iv"]});
     expect_undecryptable(replicas.decrypt(0, &lin, &anothers).await);
+}
+
+/// docs/performance.md says so.
+#[tokio::test]
+async fn data_is_opened_in_three_round_trips_to_redis() {
+    let replicas = Replicas(TestBed::builder().breakable_redis().start().await);
+    let lin = replicas.log_in("lin").await;
+    let sealed = sealed_phone(&lin.key, NUMBER);
+    // Scripts are loaded.
+    data_of(&replicas.decrypt(0, &lin, &sealed).await);
+    let before = replicas.0.redis_link().round_trips();
+    for _ in 0..50 {
+        data_of(&replicas.decrypt(0, &lin, &sealed).await);
+    }
+    assert_eq!(replicas.0.redis_link().round_trips() - before, 150);
 }
