@@ -28,6 +28,7 @@ use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::unbind::issued;
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
     binding::{Binder, Candidate, Settled, Vacancy},

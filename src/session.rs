@@ -10,8 +10,8 @@ use std::time::Duration;
 pub use self::user_data::UserDataRequest;
 use crate::{
     ids::{Phone, PhoneCode, UserId},
-    login::{Login, LoginError, new_claim},
-    store::{Bearer, ClaimId, Issued, Person, StoreError},
+    login::{Login, LoginError, issued, new_claim},
+    store::{Bearer, ClaimId, Person, StoreError},
     token::{Claims, LONGEST_LIFE, Verified},
 };
 
@@ -68,24 +68,19 @@ impl Login {
         Ok(self.phone_of(&asking.person, code, &asking.claim).await?)
     }
 
-    /// Ends a token, or all of the user's, for this service's own endpoints, and forgets the session keys.
+    /// Ends a token, or all of the user's, for this service's own endpoints, and forgets the session keys: of the token's
+    /// app, or of all apps.
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
         let issued = issued(token);
-        let Bearer::People(people) = self.store.bearer(&issued, &token.app).await? else {
-            return Err(SessionError::NotYours);
+        let people = match self.store.bearer(&issued, &token.app).await? {
+            Bearer::People(people) if people.is_empty() => return Err(SessionError::NotYours),
+            Bearer::People(_) if everywhere => self.store.people_of(&token.user).await?.unwrap_or_default(),
+            Bearer::People(people) => people,
+            Bearer::Revoked => return Err(SessionError::NotYours),
         };
         for person in &people {
             self.store.forget(person).await?;
         }
         Ok(self.store.revoke(&issued, everywhere, LONGEST_LIFE).await?)
-    }
-}
-
-fn issued(token: &Verified<Claims>) -> Issued {
-    Issued {
-        user: token.user.clone(),
-        id: token.id.clone(),
-        issued_at: token.issued_at.timestamp(),
-        expires_at: token.expires_at.timestamp(),
     }
 }

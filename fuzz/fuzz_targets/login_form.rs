@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::issuer::{LoginFields, RefusedLogin};
+use wxmint::issuer::{LoginFields, RefusedBody, RefusedLogin};
 use wxmint_fuzz::{check_login, is_the_same};
 
 fuzz_target!(|text: &str| {
@@ -18,8 +18,14 @@ fuzz_target!(|text: &str| {
     }
     if text.starts_with("password=") || text.contains("&password=") {
         let refused = LoginFields::from_query(text).expect_err("a password in a query");
-        assert!(matches!(refused, RefusedLogin::CredentialsInQuery | RefusedLogin::Twice(_)), "{refused}");
+        assert!(
+            matches!(refused, RefusedLogin::CredentialsInQuery | RefusedLogin::Body(RefusedBody::Twice(_))),
+            "{refused}"
+        );
         let beside_body = LoginFields::refuse_password_beside_body(text).expect_err("a password in a POST's query");
-        assert!(matches!(beside_body, RefusedLogin::CredentialsBesideBody | RefusedLogin::Twice(_)), "{beside_body}");
+        assert!(
+            matches!(beside_body, RefusedLogin::CredentialsBesideBody | RefusedLogin::Body(RefusedBody::Twice(_))),
+            "{beside_body}"
+        );
     }
 });

@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::wechat::{CallError, read_access_token, read_answer, read_phone_number};
+use wxmint::wechat::{
+    CallError, read_access_token, read_answer, read_new_session_key, read_phone_number, read_session_check,
+};
 
 /// Of seeds that stand for a secret: a session_key, an access token, a phone number.
 const MARKED: &str = "hunter2";
@@ -35,6 +37,16 @@ fuzz_target!(|body: &[u8]| {
         Ok(phone) => assert!([phone.number, phone.pure_number, phone.country_code].iter().all(|part| {
             part.len() <= 24 && part.bytes().any(|byte| byte.is_ascii_digit()) && !part.contains(['"', '\\', '<'])
         })),
+        Err(error) => is_fit_to_log(error),
+    }
+
+    if let Err(error) = read_session_check(body) {
+        is_fit_to_log(error);
+    }
+    let key = read_new_session_key(&"o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse().expect("an openid"), body);
+    prints_nothing(&format!("{key:?}"));
+    match key {
+        Ok(key) => assert!(!key.expose().is_empty()),
         Err(error) => is_fit_to_log(error),
     }
 });

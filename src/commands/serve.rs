@@ -1,6 +1,8 @@
 //! `wxmint serve`
 
-use std::{env, process::ExitCode, sync::Arc};
+use std::{env, io, process::ExitCode, sync::Arc};
+
+use rlimit::Resource;
 
 use super::{EXIT_USAGE, fail};
 use crate::{
@@ -12,16 +14,29 @@ use crate::{
 
 /// Runs the issuer until SIGTERM.
 pub(super) fn run() -> ExitCode {
+    let guarded = guard_memory();
     let settings = match Settings::from_vars(variables()) {
         Ok(settings) => settings,
         Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
     };
     telemetry::init(settings.log_format);
     warn_about(&settings);
+    if let Err(error) = guarded {
+        tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
+    }
     match start(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(if error.is_in_settings() { EXIT_USAGE } else { 1 }, error),
     }
+}
+
+/// Keeps secrets in memory: no core dumps, and no other process of the same user may trace this one, or read its memory
+/// and environment. Both, since a limit of 0 does not hold a core dump back that goes into a program (core(5)).
+fn guard_memory() -> io::Result<()> {
+    let no_dump = Resource::CORE.set(0, 0);
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    no_dump
 }
 
 /// A variable that is not UTF-8 cannot be one of ours.

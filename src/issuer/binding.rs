@@ -25,7 +25,7 @@ pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) ->
 
 async fn unbind(request: &HttpRequest, worker: &Worker) -> Result<(), Problem> {
     let token = worker.issuer.verify(request, now())?;
-    let dissolved = worker.login.unbind(&token.user, &token.app).await?;
+    let dissolved = worker.login.unbind(&token).await?;
     let (user, app) = (token.user.as_str(), token.app.as_str());
     if !dissolved {
         tracing::info!(user, app, "no binding to dissolve");

@@ -16,7 +16,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{RequestSpan, limit_head, listen, not_found, with_request_id},
+    http::{RequestSpan, limit_head, listen, not_found, own_headers, with_request_id},
     store::Fitness,
 };
 
@@ -87,6 +87,7 @@ pub async fn run(
             .configure(public_routes(&public_issuer.settings.login_paths))
             .configure(|config| extra(config))
             .default_service(web::to(not_found))
+            .wrap(from_fn(own_headers))
             .wrap(from_fn(limit_head))
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())

@@ -240,7 +240,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let body: LogoutBody = serde_json::from_slice(body).map_err(|_| {
+    let body: LogoutBody = members::read_json(body, &["everywhere"]).map_err(|_| {
         Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.")
     })?;
     Ok(body.everywhere)

@@ -2,15 +2,19 @@
 
 use super::{Binder, Login, LoginError, new_claim};
 use crate::{
-    ids::{AppId, UserId},
-    store::Bindings,
+    store::{Bearer, Bindings, Issued},
+    token::{Claims, Verified},
 };
 
 impl Login {
     /// Dissolves what binds `user` in `app`: all of it, where a user may have several WeChat identities in one app, since a
-    /// token does not say which of them it came by. Forgets the session keys. Whether there was a binding.
-    pub async fn unbind(&self, user: &UserId, app: &AppId) -> Result<bool, LoginError> {
-        let claim = new_claim()?;
+    /// token does not say which of them it came by. Forgets the session keys. Whether there was a binding, and the token was
+    /// good for it.
+    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<bool, LoginError> {
+        let (user, app, claim) = (&token.user, &token.app, new_claim()?);
+        if self.store.bearer(&issued(token), app).await? == Bearer::Revoked {
+            return Ok(false);
+        }
         let people = self.store.people_of(user).await?.unwrap_or_default();
         let mut dissolved = false;
         for person in people.iter().filter(|person| person.app == *app) {
@@ -20,5 +24,15 @@ impl Login {
             dissolved |= binder.dissolve(user).await?;
         }
         Ok(dissolved)
+    }
+}
+
+/// As revocation knows a token.
+pub(crate) fn issued(token: &Verified<Claims>) -> Issued {
+    Issued {
+        user: token.user.clone(),
+        id: token.id.clone(),
+        issued_at: token.issued_at.timestamp(),
+        expires_at: token.expires_at.timestamp(),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Asking, SessionError};
 use crate::{
     login::{AccessTokenError, AccessTokens, Login, LoginError},
-    store::Tried,
+    store::{ExchangeOrder, Tried},
     wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
@@ -18,16 +18,19 @@ impl Login {
     /// Has WeChat replace the session key (`resetusersessionkey`), and keeps the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
         let kept = self.open_session(asking).await?;
-        let reset = self.reset_at_wechat(asking).await;
-        self.store.close(&asking.person, Tried::Nothing).await?;
-        let sealed = self.vault.keys().seal(&reset?, &asking.person).map_err(LoginError::from)?;
-        Ok(self.store.keep_session_key(&asking.person, &sealed, &kept.order).await?)
+        let replaced = self.replace_key(asking, &kept.order).await;
+        self.store.close(&asking.person, Tried::Nothing, &asking.claim).await?;
+        replaced
     }
 
-    async fn reset_at_wechat(&self, asking: &Asking) -> Result<SessionKey, SessionError> {
-        let key = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
-        let openid = &asking.person.openid;
-        self.by_access_token(asking, async |token| self.wechat.reset_session_key(token, openid, &key).await).await
+    /// Keeps the new key at once: WeChat knows no other any more.
+    async fn replace_key(&self, asking: &Asking, order: &ExchangeOrder) -> Result<(), SessionError> {
+        let Asking { person, .. } = asking;
+        let old = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
+        let ask = async |token: &_| self.wechat.reset_session_key(token, &person.openid, &old).await;
+        let new = self.by_access_token(asking, ask).await?;
+        let sealed = self.vault.keys().seal(&new, person).map_err(LoginError::from)?;
+        Ok(self.store.keep_session_key(person, &sealed, order).await?)
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<SessionKey>, SessionError> {

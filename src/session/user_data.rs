@@ -57,7 +57,7 @@ impl Login {
             (None, true) => Tried::Nothing,
             (None, false) => Tried::Failed,
         };
-        if self.store.close(&asking.person, tried).await? {
+        if self.store.close(&asking.person, tried, &asking.claim).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;

@@ -368,21 +368,30 @@ async fn with_session(store: &dyn Store, openid: &str) -> Person {
 }
 
 async fn opened(store: &dyn Store, person: &Person) -> Opening {
-    store.open(person, &user("user-1"), &claim_id(3)).await.expect("an answer")
+    opened_by(store, person, 3).await
+}
+
+async fn opened_by(store: &dyn Store, person: &Person, claim: u8) -> Opening {
+    store.open(person, &user("user-1"), &claim_id(claim)).await.expect("an answer")
+}
+
+/// Ends the try that [`opened`] began.
+async fn closed(store: &dyn Store, person: &Person, tried: Tried) -> bool {
+    store.close(person, tried, &claim_id(3)).await.expect("closed")
 }
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")]);
-    store.close(&owner, Tried::Well).await.expect("closed");
+    closed(&*store, &owner, Tried::Well).await;
     assert_eq!(store.open(&owner, &user("user-2"), &claim_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
     store.keep_session_key(&owner, &sealed("k2"), &kept.order).await.expect("kept");
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner).await.expect("forgotten");
-    store.close(&owner, Tried::Well).await.expect("closed");
+    closed(&*store, &owner, Tried::Well).await;
     assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
 }
 
@@ -390,7 +399,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     for failure in 1..=8 {
         assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
-        let dropped = store.close(&owner, Tried::Failed).await.expect("closed");
+        let dropped = closed(&*store, &owner, Tried::Failed).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
     assert_eq!(store.session_keys(&owner).await, Ok(None));
@@ -400,13 +409,32 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
 async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     opened(&*store, &owner).await;
-    store.close(&owner, Tried::Failed).await.expect("closed");
-    for _ in 0..7 {
-        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)));
+    closed(&*store, &owner, Tried::Failed).await;
+    for claim in 0..7 {
+        assert!(matches!(opened_by(&*store, &owner, claim).await, Opening::Keys(_)));
     }
-    assert_eq!(opened(&*store, &owner).await, Opening::Busy);
-    store.close(&owner, Tried::Well).await.expect("closed");
-    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(_)), "what went well is not counted");
+    assert_eq!(opened_by(&*store, &owner, 7).await, Opening::Busy);
+    closed(&*store, &owner, Tried::Well).await;
+    assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
+}
+
+async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    for claim in 0..7 {
+        for _ in 0..3 {
+            assert!(matches!(opened_by(&*store, &owner, claim).await, Opening::Keys(_)));
+        }
+        for _ in 0..3 {
+            let dropped = store.close(&owner, Tried::Failed, &claim_id(claim)).await;
+            assert_eq!(dropped, Ok(false), "seven have failed and not more");
+        }
+    }
+    for _ in 0..3 {
+        assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
+        assert_eq!(opened_by(&*store, &owner, 8).await, Opening::Busy);
+    }
+    assert_eq!(store.close(&owner, Tried::Failed, &claim_id(7)).await, Ok(true));
+    assert_eq!(store.close(&owner, Tried::Failed, &claim_id(7)).await, Ok(false));
 }
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
@@ -535,6 +563,7 @@ conformance! {
     keys_open_for_the_user_who_is_bound
     the_eighth_failure_drops_the_session_key
     no_more_tries_are_under_way_than_may_fail
+    a_try_that_is_opened_or_closed_again_is_one
     a_session_key_is_resealed_only_if_it_is_still_the_one
     a_revoked_token_stands_for_nobody
     a_replaced_key_is_kept_ten_minutes

@@ -79,8 +79,9 @@ pub trait Sessions {
     /// The session keys of a person bound to `user`, and leave to try them.
     async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError>;
 
-    /// Ends a try. Whether this was the failure that dropped the session key.
-    async fn close(&self, person: &Person, tried: Tried) -> Result<bool, StoreError>;
+    /// Ends the try of `claim`. Whether this was the failure that dropped the session key; the answer to a repetition is
+    /// that it was not.
+    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError>;
 
     /// Keeps a session key that came without a login, if no later exchange has kept one.
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder)

@@ -8,6 +8,7 @@ mod books;
 mod laws;
 mod redis;
 mod request;
+mod session_keys;
 mod stepwise;
 mod world;
 
@@ -15,6 +16,7 @@ use std::{cell::Cell, env, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use tokio::runtime::Runtime;
 use wxmint::store::{Memory, Store};
 
 use redis::Redis;
@@ -38,17 +40,24 @@ fn clock() -> DateTime<Utc> {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What was tried, if nothing was found.
-fn prove(cases: u32, stores: impl Fn() -> Stores) -> String {
-    let seed = from_environment("PROOF_SEED", SEED);
-    let config = Config {
+fn config(cases: u32) -> Config {
+    Config {
         cases: from_environment("PROOF_CASES", cases),
-        rng_seed: RngSeed::Fixed(seed),
+        rng_seed: RngSeed::Fixed(from_environment("PROOF_SEED", SEED)),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..Config::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// What was tried, if nothing was found.
+fn prove(cases: u32, stores: impl Fn() -> Stores) -> String {
+    let seed = from_environment("PROOF_SEED", SEED);
+    let (config, runtime) = (config(cases), runtime());
     let (tried, failed) = (Cell::new(0), Cell::new(0));
     let property = |(setup, actions): (actions::Setup, Vec<actions::Action>)| {
         tried.set(tried.get() + 1);

@@ -47,6 +47,11 @@ impl Redis {
         let client = redis::Client::open(self.url.as_str()).expect("a URL");
         let emptied = client.get_connection().and_then(|mut link| redis::cmd("FLUSHALL").query::<()>(&mut link));
         emptied.expect("an empty Redis");
+        self.store()
+    }
+
+    /// As another replica has it.
+    pub(crate) fn store(&self) -> Box<dyn Store> {
         let url = self.url.parse().expect("a URL");
         Box::new(store::Redis::new(&url, DAY, clock, Metrics::default()).expect("a store"))
     }

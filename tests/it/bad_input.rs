@@ -1,6 +1,8 @@
 //! What strangers may send: always a 4xx that says what is wrong and repeats nothing of it, or a closed connection;
 //! never a 5xx, never a hang, and the next login succeeds.
 
+mod by_token;
+
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
@@ -18,10 +20,19 @@ const SLOW_BODY: Duration = Duration::from_millis(12_500);
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What a bad request may be told.
-const KNOWN: [&str; 5] = ["invalid_request", "code_invalid", "code_used", "credentials_in_query", "unknown_app"];
+const KNOWN: [&str; 7] = [
+    "invalid_request",
+    "code_invalid",
+    "code_used",
+    "credentials_in_query",
+    "unknown_app",
+    "invalid_token",
+    "data_undecryptable",
+];
 /// What `Allow` may say.
 const READ: &str = "GET, HEAD";
 const LOG_IN: &str = "GET, POST";
+const ALLOWED: [&str; 5] = [READ, LOG_IN, "GET", "POST", "DELETE"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
@@ -43,7 +54,7 @@ const TOO_LARGE: Expected = Problem(413, "invalid_request");
 const UNSUPPORTED: Expected = Problem(415, "invalid_request");
 const LONG_HEAD: Expected = Problem(431, "invalid_request");
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Case {
     name: String,
     request: Vec<u8>,
@@ -102,7 +113,7 @@ impl Case {
             return Bare(status);
         }
         let allow = received.header("allow");
-        let allowed = [READ, LOG_IN].into_iter().find(|methods| status == 405 && *methods == allow);
+        let allowed = ALLOWED.into_iter().find(|methods| status == 405 && *methods == allow);
         if self.request.starts_with(b"HEAD ") {
             return allowed.map_or(Bare(status), Use);
         }
@@ -404,10 +415,20 @@ fn slow() -> Vec<Case> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_strangers_send_is_answered_4xx_or_closed_and_the_next_login_succeeds() {
     let bed = TestBed::builder().env("RUST_LOG", "trace").start().await;
-    let user = bed.log_in("lin").await.expect_login().member("user_id");
+    let lin = bed.log_in("lin").await.expect_login();
+    let token = lin.member("access_token");
     let (public, admin) = (bed.service().public, bed.service().admin);
-    let prompt =
-        [json_bodies(), forms_and_queries(), referers(), content_types(), methods(), targets(), heads(), framings()];
+    let prompt = [
+        json_bodies(),
+        forms_and_queries(),
+        referers(),
+        content_types(),
+        methods(),
+        targets(),
+        heads(),
+        framings(),
+        by_token::cases(&token),
+    ];
     let in_turn = async {
         for case in prompt.iter().flatten() {
             case.check(public).await;
@@ -416,11 +437,11 @@ async fn whatever_strangers_send_is_answered_4xx_or_closed_and_the_next_login_su
             case.check(admin).await;
         }
     };
-    let slow = slow();
+    let slow = [slow(), by_token::slow(&token)].concat();
     let at_once = join_all(slow.iter().map(|case| case.check(public)));
     tokio::join!(in_turn, at_once);
 
-    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), user);
+    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), lin.member("user_id"));
     let (log, metrics) = (bed.service().log(), bed.service().metrics().await);
     assert!(!log.contains(MARKED) && !log.contains("panicked"), "{log}");
     assert!(!metrics.contains(MARKED) && !metrics.contains("internal_error"), "{metrics}");

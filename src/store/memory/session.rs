@@ -1,6 +1,9 @@
 //! What is done with session keys in memory.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,7 +19,7 @@ use crate::ids::{AppId, TokenId, UserId};
 
 pub(super) struct StoredTries {
     failed: u32,
-    pending: u32,
+    under_way: HashSet<ClaimId>,
     until: DateTime<Utc>,
 }
 
@@ -61,28 +64,32 @@ impl Sessions for Memory {
             return Ok(Opening::NotBound);
         }
         shelves.tries.retain(|_, tries| tries.until > now);
-        let fresh = StoredTries { failed: 0, pending: 0, until: now + FAILURES_WINDOW };
+        let fresh = StoredTries { failed: 0, under_way: HashSet::new(), until: now };
         let tries = shelves.tries.entry(person.clone()).or_insert(fresh);
-        if tries.failed + tries.pending >= MAX_FAILURES {
+        if tries.failed + tries.under_way.len() as u32 >= MAX_FAILURES && !tries.under_way.contains(claim) {
             return Ok(Opening::Busy);
         }
-        tries.pending += 1;
+        tries.under_way.insert(claim.clone());
+        if tries.failed == 0 {
+            tries.until = now + FAILURES_WINDOW;
+        }
         let kept = shelves.kept_keys(person, now);
         let keys = kept.into_iter().flat_map(|keys| [Some(keys.current), keys.previous]).flatten().collect();
         let order = ExchangeOrder::new(now.timestamp_micros().max(0) as u64, claim);
         Ok(Opening::Keys(KeptSession { keys, order }))
     }
 
-    async fn close(&self, person: &Person, tried: Tried) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
-        let fresh = StoredTries { failed: 0, pending: 0, until: now + FAILURES_WINDOW };
-        let tries = shelves.tries.entry(person.clone()).or_insert(fresh);
-        tries.pending = tries.pending.saturating_sub(1);
-        if tried != Tried::Failed {
+        let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
+        if !tries.under_way.remove(claim) || tried != Tried::Failed {
             return Ok(false);
         }
         tries.failed += 1;
+        if tries.failed == 1 {
+            tries.until = now + FAILURES_WINDOW;
+        }
         let dropped = tries.failed >= MAX_FAILURES;
         if dropped {
             shelves.tries.remove(person);

@@ -56,18 +56,20 @@ impl Sessions for Redis {
             .arg(user.as_str())
             .arg(PREVIOUS_KEY_TTL.as_millis() as u64)
             .arg(MAX_FAILURES)
-            .arg(FAILURES_WINDOW.as_secs());
+            .arg(FAILURES_WINDOW.as_secs())
+            .arg(claim.as_str());
         let answer: Vec<Value> = self.link.run("open", &script).await?;
         opening(answer, claim).map_err(|_| unreadable("a session"))
     }
 
-    async fn close(&self, person: &Person, tried: Tried) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError> {
         let mut script = CLOSE.key(name::session(person));
         script
             .key(name::tries(person))
             .arg(flag(tried == Tried::Failed))
             .arg(MAX_FAILURES)
-            .arg(FAILURES_WINDOW.as_secs());
+            .arg(FAILURES_WINDOW.as_secs())
+            .arg(claim.as_str());
         let dropped: u8 = self.link.run("close", &script).await?;
         Ok(dropped == 1)
     }

@@ -67,7 +67,9 @@ mod tests {
         text.parse().expect("an instant")
     }
 
-    fn read_all(file: &str) -> Result<Vec<(usize, u8, Option<DateTime<Utc>>)>, VaultError> {
+    type Row = (usize, u8, Option<DateTime<Utc>>);
+
+    fn read_all(file: &str) -> Result<Vec<Row>, VaultError> {
         lines(file.as_bytes()).map(|line| line.map(|line| (line.number, line.key[0], line.seals_from))).collect()
     }
 

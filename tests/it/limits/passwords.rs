@@ -1,42 +1,23 @@
 //! Failed passwords: counted for a person and a name together, so that a person cannot guess on, and nobody can use up
 //! the attempts of whoever the name belongs to.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::expect_exact_wait;
-use crate::support::{Answer, TestBed, WXMINT};
-
-const RIGHT: &str = "correct horse battery staple";
-const WRONG: &str = "incorrect horse battery staple";
+use crate::support::{Answer, PASSWORD as RIGHT, TestBed, UsersFile, WRONG_PASSWORD as WRONG};
 
 /// Users with the password [`RIGHT`], and three attempts.
-async fn bed_of(users: &[&str]) -> (TestBed, TempDir) {
+async fn bed_of(users: &[&str]) -> (TestBed, UsersFile) {
     bed_limited(users, "WXMINT_LIMIT_USERNAME", "3/1h").await
 }
 
-async fn bed_limited(users: &[&str], variable: &str, limit: &str) -> (TestBed, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("users").to_string_lossy().into_owned();
-    users.iter().for_each(|user| add_user(&path, user));
-    let accounts = format!("file:{path}");
-    let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &accounts).env(variable, limit);
-    (builder.start().await, folder)
-}
-
-fn add_user(path: &str, name: &str) {
-    let mut command = Command::new(WXMINT);
-    command.args(["users", "add", name, "--users", path, "--user-id", &format!("id-of-{name}")]).env_clear();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
-    writeln!(child.stdin.take().expect("a pipe"), "{RIGHT}").expect("it reads");
-    assert!(child.wait().expect("a child of ours").success());
+async fn bed_limited(users: &[&str], variable: &str, limit: &str) -> (TestBed, UsersFile) {
+    let users = UsersFile::of(users);
+    let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &users.setting()).env(variable, limit);
+    (builder.start().await, users)
 }
 
 /// A login with name and password by `person`, who gets a fresh code.

@@ -7,7 +7,7 @@
 use fastrand::Rng;
 
 /// How often ranks dealt out by lot differ between the samples at least as much as these do.
-pub(super) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
+pub(crate) fn p_of(samples: &[&[f64]], deals: u32, rng: &mut Rng) -> f64 {
     let mut ranks = ranks(&samples.concat());
     let sizes: Vec<usize> = samples.iter().map(|sample| sample.len()).collect();
     // Equal but for the order in which they are added.

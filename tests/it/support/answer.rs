@@ -32,6 +32,19 @@ impl Answer {
         self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
     }
 
+    /// All that the answer tells, but for what no two answers have in common: its date, and its request id, which it
+    /// must name twice.
+    #[track_caller]
+    pub(crate) fn told(&self) -> String {
+        let headers = self.headers.iter().filter(|(name, _)| *name != "date");
+        let mut headers: Vec<_> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
+        // They come in an order of their own each time.
+        headers.sort();
+        let (told, id) = (format!("{}\n{headers:#?}\n{}", self.status, self.body), self.member("request_id"));
+        assert_eq!(told.matches(&id).count(), 2, "in the body and in a header: {told}");
+        told.replace(&id, "ID")
+    }
+
     /// A login that succeeded.
     #[track_caller]
     pub(crate) fn expect_login(self) -> Self {

@@ -23,6 +23,8 @@ use super::{PATIENCE, eventually, ports::free_port};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Passing,
+    /// Requests pass, and answers wait.
+    Withholding,
     /// Connections are accepted and kept, and no byte moves.
     Stalled,
     /// Nobody listens, and all connections are closed.
@@ -73,6 +75,11 @@ impl Breakable {
     /// From when this returns, nothing passes.
     pub(crate) async fn stall(&self) {
         self.become_(State::Stalled).await;
+    }
+
+    /// From when this returns, requests pass and their answers wait until things are as before.
+    pub(crate) async fn withhold_answers(&self) {
+        self.become_(State::Withholding).await;
     }
 
     pub(crate) async fn restore(&self) {
@@ -185,21 +192,26 @@ async fn connection(near: TcpStream, route: Route) {
         route.answers_until_loss.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down) == Ok(1)
     };
     tokio::select! {
-        () = pump(near_read, far_write, route.state.clone(), asks) => {}
-        () = pump(far_read, near_write, route.state.clone(), answers) => {}
+        () = pump(near_read, far_write, (route.state.clone(), REQUESTS_PASS), asks) => {}
+        () = pump(far_read, near_write, (route.state.clone(), ANSWERS_PASS), answers) => {}
     }
 }
+
+/// In which states bytes move.
+type Passing = &'static [State];
+const REQUESTS_PASS: Passing = &[State::Passing, State::Withholding];
+const ANSWERS_PASS: Passing = &[State::Passing];
 
 /// Moves bytes while they may pass. Ends with either side or when bytes are lost, and the connection with it.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut state: watch::Receiver<State>,
+    (mut state, pass_in): (watch::Receiver<State>, Passing),
     loses: impl Fn() -> bool,
 ) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let passing = state.wait_for(|now| *now == State::Passing).await.is_ok() && !loses();
+        let passing = state.wait_for(|now| pass_in.contains(now)).await.is_ok() && !loses();
         if !passing || to.write_all(&buffer[..count]).await.is_err() {
             return;
         }

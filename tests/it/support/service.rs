@@ -87,6 +87,11 @@ impl Service {
         [self.process.stdout(), self.process.stderr()].concat().join("\n")
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Resident memory now, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS")

@@ -54,6 +54,22 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({"phone": phone})).await;
     }
 
+    /// What WeChat knows of `person` in the first app: `openid`, `unionid`, `session_key`.
+    pub(crate) async fn account(&self, person: &str) -> Value {
+        self.account_in(APPID, person).await
+    }
+
+    /// The same in another app.
+    pub(crate) async fn account_in(&self, app: &str, person: &str) -> Value {
+        let known = self.control(&format!("people/{person}"), "PUT", &json!({})).await;
+        known.json()["apps"][app].take()
+    }
+
+    /// What the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`, …).
+    pub(crate) async fn hand_over(&self, wanted: Value) -> Value {
+        self.control("user-data", "POST", &wanted).await.json()
+    }
+
     /// From now on the access tokens given so far are wrong.
     pub(crate) async fn revoke_access_tokens(&self) {
         self.control("access-tokens", "POST", &json!({"revoke": true})).await;

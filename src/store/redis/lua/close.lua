@@ -1,10 +1,6 @@
--- Ends a try. KEYS: session, tries (one hash slot). ARGV: '1' for a failure, failures that are too many, window (s).
--- Answers 1 if the session key was dropped for it.
-local pending = tonumber(redis.call('HGET', KEYS[2], 'pending') or '0')
-if pending > 0 then
-  redis.call('HINCRBY', KEYS[2], 'pending', -1)
-end
-if ARGV[1] ~= '1' then
+-- Ends a try. KEYS: session, tries (one hash slot). ARGV: '1' for a failure, failures that are too many, window (s), claim.
+-- Answers 1 if the session key was dropped for it. Repeated, it finds no try under way and does nothing.
+if redis.call('HDEL', KEYS[2], ARGV[4]) == 0 or ARGV[1] ~= '1' then
   return 0
 end
 local failed = redis.call('HINCRBY', KEYS[2], 'failed', 1)

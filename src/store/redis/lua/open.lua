@@ -1,15 +1,17 @@
 -- The session keys of a person bound to a user, and leave to try them. KEYS: binding, session, tries (one hash slot).
--- ARGV: user, milliseconds for which a replaced key is kept, failures that are too many, window (s). Needs kept_keys.lua.
--- Answers {'keys', seconds, microseconds, key...}, {'not bound'} or {'busy'}.
+-- ARGV: user, milliseconds for which a replaced key is kept, failures that are too many, window (s), claim. Needs
+-- kept_keys.lua. Answers {'keys', seconds, microseconds, key...}, {'not bound'} or {'busy'}.
+-- Tries hold how many have failed, and a field for each claim whose try is under way. Repeated by its claim, a try is one.
 if redis.call('HGET', KEYS[1], 'user_id') ~= ARGV[1] then
   return {'not bound'}
 end
-local tries = redis.call('HMGET', KEYS[3], 'failed', 'pending')
-if (tries[1] or 0) + (tries[2] or 0) >= tonumber(ARGV[3]) then
+local failed = redis.call('HGET', KEYS[3], 'failed')
+local under_way = redis.call('HLEN', KEYS[3]) - (failed and 1 or 0)
+if (failed or 0) + under_way >= tonumber(ARGV[3]) and redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then
   return {'busy'}
 end
-redis.call('HINCRBY', KEYS[3], 'pending', 1)
-if not tries[1] then
+redis.call('HSET', KEYS[3], ARGV[5], '')
+if not failed then
   redis.call('EXPIRE', KEYS[3], ARGV[4])
 end
 local keys, now = kept_keys(KEYS[2], ARGV[2])

@@ -1,0 +1,242 @@
+//! Nobody who runs as the same user can read the service's memory, and what was secret does not stay in it.
+
+use std::{
+    fs::{self, File},
+    io::BufRead,
+    os::unix::fs::FileExt,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
+    Terminator, TestBed, UsersFile, WXMINT, eventually, password_of,
+};
+
+/// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
+/// connection is closed.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What is looked for: its name, and its bytes.
+type Needle = (&'static str, Vec<u8>);
+
+/// The memory of a running process: all that can be written to.
+struct Memory {
+    file: File,
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Memory {
+    fn of(service: &Service) -> Self {
+        let pid = service.id();
+        let may_not =
+            "run this test as root with CAP_SYS_PTRACE (Docker: --cap-add SYS_PTRACE), since nobody else may read";
+        let file = File::open(format!("/proc/{pid}/mem")).unwrap_or_else(|error| panic!("{error}: {may_not}"));
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("Linux");
+        let ranges = maps.lines().filter(|map| map.contains(" rw")).map(|map| {
+            let (start, end) = map.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).expect("an address"));
+            (start, end)
+        });
+        Self { file, ranges: ranges.collect() }
+    }
+
+    /// Which of the needles are there.
+    fn find(&self, needles: &[Needle]) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for &(start, end) in &self.ranges {
+            let mut bytes = vec![0; (end - start) as usize];
+            // A range may have gone since.
+            let read = self.file.read_at(&mut bytes, start).unwrap_or(0);
+            let there = needles.iter().filter(|(_, needle)| contains(&bytes[..read], needle));
+            found.extend(there.map(|(name, _)| *name));
+        }
+        found
+    }
+}
+
+/// `skip_until` is compiled for speed, also in a build for tests.
+fn contains(mut bytes: &[u8], needle: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        bytes.skip_until(needle[0]).expect("a slice");
+        if bytes.starts_with(&needle[1..]) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The forms in which a session key passes through.
+fn session_key(key: &str) -> [Needle; 3] {
+    [
+        ("session_key", key.into()),
+        ("session_key in JSON", key.replace('/', "\\/").into()),
+        ("session_key's bytes", STANDARD.decode(key).expect("base64")),
+    ]
+}
+
+fn app_secret() -> Needle {
+    ("AppSecret", APP_SECRET.into())
+}
+
+/// A service that has users with passwords and speaks TLS to WeChat, as in production.
+struct World {
+    wechat: Simulator,
+    service: Service,
+    http: Http,
+    keys: Vec<Needle>,
+    _redis: RedisServer,
+    _tls: Terminator,
+    _users: UsersFile,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let (http, users, folder) = (Http::new(), UsersFile::of(&["lin"]), tempfile::tempdir().expect("a folder"));
+        let (redis, wechat) = (RedisServer::start(&[], "").await, Simulator::start(http.clone(), &[]).await);
+        let tls = Terminator::before(wechat.address).await;
+        let roots = folder.path().join("roots.pem");
+        fs::write(&roots, &tls.certificate).expect("written");
+        let mut configuration = Configuration::new("ES256");
+        for (name, value) in [
+            ("WXMINT_REDIS_URL", redis.url()),
+            ("WXMINT_WECHAT_URL", format!("https://{}", tls.address)),
+            ("SSL_CERT_FILE", roots.to_string_lossy().into()),
+            ("WXMINT_ACCOUNTS", users.setting()),
+        ] {
+            configuration.set(name, &value);
+        }
+        let service = Service::start(&configuration, http.clone()).await;
+        service.ready().await;
+        let keys = Vec::new();
+        Self { wechat, service, http, keys, _redis: redis, _tls: tls, _users: users, _folder: folder }
+    }
+
+    /// By password; the client's connection ends with it.
+    async fn log_in(&mut self) -> String {
+        let mut body = password_of("lin");
+        body["code"] = self.wechat.mint_code("lin").await.into();
+        let client = Http::new();
+        let login = client.send(client.0.post(self.service.url("/login")).json(&body)).await.expect_login();
+        self.note_key().await;
+        login.member("access_token")
+    }
+
+    /// The session key that WeChat has now.
+    async fn note_key(&mut self) {
+        let people = self.http.get(&format!("{}/_simulator/people", self.wechat.url())).await.json();
+        let key = people["people"][0]["apps"][APPID]["session_key"].as_str().expect("a key");
+        self.keys.extend(session_key(key));
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answer {
+        self.http.send(self.http.0.get(self.service.url(path)).bearer_auth(token)).await
+    }
+
+    async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        self.http.send(self.http.0.post(self.service.url(path)).bearer_auth(token).json(body)).await
+    }
+
+    /// What the phone hands the mini program, sealed with a session key.
+    async fn user_data(&self, under: &str) -> Value {
+        let asked = json!({"person": "lin", "kind": "user_info", "under": under});
+        let request = self.http.0.post(format!("{}/_simulator/user-data", self.wechat.url())).json(&asked);
+        self.http.send(request).await.json()
+    }
+
+    /// Everything that is done with a session key.
+    async fn use_session(&mut self, token: &str) {
+        for under in ["current", "previous"] {
+            let data = self.user_data(under).await;
+            let encrypted = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
+            assert_eq!(self.post("/wechat/userdata", token, &encrypted).await.status, 200, "{under}");
+        }
+        let data = self.user_data("current").await;
+        let raw = json!({"rawData": data["rawData"], "signature": data["signature"]});
+        assert_eq!(self.post("/wechat/userdata", token, &raw).await.status, 200);
+        assert_eq!(self.get("/wechat/session", token).await.body, "{\"valid\":true}");
+        assert_eq!(self.post("/wechat/session/reset", token, &json!({})).await.status, 204);
+        self.note_key().await;
+    }
+
+    fn find(&self, needles: &[Needle]) -> Vec<&'static str> {
+        Memory::of(&self.service).find(needles)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_logout_no_session_key_is_in_memory_and_while_one_is_used_it_is_found() {
+    let mut world = World::start().await;
+    world.log_in().await;
+    let token = world.log_in().await;
+    world.use_session(&token).await;
+
+    world.wechat.faults(json!([{"kind": "stall", "path": "/wxa/checksession"}])).await;
+    let current = world.keys[world.keys.len() - 3..].to_vec();
+    let in_use = eventually("a key that is used is found", PATIENCE, async || {
+        Some(world.find(&current)).filter(|found| found.contains(&"session_key"))
+    });
+    let (asked, found) = tokio::join!(world.get("/wechat/session", &token), in_use);
+    assert!(asked.status == 503 && found.contains(&"session_key"), "{asked:?}");
+
+    assert_eq!(world.post("/logout", &token, &json!({})).await.status, 204);
+    eventually("no session key is in memory", SOON, async || world.find(&world.keys).is_empty().then_some(())).await;
+    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_gone_from_memory_with_the_connection_that_brought_it() {
+    let mut world = World::start().await;
+    world.log_in().await;
+    let password = [("password", PASSWORD.into())];
+    // The users file is hashed, so that the password is nowhere else.
+    eventually("no password is in memory", PATIENCE, async || world.find(&password).is_empty().then_some(())).await;
+    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
+}
+
+/// The command as a user without a right to look into others' processes: as whoever we are, less what root may do.
+fn without_rights(command: &Command) -> Command {
+    let mut reduced = Command::new("setpriv");
+    if rustix::process::geteuid().is_root() {
+        reduced.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    } else {
+        reduced.arg("--no-new-privs");
+    }
+    reduced.arg(command.get_program()).args(command.get_args()).env_clear();
+    reduced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    reduced
+}
+
+/// A debugger reads memory and environment by the same right.
+fn read_environment(pid: u32) -> Output {
+    without_rights(Command::new("cat").arg(format!("/proc/{pid}/environ"))).output().expect("setpriv")
+}
+
+#[tokio::test]
+async fn no_core_is_dumped_and_no_process_of_the_same_user_can_look_into_the_service() {
+    let bed = TestBed::start().await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", bed.service().id())).expect("Linux");
+    let core: Vec<&str> = limits.lines().find(|line| line.starts_with("Max core")).expect("one").split("  ").collect();
+    assert_eq!(core.iter().filter(|cell| cell.trim() == "0").count(), 2, "{core:?}");
+
+    let service = Process::spawn("wxmint serve", &mut without_rights(&bed.configuration.command()));
+    eventually("it listens", PATIENCE, async || {
+        service.stderr().iter().any(|line| line.contains("listening")).then_some(())
+    })
+    .await;
+    let refused = read_environment(service.id());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && refused.stdout.is_empty() && said.contains("Permission denied"), "{said}");
+
+    let mut open = Command::new(WXMINT);
+    open.args(["simulator", "--listen", "127.0.0.1:0"]).env_clear().env("PLAIN", "to see");
+    let open = Process::spawn("wxmint simulator", &mut without_rights(&open));
+    eventually("it listens", PATIENCE, async || (!open.stdout().is_empty()).then_some(())).await;
+    let seen = read_environment(open.id());
+    assert!(seen.stdout.starts_with(b"PLAIN=to see"), "another process of this user can be looked into: {seen:?}");
+}

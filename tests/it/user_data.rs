@@ -1,0 +1,174 @@
+//! Session keys at work, from outside: what a mini program sends to be opened, checked, reset and forgotten, at two
+//! replicas. The tests seal as WeChat does on the phone, and so can also seal what WeChat never would.
+
+mod attack;
+mod believing;
+mod failures;
+mod kinds;
+mod logout;
+mod oracle;
+mod outages;
+mod race;
+mod sealing;
+mod sweep;
+mod timing;
+mod unionid;
+mod vault_keys;
+mod wechat;
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{APP_SECRET, APPID, Answer, TestBed};
+
+const OTHER_APPID: &str = "wxfedcba9876543210";
+/// Somebody's.
+const NUMBER: &str = "13800138000";
+
+const USER_DATA: &str = "/wechat/userdata";
+const PHONE: &str = "/wechat/phone";
+const SESSION: &str = "/wechat/session";
+const RESET: &str = "/wechat/session/reset";
+const LOGOUT: &str = "/logout";
+const BINDING: &str = "/binding";
+
+/// Every endpoint that wants a token, with its method and a body that is well-formed.
+fn endpoints() -> [(&'static str, &'static str, Value); 6] {
+    let data = sealing::seal("AAECAwQFBgcICQoLDA0ODw==", "{}");
+    [
+        ("POST", USER_DATA, data),
+        ("POST", PHONE, json!({"code": "a-code-of-the-button"})),
+        ("GET", SESSION, Value::Null),
+        ("POST", RESET, Value::Null),
+        ("POST", LOGOUT, json!({"everywhere": true})),
+        ("DELETE", BINDING, Value::Null),
+    ]
+}
+
+/// Two replicas.
+struct Replicas(TestBed);
+
+/// Somebody who has logged in, with what WeChat alone knows.
+#[derive(Debug, Clone)]
+struct Session {
+    token: String,
+    user: String,
+    openid: String,
+    /// The one that WeChat had at this login.
+    key: String,
+}
+
+impl Replicas {
+    async fn start() -> Self {
+        Self(TestBed::builder().services(2).start().await)
+    }
+
+    /// At the first replica.
+    async fn log_in(&self, person: &str) -> Session {
+        self.log_in_at(0, person).await
+    }
+
+    async fn log_in_at(&self, replica: usize, person: &str) -> Session {
+        let code = self.0.mint_code(person).await;
+        self.session(APPID, person, &self.0.services[replica].login(&code).await).await
+    }
+
+    /// Of a login of `person` in an app.
+    async fn session(&self, app: &str, person: &str, login: &Answer) -> Session {
+        let login = login.clone().expect_login();
+        let account = self.0.wechat.account_in(app, person).await;
+        let known = |name: &str| account[name].as_str().expect("known after a login").to_owned();
+        Session {
+            token: login.member("access_token"),
+            user: login.member("user_id"),
+            openid: known("openid"),
+            key: known("session_key"),
+        }
+    }
+
+    /// A request by `token`, without a body where that is null.
+    async fn ask(&self, replica: usize, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+        let (http, url) = (&self.0.http, self.0.services[replica].url(path));
+        let request = http.0.request(method.parse().expect("a method"), url).bearer_auth(token);
+        http.send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
+    async fn decrypt(&self, replica: usize, session: &Session, data: &Value) -> Answer {
+        self.ask(replica, "POST", USER_DATA, &session.token, data).await
+    }
+
+    /// The session hash in Redis.
+    fn kept(&self, session: &Session) -> BTreeMap<String, Vec<u8>> {
+        self.0.redis.command(&["HGETALL", &key_of(APPID, session, "session")])
+    }
+
+    /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.
+    fn age(&self, session: &Session, time: Duration) {
+        let key = key_of(APPID, session, "session");
+        for (field, order) in self.kept(session).iter().filter(|(field, _)| field.ends_with("_order")) {
+            let order = str::from_utf8(order).expect("text");
+            let micros = u64::from_str_radix(&order[..16], 16).expect("microseconds") - time.as_micros() as u64;
+            self.0.redis.command::<i64>(&["HSET", &key, field, &format!("{micros:016x}{}", &order[16..])]);
+        }
+    }
+
+    /// As if the window of failures had passed.
+    fn forget_failures(&self, session: &Session) {
+        self.0.redis.command::<i64>(&["DEL", &key_of(APPID, session, "limit:tries")]);
+    }
+
+    /// Nothing of ours has panicked or answered 500 so far.
+    async fn expect_no_faults(&self) {
+        for service in &self.0.services {
+            let (log, metrics) = (service.log(), service.metrics().await);
+            assert!(!log.contains("panicked") && !metrics.contains("internal_error"), "{log}\n{metrics}");
+        }
+    }
+}
+
+/// Two replicas with two mini programs of one owner.
+struct TwoApps {
+    replicas: Replicas,
+    _apps: TempDir,
+}
+
+impl TwoApps {
+    async fn start() -> Self {
+        let apps = tempfile::tempdir().expect("a folder");
+        for app in [APPID, OTHER_APPID] {
+            fs::write(apps.path().join(app), APP_SECRET).expect("written");
+        }
+        let builder = TestBed::builder().services(2).app(OTHER_APPID, APP_SECRET).apps_folder(apps.path());
+        Self { replicas: Replicas(builder.start().await), _apps: apps }
+    }
+
+    async fn log_in(&self, app: &str, person: &str) -> Session {
+        let bed = &self.replicas.0;
+        let code = bed.wechat.mint_codes(json!({"person": person, "appid": app})).await.remove(0);
+        let request = bed.http.0.post(bed.service().url("/login")).json(&json!({"code": code, "appid": app}));
+        self.replicas.session(app, person, &bed.http.send(request).await).await
+    }
+}
+
+/// What lies in Redis for a person of an app.
+fn key_of(app: &str, session: &Session, what: &str) -> String {
+    format!("wxmint:{{{app}:{}}}:{what}", session.openid)
+}
+
+/// The data of an answer that has some, and that no cache keeps.
+#[track_caller]
+fn data_of(answer: &Answer) -> Value {
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let mut body = answer.json();
+    let data = body["data"].take();
+    assert!(data.is_object() && body.as_object().expect("an object").len() == 1, "{answer:?}");
+    data
+}
+
+/// The answer is the one 422.
+#[track_caller]
+fn expect_undecryptable(answer: Answer) -> Answer {
+    answer.expect_problem(422, "data_undecryptable")
+}

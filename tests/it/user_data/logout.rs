@@ -1,0 +1,135 @@
+//! Logging out: the token is refused here from then on, at every replica and every endpoint, and the session key is gone.
+
+use serde_json::{Value, json};
+
+use super::{
+    BINDING, LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints,
+    sealing::sealed_phone,
+};
+use crate::support::{APPID, Answer, PATIENCE, eventually};
+
+impl Replicas {
+    async fn log_out(&self, replica: usize, session: &Session, body: &Value) -> Answer {
+        self.ask(replica, "POST", LOGOUT, &session.token, body).await
+    }
+
+    /// Every endpoint of every replica refuses the token.
+    async fn expect_refused(&self, session: &Session) {
+        for replica in 0..2 {
+            for (method, path, body) in endpoints() {
+                let answer = self.ask(replica, method, path, &session.token, &body).await;
+                let refused = answer.expect_problem(401, "invalid_token");
+                assert!(refused.header("www-authenticate").contains("invalid_token"), "{path}: {refused:?}");
+            }
+        }
+    }
+
+    async fn expect_accepted(&self, session: &Session) {
+        for replica in 0..2 {
+            let answer = self.ask(replica, "GET", SESSION, &session.token, &Value::Null).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+}
+
+#[track_caller]
+fn expect_logged_out(answer: &Answer) {
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+}
+
+/// A login of `person` in a later second than any token so far: of this second, a logout everywhere ends all.
+async fn log_in_later(replicas: &Replicas, person: &str) -> Session {
+    let later = async || {
+        let session = replicas.log_in(person).await;
+        let answer = replicas.ask(1, "GET", SESSION, &session.token, &Value::Null).await;
+        (answer.status == 200).then_some(session)
+    };
+    eventually("a login after the logout", PATIENCE, later).await
+}
+
+#[tokio::test]
+async fn a_token_that_was_logged_out_is_refused_everywhere_and_the_session_key_is_gone() {
+    let replicas = Replicas::start().await;
+    for (replica, body) in [(0, Value::Null), (1, json!({})), (0, json!({"everywhere": false}))] {
+        let (lin, also_lin, mei) =
+            (replicas.log_in("lin").await, replicas.log_in("lin").await, replicas.log_in("mei").await);
+        expect_logged_out(&replicas.log_out(replica, &lin, &body).await);
+        replicas.expect_refused(&lin).await;
+        assert!(replicas.kept(&lin).is_empty(), "both keys are forgotten");
+        replicas.expect_accepted(&also_lin).await;
+        replicas.expect_accepted(&mei).await;
+        data_of(&replicas.decrypt(0, &mei, &sealed_phone(&mei.key, NUMBER)).await);
+
+        let again = replicas.log_in("lin").await;
+        assert_eq!(again.user, lin.user, "the binding stays");
+        replicas.expect_accepted(&again).await;
+        data_of(&replicas.decrypt(1, &again, &sealed_phone(&again.key, NUMBER)).await);
+        replicas.expect_refused(&lin).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_everywhere_ends_all_tokens_of_the_user_and_of_nobody_else() {
+    let replicas = Replicas::start().await;
+    let (first, second, mei) =
+        (replicas.log_in_at(0, "lin").await, replicas.log_in_at(1, "lin").await, replicas.log_in("mei").await);
+    expect_logged_out(&replicas.log_out(1, &second, &json!({"everywhere": true})).await);
+    for session in [&first, &second] {
+        replicas.expect_refused(session).await;
+    }
+    assert!(replicas.kept(&first).is_empty());
+    replicas.expect_accepted(&mei).await;
+    let again = log_in_later(&replicas, "lin").await;
+    assert_eq!(again.user, first.user);
+    replicas.expect_accepted(&again).await;
+    data_of(&replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await);
+    for session in [&first, &second] {
+        replicas.expect_refused(session).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_everywhere_reaches_the_users_other_mini_programs() {
+    let apps = TwoApps::start().await;
+    let (here, there) = (apps.log_in(APPID, "lin").await, apps.log_in(OTHER_APPID, "lin").await);
+    assert_eq!(here.user, there.user);
+    expect_logged_out(&apps.replicas.log_out(0, &here, &json!({"everywhere": true})).await);
+    for session in [&here, &there] {
+        apps.replicas.expect_refused(session).await;
+    }
+    let left: Vec<String> = apps.replicas.0.redis.command(&["KEYS", "wxmint:*:session"]);
+    assert_eq!(left, [""; 0], "the session keys of all mini programs are forgotten");
+}
+
+#[tokio::test]
+async fn many_tokens_are_logged_out_one_by_one_and_none_comes_back() {
+    let replicas = Replicas::start().await;
+    let mut sessions = Vec::new();
+    for number in 0..20 {
+        sessions.push(replicas.log_in_at(number % 2, "lin").await);
+    }
+    let (out, stay) = sessions.split_at(15);
+    for (number, session) in out.iter().enumerate() {
+        expect_logged_out(&replicas.log_out(number % 2, session, &Value::Null).await);
+    }
+    for session in out {
+        let answer = replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await;
+        answer.expect_problem(401, "invalid_token");
+    }
+    for session in stay {
+        replicas.expect_accepted(session).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_dissolved_the_binding_is_logged_out_with_all_tokens() {
+    let replicas = Replicas::start().await;
+    let (lin, also_lin, mei) =
+        (replicas.log_in("lin").await, replicas.log_in("lin").await, replicas.log_in("mei").await);
+    expect_logged_out(&replicas.ask(0, "DELETE", BINDING, &lin.token, &Value::Null).await);
+    for session in [&lin, &also_lin] {
+        replicas.expect_refused(session).await;
+    }
+    assert!(replicas.kept(&lin).is_empty());
+    replicas.expect_accepted(&mei).await;
+}

@@ -1,0 +1,203 @@
+//! Security line 23: encrypted data has no MAC, so that whoever can tell one failure from another can read and forge. All
+//! failures have one answer, byte for byte.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    NUMBER, OTHER_APPID, Replicas, Session, USER_DATA, expect_undecryptable,
+    failures::FOREIGN_KEY,
+    key_of,
+    sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, seal, sealed_phone, sign, watermark},
+};
+use crate::support::APPID;
+
+/// Every way to be wrong in 3 blocks of padding and more.
+fn paddings(text: &str) -> Vec<Vec<u8>> {
+    let right = padded(text.as_bytes());
+    let ending_in = |ending: &[u8]| [&right[..right.len() - ending.len()], ending].concat();
+    vec![
+        ending_in(&[0]),
+        ending_in(&[17]),
+        ending_in(&[255]),
+        ending_in(&[3, 2]),
+        ending_in(&[1, 3, 3]),
+        ending_in(&[17; BLOCK]),
+        ending_in(&[0; BLOCK]),
+        [right[..right.len() - 1].to_vec(), vec![BLOCK as u8]].concat(),
+    ]
+}
+
+/// Texts of which none is to be believed.
+fn texts(session: &Session, another: &Session) -> Vec<(&'static str, Vec<u8>)> {
+    let mut texts: Vec<(&str, Vec<u8>)> = Vec::new();
+    let good = phone(NUMBER).to_string();
+    for (what, text) in [
+        ("no text", String::new()),
+        ("no JSON", "13800138000".repeat(10)),
+        ("half of it", good[..good.len() / 2].to_owned()),
+        ("more after it", format!("{good}}}")),
+        ("an array", format!("[{good}]")),
+        ("a text", format!("{good:?}")),
+        ("a name twice", good.replace("\"countryCode\"", "\"phoneNumber\"")),
+        ("two watermarks", good.replacen('{', &format!("{{\"watermark\":{},", watermark(APPID, 0)), 1)),
+        ("null", "null".to_owned()),
+        ("deep", format!("{{\"a\":{}", "[".repeat(5000))),
+        ("a lone surrogate", good.replace(NUMBER, "\\ud83d")),
+    ] {
+        texts.push((what, text.into_bytes()));
+    }
+    let (before, after) = good.split_once(NUMBER).expect("in it");
+    for (what, bytes) in [("not UTF-8", &b"\xff"[..]), ("half a character", b"\xe6\x9e"), ("a NUL", b"\0")] {
+        texts.push((what, [before.as_bytes(), bytes, after.as_bytes()].concat()));
+    }
+    for (what, wrong) in [
+        ("no watermark", json!(null)),
+        ("another app's", watermark(OTHER_APPID, 0)),
+        ("old", watermark(APPID, 86_400)),
+        ("to come", watermark(APPID, -86_400)),
+        ("no time", json!({"appid": APPID})),
+        ("no app", json!({"timestamp": watermark(APPID, 0)["timestamp"]})),
+        ("a text for a watermark", json!(APPID)),
+        ("a time beyond all clocks", json!({"appid": APPID, "timestamp": i64::MAX})),
+        ("a time that is none", json!({"appid": APPID, "timestamp": 1e300})),
+    ] {
+        texts.push((what, phone_with(NUMBER, wrong).to_string().into_bytes()));
+    }
+    let of = |openid: Value| json!({"openId": openid, "nickName": "林", "watermark": watermark(APPID, 0)});
+    for (what, openid) in [
+        ("another's openid", json!(another.openid)),
+        ("an empty openid", json!("")),
+        ("a number for an openid", json!(7)),
+        ("an openid in upper case", json!(session.openid.to_uppercase())),
+    ] {
+        texts.push((what, of(openid).to_string().into_bytes()));
+    }
+    texts
+}
+
+/// What has to be refused in one way, by the name of what is wrong.
+fn damages(session: &Session, another: &Session) -> Vec<(String, Value)> {
+    let key = &session.key;
+    let mut damages: Vec<(String, Value)> = Vec::new();
+    for (number, text) in paddings(&phone(NUMBER).to_string()).into_iter().enumerate() {
+        damages.push((format!("padding {number}"), encrypt(key, &text)));
+    }
+    damages.extend(texts(session, another).into_iter().map(|(what, text)| (what.into(), encrypt(key, &padded(&text)))));
+    let good = sealed_phone(key, NUMBER);
+    let (ciphertext, iv) = parts(&good);
+    for (what, body) in [
+        ("a foreign key", sealed_phone(FOREIGN_KEY, NUMBER)),
+        ("another person's key", sealed_phone(&another.key, NUMBER)),
+        ("cut at a block", body(&ciphertext[..BLOCK], &iv)),
+        ("doubled", body(&ciphertext.repeat(2), &iv)),
+        ("a foreign iv", body(&ciphertext, &[0; BLOCK])),
+        ("zeros", body(&[0; 64], &[0; BLOCK])),
+        ("90 KiB of zeros", body(&vec![0; 90 * 1024], &[0; BLOCK])),
+        ("no signature of WeChat's", json!({"rawData": "{}", "signature": "0".repeat(40)})),
+        ("signed with another key", sign(&another.key, "{}")),
+        ("signed and no JSON", sign(key, "13800138000")),
+        ("signed and no object", sign(key, "[]")),
+        ("signed with a name twice", sign(key, r#"{"a":1,"a":2}"#)),
+    ] {
+        damages.push((what.into(), body));
+    }
+    damages
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_data_has_one_answer_byte_for_byte() {
+    let replicas = Replicas::start().await;
+    let (lin, mei) = (replicas.log_in("lin").await, replicas.log_in("mei").await);
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let damages = damages(&lin, &mei);
+    let count = damages.len();
+    for (number, (what, damaged)) in damages.into_iter().enumerate() {
+        let answer = expect_undecryptable(replicas.decrypt(number % 2, &lin, &damaged).await);
+        told.entry(answer.told()).or_default().push(what);
+        // Not to run into the eighth failure.
+        replicas.forget_failures(&lin);
+    }
+    let good = sealed_phone(&lin.key, NUMBER);
+    assert_eq!(replicas.decrypt(0, &lin, &good).await.status, 200, "the key was there all the time");
+
+    let session = key_of(APPID, &lin, "session");
+    let mut keyless = async |what: &str| {
+        let answer = expect_undecryptable(replicas.decrypt(0, &lin, &good).await);
+        told.entry(answer.told()).or_default().push(what.to_owned());
+    };
+    replicas.0.redis.command::<i64>(&["HSET", &session, "current_key", "not sealed by anybody"]);
+    keyless("an entry that is not ours").await;
+    replicas.0.redis.command::<i64>(&["DEL", &session]);
+    keyless("no key").await;
+    let again = replicas.log_in("lin").await;
+    for _ in 0..7 {
+        replicas.decrypt(1, &again, &sealed_phone(FOREIGN_KEY, NUMBER)).await;
+    }
+    keyless("the eighth failure").await;
+    assert!(replicas.kept(&again).is_empty());
+    keyless("after the drop").await;
+
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told.into_values().next().expect("one").len(), count + 4);
+    replicas.expect_no_faults().await;
+}
+
+/// What is no data of WeChat's whatever the key, and what `detail` names.
+fn malformed(good: &Value) -> Vec<(Value, &'static str)> {
+    let [data, iv] = ["encryptedData", "iv"].map(|name| good[name].as_str().expect("text").to_owned());
+    let with = |name: &str, value: &str| {
+        let mut body = good.clone();
+        body[name] = value.into();
+        body
+    };
+    let url_safe = |text: &str| text.replace('+', "-").replace('/', "_");
+    vec![
+        (with("encryptedData", ""), "`encryptedData`"),
+        (with("encryptedData", "AAAA"), "`encryptedData`"),
+        (with("encryptedData", &data[..data.len() - 1]), "`encryptedData`"),
+        (with("encryptedData", &data[4..]), "`encryptedData`"),
+        (with("encryptedData", &format!("{data}\n")), "`encryptedData`"),
+        (with("encryptedData", &format!("林{}", &data[3..])), "`encryptedData`"),
+        (with("encryptedData", &data.replace('+', " ")), "`+`"),
+        (with("encryptedData", &url_safe(&data)), "`encryptedData`"),
+        (with("iv", ""), "`iv`"),
+        (with("iv", &iv[..20]), "`iv`"),
+        (with("iv", &iv.replace("==", "")), "`iv`"),
+        (with("iv", &iv.repeat(2)), "`iv`"),
+        (with("iv", "AAECAwQFBgcICQoLDA0ODxA="), "`iv`"),
+        (with("iv", "AAEC AwQFBgcICQoLDA0O=="), "`+`"),
+        (json!({"rawData": "{}", "signature": "0".repeat(39)}), "`signature`"),
+        (json!({"rawData": "{}", "signature": "g".repeat(40)}), "`signature`"),
+        (json!({"rawData": "1".repeat(100 * 1024), "signature": "0".repeat(40)}), "`rawData`"),
+        (json!({"encryptedData": data}), "`iv`"),
+        (json!({"iv": iv}), "`encryptedData`"),
+        (json!({"rawData": "{}"}), "`signature`"),
+        (json!({"encryptedData": data, "iv": iv, "rawData": "{}", "signature": "0".repeat(40)}), "or"),
+    ]
+}
+
+#[tokio::test]
+async fn what_no_key_could_open_is_a_mistake_of_the_request_and_costs_no_try() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    // With a `+` and a `/` in it.
+    let good = loop {
+        let sealed = seal(&lin.key, &phone(NUMBER).to_string());
+        let data = sealed["encryptedData"].as_str().expect("text").to_owned();
+        if data.contains('+') && data.contains('/') {
+            break sealed;
+        }
+    };
+    for _ in 0..2 {
+        for (body, named) in malformed(&good) {
+            let answer = replicas.ask(0, "POST", USER_DATA, &lin.token, &body).await;
+            let detail = answer.expect_problem(400, "invalid_request").member("detail");
+            assert!(detail.contains(named), "{named}: {detail}");
+        }
+    }
+    assert_eq!(replicas.decrypt(1, &lin, &good).await.status, 200);
+    let tries = key_of(APPID, &lin, "limit:tries");
+    assert_eq!(replicas.0.redis.command::<Option<u64>>(&["HGET", &tries, "failed"]), None);
+}

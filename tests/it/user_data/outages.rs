@@ -1,0 +1,117 @@
+//! Redis away, slow, or with answers that do not arrive: 503 within bounds, and whoever comes again finds nothing broken.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, endpoints, expect_undecryptable, failures::FOREIGN_KEY,
+    sealing::sealed_phone,
+};
+use crate::support::{PATIENCE, TestBed, eventually};
+
+/// A deadline of 1 s at most for each step, of which there may be a few, and what a busy machine adds.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// More steps than any of these requests takes.
+const MOST_STEPS: u64 = 12;
+
+async fn replicas() -> Replicas {
+    Replicas(TestBed::builder().breakable_redis().start().await)
+}
+
+async fn is_back(replicas: &Replicas, session: &Session) {
+    let opens =
+        async || (replicas.decrypt(0, session, &sealed_phone(&session.key, NUMBER)).await.status == 200).then_some(());
+    eventually("data opens again", PATIENCE, opens).await;
+}
+
+#[tokio::test]
+async fn without_redis_every_endpoint_answers_503_soon_and_is_back_with_it() {
+    let replicas = replicas().await;
+    let lin = replicas.log_in("lin").await;
+    for stalled in [false, true] {
+        let link = replicas.0.redis_link();
+        if stalled {
+            link.stall().await
+        } else {
+            link.cut().await
+        }
+        for (method, path, body) in endpoints() {
+            let answer = replicas.ask(0, method, path, &lin.token, &body).await;
+            assert!(answer.took < DEADLINE, "{path}: {answer:?}");
+            answer.expect_problem(503, "store_unavailable");
+        }
+        link.restore().await;
+        is_back(&replicas, &lin).await;
+    }
+}
+
+/// Runs `request` with each of Redis' answers lost in turn; how many were.
+async fn with_each_answer_lost(replicas: &Replicas, mut request: impl AsyncFnMut(u64)) -> u64 {
+    let mut lost = 0;
+    for after in 1..=MOST_STEPS {
+        replicas.0.redis_link().lose_answer(after);
+        request(after).await;
+        lost += u64::from(replicas.0.redis_link().has_lost_answer());
+    }
+    lost
+}
+
+#[tokio::test]
+async fn data_opens_whichever_answer_of_redis_is_lost() {
+    let replicas = replicas().await;
+    let lin = replicas.log_in("lin").await;
+    let lost = with_each_answer_lost(&replicas, async |_| {
+        data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+    })
+    .await;
+    assert!((3..MOST_STEPS).contains(&lost), "{lost} were lost");
+    for failure in 1..=8 {
+        assert!(!replicas.kept(&lin).is_empty(), "dropped before failure {failure}");
+        expect_undecryptable(replicas.decrypt(0, &lin, &sealed_phone(FOREIGN_KEY, NUMBER)).await);
+    }
+    assert!(replicas.kept(&lin).is_empty(), "lost answers have left nothing that counts as a try under way");
+}
+
+#[tokio::test]
+async fn no_more_than_eight_failures_happen_whichever_answers_of_redis_are_lost() {
+    let replicas = replicas().await;
+    let mut lost = 0;
+    for after in 1..=4 {
+        let person = format!("lin-{after}");
+        let lin = replicas.log_in(&person).await;
+        let mut failures = 0;
+        while !replicas.kept(&lin).is_empty() {
+            failures += 1;
+            assert!(failures <= 8, "more than eight tries");
+            replicas.0.redis_link().lose_answer(after);
+            expect_undecryptable(replicas.decrypt(0, &lin, &sealed_phone(FOREIGN_KEY, NUMBER)).await);
+            lost += u64::from(replicas.0.redis_link().has_lost_answer());
+        }
+        let again = replicas.log_in(&person).await;
+        data_of(&replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await);
+    }
+    assert!(lost >= 8, "{lost} were lost");
+}
+
+#[tokio::test]
+async fn a_logout_and_a_reset_are_done_whichever_answer_of_redis_is_lost() {
+    let replicas = replicas().await;
+    let check = async |session: &Session| replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await;
+    check(&replicas.log_in("lin").await).await;
+    let lost = with_each_answer_lost(&replicas, async |after| {
+        let lin = replicas.log_in("lin").await;
+        assert_eq!(replicas.ask(0, "POST", RESET, &lin.token, &Value::Null).await.status, 204, "{after}");
+        assert_eq!(check(&lin).await.json()["valid"], true, "{after}");
+    })
+    .await;
+    assert!((5..MOST_STEPS).contains(&lost), "{lost} were lost");
+    let lost = with_each_answer_lost(&replicas, async |after| {
+        let lin = replicas.log_in("lin").await;
+        assert_eq!(replicas.ask(0, "POST", LOGOUT, &lin.token, &Value::Null).await.status, 204, "{after}");
+        assert!(replicas.kept(&lin).is_empty());
+        check(&lin).await.expect_problem(401, "invalid_token");
+    })
+    .await;
+    assert!((3..MOST_STEPS).contains(&lost), "{lost} were lost");
+}

@@ -1,0 +1,107 @@
+//! A unionid that code2Session did not give, and that is found in a person's data: the way that WeChat's guides describe
+//! for apps outside an Open Platform account. It links by the rules of binding.
+
+use serde_json::{Value, json};
+
+use super::{
+    OTHER_APPID, Replicas, Session, TwoApps, data_of, expect_undecryptable,
+    sealing::{seal, sign, watermark},
+};
+use crate::support::APPID;
+
+impl TwoApps {
+    async fn unionids(&self, app: &str, given: bool) {
+        self.replicas.0.wechat.change_app(json!({"appid": app, "unionid": given})).await;
+    }
+
+    async fn conflicts(&self) -> u64 {
+        let mut count = 0;
+        for service in &self.replicas.0.services {
+            let metrics = service.metrics().await;
+            let line = metrics.lines().find_map(|line| line.strip_prefix("wxmint_unionid_conflicts_total "));
+            count += line.expect("a counter").parse::<u64>().expect("a number");
+        }
+        count
+    }
+
+    /// What WeChat gives the page of lin, whose unionid code2Session keeps to itself.
+    async fn user_info(&self, session: &Session, unionid: &Value) -> Value {
+        let info = json!({
+            "openId": session.openid, "nickName": "林", "unionId": unionid, "watermark": watermark(APPID, 0),
+        });
+        seal(&session.key, &info.to_string())
+    }
+}
+
+/// The unionid of `person`, who must have been in the other app at a time when that gave unionids.
+async fn unionid_of(replicas: &Replicas, person: &str) -> Value {
+    let unionid = replicas.0.wechat.account_in(OTHER_APPID, person).await["unionid"].take();
+    assert!(unionid.is_string());
+    unionid
+}
+
+#[tokio::test]
+async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them() {
+    let apps = TwoApps::start().await;
+    apps.unionids(APPID, false).await;
+    let here = apps.log_in(APPID, "lin").await;
+    let unionid = unionid_of(&apps.replicas, "lin").await;
+    let data = data_of(&apps.replicas.decrypt(1, &here, &apps.user_info(&here, &unionid).await).await);
+    assert_eq!(data, json!({"nickName": "林"}));
+    let there = apps.log_in(OTHER_APPID, "lin").await;
+    assert_eq!((&there.user, &apps.log_in(APPID, "lin").await.user), (&here.user, &here.user));
+    assert_eq!(apps.conflicts().await, 0);
+}
+
+#[tokio::test]
+async fn a_unionid_that_stands_for_another_user_changes_neither_and_is_reported_once() {
+    let apps = TwoApps::start().await;
+    apps.unionids(APPID, false).await;
+    let there = apps.log_in(OTHER_APPID, "lin").await;
+    let here = apps.log_in(APPID, "lin").await;
+    assert_ne!(here.user, there.user);
+    let unionid = unionid_of(&apps.replicas, "lin").await;
+    for replica in [0, 1, 0] {
+        data_of(&apps.replicas.decrypt(replica, &here, &apps.user_info(&here, &unionid).await).await);
+    }
+    assert_eq!(apps.conflicts().await, 1);
+    assert_eq!(apps.log_in(APPID, "lin").await.user, here.user);
+    assert_eq!(apps.log_in(OTHER_APPID, "lin").await.user, there.user);
+}
+
+#[tokio::test]
+async fn a_unionid_that_is_none_or_only_signed_for_links_nobody() {
+    let apps = TwoApps::start().await;
+    apps.unionids(APPID, false).await;
+    let here = apps.log_in(APPID, "lin").await;
+    let unionid = unionid_of(&apps.replicas, "lin").await;
+    let signed = sign(&here.key, &json!({"nickName": "林", "unionId": unionid}).to_string());
+    assert_eq!(data_of(&apps.replicas.decrypt(0, &here, &signed).await), json!({"nickName": "林"}));
+    for none in [json!(""), json!(null)] {
+        data_of(&apps.replicas.decrypt(0, &here, &apps.user_info(&here, &none).await).await);
+    }
+    for wrong in [json!("a b"), json!("x".repeat(1000)), json!("}{"), json!(7), json!([unionid])] {
+        expect_undecryptable(apps.replicas.decrypt(0, &here, &apps.user_info(&here, &wrong).await).await);
+    }
+    assert_ne!(apps.log_in(OTHER_APPID, "lin").await.user, here.user);
+    assert_eq!(apps.conflicts().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_the_next_app_that_races_the_finding_ends_with_users_who_stay() {
+    let apps = TwoApps::start().await;
+    apps.unionids(APPID, false).await;
+    for round in 0..20 {
+        let person = format!("lin-{round}");
+        let here = apps.log_in(APPID, &person).await;
+        let unionid = unionid_of(&apps.replicas, &person).await;
+        let info = apps.user_info(&here, &unionid).await;
+        let (opened, there) = tokio::join!(apps.replicas.decrypt(1, &here, &info), apps.log_in(OTHER_APPID, &person));
+        data_of(&opened);
+        assert_eq!(apps.log_in(APPID, &person).await.user, here.user);
+        assert_eq!(apps.log_in(OTHER_APPID, &person).await.user, there.user);
+        let known: Option<String> =
+            apps.replicas.0.redis.command(&["GET", &format!("wxmint:union:{{{}}}", unionid.as_str().expect("text"))]);
+        assert!([Some(&here.user), Some(&there.user)].contains(&known.as_ref()));
+    }
+}

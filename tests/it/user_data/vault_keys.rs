@@ -1,0 +1,194 @@
+//! The vault key file is rotated while data is opened at two replicas: nobody notices, what is used is sealed anew, and a
+//! vault key that is lost costs session keys alone.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use wxmint::http::now;
+
+use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
+use crate::support::{Answer, PATIENCE, eventually, write_private};
+
+const PEOPLE: usize = 8;
+/// Between two of a sender, of which there is one for each person.
+const PERIOD: Duration = Duration::from_millis(25);
+/// What a replica tells when it has read the file anew, and when another key of it begins to seal.
+const TOLD: &str = "vault keys: another file, or another of its lines seals from now on";
+/// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
+const LEAD: TimeDelta = TimeDelta::seconds(10);
+
+fn new_vault_key() -> String {
+    let mut bytes = [0; 32];
+    fastrand::fill(&mut bytes);
+    STANDARD.encode(bytes)
+}
+
+impl Replicas {
+    fn vault_key_file(&self) -> PathBuf {
+        self.0.configuration.value("WXMINT_VAULT_KEY_FILE").into()
+    }
+
+    fn vault_keys(&self) -> Vec<String> {
+        fs::read_to_string(self.vault_key_file()).expect("a file").lines().map(str::to_owned).collect()
+    }
+
+    /// Puts these lines into the vault key file and waits until both replicas have read them.
+    async fn use_vault_keys(&self, lines: &[&str]) {
+        let path = self.vault_key_file();
+        let beside = path.with_extension("new");
+        write_private(&beside, &format!("{}\n", lines.join("\n")));
+        let told = self.times_told();
+        fs::rename(beside, path).expect("renamed");
+        self.until_told(&told.map(|times| times + 1)).await;
+    }
+
+    /// How often each replica has told that its vault keys have changed.
+    fn times_told(&self) -> [usize; 2] {
+        [0, 1].map(|replica| self.0.services[replica].log().matches(TOLD).count())
+    }
+
+    async fn until_told(&self, times: &[usize; 2]) {
+        let all_have = || self.times_told().iter().zip(times).all(|(told, wanted)| told >= wanted);
+        eventually("both replicas tell", 2 * PATIENCE, async || all_have().then_some(())).await;
+    }
+
+    /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
+    fn sealed_by(&self, session: &Session) -> Vec<[u8; 4]> {
+        let kept = self.kept(session);
+        let keys = ["current_key", "previous_key"].into_iter().filter_map(|name| kept.get(name));
+        keys.map(|sealed| sealed[1..5].try_into().expect("a header")).collect()
+    }
+}
+
+/// Data opened, sessions checked and logins made until it is stopped; each answer is kept.
+struct Use {
+    stopped: Arc<AtomicBool>,
+    senders: JoinSet<Vec<Answer>>,
+}
+
+impl Use {
+    async fn start(replicas: &Replicas) -> Self {
+        let stopped = Arc::<AtomicBool>::default();
+        let mut senders = JoinSet::new();
+        for number in 0..PEOPLE {
+            let session = replicas.log_in(&format!("user-{number}")).await;
+            let codes = replicas.0.wechat.mint_codes(json!({"person": "newcomer", "count": 1000})).await;
+            let (http, stopped) = (replicas.0.http.clone(), Arc::clone(&stopped));
+            let urls = [0, 1].map(|replica| replicas.0.services[replica].url(""));
+            let sealed = sealed_phone(&session.key, NUMBER);
+            senders.spawn(async move {
+                let (mut tick, mut answers, mut codes) = (tokio::time::interval(PERIOD), Vec::new(), codes.into_iter());
+                while !stopped.load(Ordering::Relaxed) {
+                    tick.tick().await;
+                    let url = &urls[answers.len() % 2];
+                    let request = match answers.len() % 16 {
+                        14 => http.0.post(format!("{url}/login")).json(&json!({"code": codes.next().expect("a code")})),
+                        15 => http.0.get(format!("{url}{SESSION}")),
+                        _ => http.0.post(format!("{url}{}", super::USER_DATA)).json(&sealed),
+                    };
+                    answers.push(http.send(request.bearer_auth(&session.token)).await);
+                }
+                answers
+            });
+        }
+        Self { stopped, senders }
+    }
+
+    async fn stop(self) -> Vec<Answer> {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.senders.join_all().await.concat()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
+    let replicas = Replicas::start().await;
+    let (idle, active) = (replicas.log_in("idle").await, replicas.log_in("active").await);
+    let active = Session { token: replicas.log_in("active").await.token, ..active };
+    let load = Use::start(&replicas).await;
+    let old = replicas.vault_keys().remove(0);
+    let new = new_vault_key();
+    let by_old = replicas.sealed_by(&idle);
+
+    let told = replicas.times_told();
+    let from = (now() + LEAD).to_rfc3339();
+    replicas.use_vault_keys(&[&format!("{new} {from}"), &old]).await;
+    assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old, "until then it opens alone");
+    replicas.until_told(&told.map(|times| times + 2)).await;
+    let by_new = replicas.sealed_by(&replicas.log_in("afterwards").await);
+    assert_ne!(by_new, by_old);
+
+    // The key of before, which is the previous one, and then the current one too.
+    assert_eq!(replicas.sealed_by(&active), [by_old[0], by_old[0]]);
+    data_of(&replicas.decrypt(0, &active, &sealed_phone(&active.key, NUMBER)).await);
+    assert_eq!(replicas.sealed_by(&active), [by_new[0], by_new[0]], "what was used is sealed anew");
+    assert_eq!(replicas.sealed_by(&idle), by_old, "what was not is left alone");
+    data_of(&replicas.decrypt(1, &idle, &sealed_phone(&idle.key, NUMBER)).await);
+    assert_eq!(replicas.sealed_by(&idle), by_new);
+
+    replicas.use_vault_keys(&[&new]).await;
+    for session in [&idle, &active] {
+        data_of(&replicas.decrypt(1, session, &sealed_phone(&session.key, NUMBER)).await);
+    }
+    let answers = load.stop().await;
+    let failed: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    assert!(failed.is_empty() && answers.len() > 20 * PEOPLE, "of {}: {failed:?}", answers.len());
+}
+
+#[tokio::test]
+async fn a_new_first_line_is_used_at_once_and_a_file_that_is_not_fit_is_not() {
+    let replicas = Replicas::start().await;
+    let old = replicas.vault_keys().remove(0);
+    let lin = replicas.log_in("lin").await;
+    let by_old = replicas.sealed_by(&lin);
+    let new = new_vault_key();
+    replicas.use_vault_keys(&[&old, &new]).await;
+    assert_eq!(replicas.sealed_by(&replicas.log_in("mei").await), by_old, "as a second line it opens alone");
+    replicas.use_vault_keys(&[&new, &old]).await;
+    assert_ne!(replicas.sealed_by(&replicas.log_in("mei").await), by_old);
+    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+
+    fs::write(replicas.vault_key_file(), format!("{new}\nnot base64\n")).expect("written");
+    let told = |service: &crate::support::Service| {
+        let refused = |event: &Value| event["level"] == "ERROR" && event["reason"].to_string().contains("line 2");
+        service.events().iter().any(refused)
+    };
+    eventually("both say why", PATIENCE, async || replicas.0.services.iter().all(told).then_some(())).await;
+    for replica in 0..2 {
+        data_of(&replicas.decrypt(replica, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+    }
+    assert!(replicas.0.services.iter().all(|service| !service.log().contains(&new)));
+}
+
+#[tokio::test]
+async fn a_lost_vault_key_costs_session_keys_alone_and_the_error_says_to_log_in_again() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    let sealed = sealed_phone(&lin.key, NUMBER);
+    data_of(&replicas.decrypt(0, &lin, &sealed).await);
+    replicas.use_vault_keys(&[&new_vault_key()]).await;
+    for replica in 0..2 {
+        let answer = expect_undecryptable(replicas.decrypt(replica, &lin, &sealed).await);
+        assert!(answer.member("detail").contains("log in"), "{answer:?}");
+        let check = replicas.ask(replica, "GET", SESSION, &lin.token, &Value::Null).await;
+        assert_eq!((check.status, check.json()), (200, json!({"valid": false})));
+    }
+    let again = replicas.0.log_in("lin").await.expect_login();
+    assert_eq!((again.member("user_id"), &again.json()["new_user"]), (lin.user.clone(), &json!(false)));
+    let again = replicas.log_in("lin").await;
+    data_of(&replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await);
+    data_of(&replicas.decrypt(1, &lin, &sealed_phone(&again.key, NUMBER)).await);
+    let check = replicas.ask(0, "GET", SESSION, &again.token, &Value::Null).await;
+    assert_eq!((check.status, check.json()), (200, json!({"valid": true})), "the access token is fetched anew, too");
+}

@@ -1,0 +1,266 @@
+//! What WeChat is asked about a session, and what it may do meanwhile: checksession, resetusersessionkey, the phone number,
+//! and the access token that all of them want.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::{NUMBER, PHONE, RESET, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
+use crate::support::{APP_SECRET, APPID, Answer, PATIENCE, eventually};
+
+const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
+const CHECK: &str = "/wxa/checksession";
+const RESET_KEY: &str = "/wxa/resetusersessionkey";
+const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
+/// 6 s for all that a call by access token takes, and what a busy machine adds.
+const DEADLINE: Duration = Duration::from_millis(7500);
+
+impl Replicas {
+    async fn check(&self, replica: usize, session: &Session) -> Answer {
+        self.ask(replica, "GET", SESSION, &session.token, &Value::Null).await
+    }
+
+    async fn reset(&self, replica: usize, session: &Session) -> Answer {
+        self.ask(replica, "POST", RESET, &session.token, &Value::Null).await
+    }
+
+    async fn phone(&self, replica: usize, session: &Session, body: &Value) -> Answer {
+        self.ask(replica, "POST", PHONE, &session.token, body).await
+    }
+
+    /// The phone logs in where another service listens: WeChat has a new key, and nobody here knows it.
+    async fn log_in_elsewhere(&self, person: &str) {
+        let wechat = &self.0.wechat;
+        let code = self.0.mint_code(person).await;
+        let query = format!("appid={APPID}&secret={APP_SECRET}&js_code={code}&grant_type=authorization_code");
+        let exchanged = self.0.http.get(&format!("{}/sns/jscode2session?{query}", wechat.url())).await;
+        assert!(exchanged.json()["session_key"].is_string(), "{exchanged:?}");
+    }
+
+    async fn fault_at(&self, path: &str, mut fault: Value) {
+        fault["path"] = path.into();
+        self.0.faults(json!([fault])).await;
+    }
+
+    /// The key that WeChat has now.
+    async fn key_at_wechat(&self, person: &str) -> String {
+        self.0.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
+    }
+}
+
+#[track_caller]
+fn validity(answer: &Answer) -> bool {
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let body = answer.json();
+    let valid = body["valid"].as_bool().expect("a boolean");
+    assert_eq!(body, json!({"valid": valid}));
+    valid
+}
+
+#[tokio::test]
+async fn a_session_holds_until_wechat_has_another_key() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
+    replicas.log_in_elsewhere("lin").await;
+    for replica in 0..2 {
+        assert!(!validity(&replicas.check(replica, &lin).await), "87009");
+        expect_undecryptable(replicas.reset(replica, &lin).await);
+    }
+    assert_eq!(replicas.kept(&lin).len(), 2, "a check and a reset that failed leave the kept key as it is");
+    let again = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &again).await));
+
+    replicas.0.redis.command::<i64>(&["DEL", &super::key_of(APPID, &lin, "session")]);
+    let asked = replicas.0.wechat.asked(CHECK).await;
+    assert!(!validity(&replicas.check(0, &lin).await), "where no key is kept, none holds");
+    expect_undecryptable(replicas.reset(0, &lin).await);
+    assert_eq!((replicas.0.wechat.asked(CHECK).await, replicas.0.wechat.asked(RESET_KEY).await), (asked, 2));
+}
+
+#[tokio::test]
+async fn after_a_reset_data_under_the_new_key_opens_and_for_ten_minutes_under_the_old() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    for replica in [0, 1] {
+        let old = replicas.key_at_wechat("lin").await;
+        let answer = replicas.reset(replica, &lin).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+        let new = replicas.key_at_wechat("lin").await;
+        assert_ne!(old, new);
+        assert!(validity(&replicas.check(1 - replica, &lin).await));
+        for key in [&old, &new] {
+            let answer = replicas.decrypt(1 - replica, &lin, &sealed_phone(key, NUMBER)).await;
+            assert_eq!(data_of(&answer)["phoneNumber"], NUMBER);
+        }
+        replicas.age(&lin, Duration::from_secs(600));
+        expect_undecryptable(replicas.decrypt(replica, &lin, &sealed_phone(&old, NUMBER)).await);
+        data_of(&replicas.decrypt(replica, &lin, &sealed_phone(&new, NUMBER)).await);
+    }
+}
+
+#[tokio::test]
+async fn of_resets_at_once_the_key_that_wechat_has_in_the_end_is_kept() {
+    let replicas = Replicas::start().await;
+    for round in 0..10 {
+        let person = format!("lin-{round}");
+        let lin = replicas.log_in(&person).await;
+        for answer in join_all((0..4).map(|number| replicas.reset(number % 2, &lin))).await {
+            // Who signs with a key that another has just replaced is told that it is stale.
+            if answer.status != 204 {
+                expect_undecryptable(answer);
+            }
+        }
+        assert!(validity(&replicas.check(0, &lin).await), "round {round}");
+        let key = replicas.key_at_wechat(&person).await;
+        data_of(&replicas.decrypt(1, &lin, &sealed_phone(&key, NUMBER)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_whose_answer_was_lost_is_told_and_mended_by_a_login() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    replicas.fault_at(RESET_KEY, json!({"kind": "reset", "after": true, "times": 1})).await;
+    replicas.reset(0, &lin).await.expect_problem(503, "wechat_unavailable");
+    assert_eq!(replicas.0.wechat.asked(RESET_KEY).await, 1, "not asked again");
+    assert!(!validity(&replicas.check(1, &lin).await));
+    data_of(&replicas.decrypt(1, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+    let again = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &again).await));
+}
+
+#[tokio::test]
+async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    replicas.0.wechat.phone_of("lin", "13912345678").await;
+    let code = replicas.0.wechat.mint_phone_code("lin").await;
+    let answer = replicas.phone(0, &lin, &json!({"code": code})).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let number = json!({"phoneNumber": "13912345678", "purePhoneNumber": "13912345678", "countryCode": "86"});
+    assert_eq!(answer.json(), number);
+
+    let anothers = replicas.0.wechat.mint_phone_code("mei").await;
+    let of_wx_login = replicas.0.mint_code("lin").await;
+    for (code, expected) in
+        [(&code, "code_used"), (&anothers, "code_invalid"), (&of_wx_login, "code_invalid"), (&lin.key, "code_invalid")]
+    {
+        let refused = replicas.phone(1, &lin, &json!({"code": code, "openid": "oAnother"})).await;
+        let detail = refused.expect_problem(400, expected).member("detail");
+        assert!(detail.contains("getPhoneNumber"), "{detail}");
+    }
+}
+
+/// What WeChat may answer to a call by access token, and what the page is told.
+const ERRCODES: [(i64, u16, &str); 11] = [
+    (45009, 502, "wechat_misconfigured"),
+    (48001, 502, "wechat_misconfigured"),
+    (40013, 502, "wechat_misconfigured"),
+    (41001, 502, "wechat_misconfigured"),
+    (87008, 502, "wechat_misconfigured"),
+    (40003, 502, "wechat_misconfigured"),
+    (45011, 429, "rate_limited"),
+    (50002, 403, "user_blocked"),
+    (-1, 503, "wechat_unavailable"),
+    (61024, 503, "wechat_unavailable"),
+    (40001, 503, "wechat_unavailable"),
+];
+
+#[tokio::test]
+async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    for (errcode, status, code) in ERRCODES {
+        for (path, asks_for) in [(CHECK, "check"), (RESET_KEY, "reset")] {
+            replicas.fault_at(path, json!({"kind": "errcode", "errcode": errcode})).await;
+            let answer =
+                if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
+            let detail = answer.expect_problem(status, code).member("detail");
+            assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{detail}");
+        }
+    }
+    replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": 87009})).await;
+    assert!(!validity(&replicas.check(0, &lin).await));
+    replicas.fault_at(RESET_KEY, json!({"kind": "errcode", "errcode": 87009})).await;
+    expect_undecryptable(replicas.reset(0, &lin).await);
+    replicas.0.faults(json!([])).await;
+    assert!(validity(&replicas.check(0, &lin).await));
+    assert_eq!(replicas.kept(&lin).len(), 2, "nothing of it has cost the key");
+    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
+}
+
+#[tokio::test]
+async fn no_answer_that_is_not_wechats_is_believed_and_a_stall_costs_no_more_than_the_deadline() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await));
+    for fault in ["html", "empty", "garbage", "truncated", "huge", "reset", "stall", "drip"] {
+        // At one replica each, since ten failures in a row open its breaker.
+        for (replica, path) in [(0, CHECK), (1, RESET_KEY)] {
+            replicas.fault_at(path, json!({"kind": fault})).await;
+            let answer =
+                if path == CHECK { replicas.check(replica, &lin).await } else { replicas.reset(replica, &lin).await };
+            assert!(answer.took < DEADLINE, "{fault}: {answer:?}");
+            answer.expect_problem(503, "wechat_unavailable");
+        }
+    }
+    replicas.0.faults(json!([])).await;
+    let works_again = async || (replicas.check(1, &lin).await.status == 200).then_some(());
+    eventually("WeChat is asked again", PATIENCE, works_again).await;
+    replicas.expect_no_faults().await;
+}
+
+#[tokio::test]
+async fn a_bad_access_token_is_replaced_once_and_the_call_repeated_once() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    assert!(validity(&replicas.check(0, &lin).await));
+    let asked = async |path| replicas.0.wechat.asked(path).await;
+    for errcode in [40001, 40014, 42001] {
+        let (fetched, checked) = (asked(STABLE_TOKEN).await, asked(CHECK).await);
+        replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": errcode, "times": 1})).await;
+        assert!(validity(&replicas.check(1, &lin).await));
+        assert_eq!((asked(STABLE_TOKEN).await - fetched, asked(CHECK).await - checked), (1, 2), "{errcode}");
+    }
+    replicas.0.wechat.revoke_access_tokens().await;
+    let fetched = asked(STABLE_TOKEN).await;
+    assert_eq!(replicas.reset(0, &lin).await.status, 204);
+    assert!(validity(&replicas.check(1, &lin).await));
+    assert_eq!(asked(STABLE_TOKEN).await - fetched, 1);
+}
+
+#[tokio::test]
+async fn two_replicas_fetch_one_access_token_for_twenty_checks_at_once() {
+    let replicas = Replicas::start().await;
+    let mut people = Vec::new();
+    for number in 0..20 {
+        people.push(replicas.log_in(&format!("person-{number}")).await);
+    }
+    replicas.fault_at(STABLE_TOKEN, json!({"kind": "latency", "ms": 100})).await;
+    for _ in 0..2 {
+        let checks = people.iter().enumerate().map(|(number, person)| replicas.check(number % 2, person));
+        assert!(join_all(checks).await.iter().all(validity));
+    }
+    assert_eq!(replicas.0.wechat.asked(STABLE_TOKEN).await, 1);
+    let code = replicas.0.wechat.mint_phone_code("person-0").await;
+    assert_eq!(replicas.phone(0, &people[0], &json!({"code": code})).await.status, 200);
+    assert_eq!(replicas.0.wechat.asked(STABLE_TOKEN).await, 1, "the phone number's call uses the same");
+    assert_eq!(replicas.0.wechat.asked(PHONE_NUMBER).await, 1);
+}
+
+#[tokio::test]
+async fn while_access_tokens_cannot_be_had_logins_and_data_go_on() {
+    let replicas = Replicas::start().await;
+    replicas.fault_at(STABLE_TOKEN, json!({"kind": "stall"})).await;
+    let lin = replicas.log_in("lin").await;
+    let (checked, opened) = tokio::join!(replicas.check(0, &lin), async {
+        let again = replicas.log_in_at(0, "lin").await;
+        replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await
+    });
+    assert!(checked.took < DEADLINE, "{checked:?}");
+    checked.expect_problem(503, "wechat_unavailable");
+    assert!(opened.took < Duration::from_secs(1), "{opened:?}");
+    data_of(&opened);
+}
