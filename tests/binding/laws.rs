@@ -138,6 +138,9 @@ pub(crate) struct Evidence {
     steps: u32,
     /// Users who were seen to have left all of their people.
     deserted: BTreeSet<UserId>,
+    /// Whom the person's unionid has stood for: asked for that, and then for the user's people, a request may learn of two
+    /// moments.
+    holders: BTreeSet<UserId>,
     /// Whether there was a moment in which a refusal was right.
     refusable: bool,
     /// Whether the person's unionid stood all the time for another, who has people, than they have proved to be.
@@ -155,6 +158,7 @@ impl Evidence {
             gone: None,
             steps: 0,
             deserted: BTreeSet::new(),
+            holders: BTreeSet::new(),
             refusable: false,
             taken: is_taken(visit, books),
             free: false,
@@ -167,7 +171,8 @@ impl Evidence {
     /// After each step of anybody's.
     pub(crate) fn grow(&mut self, visit: &Visit, books: &Books) {
         self.deserted.extend(books.lists.keys().filter(|user| books.is_deserted(user)).cloned());
-        self.refusable |= is_refusable(visit, books);
+        self.holders.extend(visit.unionid.as_ref().and_then(|unionid| books.holders.get(unionid)).cloned());
+        self.refusable |= is_refusable(visit, &self.holders, books);
         self.taken &= is_taken(visit, books);
         self.free |= books.user_of(&visit.person).is_none();
         let is_theirs = self.invited.is_some() && books.user_of(&visit.person) == self.invited;
@@ -214,14 +219,14 @@ fn is_taken(visit: &Visit, books: &Books) -> bool {
     holder.is_some_and(|holder| *holder != candidate.user && lives(holder))
 }
 
-fn is_refusable(visit: &Visit, books: &Books) -> bool {
+fn is_refusable(visit: &Visit, holders: &BTreeSet<UserId>, books: &Books) -> bool {
     let is_full = |user: &UserId| books.others(user, &visit.person) >= visit.per_user as usize;
-    let holder = visit.unionid.as_ref().and_then(|unionid| books.holders.get(unionid));
     match &visit.wish {
-        Wish::LogIn => holder.is_some_and(is_full),
+        Wish::LogIn => holders.iter().any(is_full),
         Wish::LogInAs(Candidate { user, .. }) => {
             let is_anothers = books.user_of(&visit.person).is_some_and(|bound| bound != *user);
-            is_full(user) || is_anothers || holder.is_some_and(|holder| holder != user && !books.is_deserted(holder))
+            let stands_for_another = |holder: &UserId| holder != user && !books.is_deserted(holder);
+            is_full(user) || is_anothers || holders.iter().any(stands_for_another)
         }
         Wish::Unbind(_) => false,
     }
