@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, password_of,
+    APP_SECRET, APPID, Answer, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, eventually, password_of,
 };
 
 const ROUNDS: usize = 100;
@@ -152,13 +152,18 @@ struct Told {
 }
 
 impl Told {
-    /// One person is one user, whatever happens.
-    fn note(&mut self, person: &str, answer: &Answer) {
+    /// One person is one user, whatever happens. A busy machine may be too slow for a login; whether it was answered.
+    fn note(&mut self, person: &str, answer: Answer) -> Option<()> {
+        if answer.status != 200 {
+            answer.expect_problem(503, "store_unavailable");
+            return None;
+        }
         let user = answer.member("user_id");
         if answer.json()["new_user"] == true {
             *self.new.entry(user.clone()).or_default() += 1;
         }
         assert_eq!(*self.users.entry(person.to_owned()).or_insert(user.clone()), user, "{person}");
+        Some(())
     }
 }
 
@@ -174,7 +179,7 @@ async fn log_in_and_kill(bed: &mut TestBed, people: &[String], answered: usize, 
     }
     let mut note = |joined: Result<_, _>| {
         let (person, answer): (String, Result<Answer, _>) = joined.expect("no panic");
-        answer.into_iter().for_each(|answer| told.note(&person, &answer.expect_login()));
+        answer.ok().and_then(|answer| told.note(&person, answer));
     };
     for _ in 0..answered {
         note(logins.join_next().await.expect("more logins than that"));
@@ -200,8 +205,11 @@ async fn a_service_killed_in_first_logins_leaves_nothing_that_the_next_login_doe
     assert!(half_done(&bed.redis) > 0, "no kill came at a moment that matters");
     for person in &people {
         for appid in [APPID, OTHER, APPID] {
-            let body = json!({"code": code_of(&bed, person, appid).await, "appid": appid});
-            told.note(person, &bed.http.send(request(&bed, bed.service(), &body)).await.expect_login());
+            eventually("a login", PATIENCE, async || {
+                let body = json!({"code": code_of(&bed, person, appid).await, "appid": appid});
+                told.note(person, bed.http.send(request(&bed, bed.service(), &body)).await)
+            })
+            .await;
         }
     }
     assert!(told.new.values().all(|times| *times == 1), "new more than once: {:?}", told.new);
