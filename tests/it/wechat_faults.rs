@@ -163,7 +163,8 @@ async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_mem
     }
     assert!(at_wechat > 512, "only {at_wechat} came as far as WeChat");
     let grown = bed.service().peak_memory().saturating_sub(before);
-    assert!(grown < 64 * 1024, "{grown} KiB more than the {before} KiB before");
+    // Some 8 MiB of it because the allocator that wipes moves what the system's would let grow in its place.
+    assert!(grown < 80 * 1024, "{grown} KiB more than the {before} KiB before");
 
     bed.wechat_link().restore().await;
     eventually("logins succeed again", BACK_WITHIN, async || (bed.log_in("lin").await.status == 200).then_some(()))

@@ -85,7 +85,7 @@ impl Work {
             assert_eq!(self.ask("POST", "/wechat/userdata", &signed).await, 200);
             let mut cut = sealed;
             cut["iv"] = "AAAA".into();
-            assert_eq!(self.ask("POST", "/wechat/userdata", &cut).await, 400);
+            assert_eq!(self.ask("POST", "/wechat/userdata", &cut).await, 422);
         }
         for failure in 1..=9 {
             let members = json!({"nickName": NICKNAME, "openId": format!("oAnother{failure}")});
