@@ -3,12 +3,16 @@
 //! that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that the
 //! questions find fault with an example that deserves it.
 
+mod apache;
 mod back_end;
 mod canary;
 mod checked;
 mod checks;
 mod example;
 mod forge;
+mod haproxy;
+mod key_source;
+mod nginx_njs;
 mod python;
 mod raw;
 mod scene;
