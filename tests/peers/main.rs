@@ -9,6 +9,7 @@ mod checked;
 mod checks;
 mod example;
 mod forge;
+mod node;
 mod python;
 mod raw;
 mod scene;
