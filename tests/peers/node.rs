@@ -1,6 +1,6 @@
 //! examples/peers/node: Express and jose.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use tempfile::TempDir;
 
@@ -20,11 +20,17 @@ struct Express {
 
 impl Express {
     fn start(scene: &Scene) -> Self {
+        Self::with(scene, &[])
+    }
+
+    /// With settings of its own, in place of those that the file has.
+    fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let (issuer, listen) = (scene.address().to_string(), format!("listen({port},"));
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
-        copy_example("node", &[("127.0.0.1:8080", &issuer), ("listen(8000,", &listen)], folder.path());
+        let addresses = [("127.0.0.1:8080", &*issuer), ("listen(8000,", &*listen)];
+        copy_example("node", &[&addresses, settings].concat(), folder.path());
         let process = Process::spawn("node", Command::new("node").current_dir(&folder).arg("app.mjs"));
         Self { example: Example::new("node", port), _process: process, _folder: folder }
     }
@@ -48,6 +54,14 @@ async fn express_started_before_the_issuer_says_503_until_it_has_keys() {
     scene.link.cut().await;
     let Express { example, .. } = &Express::start(&scene);
     checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn express_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
+    let scene = Scene::start().await;
+    let Express { example, .. } = &Express::with(&scene, &[("EVERY = 300_000;", "EVERY = 1_000;")]);
+    eventually("node has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
 
 #[test]

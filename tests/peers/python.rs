@@ -1,6 +1,6 @@
 //! examples/peers/python: FastAPI and PyJWT.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use tempfile::TempDir;
 
@@ -20,7 +20,13 @@ struct FastApi {
 
 impl FastApi {
     fn start(scene: &Scene) -> Self {
-        let folder = example_folder("python", &[("127.0.0.1:8080", &scene.address().to_string())]);
+        Self::with(scene, &[])
+    }
+
+    /// With settings of its own, in place of those that the file has.
+    fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+        let issuer = scene.address().to_string();
+        let folder = example_folder("python", &[&[("127.0.0.1:8080", &*issuer)], settings].concat());
         let port = free_port();
         let mut uvicorn = Command::new(tools("python/bin/uvicorn"));
         uvicorn.current_dir(&folder).args(["app:app", "--port", &port.to_string()]);
@@ -49,6 +55,14 @@ async fn fastapi_started_before_the_issuer_says_503_until_it_has_keys() {
     scene.link.cut().await;
     let FastApi { example, .. } = &FastApi::start(&scene);
     checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
+    let scene = Scene::start().await;
+    let FastApi { example, .. } = &FastApi::with(&scene, &[("EVERY = 300 ", "EVERY = 1 ")]);
+    eventually("uvicorn has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod issuer;
 mod paths;
 mod tokens;
 
+use std::{path::Path, time::Duration};
+
 use crate::{
     back_end::Seen,
     example::Example,
@@ -20,7 +22,7 @@ pub(crate) use self::{
     paths::path_faults,
     tokens::token_faults,
 };
-use crate::support::{Breakable, PATIENCE, eventually};
+use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of};
 
 /// Credentials that an example takes though it should not, by name, and why, in the words of its README.md.
 pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
@@ -58,6 +60,25 @@ pub(crate) async fn starts_before_the_issuer(scene: &Scene, example: &Example) {
     assert_eq!((refused.status, refused.header("retry-after").len()), (503, 1), "{refused:?}");
     scene.link.restore().await;
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+}
+
+/// Once the issuer's key has been retired for an emergency, its tokens are refused and those of the new key are taken,
+/// `within` the time that the example is set to look for keys. The scene is another one afterwards.
+pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Duration) {
+    let file = Path::new(scene.bed.configuration.value("WXMINT_KEYS"));
+    keys(file, &["retire", &kid_of(&scene.lin.token), "--now", "--yes"]);
+    let old = Request::get(example.protected).bearer(&scene.lin.token);
+    eventually("the old key is refused", PATIENCE + within, async || {
+        (Asked::send(scene, example, &old).await.status() == 401).then_some(())
+    })
+    .await;
+    let login = scene.log_in("mei").await;
+    assert_ne!(kid_of(&login.token), kid_of(&scene.lin.token));
+    eventually("the new key is taken", PATIENCE + within, async || {
+        let request = Request::get(example.protected).bearer(&login.token);
+        Asked::send(scene, example, &request).await.unlike(&login).is_none().then_some(())
+    })
+    .await;
 }
 
 /// Of 40 tokens of keys that nobody knows, not more than `fetches` make it ask the issuer.
