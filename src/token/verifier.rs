@@ -17,7 +17,7 @@ use std::{ops::Deref, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use claims::{Claims, StatusReference};
-pub use header::UnverifiedHeader;
+pub use header::{UnverifiedHeader, UnverifiedIssuer};
 pub use refused::{Part, Refused};
 
 use self::{
