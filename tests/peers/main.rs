@@ -13,6 +13,7 @@ mod forge;
 mod haproxy;
 mod key_source;
 mod nginx_njs;
+mod node;
 mod python;
 mod raw;
 mod scene;
