@@ -67,6 +67,8 @@ impl Drop for Apache {
 
 fn run(folder: &Path) -> Process {
     let mut apache = Command::new(APACHE);
+    // mod_lua looks there.
+    apache.current_dir(folder);
     apache.arg("-d").arg(folder).args(["-f", "httpd.conf", "-DFOREGROUND"]);
     Process::spawn("apache2", &mut apache)
 }
@@ -85,6 +87,8 @@ async fn apache_with_mod_oauth2_takes_our_tokens_alone() {
     checks::tokens(&scene, &apache.example, &[]).await;
     checks::identity_headers(&scene, &apache.example).await;
     checks::paths(&scene, &apache.example).await;
+    checks::unknown_keys(&scene, &apache.example, 0).await;
+    checks::issuer_away(&scene, &apache.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use crate::{
     checks,
     example::{Example, example_folder},
     key_source::{KeySource, Look, follow},
+    raw::Request,
     scene::Scene,
     support::{PATIENCE, Process, eventually, free_port},
 };
@@ -68,6 +69,8 @@ async fn haproxy_takes_our_tokens_alone() {
     checks::tokens(&scene, &haproxy.example, &[]).await;
     checks::identity_headers(&scene, &haproxy.example).await;
     checks::paths(&scene, &haproxy.example).await;
+    checks::unknown_keys(&scene, &haproxy.example, 0).await;
+    checks::issuer_away(&scene, &haproxy.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +87,7 @@ async fn haproxy_follows_the_keys_and_keeps_the_last_good_ones() {
     drop(haproxy.process);
     let _process = run(haproxy.folder.path());
     eventually("HAProxy is back", PATIENCE, async || {
-        crate::raw::Request::get("/public/hello").send(haproxy.example.address).await.ok()
+        Request::get("/public/hello").send(haproxy.example.address).await.ok()
     })
     .await;
 }

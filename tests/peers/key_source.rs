@@ -3,10 +3,7 @@
 use std::{
     future::pending,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -27,7 +24,6 @@ pub(crate) struct KeySource {
     address: SocketAddr,
     /// Whole answers. An empty one is silence.
     reply: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
     server: JoinHandle<()>,
 }
 
@@ -36,20 +32,15 @@ impl KeySource {
     pub(crate) async fn start(scene: &Scene) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let (reply, asked) = (Arc::default(), Arc::default());
-        let server = tokio::spawn(serve(listener, Arc::clone(&reply), Arc::clone(&asked)));
-        let source = Self { address, reply, asked, server };
+        let reply = Arc::default();
+        let server = tokio::spawn(serve(listener, Arc::clone(&reply)));
+        let source = Self { address, reply, server };
         source.give(&keys_of(&scene.bed).await);
         source
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/jwks.json", self.address)
-    }
-
-    /// How often it has been asked.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
     }
 
     fn give(&self, keys: &[Value]) {
@@ -75,10 +66,9 @@ fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-async fn serve(listener: TcpListener, reply: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, reply: Arc<Mutex<String>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        asked.fetch_add(1, Ordering::SeqCst);
         let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).clone();
         connections.spawn(answer(stream, reply));
     }

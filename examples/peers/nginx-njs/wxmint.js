@@ -6,6 +6,7 @@ const LEEWAY = 60; // seconds, for clocks that differ
 const LONGEST_LIFE = 86400; // seconds: the issuer's WXMINT_TOKEN_TTL
 const LONGEST_TOKEN = 8192; // characters
 const FETCH_EVERY = 10; // seconds, whatever strangers send
+const FIRST_FETCH_EVERY = 1; // while there are no keys
 
 // The algorithm belongs to the key; a token that names another is refused.
 const ALGORITHMS = {
@@ -72,7 +73,8 @@ async function verified(r, token) {
 async function keys(r) {
     const folder = r.variables.document_root;
     const file = `${folder}/jwks.json`;
-    if (age(file) > FETCH_EVERY && claimed(folder)) {
+    const every = age(file) === Infinity ? FIRST_FETCH_EVERY : FETCH_EVERY;
+    if (age(file) > FETCH_EVERY && claimed(folder, every)) {
         try {
             const answer = await ngx.fetch(r.variables.wxmint_jwks_url);
             const text = await answer.text();
@@ -108,8 +110,8 @@ function age(file) {
 }
 
 // Making a folder succeeds for one of all workers. Its name is the time, so that the next try is another folder.
-function claimed(folder) {
-    const mine = `try-${Math.floor(Date.now() / 1000 / FETCH_EVERY)}`;
+function claimed(folder, every) {
+    const mine = `try-${every}-${Math.floor(Date.now() / 1000 / every)}`;
     try {
         fs.mkdirSync(`${folder}/${mine}`);
     } catch (e) {
