@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, example_folder},
-    key_source::{KeySource, Look, follow},
+    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids},
     scene::Scene,
     support::{PATIENCE, Process, Signal, eventually, free_port},
 };
@@ -85,6 +85,8 @@ async fn apache_with_mod_oauth2_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let apache = Apache::start(&scene, &scene.jwks_url()).await;
     checks::tokens(&scene, &apache.example, &[]).await;
+    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
+    checks::strict(&scene, &apache.example, &[stray]).await;
     checks::identity_headers(&scene, &apache.example).await;
     checks::paths(&scene, &apache.example).await;
     checks::unknown_keys(&scene, &apache.example, 0).await;
@@ -112,4 +114,16 @@ async fn the_script_for_apache_reloads_until_it_has_worked_and_then_no_more() {
     assert!(!run(&["false"]), "and is tried again");
     assert!(run(&["true"]));
     assert!(run(&["false"]), "nothing has changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_for_apache_writes_no_kid_that_is_no_word() {
+    let scene = Scene::start().await;
+    let source = KeySource::start(&scene).await;
+    source.give(&[keys_with_odd_kids(&scene), keys_of(&scene.bed).await].concat());
+    let folder = example_folder("apache", &[]);
+    let output = wxmint_keys(folder.path(), &source.url(), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let written = fs::read_to_string(folder.path().join("keys.conf")).expect("text");
+    assert_eq!(written.lines().count(), 1, "{written}");
 }

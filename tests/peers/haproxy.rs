@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, example_folder},
-    key_source::{KeySource, Look, follow},
+    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids},
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port},
+    support::{PATIENCE, Process, eventually, free_port, kid_of},
 };
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
@@ -67,6 +67,8 @@ async fn haproxy_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let haproxy = Haproxy::start(&scene, &scene.jwks_url()).await;
     checks::tokens(&scene, &haproxy.example, &[]).await;
+    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
+    checks::strict(&scene, &haproxy.example, &[stray]).await;
     checks::identity_headers(&scene, &haproxy.example).await;
     checks::paths(&scene, &haproxy.example).await;
     checks::unknown_keys(&scene, &haproxy.example, 0).await;
@@ -102,4 +104,25 @@ async fn the_script_for_haproxy_reloads_until_it_has_worked_and_then_no_more() {
     assert!(!run(&["false"]), "and is tried again");
     assert!(run(&["true"]));
     assert!(run(&["false"]), "nothing has changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_for_haproxy_writes_no_kid_that_is_no_file_name() {
+    let scene = Scene::start().await;
+    let source = KeySource::start(&scene).await;
+    source.give(&[keys_with_odd_kids(&scene), keys_of(&scene.bed).await].concat());
+    let folder = example_folder("haproxy", &[]);
+    let keys = folder.path().join("keys");
+    fs::create_dir_all(&keys).expect("a folder");
+    let output = wxmint_keys(folder.path(), &source.url(), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let mut files: Vec<_> =
+        fs::read_dir(&keys).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+    files.sort();
+    let pem = format!("{}.pem", kid_of(&scene.lin.token));
+    let mut expected = ["algorithms.map", "keys.cfg", "loaded.json", &pem];
+    expected.sort_unstable();
+    assert_eq!(files, expected);
+    assert!(!folder.path().join("above.pem").exists());
+    assert_eq!(fs::read_to_string(keys.join("keys.cfg")).expect("text").lines().count(), 3);
 }

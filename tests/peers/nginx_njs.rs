@@ -80,6 +80,7 @@ async fn nginx_with_njs_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let nginx = Nginx::start(&scene, &scene.jwks_url()).await;
     checks::tokens(&scene, &nginx.example, &[]).await;
+    checks::strict(&scene, &nginx.example, &[]).await;
     checks::identity_headers(&scene, &nginx.example).await;
     checks::paths(&scene, &nginx.example).await;
 }
