@@ -60,6 +60,7 @@ fn odd_claims(forge: &Forge<'_>) -> Vec<(&'static str, String)> {
         ("exp 2^64-1", json!({"exp": u64::MAX})),
         ("exp in ten years", json!({"exp": now + 10 * 365 * 86_400})),
         ("exp as a string", json!({"exp": (now + 3600).to_string()})),
+        ("iat as a string", json!({"iat": now.to_string()})),
         ("no iat", json!({"iat": null})),
         ("iss in an array", json!({"iss": [iss]})),
         ("no iss", json!({"iss": null})),
