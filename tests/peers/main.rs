@@ -12,6 +12,7 @@ mod forge;
 mod node;
 mod python;
 mod raw;
+mod rust;
 mod scene;
 mod sidecar;
 mod stand_in;
