@@ -72,7 +72,7 @@ image-check: ## the Dockerfile and what goes into the image, as far as it goes w
 
 .PHONY: bench
 bench: ## the benchmarks
-	$(SETUP) redis
+	$(SETUP) redis python
 	$(CARGO) bench --locked
 
 .PHONY: fuzz
