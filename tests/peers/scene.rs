@@ -37,9 +37,15 @@ pub(crate) struct Login {
 
 impl Scene {
     pub(crate) async fn start() -> Self {
+        Self::signing_by("ES256").await
+    }
+
+    /// With a key for another algorithm. `forge` signs ES256 alone.
+    pub(crate) async fn signing_by(algorithm: &'static str) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let issuer = format!("http://{address}");
-        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address).start().await;
+        let bed = TestBed::builder().algorithm(algorithm);
+        let bed = bed.env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address).start().await;
         let (lin, mei) = (Login::of(&bed, "lin").await, Login::of(&bed, "mei").await);
         Self { bed, issuer, back_end: BackEnd::start().await, canary: Canary::start().await, lin, mei }
     }

@@ -78,7 +78,7 @@ fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
         ("not reduced", PRIME.to_vec(), y.to_vec()),
         ("padded", padded(x), padded(y)),
         ("all of it in x", twice, vec![]),
-        ("cut", less, [&y[..], &[0]].concat()),
+        ("cut", less, [y, &[0]].concat()),
         ("compressed", [&[2], &x[..31]].concat(), y.to_vec()),
     ] {
         refused(what, &p256(&x, &y), "`x` and `y` are not a point on P-256");

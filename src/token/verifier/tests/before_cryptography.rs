@@ -142,7 +142,7 @@ fn other_spellings(text: &str) -> Vec<String> {
     let (half, rest) = text.split_at(text.len() / 2);
     let mut spellings = ["=", "==", "\n", " ", "\0"].map(|end| format!("{text}{end}")).to_vec();
     spellings.extend(["\r\n", " ", "=", "+", "/", "%2D"].map(|middle| format!("{half}{middle}{rest}")));
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         // The lowest bit of the last letter belongs to no byte.
         let (most, last) = text.split_at(text.len() - 1);
         let place = ALPHABET.iter().position(|&byte| byte == last.as_bytes()[0]).expect("of the alphabet");
