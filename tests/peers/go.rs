@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -27,6 +28,12 @@ use crate::{
 
 /// Debian's packages of Go libraries.
 const LIBRARIES: &str = "/usr/share/gocode";
+
+/// For a test that would not wait for minutes.
+const OFTEN: [(&str, &str); 2] = [
+    ("refreshEvery = 5 * time.Minute", "refreshEvery = 99 * time.Millisecond"),
+    ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
+];
 
 /// The example, running.
 struct Orders {
@@ -69,9 +76,26 @@ async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let Orders { example, .. } = &Orders::start(&scene, &[]);
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-
     checks::tokens(&scene, example, &[]).await;
     checks::paths(&scene, example).await;
+    checks::unknown_keys(&scene, example, 0).await;
+    checks::issuer_away(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_started_before_the_issuer_says_503_until_it_has_keys() {
+    let scene = Scene::start().await;
+    scene.link.cut().await;
+    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
+    let scene = Scene::start().await;
+    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,13 +150,8 @@ async fn a_go_peer_goes_on_with_the_keys_it_has_whatever_it_is_answered() {
     let scene = Scene::start().await;
     let server = KeyServer::start().await;
     let url = format!("keySet{{url: \"http://{}\" +", server.address);
-    let often = "100 * time.Millisecond";
-    let settings: [(&str, &str); 3] = [
-        ("keySet{url: issuer +", &url),
-        ("5 * time.Minute", often),
-        ("retryAfter   = 10 * time.Second", "retryAfter = 99 * time.Millisecond"),
-    ];
-    let Orders { example, .. } = &Orders::start(&scene, &settings);
+    let settings: [(&str, &str); 1] = [("keySet{url: issuer +", &url)];
+    let Orders { example, .. } = &Orders::start(&scene, &[&settings[..], &OFTEN].concat());
     let status = async || {
         let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await;
         reply.ok().map(|reply| reply.status)

@@ -10,8 +10,10 @@ mod checks;
 mod example;
 mod forge;
 mod go;
+mod node;
 mod python;
 mod raw;
+mod rust;
 mod scene;
 mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
