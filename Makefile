@@ -35,7 +35,7 @@ test: ## all tests, against a real Redis and Chromium, then each fuzz target bri
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service, and as a library
+lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service, and as a library; what the library depends on
 	$(heading)
 	$(SETUP) python
 	$(CARGO) fmt --check
@@ -44,6 +44,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings
+	tests/tools/library_tree.sh
 	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
 
 .PHONY: docs

@@ -9,6 +9,7 @@ mod checked;
 mod checks;
 mod example;
 mod forge;
+mod go;
 mod node;
 mod python;
 mod raw;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    compilers, redis-server, chromium, Go with go-oidc, Node with npm's packages, a Python environment
+#   setup.sh test    compilers, redis-server, chromium, Go with two libraries, Node with npm's packages, a Python environment
 #   setup.sh check   the same, cargo-deny, kubectl and promtool
 #   setup.sh TOOL... some of: cc cxx redis chromium go node python kubectl promtool cargo-deny
 #
@@ -14,7 +14,7 @@ readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc cxx redis chromium go node python)
 readonly known=' cc cxx redis chromium go node python kubectl promtool cargo-deny '
-readonly go_oidc=/usr/share/gocode/src/github.com/coreos/go-oidc
+readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
 have() { command -v "$1" >/dev/null; }
@@ -33,7 +33,8 @@ missing_packages() {
     chromium) have chromium || echo chromium ;;
     go)
       have go || echo golang-go
-      [ -d "$go_oidc" ] || echo golang-github-coreos-go-oidc-dev
+      [ -d $go_libraries/coreos/go-oidc ] || echo golang-github-coreos-go-oidc-dev
+      [ -d $go_libraries/golang-jwt/jwt ] || echo golang-github-golang-jwt-jwt-dev
       ;;
     node)
       have node || echo nodejs
