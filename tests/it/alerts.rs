@@ -1,4 +1,5 @@
-//! k8s/alerts is about metrics that exist.
+//! k8s/monitoring is about metrics that exist: here those of the keys, which serve prints before anything has happened. The
+//! rest is in src/telemetry/tests.rs.
 
 use std::{collections::BTreeSet, fs};
 
@@ -12,8 +13,8 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn every_metric_of_an_alert_is_one_that_serve_prints() {
-    let rules = fs::read_to_string("k8s/alerts/keys.yaml").expect("a file");
+async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
+    let rules = fs::read_to_string("k8s/monitoring/alerts-keys.yaml").expect("a file");
     let bed = TestBed::start().await;
     let printed = bed.service().metrics().await;
     let (asked, printed) = (metrics(&rules), metrics(&printed));

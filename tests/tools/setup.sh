@@ -96,6 +96,7 @@ kustomize_for_old_debian() {
   can_render && return
   say "getting kustomize from Debian 13"
   local apt archive
+  # shellcheck disable=SC2016 # apt's variable, not the shell's
   archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
   [ -n "$archive" ] || die "no kustomize, no kubectl of 1.21 or newer, and no Debian to get one from: install either"
   apt=$(mktemp -d)
