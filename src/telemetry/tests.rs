@@ -71,7 +71,9 @@ fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
 #[test]
 fn what_is_not_printed_is_noticed() {
     let printed = printed();
-    let asked = asked(r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{app="x"} + wxmint_nothing"#);
+    let asked = asked(
+        r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{app="x"} + wxmint_nothing"#,
+    );
     let missing: Vec<_> = asked.iter().filter(|(name, label)| !has(&printed, name, *label)).collect();
     assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("app")), &("wxmint_nothing", None)]);
 }
