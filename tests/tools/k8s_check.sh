@@ -23,6 +23,9 @@ render() {
   fi
 }
 
+# The sample peer's nginx is the one that tests/peers runs, but for where it listens. (kustomize takes no file from outside.)
+sed 's/listen 127.0.0.1:8000;/listen 8080;/' examples/peers/nginx/wxmint.conf | diff - k8s/overlays/sidecar/wxmint.conf
+
 rm -rf $all
 mkdir -p $core $custom $alerts
 cp k8s/namespace.yaml $all/namespace.yaml
