@@ -60,9 +60,9 @@ deny: ## licences, duplicate crates and sources of the dependencies
 	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
 
 .PHONY: k8s-check
-k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules
+k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules; alerts, dashboard, Istio's filter
 	$(heading)
-	$(SETUP) kubectl promtool python
+	$(SETUP) kustomize promtool python node
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check
