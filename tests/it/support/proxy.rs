@@ -92,6 +92,11 @@ impl Breakable {
         self.restore().await;
     }
 
+    /// Where new connections go.
+    pub(crate) fn target(&self) -> SocketAddr {
+        *self.target.borrow()
+    }
+
     /// New connections go elsewhere; those that are there stay where they are.
     pub(crate) fn lead_to(&self, target: SocketAddr) {
         self.target.send_replace(target);

@@ -1,0 +1,114 @@
+"""An API that takes wxmint's tokens: FastAPI and PyJWT."""
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, NamedTuple
+
+import jwt
+from fastapi import Depends, FastAPI, HTTPException, Request
+
+# wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
+ISSUER = "http://127.0.0.1:8080"
+AUDIENCE = ISSUER
+
+ALGORITHMS = ["ES256", "EdDSA", "RS256"]
+REQUIRED = ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"]
+LONGEST_TOKEN = 8192
+LEEWAY = 60  # seconds by which clocks may differ; wxmint keeps a key published for that much longer
+
+log = logging.getLogger("uvicorn.error")
+
+
+class User(NamedTuple):
+    user_id: str
+    client_id: str
+
+
+class Keys:
+    """The issuer's keys. A key is published half an hour before it signs, so a token never makes us fetch: a stranger
+    could otherwise have us ask as often as he likes, or wait for an issuer that is away."""
+
+    EVERY = 300  # seconds; a removed key is believed for so long
+    EVERY_WHILE_NONE = 2
+
+    def __init__(self):
+        self.client = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5)
+        self.by_kid = {}
+
+    async def keep_fresh(self):
+        while True:
+            try:
+                fetched = await asyncio.to_thread(self.client.get_signing_keys, refresh=True)
+                self.by_kid = {key.key_id: key for key in fetched}
+            except Exception as error:  # The last good keys stay, whatever it is.
+                log.warning("keys are not refreshed: %s", error)
+            await asyncio.sleep(self.EVERY if self.by_kid else self.EVERY_WHILE_NONE)
+
+
+keys = Keys()
+
+
+@asynccontextmanager
+async def lifespan(_):
+    refreshing = asyncio.create_task(keys.keep_fresh())
+    yield
+    refreshing.cancel()
+    with suppress(asyncio.CancelledError):
+        await refreshing
+
+
+def verified(token):
+    """The claims of a token that is one of ours, or a PyJWTError."""
+    if len(token) > LONGEST_TOKEN:
+        raise jwt.InvalidTokenError("too long")
+    key = keys.by_kid.get(jwt.get_unverified_header(token).get("kid"))
+    if key is None:
+        raise jwt.InvalidTokenError("unknown key")
+    # A PyJWK takes its own algorithm and no other. PyJWT refuses each `crit` but b64, and obeys no jwk, jku or x5u; it
+    # checks of a time only what is there, hence `require`, and allows clocks no difference unless told.
+    decoded = jwt.decode_complete(
+        token, key, ALGORITHMS, issuer=ISSUER, audience=AUDIENCE, leeway=LEEWAY, options={"require": REQUIRED}
+    )
+    header, claims = decoded["header"], decoded["payload"]
+    # What PyJWT does not check: that it is an access token, and not something else that the same key has signed.
+    if str(header.get("typ")).lower() not in ("at+jwt", "application/at+jwt"):
+        raise jwt.InvalidTokenError("not an access token")
+    if "crit" in header:
+        raise jwt.InvalidTokenError("crit")
+    if not isinstance(claims["client_id"], str):
+        raise jwt.InvalidTokenError("client_id")
+    return claims
+
+
+async def current_user(request: Request) -> User:
+    """Nothing here waits, so it needs no thread of its own."""
+    authorization = request.headers.getlist("authorization")
+    if not authorization:
+        raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+    if not keys.by_kid:
+        raise HTTPException(503, headers={"Retry-After": "2"})
+    try:
+        # Of two headers, a proxy before us may have looked at the other one.
+        [header] = authorization
+        scheme, token = header.split(" ")
+        if scheme.lower() != "bearer":
+            raise ValueError("another scheme")
+        claims = verified(token)
+    except (jwt.PyJWTError, ValueError) as error:
+        log.info("refused: %s", error)
+        raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
+    return User(claims["sub"], claims["client_id"])
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/orders")
+async def orders(user: Annotated[User, Depends(current_user)]):
+    return user._asdict()
+
+
+@app.get("/public/hello")
+async def hello():
+    return {"hello": "everybody"}

@@ -1,0 +1,122 @@
+//! What is asked of every example. Each check has two forms: `X_faults` tells everything that is wrong, `X` fails with it.
+
+mod fails_closed;
+mod identity_headers;
+mod paths;
+mod tokens;
+
+use crate::{
+    back_end::Seen,
+    example::Example,
+    raw::{Reply, Request},
+    scene::{Login, Scene},
+};
+
+pub(crate) use self::{
+    fails_closed::fails_closed_faults, identity_headers::identity_header_faults, paths::path_faults,
+    tokens::token_faults,
+};
+use crate::support::Breakable;
+
+/// Credentials that an example takes though it should not, by name, and why, in the words of its README.md.
+pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
+
+/// A real token is taken for its user's, each bad one is refused before the back end sees anything, and nothing that a
+/// token points to is fetched.
+pub(crate) async fn tokens(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) {
+    fail_with(example, token_faults(scene, example, exceptions).await);
+}
+
+/// No spelling of an identity header reaches the back end from outside. For proxies.
+pub(crate) async fn identity_headers(scene: &Scene, example: &Example) {
+    fail_with(example, identity_header_faults(scene, example).await);
+}
+
+/// No way to write a path leads a stranger to what is protected.
+pub(crate) async fn paths(scene: &Scene, example: &Example) {
+    fail_with(example, path_faults(scene, example).await);
+}
+
+/// Without its sidecar, or with one out of its mind, the example lets nobody through, and says so in time.
+pub(crate) async fn fails_closed(scene: &Scene, example: &Example, sidecar: &Breakable) {
+    fail_with(example, fails_closed_faults(scene, example, sidecar).await);
+}
+
+#[track_caller]
+fn fail_with(example: &Example, faults: Vec<String>) {
+    assert!(faults.is_empty(), "examples/peers/{}:\n{}", example.name, faults.join("\n"));
+}
+
+/// A request, what came back, and what the back end saw of it.
+struct Asked {
+    reply: Result<Reply, String>,
+    seen: Vec<Seen>,
+}
+
+impl Asked {
+    async fn send(scene: &Scene, example: &Example, request: &Request) -> Self {
+        scene.back_end.take();
+        let reply = request.send(example.address).await;
+        Self { reply, seen: scene.back_end.take() }
+    }
+
+    /// 0 where there is no answer.
+    fn status(&self) -> u16 {
+        self.reply.as_ref().map_or(0, |reply| reply.status)
+    }
+
+    fn is_ok(&self) -> bool {
+        self.status() == 200
+    }
+
+    /// In a few words.
+    fn told(&self) -> String {
+        match &self.reply {
+            Ok(reply) => {
+                let body: String = reply.body.chars().take(300).collect();
+                format!("{} {body}", reply.status)
+            }
+            Err(error) => error.clone(),
+        }
+    }
+
+    /// What is wrong with an answer that should have been for `login`.
+    fn unlike(&self, login: &Login) -> Option<String> {
+        let Ok(reply) = &self.reply else { return Some(self.told()) };
+        if reply.status != 200 {
+            return Some(self.told());
+        }
+        let told = reply.json();
+        let right = match self.seen.last() {
+            Some(seen) => seen.is_of(login),
+            None => told["user_id"] == login.user_id && told["client_id"] == login.client_id,
+        };
+        (!right).then(|| format!("not for {login:?}: {}", self.told()))
+    }
+}
+
+/// As back ends see names that make variables of them (CGI, WSGI), or that are lax.
+fn normal_name(name: &str) -> String {
+    name.trim().to_ascii_lowercase().replace(['_', '.'], "-")
+}
+
+impl Seen {
+    /// The values of a header in any spelling.
+    fn values(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(found, _)| normal_name(found) == name);
+        named.map(|(_, value)| &**value).collect()
+    }
+
+    /// Whether the identity headers name `login` and nobody else. The user's id must be there.
+    fn is_of(&self, login: &Login) -> bool {
+        let mut headers = login.identity().into_iter();
+        !self.values("x-user-id").is_empty()
+            && headers.all(|(name, value)| self.values(name).into_iter().all(|found| found == value))
+    }
+
+    /// Whether the identity headers name nobody.
+    fn is_of_nobody(&self) -> bool {
+        let mut names = ["x-user-id", "x-client-id", "x-token-id"].into_iter();
+        names.all(|name| self.values(name).into_iter().all(str::is_empty))
+    }
+}

@@ -1,0 +1,91 @@
+//! One of examples/peers, running.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use tempfile::TempDir;
+
+use crate::support::repository;
+
+/// Where a running example is, and what is expected of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Example {
+    /// Its folder below examples/peers.
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// Wants a token.
+    pub(crate) protected: &'static str,
+    /// Wants none. None where nothing is public.
+    pub(crate) public: Option<&'static str>,
+    /// Statuses by which it refuses besides 401 and 403; 500 where it cannot do better.
+    pub(crate) also_refuses_by: Vec<u16>,
+}
+
+impl Example {
+    /// On 127.0.0.1, with `/orders` and `/public/hello`.
+    pub(crate) fn new(name: &'static str, port: u16) -> Self {
+        let address = ([127, 0, 0, 1], port).into();
+        Self { name, address, protected: "/orders", public: Some("/public/hello"), also_refuses_by: Vec::new() }
+    }
+}
+
+/// A copy of examples/peers/`name`, in which the addresses that it documents are those of a test, and nothing else is
+/// changed. Each address must occur.
+pub(crate) fn example_folder(name: &str, addresses: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_example(name, addresses, folder.path());
+    folder
+}
+
+/// The same to a folder that is there.
+pub(crate) fn copy_example(name: &str, addresses: &[(&str, &str)], to: &Path) {
+    for (_, new) in addresses {
+        let again = addresses.iter().find(|(old, _)| new.contains(old));
+        assert!(again.is_none(), "{new} would be replaced in its turn: {again:?}");
+    }
+    let mut occurs = vec![false; addresses.len()];
+    copy(&repository("examples/peers").join(name), to, addresses, &mut occurs);
+    for ((old, _), occurs) in addresses.iter().zip(occurs) {
+        assert!(occurs, "{old} does not occur in examples/peers/{name}");
+    }
+}
+
+fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool]) {
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("a directory entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            fs::create_dir(&to).expect("a new folder");
+            copy(&from, &to, addresses, occurs);
+            continue;
+        }
+        // Keeps the mode, for scripts.
+        fs::copy(&from, &to).expect("a copy");
+        let mut text = fs::read_to_string(&from).expect("text");
+        for ((old, new), occurs) in addresses.iter().zip(&mut *occurs) {
+            // What a page says is not what a program reads.
+            *occurs |= text.contains(old) && from.extension().is_none_or(|extension| extension != "md");
+            text = text.replace(old, new);
+        }
+        fs::write(&to, text).expect("written");
+    }
+}
+
+/// What a reader installs is what is tested: each package that `shown` pins is pinned so in `tested`.
+pub(crate) fn installs_what_is_tested(shown: &str, tested: &str) {
+    let [shown, tested] = [shown, tested].map(|file| fs::read_to_string(repository(file)).expect("a file of ours"));
+    let tested: Vec<String> = tested.lines().map(plain).collect();
+    let pins: Vec<String> = shown.lines().map(plain).filter(|line| is_pin(line)).collect();
+    assert!(!pins.is_empty(), "nothing is pinned");
+    for pin in pins {
+        assert!(tested.contains(&pin), "{pin} is not what is tested");
+    }
+}
+
+/// A line of requirements.txt or package.json, without what does not tell a version.
+fn plain(line: &str) -> String {
+    line.trim().trim_end_matches(',').replace("[crypto]", "")
+}
+
+fn is_pin(line: &str) -> bool {
+    line.contains("==") || line.starts_with('"') && line.ends_with('"') && line.contains("\": \"")
+}

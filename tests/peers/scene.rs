@@ -1,0 +1,95 @@
+//! What stands around an example: an issuer with its Redis and WeChat, a back end, and a canary.
+
+use std::{fs, net::SocketAddr};
+
+use serde_json::Value;
+use wxmint::http::now;
+
+use crate::{
+    back_end::BackEnd,
+    canary::Canary,
+    example::Example,
+    forge::{BadToken, Forge, ForgeKey, decoded},
+    raw::Request,
+    support::{TestBed, free_port},
+};
+
+pub(crate) struct Scene {
+    pub(crate) bed: TestBed,
+    /// The tokens' `iss` and `aud`, and where the JWKS is.
+    pub(crate) issuer: String,
+    /// For proxies.
+    pub(crate) back_end: BackEnd,
+    pub(crate) canary: Canary,
+    /// Two real logins.
+    pub(crate) lin: Login,
+    pub(crate) mei: Login,
+}
+
+/// What a peer should know of whoever sends `token`.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    pub(crate) token: String,
+    pub(crate) user_id: String,
+    pub(crate) client_id: String,
+    pub(crate) token_id: String,
+}
+
+impl Scene {
+    pub(crate) async fn start() -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let issuer = format!("http://{address}");
+        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address).start().await;
+        let (lin, mei) = (Login::of(&bed, "lin").await, Login::of(&bed, "mei").await);
+        Self { bed, issuer, back_end: BackEnd::start().await, canary: Canary::start().await, lin, mei }
+    }
+
+    /// The issuer's.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.bed.service().public
+    }
+
+    pub(crate) fn jwks_url(&self) -> String {
+        format!("{}/.well-known/jwks.json", self.issuer)
+    }
+
+    /// Whether `example` runs, and knows the issuer's keys.
+    pub(crate) async fn is_let_in(&self, example: &Example) -> Option<()> {
+        let reply = Request::get(example.protected).bearer(&self.lin.token).send(example.address).await;
+        reply.is_ok_and(|reply| reply.status == 200).then_some(())
+    }
+
+    /// One more login.
+    pub(crate) async fn log_in(&self, person: &str) -> Login {
+        Login::of(&self.bed, person).await
+    }
+
+    /// Makes what is like lin's token, but for what a test spoils.
+    pub(crate) fn forge(&self) -> Forge<'_> {
+        let (header, claims) = decoded(&self.lin.token);
+        let file = fs::read(self.bed.configuration.value("WXMINT_KEYS")).expect("the key file");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        Forge { header, claims, issuer: ForgeKey::of_file(&file), other: &self.canary.key, now: now().timestamp() }
+    }
+
+    /// Everything that every peer should refuse.
+    pub(crate) fn bad_tokens(&self) -> Vec<BadToken> {
+        let canary = (&*self.canary.jwks_url(), &*self.canary.certificate_url());
+        self.forge().bad_tokens(&self.lin.token, &self.mei.token, canary)
+    }
+}
+
+impl Login {
+    async fn of(bed: &TestBed, person: &str) -> Self {
+        let login = bed.log_in(person).await.expect_login();
+        let (token, user_id) = (login.member("access_token"), login.member("user_id"));
+        let (_, claims) = decoded(&token);
+        let claim = |name: &str| claims[name].as_str().expect("a claim").to_owned();
+        Self { token, user_id, client_id: claim("client_id"), token_id: claim("jti") }
+    }
+
+    /// The identity headers that a proxy gives its back end.
+    pub(crate) fn identity(&self) -> [(&'static str, &str); 3] {
+        [("x-user-id", &self.user_id), ("x-client-id", &self.client_id), ("x-token-id", &self.token_id)]
+    }
+}

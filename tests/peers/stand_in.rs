@@ -1,0 +1,251 @@
+//! A sidecar and a proxy of the test's own. The proxy can be given a flaw, which the checks must find.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+use wxmint::{
+    http::now,
+    keys::PublishedKeys,
+    token::{Verifier, VerifierPolicy},
+};
+
+use crate::{
+    raw::{Head, Reply, Request, head},
+    scene::Scene,
+};
+
+const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
+
+/// Answers any method and path as `/verify` does: 200 with the identity headers, or 401.
+pub(crate) struct Sidecar {
+    pub(crate) address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl Sidecar {
+    pub(crate) async fn start(scene: &Scene) -> Self {
+        let policy = VerifierPolicy::new(scene.issuer.as_str(), [scene.issuer.as_str()]);
+        let verifier = Verifier::new(policy).expect("a policy");
+        let jwks = scene.bed.http.get(&scene.jwks_url()).await.body;
+        let keys = PublishedKeys::read(jwks.as_bytes()).expect("keys");
+        let (address, server) = listen(move |head| {
+            let answer = verify(&head, &verifier, &keys);
+            async move { Some(answer) }
+        })
+        .await;
+        Self { address, server }
+    }
+}
+
+fn verify(head: &Head, verifier: &Verifier, keys: &PublishedKeys) -> String {
+    let [authorization] = values(head, "authorization")[..] else {
+        return refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n");
+    };
+    let verified = authorization.strip_prefix("Bearer ").map(|token| verifier.verify(token, keys, now()));
+    let Some(Ok(claims)) = verified else {
+        return refusal("401 Unauthorized", "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n");
+    };
+    let (user, app, id) = (claims.user.as_str(), claims.app.as_str(), claims.id.as_str());
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-User-Id: {user}\r\nX-Client-Id: {app}\r\nX-Token-Id: {id}\r\n\r\n"
+    )
+}
+
+fn refusal(status: &str, header: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{header}\r\n")
+}
+
+/// All values of a header.
+fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
+    let named = head.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+    named.map(|(_, value)| &**value).collect()
+}
+
+/// What a proxy can do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// Lets everybody through, as whom they say they are.
+    AsksNobody,
+    /// Takes the last of two tokens.
+    TakesOneOfTwo,
+    /// Refuses everybody.
+    RefusesAll,
+    /// Removes the identity headers only as they are usually written.
+    StripsOneSpelling,
+    /// Removes them where a token is wanted.
+    StripsWhereProtected,
+    /// Obeys `Connection` after having set the identity.
+    ObeysConnection,
+    /// Compares paths as they were sent.
+    ComparesPathsAsSent,
+    /// Lets everybody through while the sidecar does not answer.
+    FailsOpen,
+    /// Waits for the sidecar for ever.
+    Waits,
+    /// Fetches what a token's header points to.
+    FollowsHeaders,
+}
+
+/// A proxy before a scene's back end: `/public/` is open, and all else wants a token that the sidecar believes.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Route {
+    sidecar: SocketAddr,
+    back_end: SocketAddr,
+    flaw: Flaw,
+}
+
+impl Proxy {
+    pub(crate) async fn start(scene: &Scene, sidecar: SocketAddr, flaw: Flaw) -> Self {
+        let route = Route { sidecar, back_end: scene.back_end.address, flaw };
+        let (address, server) = listen(move |head| route.clone().pass(head)).await;
+        Self { address, server }
+    }
+}
+
+impl Route {
+    async fn pass(self, head: Head) -> Option<String> {
+        let target = head.first.split(' ').nth(1)?.to_owned();
+        if !self.is_plain(&target) || head.headers.iter().any(|(name, _)| name.trim() != name) {
+            return Some(refusal("400 Bad Request", ""));
+        }
+        let identity = match target.starts_with("/public/") {
+            true => Vec::new(),
+            false => match self.identity(&head).await {
+                Ok(identity) => identity,
+                Err(refusal) => return Some(refusal),
+            },
+        };
+        Some(self.forward(&target, &head, identity).await)
+    }
+
+    fn is_plain(&self, target: &str) -> bool {
+        let tricks = ["//", "/.", "%", ";", "\\", "#"];
+        self.flaw == Flaw::ComparesPathsAsSent
+            || target.starts_with('/') && !tricks.iter().any(|trick| target.contains(trick))
+    }
+
+    /// The identity headers that the sidecar gives, or what the client gets.
+    async fn identity(&self, head: &Head) -> Result<Vec<(String, String)>, String> {
+        if self.flaw == Flaw::FollowsHeaders {
+            follow(head).await;
+        }
+        let mut authorization = values(head, "authorization");
+        let mut patience = Duration::from_secs(1);
+        match self.flaw {
+            Flaw::AsksNobody => return Ok(Vec::new()),
+            Flaw::RefusesAll => return Err(refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n")),
+            Flaw::Waits => patience = Duration::from_secs(3600),
+            Flaw::TakesOneOfTwo => drop(authorization.drain(..authorization.len().saturating_sub(1))),
+            _ => {}
+        }
+        let asked = ask(self.sidecar, &authorization, patience).await;
+        match asked {
+            Some(reply) if reply.status == 200 => {
+                let named = IDENTITY.map(|name| (name.to_owned(), reply.header(name).concat()));
+                Ok(named.into())
+            }
+            Some(reply) if reply.status == 401 => {
+                let challenge = reply.header("www-authenticate").concat();
+                Err(refusal("401 Unauthorized", &format!("WWW-Authenticate: {challenge}\r\n")))
+            }
+            _ if self.flaw == Flaw::FailsOpen => Ok(Vec::new()),
+            _ => Err(refusal("503 Service Unavailable", "")),
+        }
+    }
+
+    async fn forward(&self, target: &str, head: &Head, identity: Vec<(String, String)>) -> String {
+        let hop_by_hop = values(head, "connection").join(",").to_lowercase();
+        let dropped = |name: &str| self.flaw == Flaw::ObeysConnection && hop_by_hop.contains(&name.to_lowercase());
+        let passed = head.headers.iter().filter(|(name, _)| self.passes(name, target)).cloned();
+        let headers = passed.chain(identity).filter(|(name, _)| !dropped(name));
+        let request =
+            headers.fold(Request::get(target), |request, (name, value)| request.line(&format!("{name}: {value}")));
+        match request.send(self.back_end).await {
+            Ok(reply) => {
+                let (length, body) = (reply.body.len(), reply.body);
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+            }
+            Err(_) => refusal("502 Bad Gateway", ""),
+        }
+    }
+
+    fn passes(&self, name: &str, target: &str) -> bool {
+        let usual = name.to_lowercase();
+        let normal = usual.replace(['_', '.'], "-");
+        match self.flaw {
+            _ if ["host", "connection"].contains(&&*usual) => false,
+            Flaw::AsksNobody => true,
+            Flaw::StripsOneSpelling => !IDENTITY.contains(&&*usual),
+            Flaw::StripsWhereProtected => target.starts_with("/public/") || !IDENTITY.contains(&&*normal),
+            _ => !IDENTITY.contains(&&*normal),
+        }
+    }
+}
+
+async fn ask(sidecar: SocketAddr, authorization: &[&str], patience: Duration) -> Option<Reply> {
+    let lines = authorization.iter().map(|value| format!("Authorization: {value}"));
+    let request = lines.fold(Request::get("/verify"), |request, line| request.line(&line));
+    request.send_within(sidecar, patience).await.ok()
+}
+
+/// Asks whatever a token's header names.
+async fn follow(head: &Head) {
+    for value in values(head, "authorization") {
+        let Some(token) = value.strip_prefix("Bearer ").filter(|token| token.matches('.').count() == 2) else {
+            continue;
+        };
+        let (header, _) = crate::forge::decoded(token);
+        let url = header["jku"].as_str().or(header["x5u"].as_str()).and_then(|url| url.strip_prefix("http://"));
+        let Some((address, path)) = url.and_then(|url| url.split_once('/')) else { continue };
+        let _ = Request::get(&format!("/{path}")).send(address.parse().expect("an address")).await;
+    }
+}
+
+/// Answers the requests of each connection; without an answer, closes it.
+async fn listen<F: Future<Output = Option<String>> + Send>(
+    answer: impl Fn(Head) -> F + Send + Sync + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let answer = Arc::new(answer);
+    let server = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
+            connections.spawn(async move { serve(stream, &*answer).await });
+        }
+    });
+    (address, server)
+}
+
+async fn serve<F: Future<Output = Option<String>>>(stream: TcpStream, answer: &impl Fn(Head) -> F) {
+    let mut stream = BufReader::new(stream);
+    while let Ok(Some(head)) = head(&mut stream).await {
+        let Some(answer) = answer(head).await else { return };
+        if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
