@@ -4,11 +4,14 @@
 //! questions find fault with an example that deserves it.
 
 mod back_end;
+mod caddy;
 mod canary;
 mod checked;
 mod checks;
 mod example;
 mod forge;
+mod forward_auth;
+mod nginx;
 mod python;
 mod raw;
 mod scene;
@@ -16,3 +19,4 @@ mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod traefik;
