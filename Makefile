@@ -35,7 +35,7 @@ test: ## all tests, against a real Redis and Chromium, then each fuzz target bri
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service
+lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service, and as a library
 	$(heading)
 	$(SETUP) python
 	$(CARGO) fmt --check
@@ -43,6 +43,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked --all-targets --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings
 	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
 
 .PHONY: docs
@@ -71,7 +72,7 @@ image-check: ## the Dockerfile and what goes into the image, as far as it goes w
 
 .PHONY: bench
 bench: ## the benchmarks
-	$(SETUP) redis
+	$(SETUP) redis python
 	$(CARGO) bench --locked
 
 .PHONY: fuzz

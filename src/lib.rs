@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order in which they may import each other (left may use right, never the reverse):
 //!
-//! `issuer`, `simulator`, `commands` → [`session`] → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
+//! `issuer`, `sidecar`, `simulator`, `commands` → [`session`], [`peer`] → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
 //! [`keys`] → [`ids`]
 //!
 //! - [`login`]: code to token, the one screen to read first;
@@ -13,11 +13,17 @@
 //! - [`store`]: what outlives a request, in Redis or in memory;
 //! - [`token`], [`keys`]: claims and signing, JWK sets; they know nothing of HTTP, Redis or WeChat, and are
 //!   all that is left with `default-features = false`;
-//! - [`issuer`]: `wxmint serve`; [`http`]: what every listener shares; [`simulator`]: the stand-in WeChat.
+//! - [`peer`]: the verifier with keys that it fetches and refreshes by itself (`features = ["fetch"]`);
+//! - [`issuer`]: `wxmint serve`; [`sidecar`]: `wxmint sidecar`, which verifies for a peer; [`http`]: what every listener shares; [`simulator`]: the stand-in WeChat.
 
 pub mod ids;
 pub mod keys;
 pub mod token;
+
+#[cfg(feature = "fetch")]
+pub mod peer;
+#[cfg(feature = "fetch")]
+pub mod upstream;
 
 #[cfg(feature = "service")]
 pub mod accounts;
@@ -36,12 +42,12 @@ pub mod session;
 #[cfg(feature = "service")]
 pub mod settings;
 #[cfg(feature = "service")]
+pub mod sidecar;
+#[cfg(feature = "service")]
 pub mod simulator;
 #[cfg(feature = "service")]
 pub mod store;
 #[cfg(feature = "service")]
 pub mod telemetry;
-#[cfg(feature = "service")]
-pub mod upstream;
 #[cfg(feature = "service")]
 pub mod wechat;

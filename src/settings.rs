@@ -3,6 +3,7 @@
 
 mod fault;
 mod forms;
+mod sidecar;
 
 use std::{collections::HashMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ use self::{fault::Reader, forms::Form};
 pub use self::{
     fault::{Fault, Faults, unknown_variables},
     forms::{IssuerUrl, parse_duration},
+    sidecar::SidecarSettings,
 };
 use crate::{
     limits::Limits,
@@ -131,6 +133,13 @@ struct Raw {
     watermark_max_age: Option<String>,
     wechat_url: Option<String>,
     log_format: Option<String>,
+    jwks_url: Option<String>,
+    jwks_cache: Option<String>,
+    sidecar_listen: Option<String>,
+    sidecar_audiences: Option<String>,
+    sidecar_anonymous: Option<String>,
+    sidecar_path_header: Option<String>,
+    dangerous_jwks_over_http: Option<String>,
 }
 
 impl Raw {
@@ -172,10 +181,17 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_WATERMARK_MAX_AGE",
     "WXMINT_WECHAT_URL",
     "WXMINT_LOG_FORMAT",
+    "WXMINT_JWKS_URL",
+    "WXMINT_JWKS_CACHE",
+    "WXMINT_SIDECAR_LISTEN",
+    "WXMINT_SIDECAR_AUDIENCES",
+    "WXMINT_SIDECAR_ANONYMOUS",
+    "WXMINT_SIDECAR_PATH_HEADER",
+    "WXMINT_DANGEROUS_JWKS_OVER_HTTP",
 ];
 
 /// Variables that the design has and this version does not act on yet.
-const LATER: &[&str] = &["WXMINT_JWKS_URL", "WXMINT_SIDECAR_LISTEN", "WXMINT_STATUS_FAIL", "WXMINT_STATUS_MAX_AGE"];
+const LATER: &[&str] = &["WXMINT_STATUS_FAIL", "WXMINT_STATUS_MAX_AGE"];
 
 const SECRET: Form = Form {
     wanted: "the AppSecret that WeChat's console shows: 32 letters and digits",

@@ -1,6 +1,6 @@
 //! What the kernel says that a process has used.
 
-use std::{collections::BTreeMap, fs, io, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use crate::Fault;
 
@@ -31,8 +31,17 @@ impl CpuTime {
 
 /// The most memory that a process has held at a time (`VmHWM`), in MB of 10⁶ bytes.
 pub(crate) fn peak_memory_mb(pid: u32) -> Result<f64, Fault> {
+    status_mb(pid, "VmHWM:")
+}
+
+/// What a process holds now (`VmRSS`), in MB of 10⁶ bytes.
+pub(crate) fn memory_mb(pid: u32) -> Result<f64, Fault> {
+    status_mb(pid, "VmRSS:")
+}
+
+fn status_mb(pid: u32, field: &str) -> Result<f64, Fault> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| io::Error::other("no VmHWM"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| format!("no {field}"))?;
     Ok(kib.parse::<f64>()? * 1024.0 / 1e6)
 }

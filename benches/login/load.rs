@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -152,6 +153,21 @@ async fn ask_again_and_again(run: Rc<Run>) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Asks once with each of `codes`.
+pub(crate) fn ask_each(target: Target, connections: usize, codes: impl Iterator<Item = String>) -> Result<(), Fault> {
+    let (target, codes) = (&target, &RefCell::new(codes));
+    on_this_thread(async {
+        let ask = async || {
+            let mut connection = Connection::open(target.address).await?;
+            loop {
+                let Some(code) = codes.borrow_mut().next() else { return Ok::<_, Fault>(()) };
+                connection.exchange(&(target.request)(&code), target.is_good).await?;
+            }
+        };
+        try_join_all((0..connections).map(|_| ask())).await.map(drop)
+    })
 }
 
 /// Open loop: requests leave at a constant rate whether or not the earlier ones have been answered, and latency counts

@@ -8,6 +8,7 @@
 mod chart;
 mod kernel;
 mod load;
+mod peers;
 mod processes;
 mod report;
 mod user_data;
@@ -25,6 +26,7 @@ use wxmint::{
 use self::{
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
+    peers::{a_million_tokens, peers},
     processes::{APP, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
     user_data::user_data,
@@ -33,9 +35,9 @@ use self::{
 /// Ends a benchmark: nothing that is not as expected is measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str =
-    "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [start]";
-const SCENARIOS: [&str; 7] = ["saturated", "paced", "first", "passwords", "userdata", "jwks", "start"];
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [peers] [million] [start]";
+const SCENARIOS: [&str; 9] =
+    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "peers", "million", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
 /// Wrong passwords a second. At 12 ms each, more than two cores can check.
@@ -109,18 +111,23 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     let mut report = Report::default();
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
-        let scenarios: [(&str, Scenario); 6] = [
+        let scenarios: [(&str, Scenario); 7] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
             ("passwords", passwords),
             ("userdata", user_data),
             ("jwks", jwks),
+            ("peers", peers),
         ];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {
             eprintln!("{name}, run {run} of {}", plan.runs);
             scenario(&stage, plan, &mut report)?;
         }
+    }
+    if plan.has("million") {
+        eprintln!("million, once");
+        a_million_tokens(&stage, plan, &mut report)?;
     }
     if plan.has("start") {
         eprintln!("start, {} times", plan.starts);

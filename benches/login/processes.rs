@@ -229,6 +229,89 @@ impl Service {
     }
 }
 
+impl Service {
+    /// What it calls itself in its tokens.
+    pub(crate) fn issuer(&self) -> String {
+        format!("http://{}", self.public)
+    }
+}
+
+/// `wxmint sidecar` with the keys of a service.
+pub(crate) struct Sidecar {
+    process: Process,
+    /// Where it is asked.
+    pub(crate) address: SocketAddr,
+}
+
+impl Sidecar {
+    /// Starts it, and waits for its keys.
+    pub(crate) fn start(files: &Files, service: &Service) -> Result<Self, Fault> {
+        let (address, admin) = (free_address()?, free_address()?);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
+        command
+            .arg("sidecar")
+            .env_clear()
+            .env("WXMINT_ISSUER", service.issuer())
+            .env("WXMINT_AUDIENCE", service.issuer())
+            .env("WXMINT_JWKS_URL", format!("{}/.well-known/jwks.json", service.issuer()))
+            .env("WXMINT_SIDECAR_LISTEN", address.to_string())
+            .env("WXMINT_ADMIN_LISTEN", admin.to_string())
+            .stderr(File::create(files.folder.join("sidecar.log"))?);
+        let process = Process::start(&mut command)?;
+        until(|| fetch(admin, "GET", "/readyz", "").is_ok_and(|(status, _)| status == 200))?;
+        Ok(Self { process, address })
+    }
+
+    /// The kernel's name for it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
+/// A real Envoy with two workers.
+pub(crate) struct Envoy {
+    process: Process,
+    /// Where it is asked.
+    pub(crate) address: SocketAddr,
+}
+
+impl Envoy {
+    /// Starts one, and waits until it has what it verifies with.
+    pub(crate) fn start(files: &Files, configuration: &serde_json::Value) -> Result<Self, Fault> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin/envoy");
+        if !program.exists() {
+            return Err("there is no Envoy; run: make setup".into());
+        }
+        let [settings, admin] = ["envoy.json", "envoy.admin"].map(|name| files.folder.join(name));
+        std::fs::write(&settings, configuration.to_string())?;
+        // Left over from another.
+        let _ = std::fs::remove_file(&admin);
+        let mut command = Command::new(program);
+        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error", "--config-path"]);
+        command.arg(settings).arg("--admin-address-path").arg(&admin).stderr(Stdio::null());
+        let process = Process::start(&mut command)?;
+        let mut address = None;
+        until(|| {
+            address = Self::listens(&admin);
+            address.is_some()
+        })?;
+        Ok(Self { process, address: address.ok_or("no address")? })
+    }
+
+    fn listens(admin: &Path) -> Option<SocketAddr> {
+        let admin = std::fs::read_to_string(admin).ok()?.parse().ok()?;
+        let (status, _) = fetch(admin, "GET", "/ready", "").ok()?;
+        let (_, listeners) = fetch(admin, "GET", "/listeners", "").ok()?;
+        let address = listeners.lines().find_map(|line| line.trim().strip_prefix("peer::")?.parse().ok())?;
+        (status == 200).then_some(address)
+    }
+
+    /// The kernel's name for it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
 /// What the service reads and writes, in a folder that lives as long as this value.
 pub(crate) struct Files {
     folder: PathBuf,
@@ -250,6 +333,13 @@ impl Files {
         create_private(&vault_key, STANDARD.encode(bits).as_bytes())?;
         create_private(&users, USERS.as_bytes())?;
         Ok(Self { folder, keys, vault_key, users, log })
+    }
+}
+
+impl Files {
+    /// The service's own private set.
+    pub(crate) fn signing_keys(&self) -> Result<Vec<u8>, Fault> {
+        Ok(std::fs::read(&self.keys)?)
     }
 }
 

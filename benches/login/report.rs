@@ -23,7 +23,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 10] = [
     Section {
         title: "Logins, saturated: 64 connections, no upstream delay",
         measures: &[
@@ -82,6 +82,33 @@ const SECTIONS: [Section; 8] = [
             measure("jwks.cpu_us", "CPU µs a request", 1, Some(15.0)),
             measure("jwks.p50_ms", "p50, ms", 2, None),
             measure("jwks.p99_ms", "p99, ms", 2, None),
+        ],
+    },
+    Section {
+        title: "Verifying a token, saturated: 64 connections",
+        measures: &[
+            measure("sidecar_first.rate", "sidecar, first sight: requests a second", 0, None),
+            measure("sidecar_first.cpu_us", "sidecar, first sight: CPU µs a request", 1, Some(45.0)),
+            measure("sidecar_first.p99_ms", "sidecar, first sight: p99, ms", 2, None),
+            measure("sidecar_cached.rate", "sidecar, remembered: requests a second", 0, None),
+            measure("sidecar_cached.cpu_us", "sidecar, remembered: CPU µs a request", 1, Some(10.0)),
+            measure("sidecar_cached.p99_ms", "sidecar, remembered: p99, ms", 2, None),
+            measure("envoy_bare.rate", "Envoy without JWT: requests a second", 0, None),
+            measure("envoy_bare.cpu_us", "Envoy without JWT: CPU µs a request", 1, None),
+            measure("envoy_bare.p99_ms", "Envoy without JWT: p99, ms", 2, None),
+            measure("envoy_jwt.rate", "Envoy jwt_authn: requests a second", 0, None),
+            measure("envoy_jwt.cpu_us", "Envoy jwt_authn: CPU µs a request", 1, None),
+            measure("envoy_jwt.p99_ms", "Envoy jwt_authn: p99, ms", 2, None),
+            measure("envoy_cached.rate", "Envoy jwt_authn, its cache: requests a second", 0, None),
+            measure("envoy_cached.cpu_us", "Envoy jwt_authn, its cache: CPU µs a request", 1, None),
+            measure("envoy_cached.p99_ms", "Envoy jwt_authn, its cache: p99, ms", 2, None),
+        ],
+    },
+    Section {
+        title: "The sidecar's memory over a million distinct tokens",
+        measures: &[
+            measure("million.early_mb", "after 200,000, MB", 1, None),
+            measure("million.late_mb", "after a million, MB", 1, None),
         ],
     },
     Section {

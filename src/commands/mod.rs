@@ -6,6 +6,7 @@ mod demo;
 mod keys;
 mod progress;
 mod serve;
+mod sidecar;
 mod table;
 mod users;
 mod vault;
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// The issuer; settings come from the environment (see .env.example)
     Serve,
+    /// Verifies tokens beside a service: asked by nginx, Traefik, Caddy or Envoy; settings come from the environment
+    Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
     match command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
+        Command::Sidecar => sidecar::run(),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),

@@ -6,6 +6,7 @@ use actix_web::{
 };
 
 use super::{Problem, ProblemCode};
+use crate::token::{NoBearer, bearer};
 
 /// No `error` where no token was shown (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";
@@ -20,12 +21,10 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
     if names_access_token(request.query_string()) {
         return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
     }
-    let mut headers = request.headers().get_all(AUTHORIZATION);
-    match (headers.next(), headers.next()) {
-        (None, _) => Err(no_token()),
-        (Some(header), None) => token_of(header),
-        (Some(_), Some(_)) => Err(invalid("There are several Authorization headers. Send one.")),
-    }
+    bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)).map_err(|reason| match reason {
+        NoBearer::None => no_token(),
+        NoBearer::Several | NoBearer::Malformed => unreadable_token(),
+    })
 }
 
 /// A token was shown and refused. Says the same for every reason.
@@ -35,33 +34,19 @@ pub fn no_valid_token() -> Problem {
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
-fn token_of(header: &HeaderValue) -> Result<&str, Problem> {
-    let text = header.to_str().map_err(|_| malformed())?.trim();
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    let token = token.trim_start();
-    // wx.getStorageSync returns "" for a token that was never stored: then there is none, and to log in is what helps.
-    if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
-        return Err(no_token());
-    }
-    if token.bytes().all(is_token_byte) { Ok(token) } else { Err(malformed()) }
-}
-
-/// `b64token` of RFC 6750 section 2.1. No space and no comma, by which a proxy would join two credentials.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
-}
-
 fn names_access_token(query: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
 }
 
-fn no_token() -> Problem {
+/// No token was shown.
+pub fn no_token() -> Problem {
     let detail = "Send the token of the login, as `Authorization: Bearer …`.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
 }
 
-fn malformed() -> Problem {
-    invalid("The Authorization header is not `Bearer`, a space, and one token.")
+/// Something was shown that is not one token.
+pub fn unreadable_token() -> Problem {
+    invalid("Send one Authorization header: `Bearer`, a space, and one token.")
 }
 
 fn invalid(detail: &'static str) -> Problem {

@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::{HttpResponse, web};
+use actix_web::{
+    FromRequest, Handler, HttpResponse, Resource, Responder,
+    web::{self, get, head, resource},
+};
+
+use super::not_allowed;
 
 /// Whether traffic should come. Starts as not ready with a reason, becomes ready once, and ends when the process is
 /// told to stop. Redis or WeChat going away later does not end it: every replica would leave at once, and with them
@@ -70,6 +75,16 @@ pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
         Ok(()) => HttpResponse::Ok().body("ok\n"),
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("not ready: {reason}\n")),
     }
+}
+
+/// A resource that is only read.
+pub fn readable<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args> + Copy,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource(path).route(get().to(handler)).route(head().to(handler)).default_service(web::to(not_allowed("GET, HEAD")))
 }
 
 #[cfg(test)]

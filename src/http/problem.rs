@@ -13,6 +13,7 @@ use actix_web::{
 use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// Stable codes for clients. Which status and title belong to one is known here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -50,13 +51,15 @@ pub enum ProblemCode {
     StoreUnavailable,
     /// Whoever knows the users is slow or gone.
     AccountsUnavailable,
+    /// The sidecar has no keys yet.
+    KeysUnavailable,
     /// A fault of this service.
     InternalError,
 }
 
 impl ProblemCode {
     /// All of them, for metrics and documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::CredentialsInQuery,
         Self::UnknownApp,
@@ -73,6 +76,7 @@ impl ProblemCode {
         Self::WechatUnavailable,
         Self::StoreUnavailable,
         Self::AccountsUnavailable,
+        Self::KeysUnavailable,
         Self::InternalError,
     ];
 
@@ -115,6 +119,9 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The account service does not answer at the moment",
             ),
+            Self::KeysUnavailable => {
+                ("keys_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer's keys have not been fetched yet")
+            }
             Self::InternalError => {
                 ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
             }
@@ -222,10 +229,11 @@ impl Problem {
         self.status
     }
 
-    /// The answer to `request`.
+    /// The answer to `request`. Where requests are not counted by ids (the sidecar has no time for that), it brings its own.
     pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let (code, _, title) = self.code.row();
-        let request_id = request_id(request);
+        let known = request_id(request);
+        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known.clone() };
         let document = ProblemDocument {
             kind: format!("urn:wxmint:problem:{code}"),
             title,
@@ -238,6 +246,9 @@ impl Problem {
         };
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if known.is_empty() {
+            response.insert_header(("x-request-id", request_id.as_str()));
+        }
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }

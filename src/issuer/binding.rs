@@ -2,8 +2,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::worker::Worker;
-use crate::http::{Problem, ProblemDocument, no_valid_token, now};
+use super::{to_the_end::to_the_end, worker::Worker};
+use crate::{
+    http::{Problem, ProblemDocument, no_valid_token, now},
+    token::{Claims, Verified},
+};
 
 /// Dissolve this mini program's binding
 ///
@@ -17,14 +20,15 @@ use crate::http::{Problem, ProblemDocument, no_valid_token, now};
             content_type = "application/problem+json"),
     ))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
-    match unbind(&request, &worker).await {
-        Ok(()) => HttpResponse::NoContent().finish(),
-        Err(problem) => problem.respond(&request),
-    }
+    let answer = async {
+        let token = worker.issuer.verify(&request, now())?;
+        to_the_end(unbind(worker, token)).await?;
+        Ok(HttpResponse::NoContent().finish())
+    };
+    answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
 }
 
-async fn unbind(request: &HttpRequest, worker: &Worker) -> Result<(), Problem> {
-    let token = worker.issuer.verify(request, now())?;
+async fn unbind(worker: web::Data<Worker>, token: Verified<Claims>) -> Result<(), Problem> {
     let dissolved = worker.login.unbind(&token).await?;
     let (user, app) = (token.user.as_str(), token.app.as_str());
     if !dissolved {

@@ -13,6 +13,7 @@ mod reload;
 mod routes;
 mod run;
 mod session;
+mod to_the_end;
 mod worker;
 
 pub use api::openapi_json;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use actix_web::{
     Resource, Route,
-    web::{self, Data, ServiceConfig, delete, get, head, post, resource},
+    web::{self, Data, ServiceConfig, delete, get, post, resource},
 };
 
 use super::{Issuer, admin, api, binding, handlers, metadata, session};
-use crate::http::{livez, not_allowed, not_found, readyz};
+use crate::http::{livez, not_allowed, not_found, readable, readyz};
 
 /// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -68,14 +68,4 @@ where
     F::Output: actix_web::Responder + 'static,
 {
     resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)))
-}
-
-/// A resource that is only read.
-fn readable<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: actix_web::Handler<Args> + Copy,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: actix_web::Responder + 'static,
-{
-    resource(path).route(get().to(handler)).route(head().to(handler)).default_service(web::to(not_allowed("GET, HEAD")))
 }

@@ -10,12 +10,14 @@ use utoipa::ToSchema;
 
 use super::{
     members::{self, Member, RefusedBody, RefusedMember},
+    to_the_end::to_the_end,
     worker::Worker,
 };
 use crate::{
     http::{Problem, ProblemCode, ProblemDocument, SMALL_BODY, no_valid_token, now, read_body},
     ids::{Phone, PhoneCode},
     session::{Asking, SessionError, UserDataRequest},
+    token::{Claims, Verified},
     wechat::{EncryptedData, RawData},
 };
 
@@ -98,7 +100,8 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
         let body = read_body(payload, USER_DATA_BODY).await?;
         let asked = UserDataFields::read(&body)?;
         let max_age = worker.issuer.settings.watermark_max_age;
-        let data = worker.login.user_data(&asking, &asked, now(), max_age).await?;
+        let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
+        let data = to_the_end(opening).await?;
         Ok(private().json(UserDataAnswer { data }))
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
@@ -118,7 +121,8 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     let answer = async {
         let asking = asking(&request, &worker).await?;
         let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
-        let Phone { number, pure_number, country_code } = worker.login.phone_number(&asking, &code).await?;
+        let exchange = async move { worker.login.phone_number(&asking, &code).await };
+        let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
         Ok(private().json(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
@@ -135,7 +139,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
-        let valid = worker.login.session_holds(&asking).await?;
+        let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
         Ok(private().json(SessionAnswer { valid }))
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
@@ -153,7 +157,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> 
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
-        worker.login.reset_session(&asking).await?;
+        to_the_end(async move { worker.login.reset_session(&asking).await }).await?;
         Ok(HttpResponse::NoContent().finish())
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
@@ -175,11 +179,16 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let answer = async {
         let token = worker.issuer.verify(&request, now())?;
         let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
-        worker.login.log_out(&token, everywhere).await?;
-        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
+        to_the_end(log_out(worker, token, everywhere)).await?;
         Ok(HttpResponse::NoContent().finish())
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
+}
+
+async fn log_out(worker: web::Data<Worker>, token: Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+    worker.login.log_out(&token, everywhere).await?;
+    tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
+    Ok(())
 }
 
 async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {

@@ -54,6 +54,18 @@ forms! {
     WATERMARK: "a time such as 10m", "WXMINT_WATERMARK_MAX_AGE=10m";
     WECHAT_URL: "an https URL (http only on loopback)", "WXMINT_WECHAT_URL=https://api.weixin.qq.com";
     LOG_FORMAT: "json or text", "WXMINT_LOG_FORMAT=json";
+    JWKS_URL: "the https URL of each issuer's JWKS (http only on loopback), in the order of WXMINT_ISSUER",
+        "WXMINT_JWKS_URL=https://login.example.com/.well-known/jwks.json";
+    JWKS_CACHE: "a folder that nobody else can write", "WXMINT_JWKS_CACHE=/var/cache/wxmint";
+    SIDECAR_LISTEN: "an address and a port that only the proxy can reach", "WXMINT_SIDECAR_LISTEN=127.0.0.1:8181";
+    SIDECAR_AUDIENCES: "paths, each with the audience that a token must name below it, separated by commas",
+        "WXMINT_SIDECAR_AUDIENCES=/orders=https://orders.example.com,/pay=https://pay.example.com";
+    SIDECAR_ANONYMOUS: "paths below which no token is needed, separated by commas",
+        "WXMINT_SIDECAR_ANONYMOUS=/public,/health";
+    PATH_HEADER: "the header in which your proxy itself says which path was asked for (X-Forwarded-Uri for Traefik and \
+         Caddy, X-Original-URI for nginx as in our example), or path: what follows /verify (Envoy)",
+        "WXMINT_SIDECAR_PATH_HEADER=X-Forwarded-Uri";
+    DANGEROUS_JWKS: "true or false", "WXMINT_DANGEROUS_JWKS_OVER_HTTP=false";
 }
 
 /// The token's `iss`, byte for byte as it was given (RFC 8414 section 3.3 compares it so).

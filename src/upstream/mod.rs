@@ -1,13 +1,15 @@
-//! Calling other services over HTTP: what the client of WeChat and that of an account service share. A deadline, a bound
+//! Calling other services over HTTP: what the clients of WeChat, of an account service and of a JWKS share. A deadline, a bound
 //! on the answer, no redirects, no proxies from the environment, connections kept alive, and errors that hold no URL.
 
+#[cfg(feature = "service")]
 mod breaker;
 
 use std::{error::Error, time::Duration};
 
-use reqwest::{Client, Request, StatusCode, redirect};
+use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
 use rustls_platform_verifier::ConfigVerifierExt;
 
+#[cfg(feature = "service")]
 pub(crate) use self::breaker::{Breaker, Closed};
 
 /// Services close idle connections when they like. One that was idle for longer is not trusted: a request written into a
@@ -41,6 +43,7 @@ pub(crate) struct Upstream(Client);
 /// An answer, whatever its status.
 pub(crate) struct Fetched {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -80,7 +83,7 @@ impl Upstream {
             let reason = describe(error);
             if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
         })?;
-        let status = response.status();
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::with_capacity(256);
         let broken = |error| FetchError::Unanswered(describe(error));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
@@ -89,7 +92,7 @@ impl Upstream {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { status, body })
+        Ok(Fetched { status, headers, body })
     }
 }
 

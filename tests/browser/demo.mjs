@@ -12,6 +12,7 @@ import { chromium } from "playwright-core";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
 const PATIENCE = 20_000; // ms; a stalled WeChat is given up by wxmint well before
+const REFUSING = ["/login", "/binding"];
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 
 const [address, shots] = process.argv.slice(2);
@@ -76,6 +77,7 @@ async function bindings() {
   await check("a wrong password is refused, and its ticket is spent", () => guessesWrong(page));
   await check("the right password binds, by a new code", () => bindsByCode(page));
   await check("from then on WeChat alone is enough", () => logsInSilently(page));
+  await check("an unbinding whose token is over leads to a login", () => logsInToUnbind(page));
   await check("the same person in the other mini program is the same user, and nobody is asked", () => comesNextDoor(page));
   await check("an unbound person is asked again, though the other mini program knows them", () => unbinds(page));
   await check("the right password binds by the ticket, and WeChat is not asked again", () => bindsByTicket(page));
@@ -373,6 +375,17 @@ async function logsInSilently(page) {
   expect(await page.locator("[data-step=account]").count(), 0, "steps that ask the account service");
 }
 
+async function logsInToUnbind(page) {
+  const token = await page.getByTestId("token").textContent();
+  const ended = await page.request.post(`${origin}/logout`, { headers: { authorization: `Bearer ${token}` } });
+  expect(ended.status(), 204, "the status of a logout behind the page's back");
+  await page.getByTestId("unbind").click();
+  await outcome(page, "invalid_token");
+  await states(page, { unbind: "done", unbound: "failed" });
+  await page.getByTestId("retry").click();
+  await loggedIn(page, { how: "silent", userId: "user-chen", isNew: false });
+}
+
 async function comesNextDoor(page) {
   await page.getByTestId("app-bakery").check();
   expect(await page.getByTestId("standing-chen").textContent(), "隔壁已绑定", "where Chen stands");
@@ -516,12 +529,12 @@ async function load(page) {
   await seen(page, "html[data-ready]");
 }
 
-/** Notes whatever a page must not do. A refused login is an answer, though the console reports it as an error. */
+/** Notes whatever a page must not do. A refusal by `REFUSING` is an answer, though the console reports it as an error. */
 function watch(page) {
   page.on("pageerror", (error) => faults.push(`script error: ${error.message}`));
   page.on("console", (message) => {
-    const refusedLogin = message.location().url === `${origin}/login` && /status of [45]\d\d/.test(message.text());
-    if (["error", "warning"].includes(message.type()) && !refusedLogin) faults.push(`console: ${message.text()}`);
+    const refused = mayRefuse(message.location().url) && /status of [45]\d\d/.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !refused) faults.push(`console: ${message.text()}`);
   });
   page.on("request", (request) => {
     const url = request.url();
@@ -529,9 +542,12 @@ function watch(page) {
   });
   page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
   page.on("response", (response) => {
-    const isLogin = response.url() === `${origin}/login`;
-    if (response.status() >= 400 && !isLogin) faults.push(`${response.status()} from ${response.url()}`);
+    if (response.status() >= 400 && !mayRefuse(response.url())) faults.push(`${response.status()} from ${response.url()}`);
   });
+}
+
+function mayRefuse(url) {
+  return REFUSING.some((path) => url === `${origin}${path}`);
 }
 
 async function seen(page, selector) {

@@ -10,7 +10,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Breakable, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, eventually, said};
+use crate::support::{
+    APPID, Breakable, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, eventually, repository, said,
+};
 
 const OTHER_APP: &str = "wxanother";
 
@@ -418,6 +420,35 @@ async fn a_redis_that_is_away_for_a_moment_interrupts_nothing() {
     }
     assert_eq!(sum(&folder.path("out.ndjson")).0, 20_000);
     assert_eq!(sum_of(&redis).0, 20_001, "o0 is new, and the others are there");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
+    let (redis, folder) = (empty_redis().await, Folder::new());
+    let [readme, page] =
+        ["README.md", "docs/bindings.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
+    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
+    let url = redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    let as_wxmint = |words: &[&str]| command(&redis, words).env("WXMINT_REDIS_URL", &url).output().expect("it runs");
+    let allowed = |words: &[&str]| assert!(as_wxmint(words).status.success(), "{words:?}: {}", said(&as_wxmint(words)));
+
+    redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
+    let line = |app: &str, user: &str| {
+        format!("{}\n", json!({"appid": app, "openid": "o1", "user_id": user, "unionid": "n1"}))
+    };
+    let two_users = line(APPID, "one") + &line(OTHER_APP, "two");
+    let dissolved = json!({"appid": APPID, "openid": "o2", "dissolved": true}).to_string();
+    let table = folder.write("table.ndjson", &(two_users + &dissolved));
+    allowed(&["import", &table, "--no-trailer"]);
+
+    redis.command::<()>(&[&["ACL", "SETUSER", "wxmint"], &more.split(' ').collect::<Vec<_>>()[..]].concat());
+    allowed(&["export"]);
+    allowed(&["conflicts", "--json"]);
+    let used: String = redis.command(&["INFO", "commandstats"]);
+    for right in more.split(' ') {
+        assert!(used.contains(&right.replace('+', "cmdstat_")), "{right}: {used}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod attack;
 mod believing;
 mod failures;
+mod hanging_up;
 mod kinds;
 mod logout;
 mod oracle;

@@ -1,7 +1,9 @@
 //! The checks themselves: they find nothing wrong with a proxy that does right, and find each thing that one does wrong.
 
 use crate::{
-    checks::{self, fails_closed_faults, identity_header_faults, path_faults, token_faults},
+    checks::{
+        self, fails_closed_faults, identity_header_faults, issuer_faults, path_faults, token_faults, unknown_key_faults,
+    },
     example::Example,
     scene::Scene,
     stand_in::{Flaw, Proxy, Sidecar},
@@ -44,6 +46,8 @@ async fn a_proxy_that_does_right_has_no_faults() {
     checks::identity_headers(&stage.scene, &stage.example).await;
     checks::paths(&stage.scene, &stage.example).await;
     checks::fails_closed(&stage.scene, &stage.example, &stage.link).await;
+    checks::unknown_keys(&stage.scene, &stage.example, 0).await;
+    checks::issuer_away(&stage.scene, &stage.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,4 +129,14 @@ async fn a_proxy_that_fails_open_or_waits_is_told() {
     let stage = Stage::with(Flaw::Waits).await;
     let faults = fails_closed_faults(&stage.scene, &stage.example, &stage.link).await;
     assert!(faults.len() == 1 && names(&faults, "sidecar, silent: no answer within 15s"), "{faults:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_asks_the_issuer_for_each_token_is_told() {
+    let stage = Stage::with(Flaw::AsksTheIssuer).await;
+    assert_eq!(unknown_key_faults(&stage.scene, &stage.example, 39).await, ["40 fetches for 40 unknown kids"]);
+    let faults = issuer_faults(&stage.scene, &stage.example).await;
+    for state in ["gone, a token that it knows", "gone, a new token", "silent, a new token"] {
+        assert!(names(&faults, &format!("issuer, {state}: 503")), "{state}: {faults:#?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{raw::LONGEST, support::repository};
@@ -73,22 +74,27 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
     }
 }
 
-/// What a reader installs is what is tested: each package that `shown` pins is pinned so in `tested`.
+/// What a reader installs is what is tested: each package that `shown` pins is pinned so in `tested`, both as
+/// requirements.txt or both as package.json.
 pub(crate) fn installs_what_is_tested(shown: &str, tested: &str) {
-    let [shown, tested] = [shown, tested].map(|file| fs::read_to_string(repository(file)).expect("a file of ours"));
-    let tested: Vec<String> = tested.lines().map(plain).collect();
-    let pins: Vec<String> = shown.lines().map(plain).filter(|line| is_pin(line)).collect();
-    assert!(!pins.is_empty(), "nothing is pinned");
-    for pin in pins {
+    let [shown, tested] =
+        [shown, tested].map(|file| pins(&fs::read_to_string(repository(file)).expect("our own file")));
+    assert!(!shown.is_empty(), "nothing is pinned");
+    for pin in shown {
         assert!(tested.contains(&pin), "{pin} is not what is tested");
     }
 }
 
-/// A line of requirements.txt or package.json, without what does not tell a version.
-fn plain(line: &str) -> String {
-    line.trim().trim_end_matches(',').replace("[crypto]", "")
-}
-
-fn is_pin(line: &str) -> bool {
-    line.contains("==") || line.starts_with('"') && line.ends_with('"') && line.contains("\": \"")
+fn pins(file: &str) -> Vec<String> {
+    match serde_json::from_str::<Value>(file) {
+        Ok(package) => {
+            let dependencies = package["dependencies"].as_object().expect("dependencies");
+            dependencies.iter().map(|(name, version)| format!("{name} {version}")).collect()
+        }
+        Err(_) => {
+            let pinned = file.lines().filter(|line| line.contains("=="));
+            // Extras are listed with the rest where packages are installed without their dependencies.
+            pinned.map(|line| line.replace("[crypto]", "")).collect()
+        }
+    }
 }

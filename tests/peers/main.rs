@@ -12,6 +12,7 @@ mod example;
 mod forge;
 mod forward_auth;
 mod nginx;
+mod node;
 mod python;
 mod raw;
 mod scene;

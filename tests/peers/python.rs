@@ -1,6 +1,8 @@
 //! examples/peers/python: FastAPI and PyJWT.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
+
+use tempfile::TempDir;
 
 use crate::{
     checks,
@@ -9,22 +11,58 @@ use crate::{
     support::{PATIENCE, Process, eventually, free_port, tools},
 };
 
+/// As its README.md starts it.
+struct FastApi {
+    example: Example,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl FastApi {
+    fn start(scene: &Scene) -> Self {
+        Self::with(scene, &[])
+    }
+
+    /// With settings of its own, in place of those that the file has.
+    fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+        let issuer = scene.address().to_string();
+        let folder = example_folder("python", &[&[("127.0.0.1:8080", &*issuer)], settings].concat());
+        let port = free_port();
+        let mut uvicorn = Command::new(tools("python/bin/uvicorn"));
+        uvicorn.current_dir(&folder).args(["app:app", "--port", &port.to_string()]);
+        // A proxy of the machine's would be asked for the keys.
+        uvicorn.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
+        let process = Process::spawn("uvicorn", &mut uvicorn);
+        Self { example: Example::new("python", port), _process: process, _folder: folder }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fastapi_with_pyjwt_takes_our_tokens_alone() {
     let scene = Scene::start().await;
-    let folder = example_folder("python", &[("127.0.0.1:8080", &scene.address().to_string())]);
-    let port = free_port();
-    let mut uvicorn = Command::new(tools("python/bin/uvicorn"));
-    uvicorn.current_dir(&folder).args(["app:app", "--port", &port.to_string()]);
-    // A proxy of the machine's would be asked for the keys.
-    uvicorn.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
-    let _process = Process::spawn("uvicorn", &mut uvicorn);
-    let example = Example::new("python", port);
-    eventually("uvicorn has keys", PATIENCE, async || scene.is_let_in(&example).await).await;
-
+    let FastApi { example, .. } = &FastApi::start(&scene);
+    eventually("uvicorn has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     let twice = ("duplicate member", "of a member that stands twice it takes the last");
-    checks::tokens(&scene, &example, &[twice]).await;
-    checks::paths(&scene, &example).await;
+    checks::tokens(&scene, example, &[twice]).await;
+    checks::paths(&scene, example).await;
+    checks::unknown_keys(&scene, example, 0).await;
+    checks::issuer_away(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi_started_before_the_issuer_says_503_until_it_has_keys() {
+    let scene = Scene::start().await;
+    scene.link.cut().await;
+    let FastApi { example, .. } = &FastApi::start(&scene);
+    checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
+    let scene = Scene::start().await;
+    let FastApi { example, .. } = &FastApi::with(&scene, &[("EVERY = 300 ", "EVERY = 1 ")]);
+    eventually("uvicorn has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
 
 #[test]

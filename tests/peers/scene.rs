@@ -11,13 +11,15 @@ use crate::{
     example::Example,
     forge::{BadToken, Forge, ForgeKey, decoded},
     raw::Request,
-    support::{TestBed, free_port},
+    support::{Breakable, TestBed, free_port},
 };
 
 pub(crate) struct Scene {
     pub(crate) bed: TestBed,
-    /// The tokens' `iss` and `aud`, and where the JWKS is.
+    /// The tokens' `iss` and `aud`, and where the JWKS is: before the service stands [`Scene::link`].
     pub(crate) issuer: String,
+    /// Between examples and issuer. Logins do not need it.
+    pub(crate) link: Breakable,
     /// For proxies.
     pub(crate) back_end: BackEnd,
     pub(crate) canary: Canary,
@@ -37,16 +39,25 @@ pub(crate) struct Login {
 
 impl Scene {
     pub(crate) async fn start() -> Self {
-        let address = format!("127.0.0.1:{}", free_port());
-        let issuer = format!("http://{address}");
-        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address).start().await;
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let link = Breakable::before(address).await;
+        let bed = TestBed::builder().env("WXMINT_ISSUER", &link.url()).env("WXMINT_LISTEN", &address.to_string());
+        let bed = bed.start().await;
         let (lin, mei) = (Login::of(&bed, "lin").await, Login::of(&bed, "mei").await);
-        Self { bed, issuer, back_end: BackEnd::start().await, canary: Canary::start().await, lin, mei }
+        Self {
+            bed,
+            issuer: link.url(),
+            link,
+            back_end: BackEnd::start().await,
+            canary: Canary::start().await,
+            lin,
+            mei,
+        }
     }
 
-    /// The issuer's.
+    /// The issuer's, as examples reach it.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.bed.service().public
+        ([127, 0, 0, 1], self.link.port()).into()
     }
 
     pub(crate) fn jwks_url(&self) -> String {

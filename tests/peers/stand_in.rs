@@ -89,6 +89,8 @@ pub(crate) enum Flaw {
     Waits,
     /// Fetches what a token's header points to.
     FollowsHeaders,
+    /// Fetches the keys for each token.
+    AsksTheIssuer,
 }
 
 /// A proxy before a scene's back end: `/public/` is open, and all else wants a token that the sidecar believes.
@@ -101,12 +103,13 @@ pub(crate) struct Proxy {
 struct Route {
     sidecar: SocketAddr,
     back_end: SocketAddr,
+    issuer: SocketAddr,
     flaw: Flaw,
 }
 
 impl Proxy {
     pub(crate) async fn start(scene: &Scene, sidecar: SocketAddr, flaw: Flaw) -> Self {
-        let route = Route { sidecar, back_end: scene.back_end.address, flaw };
+        let route = Route { sidecar, back_end: scene.back_end.address, issuer: scene.address(), flaw };
         let (address, server) = listen(move |head| route.clone().pass(head)).await;
         Self { address, server }
     }
@@ -138,6 +141,10 @@ impl Route {
     async fn identity(&self, head: &Head) -> Result<Vec<(String, String)>, String> {
         if self.flaw == Flaw::FollowsHeaders {
             follow(head).await;
+        }
+        let jwks = Request::get("/.well-known/jwks.json");
+        if self.flaw == Flaw::AsksTheIssuer && jwks.send_within(self.issuer, Duration::from_secs(1)).await.is_err() {
+            return Err(refusal("503 Service Unavailable", ""));
         }
         let mut authorization = values(head, "authorization");
         let mut patience = Duration::from_secs(1);

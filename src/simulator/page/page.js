@@ -170,7 +170,8 @@ function fail({ app, again }, { answer }) {
   const code = answer ? (answer.body?.code ?? "other") : "unreachable";
   const wait = Number(answer?.headers["retry-after"] ?? 0);
   failures += 1;
-  state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000, again };
+  const mend = code === "invalid_token" ? () => logIn() : again;
+  state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000, again: mend };
   if (code === "binding_required") ask(app, answer.body.bind_ticket);
   say(adviceFor(code).join(words().stop));
 }

@@ -73,6 +73,24 @@ impl UnverifiedHeader {
     }
 }
 
+/// The `iss` of a token that nobody has verified. Good for one thing: to know whose keys to verify it with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedIssuer(Box<str>);
+
+impl UnverifiedIssuer {
+    /// Reads the claims of a token in its compact form.
+    pub fn of(token: &str) -> Result<Self, Refused> {
+        let json = decode(Parts::of(token)?.claims, Part::Claims)?;
+        let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
+        claims.text("iss").map(|issuer| Self(issuer.into()))
+    }
+
+    /// The issuer, as whoever wrote the token would have it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Object<'_> {
     /// A member that must be there and be a string.
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Refused> {

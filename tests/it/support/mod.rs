@@ -47,7 +47,7 @@ pub(crate) use self::{
     simulator::Simulator,
     tls::Terminator,
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
-    wire::{Pace, Received},
+    wire::{Impatient, Pace, Received},
 };
 
 /// What `make setup` has installed for the tests.

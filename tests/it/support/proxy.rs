@@ -35,6 +35,7 @@ pub(crate) struct Breakable {
     port: u16,
     target: watch::Sender<SocketAddr>,
     answers_until_loss: Arc<AtomicU64>,
+    answers_until_wait: Arc<AtomicU64>,
     round_trips: Arc<AtomicU64>,
     wanted: watch::Sender<State>,
     reached: watch::Receiver<State>,
@@ -51,12 +52,17 @@ impl Breakable {
         let (wanted, asked) = watch::channel(State::Passing);
         let (reaches, reached) = watch::channel(State::Passing);
         let (target, leads_to) = watch::channel(target);
-        let answers_until_loss = Arc::<AtomicU64>::default();
-        let round_trips = Arc::<AtomicU64>::default();
-        let (loses, counted) = (Arc::clone(&answers_until_loss), Arc::clone(&round_trips));
-        let route = Route { target: leads_to, answers_until_loss: loses, round_trips: counted, state: asked };
+        let [answers_until_loss, answers_until_wait, round_trips] = [(); 3].map(|()| Arc::<AtomicU64>::default());
+        let route = Route {
+            target: leads_to,
+            answers_until_loss: Arc::clone(&answers_until_loss),
+            answers_until_wait: Arc::clone(&answers_until_wait),
+            round_trips: Arc::clone(&round_trips),
+            wanted: wanted.clone(),
+            state: asked,
+        };
         let proxy = tokio::spawn(serve(listener, route, reaches));
-        Self { port, target, answers_until_loss, round_trips, wanted, reached, proxy }
+        Self { port, target, answers_until_loss, answers_until_wait, round_trips, wanted, reached, proxy }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -82,7 +88,18 @@ impl Breakable {
         self.become_(State::Withholding).await;
     }
 
+    /// The same from the answer after so many others on; 1 is the next.
+    pub(crate) fn withhold_from(&self, number: u64) {
+        self.answers_until_wait.store(number, Ordering::Relaxed);
+    }
+
+    /// Whether answers wait.
+    pub(crate) fn is_withholding(&self) -> bool {
+        *self.wanted.borrow() == State::Withholding
+    }
+
     pub(crate) async fn restore(&self) {
+        self.answers_until_wait.store(0, Ordering::Relaxed);
         self.become_(State::Passing).await;
     }
 
@@ -146,7 +163,10 @@ struct Route {
     target: watch::Receiver<SocketAddr>,
     /// 0 while none is to be lost.
     answers_until_loss: Arc<AtomicU64>,
+    /// The same.
+    answers_until_wait: Arc<AtomicU64>,
     round_trips: Arc<AtomicU64>,
+    wanted: watch::Sender<State>,
     state: watch::Receiver<State>,
 }
 
@@ -193,13 +213,22 @@ async fn connection(near: TcpStream, route: Route) {
     };
     let answers = || {
         answered.store(true, Ordering::Relaxed);
-        let count_down = |number: u64| number.checked_sub(1);
-        route.answers_until_loss.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down) == Ok(1)
+        is_last(&route.answers_until_loss)
+    };
+    let may_wait = || {
+        if is_last(&route.answers_until_wait) {
+            route.wanted.send_replace(State::Withholding);
+        }
     };
     tokio::select! {
-        () = pump(near_read, far_write, (route.state.clone(), REQUESTS_PASS), asks) => {}
-        () = pump(far_read, near_write, (route.state.clone(), ANSWERS_PASS), answers) => {}
+        () = pump(near_read, far_write, (route.state.clone(), REQUESTS_PASS), || (), asks) => {}
+        () = pump(far_read, near_write, (route.state.clone(), ANSWERS_PASS), may_wait, answers) => {}
     }
+}
+
+/// Counts down to 0, and says when it gets there.
+fn is_last(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| number.checked_sub(1)) == Ok(1)
 }
 
 /// In which states bytes move.
@@ -212,10 +241,12 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     (mut state, pass_in): (watch::Receiver<State>, Passing),
+    arrive: impl Fn(),
     loses: impl Fn() -> bool,
 ) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        arrive();
         let passing = state.wait_for(|now| pass_in.contains(now)).await.is_ok() && !loses();
         if !passing || to.write_all(&buffer[..count]).await.is_err() {
             return;

@@ -92,6 +92,11 @@ impl Service {
         self.process.id()
     }
 
+    /// How many files and connections it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("Linux").count()
+    }
+
     /// Resident memory now, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS")

@@ -1,6 +1,6 @@
 //! HTTP as bytes, for requests that no client would send.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -11,6 +11,9 @@ use tokio::{
     },
     time::{interval, timeout},
 };
+
+/// A client that has asked and hangs up before it is answered.
+pub(crate) struct Impatient(TcpStream);
 
 /// What came back on a connection until it was closed.
 #[derive(Debug)]
@@ -26,6 +29,23 @@ pub(crate) enum Pace {
     Drip {
         at_once: usize,
     },
+}
+
+impl Impatient {
+    pub(crate) async fn asks(listener: SocketAddr, bytes: &[u8]) -> Self {
+        let mut connection = TcpStream::connect(listener).await.expect("a listener");
+        // As of a phone that is gone. What is only closed in order might still want its answer.
+        connection.set_zero_linger().expect("a TCP connection");
+        connection.write_all(bytes).await.expect("sent");
+        Self(connection)
+    }
+
+    /// Whether there is an answer, or the server has hung up first.
+    pub(crate) fn is_answered(&self) -> bool {
+        !matches!(self.0.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    pub(crate) fn hang_up(self) {}
 }
 
 impl Received {

@@ -2,8 +2,11 @@
 
 mod fails_closed;
 mod identity_headers;
+mod issuer;
 mod paths;
 mod tokens;
+
+use std::{path::Path, time::Duration};
 
 use crate::{
     back_end::Seen,
@@ -13,10 +16,13 @@ use crate::{
 };
 
 pub(crate) use self::{
-    fails_closed::fails_closed_faults, identity_headers::identity_header_faults, paths::path_faults,
+    fails_closed::fails_closed_faults,
+    identity_headers::identity_header_faults,
+    issuer::{issuer_faults, unknown_key_faults},
+    paths::path_faults,
     tokens::token_faults,
 };
-use crate::support::Breakable;
+use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of};
 
 /// Credentials that an example takes though it should not, by name, and why, in the words of its README.md.
 pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
@@ -40,6 +46,44 @@ pub(crate) async fn paths(scene: &Scene, example: &Example) {
 /// Without its sidecar, or with one out of its mind, the example lets nobody through, and says so in time.
 pub(crate) async fn fails_closed(scene: &Scene, example: &Example, sidecar: &Breakable) {
     fail_with(example, fails_closed_faults(scene, example, sidecar).await);
+}
+
+/// While the issuer is away, old tokens and new ones are taken all the same.
+pub(crate) async fn issuer_away(scene: &Scene, example: &Example) {
+    fail_with(example, issuer_faults(scene, example).await);
+}
+
+/// Started while the issuer is away, it says 503 until it has keys, and then lets tokens in by itself.
+pub(crate) async fn starts_before_the_issuer(scene: &Scene, example: &Example) {
+    let request = Request::get(example.protected).bearer(&scene.lin.token);
+    let refused = eventually("it listens", PATIENCE, async || request.send(example.address).await.ok()).await;
+    assert_eq!((refused.status, refused.header("retry-after").len()), (503, 1), "{refused:?}");
+    scene.link.restore().await;
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+}
+
+/// Once the issuer's key has been retired for an emergency, its tokens are refused and those of the new key are taken,
+/// `within` the time that the example is set to look for keys. The scene is another one afterwards.
+pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Duration) {
+    let file = Path::new(scene.bed.configuration.value("WXMINT_KEYS"));
+    keys(file, &["retire", &kid_of(&scene.lin.token), "--now", "--yes"]);
+    let old = Request::get(example.protected).bearer(&scene.lin.token);
+    eventually("the old key is refused", PATIENCE + within, async || {
+        (Asked::send(scene, example, &old).await.status() == 401).then_some(())
+    })
+    .await;
+    let login = scene.log_in("mei").await;
+    assert_ne!(kid_of(&login.token), kid_of(&scene.lin.token));
+    eventually("the new key is taken", PATIENCE + within, async || {
+        let request = Request::get(example.protected).bearer(&login.token);
+        Asked::send(scene, example, &request).await.unlike(&login).is_none().then_some(())
+    })
+    .await;
+}
+
+/// Of 40 tokens of keys that nobody knows, not more than `fetches` make it ask the issuer.
+pub(crate) async fn unknown_keys(scene: &Scene, example: &Example, fetches: u64) {
+    fail_with(example, unknown_key_faults(scene, example, fetches).await);
 }
 
 #[track_caller]

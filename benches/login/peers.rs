@@ -1,0 +1,180 @@
+//! What verifying a token costs: the sidecar at first sight and remembered, beside Envoy's jwt_authn with and without its
+//! cache, in the same run, with the same tokens and the same load.
+
+use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use wxmint::{
+    http::now,
+    keys::{KeyRing, KeySet},
+    token::{Minter, TokenId, TokenTyp},
+};
+
+use crate::{
+    Fault, Plan, Stage, is_ok, kernel,
+    load::{Codes, Outcome, Target, ask_each, saturate},
+    processes::{APP, Envoy, Service, Sidecar},
+    report::Report,
+};
+
+const CONNECTIONS: usize = 64;
+/// So many people come again and again.
+const REGULARS: usize = 1_000;
+/// More first sights a second than any machine will do; each is of a token of its own.
+const MOST_FIRST_SIGHTS_A_SECOND: usize = 60_000;
+const A_MILLION: usize = 1_000_000;
+/// Room for all of them in the cache of each of Envoy's workers.
+const ENVOY_CACHE: usize = 10 * REGULARS;
+
+/// What is measured of one program with one kind of tokens.
+struct Measures {
+    rate: &'static str,
+    cpu: &'static str,
+    p99: &'static str,
+}
+
+const FIRST: Measures =
+    Measures { rate: "sidecar_first.rate", cpu: "sidecar_first.cpu_us", p99: "sidecar_first.p99_ms" };
+const CACHED: Measures =
+    Measures { rate: "sidecar_cached.rate", cpu: "sidecar_cached.cpu_us", p99: "sidecar_cached.p99_ms" };
+const BARE: Measures = Measures { rate: "envoy_bare.rate", cpu: "envoy_bare.cpu_us", p99: "envoy_bare.p99_ms" };
+const ENVOY: Measures = Measures { rate: "envoy_jwt.rate", cpu: "envoy_jwt.cpu_us", p99: "envoy_jwt.p99_ms" };
+const ENVOY_CACHED: Measures =
+    Measures { rate: "envoy_cached.rate", cpu: "envoy_cached.cpu_us", p99: "envoy_cached.p99_ms" };
+
+/// Signs as the issuer does.
+struct Tokens(Minter);
+
+/// Each program in turn, started anew.
+pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let phases = plan.phases(1, 4);
+    let service = stage.service(&stage.prompt)?;
+    let tokens = Tokens::of(stage, &service)?;
+
+    let most = ((phases.warm_up + phases.measured).as_secs_f64() * MOST_FIRST_SIGHTS_A_SECOND as f64) as usize;
+    let distinct: Vec<String> = (0..most).map(|_| tokens.mint()).collect::<Result<_, _>>()?;
+    let regulars: Vec<String> = distinct[..REGULARS].to_vec();
+
+    let sidecar = Sidecar::start(&stage.files, &service)?;
+    let asked = |codes: Codes| saturate(sidecar_target(&sidecar), CONNECTIONS, codes, phases);
+    CACHED.add(report, &asked(Box::new(regulars.clone().into_iter().cycle()))?);
+    FIRST.add(report, &asked(Box::new(distinct.into_iter()))?);
+    drop(sidecar);
+
+    for (measures, jwt) in [(BARE, None), (ENVOY, Some(0)), (ENVOY_CACHED, Some(ENVOY_CACHE))] {
+        let envoy = Envoy::start(&stage.files, &configuration(service.public, jwt))?;
+        let codes: Codes = Box::new(regulars.clone().into_iter().cycle());
+        let target = Target { address: envoy.address, pid: envoy.pid(), request: envoy_request, is_good };
+        measures.add(report, &saturate(target, CONNECTIONS, codes, phases)?);
+    }
+    Ok(())
+}
+
+/// A million distinct tokens, each once: what the sidecar holds after the first hundred thousand, and at the end.
+pub(crate) fn a_million_tokens(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let service = stage.service(&stage.prompt)?;
+    let tokens = Tokens::of(stage, &service)?;
+    let sidecar = Sidecar::start(&stage.files, &service)?;
+    let total = A_MILLION / plan.haste as usize;
+    for (key, count) in [("million.early_mb", total / 5), ("million.late_mb", total - total / 5)] {
+        let tokens = iter::from_fn(|| tokens.mint().ok()).take(count);
+        ask_each(sidecar_target(&sidecar), CONNECTIONS, tokens)?;
+        report.add(key, kernel::memory_mb(sidecar.pid())?);
+    }
+    Ok(())
+}
+
+impl Measures {
+    fn add(&self, report: &mut Report, outcome: &Outcome) {
+        report.add(self.rate, outcome.rate());
+        report.add(self.cpu, outcome.cpu_us());
+        report.add(self.p99, outcome.quantile_ms(0.99));
+    }
+}
+
+impl Tokens {
+    /// By the key of `service`, in its name.
+    fn of(stage: &Stage, service: &Service) -> Result<Self, Fault> {
+        let keys = KeyRing::new(KeySet::parse(&stage.files.signing_keys()?)?, TimeDelta::minutes(30), now())?;
+        let issuer = service.issuer();
+        let day = Duration::from_secs(86_400);
+        Ok(Self(Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys))))
+    }
+
+    fn mint(&self) -> Result<String, Fault> {
+        let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+        Ok(self.0.mint(&user, &app, &TokenId::random()?, now())?.expose().to_owned())
+    }
+}
+
+fn sidecar_target(sidecar: &Sidecar) -> Target {
+    let is_good = |answer: &str| is_ok(answer, "x-user-id: 0193f5b2-9c5e-7cc0-8000-000000000000");
+    Target { address: sidecar.address, pid: sidecar.pid(), request: |token| request("/verify", token), is_good }
+}
+
+fn envoy_request(token: &str) -> String {
+    request("/", token)
+}
+
+fn is_good(answer: &str) -> bool {
+    answer.starts_with("HTTP/1.1 200 ")
+}
+
+fn request(path: &str, token: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
+}
+
+/// Answers by itself whatever is asked, after jwt_authn where `jwt` says so, and with how large a cache.
+fn configuration(issuer: SocketAddr, jwt: Option<usize>) -> Value {
+    let typed = |kind: &str| json!(format!("type.googleapis.com/envoy.extensions.filters.{kind}"));
+    let address = |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});
+    let provider = |cache: usize| {
+        let mut provider = json!({
+            "issuer": format!("http://{issuer}"),
+            "audiences": [format!("http://{issuer}")],
+            "require_expiration": true,
+            "remote_jwks": {
+                "http_uri": {"uri": "http://issuer/.well-known/jwks.json", "cluster": "issuer", "timeout": "1s"},
+                "cache_duration": "300s",
+                "async_fetch": {},
+            },
+        });
+        if cache > 0 {
+            provider["jwt_cache_config"] = json!({"jwt_cache_size": cache});
+        }
+        provider
+    };
+    let router = json!({"name": "envoy.filters.http.router",
+        "typed_config": {"@type": typed("http.router.v3.Router")}});
+    let authn = jwt.map(|cache| {
+        json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
+            "@type": typed("http.jwt_authn.v3.JwtAuthentication"),
+            "providers": {"wxmint": provider(cache)},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "wxmint"}}],
+        }})
+    });
+    let everything = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
+    let connections = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": {
+        "@type": typed("network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "peer",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": everything}]},
+        "http_filters": authn.into_iter().chain([router]).collect::<Vec<_>>(),
+    }});
+    let endpoint = json!({"endpoint": {"address": address(&issuer.ip().to_string(), issuer.port())}});
+    json!({
+        "admin": {"address": address("127.0.0.1", 0)},
+        "static_resources": {
+            "listeners": [{
+                "name": "peer",
+                "address": address("127.0.0.1", 0),
+                "filter_chains": [{"filters": [connections]}],
+            }],
+            "clusters": [{
+                "name": "issuer",
+                "type": "STATIC",
+                "load_assignment": {"cluster_name": "issuer", "endpoints": [{"lb_endpoints": [endpoint]}]},
+            }],
+        },
+    })
+}

@@ -1,0 +1,63 @@
+// An API that takes wxmint's tokens: Express and jose.
+import express from "express";
+import { createLocalJWKSet, jwtVerify } from "jose";
+
+// wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
+const ISSUER = "http://127.0.0.1:8080";
+const AUDIENCE = ISSUER;
+
+const LONGEST_TOKEN = 8192;
+const EXPECTED = {
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  typ: "at+jwt", // not something else that the same key has signed
+  algorithms: ["ES256", "EdDSA", "RS256"], // and of these, the key's own
+  requiredClaims: ["sub", "client_id", "iat", "exp", "jti"], // jose checks of a time only what is there
+  maxTokenAge: "30d", // the longest that wxmint can be set to; without it jose takes an `iat` in the future
+  clockTolerance: 60, // seconds; wxmint keeps a key published for that much longer
+};
+
+// The issuer's keys. A key is published half an hour before it signs, so a token never makes us fetch: a stranger could
+// otherwise have us ask as often as he likes, or wait for an issuer that is away, as createRemoteJWKSet does.
+const EVERY = 300_000; // ms; a removed key is believed for so long
+const EVERY_WHILE_NONE = 2_000;
+let keys;
+
+async function keepFresh() {
+  try {
+    const options = { redirect: "error", signal: AbortSignal.timeout(5_000) };
+    const response = await fetch(`${ISSUER}/.well-known/jwks.json`, options);
+    const set = await response.json();
+    if (!response.ok || !set.keys?.length) throw new Error(`no keys, but ${response.status}`);
+    keys = createLocalJWKSet(set);
+  } catch (error) {
+    console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
+  }
+  setTimeout(keepFresh, keys ? EVERY : EVERY_WHILE_NONE).unref();
+}
+
+async function currentUser(request, response, next) {
+  // Node's `headers` has the first of two, where a proxy before us may have looked at the other one.
+  const sent = request.headersDistinct.authorization;
+  if (!sent) return response.set("WWW-Authenticate", "Bearer").sendStatus(401);
+  if (!keys) return response.set("Retry-After", "2").sendStatus(503);
+  try {
+    const [, token] = (sent.length === 1 && /^Bearer ([\w.-]+)$/i.exec(sent[0])) || [];
+    if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
+    const { payload } = await jwtVerify(token, keys, EXPECTED); // refuses every `crit`; obeys no jwk, jku, x5u
+    if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
+    request.user = { user_id: payload.sub, client_id: payload.client_id };
+  } catch (error) {
+    console.info(`refused: ${error.message}`);
+    return response.set("WWW-Authenticate", 'Bearer error="invalid_token"').sendStatus(401);
+  }
+  next();
+}
+
+const app = express();
+app.disable("x-powered-by");
+app.get("/orders", currentUser, (request, response) => response.json(request.user));
+app.get("/public/hello", (request, response) => response.json({ hello: "everybody" }));
+
+await keepFresh();
+app.listen(8000, "127.0.0.1");

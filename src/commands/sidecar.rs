@@ -1,0 +1,45 @@
+//! `wxmint sidecar`
+
+use std::process::ExitCode;
+
+use super::{EXIT_USAGE, fail, serve::variables};
+use crate::{
+    http::{run_to_end, stop_signal},
+    settings::{SidecarSettings, unknown_variables},
+    sidecar::{self, Listeners, StartError},
+    telemetry,
+};
+
+/// Runs the sidecar until SIGTERM.
+pub(super) fn run() -> ExitCode {
+    let settings = match SidecarSettings::from_vars(variables()) {
+        Ok(settings) => settings,
+        Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
+    };
+    telemetry::init(settings.log_format);
+    warn_about(&settings);
+    match start(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, error),
+    }
+}
+
+fn warn_about(settings: &SidecarSettings) {
+    for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
+        tracing::warn!(variable = name, "{remark}");
+    }
+    if settings.dangerous_jwks_over_http {
+        tracing::warn!(
+            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true takes keys over http: whoever can answer in the issuer's place there can \
+             sign tokens; use https where the network is not trusted as the issuer is"
+        );
+    }
+}
+
+fn start(settings: SidecarSettings) -> Result<(), StartError> {
+    let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
+    run_to_end(async {
+        let stop = stop_signal()?;
+        sidecar::run(settings, listeners, stop).await
+    })
+}

@@ -1,0 +1,54 @@
+//! What is not left half done when a client goes away.
+
+use std::{future::pending, panic::resume_unwind};
+
+use tracing::Instrument;
+
+/// Takes `steps` to their end, also where the client hangs up meanwhile: actix-web drops a handler with its connection. By
+/// then a session key may have been tried and not counted, or WeChat may have replaced the one that is kept. The steps'
+/// own deadlines bound them. What the client still sends must have been read before.
+pub(super) async fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> T {
+    let failed = match actix_web::rt::spawn(steps.in_current_span()).await {
+        Ok(done) => return done,
+        Err(failed) => failed,
+    };
+    match failed.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        // The worker ends, and this with it.
+        Err(_) => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn steps_go_on_when_nobody_waits_for_them_any_more() {
+        let (go_on, waits) = oneshot::channel::<()>();
+        let (tells, told) = oneshot::channel();
+        let handler = actix_web::rt::spawn(to_the_end(async move {
+            waits.await.expect("told to go on");
+            tells.send("done").expect("somebody listens");
+        }));
+        actix_web::rt::task::yield_now().await;
+        handler.abort();
+        assert!(handler.await.is_err_and(|error| error.is_cancelled()));
+        go_on.send(()).expect("the steps wait");
+        assert_eq!(told.await, Ok("done"));
+    }
+
+    #[actix_web::test]
+    async fn their_result_is_answered_and_so_is_their_panic() {
+        let seen = Rc::new(Cell::new(1));
+        let counted = Rc::clone(&seen);
+        assert_eq!(to_the_end(async move { counted.replace(2) }).await, 1);
+        assert_eq!(seen.get(), 2);
+        let panics = actix_web::rt::spawn(to_the_end(async { panic!("on purpose") }));
+        assert!(panics.await.is_err_and(|error| error.is_panic()));
+    }
+}

@@ -1,0 +1,102 @@
+//! One fetch of a JWKS: bounded in time and size, no redirects, and refused unless it brings a key that can be used.
+
+use std::{str, time::Duration};
+
+use reqwest::{
+    Method, Request, StatusCode, Url,
+    header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
+};
+
+use crate::{
+    keys::PublishedKeys,
+    upstream::{FetchError, Fetched, StartError, Tls, Upstream},
+};
+
+const CONNECT: Duration = Duration::from_secs(2);
+const TOTAL: Duration = Duration::from_secs(5);
+
+/// Fetches the keys of one issuer.
+pub(super) struct Fetcher {
+    upstream: Upstream,
+    url: Url,
+    /// Of the keys in use: asked with, so that a set that has not changed is not sent again.
+    etag: Option<HeaderValue>,
+}
+
+/// What a fetch brought.
+pub(super) struct Answer {
+    /// The set and its bytes; `None` where it has not changed.
+    pub(super) changed: Option<(PublishedKeys, Vec<u8>)>,
+    /// For how long it may be held.
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Fetcher {
+    pub(super) fn new(url: Url, tls: &Tls) -> Result<Self, StartError> {
+        Ok(Self { upstream: Upstream::new(tls, CONNECT, TOTAL)?, url, etag: None })
+    }
+
+    /// Fetches once. An error says what was wrong, without the URL and without a word of the answer.
+    pub(super) async fn fetch(&mut self) -> Result<Answer, String> {
+        let mut request = Request::new(Method::GET, self.url.clone());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
+        if let Some(etag) = &self.etag {
+            request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
+        }
+        let fetched = self.upstream.fetch(request).await.map_err(|error| match error {
+            FetchError::NotSent(reason) | FetchError::Unanswered(reason) => reason,
+        })?;
+        self.read(fetched)
+    }
+
+    fn read(&mut self, Fetched { status, headers, body }: Fetched) -> Result<Answer, String> {
+        let max_age = max_age(&headers);
+        match status {
+            StatusCode::NOT_MODIFIED if self.etag.is_some() => return Ok(Answer { changed: None, max_age }),
+            StatusCode::OK => {}
+            status => return Err(format!("the answer is {}", status.as_u16())),
+        }
+        let keys = PublishedKeys::read(&body).map_err(|error| error.to_string())?;
+        if keys.keys.is_empty() {
+            return Err(match keys.refused.first() {
+                Some(reason) => format!("no key of the set can be used; {reason}"),
+                None => "the set has no key".into(),
+            });
+        }
+        self.etag = headers.get(ETAG).cloned();
+        Ok(Answer { changed: Some((keys, body)), max_age })
+    }
+}
+
+/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1); what does not read as one is none.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives =
+        headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| str::from_utf8(value.as_bytes()).ok());
+    let seconds = directives.flat_map(|value| value.split(',')).find_map(|directive| {
+        let (name, seconds) = directive.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("max-age").then(|| seconds.trim_matches('"').parse().ok())?
+    })?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age_is_found_among_other_directives_and_nonsense_is_none() {
+        let told = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(value))]);
+            max_age(&headers).map(|age| age.as_secs())
+        };
+        assert_eq!(told("public, max-age=300"), Some(300));
+        assert_eq!(told("Max-Age=\"60\",must-revalidate"), Some(60));
+        assert_eq!(told("s-maxage=10, max-age=0"), Some(0));
+        for nonsense in
+            ["", "max-age", "max-age=", "max-age=-1", "max-age=x", "max-age=99999999999999999999", "no-store"]
+        {
+            assert_eq!(told(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! When to fetch the keys: decided here, as a function of what has happened and the time.
+
+use std::time::{Duration, Instant};
+
+/// What a server that says nothing of `max-age` is taken to have said.
+const USUAL_MAX_AGE: Duration = Duration::from_secs(300);
+/// However short the `max-age`: an issuer says 1 s when its next key is about to sign, and that key is in the set already.
+const SOONEST: Duration = Duration::from_secs(10);
+/// However long the `max-age`: a key that was retired in an emergency is gone within this.
+const LATEST: Duration = Duration::from_secs(600);
+/// The first wait after a failure, doubled with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// With the fetch's own deadline, an issuer that is back is found within a minute.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// However many strangers name unknown keys, they cause one fetch in this time.
+pub(crate) const STRANGER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What an unknown `kid` leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    /// A fetch, now.
+    Fetch,
+    /// A fetch is on its way: its outcome will tell.
+    Wait,
+    /// Keys were fetched a moment ago, and this was not among them.
+    Refuse,
+}
+
+/// The fetches of one set of keys: at most one at a time.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    due: Instant,
+    begun: Option<Instant>,
+    in_flight: bool,
+    failures: u32,
+}
+
+impl Schedule {
+    /// The first fetch is due at once.
+    pub(crate) fn starting(now: Instant) -> Self {
+        Self { due: now, begun: None, in_flight: false, failures: 0 }
+    }
+
+    /// When the next fetch is due, if no stranger asks for one sooner.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// A fetch begins.
+    pub(crate) fn begins(&mut self, now: Instant) {
+        self.begun = Some(now);
+        self.in_flight = true;
+    }
+
+    /// Whether a fetch has begun, or a stranger was promised one.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// It brought keys that may be held for `max_age`. The next is due ahead of that, at 70 to 90 % of it as `jitter` (0 to
+    /// 1) has it, so that replicas that started together do not ask together.
+    pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>, jitter: f64) {
+        let held = max_age.unwrap_or(USUAL_MAX_AGE).clamp(SOONEST, LATEST);
+        (self.in_flight, self.failures) = (false, 0);
+        self.due = now + held.mul_f64(0.7 + 0.2 * jitter);
+    }
+
+    /// It brought none. Returns how long until the next.
+    pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
+        let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_RETRY);
+        (self.in_flight, self.failures) = (false, self.failures.saturating_add(1));
+        let wait = wait.mul_f64(0.5 + 0.5 * jitter);
+        self.due = now + wait;
+        wait
+    }
+
+    /// A token names a key that is not known. Counted from any fetch, so that strangers cannot add to a fetch that was just
+    /// made.
+    pub(crate) fn stranger(&mut self, now: Instant) -> Stranger {
+        let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < STRANGER_INTERVAL);
+        match (self.in_flight, recent) {
+            (true, _) => Stranger::Wait,
+            (false, true) => Stranger::Refuse,
+            (false, false) => {
+                self.begins(now);
+                Stranger::Fetch
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn keys_are_fetched_again_ahead_of_their_max_age_and_not_all_at_once() {
+        let now = Instant::now();
+        for (max_age, jitter, due) in [
+            (Some(300), 0.0, 210.0),
+            (Some(300), 1.0, 270.0),
+            (Some(300), 0.5, 240.0),
+            (Some(100_000), 0.0, 420.0),
+            (Some(100_000), 1.0, 540.0),
+            (Some(0), 0.0, 7.0),
+            (Some(1), 1.0, 9.0),
+            (None, 0.0, 210.0),
+        ] {
+            let mut schedule = Schedule::starting(now);
+            assert_eq!(schedule.due(), now);
+            schedule.begins(now);
+            schedule.succeeded(now, max_age.map(seconds), jitter);
+            let wait = (schedule.due() - now).as_secs_f64();
+            assert!((wait - due).abs() < 0.001, "{max_age:?}, {jitter}: {wait}");
+        }
+    }
+
+    #[test]
+    fn failures_are_repeated_ever_more_slowly_and_an_issuer_that_is_back_is_found_within_a_minute() {
+        let now = Instant::now();
+        let mut schedule = Schedule::starting(now);
+        let waits: Vec<_> = (0..8).map(|_| schedule.failed(now, 1.0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(schedule.failed(now, 0.0), seconds(15));
+        for _ in 0..100 {
+            assert!(schedule.failed(now, 1.0) <= seconds(30));
+        }
+        schedule.succeeded(now, None, 0.0);
+        assert_eq!(schedule.failed(now, 1.0), seconds(1), "a success forgets them");
+    }
+
+    #[test]
+    fn ten_thousand_strangers_in_a_minute_cause_at_most_one_fetch_in_ten_seconds() {
+        let start = Instant::now();
+        let mut schedule = Schedule::starting(start);
+        schedule.begins(start);
+        schedule.succeeded(start, None, 0.0);
+        let mut fetches = Vec::new();
+        for step in 0..10_000 {
+            let now = start + Duration::from_millis(step * 6);
+            if schedule.stranger(now) == Stranger::Fetch {
+                fetches.push(now);
+                schedule.failed(now, 0.0);
+            }
+        }
+        assert_eq!(fetches.len(), 5);
+        assert!(fetches.windows(2).all(|pair| pair[1] - pair[0] >= STRANGER_INTERVAL));
+        assert!(fetches[0] - start >= STRANGER_INTERVAL);
+    }
+
+    #[test]
+    fn who_comes_while_keys_are_fetched_waits_for_them() {
+        let now = Instant::now();
+        let mut schedule = Schedule::starting(now);
+        assert_eq!(schedule.stranger(now), Stranger::Fetch);
+        assert_eq!(schedule.stranger(now), Stranger::Wait);
+        assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Wait, "however long it takes");
+        schedule.succeeded(now + seconds(60), None, 0.0);
+        assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Fetch, "the last began a minute ago");
+    }
+}

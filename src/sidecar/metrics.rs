@@ -1,0 +1,109 @@
+//! The sidecar's numbers. Labels take values that are known when compiling, and the issuers of the settings.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::peer::{FetchOutcome, Peer, Watcher};
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A signature was checked and is right.
+    Verified,
+    /// The token had been verified before.
+    Remembered,
+    /// Without a token, where none is needed.
+    Anonymous,
+    /// Without a token, where one is needed.
+    NoToken,
+    /// With a token that is not valid here.
+    Refused,
+    /// Nobody could tell, since there are no keys yet.
+    NoKeys,
+}
+
+impl Outcome {
+    const ALL: [Self; 6] =
+        [Self::Verified, Self::Remembered, Self::Anonymous, Self::NoToken, Self::Refused, Self::NoKeys];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Remembered => "remembered",
+            Self::Anonymous => "anonymous",
+            Self::NoToken => "no_token",
+            Self::Refused => "refused",
+            Self::NoKeys => "no_keys",
+        }
+    }
+}
+
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// Clones count together.
+#[derive(Clone, Default)]
+pub(super) struct SidecarMetrics(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    verifications: [Counter; Outcome::ALL.len()],
+    fetches: Family<Labels<2>, Counter>,
+}
+
+impl SidecarMetrics {
+    pub(super) fn answered(&self, outcome: Outcome) {
+        self.0.verifications[outcome as usize].inc();
+    }
+
+    /// The text exposition (OpenMetrics).
+    pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
+        let mut registry = Registry::with_prefix("wxmint");
+        let verifications: Family<Labels<1>, Counter> = Family::default();
+        for (outcome, count) in Outcome::ALL.into_iter().zip(&self.0.verifications) {
+            verifications.get_or_create(&[("outcome", outcome.name().to_owned())]).inc_by(count.get());
+        }
+        registry.register("sidecar_verifications", "Requests on /verify, by how they were answered", verifications);
+        let tokens: Gauge = Gauge::default();
+        tokens.set(remembered as i64);
+        registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
+        registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.0.fetches.clone());
+        let (keys, age) = gauges(peer);
+        registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
+        let help = "Time since an issuer's keys were last fetched; absent before they were";
+        registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
+        let mut text = String::new();
+        let complete = encode(&mut text, &registry);
+        debug_assert!(complete.is_ok(), "writing to a String does not fail");
+        text
+    }
+}
+
+type Gauges = (Family<Labels<1>, Gauge>, Family<Labels<1>, Gauge<f64, std::sync::atomic::AtomicU64>>);
+
+fn gauges(peer: &Peer) -> Gauges {
+    let (count, age) = Gauges::default();
+    for keys in peer.keys() {
+        let issuer = [("issuer", keys.issuer.to_owned())];
+        count.get_or_create(&issuer).set(keys.count as i64);
+        if let Some(since) = keys.age {
+            age.get_or_create(&issuer).set(since.as_secs_f64());
+        }
+    }
+    (count, age)
+}
+
+impl Watcher for SidecarMetrics {
+    fn fetched(&self, issuer: &str, outcome: FetchOutcome) {
+        let outcome = match outcome {
+            FetchOutcome::Changed => "changed",
+            FetchOutcome::Unchanged => "unchanged",
+            FetchOutcome::Failed => "failed",
+        };
+        self.0.fetches.get_or_create(&[("issuer", issuer.to_owned()), ("outcome", outcome.to_owned())]).inc();
+    }
+}

@@ -1,0 +1,26 @@
+//! `wxmint sidecar`: verifies tokens for a peer that cannot or would rather not. Asked by nginx (`auth_request`), Traefik and
+//! Caddy (forward-auth) and Envoy (ext_authz over HTTP), it answers who is asking, or refuses.
+//!
+//! Knows the issuers by their public keys alone, and starts before they do.
+
+mod metrics;
+mod remembered;
+mod rules;
+mod run;
+mod verify;
+
+pub use self::{
+    rules::{Demand, PathSource, Prefix, Rules},
+    run::{Listeners, StartError, run},
+};
+
+use self::{metrics::SidecarMetrics, remembered::Remembered};
+use crate::{peer::Peer, settings::SidecarSettings};
+
+/// What a request is answered from.
+struct Sidecar {
+    settings: SidecarSettings,
+    peer: Peer,
+    remembered: Remembered,
+    metrics: SidecarMetrics,
+}

@@ -1,0 +1,124 @@
+//! Tokens that have been verified already, so that the next request with one costs a hash instead of a signature.
+//!
+//! A token is found by an HMAC-SHA-256 of all its bytes under a key of this process: nobody can make two tokens that meet,
+//! or many that crowd one place. What is remembered is bounded by its weight, and a token that is seen once does not push
+//! out those that are seen often.
+
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderValue;
+use aws_lc_rs::{hmac, rand::SystemRandom};
+use chrono::{DateTime, Utc};
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    keys::KeyError,
+    peer::Proof,
+    token::{Claims, MAX_LEEWAY},
+};
+
+/// All of it together, in bytes: some 80,000 of our own tokens.
+const CAPACITY: u64 = 32 * 1024 * 1024;
+/// An entry without its texts: the hash, the entry itself, and its place in the table.
+const OVERHEAD: usize = 320;
+const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 400;
+
+/// A token's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenHash([u8; 32]);
+
+/// What a verified token says, ready for an answer.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) user: HeaderValue,
+    pub(super) client: HeaderValue,
+    pub(super) token: HeaderValue,
+    audience: Box<[String]>,
+    expires_at: DateTime<Utc>,
+    proof: Proof,
+}
+
+impl Identity {
+    /// Of claims that `proof` stands for. `None` where an identity cannot stand in a header, which ids of ours always can.
+    pub(super) fn of(claims: &Claims, proof: Proof) -> Option<Self> {
+        let header = |text: &str| HeaderValue::from_str(text).ok();
+        Some(Self {
+            user: header(claims.user.as_str())?,
+            client: header(claims.app.as_str())?,
+            token: header(claims.id.as_str())?,
+            audience: claims.audience.clone().into(),
+            expires_at: claims.expires_at,
+            proof,
+        })
+    }
+
+    /// Whether the token names one of these.
+    pub(super) fn is_for(&self, audiences: &[&str]) -> bool {
+        self.audience.iter().any(|audience| audiences.contains(&audience.as_str()))
+    }
+
+    /// As the verifier has it: to the second, and with its leeway.
+    fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        (now - self.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY)
+    }
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<TokenHash, Arc<Identity>> for Bytes {
+    fn weight(&self, _: &TokenHash, identity: &Arc<Identity>) -> u64 {
+        let headers = identity.user.len() + identity.client.len() + identity.token.len();
+        let audience: usize = identity.audience.iter().map(|name| size_of::<String>() + name.len()).sum();
+        (OVERHEAD + headers + audience) as u64
+    }
+}
+
+/// The tokens that were verified and may come again.
+pub(super) struct Remembered {
+    key: hmac::Key,
+    cache: Cache<TokenHash, Arc<Identity>, Bytes>,
+}
+
+impl Remembered {
+    /// Nothing yet, under a key that nobody knows.
+    pub(super) fn nothing() -> Result<Self, KeyError> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| KeyError::Crypto("draw a key for remembering tokens"))?;
+        Ok(Self { key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) })
+    }
+
+    /// A token's place. Says nothing of the token to whoever does not have the key.
+    pub(super) fn hash(&self, token: &str) -> TokenHash {
+        let tag = hmac::sign(&self.key, token.as_bytes());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(tag.as_ref());
+        TokenHash(hash)
+    }
+
+    /// What the token says, if it was verified before, has not expired at `now`, and its issuer's keys are still those that
+    /// proved it, as `holds` has it.
+    pub(super) fn recall(
+        &self,
+        hash: &TokenHash,
+        now: DateTime<Utc>,
+        holds: impl FnOnce(Proof) -> bool,
+    ) -> Option<Arc<Identity>> {
+        let identity = self.cache.get(hash)?;
+        if identity.has_expired(now) || !holds(identity.proof) {
+            self.cache.remove(hash);
+            return None;
+        }
+        Some(identity)
+    }
+
+    /// Remembers what has just been verified.
+    pub(super) fn remember(&self, hash: TokenHash, identity: Arc<Identity>) {
+        self.cache.insert(hash, identity);
+    }
+
+    /// How many tokens are remembered.
+    pub(super) fn count(&self) -> usize {
+        self.cache.len()
+    }
+}

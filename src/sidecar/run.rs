@@ -1,0 +1,155 @@
+//! Runs the two listeners until told to stop.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    web::{Data, resource, scope, to},
+};
+
+use super::{
+    Sidecar,
+    metrics::SidecarMetrics,
+    remembered::Remembered,
+    verify::{PATH, verify},
+};
+use crate::{
+    http::{Readiness, listen, livez, not_found, readable, readyz},
+    keys::KeyError,
+    peer::{Peer, PeerError},
+    settings::SidecarSettings,
+};
+
+/// From the first byte of a request to the end of its head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than proxies keep idle connections, so that they close first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// An answer takes 2 s at most, where keys are fetched for it.
+const DRAIN_SECONDS: u64 = 5;
+
+/// Why the sidecar does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that is in use, or not this machine's.
+    #[error("{variable}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting.
+        variable: &'static str,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What verifies cannot be made.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// No randomness.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The event loop or its sockets.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Where the sidecar listens.
+pub struct Listeners {
+    /// For the proxy.
+    pub verify: TcpListener,
+    /// For probes and metrics.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Takes both addresses; port 0 takes a free one.
+    pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
+        let bind =
+            |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
+        Ok(Self { verify: bind("WXMINT_SIDECAR_LISTEN", verify)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+    }
+}
+
+/// Serves until `shutdown` resolves, then answers what is in flight and returns.
+pub async fn run(
+    settings: SidecarSettings,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartError> {
+    let metrics = SidecarMetrics::default();
+    let peer = Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?;
+    let remembered = Remembered::nothing()?;
+    announce(&settings, &listeners);
+    let sidecar = Data::new(Sidecar { settings, peer, remembered, metrics });
+    let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
+    let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
+    actix_web::rt::spawn(await_keys(sidecar.clone(), readiness.clone()));
+
+    let stop = async move {
+        shutdown.await;
+        tracing::info!("stopping: requests in flight are answered");
+        readiness.stopping();
+    };
+    let app = move || {
+        App::new()
+            .app_data(sidecar.clone())
+            .service(resource(PATH).to(verify))
+            .service(scope(PATH).default_service(to(verify)))
+            .default_service(to(not_found))
+    };
+    HttpServer::new(app)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .tcp_nodelay(true)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_signal(stop)
+        .listen(listeners.verify)?
+        .run()
+        .await?;
+    admin.stop(true).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListener) -> io::Result<ServerHandle> {
+    let app = move || {
+        App::new()
+            .app_data(sidecar.clone())
+            .app_data(Data::new(readiness.clone()))
+            .service(readable("/livez", livez))
+            .service(readable("/readyz", readyz))
+            .service(readable("/metrics", metrics))
+            .default_service(to(not_found))
+    };
+    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
+}
+
+/// Opens the latch when there are keys of every issuer, also where they came from disk.
+async fn await_keys(sidecar: Data<Sidecar>, readiness: Readiness) {
+    sidecar.peer.has_keys().await;
+    readiness.ready();
+    tracing::info!("ready");
+}
+
+async fn metrics(sidecar: Data<Sidecar>) -> HttpResponse {
+    let text = sidecar.metrics.exposition(&sidecar.peer, sidecar.remembered.count());
+    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
+}
+
+fn announce(settings: &SidecarSettings, listeners: &Listeners) {
+    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
+    tracing::info!(
+        verify = address(&listeners.verify),
+        admin = address(&listeners.admin),
+        issuers = issuers.join(" "),
+        "listening"
+    );
+}

@@ -1,0 +1,142 @@
+//! Clients that hang up in the middle: what was begun for them is brought to its end.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    BINDING, LOGOUT, NUMBER, PHONE, RESET, Replicas, SESSION, Session, USER_DATA, data_of, failures::FOREIGN_KEY,
+    key_of, sealing::sealed_phone,
+};
+use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually};
+
+/// Redis is given up after 500 ms.
+const REDIS_WAITS: Duration = Duration::from_millis(400);
+/// More answers of Redis than any of these requests waits for.
+const MOST_STEPS: u64 = 8;
+
+/// Method, path, body.
+type Request<'a> = (&'a str, &'a str, &'a Value);
+
+impl Replicas {
+    async fn begin(&self, session: &Session, (method, path, body): Request<'_>) -> Impatient {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (token, length) = (&session.token, body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: wxmint\r\nAuthorization: Bearer {token}\r\n");
+        let entity = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        Impatient::asks(self.0.service().public, (head + &entity).as_bytes()).await
+    }
+
+    /// From when this returns, the service knows.
+    async fn hang_up(&self, client: Impatient) {
+        let open = self.0.service().open_files();
+        client.hang_up();
+        let noticed = async || (self.0.service().open_files() < open).then_some(());
+        eventually("the service closes the connection", PATIENCE, noticed).await;
+    }
+
+    /// A login of somebody new whose client then asks, and hangs up while it is `number` that is on its way of Redis'
+    /// answers; and what `look` sees meanwhile. Begins again where the machine is so slow that Redis is given up.
+    async fn hung_up_at<T>(&self, number: u64, request: Request<'_>, look: impl Fn(&Session) -> T) -> (Session, T) {
+        let mut people = 0;
+        let begin_and_hang_up = async || {
+            people += 1;
+            let session = self.log_in(&format!("lin-{}-{number}-{people}", request.0)).await;
+            let (link, begun) = (self.0.redis_link(), Instant::now());
+            link.withhold_from(number);
+            let client = self.begin(&session, request).await;
+            let waits = async || (link.is_withholding() || client.is_answered()).then_some(());
+            eventually("an answer on its way", PATIENCE, waits).await;
+            let seen = look(&session);
+            self.hang_up(client).await;
+            link.restore().await;
+            (begun.elapsed() < REDIS_WAITS).then_some((session, seen))
+        };
+        eventually("a machine that is fast enough", PATIENCE, begin_and_hang_up).await
+    }
+
+    /// The person's tries: how many have failed, and those under way.
+    fn tries(&self, session: &Session) -> BTreeMap<String, String> {
+        self.0.redis.command(&["HGETALL", &key_of(APPID, session, "limit:tries")])
+    }
+
+    async fn session_holds(&self, session: &Session) -> Value {
+        self.ask(0, "GET", SESSION, &session.token, &Value::Null).await.json()["valid"].take()
+    }
+}
+
+#[tokio::test]
+async fn a_try_is_counted_as_if_it_had_been_answered() {
+    let replicas = Replicas(TestBed::builder().breakable_redis().start().await);
+    let foreign = sealed_phone(FOREIGN_KEY, NUMBER);
+    let mut begun = 0;
+    for number in 1..=MOST_STEPS {
+        let is_begun = |session: &Session| !replicas.tries(session).is_empty();
+        let (lin, counts) = replicas.hung_up_at(number, ("POST", USER_DATA, &foreign), is_begun).await;
+        // Where Redis did not know the script yet, the try has begun later.
+        let failed = BTreeMap::from([("failed".to_owned(), "1".to_owned())]);
+        let settled = |tries| tries == failed || !counts && tries == BTreeMap::new();
+        eventually("it has failed", PATIENCE, async || settled(replicas.tries(&lin)).then_some(())).await;
+        begun += u64::from(counts);
+    }
+    assert!((2..=MOST_STEPS).contains(&begun), "{begun} had begun");
+}
+
+#[tokio::test]
+async fn a_reset_keeps_the_key_that_wechat_has_from_then_on() {
+    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
+    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    assert_eq!(replicas.session_holds(&lin).await, true);
+    bed.wechat_link().withhold_answers().await;
+    let client = replicas.begin(&lin, ("POST", RESET, &Value::Null)).await;
+    let new = eventually("WeChat has a new key", PATIENCE, async || {
+        let key = bed.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
+        (key != lin.key).then_some(key)
+    })
+    .await;
+    replicas.hang_up(client).await;
+    bed.wechat_link().restore().await;
+    let kept = async || (replicas.session_holds(&lin).await == true).then_some(());
+    eventually("the new key is kept", PATIENCE, kept).await;
+    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
+    assert!(replicas.tries(&lin).is_empty());
+}
+
+#[tokio::test]
+async fn an_access_token_is_kept_by_who_went_to_fetch_it() {
+    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
+    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    let fetched = async || bed.wechat.asked("/cgi-bin/stable_token").await;
+    let body = json!({"code": bed.wechat.mint_phone_code("lin").await});
+    bed.wechat_link().withhold_answers().await;
+    let client = replicas.begin(&lin, ("POST", PHONE, &body)).await;
+    eventually("one is being fetched", PATIENCE, async || (fetched().await == 1).then_some(())).await;
+    replicas.hang_up(client).await;
+    bed.wechat_link().restore().await;
+    let asked = async || (bed.wechat.asked("/wxa/business/getuserphonenumber").await == 1).then_some(());
+    eventually("the number is asked for", PATIENCE, asked).await;
+    assert_eq!((replicas.session_holds(&lin).await, fetched().await), (true.into(), 1));
+}
+
+#[tokio::test]
+async fn a_logout_and_the_end_of_a_binding_are_done() {
+    let replicas = Replicas(TestBed::builder().breakable_redis().start().await);
+    for (method, path) in [("POST", LOGOUT), ("DELETE", BINDING)] {
+        for number in 1..=MOST_STEPS {
+            let (lin, ()) = replicas.hung_up_at(number, (method, path, &Value::Null), |_| ()).await;
+            let refused = async || {
+                let answer = replicas.ask(0, "GET", SESSION, &lin.token, &Value::Null).await;
+                (answer.status == 401 && replicas.kept(&lin).is_empty()).then_some(())
+            };
+            eventually(&format!("{path}, hung up at answer {number}"), PATIENCE, refused).await;
+            let binding =
+                || replicas.0.redis.command::<BTreeMap<String, String>>(&["HGETALL", &key_of(APPID, &lin, "binding")]);
+            let ended =
+                || path == LOGOUT || !binding().keys().any(|field| field == "user_id" || field == "leaving_user");
+            eventually("nothing is half done", PATIENCE, async || ended().then_some(())).await;
+        }
+    }
+}
