@@ -16,6 +16,7 @@ mod node;
 mod python;
 mod raw;
 mod scene;
+mod sidecar;
 mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]

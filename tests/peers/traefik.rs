@@ -5,27 +5,33 @@ use std::{process::Command, time::Duration};
 use crate::{
     checks,
     forward_auth::ForwardAuth,
+    raw::Request,
     scene::Scene,
-    stand_in::Sidecar,
+    sidecar::Sidecar,
     support::{Breakable, tools},
 };
+
+/// What is public says the sidecar.
+const RULES: &[(&str, &str)] =
+    &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
 
 #[tokio::test]
 async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
+    let sidecar = Sidecar::start(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let traefik = started(&scene, &link).await;
     checks::tokens(&scene, &traefik.example, &[]).await;
     checks::identity_headers(&scene, &traefik.example).await;
     checks::paths(&scene, &traefik.example).await;
     checks::fails_closed(&scene, &traefik.example, &link).await;
+    checks::issuer_away(&scene, &traefik.example).await;
 }
 
 #[tokio::test]
 async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
+    let sidecar = Sidecar::start(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
@@ -46,6 +52,27 @@ async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_th
         ]
     );
     assert_eq!((&*headers["authorization"], &*headers["x-forwarded-uri"]), ("Bearer a.b.c", "/orders?page=2"));
+}
+
+#[tokio::test]
+async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::start(&scene, RULES).await;
+    let link = Breakable::before(sidecar.address).await;
+    let traefik = started(&scene, &link).await;
+    // An empty token is none.
+    for bad in scene.bad_tokens().into_iter().filter(|bad| !["no token", "empty token"].contains(&bad.name)) {
+        scene.back_end.take();
+        let request = Request::get("/public/hello").lines(bad.credentials.0.iter().map(String::as_str));
+        let status = request.send(traefik.example.address).await.map(|reply| reply.status);
+        let refused = status.as_ref().is_ok_and(|status| (400..500).contains(status)) || bad.name == "long token";
+        assert!(refused && scene.back_end.take().is_empty(), "{}: {status:?}", bad.name);
+    }
+    // Who says who they are is known there, too.
+    let request = Request::get("/public/hello").bearer(&scene.lin.token);
+    assert_eq!(request.send(traefik.example.address).await.expect("an answer").status, 200);
+    let seen = scene.back_end.take();
+    assert!(seen[0].headers.contains(&("X-User-Id".to_owned(), scene.lin.user_id.clone())), "{seen:?}");
 }
 
 async fn started(scene: &Scene, sidecar: &Breakable) -> ForwardAuth {
