@@ -15,6 +15,7 @@ mod nginx;
 mod node;
 mod python;
 mod raw;
+mod rust;
 mod scene;
 mod sidecar;
 mod stand_in;

@@ -1,0 +1,66 @@
+//! examples/peers/rust: actix-web and axum, with wxmint's own verifier.
+
+use std::{env, process::Command};
+
+use crate::{
+    checks,
+    example::Example,
+    scene::Scene,
+    support::{PATIENCE, Process, eventually, free_port},
+};
+
+/// As `cargo run --example` starts it.
+struct RustApi {
+    example: Example,
+    _process: Process,
+}
+
+impl RustApi {
+    fn start(scene: &Scene, name: &'static str) -> Self {
+        let port = free_port();
+        // `cargo test` builds the examples beside the folder of its tests.
+        let tests = env::current_exe().expect("this program");
+        let program = tests.ancestors().nth(2).expect("the build's folder").join("examples").join(name);
+        assert!(program.exists(), "{} is missing; run: cargo build --examples", program.display());
+        let mut command = Command::new(program);
+        command.env("ISSUER", &scene.issuer).env("LISTEN", format!("127.0.0.1:{port}"));
+        Self { example: Example::new("rust", port), _process: Process::spawn(name, &mut command) }
+    }
+}
+
+async fn takes_our_tokens_alone(name: &'static str) {
+    let scene = Scene::start().await;
+    let RustApi { example, .. } = &RustApi::start(&scene, name);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::tokens(&scene, example, &[]).await;
+    checks::paths(&scene, example).await;
+    checks::unknown_keys(&scene, example, 1).await;
+    checks::issuer_away(&scene, example).await;
+}
+
+async fn says_503_until_it_has_keys(name: &'static str) {
+    let scene = Scene::start().await;
+    scene.link.cut().await;
+    let RustApi { example, .. } = &RustApi::start(&scene, name);
+    checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actix_web_takes_our_tokens_alone() {
+    takes_our_tokens_alone("peer-actix").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axum_takes_our_tokens_alone() {
+    takes_our_tokens_alone("peer-axum").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actix_web_started_before_the_issuer_says_503_until_it_has_keys() {
+    says_503_until_it_has_keys("peer-actix").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axum_started_before_the_issuer_says_503_until_it_has_keys() {
+    says_503_until_it_has_keys("peer-axum").await;
+}
