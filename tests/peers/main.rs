@@ -4,12 +4,15 @@
 //! questions find fault with an example that deserves it.
 
 mod back_end;
+mod caddy;
 mod canary;
 mod checked;
 mod checks;
 mod example;
 mod forge;
+mod forward_auth;
 mod go;
+mod nginx;
 mod node;
 mod python;
 mod raw;
@@ -20,3 +23,4 @@ mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod traefik;
