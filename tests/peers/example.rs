@@ -1,11 +1,11 @@
 //! One of examples/peers, running.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::repository;
+use crate::{raw::LONGEST, support::repository};
 
 /// Where a running example is, and what is expected of it.
 #[derive(Debug, Clone)]
@@ -19,13 +19,16 @@ pub(crate) struct Example {
     pub(crate) public: Option<&'static str>,
     /// Statuses by which it refuses besides 401 and 403; 500 where it cannot do better.
     pub(crate) also_refuses_by: Vec<u16>,
+    /// Within this it must have answered, whatever is wrong with the rest of the world.
+    pub(crate) longest: Duration,
 }
 
 impl Example {
     /// On 127.0.0.1, with `/orders` and `/public/hello`.
     pub(crate) fn new(name: &'static str, port: u16) -> Self {
         let address = ([127, 0, 0, 1], port).into();
-        Self { name, address, protected: "/orders", public: Some("/public/hello"), also_refuses_by: Vec::new() }
+        let (protected, public) = ("/orders", Some("/public/hello"));
+        Self { name, address, protected, public, also_refuses_by: Vec::new(), longest: LONGEST }
     }
 }
 

@@ -5,13 +5,20 @@
 
 mod apache;
 mod back_end;
+mod caddy;
 mod canary;
 mod checked;
 mod checks;
+mod envoy;
+mod envoy_jwt;
+mod envoy_sidecar;
 mod example;
 mod forge;
+mod forward_auth;
+mod go;
 mod haproxy;
 mod key_source;
+mod nginx;
 mod nginx_njs;
 mod node;
 mod python;
@@ -23,3 +30,4 @@ mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod traefik;

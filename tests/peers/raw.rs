@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Within this an example must have answered, whatever is wrong with the rest of the world.
+/// Time enough for most answers.
 pub(crate) const LONGEST: Duration = Duration::from_secs(15);
 
 /// A GET.

@@ -107,7 +107,7 @@ struct Asked {
 impl Asked {
     async fn send(scene: &Scene, example: &Example, request: &Request) -> Self {
         scene.back_end.take();
-        let reply = request.send(example.address).await;
+        let reply = request.send_within(example.address, example.longest).await;
         Self { reply, seen: scene.back_end.take() }
     }
 

@@ -1,0 +1,105 @@
+//! examples/peers/traefik: ForwardAuth.
+
+use std::{process::Command, time::Duration};
+
+use crate::{
+    checks,
+    forward_auth::ForwardAuth,
+    raw::Request,
+    scene::Scene,
+    sidecar::Sidecar,
+    support::{Breakable, tools},
+};
+
+/// What is public says the sidecar.
+const RULES: &[(&str, &str)] =
+    &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
+
+#[tokio::test]
+async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
+    let link = Breakable::before(sidecar.address).await;
+    let traefik = started(&scene, &link).await;
+    checks::tokens(&scene, &traefik.example, &[]).await;
+    checks::identity_headers(&scene, &traefik.example).await;
+    checks::paths(&scene, &traefik.example).await;
+    checks::fails_closed(&scene, &traefik.example, &link).await;
+    checks::issuer_away(&scene, &traefik.example).await;
+}
+
+#[tokio::test]
+async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
+    let link = Breakable::before(sidecar.address).await;
+    let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
+    assert_eq!(target, "GET /verify");
+    let names: Vec<_> = headers.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "accept-encoding",
+            "authorization",
+            "host",
+            "user-agent",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-method",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+            "x-forwarded-uri"
+        ]
+    );
+    assert_eq!((&*headers["authorization"], &*headers["x-forwarded-uri"]), ("Bearer a.b.c", "/orders?page=2"));
+}
+
+#[tokio::test]
+async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
+    let link = Breakable::before(sidecar.address).await;
+    let traefik = started(&scene, &link).await;
+    // An empty token is none.
+    for bad in scene.bad_tokens().into_iter().filter(|bad| !["no token", "empty token"].contains(&bad.name)) {
+        scene.back_end.take();
+        let request = Request::get("/public/hello").lines(bad.credentials.0.iter().map(String::as_str));
+        let status = request.send(traefik.example.address).await.map(|reply| reply.status);
+        let refused = status.as_ref().is_ok_and(|status| (400..500).contains(status)) || bad.name == "long token";
+        assert!(refused && scene.back_end.take().is_empty(), "{}: {status:?}", bad.name);
+    }
+    // Who says who they are is known there, too.
+    let request = Request::get("/public/hello").bearer(&scene.lin.token);
+    assert_eq!(request.send(traefik.example.address).await.expect("an answer").status, 200);
+    let seen = scene.back_end.take();
+    assert!(seen[0].headers.contains(&("X-User-Id".to_owned(), scene.lin.user_id.clone())), "{seen:?}");
+}
+
+/// The sidecar would not take these paths for public, but back ends may have rules by path of their own.
+#[tokio::test]
+async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_resolve() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
+    let link = Breakable::before(sidecar.address).await;
+    let traefik = started(&scene, &link).await;
+    let status = async |path: &str, more: &str| {
+        let request = Request::get(path).bearer(&scene.lin.token).line(more);
+        request.send(traefik.example.address).await.expect("an answer").status
+    };
+    assert_eq!(status("/a//./%2e%2e/%6frders?page=2", "Accept: */*").await, 200);
+    assert_eq!(scene.back_end.take().last().map(|seen| seen.path.clone()).as_deref(), Some("/orders?page=2"));
+    for escape in ["%2f", "%5c", "%00", "%3b", "%25", "%3f", "%23", r"\"] {
+        assert_eq!(status(&format!("/orders/{escape}"), "Accept: */*").await, 400, "{escape}");
+    }
+    assert_eq!(status("/orders", &format!("X-Long: {}", "x".repeat(40_000))).await, 431);
+    assert!(scene.back_end.take().is_empty());
+}
+
+async fn started(scene: &Scene, sidecar: &Breakable) -> ForwardAuth {
+    let mut program = Command::new(tools("python/bin/traefik"));
+    program.arg("--configFile=traefik.yml");
+    let mut traefik = ForwardAuth::start(scene, sidecar, ("traefik", "127.0.0.1:8000"), program).await;
+    // It gives a silent sidecar 30 s.
+    traefik.example.longest = Duration::from_secs(35);
+    traefik
+}
