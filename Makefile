@@ -35,7 +35,7 @@ test: ## all tests, against a real Redis and Chromium, then each fuzz target bri
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service, and as a library
+lint: ## format and clippy, with warnings denied, with and without Kubernetes and the service, and as a library; what the library depends on
 	$(heading)
 	$(SETUP) python
 	$(CARGO) fmt --check
@@ -44,6 +44,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings
+	tests/tools/library_tree.sh
 	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
 
 .PHONY: docs
@@ -59,9 +60,9 @@ deny: ## licences, duplicate crates and sources of the dependencies
 	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
 
 .PHONY: k8s-check
-k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules
+k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules; alerts, dashboard, Istio's filter
 	$(heading)
-	$(SETUP) kubectl promtool python
+	$(SETUP) kustomize promtool python node
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check

@@ -1,6 +1,8 @@
 //! Logs and metrics: what they may hold is decided here.
 
 mod json_lines;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::IsTerminal,

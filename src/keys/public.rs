@@ -58,10 +58,11 @@ impl PublicKey {
         Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
     }
 
-    /// An RSA key of 2048 to 8192 bits by modulus and exponent, big-endian without leading zeros.
+    /// An RSA key of 2048 to 8192 bits by modulus and exponent, big-endian without leading zeros (RFC 7518 section 6.3.1).
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
-        // aws-lc looks at the size only when it verifies.
-        let fits = RSA_BYTES.contains(&n.len());
+        // aws-lc looks at the numbers only when it verifies. With an exponent of 1 everybody's signature would be good.
+        let is_odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1);
+        let fits = RSA_BYTES.contains(&n.len()) && is_odd(n) && is_odd(e) && e != [1];
         let components = RsaPublicKeyComponents { n, e };
         let parsed = fits.then(|| components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))?.ok()?;
         Some(Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) }, parsed))

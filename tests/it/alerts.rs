@@ -1,8 +1,18 @@
-//! k8s/alerts is about metrics that exist.
+//! What k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by serve when
+//! everything that it counts has happened, labels included.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::support::TestBed;
+use serde_json::Value;
+
+use crate::support::{Http, ISSUER, PATIENCE, Process, TestBed, WXMINT, eventually, repository};
+
+/// Names that only `wxmint sidecar` prints.
+const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
+
+fn monitoring(file: &str) -> String {
+    fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository")
+}
 
 /// The names of metrics in a text, by their prefix.
 fn metrics(text: &str) -> BTreeSet<&str> {
@@ -11,11 +21,51 @@ fn metrics(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The outcomes that a text selects by, alternatives one by one; quotes are escaped in JSON.
+fn outcomes(text: &str) -> BTreeSet<&str> {
+    let values = text.split(['{', ',']).filter_map(|matcher| matcher.strip_prefix("outcome=")?.split('"').nth(1));
+    values.flat_map(|value| value.trim_end_matches('\\').split('|')).collect()
+}
+
 #[tokio::test]
-async fn every_metric_of_an_alert_is_one_that_serve_prints() {
-    let rules = fs::read_to_string("k8s/alerts/keys.yaml").expect("a file");
+async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
+    let rules = monitoring("alerts-keys.yaml");
     let bed = TestBed::start().await;
     let printed = bed.service().metrics().await;
     let (asked, printed) = (metrics(&rules), metrics(&printed));
     assert!(asked.len() >= 3 && asked.is_subset(&printed), "{asked:?} {printed:?}");
+}
+
+#[tokio::test]
+async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
+    let bed = TestBed::start().await;
+    let mut command = Command::new(WXMINT);
+    command.arg("sidecar").env_clear().env("WXMINT_JWKS_URL", bed.service().url("/.well-known/jwks.json"));
+    command.env("WXMINT_ISSUER", ISSUER).env("WXMINT_AUDIENCE", ISSUER);
+    command.env("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
+    let sidecar = Process::spawn("wxmint sidecar", &mut command);
+    let admin = eventually("the sidecar listens", PATIENCE, async || {
+        let events = sidecar.stderr().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        events
+            .filter(|event| event["message"] == "listening")
+            .find_map(|event| Some(event["admin"].as_str()?.to_owned()))
+    })
+    .await;
+    let http = Http::new();
+    let ready = format!("http://{admin}/readyz");
+    eventually("the sidecar is ready", PATIENCE, async || (http.get(&ready).await.status == 200).then_some(())).await;
+    let printed = http.get(&format!("http://{admin}/metrics")).await.body;
+
+    let texts = [monitoring("alerts-sidecar.yaml"), monitoring("dashboards/wxmint.json")];
+    for text in &texts {
+        let asked =
+            metrics(text).into_iter().filter(|name| OF_THE_SIDECAR.iter().any(|prefix| name.starts_with(prefix)));
+        let (asked, printed): (BTreeSet<_>, _) = (asked.collect(), metrics(&printed));
+        assert!(asked.len() >= 3 && asked.is_subset(&printed), "{asked:?} {printed:?}");
+    }
+    let asked = outcomes(&texts[0]);
+    assert!(asked.len() >= 3, "{asked:?}");
+    for outcome in asked {
+        assert!(printed.contains(&format!("wxmint_sidecar_verifications_total{{outcome=\"{outcome}\"}}")), "{outcome}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
 #[tokio::test]
 async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, &[]).await;
+    let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
     let caddy = started(&scene, &link).await;
     checks::tokens(&scene, &caddy.example, &[]).await;
@@ -27,7 +27,7 @@ async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
 #[tokio::test]
 async fn caddy_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, &[]).await;
+    let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
     let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
@@ -42,7 +42,7 @@ async fn caddy_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_
 #[tokio::test]
 async fn caddy_without_its_sidecar_says_when_to_come_again() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, &[]).await;
+    let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
     let caddy = started(&scene, &link).await;
     link.cut().await;

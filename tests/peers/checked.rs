@@ -6,7 +6,8 @@ use crate::{
     },
     example::Example,
     scene::Scene,
-    stand_in::{Flaw, Proxy, Sidecar},
+    sidecar::Sidecar,
+    stand_in::{Flaw, Proxy},
     support::Breakable,
 };
 

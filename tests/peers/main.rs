@@ -11,6 +11,7 @@ mod checks;
 mod example;
 mod forge;
 mod forward_auth;
+mod go;
 mod nginx;
 mod node;
 mod python;

@@ -39,10 +39,15 @@ pub(crate) struct Login {
 
 impl Scene {
     pub(crate) async fn start() -> Self {
+        Self::signing_by("ES256").await
+    }
+
+    /// With a key for another algorithm. `forge` signs ES256 alone.
+    pub(crate) async fn signing_by(algorithm: &'static str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let link = Breakable::before(address).await;
-        let bed = TestBed::builder().env("WXMINT_ISSUER", &link.url()).env("WXMINT_LISTEN", &address.to_string());
-        let bed = bed.start().await;
+        let bed = TestBed::builder().algorithm(algorithm);
+        let bed = bed.env("WXMINT_ISSUER", &link.url()).env("WXMINT_LISTEN", &address.to_string()).start().await;
         let (lin, mei) = (Login::of(&bed, "lin").await, Login::of(&bed, "mei").await);
         Self {
             bed,

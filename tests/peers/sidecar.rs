@@ -1,4 +1,4 @@
-//! `wxmint sidecar`, with the settings of the examples.
+//! `wxmint sidecar` as a process, which takes its keys from a scene's issuer.
 
 use std::{net::SocketAddr, process::Command};
 
@@ -10,27 +10,30 @@ use crate::{
 };
 
 pub(crate) struct Sidecar {
-    /// Where proxies ask.
     pub(crate) address: SocketAddr,
     _process: Process,
 }
 
 impl Sidecar {
-    /// Ready. `rules` are settings besides those that every example has.
-    pub(crate) async fn start(scene: &Scene, rules: &[(&str, &str)]) -> Self {
+    /// Ready, with what it needs and nothing else.
+    pub(crate) async fn start(scene: &Scene) -> Self {
+        Self::with(scene, &[]).await
+    }
+
+    /// The same with more settings, or others.
+    pub(crate) async fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(WXMINT);
-        command.arg("sidecar").env_clear().envs(rules.iter().copied());
-        command.env("WXMINT_ISSUER", &scene.issuer).env("WXMINT_AUDIENCE", &scene.issuer);
-        command.env("WXMINT_JWKS_URL", scene.jwks_url());
-        command.env("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
+        command.arg("sidecar").env_clear();
+        command.envs([("WXMINT_JWKS_URL", &*scene.jwks_url()), ("WXMINT_ISSUER", &*scene.issuer)]);
+        command.env("WXMINT_AUDIENCE", &scene.issuer);
+        command.envs([("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0"), ("WXMINT_ADMIN_LISTEN", "127.0.0.1:0")]);
+        command.envs(settings.iter().copied());
         let mut process = Process::spawn("wxmint sidecar", &mut command);
-        let address = eventually("wxmint sidecar is ready", PATIENCE, async || {
-            assert!(process.ended().is_none(), "wxmint sidecar ends: {:?}", process.stderr());
+        let address = eventually("the sidecar is ready", PATIENCE, async || {
+            assert!(process.ended().is_none(), "the sidecar ends: {:?}", process.stderr());
             let lines = process.stderr();
-            let event = |message: &str| {
-                let mut events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-                events.find(|event| event["message"] == message)
-            };
+            let events: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let event = |message| events.iter().find(|event| event["message"] == message);
             event("ready")?;
             event("listening")?["verify"].as_str()?.parse().ok()
         })

@@ -1,4 +1,4 @@
-//! A sidecar and a proxy of the test's own. The proxy can be given a flaw, which the checks must find.
+//! A proxy of the test's own, which can be given a flaw that the checks must find.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,53 +7,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
-use wxmint::{
-    http::now,
-    keys::PublishedKeys,
-    token::{Verifier, VerifierPolicy},
-};
 
 use crate::{
     raw::{Head, Reply, Request, head},
     scene::Scene,
 };
 
+const LONGEST_VALUE: usize = 16 * 1024;
 const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
-
-/// Answers any method and path as `/verify` does: 200 with the identity headers, or 401.
-pub(crate) struct Sidecar {
-    pub(crate) address: SocketAddr,
-    server: JoinHandle<()>,
-}
-
-impl Sidecar {
-    pub(crate) async fn start(scene: &Scene) -> Self {
-        let policy = VerifierPolicy::new(scene.issuer.as_str(), [scene.issuer.as_str()]);
-        let verifier = Verifier::new(policy).expect("a policy");
-        let jwks = scene.bed.http.get(&scene.jwks_url()).await.body;
-        let keys = PublishedKeys::read(jwks.as_bytes()).expect("keys");
-        let (address, server) = listen(move |head| {
-            let answer = verify(&head, &verifier, &keys);
-            async move { Some(answer) }
-        })
-        .await;
-        Self { address, server }
-    }
-}
-
-fn verify(head: &Head, verifier: &Verifier, keys: &PublishedKeys) -> String {
-    let [authorization] = values(head, "authorization")[..] else {
-        return refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n");
-    };
-    let verified = authorization.strip_prefix("Bearer ").map(|token| verifier.verify(token, keys, now()));
-    let Some(Ok(claims)) = verified else {
-        return refusal("401 Unauthorized", "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n");
-    };
-    let (user, app, id) = (claims.user.as_str(), claims.app.as_str(), claims.id.as_str());
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-User-Id: {user}\r\nX-Client-Id: {app}\r\nX-Token-Id: {id}\r\n\r\n"
-    )
-}
 
 fn refusal(status: &str, header: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{header}\r\n")
@@ -120,6 +81,9 @@ impl Route {
         let target = head.first.split(' ').nth(1)?.to_owned();
         if !self.is_plain(&target) || head.headers.iter().any(|(name, _)| name.trim() != name) {
             return Some(refusal("400 Bad Request", ""));
+        }
+        if self.flaw != Flaw::AsksNobody && head.headers.iter().any(|(_, value)| value.len() > LONGEST_VALUE) {
+            return Some(refusal("431 Request Header Fields Too Large", ""));
         }
         let identity = match target.starts_with("/public/") {
             true => Vec::new(),
@@ -242,12 +206,6 @@ async fn serve<F: Future<Output = Option<String>>>(stream: TcpStream, answer: &i
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
             return;
         }
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

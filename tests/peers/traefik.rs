@@ -18,7 +18,7 @@ const RULES: &[(&str, &str)] =
 #[tokio::test]
 async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, RULES).await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let traefik = started(&scene, &link).await;
     checks::tokens(&scene, &traefik.example, &[]).await;
@@ -31,7 +31,7 @@ async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
 #[tokio::test]
 async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, RULES).await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
@@ -57,7 +57,7 @@ async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_th
 #[tokio::test]
 async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, RULES).await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let traefik = started(&scene, &link).await;
     // An empty token is none.
@@ -79,7 +79,7 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
 #[tokio::test]
 async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_resolve() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene, RULES).await;
+    let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let traefik = started(&scene, &link).await;
     let status = async |path: &str, more: &str| {

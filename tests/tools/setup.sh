@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    compilers, redis-server, chromium, Go with go-oidc, Node with npm's packages, a Python environment,
+#   setup.sh test    compilers, redis-server, chromium, Go with two libraries, Node with npm's packages, a Python environment,
 #                    nginx
-#   setup.sh check   the same, cargo-deny, kubectl and promtool
-#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx kubectl promtool cargo-deny
+#   setup.sh check   the same, cargo-deny, kustomize and promtool
+#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx kustomize promtool cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -14,8 +14,8 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc cxx redis chromium go node python nginx)
-readonly known=' cc cxx redis chromium go node python nginx kubectl promtool cargo-deny '
-readonly go_oidc=/usr/share/gocode/src/github.com/coreos/go-oidc
+readonly known=' cc cxx redis chromium go node python nginx kustomize promtool cargo-deny '
+readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
 have() { command -v "$1" >/dev/null; }
@@ -34,7 +34,8 @@ missing_packages() {
     chromium) have chromium || echo chromium ;;
     go)
       have go || echo golang-go
-      [ -d "$go_oidc" ] || echo golang-github-coreos-go-oidc-dev
+      [ -d $go_libraries/coreos/go-oidc ] || echo golang-github-coreos-go-oidc-dev
+      [ -d $go_libraries/golang-jwt/jwt ] || echo golang-github-golang-jwt-jwt-dev
       ;;
     node)
       have node || echo nodejs
@@ -43,7 +44,8 @@ missing_packages() {
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     # /usr/sbin is not in everybody's PATH.
     nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;;
-    kubectl) have kubectl || echo kubernetes-client ;;
+    # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
+    kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
     promtool) have promtool || echo prometheus ;;
     cargo-deny) ;;
   esac
@@ -86,6 +88,34 @@ node_packages() {
   stamp $tools/node "${from[@]}"
 }
 
+# kubectl renders overlays from 1.21 on.
+can_render() {
+  have kustomize || [ -x $tools/kustomize/usr/bin/kustomize ] ||
+    [ "$(kubectl version --client --output=yaml 2>/dev/null | sed -n 's/^ *minor: *"\{0,1\}\([0-9]*\).*/\1/p')" -ge 21 ] 2>/dev/null
+}
+
+# Debian 13's package, which needs no more than the C library of Debian 12, unpacked below target/: for this once, and in
+# folders of its own, apt looks at Debian 13 in the archive that it uses anyway.
+kustomize_for_old_debian() {
+  can_render && return
+  say "getting kustomize from Debian 13"
+  local apt archive
+  # shellcheck disable=SC2016 # apt's variable, not the shell's
+  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
+  [ -n "$archive" ] || die "no kustomize, no kubectl of 1.21 or newer, and no Debian to get one from: install either"
+  apt=$(mktemp -d)
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive trixie main" >"$apt/sources.list"
+  local options=(-qq -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists"
+    -o Dir::Cache="$apt/cache" -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none
+    -o APT::Sandbox::User="$(id -un)")
+  apt-get "${options[@]}" update
+  (cd "$apt/deb" && apt-get "${options[@]}" download kustomize)
+  mkdir -p $tools/kustomize
+  dpkg-deb --extract "$apt"/deb/kustomize_*.deb $tools/kustomize
+  rm -r "$apt"
+}
+
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
 cargo_deny() {
   [ "$($tools/cargo/bin/cargo-deny --version 2>/dev/null)" = "cargo-deny $cargo_deny_version" ] && return
@@ -101,7 +131,7 @@ main() {
   for tool in "$@"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
-      check) wanted+=("${for_tests[@]}" kubectl promtool cargo-deny) ;;
+      check) wanted+=("${for_tests[@]}" kustomize promtool cargo-deny) ;;
       *)
         [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"
         wanted+=("$tool")
@@ -118,6 +148,7 @@ main() {
     case $tool in
       python) python_environment ;;
       node) node_packages ;;
+      kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;
     esac
   done

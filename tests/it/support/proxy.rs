@@ -116,6 +116,7 @@ impl Breakable {
 
     /// New connections go elsewhere; those that are there stay where they are.
     pub(crate) fn lead_to(&self, target: SocketAddr) {
+        assert_ne!(target, self.target(), "they go there already");
         self.target.send_replace(target);
     }
 

@@ -1,0 +1,88 @@
+//! Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that there are.
+
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Metrics, WeChatOutcome};
+use crate::keys::{Algorithm, rotation::KeyLife};
+
+const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
+/// What `wxmint sidecar` prints: tests/it/alerts.rs.
+const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
+/// Labels that Prometheus adds.
+const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
+
+/// Each metric with a label that is asked of it, and each with none.
+fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
+    let name_ends = |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let mut found = BTreeSet::new();
+    for (start, _) in text.match_indices("wxmint_") {
+        let rest = &text[start..];
+        let (name, after) = rest.split_at(name_ends(rest).unwrap_or(rest.len()));
+        found.insert((name, None));
+        let Some((selector, _)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) else { continue };
+        let labels = selector.split(',').filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
+        found.extend(labels.filter(|label| !label.is_empty()).map(|label| (name, Some(label))));
+    }
+    found.retain(|(name, _)| !OF_THE_SIDECAR.iter().any(|prefix| name.starts_with(prefix)));
+    found
+}
+
+/// What serve prints when everything that it counts has happened.
+fn printed() -> String {
+    let metrics = Metrics::default();
+    let (now, took) = (DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000), Duration::from_millis(3));
+    drop(metrics.login_begins());
+    metrics.login_ended("ok", took);
+    metrics.wechat_answered("code2session", WeChatOutcome::Errcode("-1".into()), took);
+    metrics.wechat_answered("code2session", WeChatOutcome::Failed("timeout"), took);
+    metrics.redis_answered("begin", true, took);
+    metrics.unionid_in_conflict();
+    metrics.accounts_answered("password", "ok", took);
+    metrics.reloaded("keys", "ok");
+    metrics.reloaded("users", "refused");
+    let life = KeyLife { kid: "key-1".into(), algorithm: Algorithm::Es256, nbf: now, exp: None };
+    metrics.exposition(&[life], now)
+}
+
+/// Whether a sample has the name, and the label where one is asked for.
+fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
+    let label = label.filter(|label| !OF_THE_TARGET.contains(label));
+    printed.lines().filter_map(|line| line.strip_prefix(name)).any(|rest| match label {
+        None => rest.starts_with(['{', ' ']),
+        Some(label) => ['{', ','].iter().any(|before| rest.contains(&format!("{before}{label}=\""))),
+    })
+}
+
+#[test]
+fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
+    let printed = printed();
+    for file in FILES {
+        let text = fs::read_to_string(format!("k8s/monitoring/{file}")).expect("a file of the repository");
+        let asked = asked(&text);
+        assert!(asked.len() >= 3, "{file} asks for {asked:?} alone");
+        for (name, label) in asked {
+            assert!(has(&printed, name, label), "{file}: {name} {label:?} is not in\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_printed_is_noticed() {
+    let printed = printed();
+    let asked = asked(
+        r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{app="x"} + wxmint_nothing"#,
+    );
+    let missing: Vec<_> = asked.iter().filter(|(name, label)| !has(&printed, name, *label)).collect();
+    assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("app")), &("wxmint_nothing", None)]);
+}
+
+#[test]
+fn every_metric_is_on_the_dashboard() {
+    let dashboard = fs::read_to_string("k8s/monitoring/dashboards/wxmint.json").expect("a file of the repository");
+    let printed = printed();
+    let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
+    assert!(undrawn.is_empty(), "{undrawn:?}");
+}

@@ -1,0 +1,194 @@
+//! examples/peers/go: net/http and golang-jwt.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::{
+    checks,
+    example::{Example, copy_example},
+    raw::Request,
+    scene::Scene,
+    support::{PATIENCE, Process, eventually, free_port, repository},
+};
+
+/// Debian's packages of Go libraries.
+const LIBRARIES: &str = "/usr/share/gocode";
+
+/// For a test that would not wait for minutes.
+const OFTEN: [(&str, &str); 2] = [
+    ("refreshEvery = 5 * time.Minute", "refreshEvery = 99 * time.Millisecond"),
+    ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
+];
+
+/// The example, running.
+struct Orders {
+    example: Example,
+    _process: Process,
+    _workspace: TempDir,
+}
+
+impl Orders {
+    fn start(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let workspace = tempfile::tempdir().expect("a folder");
+        let source = workspace.path().join("src/orders");
+        fs::create_dir_all(&source).expect("a folder");
+        let (issuer, address) = (scene.address().to_string(), format!("127.0.0.1:{port}"));
+        let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
+        copy_example("go", &[settings, &addresses].concat(), &source);
+        let mut orders = Command::new(build(workspace.path(), &source));
+        // A proxy of the machine's would be asked for the keys.
+        orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
+        let process = Process::spawn("orders", &mut orders);
+        Self { example: Example::new("go", port), _process: process, _workspace: workspace }
+    }
+}
+
+/// Without modules, since there is no module proxy: the example's go.mod makes Go read `…/jwt/v4` as Debian's `…/jwt`.
+fn build(workspace: &Path, source: &Path) -> PathBuf {
+    let program = workspace.join("orders");
+    let mut build = Command::new("go");
+    build.current_dir(source).args(["build", "-o"]).arg(&program);
+    build.env("GO111MODULE", "off").env("GOCACHE", repository("target/tools/go-cache"));
+    build.env("GOPATH", format!("{}:{LIBRARIES}", workspace.display()));
+    let built = build.output().unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
+    assert!(built.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&built.stderr));
+    program
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
+    let scene = Scene::start().await;
+    let Orders { example, .. } = &Orders::start(&scene, &[]);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::tokens(&scene, example, &[]).await;
+    checks::paths(&scene, example).await;
+    checks::unknown_keys(&scene, example, 0).await;
+    checks::issuer_away(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_started_before_the_issuer_says_503_until_it_has_keys() {
+    let scene = Scene::start().await;
+    scene.link.cut().await;
+    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    checks::starts_before_the_issuer(&scene, example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
+    let scene = Scene::start().await;
+    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn golang_jwt_takes_each_algorithm_of_our_keys() {
+    for algorithm in ["EdDSA", "RS256"] {
+        let scene = Scene::signing_by(algorithm).await;
+        let orders = Orders::start(&scene, &[]);
+        eventually(algorithm, PATIENCE, async || scene.is_let_in(&orders.example).await).await;
+    }
+}
+
+/// Answers each request for keys by what it was last told, and counts them.
+struct KeyServer {
+    address: SocketAddr,
+    answer: Arc<Mutex<Vec<u8>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl KeyServer {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (answer, asked) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<AtomicUsize>::default());
+        let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let _ = client.read(&mut [0; 4096]).await;
+                let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // It may not want to read all of it.
+                let _ = client.write_all(&answer).await;
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, answer, asked }
+    }
+
+    /// Returns when it has been asked since, and that answer has been dealt with: one at a time is under way.
+    async fn answer(&self, answer: impl Into<Vec<u8>>) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer.into();
+        let before = self.asked.load(Ordering::SeqCst);
+        let has_been_asked = async || (self.asked.load(Ordering::SeqCst) >= before + 3).then_some(());
+        eventually("it asks for keys", PATIENCE, has_been_asked).await;
+    }
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_go_peer_goes_on_with_the_keys_it_has_whatever_it_is_answered() {
+    let scene = Scene::start().await;
+    let server = KeyServer::start().await;
+    let url = format!("keySet{{url: \"http://{}\" +", server.address);
+    let settings: [(&str, &str); 1] = [("keySet{url: issuer +", &url)];
+    let Orders { example, .. } = &Orders::start(&scene, &[&settings[..], &OFTEN].concat());
+    let status = async || {
+        let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await;
+        reply.ok().map(|reply| reply.status)
+    };
+    server.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+    let waits = async || (status().await? == 503).then_some(());
+    eventually("it runs, without keys", PATIENCE, waits).await;
+    let keys = scene.bed.http.get(&scene.jwks_url()).await.body;
+    server.answer(ok(&keys)).await;
+    assert_eq!(status().await, Some(200), "with keys");
+
+    // Whoever takes one of these takes a key that is not the issuer's.
+    let another = scene.canary.key.jwk.to_string();
+    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", scene.canary.jwks_url());
+    let padded = format!("{{\"keys\":[{another}{}]}}", ",1".repeat(5 << 20));
+    for (what, answer) in [
+        ("500", ok(&format!("{{\"keys\":[{another}]}}")).replacen("200 OK", "500 Internal Server Error", 1)),
+        ("a redirect", redirect),
+        ("nothing", String::new()),
+        ("garbage", "+OK\r\n".to_owned()),
+        ("an empty body", ok("")),
+        ("HTML", ok("<html><title>welcome</title></html>")),
+        ("an empty set", ok(r#"{"keys":[]}"#)),
+        ("half of a set", ok(&keys).replacen(&keys, &keys[..keys.len() / 2], 1)),
+        (
+            "a set of bad keys",
+            ok(r#"{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"a","x":"AQ","y":"AQ"},1,null]}"#),
+        ),
+        ("10 MiB", ok(&padded)),
+    ] {
+        server.answer(answer).await;
+        assert_eq!(status().await, Some(200), "{what}");
+    }
+    let among_bad_ones = keys.replacen("[", r#"[{"kty":"EC","kid":1},{"kty":"oct","kid":"s","k":"AyM1"},"#, 1);
+    server.answer(ok(&among_bad_ones)).await;
+    assert_eq!(status().await, Some(200), "a good key among bad ones");
+    server.answer(ok(&format!("{{\"keys\":[{another}]}}"))).await;
+    assert_eq!(status().await, Some(401), "its key is gone");
+    assert_eq!(scene.canary.seen(), Vec::<String>::new(), "a redirect was followed");
+}

@@ -1,0 +1,277 @@
+"""Shows that each rule of k8s_policy.py can refuse.
+
+    k8s_faults.py FOLDER
+
+Spoils the good manifests in FOLDER (rendered, one file for each overlay) in each way that a rule is there for, one at a
+time, and expects the refusal. A rule without a fault of its own is a fault too: what k8s_policy.py can say, as its source
+has it, must all have been said.
+"""
+
+import ast
+import copy
+import re
+import sys
+from pathlib import Path
+
+import k8s_policy
+from k8s_policy import check, documents_in, identity, labels_of, of_kind, pod_spec, variables
+
+
+class Manifests:
+    """Good manifests, and what becomes of them when one document is changed."""
+
+    def __init__(self, documents):
+        self.documents = documents
+
+    def spoil(self, expected, where, change):
+        """`where` is a kind, or kind and name."""
+        copies = copy.deepcopy(self.documents)
+        kind, _, name = where.partition("/")
+        change(next(d for d in copies if d["kind"] == kind and name in ("", d["metadata"]["name"])))
+        return expected, copies
+
+    def spec(self, expected, where, change):
+        """In its `spec`."""
+        return self.spoil(expected, where, lambda document: change(document["spec"]))
+
+    def pod(self, expected, change, where="Deployment"):
+        """In its pods."""
+        return self.spoil(expected, where, lambda document: change(pod_spec(document)))
+
+    def container(self, expected, change, where="Deployment"):
+        """In its first container."""
+        return self.pod(expected, lambda spec: change(spec["containers"][0]), where)
+
+    def without(self, expected, *absent):
+        """Without documents of these kinds, or kind/name."""
+        kept = [d for d in self.documents if d["kind"] not in absent and "/".join(identity(d)) not in absent]
+        return expected, kept
+
+    def beside(self, expected, kind, **fields):
+        """With one more."""
+        return expected, [*self.documents, {"kind": kind, "metadata": {"name": "x"}, **fields}]
+
+
+def of_pods(m):
+    """Any overlay with a Deployment of wxmint's."""
+
+    def rights(expected, **changed):
+        return m.container(expected, lambda c: c["securityContext"].update(changed))
+
+    yield m.pod("the pod may run as root", lambda p: p["securityContext"].pop("runAsNonRoot"))
+    yield m.pod("the pod may run as root", lambda p: p["securityContext"].update(runAsUser=0))
+    yield m.pod("no seccomp profile", lambda p: p["securityContext"].pop("seccompProfile"))
+    yield m.pod("enableServiceLinks", lambda p: p.pop("enableServiceLinks"))
+    yield m.pod("a service-account token is mounted", lambda p: p.pop("automountServiceAccountToken"))
+    for namespace in ("hostNetwork", "hostPID", "hostIPC"):
+        yield m.pod(f"{namespace} is set", lambda p, name=namespace: p.update({name: True}))
+    for kind in ("hostPath", "secret"):
+        yield m.pod(f"is a {kind}", lambda p, kind=kind: p["volumes"].append({"name": "more", kind: {}}))
+    yield m.pod("grow without limit", lambda p: p["volumes"].append({"name": "more", "emptyDir": {}}))
+    yield m.pod("no preStop sleep", lambda p: p["containers"][0].pop("lifecycle"))
+    yield m.pod("no preStop sleep", lambda p: p["containers"][-1].pop("lifecycle"))
+    yield m.pod("grace period", lambda p: p.update(terminationGracePeriodSeconds=10))
+    yield m.pod("spread over nodes", lambda p: p.pop("topologySpreadConstraints"))
+    selector = {"matchLabels": {"app.kubernetes.io/name": "another"}}
+    yield m.pod("spread over nodes", lambda p: [c.update(labelSelector=selector) for c in p["topologySpreadConstraints"]])
+    yield m.pod("has a readinessProbe", lambda p: [c.pop("readinessProbe", None) for c in p["containers"]])
+    yield m.pod("is no native sidecar", lambda p: p.setdefault("initContainers", []).append({**p["containers"][0], "args": []}))
+    yield m.pod("not pinned", lambda p: p.update(initContainers=[{**p["containers"][0], "image": "busybox"}]))
+    yield rights("escalated", allowPrivilegeEscalation=True)
+    yield rights("is privileged", privileged=True)
+    yield rights("writable", readOnlyRootFilesystem=False)
+    yield rights("not all dropped", capabilities={"drop": ["ALL"], "add": ["NET_ADMIN"]})
+    yield rights("container may run as root", runAsUser=0)
+    yield m.container("port of the host", lambda c: c["ports"][0].update(hostPort=80))
+    for image in ("wxmint", "wxmint:latest", "registry.example.com:5000/wxmint"):
+        yield m.container("not pinned", lambda c, image=image: c.update(image=image))
+    yield m.container("are missing", lambda c: c["resources"]["requests"].pop("cpu"))
+    yield m.container("are missing", lambda c: c["resources"].pop("limits"))
+    mount = {"name": "more", "mountPath": "/x", "subPath": "x"}
+    yield m.container("is a subPath", lambda c: c["volumeMounts"].append(mount))
+    for variable in ({"value": "x"}, {"valueFrom": {"secretKeyRef": {"name": "x", "key": "x"}}}):
+        said = "is written in plain" if "value" in variable else "is a secret in the environment"
+        env = [{"name": "WXMINT_APP_SECRET", **variable}]
+        yield m.container(f"WXMINT_APP_SECRET {said}", lambda c, env=env: c.update(env=env))
+    yield m.spoil("its token is mounted", "ServiceAccount", lambda d: d.pop("automountServiceAccountToken"))
+    yield m.beside("a Secret is in", "Secret")
+    yield m.beside("in the whole cluster", "ClusterRole", rules=[])
+    yield m.without("no PodDisruptionBudget holds", "PodDisruptionBudget")
+    yield m.spec("no PodDisruptionBudget holds", "PodDisruptionBudget", lambda s: s.update(selector=selector))
+
+
+def of_network(m, name, admin_rule):
+    """The overlay's network policy of that name; which of its ways in leads to the admin listener."""
+    where = f"NetworkPolicy/{name}"
+    yield m.without("denies both ways to Deployment", "NetworkPolicy")
+    yield m.spec("a way out is not named", where, lambda s: s["egress"][0].pop("to"))
+    yield m.spec("a way out is not named", where, lambda s: s["egress"][0].pop("ports"))
+    yield m.spec("a way out is not named", where, lambda s: s.update(egress=[{}]))
+    yield m.spec("a way in is not named", where, lambda s: s["ingress"][0].pop("from"))
+    yield m.spec("a way in is not named", where, lambda s: s.update(ingress=[{}]))
+    for everybody in ({"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}):
+        change = lambda s, peer=everybody: s["ingress"][admin_rule].update({"from": [peer]})
+        yield m.spec("admin listener is open", where, change)
+    yield m.spec("it leads to the admin", "Service", lambda s: s["ports"][0].update(targetPort=9090))
+    # Its target port is the port.
+    yield m.spec("it leads to the admin", "Service", lambda s: s.update(ports=[{"port": 9090}]))
+
+
+def of_issuer(m):
+    """Production: the issuer, its rotator and its autoscaler."""
+    yield from of_pods(m)
+    yield from of_network(m, "wxmint", 1)
+    projected = lambda p: p["volumes"][0]["projected"]
+    yield m.pod("read by all", lambda p: projected(p).pop("defaultMode"))
+    yield m.pod("not named fields", lambda p: projected(p)["sources"][0]["secret"].pop("items"))
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        yield m.container(f"{probe} does not ask", lambda c, probe=probe: c.pop(probe))
+    yield m.container("livenessProbe does not", lambda c: c["livenessProbe"]["httpGet"].update(path="/readyz"))
+    yield m.container("readinessProbe does not", lambda c: c["readinessProbe"]["httpGet"].update(port=8080))
+
+    settings = "ConfigMap/" + next(d["metadata"]["name"] for d in of_kind(m.documents, "ConfigMap") if "WXMINT_KEYS" in d.get("data", {}))
+    set_to = lambda **values: lambda d: d["data"].update(values)
+    yield m.spoil("REDIS_URL is written", settings, set_to(WXMINT_REDIS_URL="redis://:x@redis"))
+    yield m.spoil("WXMINT_LISTNE is no setting", settings, set_to(WXMINT_LISTNE="x"))
+    yield m.spoil("PASSWORD_IN_QUERY is set", settings, set_to(WXMINT_DANGEROUS_PASSWORD_IN_QUERY="true"))
+
+    deny = [d for d in m.documents if identity(d) != ("NetworkPolicy", "default-deny")]
+    both = Manifests(deny)
+    yield both.spec("both ways to Deployment", "NetworkPolicy/wxmint", lambda s: s.update(policyTypes=["Ingress"]))
+    yield both.without("both ways to CronJob", "NetworkPolicy/wxmint-keys-rotate")
+
+    metrics = {"selector": {"a": "b"}, "ports": [{"port": 9090}], "type": "LoadBalancer"}
+    yield "out of the cluster", [*m.documents, {"kind": "Service", "metadata": {"name": "wxmint-metrics"}, "spec": metrics}]
+    yield m.spec("replicas beside an autoscaler", "Deployment", lambda s: s.update(replicas=3))
+    yield m.spec("leave one replica", "HorizontalPodAutoscaler", lambda s: s.update(minReplicas=1))
+    yield m.spec("not look at the CPU", "HorizontalPodAutoscaler", lambda s: s.update(metrics=[]))
+    labels = {label: "restricted" for label in k8s_policy.POD_SECURITY}
+    for label in labels:
+        namespace = {"name": "x", "labels": {**labels, label: "baseline"}}
+        yield "Pod Security is not", [*m.documents, {"kind": "Namespace", "metadata": namespace}]
+    yield from of_rotation(m)
+
+
+def of_rotation(m):
+    """What comes with the rotator."""
+
+    def job(expected, change):
+        return m.spec(expected, "CronJob", change)
+
+    def rule(expected, **changed):
+        return m.spoil(expected, "Role", lambda document: document["rules"][0].update(changed))
+
+    rights = "rights on more than"
+    yield job("is suspended", lambda j: j.update(suspend=True))
+    yield job("not Forbid", lambda j: j.update(concurrencyPolicy="Allow"))
+    yield job("no startingDeadlineSeconds", lambda j: j.pop("startingDeadlineSeconds"))
+    yield job("no activeDeadlineSeconds", lambda j: j["jobTemplate"]["spec"].pop("activeDeadlineSeconds"))
+    yield m.pod("no service-account token", lambda p: p.pop("automountServiceAccountToken"), "CronJob")
+    yield m.pod("may run as root", lambda p: p["securityContext"].pop("runAsNonRoot"), "CronJob")
+    yield m.spoil("a service-account token is mounted", "CronJob", lambda d: d["metadata"].update(name="another"))
+    yield m.pod("a service-account token is mounted", lambda p: p.update(automountServiceAccountToken=True))
+    yield m.pod("to others than the rotator", lambda p: p.update(serviceAccountName="wxmint-keys-rotate"))
+    yield rule(rights, resourceNames=["wxmint-keys", "wxmint-app"])
+    yield rule(rights, resourceNames=[])
+    yield m.spoil(rights, "Role", lambda d: d["rules"][0].pop("resourceNames"))
+    yield rule(rights, resources=["secrets", "pods"])
+    yield rule(rights, apiGroups=["*"])
+    yield rule("gives more than", verbs=["get", "update", "list"])
+    everybody = {"kind": "Group", "name": "system:serviceaccounts"}
+    yield m.spoil("to others than the rotator", "RoleBinding", lambda d: d["subjects"].append(everybody))
+    yield m.spoil("sent to the Service", "CronJob", lambda d: labels_of(d).update({"app.kubernetes.io/name": "wxmint"}))
+
+
+def of_sidecar(m):
+    """A peer with a sidecar."""
+    yield from of_pods(m)
+    yield from of_network(m, "wxmint-sidecar", 0)
+    sidecar = lambda change: lambda p: change(p["initContainers"][0])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        yield m.pod(f"{probe} does not ask", sidecar(lambda c, probe=probe: c.pop(probe)))
+    yield m.pod("is no native sidecar", sidecar(lambda c: c.pop("restartPolicy")))
+    yield m.pod("writable", sidecar(lambda c: c.pop("securityContext")))
+    settings = "ConfigMap/" + next(d["metadata"]["name"] for d in of_kind(m.documents, "ConfigMap") if "WXMINT_JWKS_URL" in d["data"])
+    set_to = lambda **values: lambda d: d["data"].update(values)
+    yield m.spoil("beyond its pod", settings, set_to(WXMINT_SIDECAR_LISTEN="0.0.0.0:8181"))
+    for url in ("http://login.example.com/jwks", "http://wxmint.wxmint.svc.example.com/", "https://login.example.com/"):
+        change = set_to(WXMINT_JWKS_URL=url, WXMINT_DANGEROUS_JWKS_OVER_HTTP="true")
+        yield m.spoil("by http from beyond", settings, change)
+    yield m.spoil("by http from beyond", settings, set_to(WXMINT_JWKS_URL="http://login.example.com/jwks"))
+
+
+def of_gateway(m):
+    """The Gateway API."""
+    yield m.spec("speaks without TLS", "Gateway", lambda s: s["listeners"][0].update(protocol="HTTP"))
+    yield m.spec("speaks without TLS", "Gateway", lambda s: s["listeners"][0]["tls"].update(mode="Passthrough"))
+    yield m.spec("routes of other namespaces", "Gateway", lambda s: s["listeners"][0].pop("allowedRoutes"))
+    yield m.spec("every listener of its gateway", "HTTPRoute", lambda s: s["parentRefs"][0].pop("sectionName"))
+    yield m.spec("it leads to", "HTTPRoute", lambda s: s["rules"][0]["backendRefs"][0].update(port=9090))
+    yield m.spec("it leads to", "HTTPRoute", lambda s: s["rules"][0]["backendRefs"][0].update(name="wxmint-admin"))
+
+
+def of_mesh(m):
+    """Istio."""
+
+    def rule(expected, **changed):
+        return m.spec(expected, "RequestAuthentication", lambda s: s["jwtRules"][0].update(changed))
+
+    def allowed(expected, **changed):
+        return m.spec(expected, "AuthorizationPolicy", lambda s: s["rules"][0].update(changed))
+
+    yield rule("are not https", jwksUri="http://login.example.com/.well-known/jwks.json")
+    yield rule("are not https", issuer="login.example.com")
+    yield rule("tokens for others", audiences=[])
+    yield rule("elsewhere than Authorization", fromHeaders=[])
+    yield rule("elsewhere than Authorization", fromParams=["access_token"])
+    yield rule("identity headers are not", outputClaimToHeaders=[{"header": "X-User-Id", "claim": "client_id"}])
+    nobody = {"from": [{"source": {"requestPrincipals": []}}]}
+    for changed in (nobody, {"from": [{"source": {"requestPrincipals": ["*"]}}]}, {"from": []}, {"from": [{"source": {}}]}):
+        yield allowed("no token of the issuer", **changed)
+    yield allowed("no token of the issuer", **{"from": [], "to": [{"operation": {"methods": ["GET"]}}]})
+    yield m.spec("no list of what is allowed", "AuthorizationPolicy", lambda s: s.update(action="DENY"))
+    yield m.spec("no list of what is allowed", "AuthorizationPolicy", lambda s: s.update(rules=[]))
+    yield m.spec("taken away first", "EnvoyFilter", lambda s: s["configPatches"][0]["patch"].update(operation="ADD"))
+    yield m.spec("taken away first", "EnvoyFilter", lambda s: s["configPatches"][0]["match"].update(context="GATEWAY"))
+    for kind in ("AuthorizationPolicy", "EnvoyFilter"):
+        yield m.without(f"no {kind} stands beside", kind)
+    yield m.spec("no AuthorizationPolicy stands", "AuthorizationPolicy", lambda s: s.pop("selector"))
+    yield m.spec("around the mesh", "PeerAuthentication", lambda s: s.update(mtls={"mode": "PERMISSIVE"}))
+
+
+FAULTS = {"production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh}
+
+
+def sentences():
+    """All that the rules can say, as regular expressions, by where it stands in the source."""
+    tree = ast.parse(Path(k8s_policy.__file__).read_text())
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("check")):
+        for said in (node.value for node in ast.walk(function) if isinstance(node, ast.Yield)):
+            for choice in [said.body, said.orelse] if isinstance(said, ast.IfExp) else [said]:
+                parts = choice.values if isinstance(choice, ast.JoinedStr) else [choice]
+                text = "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts)
+                yield f"{function.name}, line {choice.lineno}", text
+
+
+def main():
+    """Exits with 1 and what was not noticed, or says how much was."""
+    folder, complaints, said, tried = Path(sys.argv[1]), [], [], 0
+    for overlay, faults_of in FAULTS.items():
+        documents = documents_in(folder / f"{overlay}.yaml")
+        settings = set(variables(documents)) | {"WXMINT_DANGEROUS_JWKS_OVER_HTTP", "WXMINT_APP_SECRET"}
+        complaints += [f"{overlay}: the good manifest is refused: {fault}" for fault in check(documents, settings)]
+        for expected, manifests in faults_of(Manifests(documents)):
+            tried += 1
+            noticed = list(check(manifests, settings))
+            said += noticed
+            if not any(expected in fault for fault in noticed):
+                complaints.append(f"{overlay}: not noticed: {expected} (noticed: {noticed})")
+    for where, sentence in sentences():
+        if not any(re.search(f"{sentence}$", fault) for fault in said):
+            complaints.append(f"{where}: no fault here shows that it can refuse")
+    print(*complaints or [f"policy: {tried} faults refused, and each of {len(list(sentences()))} rules has one"], sep="\n")
+    sys.exit(bool(complaints))
+
+
+if __name__ == "__main__":
+    main()

