@@ -1,0 +1,82 @@
+//! Envoy, run with the configuration of an example.
+
+use std::{net::SocketAddr, path::Path, process::Command};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    example::{Example, example_folder},
+    raw::Request,
+    scene::Scene,
+    support::{Http, PATIENCE, Process, eventually, tools},
+};
+
+pub(crate) struct Envoy {
+    pub(crate) example: Example,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Envoy {
+    /// Listens, before the scene's back end. `addresses` are those of examples/peers/`name` besides.
+    pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str, &str)]) -> Self {
+        let back_end = port_value(scene.back_end.address);
+        // It chooses where it listens, and says so.
+        let own = ["port_value: 8000 }", "port_value: 9901 }"].map(|port| (port, "port_value: 0 }"));
+        let addresses = [&own[..], &[("port_value: 3000 }", &*back_end)], addresses].concat();
+        let folder = example_folder(name, &addresses);
+        let admin = folder.path().join("admin");
+        let mut command = Command::new(tools("python/bin/envoy"));
+        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
+        command.arg("--admin-address-path").arg(&admin).arg("--config-path").arg(folder.path().join("envoy.yaml"));
+        let mut process = Process::spawn("envoy", &mut command);
+        let http = Http::new();
+        let address = eventually("Envoy listens", PATIENCE, async || {
+            assert!(process.ended().is_none(), "Envoy ends: {:?}", process.stderr());
+            listener(&http, &admin).await
+        })
+        .await;
+        Self { example: Example::new(name, address.port()), _process: process, _folder: folder }
+    }
+}
+
+/// What both examples do besides, with a good token and on open paths.
+pub(crate) async fn passes_on_who_it_is_and_no_token(scene: &Scene, example: &Example) {
+    for target in [example.protected, "/public/hello"] {
+        let reply = Request::get(target).bearer(&scene.lin.token).send(example.address).await.expect("an answer");
+        assert_eq!(reply.status, 200, "{target}: {reply:?}");
+        assert!(!reply.body.contains(&scene.lin.token), "the back end is given the token: {reply:?}");
+        let told = scene.lin.identity().map(|(name, value)| reply.body.contains(&json!([name, value]).to_string()));
+        assert_eq!(told, [target == example.protected; 3], "{target}: {reply:?}");
+    }
+}
+
+/// So that Envoy and what stands behind it mean the same by a path and by a header.
+pub(crate) async fn leaves_nothing_to_interpretation(scene: &Scene, example: &Example) {
+    let sent = async |target: &str, line: &str| {
+        scene.back_end.take();
+        let reply = Request::get(target).bearer(&scene.lin.token).line(line).send(example.address).await;
+        let seen: Vec<_> = scene.back_end.take().into_iter().map(|seen| seen.path).collect();
+        (reply.expect("an answer").status, seen.concat())
+    };
+    for target in ["//orders", "/x/../orders", "/x/%2e%2e/./orders", r"/x\..\orders", "/%6frders"] {
+        assert_eq!(sent(target, "Accept: */*").await, (200, "/orders".to_owned()), "{target}");
+    }
+    for target in ["/orders%2f1", "/orders%5C1"] {
+        assert_eq!(sent(target, "Accept: */*").await, (400, String::new()), "{target}");
+    }
+    assert_eq!(sent("/orders", "X_Forwarded_For: 192.0.2.1").await, (400, String::new()), "an underscore");
+}
+
+/// Once it is ready.
+async fn listener(http: &Http, admin: &Path) -> Option<SocketAddr> {
+    let admin = std::fs::read_to_string(admin).ok()?;
+    http.0.get(format!("http://{admin}/ready")).send().await.ok()?.error_for_status().ok()?;
+    http.get(&format!("http://{admin}/listeners")).await.body.trim().strip_prefix("peer::")?.parse().ok()
+}
+
+/// As the examples write it, which tells 3000 from 30001.
+pub(crate) fn port_value(address: SocketAddr) -> String {
+    format!("port_value: {} }}", address.port())
+}

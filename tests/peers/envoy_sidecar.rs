@@ -1,0 +1,59 @@
+//! examples/peers/envoy-sidecar: Envoy asks the sidecar.
+
+use crate::{
+    checks,
+    envoy::{Envoy, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
+    raw::Request,
+    scene::Scene,
+    sidecar::Sidecar,
+    support::Breakable,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
+    let scene = Scene::start().await;
+    let sidecar = Sidecar::start(&scene).await;
+    let link = Breakable::before(sidecar.address).await;
+    let Envoy { example, .. } = &started(&scene, &link).await;
+    checks::tokens(&scene, example, &[]).await;
+    checks::identity_headers(&scene, example).await;
+    checks::paths(&scene, example).await;
+    checks::issuer_away(&scene, example).await;
+    passes_on_who_it_is_and_no_token(&scene, example).await;
+    leaves_nothing_to_interpretation(&scene, example).await;
+    let refused = Request::get("/orders").send(example.address).await.expect("an answer");
+    assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");
+    // As when the sidecar restarts.
+    link.lose_next_answer();
+    assert_eq!(scene.is_let_in(example).await, Some(()), "asked again");
+    assert!(link.has_lost_answer());
+    checks::fails_closed(&scene, example, &link).await;
+    link.cut().await;
+    let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await.expect("an answer");
+    assert_eq!(reply.status, 503, "the token is not to blame: {reply:?}");
+}
+
+/// Envoy's question goes to the back end here, which tells what it was asked. Its 200 names nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sidecar_is_shown_the_token_and_not_the_other_headers_and_its_yes_must_name_a_user() {
+    let scene = Scene::start().await;
+    let link = Breakable::before(scene.back_end.address).await;
+    let envoy = started(&scene, &link).await;
+    let request = Request::get("/orders?page=2").bearer("a.b.c").lines(["Cookie: secret=1", "X-User-Id: forged"]);
+    let reply = request.send(envoy.example.address).await.expect("an answer");
+    assert_eq!(reply.status, 403, "{reply:?}");
+
+    let seen = scene.back_end.take();
+    let [question] = &seen[..] else { panic!("one question: {seen:?}") };
+    assert_eq!((&*question.method, &*question.path), ("GET", "/verify/orders?page=2"));
+    let names = question.headers.iter().map(|(name, _)| name.as_str());
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with("x-envoy-")).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["authorization", "content-length", "host"], "{question:?}");
+}
+
+async fn started(scene: &Scene, sidecar: &Breakable) -> Envoy {
+    let (url, port) = (sidecar.url(), port_value(([127, 0, 0, 1], sidecar.port()).into()));
+    let addresses = [("http://127.0.0.1:8181", &*url), ("port_value: 8181 }", &*port)];
+    Envoy::start(scene, "envoy-sidecar", &addresses).await
+}
