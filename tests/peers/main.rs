@@ -3,6 +3,7 @@
 //! that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that the
 //! questions find fault with an example that deserves it.
 
+mod apache;
 mod back_end;
 mod caddy;
 mod canary;
@@ -15,7 +16,10 @@ mod example;
 mod forge;
 mod forward_auth;
 mod go;
+mod haproxy;
+mod key_source;
 mod nginx;
+mod nginx_njs;
 mod node;
 mod python;
 mod raw;

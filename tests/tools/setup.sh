@@ -2,9 +2,9 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, chromium, Go with two libraries, Node with npm's packages, a Python environment,
-#                    nginx
+#                    nginx with njs, HAProxy, Apache with mod_oauth2
 #   setup.sh check   the same, cargo-deny, kustomize and promtool
-#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx kustomize promtool cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx haproxy apache kustomize promtool cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -13,8 +13,8 @@ cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc cxx redis chromium go node python nginx)
-readonly known=' cc cxx redis chromium go node python nginx kustomize promtool cargo-deny '
+readonly for_tests=(cc cxx redis chromium go node python nginx haproxy apache)
+readonly known=' cc cxx redis chromium go node python nginx haproxy apache kustomize promtool cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -43,7 +43,16 @@ missing_packages() {
       ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     # /usr/sbin is not in everybody's PATH.
-    nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;;
+    nginx)
+      [ -x /usr/sbin/nginx ] || have nginx || echo nginx
+      [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || echo libnginx-mod-http-js
+      ;;
+    haproxy) [ -x /usr/sbin/haproxy ] || echo haproxy ;;
+    apache)
+      # Not apache2, which is the service.
+      [ -x /usr/sbin/apache2 ] || echo apache2-bin
+      [ -e /usr/lib/apache2/modules/mod_oauth2.so ] || echo libapache2-mod-oauth2
+      ;;
     # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
     kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
     promtool) have promtool || echo prometheus ;;
@@ -61,7 +70,28 @@ install_packages() {
   [ "$(id -u)" = 0 ] || have sudo || die "as root: apt-get install --no-install-recommends $*"
   say "installing from Debian: $*"
   as_root apt-get update -qq
+  start_no_services
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
+  keep_disabled "$@"
+}
+
+# Debian starts a server that it installs, now (unless policy-rc.d says no, invoke-rc.d(8)) and with the machine. The
+# tests start their own.
+readonly policy=/usr/sbin/policy-rc.d
+
+start_no_services() {
+  [ ! -e $policy ] || return 0
+  trap 'as_root rm -f $policy' EXIT
+  printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+  as_root chmod 755 $policy
+}
+
+keep_disabled() {
+  [ -d /run/systemd/system ] || return 0
+  local package
+  for package in "$@"; do
+    case $package in redis-server | nginx | haproxy) as_root systemctl --quiet disable "$package" ;; esac
+  done
 }
 
 # stamped DIR FILES...: is DIR what these files say? stamp DIR FILES... notes that it now is.

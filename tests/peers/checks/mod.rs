@@ -4,6 +4,7 @@ mod fails_closed;
 mod identity_headers;
 mod issuer;
 mod paths;
+mod strict;
 mod tokens;
 
 use std::{path::Path, time::Duration};
@@ -20,6 +21,7 @@ pub(crate) use self::{
     identity_headers::identity_header_faults,
     issuer::{issuer_faults, unknown_key_faults},
     paths::path_faults,
+    strict::strict_faults,
     tokens::token_faults,
 };
 use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of};
@@ -31,6 +33,11 @@ pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
 /// token points to is fetched.
 pub(crate) async fn tokens(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) {
     fail_with(example, token_faults(scene, example, exceptions).await);
+}
+
+/// What few programs are given is refused, too. For those that are told how, line by line.
+pub(crate) async fn strict(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) {
+    fail_with(example, strict_faults(scene, example, exceptions).await);
 }
 
 /// No spelling of an identity header reaches the back end from outside. For proxies.

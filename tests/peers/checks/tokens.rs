@@ -71,7 +71,7 @@ fn refusal_fault(example: &Example, bad: &BadToken, asked: &Asked) -> Option<Str
 }
 
 /// Whoever copies an example must know what it lets through.
-fn undocumented(example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
+pub(super) fn undocumented(example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
     if exceptions.is_empty() {
         return Vec::new();
     }

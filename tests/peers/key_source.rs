@@ -1,0 +1,198 @@
+//! Keys that come and go, for programs that fetch them: an address whose answers a test chooses.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    example::Example,
+    raw::{Request, head},
+    scene::Scene,
+    support::{PATIENCE, TestBed, eventually},
+};
+
+pub(crate) struct KeySource {
+    address: SocketAddr,
+    /// Whole answers. An empty one is silence.
+    reply: Arc<Mutex<String>>,
+    server: JoinHandle<()>,
+}
+
+impl KeySource {
+    /// With the keys of the scene's issuer.
+    pub(crate) async fn start(scene: &Scene) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let reply = Arc::default();
+        let server = tokio::spawn(serve(listener, Arc::clone(&reply)));
+        let source = Self { address, reply, server };
+        source.give(&keys_of(&scene.bed).await);
+        source
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/jwks.json", self.address)
+    }
+
+    pub(crate) fn give(&self, keys: &[Value]) {
+        self.answer(&ok(&json!({"keys": keys}).to_string()));
+    }
+
+    fn answer(&self, reply: &str) {
+        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = reply.to_owned();
+    }
+
+    fn go_away(&self) {
+        self.server.abort();
+    }
+}
+
+impl Drop for KeySource {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+async fn serve(listener: TcpListener, reply: Arc<Mutex<String>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        connections.spawn(answer(stream, reply));
+    }
+}
+
+async fn answer(stream: TcpStream, reply: String) {
+    let mut stream = BufReader::new(stream);
+    // Whoever asked may be gone.
+    let Ok(Some(_)) = head(&mut stream).await else { return };
+    if reply.is_empty() {
+        pending().await
+    }
+    let _ = stream.get_mut().write_all(reply.as_bytes()).await;
+}
+
+/// Keys that would do but for their kids, which are no file names, nor words of a configuration.
+pub(crate) fn keys_with_odd_kids(scene: &Scene) -> Vec<Value> {
+    let odd = ["../above", "", "a b", "'", "\"", "$HOME", "a\nodd-line", "a\u{0}", "\u{6211}"];
+    odd.map(|kid| {
+        let mut jwk = scene.canary.key.jwk.clone();
+        jwk["kid"] = kid.into();
+        jwk
+    })
+    .into()
+}
+
+pub(crate) async fn keys_of(bed: &TestBed) -> Vec<Value> {
+    let jwks = bed.service().get("/.well-known/jwks.json").await.json();
+    jwks["keys"].as_array().expect("keys").clone()
+}
+
+/// The example learns a new key, of another algorithm, and forgets a removed one, when `look` has had it look. Nonsense
+/// and silence cost it nothing, and a bad key among good ones is as if it were not there.
+pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource, look: impl AsyncFn(Look)) {
+    let next = TestBed::builder().algorithm("RS256").env("WXMINT_ISSUER", &scene.issuer).start().await;
+    let (old, new) = (keys_of(&scene.bed).await, keys_of(&next).await);
+    let new_token = next.log_in("lin").await.expect_login().member("access_token");
+    let old_token = &*scene.lin.token;
+    expect(example, old_token, 200, "the first key").await;
+    expect(example, &new_token, 401, "a key that is not published").await;
+
+    source.give(&[old, new.clone()].concat());
+    look(Look::AtNewKeys).await;
+    expect(example, &new_token, 200, "a new key").await;
+    expect(example, old_token, 200, "the first key beside a new one").await;
+
+    for (what, reply) in nonsense(scene) {
+        source.answer(&reply);
+        look(Look::InVain).await;
+        expect(example, &new_token, 200, what).await;
+        expect(example, old_token, 200, what).await;
+    }
+    assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
+
+    source.give(&[bad_keys(scene), new].concat());
+    look(Look::AtNewKeys).await;
+    expect(example, old_token, 401, "a removed key").await;
+    expect(example, &new_token, 200, "a good key among bad ones").await;
+    let forge = scene.forge();
+    for jwk in bad_keys(scene) {
+        let kid = jwk["kid"].clone();
+        let token = forge.by_other(&forge.header_with(json!({"kid": kid})), &forge.claims);
+        expect(example, &token, 401, "a bad key").await;
+    }
+
+    source.go_away();
+    look(Look::InVain).await;
+    expect(example, &new_token, 200, "no answer at all").await;
+}
+
+/// What an example finds when it looks for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    AtNewKeys,
+    InVain,
+}
+
+/// A reload may take a moment.
+async fn expect(example: &Example, token: &str, status: u16, what: &str) {
+    let request = Request::get(example.protected).bearer(token);
+    let what = format!("examples/peers/{}, {what}: {status}", example.name);
+    eventually(&what, PATIENCE, async || {
+        let reply = request.send(example.address).await.ok()?;
+        (reply.status == status).then_some(())
+    })
+    .await;
+}
+
+fn nonsense(scene: &Scene) -> Vec<(&'static str, String)> {
+    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", scene.canary.jwks_url());
+    let long = json!({"keys": [scene.canary.key.jwk], "padding": "x".repeat(10 << 20)}).to_string();
+    let forged = json!({"keys": [scene.canary.key.jwk]}).to_string();
+    vec![
+        ("HTML", ok("<html>maintenance</html>")),
+        ("an empty body", ok("")),
+        ("an empty set", ok(r#"{"keys":[]}"#)),
+        ("another document", ok(r#"{"issuer":"https://login.example.com"}"#)),
+        ("half a set", ok(r#"{"keys":[{"kty":"EC","crv":"P-256","#)),
+        ("10 MiB", ok(&long)),
+        ("500", ok(&forged).replacen("200 OK", "500 Internal Server Error", 1)),
+        ("a redirect", redirect),
+        ("silence", String::new()),
+    ]
+}
+
+/// Each like the forger's own key but for one thing, and the forger signs with that.
+fn bad_keys(scene: &Scene) -> Vec<Value> {
+    let with = |kid: &str, members: Value| {
+        let mut jwk = scene.canary.key.jwk.clone();
+        jwk["kid"] = kid.into();
+        for (name, value) in members.as_object().expect("an object") {
+            jwk[name] = value.clone();
+        }
+        jwk
+    };
+    let small = "t".repeat(171);
+    vec![
+        with("off-the-curve", json!({"y": scene.canary.key.jwk["x"]})),
+        with("another-curve", json!({"crv": "P-384"})),
+        with("another-algorithm", json!({"alg": "ES384"})),
+        with("symmetric", json!({"kty": "oct", "alg": "HS256", "k": "c2VjcmV0"})),
+        with("small", json!({"kty": "RSA", "alg": "RS256", "n": small, "e": "AQAB"})),
+        with("no-coordinates", json!({"x": null, "y": 1})),
+        json!({"kid": 1}),
+        Value::Null,
+    ]
+}

@@ -1,0 +1,118 @@
+//! examples/peers/nginx-njs: nginx verifies in njs.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    checks,
+    example::{Example, example_folder},
+    key_source::{KeySource, follow},
+    scene::Scene,
+    support::{PATIENCE, Process, eventually, free_port},
+};
+
+const NGINX: &str = "/usr/sbin/nginx";
+
+struct Nginx {
+    example: Example,
+    folder: TempDir,
+    process: Process,
+}
+
+impl Nginx {
+    /// With keys of `jwks_url`.
+    async fn start(scene: &Scene, jwks_url: &str) -> Self {
+        let nginx = Self::begin(scene, jwks_url);
+        eventually("nginx has keys", PATIENCE, async || scene.is_let_in(&nginx.example).await).await;
+        nginx
+    }
+
+    fn begin(scene: &Scene, jwks_url: &str) -> Self {
+        let port = free_port();
+        let addresses = [
+            ("http://127.0.0.1:8080/.well-known/jwks.json", jwks_url),
+            ("127.0.0.1:8080", &scene.address().to_string()),
+            ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
+            ("127.0.0.1:3000", &scene.back_end.address.to_string()),
+        ];
+        let folder = example_folder("nginx-njs", &addresses);
+        for needed in ["keys", "tmp"] {
+            fs::create_dir_all(folder.path().join(needed)).expect("a folder");
+        }
+        let process = run(folder.path());
+        Self { example: Example::new("nginx-njs", port), folder, process }
+    }
+
+    fn start_again(&mut self) {
+        self.process.kill();
+        self.process = run(self.folder.path());
+    }
+
+    /// As if the keys had been fetched, and looked for, an hour ago.
+    fn an_hour_passes(&self) {
+        let keys = self.folder.path().join("keys");
+        for entry in fs::read_dir(&keys).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                fs::remove_dir(path).expect("an empty folder");
+            }
+        }
+        let file = fs::File::options().append(true).open(keys.join("jwks.json")).expect("the keys");
+        file.set_modified(SystemTime::now() - Duration::from_hours(1)).expect("another time");
+    }
+}
+
+/// In one process, which ends with the test.
+fn run(folder: &Path) -> Process {
+    let mut nginx = Command::new(NGINX);
+    nginx.arg("-p").arg(folder).args(["-c", "nginx.conf", "-g", "daemon off; master_process off;"]);
+    Process::spawn("nginx", &mut nginx)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_with_njs_takes_our_tokens_alone() {
+    let scene = Scene::start().await;
+    let nginx = Nginx::start(&scene, &scene.jwks_url()).await;
+    checks::tokens(&scene, &nginx.example, &[]).await;
+    checks::strict(&scene, &nginx.example, &[]).await;
+    checks::identity_headers(&scene, &nginx.example).await;
+    checks::paths(&scene, &nginx.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_with_njs_follows_the_keys_and_keeps_the_last_good_ones() {
+    let scene = Scene::start().await;
+    let source = KeySource::start(&scene).await;
+    let nginx = Nginx::start(&scene, &source.url()).await;
+    follow(&scene, &nginx.example, &source, async |_| nginx.an_hour_passes()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_with_njs_does_without_the_issuer_and_asks_it_once_in_ten_seconds() {
+    let scene = Scene::start().await;
+    let mut nginx = Nginx::start(&scene, &scene.jwks_url()).await;
+    nginx.an_hour_passes();
+    // Twice on a machine that is too slow for forty tokens in ten seconds, or where they begin within the tenth.
+    checks::unknown_keys(&scene, &nginx.example, 2).await;
+    nginx.an_hour_passes();
+    checks::issuer_away(&scene, &nginx.example).await;
+
+    scene.link.cut().await;
+    nginx.an_hour_passes();
+    nginx.start_again();
+    eventually("a token is taken", PATIENCE, async || scene.is_let_in(&nginx.example).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_with_njs_starts_before_the_issuer() {
+    let scene = Scene::start().await;
+    scene.link.cut().await;
+    let nginx = Nginx::begin(&scene, &scene.jwks_url());
+    checks::starts_before_the_issuer(&scene, &nginx.example).await;
+}
