@@ -1,14 +1,15 @@
 //! The last good keys on disk, so that a peer that starts while the issuer is away verifies all the same.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustix::process::Uid;
 
 use crate::keys::PublishedKeys;
 
@@ -29,13 +30,16 @@ impl Shelf {
     /// The keys that were kept; none where nothing was. An error says what is wrong with the file.
     pub(super) fn read(&self) -> Result<Option<PublishedKeys>, String> {
         let told = |error: io::Error| format!("{}: {error}", self.0.display());
-        let file = match OpenOptions::new().read(true).open(&self.0) {
+        let is = match fs::symlink_metadata(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(told)?,
+            is => is.map_err(told)?,
         };
-        let mode = file.metadata().map_err(told)?.mode();
-        if mode & 0o022 != 0 {
-            return Err(format!("{}: others can write it (mode {:04o})", self.0.display(), mode & 0o777));
+        // Before it is opened: to open a pipe is to wait for who writes into it.
+        distrust(&is).map_err(|reason| format!("{}: {reason}", self.0.display()))?;
+        let file = File::open(&self.0).map_err(told)?;
+        let opened = file.metadata().map_err(told)?;
+        if (opened.dev(), opened.ino()) != (is.dev(), is.ino()) {
+            return Err(format!("{}: another file was put in its place", self.0.display()));
         }
         let mut content = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut content).map_err(told)?;
@@ -45,11 +49,11 @@ impl Shelf {
 
     /// Replaces what is kept, whole or not at all.
     pub(super) fn write(&self, content: &[u8]) -> io::Result<()> {
-        let draft = self.0.with_extension(format!("{}.new", std::process::id()));
+        let draft = self.0.with_extension(format!("{}.new", unforeseen()?));
         let written = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            // Not through a link that somebody has laid there.
+            .create_new(true)
             .mode(0o600)
             .open(&draft)
             .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
@@ -62,9 +66,36 @@ impl Shelf {
     }
 }
 
+/// Why nobody should believe what is in a file: we did not write it, or others have a hand in it. What we write is a file
+/// of our own, never a link to one.
+fn distrust(is: &Metadata) -> Result<(), String> {
+    let mode = is.mode();
+    match () {
+        () if !is.is_file() => Err("it is not a file".into()),
+        () if mode & 0o022 != 0 => Err(format!("others can write it (mode {:04o})", mode & 0o777)),
+        () if !is_ours(is.uid()) => Err(format!("it belongs to another user ({})", is.uid())),
+        () => Ok(()),
+    }
+}
+
+/// Ours, or root's, whom nothing here could keep out.
+fn is_ours(owner: u32) -> bool {
+    [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&owner)
+}
+
+/// Of several sidecars that share a folder, each writes a draft of its own; in containers all of them may be process 1.
+fn unforeseen() -> io::Result<String> {
+    let mut bits = [0; 9];
+    rand::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(URL_SAFE_NO_PAD.encode(bits))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    };
 
     use super::*;
 
@@ -99,6 +130,34 @@ mod tests {
         assert!(shelf.read().is_err());
         fs::write(&shelf.0, "{\"keys\":[]}").expect("none");
         assert_eq!(shelf.read(), Ok(None));
+    }
+
+    #[test]
+    fn a_file_of_another_user_or_what_is_no_file_is_not_believed_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!([0, own, own + 1].map(is_ours), [true, true, false]);
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, JWKS).expect("written");
+        symlink(&elsewhere, &shelf.0).expect("a link");
+        assert!(shelf.read().expect_err("a link").contains("not a file"));
+        fs::remove_file(&shelf.0).expect("a link");
+        // A socket, as a pipe or a device would be.
+        let _socket = UnixListener::bind(&shelf.0).expect("a socket");
+        assert!(shelf.read().expect_err("a socket").contains("not a file"));
+    }
+
+    #[test]
+    fn a_link_in_the_files_place_is_replaced_and_not_written_through() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").expect("written");
+        symlink(&precious, &shelf.0).expect("a link");
+        shelf.write(JWKS.as_bytes()).expect("written");
+        assert_eq!(fs::read_to_string(&precious).expect("there"), "precious");
+        assert_eq!(shelf.read().expect("read").expect("keys").keys.len(), 1);
     }
 
     #[test]
