@@ -144,6 +144,14 @@ pub struct Proof {
     edition: u64,
 }
 
+#[cfg(all(test, feature = "service"))]
+impl Proof {
+    /// As of a token that was verified.
+    pub(crate) fn of_a_test(issuer: usize, edition: u64) -> Self {
+        Self { issuer, edition }
+    }
+}
+
 impl Peer {
     /// Begins to fetch the issuers' keys. Call it in a tokio runtime that lives as long as the peer.
     pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {

@@ -122,3 +122,103 @@ impl Remembered {
         self.cache.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("a date")
+    }
+
+    fn identity(audience: &[&str]) -> Arc<Identity> {
+        let claims = Claims {
+            user: "user-1".parse().expect("a user"),
+            app: "wx0123456789abcdef".parse().expect("an app"),
+            id: "0123456789abcdefghijkl".parse().expect("an id"),
+            audience: audience.iter().map(|&name| name.to_owned()).collect(),
+            issued_at: at(NOW),
+            expires_at: at(NOW) + TimeDelta::hours(1),
+            not_before: None,
+            status: None,
+        };
+        Arc::new(Identity::of(&claims, Proof::of_a_test(0, 1)).expect("an identity"))
+    }
+
+    fn nothing() -> Remembered {
+        Remembered::nothing().expect("random bits")
+    }
+
+    #[test]
+    fn a_million_tokens_weigh_no_more_than_is_allowed_and_those_asked_for_again_stay() {
+        let (remembered, identity) = (nothing(), identity(&["https://api.example.com"]));
+        let regular = remembered.hash("regular");
+        remembered.remember(regular, Arc::clone(&identity));
+        let mut most = 0;
+        for number in 0..1_000_000_u32 {
+            let hash = remembered.hash(&number.to_string());
+            remembered.remember(hash, Arc::clone(&identity));
+            if number.is_multiple_of(1000) {
+                assert!(remembered.recall(&regular, at(NOW), |_| true).is_some(), "pushed out by {number}");
+                most = most.max(remembered.count());
+                assert!(remembered.cache.weight() <= CAPACITY, "{number}");
+            }
+        }
+        // The bound was met, and not by remembering next to nothing.
+        assert!((60_000..90_000).contains(&most), "{most}");
+        assert!(remembered.count() <= most);
+    }
+
+    #[test]
+    fn a_token_with_much_to_say_takes_the_place_of_many() {
+        let remembered = nothing();
+        let names: Vec<_> = (0..500).map(|number| format!("https://{number}.example")).collect();
+        let identity = identity(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        for number in 0..5000 {
+            remembered.remember(remembered.hash(&number.to_string()), Arc::clone(&identity));
+        }
+        assert!(remembered.cache.weight() <= CAPACITY && remembered.count() < 2000, "{}", remembered.count());
+    }
+
+    #[test]
+    fn tokens_that_differ_in_one_byte_never_meet_and_nobody_outside_can_foresee_a_place() {
+        let (here, there) = (nothing(), nothing());
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl".repeat(8);
+        let mut places = HashSet::from([here.hash(&token).0]);
+        for index in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[index] ^= 1;
+            let other = String::from_utf8(bytes).expect("ASCII");
+            assert!(places.insert(here.hash(&other).0), "byte {index}");
+        }
+        for end in 0..token.len() {
+            assert!(places.insert(here.hash(&token[..end]).0), "the first {end} bytes");
+        }
+        assert_eq!(here.hash(&token), here.hash(&token));
+        assert_ne!(here.hash(&token), there.hash(&token), "each process has a key of its own");
+    }
+
+    #[test]
+    fn a_token_is_recalled_until_its_expiry_and_the_leeway_and_only_while_its_keys_hold() {
+        let (remembered, expires) = (nothing(), NOW + 3600);
+        let recalled = |now, holds| {
+            let hash = remembered.hash("token");
+            remembered.remember(hash, identity(&["https://api.example.com"]));
+            let recalled = remembered.recall(&hash, at(now), |_| holds).is_some();
+            (recalled, remembered.count())
+        };
+        for now in [NOW, expires, expires + 59] {
+            assert_eq!(recalled(now, true), (true, 1), "at {now}");
+        }
+        for now in [expires + 60, expires + 3600, i64::from(u32::MAX)] {
+            assert_eq!(recalled(now, true), (false, 0), "at {now}: and forgotten");
+        }
+        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed");
+    }
+}
