@@ -27,6 +27,7 @@ mod reload;
 mod rotation;
 mod secrets;
 mod settings;
+mod sidecar;
 mod stopping;
 mod support;
 mod user_data;

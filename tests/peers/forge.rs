@@ -76,12 +76,18 @@ impl ForgeKey {
         Self { pair, kid, jwk }
     }
 
-    fn signature(&self, signed: &str) -> Vec<u8> {
+    /// A token of this header and these claims, whatever they are.
+    pub(crate) fn token(&self, header: &str, claims: &str) -> String {
+        let signed = joined(header, claims);
+        with_signature(&signed, &self.signature(&signed))
+    }
+
+    pub(crate) fn signature(&self, signed: &str) -> Vec<u8> {
         self.pair.sign(&SystemRandom::new(), signed.as_bytes()).expect("a signature").as_ref().to_vec()
     }
 
     /// SubjectPublicKeyInfo (RFC 5480), as a file of it is.
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         const PREFIX: [u8; 26] = [
             0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
             0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -105,23 +111,17 @@ impl Forge<'_> {
 
     /// A token by the issuer's own key, which verifiers know: it is refused for what it says alone.
     pub(crate) fn by_issuer(&self, header: &Value, claims: &Value) -> String {
-        self.signed(&self.issuer, header, claims)
+        self.issuer.token(&header.to_string(), &claims.to_string())
     }
 
     /// The same of texts that need not be JSON.
     pub(crate) fn by_issuer_as_written(&self, header: &str, claims: &str) -> String {
-        let signed = joined(header, claims);
-        with_signature(&signed, &self.issuer.signature(&signed))
+        self.issuer.token(header, claims)
     }
 
     /// The same by a key that is not in the JWKS.
     pub(crate) fn by_other(&self, header: &Value, claims: &Value) -> String {
-        self.signed(self.other, header, claims)
-    }
-
-    fn signed(&self, key: &ForgeKey, header: &Value, claims: &Value) -> String {
-        let signed = joined(&header.to_string(), &claims.to_string());
-        with_signature(&signed, &key.signature(&signed))
+        self.other.token(&header.to_string(), &claims.to_string())
     }
 
     /// Each of these must be refused. `real` are tokens that are not.
@@ -204,7 +204,8 @@ fn bearers<const N: usize>(tokens: [(&'static str, String); N]) -> Vec<(&'static
     tokens.into_iter().map(|(name, token)| (name, Credentials::bearer(&token))).collect()
 }
 
-fn merged(object: &Value, members: Value) -> Value {
+/// `object` with these members in place of its own; `null` removes one.
+pub(crate) fn merged(object: &Value, members: Value) -> Value {
     let mut merged = object.clone();
     let members = members.as_object().expect("an object").clone();
     for (name, value) in members {
@@ -216,11 +217,11 @@ fn merged(object: &Value, members: Value) -> Value {
     merged
 }
 
-fn joined(header: &str, claims: &str) -> String {
+pub(crate) fn joined(header: &str, claims: &str) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
 }
 
-fn with_signature(signed: &str, signature: &[u8]) -> String {
+pub(crate) fn with_signature(signed: &str, signature: &[u8]) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 

@@ -2,9 +2,9 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, chromium, Go with two libraries, Node with npm's packages, a Python environment,
-#                    nginx with njs, HAProxy, Apache with mod_oauth2
+#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime
 #   setup.sh check   the same, cargo-deny, kustomize and promtool
-#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx haproxy apache kustomize promtool cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx haproxy apache faketime kustomize promtool cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -13,8 +13,8 @@ cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc cxx redis chromium go node python nginx haproxy apache)
-readonly known=' cc cxx redis chromium go node python nginx haproxy apache kustomize promtool cargo-deny '
+readonly for_tests=(cc cxx redis chromium go node python nginx haproxy apache faketime)
+readonly known=' cc cxx redis chromium go node python nginx haproxy apache faketime kustomize promtool cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -53,6 +53,7 @@ missing_packages() {
       [ -x /usr/sbin/apache2 ] || echo apache2-bin
       [ -e /usr/lib/apache2/modules/mod_oauth2.so ] || echo libapache2-mod-oauth2
       ;;
+    faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
     # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
     kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
     promtool) have promtool || echo prometheus ;;

@@ -10,6 +10,7 @@ mod bed;
 mod cluster;
 mod configuration;
 mod connection;
+mod jwks_server;
 mod keys;
 mod load;
 mod peers;
@@ -18,6 +19,7 @@ mod process;
 mod proxy;
 mod redis;
 mod service;
+mod sidecar;
 mod simulator;
 mod tls;
 mod users;
@@ -36,6 +38,7 @@ pub(crate) use self::{
     bed::TestBed,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
     connection::Connection,
+    jwks_server::{JwksServer, Manner, Step, answer},
     keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     peers::{Peer, Verifying},
@@ -44,6 +47,7 @@ pub(crate) use self::{
     proxy::Breakable,
     redis::RedisServer,
     service::Service,
+    sidecar::{Sidecar, SidecarMetrics, SidecarSettings},
     simulator::Simulator,
     tls::Terminator,
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},

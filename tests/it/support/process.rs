@@ -1,6 +1,7 @@
 //! A child process whose output is kept and that does not outlive its test.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
+use serde_json::Value;
 
 pub(crate) use rustix::process::Signal;
 
@@ -55,6 +57,18 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process that has not been waited for");
+    }
+
+    /// The lines of JSON that it has written to standard error.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// A number of proc_pid_status(5), such as VmRSS in KiB.
+    pub(crate) fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of proc_pid_status(5)");
+        line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
     }
 
     /// How it has ended, if it has. All of its output has been read then.

@@ -20,7 +20,7 @@ impl Service {
         let mut process = Process::spawn("wxmint serve", &mut configuration.command());
         let (public, admin) = eventually("wxmint serve listens", PATIENCE, async || {
             assert!(process.ended().is_none(), "wxmint serve ends: {:?}", process.stderr());
-            let events = events(&process);
+            let events = process.events();
             let event = events.iter().find(|event| event["message"] == "listening")?;
             Some((event["public"].as_str()?.parse().ok()?, event["admin"].as_str()?.parse().ok()?))
         })
@@ -79,7 +79,7 @@ impl Service {
 
     /// What it has logged so far: its JSON lines.
     pub(crate) fn events(&self) -> Vec<Value> {
-        events(&self.process)
+        self.process.events()
     }
 
     /// What it has logged so far, as it was written.
@@ -99,21 +99,11 @@ impl Service {
 
     /// Resident memory now, in KiB.
     pub(crate) fn memory(&self) -> u64 {
-        self.status("VmRSS")
+        self.process.status("VmRSS")
     }
 
     /// The most resident memory so far, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
-        self.status("VmHWM")
+        self.process.status("VmHWM")
     }
-
-    fn status(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of proc_pid_status(5)");
-        line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
-    }
-}
-
-fn events(process: &Process) -> Vec<Value> {
-    process.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

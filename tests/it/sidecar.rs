@@ -1,0 +1,83 @@
+//! `wxmint sidecar` from outside: the tokens of real logins and of forgers, an issuer that is away or hostile, floods,
+//! outages and rotations.
+
+mod answers;
+mod flood;
+#[expect(dead_code, reason = "the forge of the tests of examples; here its keys are needed")]
+#[path = "../peers/forge.rs"]
+mod forge;
+mod hostile;
+mod issuers;
+mod memory;
+mod outage;
+mod rotation;
+mod rules;
+mod secrets;
+mod signer;
+mod starting;
+
+use std::io::Write as _;
+
+use self::signer::Signer;
+use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed};
+
+/// Where a service publishes its keys.
+const JWKS: &str = "/.well-known/jwks.json";
+/// The longest that keys are held.
+const LONG: u64 = 600;
+
+/// A sidecar that verifies the tokens of one key.
+async fn sidecar_of(signer: &Signer) -> (JwksServer, Sidecar) {
+    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let sidecar = SidecarSettings::new(&issuer.url("/jwks")).ready().await;
+    (issuer, sidecar)
+}
+
+/// Before the tokens of a service.
+fn settings_of(bed: &TestBed) -> SidecarSettings {
+    SidecarSettings::new(&bed.service().url(JWKS))
+}
+
+const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
+
+/// The values of all lines of a header, as they came.
+fn values<'a>(received: &'a str, name: &str) -> Vec<&'a str> {
+    let head = received.split_once("\r\n\r\n").map_or(received, |(head, _)| head);
+    let named = |line: &'a str| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    };
+    head.lines().filter_map(named).collect()
+}
+
+/// A 200, and whom it names; each header once.
+#[track_caller]
+fn named(what: &str, received: &Received) -> [String; 3] {
+    let text = received.text();
+    assert_eq!(received.status(), Some(200), "{what}: {text}");
+    IDENTITY.map(|name| match values(&text, name)[..] {
+        [value] => value.to_owned(),
+        _ => panic!("{what}: {name} is not there once: {text}"),
+    })
+}
+
+/// A 401 that says so in `WWW-Authenticate`, and names nobody.
+#[track_caller]
+fn refused(what: &str, received: &Received, challenge: &str) {
+    let text = received.text();
+    assert_eq!(received.status(), Some(401), "{what}: {text}");
+    let challenges = values(&text, "www-authenticate");
+    let [found] = challenges[..] else { panic!("{what}: not one challenge: {text}") };
+    // Alone, or with its description.
+    assert!(found == challenge || found.starts_with(&format!("{challenge}, error_description=")), "{what}: {text}");
+    assert!(IDENTITY.iter().all(|name| values(&text, name).is_empty()), "{what}: {text}");
+}
+
+const NO_TOKEN: &str = "Bearer";
+const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
+const INVALID_REQUEST: &str = r#"Bearer error="invalid_request""#;
+
+/// Shown also where the test passes.
+fn tell(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("standard error");
+}

@@ -1,0 +1,433 @@
+//! What `/verify` answers: who is asking, or one refusal for all that is wrong.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::{
+    INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer,
+    forge::{decoded, joined, merged, with_signature},
+    named, refused, settings_of, sidecar_of,
+    signer::now,
+};
+use crate::support::{APPID, ISSUER, JwksServer, Sidecar, TestBed};
+
+const METHODS: [&str; 11] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "ANYTHING"];
+/// On `/verify` and below it, as a proxy may put its own request's path there.
+const TARGETS: [&str; 19] = [
+    "/verify",
+    "/verify/",
+    "/verify?",
+    "/verify?a=/b&c=%zz",
+    "/verify/orders",
+    "/verify/orders/1/lines?page=2",
+    "/verify//orders",
+    "/verify/../orders",
+    "/verify/%2e%2e/orders",
+    "/verify/..%2forders",
+    "/verify/.",
+    "/verify/orders;v=1",
+    "/verify/%E4%BD%A0%E5%A5%BD",
+    "/verify/{orders}",
+    "/verify/*",
+    "/verify/livez",
+    "/verify/metrics",
+    "/verify/verify",
+    "http://sidecar/verify/orders",
+];
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_logins_token_says_who_is_asking_by_any_method_and_at_any_path() {
+    let bed = TestBed::start().await;
+    let login = bed.log_in("lin").await.expect_login();
+    let (token, user) = (login.member("access_token"), login.member("user_id"));
+    let id = decoded(&token).1["jti"].as_str().expect("a jti").to_owned();
+    let sidecar = settings_of(&bed).ready().await;
+    for method in METHODS {
+        for target in TARGETS {
+            let line = format!("{method} {target} HTTP/1.1");
+            let received = sidecar.raw(&line, &[&bearer(&token)], "").await;
+            assert_eq!(named(&line, &received), [&user, APPID, &id]);
+            refused(&line, &sidecar.raw(&line, &[], "").await, NO_TOKEN);
+        }
+    }
+    let asked = (METHODS.len() * TARGETS.len()) as f64;
+    let counted = |outcome: &str| format!("wxmint_sidecar_verifications_total{{outcome=\"{outcome}\"}}");
+    assert_eq!(sidecar.metric(&counted("verified")).await, 1.0, "one signature is checked once");
+    assert_eq!(sidecar.metric(&counted("remembered")).await, asked - 1.0);
+    assert_eq!(sidecar.metric(&counted("no_token")).await, asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
+    let signer = Signer::new();
+    let (_issuer, sidecar) = sidecar_of(&signer).await;
+    let token = signer.token();
+    let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));
+    for headers in [
+        &[][..],
+        &["Authorization:"],
+        &["Authorization: Bearer"],
+        &["Authorization: Bearer "],
+        &[basic],
+        &[&format!("Authorization: BearerX {token}")],
+        &[&format!("Authorization: {token}")],
+        &[&format!("X-Authorization: Bearer {token}")],
+        &[&format!("Proxy-Authorization: Bearer {token}")],
+        &[&format!("Cookie: access_token={token}; Authorization={token}")],
+    ] {
+        let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
+        refused(&format!("{headers:?}"), &received, NO_TOKEN);
+    }
+    // RFC 6750 has two further places, which end up in logs.
+    let target = format!("GET /verify?access_token={token} HTTP/1.1");
+    refused("in the query", &sidecar.raw(&target, &[], "").await, NO_TOKEN);
+    let body = format!("access_token={token}");
+    let form = format!("Content-Length: {}\r\nContent-Type: application/x-www-form-urlencoded", body.len());
+    refused("in the body", &sidecar.raw("POST /verify HTTP/1.1", &[&form], &body).await, NO_TOKEN);
+
+    for headers in [
+        &[&*one, &one][..],
+        &[&one, &two],
+        &[&one, basic],
+        &[basic, &one],
+        &["Authorization:", &one],
+        &[&one, "authorization: x"],
+        &[&format!("{one}, Bearer {token}")],
+        &[&format!("{one},{token}")],
+        &[&format!("{one} {token}")],
+        &[&format!("Authorization: Bearer \"{token}\"")],
+        &[&format!("{one}\t")[..], &one],
+        &[&format!("{one}é")],
+    ] {
+        let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
+        refused(&format!("{headers:?}"), &received, INVALID_REQUEST);
+    }
+    for headers in [&[&*one][..], &[&format!("AUTHORIZATION:bearer   {token}  ")]] {
+        named("one token", &sidecar.raw("GET /verify HTTP/1.1", headers, "").await);
+    }
+}
+
+/// Each is good but for one thing. All are signed by the issuer's own key, unless their name says otherwise.
+fn bad_tokens(signer: &Signer, canary: &JwksServer) -> Vec<(String, String)> {
+    let mut bad = bad_claims(signer);
+    bad.extend(bad_headers(signer, canary));
+    bad.extend(bad_signatures(signer));
+    bad.extend(bad_forms(signer));
+    bad
+}
+
+fn bad_claims(signer: &Signer) -> Vec<(String, String)> {
+    let other = "https://another.example";
+    let (now, month) = (now(), 30 * 86_400);
+    let mut changes = vec![
+        json!({"iss": other}),
+        json!({"iss": [ISSUER]}),
+        json!({"iss": format!("{ISSUER}/")}),
+        json!({"aud": other}),
+        json!({"aud": [other, "x"]}),
+        json!({"aud": []}),
+        json!({"aud": [ISSUER, 1]}),
+        json!({"aud": {ISSUER: true}}),
+        json!({"exp": now - 61}),
+        json!({"iat": now - 7200, "exp": now - 3600}),
+        json!({"exp": u64::MAX}),
+        json!({"exp": i64::MAX}),
+        json!({"exp": now as f64 + 3600.5}),
+        json!({"exp": (now + 3600).to_string()}),
+        json!({"exp": true}),
+        json!({"exp": now + month + 1000}),
+        json!({"iat": now + 3600, "exp": now + 7200}),
+        json!({"iat": "now"}),
+        json!({"nbf": now + 3600}),
+        json!({"nbf": []}),
+        json!({"sub": ""}),
+        json!({"sub": 1}),
+        json!({"sub": ["lin"]}),
+        json!({"sub": "l".repeat(129)}),
+        json!({"sub": "lin\r\nX-User-Id: admin"}),
+        json!({"sub": "林"}),
+        json!({"client_id": "wx\n1"}),
+        json!({"jti": "a\u{0}b"}),
+        json!({"status": "revoked"}),
+    ];
+    changes.extend(["iss", "sub", "aud", "exp", "iat", "client_id", "jti"].map(|name| json!({name: null})));
+    let token = |claims: Value| (claims.to_string(), signer.token_with(claims));
+    changes.into_iter().map(token).collect()
+}
+
+fn bad_headers(signer: &Signer, canary: &JwksServer) -> Vec<(String, String)> {
+    let mut changes = vec![
+        json!({"alg": "none"}),
+        json!({"alg": "HS256"}),
+        json!({"alg": "ES384"}),
+        json!({"alg": "EdDSA"}),
+        json!({"alg": "RS256"}),
+        json!({"alg": ["ES256"]}),
+        json!({"typ": "JWT"}),
+        json!({"typ": "statuslist+jwt"}),
+        json!({"typ": "wxmint-request+jwt"}),
+        json!({"typ": 1}),
+        json!({"crit": []}),
+        json!({"crit": ["exp"]}),
+        json!({"crit": ["unheard-of"], "unheard-of": true}),
+        json!({"crit": "exp"}),
+        json!({"b64": false, "crit": ["b64"]}),
+        json!({"x5c": ["AA=="]}),
+        json!({"zip": "DEF"}),
+        json!({"enc": "A256GCM"}),
+        json!({"cty": "JWT"}),
+        json!({"kid": ""}),
+        json!({"kid": 1}),
+        json!({"kid": "../../etc/passwd"}),
+        json!({"jwk": signer.key.jwk}),
+        json!({"jku": canary.url("/jwks")}),
+        json!({"x5u": canary.url("/x5u")}),
+    ];
+    changes.extend(["alg", "typ", "kid"].map(|name| json!({name: null})));
+    let token = |header: Value| (header.to_string(), signer.token_under(header));
+    changes.into_iter().map(token).collect()
+}
+
+fn bad_signatures(signer: &Signer) -> Vec<(String, String)> {
+    let (good, stranger) = (signer.token(), Signer::new());
+    let (signed, signature) = good.rsplit_once('.').expect("three parts");
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+    bytes[20] ^= 1;
+    let unsigned = joined(&merged(&signer.header(), json!({"alg": "none"})).to_string(), &signer.claims().to_string());
+    let by_mac = joined(&merged(&signer.header(), json!({"alg": "HS256"})).to_string(), &signer.claims().to_string());
+    let mac = |secret: &[u8]| {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), by_mac.as_bytes());
+        with_signature(&by_mac, tag.as_ref())
+    };
+    let other_claims = signer.token();
+    let other_claims = other_claims.split('.').nth(1).expect("three parts");
+    let header = signed.split('.').next().expect("three parts");
+    let tokens = [
+        ("one bit of the signature", with_signature(signed, &bytes)),
+        ("no signature", with_signature(signed, b"")),
+        ("half a signature", with_signature(signed, &bytes[..32])),
+        ("a signature of zeros", with_signature(signed, &[0; 64])),
+        ("another token's claims", format!("{header}.{other_claims}.{signature}")),
+        ("a stranger's key", stranger.token()),
+        ("a stranger's key under our kid", stranger.token_under(json!({"kid": signer.key.kid}))),
+        ("a stranger's key that it brings along", stranger.token_under(json!({"jwk": stranger.key.jwk}))),
+        ("alg none", with_signature(&unsigned, b"")),
+        ("HS256 with the public key's PEM", mac(signer.key.pem().as_bytes())),
+        ("HS256 with the public JWK", mac(signer.key.jwk.to_string().as_bytes())),
+        ("HS256 with nothing", mac(b"")),
+    ];
+    tokens.map(|(name, token)| (name.to_owned(), token)).into()
+}
+
+fn bad_forms(signer: &Signer) -> Vec<(String, String)> {
+    let good = signer.token();
+    let (signed, signature) = good.rsplit_once('.').expect("three parts");
+    let (header, claims) = (signer.header().to_string(), signer.claims().to_string());
+    let twice = |json: &str, member: &str| json.replacen('{', &format!("{{{member},"), 1);
+    // The last character of 86 has two bits that count, and four that must be 0.
+    let last = signature.chars().last().expect("a signature");
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let index = alphabet.find(last).expect("base64url") + 1;
+    let stray = format!("{signed}.{}{}", &signature[..85], &alphabet[index..=index]);
+    let big = signer.token_with(json!({"padding": "x".repeat(7 * 1024)}));
+    let tokens = [
+        ("no dot", "x".to_owned()),
+        ("one dot", signed.to_owned()),
+        ("three dots", format!("{good}.")),
+        ("five parts", format!("{good}.x.y")),
+        ("dots alone", "..".to_owned()),
+        ("padding", format!("{good}==")),
+        ("stray bits", stray),
+        ("base64 rather than base64url", format!("{signed}./{}", &signature[1..])),
+        ("a slash in the header", format!("/{good}")),
+        ("alg twice", signer.key.token(&twice(&header, r#""alg":"ES256""#), &claims)),
+        ("kid twice, once escaped", signer.key.token(&twice(&header, r#""\u006bid":"x""#), &claims)),
+        ("sub twice", signer.key.token(&header, &twice(&claims, r#""sub":"admin""#))),
+        ("aud twice, once escaped", signer.key.token(&header, &twice(&claims, r#""\u0061ud":"x""#))),
+        ("claims that are a list", signer.key.token(&header, "[]")),
+        ("claims that are nothing", signer.key.token(&header, "")),
+        ("deep claims", signer.key.token(&header, &twice(&claims, &format!("\"x\":{}", "[".repeat(2000))))),
+        ("a header that is null", signer.key.token("null", &claims)),
+        ("more than 8 KiB", big),
+        ("60 KiB", signer.token_with(json!({"padding": "x".repeat(45 * 1024)}))),
+    ];
+    tokens.map(|(name, token)| (name.to_owned(), token)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_fetched_for_it() {
+    let bed = TestBed::start().await;
+    let signer = Signer::of_file(bed.configuration.value("WXMINT_KEYS").as_ref());
+    let sidecar = settings_of(&bed).ready().await;
+    // Whoever asks it gets the stranger's key.
+    let canary = JwksServer::of(&Signer::new().set(), 1).await;
+    // The means of spoiling spoil nothing by themselves.
+    for good in [signer.token(), signer.token_under(json!({"typ": "application/AT+JWT", "x5t": "AQAB"}))] {
+        assert_eq!(sidecar.verify(&good).await.status, 200);
+    }
+    let mut told = BTreeSet::new();
+    for (name, token) in bad_tokens(&signer, &canary) {
+        // Once more: a refusal is not remembered as anything better.
+        for _ in 0..2 {
+            let answer = sidecar.verify(&token).await.expect_problem(401, "invalid_token");
+            let challenge = answer.header("www-authenticate");
+            assert!(challenge.starts_with(INVALID_TOKEN), "{name}: {answer:?}");
+            assert!(!answer.headers.contains_key("x-user-id"), "{name}: {answer:?}");
+            told.insert(answer.told());
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(canary.all_fetches().is_empty(), "{:?}", canary.all_fetches());
+    assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
+}
+
+/// Requests without a good token, as few clients would send them.
+fn odd_requests(token: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let head = |line: &str, headers: &str| format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n");
+    let get = |headers: &str| head("GET /verify HTTP/1.1", headers).into_bytes();
+    let many: String = (0..5000).map(|number| format!("X-{number}: x\r\n")).collect();
+    let body = |headers: &str, body: &[u8]| [head("POST /verify HTTP/1.1", headers).as_bytes(), body].concat();
+    let mib = vec![b'x'; 1024 * 1024];
+    vec![
+        ("a header of 200 KiB", get(&format!("X: {}\r\n", "x".repeat(200 * 1024)))),
+        ("a header of 30 KiB", get(&format!("X: {}\r\n", "x".repeat(30 * 1024)))),
+        ("5,000 headers", get(&many)),
+        ("a path of 100 KiB", head(&format!("GET /verify/{} HTTP/1.1", "x".repeat(100 * 1024)), "").into()),
+        ("a token of 1 MiB", get(&format!("Authorization: Bearer {}\r\n", "x".repeat(1024 * 1024)))),
+        ("a token of 100 KiB", get(&format!("Authorization: Bearer {}\r\n", "x".repeat(100 * 1024)))),
+        ("a body of 1 MiB", body("Content-Length: 1048576\r\n", &mib)),
+        ("a body that was announced and is asked for", body("Content-Length: 5\r\nExpect: 100-continue\r\n", b"hello")),
+        ("a body in chunks", body("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n")),
+        ("chunks that are none", body("Transfer-Encoding: chunked\r\n", b"zz\r\nhello\r\n")),
+        ("two lengths", body("Content-Length: 5\r\nContent-Length: 6\r\n", b"hello!")),
+        ("a length and chunks", body("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n")),
+        ("a length that is none", body("Content-Length: -1\r\n", b"")),
+        (
+            "a smuggled request",
+            body(
+                "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
+                format!("0\r\n\r\nGET /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n").as_bytes(),
+            ),
+        ),
+        (
+            "a User-Agent that is not text",
+            [b"GET /verify HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: ", &[0xff; 64][..], b"\r\n\r\n"]
+                .concat(),
+        ),
+        ("a User-Agent of a health check", get("User-Agent: kube-probe/1.31\r\n")),
+        ("an identity of its own", get("X-User-Id: admin\r\nX-Client-Id: wx1\r\nX-Token-Id: 1\r\n")),
+        ("another's word for its path", get("X-Forwarded-Uri: /public\r\nX-Original-URI: /public\r\n")),
+        ("another's word for its address", get("X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\n")),
+        ("another's word for its method", get("X-HTTP-Method-Override: GET\r\nX-Forwarded-Method: OPTIONS\r\n")),
+        (
+            "a preflight",
+            head("OPTIONS /verify HTTP/1.1", "Origin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n")
+                .into(),
+        ),
+        ("a folded header", get(&format!("X: a\r\n Authorization: Bearer {token}\r\n"))),
+        ("a space before the colon", get(&format!("Authorization : Bearer {token}\r\n"))),
+        ("an underscore in the name", get(&format!("Authori_zation: Bearer {token}\r\n"))),
+        ("a NUL in a header", get(&format!("Authorization: Bearer {token}\0\r\n"))),
+        (
+            "a bare line feed",
+            format!("GET /verify HTTP/1.1\nHost: x\nConnection: close\nX: Authorization: Bearer {token}\n\n").into(),
+        ),
+        ("an upgrade", get("Connection: upgrade\r\nUpgrade: websocket\r\n")),
+        (
+            "HTTP/2 by upgrade",
+            get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+        ),
+        ("HTTP/2 by prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
+        ("HTTP/0.9", b"GET /verify\r\n\r\n".to_vec()),
+        ("HTTP/1.0", b"GET /verify HTTP/1.0\r\n\r\n".to_vec()),
+        ("no Host", b"GET /verify HTTP/1.1\r\nConnection: close\r\n\r\n".to_vec()),
+        ("a tunnel", head("CONNECT sidecar:443 HTTP/1.1", "").into()),
+        ("a tunnel to /verify", head("CONNECT /verify HTTP/1.1", "").into()),
+        ("OPTIONS *", head("OPTIONS * HTTP/1.1", "").into()),
+        ("an absolute target", head("GET http://127.0.0.1/verify/public HTTP/1.1", "").into()),
+        ("an absolute target elsewhere", head("GET https://login.example.com/verify HTTP/1.1", "").into()),
+        ("a target that is none", head("GET verify HTTP/1.1", "").into()),
+        ("a fragment", head("GET /verify/public#/../orders HTTP/1.1", "").into()),
+        ("a method in small letters", head("get /verify HTTP/1.1", "").into()),
+        ("a method that is none", head("G@T /verify HTTP/1.1", "").into()),
+        ("an escaped route", head("GET /%76erify HTTP/1.1", "").into()),
+        ("beside the route", head("GET /verify2 HTTP/1.1", "").into()),
+        ("above the route", head("GET /verify/../livez HTTP/1.1", "").into()),
+        ("the route in capitals", head("GET /VERIFY HTTP/1.1", "").into()),
+        ("nothing at all", head("GET / HTTP/1.1", "").into()),
+        ("garbage", b"\0\x01\x02\xff\xfe\r\n\r\n".to_vec()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_request_without_a_token_is_never_let_in_and_never_a_fault_of_the_sidecars() {
+    let signer = Signer::new();
+    let (_issuer, sidecar) = sidecar_of(&signer).await;
+    for (name, request) in odd_requests(&signer.token()) {
+        let received = sidecar.bytes(&request).await;
+        let text = received.text();
+        let statuses: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("HTTP/1.")).collect();
+        for status in statuses {
+            let status: u16 = status[2..5].parse().expect("a status");
+            assert!(status == 100 || (400..500).contains(&status), "{name}: {text}");
+        }
+        assert_eq!(sidecar.verify(&signer.token()).await.status, 200, "after {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_request_with_a_good_token_is_answered_as_any_other() {
+    let signer = Signer::new();
+    let (_issuer, sidecar) = sidecar_of(&signer).await;
+    let token = signer.token();
+    let with = |line: &str, headers: &str| {
+        format!("{line}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n").into_bytes()
+    };
+    let get = |headers: &str| with("GET /verify HTTP/1.1", headers);
+    let megabyte = [with("PUT /verify HTTP/1.1", "Content-Length: 1048576\r\n"), vec![b'x'; 1024 * 1024]].concat();
+    for (name, request) in [
+        ("HTTP/1.0", with("GET /verify HTTP/1.0", "")),
+        ("an absolute target", with("GET http://sidecar/verify/orders HTTP/1.1", "")),
+        ("an identity of its own", get("X-User-Id: admin\r\nx-user-id: root\r\nX_User_Id: admin\r\n")),
+        ("headers that are to be dropped", get("Connection: X-User-Id, Authorization, close\r\n")),
+        ("a head of 30 KiB", get(&format!("Cookie: {}\r\n", "x".repeat(30 * 1024)))),
+        ("a User-Agent of 8 KiB", get(&format!("User-Agent: {}\r\n", "x".repeat(8 * 1024)))),
+        ("a body that nobody reads", megabyte),
+        ("a body that was announced and never comes", with("POST /verify HTTP/1.1", "Content-Length: 5\r\n")),
+    ] {
+        let received = sidecar.bytes(&request).await;
+        assert_eq!(named(name, &received)[..2], ["lin", APPID], "{name}");
+        assert_eq!(received.answers(), 1, "{name}: {}", received.text());
+    }
+    // Many on one connection, as proxies ask, each answered for itself.
+    let mut connection = crate::support::Connection::to(sidecar.address).await;
+    for number in 0..200 {
+        let (header, wanted) = match number % 3 {
+            0 => (format!("Authorization: Bearer {}\r\n", signer.token()), 200),
+            1 => (String::new(), 401),
+            _ => (format!("Authorization: Bearer {}x\r\n", signer.token()), 401),
+        };
+        let (status, body) = connection.send("POST /verify/orders", &header, "").await;
+        assert_eq!(status, wanted, "{number}: {body}");
+    }
+    assert_slow_heads_are_let_go(&sidecar).await;
+}
+
+/// 5 s for a head: who sends a byte a second holds no connection for ever.
+async fn assert_slow_heads_are_let_go(sidecar: &Sidecar) {
+    let head = b"GET /verify HTTP/1.1\r\nHost: x\r\nX: slow";
+    let within = std::time::Duration::from_secs(12);
+    let received =
+        crate::support::Received::after(sidecar.address, head, crate::support::Pace::Drip { at_once: 30 }, within)
+            .await;
+    assert!(received.status().is_none_or(|status| status == 408), "{}", received.text());
+}

@@ -1,0 +1,144 @@
+//! Ten thousand tokens with keys that nobody knows, while others go about their business.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{interval, timeout},
+};
+
+use super::{INVALID_TOKEN, LONG, Signer, tell};
+use crate::support::{Connection, JwksServer, Manner, Sidecar, SidecarSettings, Step, answer, eventually};
+
+const STRANGERS: usize = 10_000;
+/// Their connections, more than may wait for a fetch at once, and how often one comes on each: 1,000 a second. More would
+/// measure how the machine shares its time among requests, whatever they want.
+const LANES: usize = 100;
+const STRANGERS_PERIOD: Duration = Duration::from_millis(100);
+/// They come for 10 s. If each was kept for keys that are fetched for it, it would be minutes.
+const FLOOD: Duration = Duration::from_secs(30);
+/// One fetch in this time, however many ask.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How long the server of keys takes: longer than anybody should wait for it, and shorter than a fetch may take.
+const SLOW: Duration = Duration::from_secs(4);
+/// A request is kept for 2 s for keys that are fetched for it.
+const LONGEST: Duration = Duration::from_millis(3500);
+/// And so many of them at once; the others are refused without waiting.
+const KEPT: usize = 64;
+const AT_ONCE: usize = 200;
+/// A good token's, on a machine that is busy with other tests.
+const UNHARMED: Duration = Duration::from_millis(50);
+const PERIOD: Duration = Duration::from_millis(5);
+
+/// Good tokens at a constant rate, every other one for the first time. Ends when it is told to; returns how long each
+/// took.
+fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Vec<Duration>> {
+    let address = sidecar.address;
+    tokio::spawn(async move {
+        let mut connection = Connection::to(address).await;
+        let known = signer.token();
+        let (mut tick, mut times) = (interval(PERIOD), Vec::with_capacity(count));
+        for number in 0..count {
+            tick.tick().await;
+            let token = if number % 2 == 0 { &known } else { &signer.token() };
+            let sent = Instant::now();
+            let (status, body) =
+                connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
+            times.push(sent.elapsed());
+            assert_eq!(status, 200, "{body}");
+        }
+        times
+    })
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() * 99 / 100]
+}
+
+/// Returns the longest that one of them was kept.
+async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
+    let mut lanes = JoinSet::new();
+    for lane in 0..LANES {
+        let kid = |number: usize| json!({"kid": format!("{lane}-{number}-{}", "k".repeat(34))});
+        let tokens: Vec<_> = (0..STRANGERS / LANES).map(|number| signer.token_under(kid(number))).collect();
+        let address = sidecar.address;
+        lanes.spawn(async move {
+            let mut connection = Connection::to(address).await;
+            let (mut tick, mut longest) = (interval(STRANGERS_PERIOD), Duration::ZERO);
+            for token in tokens {
+                tick.tick().await;
+                let sent = Instant::now();
+                let (status, body) =
+                    connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
+                longest = longest.max(sent.elapsed());
+                assert_eq!(status, 401, "{body}");
+            }
+            longest
+        });
+    }
+    let answered = timeout(FLOOD, lanes.join_all()).await.expect("strangers that are not kept waiting");
+    answered.into_iter().max().expect("lanes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_unknown_keys_cause_one_fetch_in_ten_seconds_and_harm_no_good_token() {
+    let signer = Signer::new();
+    let server = JwksServer::start().await;
+    let set = answer("200 OK", &format!("Cache-Control: max-age={LONG}\r\n"), signer.set().to_string().as_bytes());
+    server.at("/jwks", Manner::Does(vec![Step::Wait(SLOW), Step::Send(set)]));
+    let sidecar = SidecarSettings::new(&server.url("/jwks")).ready().await;
+    let twin = || signer.twin();
+
+    let quiet = p99(good_tokens(&sidecar, twin(), 600).await.expect("all are good"));
+    one_that_is_fetched_for(&sidecar, &signer, &server).await;
+
+    let good = good_tokens(&sidecar, twin(), 2400);
+    let mut longest = strangers(&sidecar, &signer).await;
+    // And more at once than may wait, while keys are fetched for one that came before them.
+    one_that_is_fetched_for(&sidecar, &signer, &server).await;
+    let times = strangers_at_once(&sidecar, &signer).await;
+    let kept = times.iter().filter(|time| **time > Duration::from_secs(1)).count();
+    longest = times.into_iter().fold(longest, Duration::max);
+    let flooded = p99(good.await.expect("all are good"));
+
+    let fetches = server.fetches("/jwks");
+    let gaps: Vec<_> = fetches.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    tell(&format!(
+        "{STRANGERS} unknown keys: {} fetches, {gaps:.1?} apart; {kept} of {AT_ONCE} at once were kept, for \
+         {longest:.1?} at the longest; p99 of good tokens {quiet:.1?} without them, {flooded:.1?} among them",
+        fetches.len(),
+    ));
+    // As the server sees them: the network is no clock.
+    let slack = Duration::from_millis(300);
+    assert!(gaps.iter().all(|gap| *gap + slack >= INTERVAL), "{gaps:?}");
+    assert!(longest < LONGEST && (1..=KEPT).contains(&kept), "{kept} were kept, for {longest:?}");
+    assert!(flooded < UNHARMED.max(3 * quiet), "{flooded:?}, without them {quiet:?}");
+}
+
+/// The interval since the last fetch is over when a stranger causes the next.
+async fn one_that_is_fetched_for(sidecar: &Sidecar, signer: &Signer, server: &JwksServer) {
+    let before = server.fetches("/jwks").len();
+    eventually("a fetch for a stranger", 2 * INTERVAL, async || {
+        let refusal = sidecar.verify(&signer.token_under(json!({"kid": "unknown"}))).await;
+        assert!(refusal.header("www-authenticate").starts_with(INVALID_TOKEN), "{refusal:?}");
+        (server.fetches("/jwks").len() > before).then_some(())
+    })
+    .await;
+}
+
+/// More of them at one moment than may wait.
+async fn strangers_at_once(sidecar: &Sidecar, signer: &Signer) -> Vec<Duration> {
+    let mut asked = JoinSet::new();
+    for number in 0..AT_ONCE {
+        let token = signer.token_under(json!({"kid": format!("at once {number}")}));
+        let request = sidecar.http.0.get(sidecar.url("/verify")).bearer_auth(token);
+        let http = sidecar.http.clone();
+        asked.spawn(async move {
+            let answer = http.send(request).await.expect_problem(401, "invalid_token");
+            answer.took
+        });
+    }
+    asked.join_all().await
+}

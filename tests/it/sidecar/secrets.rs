@@ -1,0 +1,72 @@
+//! A token is its user's: it stands in no log, metric or answer, at any level.
+
+use serde_json::json;
+
+use super::{LONG, Signer};
+use crate::support::{JwksServer, Manner, SidecarSettings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_part_of_a_token_is_in_a_log_a_metric_or_a_refusal() {
+    let signer = Signer::new();
+    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let settings = SidecarSettings::new(&issuer.url("/jwks"))
+        .with("RUST_LOG", "trace")
+        .with("WXMINT_SIDECAR_ANONYMOUS", "/public")
+        .with("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri");
+    let sidecar = settings.ready().await;
+    let planted = "planted-user-5b1d";
+    let with = |claims: serde_json::Value| {
+        let mut claims = claims;
+        claims["sub"] = planted.into();
+        signer.token_with(claims)
+    };
+    let tokens = [
+        with(json!({})),
+        with(json!({})),
+        with(json!({"aud": "https://planted-aud-77aa.example"})),
+        with(json!({"exp": 1})),
+        with(json!({"iss": "https://planted-iss-31fe.example"})),
+        signer.token_under(json!({"kid": "planted-kid-c0de"})),
+        signer.token_under(json!({"alg": "planted-alg-9e9e"})),
+        signer.token_under(json!({"crit": ["planted-crit-4b4b"]})),
+        format!("{}x", with(json!({}))),
+        "planted-no-token-at-all-8c8c".to_owned(),
+    ];
+    let mut told = String::new();
+    for token in &tokens {
+        for _ in 0..2 {
+            let answer = sidecar.verify(token).await;
+            assert!([200, 401].contains(&answer.status), "{answer:?}");
+            if answer.status != 200 {
+                told += &format!("{answer:?}\n");
+            }
+        }
+        let bearer = format!("Authorization: Bearer {token}");
+        for headers in [
+            &[&*bearer, &bearer][..],
+            &[&format!("{bearer}, x")],
+            &[&bearer, "X-Forwarded-Uri: /public/../planted-path-2f2f"],
+            &["X-Forwarded-Uri: /planted-path-2f2f", &format!("Cookie: {token}")],
+            &[&format!("{bearer}\u{1}")],
+        ] {
+            let target = format!("GET /verify?access_token={token}&planted-query-6d6d HTTP/1.1");
+            let received = sidecar.raw(&target, headers, "").await;
+            if received.status() != Some(200) {
+                told += &received.text();
+            }
+        }
+    }
+    // A set that holds what it should not is not repeated, either.
+    issuer.at("/jwks", Manner::says("200 OK", "", "{\"keys\":\"planted-set-1a1a\"}"));
+    sidecar.verify(&Signer::new().token()).await;
+    told += &sidecar.admin("/metrics").await.body;
+    told += &sidecar.admin("/readyz").await.body;
+    let log = sidecar.log();
+    assert!(log.contains("token refused"), "it does log at this level: {log}");
+    for (place, text) in [("log", log), ("answers and metrics", told)] {
+        assert!(!text.contains("planted"), "{place}: {text}");
+        for part in tokens.iter().flat_map(|token| token.split('.')).filter(|part| part.len() > 8) {
+            assert!(!text.contains(part), "{place}: {part}: {text}");
+        }
+    }
+}

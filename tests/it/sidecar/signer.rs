@@ -1,0 +1,91 @@
+//! A key of the test's own, or an issuer's, and tokens by it: good by default.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use serde_json::{Value, json};
+
+use super::forge::{ForgeKey, merged};
+use crate::support::{APPID, ISSUER};
+
+static TOKENS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) struct Signer {
+    pub(super) key: Arc<ForgeKey>,
+    issuer: String,
+}
+
+impl Signer {
+    /// A new key of the usual issuer.
+    pub(super) fn new() -> Self {
+        Self::of(ISSUER)
+    }
+
+    /// A new key of this issuer.
+    pub(super) fn of(issuer: &str) -> Self {
+        let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let key = ForgeKey::of_pkcs8(pair.expect("random bits").as_ref());
+        Self { key: Arc::new(key), issuer: issuer.to_owned() }
+    }
+
+    /// The key that a service signs with.
+    pub(super) fn of_file(path: &Path) -> Self {
+        let set = serde_json::from_slice(&fs::read(path).expect("the key file")).expect("JSON");
+        Self { key: Arc::new(ForgeKey::of_file(&set)), issuer: ISSUER.to_owned() }
+    }
+
+    /// The same key, for another task.
+    pub(super) fn twin(&self) -> Self {
+        Self { key: Arc::clone(&self.key), issuer: self.issuer.clone() }
+    }
+
+    /// Its JWK Set.
+    pub(super) fn set(&self) -> Value {
+        json!({"keys": [self.key.jwk]})
+    }
+
+    pub(super) fn header(&self) -> Value {
+        json!({"alg": "ES256", "typ": "at+jwt", "kid": self.key.kid})
+    }
+
+    /// Of a token of its own each time.
+    pub(super) fn claims(&self) -> Value {
+        let (now, number) = (now(), TOKENS.fetch_add(1, Ordering::Relaxed));
+        json!({
+            "iss": self.issuer, "sub": "lin", "aud": ISSUER, "client_id": APPID, "iat": now, "exp": now + 3600,
+            "jti": format!("token-{number}"),
+        })
+    }
+
+    /// A good token, unlike any other.
+    pub(super) fn token(&self) -> String {
+        self.token_with(json!({}))
+    }
+
+    /// The same with other claims; `null` removes one.
+    pub(super) fn token_with(&self, claims: Value) -> String {
+        self.key.token(&self.header().to_string(), &merged(&self.claims(), claims).to_string())
+    }
+
+    /// The same with another header.
+    pub(super) fn token_under(&self, header: Value) -> String {
+        self.key.token(&merged(&self.header(), header).to_string(), &self.claims().to_string())
+    }
+}
+
+/// NumericDate.
+#[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
+pub(super) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64
+}

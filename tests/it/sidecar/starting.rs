@@ -1,0 +1,195 @@
+//! How it starts: before the issuer is there, while the issuer is away, and not at all.
+
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{JWKS, LONG, NO_TOKEN, Signer, refused, settings_of, tell};
+use crate::support::{Breakable, ISSUER, JwksServer, PATIENCE, Sidecar, SidecarSettings, Signal, TestBed};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_everybody_can() {
+    let bed = TestBed::start().await;
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let link = Breakable::before(bed.service().public).await;
+    link.cut().await;
+    let sidecar = settings_of(&bed).with("WXMINT_JWKS_URL", &format!("{}{JWKS}", link.url())).start().await;
+    for token in [&*token, "x", "a.b.c"] {
+        let answer = sidecar.verify(token).await.expect_problem(503, "keys_unavailable");
+        assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
+        assert!(!answer.headers.contains_key("x-user-id"));
+    }
+    // Who shows none is told so without any key.
+    refused("no token", &sidecar.raw("GET /verify HTTP/1.1", &[], "").await, NO_TOKEN);
+    let readyz = sidecar.admin("/readyz").await;
+    assert_eq!(readyz.status, 503);
+    assert!(readyz.body.contains("keys have not been fetched"), "{readyz:?}");
+    assert_eq!(sidecar.admin("/livez").await.status, 200);
+
+    link.restore().await;
+    let restored = Instant::now();
+    sidecar.ready_within(PATIENCE).await;
+    tell(&format!("ready {:.1} s after the issuer is", restored.elapsed().as_secs_f64()));
+    assert_eq!(sidecar.verify(&token).await.status, 200);
+    // Its latch: an issuer that goes away again takes no proxy out of service.
+    link.cut().await;
+    assert_eq!(sidecar.admin("/readyz").await.status, 200);
+    assert_eq!(sidecar.verify(&token).await.status, 200);
+}
+
+/// A folder with the keys of a sidecar that has run.
+async fn kept(signer: &Signer) -> (TempDir, SidecarSettings, PathBuf) {
+    let (folder, issuer) = (tempfile::tempdir().expect("a folder"), JwksServer::of(&signer.set(), LONG).await);
+    let link = Breakable::before(issuer.address()).await;
+    let settings = SidecarSettings::new(&format!("{}/jwks", link.url()))
+        .with("WXMINT_JWKS_CACHE", &folder.path().to_string_lossy());
+    let mut sidecar = settings.ready().await;
+    let file = crate::support::eventually("keys on disk", PATIENCE, async || files(folder.path()).pop()).await;
+    sidecar.signal(Signal::TERM);
+    assert!(sidecar.end(PATIENCE).await.success());
+    // Issuer and link end here, and with them whatever answered at that URL.
+    (folder, settings, file)
+}
+
+/// Whole ones.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
+}
+
+async fn knows_nothing(sidecar: &Sidecar, token: &str) {
+    assert_eq!(sidecar.admin("/readyz").await.status, 503);
+    sidecar.verify(token).await.expect_problem(503, "keys_unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_keys_on_disk_verify_while_the_issuer_is_away() {
+    let signer = Signer::new();
+    let (folder, settings, file) = kept(&signer).await;
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing half-written is left");
+    let sidecar = settings.ready().await;
+    assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
+    assert_eq!(sidecar.verify(&Signer::new().token()).await.status, 401, "no other key than those");
+    // Kept for this issuer at this URL, and no other.
+    let elsewhere = settings.clone().with("WXMINT_JWKS_URL", "http://127.0.0.1:1/jwks").start().await;
+    knows_nothing(&elsewhere, &signer.token()).await;
+    let of_another = settings.with("WXMINT_ISSUER", "https://another.example").start().await;
+    knows_nothing(&of_another, &signer.token()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_on_disk_that_others_could_have_written_or_that_are_damaged_are_not_believed() {
+    let signer = Signer::new();
+    let (_folder, settings, file) = kept(&signer).await;
+    let set = fs::read(&file).expect("the set");
+    let mode = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
+    for open in [0o602, 0o620, 0o666, 0o646] {
+        mode(open);
+        let sidecar = settings.start().await;
+        knows_nothing(&sidecar, &signer.token()).await;
+        assert!(sidecar.log().contains("others can write it"), "{open:o}: {}", sidecar.log());
+    }
+    mode(0o600);
+    for damaged in [&b""[..], b"{\"keys\":[]}", b"<html>", &set[..set.len() / 2], &[0; 100_000]] {
+        fs::write(&file, damaged).expect("our file");
+        knows_nothing(&settings.start().await, &signer.token()).await;
+    }
+    fs::remove_file(&file).expect("our file");
+    std::os::unix::fs::symlink("/dev/zero", &file).expect("a link");
+    knows_nothing(&settings.start().await, &signer.token()).await;
+    fs::remove_file(&file).expect("our link");
+    fs::write(&file, &set).expect("our file");
+    mode(0o644);
+    assert_eq!(settings.ready().await.verify(&signer.token()).await.status, 200, "as it was, it is believed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_written_is_said_and_hinders_nobody() {
+    let signer = Signer::new();
+    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let settings = SidecarSettings::new(&issuer.url("/jwks")).with("WXMINT_JWKS_CACHE", "/nowhere/at/all");
+    let sidecar = settings.ready().await;
+    assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
+    crate::support::eventually("a warning", PATIENCE, async || {
+        sidecar.log().contains("could not be kept on disk").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_in_its_settings_is_named_and_none_of_the_issuers_settings_is_asked_for() {
+    let good = || SidecarSettings::new("http://127.0.0.1:1/jwks");
+    for (wrong, name) in [
+        (good().without("WXMINT_ISSUER"), "WXMINT_ISSUER is not set"),
+        (good().without("WXMINT_AUDIENCE"), "WXMINT_AUDIENCE is not set"),
+        (good().without("WXMINT_JWKS_URL"), "WXMINT_JWKS_URL is not set"),
+        (good().with("WXMINT_JWKS_URL", "http://login.example.com/jwks"), "WXMINT_JWKS_URL is not valid"),
+        (good().with("WXMINT_JWKS_URL", "https://u:hunter2@login.example.com/"), "WXMINT_JWKS_URL is not valid"),
+        (good().with("WXMINT_JWKS_URL", "http://127.0.0.1:1/a,http://127.0.0.1:1/b"), "WXMINT_JWKS_URL has 2"),
+        (good().with("WXMINT_ISSUER", &format!("{ISSUER},{ISSUER}")), "WXMINT_ISSUER is not valid"),
+        (good().with("WXMINT_AUDIENCE", ","), "WXMINT_AUDIENCE is not valid"),
+        (good().with("WXMINT_TOKEN_TYP", "hunter2"), "WXMINT_TOKEN_TYP is not valid"),
+        (good().with("WXMINT_SIDECAR_LISTEN", "8181"), "WXMINT_SIDECAR_LISTEN is not valid"),
+        (good().with("WXMINT_ADMIN_LISTEN", "everywhere"), "WXMINT_ADMIN_LISTEN is not valid"),
+        (good().with("WXMINT_DANGEROUS_JWKS_OVER_HTTP", "perhaps"), "WXMINT_DANGEROUS_JWKS_OVER_HTTP is not valid"),
+        (good().with("WXMINT_SIDECAR_ANONYMOUS", "/public"), "WXMINT_SIDECAR_PATH_HEADER is not set"),
+        (good().with("WXMINT_SIDECAR_AUDIENCES", "/orders=x"), "WXMINT_SIDECAR_PATH_HEADER is not set"),
+        (good().with("WXMINT_SIDECAR_PATH_HEADER", "X Y"), "WXMINT_SIDECAR_PATH_HEADER is not valid"),
+        (good().with("WXMINT_SIDECAR_ANONYMOUS", "/public/../orders"), "WXMINT_SIDECAR_ANONYMOUS is not valid"),
+        (good().with("WXMINT_SIDECAR_AUDIENCES", "/orders"), "WXMINT_SIDECAR_AUDIENCES is not valid"),
+    ] {
+        let outcome = wrong.run().await;
+        assert_eq!(outcome.code, Some(64), "{outcome:?}");
+        assert!(outcome.stderr.contains(name), "{name}: {outcome:?}");
+        assert!(outcome.stderr.contains("example: ") && !outcome.stderr.contains("hunter2"), "{outcome:?}");
+        for issuers in ["WXMINT_APP", "WXMINT_REDIS_URL", "WXMINT_KEYS", "WXMINT_VAULT_KEY"] {
+            assert!(!outcome.stderr.contains(issuers), "{issuers}: {outcome:?}");
+        }
+    }
+    let all = good().without("WXMINT_ISSUER").with("WXMINT_TOKEN_TYP", "x").with("WXMINT_SIDECAR_LISTEN", "x");
+    let outcome = all.run().await;
+    for name in ["WXMINT_ISSUER is not", "WXMINT_TOKEN_TYP is not", "WXMINT_SIDECAR_LISTEN is not"] {
+        assert!(outcome.stderr.contains(name), "{name}: {outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_said_plainly() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    for name in ["WXMINT_SIDECAR_LISTEN", "WXMINT_ADMIN_LISTEN"] {
+        let outcome = SidecarSettings::new("http://127.0.0.1:1/jwks").with(name, &address).run().await;
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains(&address) && outcome.stderr.contains(name), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_over_http_from_elsewhere_are_taken_where_danger_was_asked_for_and_it_is_said() {
+    let settings = SidecarSettings::new("http://login.invalid/jwks").with("WXMINT_DANGEROUS_JWKS_OVER_HTTP", "true");
+    let sidecar = settings.start().await;
+    knows_nothing(&sidecar, "x").await;
+    let events = sidecar.events();
+    let warned = |event: &serde_json::Value| {
+        event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("DANGEROUS"))
+    };
+    assert!(events.iter().any(warned), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_it_ends_soon() {
+    let signer = Signer::new();
+    let (_issuer, mut sidecar) = super::sidecar_of(&signer).await;
+    assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
+    let began = Instant::now();
+    sidecar.signal(Signal::TERM);
+    assert!(sidecar.end(PATIENCE).await.success());
+    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+}

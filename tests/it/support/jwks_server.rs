@@ -1,0 +1,219 @@
+//! A server of JWK Sets that misbehaves as it is told to, at each path in a way of its own, and remembers who asked when.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+
+/// How a path answers.
+#[derive(Clone)]
+pub(crate) enum Manner {
+    /// As it should: a set, for how many seconds it may be held, and 304 to whoever has it.
+    Serves(Arc<str>, u64),
+    /// One after the other; then it hangs up.
+    Does(Vec<Step>),
+}
+
+#[derive(Clone)]
+pub(crate) enum Step {
+    Send(Vec<u8>),
+    /// The same until the other side hangs up, with so much time in between.
+    Repeat(Vec<u8>, Duration),
+    Wait(Duration),
+    /// Not a byte more until the other side hangs up.
+    Stall,
+    /// The connection ends as one of a machine that has crashed.
+    Reset,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetch {
+    pub(crate) path: String,
+    pub(crate) at: Instant,
+    /// Of `If-None-Match`.
+    pub(crate) has: Option<String>,
+    /// How many bytes were sent until the connection ended.
+    pub(crate) sent: usize,
+}
+
+pub(crate) struct JwksServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    manners: Mutex<HashMap<String, Manner>>,
+    fetches: Mutex<Vec<Fetch>>,
+}
+
+impl Manner {
+    /// A good answer, of a set that may be held for `max_age` seconds.
+    pub(crate) fn serves(set: &Value, max_age: u64) -> Self {
+        Self::Serves(set.to_string().into(), max_age)
+    }
+
+    /// One answer: its status line's end, its header lines with CRLF each, and its body.
+    pub(crate) fn says(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
+        Self::Does(vec![Step::Send(answer(status, headers, body.as_ref()))])
+    }
+}
+
+/// With its length.
+pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+impl JwksServer {
+    /// Answers 404, until it is told otherwise.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, shared) = (listener.local_addr().expect("its address"), Arc::<Shared>::default());
+        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, server }
+    }
+
+    /// Serves this set at `/jwks`.
+    pub(crate) async fn of(set: &Value, max_age: u64) -> Self {
+        let server = Self::start().await;
+        server.at("/jwks", Manner::serves(set, max_age));
+        server
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// From now on this path answers so.
+    pub(crate) fn at(&self, path: &str, manner: Manner) {
+        lock(&self.shared.manners).insert(path.to_owned(), manner);
+    }
+
+    /// The requests for a path so far, in the order in which they came.
+    pub(crate) fn fetches(&self, path: &str) -> Vec<Fetch> {
+        lock(&self.shared.fetches).iter().filter(|fetch| fetch.path == path).cloned().collect()
+    }
+
+    /// All requests so far.
+    pub(crate) fn all_fetches(&self) -> Vec<Fetch> {
+        lock(&self.shared.fetches).clone()
+    }
+}
+
+impl Drop for JwksServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, Arc::clone(&shared)));
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let mut stream = BufReader::new(stream);
+    let Some((path, has)) = request(&mut stream).await else { return };
+    let place = {
+        let mut fetches = lock(&shared.fetches);
+        fetches.push(Fetch { path: path.clone(), at: Instant::now(), has: has.clone(), sent: 0 });
+        fetches.len() - 1
+    };
+    let manner = lock(&shared.manners).get(&path).cloned();
+    let count = |bytes| lock(&shared.fetches)[place].sent += bytes;
+    for step in steps(manner, has) {
+        if take(step, &mut stream, &count).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Path and `If-None-Match`.
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<String>)> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok().filter(|&read| read > 0)?;
+        match line.trim_end() {
+            "" => break,
+            line => lines.push(line.to_owned()),
+        }
+    }
+    let has = lines.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("if-none-match").then(|| value.to_owned())
+    });
+    Some((lines.first()?.split(' ').nth(1)?.to_owned(), has))
+}
+
+fn steps(manner: Option<Manner>, has: Option<String>) -> Vec<Step> {
+    match manner {
+        None => vec![Step::Send(answer("404 Not Found", "", b""))],
+        Some(Manner::Does(steps)) => steps,
+        Some(Manner::Serves(set, max_age)) => {
+            // The set itself would do as its tag, but for its quotes.
+            let tag = format!("\"{}\"", set.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte)));
+            let headers = format!("ETag: {tag}\r\nCache-Control: public, max-age={max_age}\r\n");
+            vec![Step::Send(match has == Some(tag) {
+                true => format!("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{headers}\r\n").into(),
+                false => answer("200 OK", &headers, set.as_bytes()),
+            })]
+        }
+    }
+}
+
+/// None where the connection is over.
+async fn take(step: Step, stream: &mut BufReader<TcpStream>, count: &impl Fn(usize)) -> Option<()> {
+    match step {
+        Step::Send(bytes) => send(&bytes, stream, count).await,
+        Step::Wait(time) => {
+            sleep(time).await;
+            Some(())
+        }
+        Step::Repeat(bytes, period) => loop {
+            send(&bytes, stream, count).await?;
+            sleep(period).await;
+        },
+        Step::Stall => {
+            // Until the end of what the other side sends, which has been read already.
+            let _ = stream.read(&mut [0]).await;
+            None
+        }
+        Step::Reset => {
+            stream.get_ref().set_zero_linger().ok();
+            None
+        }
+    }
+}
+
+/// Some kilobytes at a time, so that what the other side never took is not counted.
+async fn send(bytes: &[u8], stream: &mut BufReader<TcpStream>, count: &impl Fn(usize)) -> Option<()> {
+    for piece in bytes.chunks(16 * 1024) {
+        stream.get_mut().write_all(piece).await.ok()?;
+        count(piece.len());
+    }
+    Some(())
+}

@@ -1,0 +1,163 @@
+//! One process of `wxmint sidecar`, and what a proxy and an operator ask of it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{
+    Answer, Http, ISSUER, PATIENCE, Pace, Process, Received, Signal, WXMINT, configuration::Outcome, eventually,
+};
+
+/// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
+const PROMPT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Sidecar {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) http: Http,
+    process: Process,
+}
+
+/// Its text exposition.
+pub(crate) struct SidecarMetrics(String);
+
+/// The environment of a `wxmint sidecar`: complete and right, until a test changes something.
+#[derive(Clone)]
+pub(crate) struct SidecarSettings(BTreeMap<String, String>);
+
+impl SidecarSettings {
+    /// Of the usual issuer, whose keys are at this URL.
+    pub(crate) fn new(jwks_url: &str) -> Self {
+        let settings = Self(BTreeMap::new()).with("WXMINT_ISSUER", ISSUER).with("WXMINT_AUDIENCE", ISSUER);
+        settings
+            .with("WXMINT_JWKS_URL", jwks_url)
+            .with("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0")
+            .with("WXMINT_ADMIN_LISTEN", "127.0.0.1:0")
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(WXMINT);
+        command.arg("sidecar").env_clear().envs(&self.0);
+        command
+    }
+
+    /// Runs it where it should not come up, to its end.
+    pub(crate) async fn run(&self) -> Outcome {
+        let mut process = Process::spawn("wxmint sidecar", &mut self.command());
+        let status = process.end(PATIENCE).await;
+        Outcome { code: status.code(), stderr: process.stderr().join("\n") }
+    }
+
+    /// Started, and listening; it may have no keys yet.
+    pub(crate) async fn start(&self) -> Sidecar {
+        let mut process = Process::spawn("wxmint sidecar", &mut self.command());
+        let (address, admin) = eventually("wxmint sidecar listens", PATIENCE, async || {
+            assert!(process.ended().is_none(), "wxmint sidecar ends: {:?}", process.stderr());
+            let events = process.events();
+            let event = events.iter().find(|event| event["message"] == "listening")?;
+            Some((event["verify"].as_str()?.parse().ok()?, event["admin"].as_str()?.parse().ok()?))
+        })
+        .await;
+        Sidecar { address, admin, http: Http::new(), process }
+    }
+
+    /// Started, and it has keys.
+    pub(crate) async fn ready(&self) -> Sidecar {
+        let sidecar = self.start().await;
+        sidecar.ready_within(PATIENCE).await;
+        sidecar
+    }
+}
+
+impl SidecarMetrics {
+    /// The value of a line, by all that stands before it; 0 where there is none.
+    pub(crate) fn of(&self, name: &str) -> f64 {
+        let mut values = self.0.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().map_or(0.0, |value| value.parse().expect("a number"))
+    }
+}
+
+impl Sidecar {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks whether this token is good.
+    pub(crate) async fn verify(&self, token: &str) -> Answer {
+        self.http.send(self.http.0.get(self.url("/verify")).bearer_auth(token)).await
+    }
+
+    /// A request as it is written: a line (`GET /verify HTTP/1.1`), further lines, and a body.
+    pub(crate) async fn raw(&self, line: &str, headers: &[&str], body: &str) -> Received {
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        self.bytes(format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n{body}").as_bytes()).await
+    }
+
+    /// Bytes, whatever they are.
+    pub(crate) async fn bytes(&self, bytes: &[u8]) -> Received {
+        Received::after(self.address, bytes, Pace::AtOnce, PROMPT).await
+    }
+
+    /// `GET` on the admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        self.http.get(&format!("http://{}{path}", self.admin)).await
+    }
+
+    /// Waits for 200 of /readyz.
+    pub(crate) async fn ready_within(&self, within: Duration) {
+        eventually("ready", within, async || (self.admin("/readyz").await.status == 200).then_some(())).await;
+    }
+
+    /// What it counts, at one moment.
+    pub(crate) async fn metrics(&self) -> SidecarMetrics {
+        SidecarMetrics(self.admin("/metrics").await.body)
+    }
+
+    /// One of its metrics.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        self.metrics().await.of(name)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
+        self.process.end(within).await
+    }
+
+    /// What it has logged so far: its JSON lines.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.process.events()
+    }
+
+    /// What it has logged so far, as it was written.
+    pub(crate) fn log(&self) -> String {
+        [self.process.stdout(), self.process.stderr()].concat().join("\n")
+    }
+
+    /// Resident memory now, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        self.process.status("VmRSS")
+    }
+
+    /// The most resident memory so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.process.status("VmHWM")
+    }
+}
