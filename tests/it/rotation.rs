@@ -210,7 +210,7 @@ async fn verify_all(
         verdicts.ask(&mut peer, seen.last().expect("just pushed")).await;
         if seen.len().is_multiple_of(AGAIN_EVERY) {
             // Any of them: a prime scatters the choice evenly.
-            let back = (seen.len() * 7_919) % seen.len().min(OLDEST);
+            let back = (verdicts.verified * 7_919) % seen.len().min(OLDEST);
             verdicts.ask(&mut peer, &seen[seen.len() - 1 - back]).await;
         }
     }
