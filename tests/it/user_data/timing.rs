@@ -17,6 +17,8 @@ use crate::password_timing::{median, ranks::p_of};
 const SAMPLES: usize = 400;
 /// A p that is lower says that times differ. It is so by chance once in a hundred; twice in a row, once in ten thousand.
 const P: f64 = 0.01;
+/// At most. One that is drowned in what else the machine does is taken again.
+const MEASUREMENTS: usize = 4;
 /// How often ranks are dealt out anew for a p that is only told.
 const DEALS: u32 = 999;
 /// One less than costs the key.
@@ -29,7 +31,7 @@ enum Kind {
     Utf8,
     Json,
     ForeignKey,
-    /// Nobody is asked for: bad padding in 16 times as many blocks, as if some failures took longer to find.
+    /// Nobody is asked for: bad padding in 64 times as many blocks, as if some failures took longer to find.
     Control,
 }
 
@@ -52,7 +54,7 @@ impl Kind {
             }
             Self::Json => seal(key, &good.replacen("\":", "\";", 1)),
             Self::ForeignKey => seal(FOREIGN_KEY, &good),
-            Self::Control => spoiled(good.repeat(16), 0),
+            Self::Control => spoiled(good.repeat(64), 0),
         }
     }
 }
@@ -80,31 +82,35 @@ async fn measure(replicas: &Replicas, rng: &mut Rng) -> Times {
 async fn what_is_wrong_with_data_takes_times_that_cannot_be_told_apart() {
     let replicas = Replicas::start().await;
     let mut rng = Rng::new();
-    let mut p = 0.0;
-    for _ in 0..2 {
-        p = report(&measure(&replicas, &mut rng).await, &mut rng);
-        if p > P {
-            return;
+    let mut differed = Vec::new();
+    for _ in 0..MEASUREMENTS {
+        match report(&measure(&replicas, &mut rng).await, &mut rng) {
+            Some(p) if p > P => return,
+            Some(p) => differed.push(p),
+            // Too much else went on: what finds nothing proves nothing.
+            None => {}
         }
+        assert!(differed.len() < 2, "the times of refused data differ, twice: p = {differed:?}");
     }
-    panic!("the times of refused data differ, twice: p = {p}");
+    panic!("in none of {MEASUREMENTS} measurements was more work found where there is more; run this test by itself");
 }
 
-/// Tells what was found, and makes sure that more would have been: p of [`REFUSED`].
-fn report(times: &Times, rng: &mut Rng) -> f64 {
+/// Tells what was found: p of [`REFUSED`], or none where not even the control's additional work was found.
+fn report(times: &Times, rng: &mut Rng) -> Option<f64> {
     let refused: Vec<&[f64]> = times[..REFUSED.len()].iter().map(Vec::as_slice).collect();
     let p = p_of(&refused, 9_999, rng);
     let mut told = format!("refused data, {SAMPLES} of each kind, by ranks: p = {p:.4}\n");
+    let mut control_is_found = true;
     for (index, kind) in KINDS.into_iter().enumerate() {
         told += &format!("  {kind:?}: median {:.3} ms; p", median(&times[index]));
         for (other, sample) in REFUSED.into_iter().zip(&refused).take(index) {
             let p = p_of(&[&times[index], sample], DEALS, rng);
-            assert!(kind != Kind::Control || p < P, "more work was not found beside {other:?}: p = {p}");
+            control_is_found &= kind != Kind::Control || p < P;
             told += &format!(" {p:.3} beside {other:?}");
         }
         told += "\n";
     }
     // Not by println!, which nobody sees of a test that passes.
     std::io::stderr().write_all(told.as_bytes()).expect("an open stderr");
-    p
+    control_is_found.then_some(p)
 }
