@@ -73,7 +73,8 @@ image-check: ## the Dockerfile and what goes into the image, as far as it goes w
 
 .PHONY: bench
 bench: ## the benchmarks
-	$(SETUP) redis python
+	$(SETUP) cc redis go node python nginx haproxy apache
+	$(CARGO) build --locked --release --examples
 	$(CARGO) bench --locked
 
 .PHONY: fuzz

@@ -20,6 +20,15 @@ impl CpuTime {
         Ok(Self(threads))
     }
 
+    /// The same of a process and of all that descend from it.
+    pub(crate) fn of_family(pid: u32) -> Result<Self, Fault> {
+        let mut family = Self::of(pid)?;
+        for child in children(pid)? {
+            family.0.extend(Self::of_family(child)?.0);
+        }
+        Ok(family)
+    }
+
     /// The time between the two. A thread that has ended takes its time with it, so that is an error.
     pub(crate) fn since(&self, earlier: &Self) -> Result<Duration, Fault> {
         match earlier.0.keys().find(|thread| !self.0.contains_key(*thread)) {
@@ -27,6 +36,19 @@ impl CpuTime {
             None => Ok(Duration::from_nanos(self.0.values().sum::<u64>() - earlier.0.values().sum::<u64>())),
         }
     }
+}
+
+/// The processes that `pid` has started and that have not been waited for.
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>, Fault> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let started = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        for child in started.split_whitespace() {
+            children.push(child.parse()?);
+        }
+    }
+    Ok(children)
 }
 
 /// The most memory that a process has held at a time (`VmHWM`), in MB of 10⁶ bytes.

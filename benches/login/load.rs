@@ -31,8 +31,8 @@ const FRESH: Duration = Duration::from_secs(2);
 pub(crate) struct Target {
     /// Where.
     pub(crate) address: SocketAddr,
-    /// Whose CPU time is counted.
-    pub(crate) pid: u32,
+    /// Whose CPU time is counted, with that of the processes which they have started.
+    pub(crate) pids: Vec<u32>,
     /// Writes the request for a login code.
     pub(crate) request: fn(&str) -> String,
     /// Knows a good answer.
@@ -54,8 +54,8 @@ pub(crate) struct Outcome {
     pub(crate) answers: u64,
     /// How long the phase was.
     pub(crate) took: Duration,
-    /// What the target's process used in it.
-    pub(crate) cpu: Duration,
+    /// What each of the target's `pids` used in it.
+    pub(crate) cpu: Vec<Duration>,
     /// In microseconds.
     pub(crate) latency: Histogram<u64>,
 }
@@ -68,7 +68,12 @@ impl Outcome {
 
     /// CPU microseconds for each answer.
     pub(crate) fn cpu_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.answers as f64
+        self.cpu.iter().map(|cpu| self.us_each(*cpu)).sum()
+    }
+
+    /// `cpu` as microseconds for each answer.
+    pub(crate) fn us_each(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() * 1e6 / self.answers as f64
     }
 
     /// A quantile of the latency, in milliseconds.
@@ -109,18 +114,23 @@ impl Run {
     }
 
     /// Lets the phases pass and reads the kernel's accounts at both ends of the measured one.
-    async fn measure(&self, phases: Phases, begin: Instant) -> Result<(Duration, Duration), Fault> {
+    async fn measure(&self, phases: Phases, begin: Instant) -> Result<(Duration, Vec<Duration>), Fault> {
         sleep_until((begin + phases.warm_up).into()).await;
-        let (started, before) = (Instant::now(), CpuTime::of(self.target.pid)?);
+        let (started, before) = (Instant::now(), self.cpu_times()?);
         self.measuring.set(true);
         sleep_until((begin + phases.warm_up + phases.measured).into()).await;
         self.measuring.set(false);
-        let (took, after) = (started.elapsed(), CpuTime::of(self.target.pid)?);
+        let (took, after) = (started.elapsed(), self.cpu_times()?);
         self.over.set(true);
-        Ok((took, after.since(&before)?))
+        let used: Result<_, _> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
+        Ok((took, used?))
     }
 
-    fn outcome(&self, (took, cpu): (Duration, Duration)) -> Outcome {
+    fn cpu_times(&self) -> Result<Vec<CpuTime>, Fault> {
+        self.target.pids.iter().map(|pid| CpuTime::of_family(*pid)).collect()
+    }
+
+    fn outcome(&self, (took, cpu): (Duration, Vec<Duration>)) -> Outcome {
         let latency = self.latency.borrow().clone();
         Outcome { answers: latency.len(), took, cpu, latency }
     }
@@ -233,8 +243,12 @@ fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T
 
 /// A kept connection that speaks just enough HTTP.
 struct Connection {
+    address: SocketAddr,
     stream: TcpStream,
     answer: Vec<u8>,
+    /// The other side has said that it would close, as nginx does after a thousand requests.
+    is_over: bool,
+    is_used: bool,
     last_used: Instant,
 }
 
@@ -242,19 +256,41 @@ impl Connection {
     async fn open(address: SocketAddr) -> Result<Self, Fault> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, answer: Vec::with_capacity(4096), last_used: Instant::now() })
+        let answer = Vec::with_capacity(4096);
+        Ok(Self { address, stream, answer, is_over: false, is_used: false, last_used: Instant::now() })
     }
 
     async fn exchange(&mut self, request: &str, is_good: fn(&str) -> bool) -> Result<(), Fault> {
-        self.answer.clear();
-        self.last_used = Instant::now();
-        self.stream.write_all(request.as_bytes()).await?;
-        timeout(STUCK, self.read_answer()).await.map_err(|_| "no answer within 10 s")??;
+        let kept = !self.is_over && self.is_used;
+        if self.is_over {
+            *self = Self::open(self.address).await?;
+        }
+        let answered = self.ask(request).await?;
+        if answered.is_err() && self.answer.is_empty() && kept && request.starts_with("GET ") {
+            // The other side may close a kept connection at any time, as Apache does when all its threads are busy; then a
+            // request that changes nothing is sent again (RFC 9110, section 9.2.2).
+            *self = Self::open(self.address).await?;
+            self.ask(request).await??;
+        } else {
+            answered?;
+        }
         let answer = String::from_utf8_lossy(&self.answer);
+        self.is_over = answer.contains("\r\nConnection: close\r\n");
         if is_good(&answer) {
             return Ok(());
         }
         Err(format!("an answer other than expected: {answer}").into())
+    }
+
+    /// Fails for silence; gives what else went wrong.
+    async fn ask(&mut self, request: &str) -> Result<Result<(), Fault>, Fault> {
+        self.answer.clear();
+        (self.last_used, self.is_used) = (Instant::now(), true);
+        let asked = async {
+            self.stream.write_all(request.as_bytes()).await?;
+            self.read_answer().await
+        };
+        Ok(timeout(STUCK, asked).await.map_err(|_| "no answer within 10 s")?)
     }
 
     async fn read_answer(&mut self) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ mod load;
 mod peers;
 mod processes;
 mod report;
+mod spread;
 mod user_data;
 
 use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
@@ -253,7 +254,7 @@ fn jwks(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(1, 4);
     let service = stage.service(&stage.prompt)?;
     let is_good = |answer: &str| is_ok(answer, r#"{"keys":["#);
-    let target = Target { address: service.public, pid: service.pid(), request: jwks_request, is_good };
+    let target = Target { address: service.public, pids: vec![service.pid()], request: jwks_request, is_good };
     let no_codes = Box::new(iter::repeat_with(String::new));
     let outcome = saturate(target, JWKS_CONNECTIONS, no_codes, phases)?;
     report.add("jwks.rate", outcome.rate());
@@ -306,7 +307,7 @@ fn is_ok(answer: &str, proof: &str) -> bool {
 
 fn logins(service: &Service) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
-    Target { address: service.public, pid: service.pid(), request: login_request, is_good }
+    Target { address: service.public, pids: vec![service.pid()], request: login_request, is_good }
 }
 
 fn first_logins(service: &Service) -> Target {
@@ -320,12 +321,12 @@ fn wrong_passwords(service: &Service) -> Target {
         answer.starts_with("HTTP/1.1 403 ") && answer.contains(r#""code":"invalid_credentials""#)
             || answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"accounts_unavailable""#)
     };
-    Target { address: service.public, pid: service.pid(), request: password_request, is_good }
+    Target { address: service.public, pids: vec![service.pid()], request: password_request, is_good }
 }
 
 fn exchanges(stand_in: &StandIn) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""session_key":""#);
-    Target { address: stand_in.address, pid: stand_in.pid(), request: exchange_request, is_good }
+    Target { address: stand_in.address, pids: vec![stand_in.pid()], request: exchange_request, is_good }
 }
 
 fn login_request(code: &str) -> String {

@@ -65,7 +65,7 @@ pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
     for (measures, jwt) in [(BARE, None), (ENVOY, Some(0)), (ENVOY_CACHED, Some(ENVOY_CACHE))] {
         let envoy = Envoy::start(&stage.files, &configuration(service.public, jwt))?;
         let codes: Codes = Box::new(regulars.clone().into_iter().cycle());
-        let target = Target { address: envoy.address, pid: envoy.pid(), request: envoy_request, is_good };
+        let target = Target { address: envoy.address, pids: vec![envoy.pid()], request: envoy_request, is_good };
         measures.add(report, &saturate(target, CONNECTIONS, codes, phases)?);
     }
     Ok(())
@@ -110,7 +110,7 @@ impl Tokens {
 
 fn sidecar_target(sidecar: &Sidecar) -> Target {
     let is_good = |answer: &str| is_ok(answer, "x-user-id: 0193f5b2-9c5e-7cc0-8000-000000000000");
-    Target { address: sidecar.address, pid: sidecar.pid(), request: |token| request("/verify", token), is_good }
+    Target { address: sidecar.address, pids: vec![sidecar.pid()], request: |token| request("/verify", token), is_good }
 }
 
 fn envoy_request(token: &str) -> String {

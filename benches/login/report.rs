@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, json};
 
+use crate::spread::Spread;
+
 /// A thing that is measured.
 struct Measure {
     key: &'static str,
@@ -169,21 +171,5 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
-    }
-}
-
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    /// Of at least one value.
-    fn of(values: &[f64]) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let last = sorted.len() - 1;
-        Self { median: (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0, min: sorted[0], max: sorted[last] }
     }
 }

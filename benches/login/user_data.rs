@@ -22,7 +22,7 @@ pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Resu
     let service = stage.service(&stage.prompt)?;
     let requests = requests(&stage.prompt, &service)?;
     let is_good = |answer: &str| is_ok(answer, r#"{"data":{"#);
-    let target = Target { address: service.public, pid: service.pid(), request: str::to_owned, is_good };
+    let target = Target { address: service.public, pids: vec![service.pid()], request: str::to_owned, is_good };
     let outcome = saturate(target, CONNECTIONS, Box::new(requests.into_iter().cycle()), phases)?;
     report.add("userdata.rate", outcome.rate());
     report.add("userdata.cpu_us", outcome.cpu_us());

@@ -21,14 +21,14 @@ use crate::{
 
 const APACHE: &str = "/usr/sbin/apache2";
 
-struct Apache {
-    example: Example,
+pub(crate) struct Apache {
+    pub(crate) example: Example,
     folder: TempDir,
     process: Process,
 }
 
 impl Apache {
-    async fn start(scene: &Scene, jwks_url: &str) -> Self {
+    pub(crate) async fn start(scene: &Scene, jwks_url: &str) -> Self {
         let port = free_port();
         let addresses = [
             ("127.0.0.1:8080", &*scene.address().to_string()),

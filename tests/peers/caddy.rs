@@ -1,6 +1,6 @@
 //! examples/peers/caddy: `forward_auth`.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
 
 use crate::{
     checks,
@@ -16,7 +16,7 @@ async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let caddy = started(&scene, &link).await;
+    let caddy = started(&scene, link.address()).await;
     checks::tokens(&scene, &caddy.example, &[]).await;
     checks::identity_headers(&scene, &caddy.example).await;
     checks::paths(&scene, &caddy.example).await;
@@ -29,7 +29,7 @@ async fn caddy_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
+    let (target, headers) = started(&scene, link.address()).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
     let names: Vec<_> = headers.keys().map(String::as_str).collect();
     assert_eq!(
@@ -44,7 +44,7 @@ async fn caddy_without_its_sidecar_says_when_to_come_again() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let caddy = started(&scene, &link).await;
+    let caddy = started(&scene, link.address()).await;
     link.cut().await;
     let reply = Request::get("/orders").bearer(&scene.lin.token).send(caddy.example.address).await.expect("an answer");
     assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
@@ -52,7 +52,7 @@ async fn caddy_without_its_sidecar_says_when_to_come_again() {
     assert_eq!(public.status, 200);
 }
 
-async fn started(scene: &Scene, sidecar: &Breakable) -> ForwardAuth {
+pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {
     let mut program = Command::new(tools("python/bin/caddy"));
     program.args(["run", "--config", "Caddyfile"]);
     ForwardAuth::start(scene, sidecar, ("caddy", ":8000"), program).await

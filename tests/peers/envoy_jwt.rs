@@ -97,7 +97,7 @@ async fn envoy_alone_fetches_keys_by_https_from_who_can_prove_its_name() {
     assert_eq!(status(&deceived.example, &scene.lin.token).await, 503, "keys by another name");
 }
 
-async fn started(scene: &Scene, jwks: SocketAddr, changes: &[(&str, &str)]) -> Envoy {
+pub(crate) async fn started(scene: &Scene, jwks: SocketAddr, changes: &[(&str, &str)]) -> Envoy {
     let jwks = port_value(jwks);
     let addresses = [&[("http://127.0.0.1:8080", &*scene.issuer), (JWKS_PORT, &*jwks)][..], changes].concat();
     Envoy::start(scene, NAME, &addresses).await

@@ -1,5 +1,7 @@
 //! examples/peers/envoy-sidecar: Envoy asks the sidecar.
 
+use std::net::SocketAddr;
+
 use crate::{
     checks,
     envoy::{Envoy, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
@@ -14,7 +16,7 @@ async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let Envoy { example, .. } = &started(&scene, &link).await;
+    let Envoy { example, .. } = &started(&scene, link.address()).await;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;
     checks::paths(&scene, example).await;
@@ -38,7 +40,7 @@ async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
 async fn the_sidecar_is_shown_the_token_and_not_the_other_headers_and_its_yes_must_name_a_user() {
     let scene = Scene::start().await;
     let link = Breakable::before(scene.back_end.address).await;
-    let envoy = started(&scene, &link).await;
+    let envoy = started(&scene, link.address()).await;
     let request = Request::get("/orders?page=2").bearer("a.b.c").lines(["Cookie: secret=1", "X-User-Id: forged"]);
     let reply = request.send(envoy.example.address).await.expect("an answer");
     assert_eq!(reply.status, 403, "{reply:?}");
@@ -52,8 +54,8 @@ async fn the_sidecar_is_shown_the_token_and_not_the_other_headers_and_its_yes_mu
     assert_eq!(names, ["authorization", "content-length", "host"], "{question:?}");
 }
 
-async fn started(scene: &Scene, sidecar: &Breakable) -> Envoy {
-    let (url, port) = (sidecar.url(), port_value(([127, 0, 0, 1], sidecar.port()).into()));
+pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> Envoy {
+    let (url, port) = (format!("http://{sidecar}"), port_value(sidecar));
     let addresses = [("http://127.0.0.1:8181", &*url), ("port_value: 8181 }", &*port)];
     Envoy::start(scene, "envoy-sidecar", &addresses).await
 }

@@ -1,6 +1,6 @@
 //! The proxies that ask the sidecar about each request, run with the configurations of their examples.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{collections::BTreeMap, net::SocketAddr, process::Command};
 
 use tempfile::TempDir;
 
@@ -22,13 +22,13 @@ impl ForwardAuth {
     /// run in a copy of the example's folder.
     pub(crate) async fn start(
         scene: &Scene,
-        sidecar: &Breakable,
+        sidecar: SocketAddr,
         (name, listens): (&'static str, &str),
         mut program: Command,
     ) -> Self {
         let port = free_port();
         let own = listens.replace("8000", &port.to_string());
-        let (back_end, asked) = (scene.back_end.address.to_string(), format!("127.0.0.1:{}", sidecar.port()));
+        let (back_end, asked) = (scene.back_end.address.to_string(), sidecar.to_string());
         let addresses = [(listens, &*own), ("127.0.0.1:3000", &*back_end), ("127.0.0.1:8181", &*asked)];
         let folder = example_folder(name, &addresses);
         // Caddy keeps things at home.

@@ -36,14 +36,14 @@ const OFTEN: [(&str, &str); 2] = [
 ];
 
 /// The example, running.
-struct Orders {
-    example: Example,
+pub(crate) struct Orders {
+    pub(crate) example: Example,
     _process: Process,
     _workspace: TempDir,
 }
 
 impl Orders {
-    fn start(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(scene: &Scene, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let workspace = tempfile::tempdir().expect("a folder");
         let source = workspace.path().join("src/orders");

@@ -19,15 +19,15 @@ use crate::{
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
 
-struct Haproxy {
-    example: Example,
+pub(crate) struct Haproxy {
+    pub(crate) example: Example,
     folder: TempDir,
     /// The master. Its worker ends with it.
     process: Process,
 }
 
 impl Haproxy {
-    async fn start(scene: &Scene, jwks_url: &str) -> Self {
+    pub(crate) async fn start(scene: &Scene, jwks_url: &str) -> Self {
         let port = free_port();
         let addresses = [
             ("127.0.0.1:8080", &*scene.address().to_string()),

@@ -1,33 +1,33 @@
 //! The examples of examples/peers, each as a reader copies it, started with the real program and asked what a stranger
 //! would ask: tokens that must be refused, identity headers of the client's own, paths that mean another path, a sidecar
 //! that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that the
-//! questions find fault with an example that deserves it.
+//! questions find fault with an example that deserves it. benches/examples starts the same examples.
 
-mod apache;
-mod back_end;
-mod caddy;
-mod canary;
+pub(crate) mod apache;
+pub(crate) mod back_end;
+pub(crate) mod caddy;
+pub(crate) mod canary;
 mod checked;
-mod checks;
-mod envoy;
-mod envoy_jwt;
-mod envoy_sidecar;
-mod example;
-mod forge;
-mod forward_auth;
-mod go;
-mod haproxy;
-mod key_source;
-mod nginx;
-mod nginx_njs;
-mod node;
-mod python;
-mod raw;
-mod rust;
-mod scene;
-mod sidecar;
-mod stand_in;
+pub(crate) mod checks;
+pub(crate) mod envoy;
+pub(crate) mod envoy_jwt;
+pub(crate) mod envoy_sidecar;
+pub(crate) mod example;
+pub(crate) mod forge;
+pub(crate) mod forward_auth;
+pub(crate) mod go;
+pub(crate) mod haproxy;
+pub(crate) mod key_source;
+pub(crate) mod nginx;
+pub(crate) mod nginx_njs;
+pub(crate) mod node;
+pub(crate) mod python;
+pub(crate) mod raw;
+pub(crate) mod rust;
+pub(crate) mod scene;
+pub(crate) mod sidecar;
+pub(crate) mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]
-mod support;
-mod traefik;
+pub(crate) mod support;
+pub(crate) mod traefik;

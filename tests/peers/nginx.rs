@@ -1,6 +1,6 @@
 //! examples/peers/nginx: `auth_request`.
 
-use std::{path::Path, process::Command};
+use std::{net::SocketAddr, path::Path, process::Command};
 
 use crate::{checks, forward_auth::ForwardAuth, raw::Request, scene::Scene, sidecar::Sidecar, support::Breakable};
 
@@ -9,7 +9,7 @@ async fn nginx_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let nginx = started(&scene, &link).await;
+    let nginx = started(&scene, link.address()).await;
     checks::tokens(&scene, &nginx.example, &[]).await;
     checks::identity_headers(&scene, &nginx.example).await;
     checks::paths(&scene, &nginx.example).await;
@@ -22,7 +22,7 @@ async fn nginx_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
+    let (target, headers) = started(&scene, link.address()).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
     let names: Vec<_> = headers.keys().map(String::as_str).collect();
     assert_eq!(names, ["authorization", "host", "x-original-uri"]);
@@ -34,7 +34,7 @@ async fn nginx_without_its_sidecar_says_when_to_come_again() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let nginx = started(&scene, &link).await;
+    let nginx = started(&scene, link.address()).await;
     link.cut().await;
     let reply = Request::get("/orders").bearer(&scene.lin.token).send(nginx.example.address).await.expect("an answer");
     assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
@@ -42,7 +42,7 @@ async fn nginx_without_its_sidecar_says_when_to_come_again() {
     assert_eq!(public.status, 200);
 }
 
-async fn started(scene: &Scene, sidecar: &Breakable) -> ForwardAuth {
+pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {
     ForwardAuth::start(scene, sidecar, ("nginx", "127.0.0.1:8000"), program()).await
 }
 

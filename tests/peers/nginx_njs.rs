@@ -14,15 +14,15 @@ use crate::{
 
 const NGINX: &str = "/usr/sbin/nginx";
 
-struct Nginx {
-    example: Example,
+pub(crate) struct Nginx {
+    pub(crate) example: Example,
     folder: TempDir,
     process: Process,
 }
 
 impl Nginx {
     /// With keys of `jwks_url`.
-    async fn start(scene: &Scene, jwks_url: &str) -> Self {
+    pub(crate) async fn start(scene: &Scene, jwks_url: &str) -> Self {
         let nginx = Self::begin(scene, jwks_url);
         eventually("nginx has keys", PATIENCE, async || scene.is_let_in(&nginx.example).await).await;
         nginx

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// As its README.md starts it.
-struct Express {
-    example: Example,
+pub(crate) struct Express {
+    pub(crate) example: Example,
     _process: Process,
     _folder: TempDir,
 }
 
 impl Express {
-    fn start(scene: &Scene) -> Self {
+    pub(crate) fn start(scene: &Scene) -> Self {
         Self::with(scene, &[])
     }
 

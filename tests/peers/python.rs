@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// As its README.md starts it.
-struct FastApi {
-    example: Example,
+pub(crate) struct FastApi {
+    pub(crate) example: Example,
     _process: Process,
     _folder: TempDir,
 }
 
 impl FastApi {
-    fn start(scene: &Scene) -> Self {
+    pub(crate) fn start(scene: &Scene) -> Self {
         Self::with(scene, &[])
     }
 

@@ -62,7 +62,7 @@ impl Scene {
 
     /// The issuer's, as examples reach it.
     pub(crate) fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.link.port()).into()
+        self.link.address()
     }
 
     pub(crate) fn jwks_url(&self) -> String {

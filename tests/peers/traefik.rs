@@ -1,6 +1,6 @@
 //! examples/peers/traefik: ForwardAuth.
 
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use crate::{
     checks,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What is public says the sidecar.
-const RULES: &[(&str, &str)] =
+pub(crate) const RULES: &[(&str, &str)] =
     &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, &link).await;
+    let traefik = started(&scene, link.address()).await;
     checks::tokens(&scene, &traefik.example, &[]).await;
     checks::identity_headers(&scene, &traefik.example).await;
     checks::paths(&scene, &traefik.example).await;
@@ -33,7 +33,7 @@ async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_th
     let scene = Scene::start().await;
     let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
-    let (target, headers) = started(&scene, &link).await.question(&scene, &link).await;
+    let (target, headers) = started(&scene, link.address()).await.question(&scene, &link).await;
     assert_eq!(target, "GET /verify");
     let names: Vec<_> = headers.keys().map(String::as_str).collect();
     assert_eq!(
@@ -59,7 +59,7 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
     let scene = Scene::start().await;
     let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, &link).await;
+    let traefik = started(&scene, link.address()).await;
     // An empty token is none.
     for bad in scene.bad_tokens().into_iter().filter(|bad| !["no token", "empty token"].contains(&bad.name)) {
         scene.back_end.take();
@@ -81,7 +81,7 @@ async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_r
     let scene = Scene::start().await;
     let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, &link).await;
+    let traefik = started(&scene, link.address()).await;
     let status = async |path: &str, more: &str| {
         let request = Request::get(path).bearer(&scene.lin.token).line(more);
         request.send(traefik.example.address).await.expect("an answer").status
@@ -95,7 +95,7 @@ async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_r
     assert!(scene.back_end.take().is_empty());
 }
 
-async fn started(scene: &Scene, sidecar: &Breakable) -> ForwardAuth {
+pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {
     let mut program = Command::new(tools("python/bin/traefik"));
     program.arg("--configFile=traefik.yml");
     let mut traefik = ForwardAuth::start(scene, sidecar, ("traefik", "127.0.0.1:8000"), program).await;

@@ -1,0 +1,117 @@
+//! The examples: how each is started, and which processes are its own.
+
+use std::{any::Any, process};
+
+use crate::{
+    Fault,
+    apache::Apache,
+    caddy, envoy_jwt, envoy_sidecar,
+    example::Example,
+    go::Orders,
+    haproxy::Haproxy,
+    kernel, nginx, nginx_njs,
+    node::Express,
+    python::FastApi,
+    rust::RustApi,
+    scene::Scene,
+    sidecar::Sidecar,
+    support::{PATIENCE, eventually},
+    traefik,
+};
+
+/// One way of verifying.
+pub(crate) struct Way {
+    /// On the command line.
+    pub(crate) name: &'static str,
+    /// For people.
+    pub(crate) title: &'static str,
+    /// It asks the sidecar, started with these settings besides those that it needs.
+    sidecar: Option<&'static [(&'static str, &'static str)]>,
+    /// What it has verified once is cheaper the next time.
+    pub(crate) remembers: bool,
+}
+
+const fn alone(name: &'static str, title: &'static str) -> Way {
+    Way { name, title, sidecar: None, remembers: false }
+}
+
+const fn with_sidecar(name: &'static str, title: &'static str) -> Way {
+    Way { name, title, sidecar: Some(&[]), remembers: true }
+}
+
+/// In the order of docs/peers.md.
+pub(crate) const EXAMPLES: [Way; 13] = [
+    alone("actix-web", "Rust: actix-web"),
+    alone("axum", "Rust: axum"),
+    alone("go", "Go: golang-jwt"),
+    alone("node", "Node: Express, jose"),
+    alone("python", "Python: FastAPI, PyJWT"),
+    alone("envoy-jwt", "Envoy, jwt_authn"),
+    alone("nginx-njs", "nginx, njs"),
+    alone("haproxy", "HAProxy"),
+    Way { remembers: true, ..alone("apache", "Apache, mod_oauth2") },
+    with_sidecar("nginx", "nginx, sidecar"),
+    with_sidecar("caddy", "Caddy, sidecar"),
+    Way { sidecar: Some(traefik::RULES), ..with_sidecar("traefik", "Traefik, sidecar") },
+    with_sidecar("envoy-sidecar", "Envoy, sidecar"),
+];
+
+/// A running example. All of it ends with this value.
+pub(crate) struct Running {
+    pub(crate) example: Example,
+    /// Of the program, and of the sidecar if it has one.
+    pub(crate) pids: Vec<u32>,
+    _program: Box<dyn Any>,
+    _sidecar: Option<Sidecar>,
+}
+
+impl Running {
+    /// Takes tokens when this returns.
+    pub(crate) async fn start(way: &Way, scene: &Scene) -> Result<Self, Fault> {
+        let before = kernel::children(process::id())?;
+        let sidecar = match way.sidecar {
+            Some(settings) => Some(Sidecar::with(scene, settings).await),
+            None => None,
+        };
+        let with_sidecar = kernel::children(process::id())?;
+        let (example, program) = start(way.name, scene, sidecar.as_ref()).await?;
+        eventually(way.name, PATIENCE, async || scene.is_let_in(&example).await).await;
+        let mut pids = new(kernel::children(process::id())?, &with_sidecar);
+        if pids.len() != 1 {
+            return Err(format!("{} has started {} processes rather than one", way.name, pids.len()).into());
+        }
+        pids.extend(new(with_sidecar, &before));
+        Ok(Self { example, pids, _program: program, _sidecar: sidecar })
+    }
+}
+
+fn new(mut pids: Vec<u32>, before: &[u32]) -> Vec<u32> {
+    pids.retain(|pid| !before.contains(pid));
+    pids
+}
+
+type Started = (Example, Box<dyn Any>);
+
+async fn start(name: &str, scene: &Scene, sidecar: Option<&Sidecar>) -> Result<Started, Fault> {
+    let sidecar = || sidecar.map(|sidecar| sidecar.address).ok_or("it needs a sidecar");
+    Ok(match name {
+        "actix-web" => started(RustApi::start(scene, "peer-actix"), |it| &it.example),
+        "axum" => started(RustApi::start(scene, "peer-axum"), |it| &it.example),
+        "go" => started(Orders::start(scene, &[]), |it| &it.example),
+        "node" => started(Express::start(scene), |it| &it.example),
+        "python" => started(FastApi::start(scene), |it| &it.example),
+        "envoy-jwt" => started(envoy_jwt::started(scene, scene.address(), &[]).await, |it| &it.example),
+        "nginx-njs" => started(nginx_njs::Nginx::start(scene, &scene.jwks_url()).await, |it| &it.example),
+        "haproxy" => started(Haproxy::start(scene, &scene.jwks_url()).await, |it| &it.example),
+        "apache" => started(Apache::start(scene, &scene.jwks_url()).await, |it| &it.example),
+        "nginx" => started(nginx::started(scene, sidecar()?).await, |it| &it.example),
+        "caddy" => started(caddy::started(scene, sidecar()?).await, |it| &it.example),
+        "traefik" => started(traefik::started(scene, sidecar()?).await, |it| &it.example),
+        "envoy-sidecar" => started(envoy_sidecar::started(scene, sidecar()?).await, |it| &it.example),
+        _ => return Err(format!("nobody knows how to start {name}").into()),
+    })
+}
+
+fn started<T: 'static>(program: T, example: fn(&T) -> &Example) -> Started {
+    (example(&program).clone(), Box::new(program))
+}
