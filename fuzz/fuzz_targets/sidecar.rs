@@ -1,0 +1,40 @@
+//! What a stranger brings to a sidecar: a path that the proxy tells (the first line), and Authorization headers (a line
+//! each). Whoever is let through without a token asks for a path that every program reads alike.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use wxmint::{
+    sidecar::{Demand, PathSource, Prefix, Rules},
+    token::bearer,
+};
+
+static RULES: LazyLock<Rules> = LazyLock::new(|| {
+    let prefix = |text: &str| Prefix::parse(text).expect("a prefix");
+    Rules {
+        source: PathSource::Path,
+        audiences: vec![(prefix("/orders"), "orders".to_owned()), (prefix("/public/mine"), "mine".to_owned())],
+        anonymous: vec![prefix("/public"), prefix("/orders/help")],
+    }
+});
+
+fuzz_target!(|input: &[u8]| {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let target = lines.next().and_then(|line| str::from_utf8(line).ok());
+    if RULES.of(target) == Demand::Nothing {
+        let path = target.and_then(|target| target.split('?').next()).expect("a path");
+        let open = path == "/public" || path.starts_with("/public/") || path.starts_with("/orders/help");
+        assert!(open && !path.starts_with("/public/mine/"), "{path:?}");
+        let plain = path.to_ascii_lowercase();
+        let ambiguous = ["//", "/./", "/../", ";", "\\", "%2e", "%2f", "%5c", "%00", "%25", "%3b", "#"];
+        assert!(!ambiguous.iter().any(|odd| plain.contains(odd)), "{path:?}");
+        assert!(!["/.", "/.."].iter().any(|end| plain.ends_with(end)), "{path:?}");
+    }
+    let headers: Vec<&[u8]> = lines.collect();
+    if let Ok(token) = bearer(headers.iter().copied()) {
+        assert_eq!(headers.len(), 1);
+        assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b",;\"".contains(&byte)));
+    }
+});
