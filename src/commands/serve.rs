@@ -44,10 +44,15 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-fn warn_about(settings: &Settings) {
+/// Names the variables that nothing reads.
+pub(super) fn warn_about_unknown() {
     for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
         tracing::warn!(variable = name, "{remark}");
     }
+}
+
+fn warn_about(settings: &Settings) {
+    warn_about_unknown();
     if matches!(settings.store, StoreUrl::Memory) {
         tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
     }

@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::{EXIT_USAGE, fail, serve::variables};
+use super::{
+    EXIT_USAGE, fail,
+    serve::{variables, warn_about_unknown},
+};
 use crate::{
     http::{run_to_end, stop_signal},
-    settings::{SidecarSettings, unknown_variables},
+    settings::SidecarSettings,
     sidecar::{self, Listeners, StartError},
     telemetry,
 };
@@ -25,9 +28,7 @@ pub(super) fn run() -> ExitCode {
 }
 
 fn warn_about(settings: &SidecarSettings) {
-    for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
-        tracing::warn!(variable = name, "{remark}");
-    }
+    warn_about_unknown();
     if settings.dangerous_jwks_over_http {
         tracing::warn!(
             "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true takes keys over http: whoever can answer in the issuer's place there can \

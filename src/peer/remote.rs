@@ -25,7 +25,7 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    keys::PublishedKeys,
+    keys::{PublicKey, PublishedKeys},
     upstream::{StartError, Tls},
 };
 
@@ -221,8 +221,7 @@ impl Refresh {
     fn tell_changes(&self, before: Option<&Edition>) {
         let Some(now) = self.shared.edition() else { return };
         if before.is_none_or(|before| before.number != now.number) {
-            let kids: Vec<_> = now.keys.keys.iter().map(|key| key.kid()).collect();
-            tracing::info!(issuer = self.issuer, kids = kids.join(" "), "keys in use");
+            tracing::info!(issuer = self.issuer, kids = kids(&now.keys), "keys in use");
         }
     }
 
@@ -246,8 +245,7 @@ fn kept(shelf: &Shelf, issuer: &str) -> Option<PublishedKeys> {
     match shelf.read() {
         Ok(kept) => {
             if let Some(keys) = &kept {
-                let kids: Vec<_> = keys.keys.iter().map(|key| key.kid()).collect();
-                tracing::info!(issuer, kids = kids.join(" "), "keys from disk, until they have been fetched");
+                tracing::info!(issuer, kids = kids(keys), "keys from disk, until they have been fetched");
             }
             kept
         }
@@ -256,6 +254,11 @@ fn kept(shelf: &Shelf, issuer: &str) -> Option<PublishedKeys> {
             None
         }
     }
+}
+
+/// For the log.
+fn kids(keys: &PublishedKeys) -> String {
+    keys.keys.iter().map(PublicKey::kid).collect::<Vec<_>>().join(" ")
 }
 
 /// A number from 0 to 1.

@@ -154,8 +154,8 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
     (names.iter().all(good) && all_different(&names)).then_some(names)
 }
 
-fn all_different(texts: &[String]) -> bool {
-    texts.iter().enumerate().all(|(index, text)| !texts[..index].contains(text))
+pub(super) fn all_different<T: PartialEq>(things: &[T]) -> bool {
+    things.iter().enumerate().all(|(index, thing)| !things[..index].contains(thing))
 }
 
 /// `10.0.0.0/8`, or one address.

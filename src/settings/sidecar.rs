@@ -121,8 +121,7 @@ impl Trusted {
 /// All different: two of one name would have two sets of keys.
 fn issuers(text: &str) -> Option<Vec<IssuerUrl>> {
     let issuers: Vec<_> = text.split(',').map(|issuer| IssuerUrl::parse(issuer.trim())).collect::<Option<_>>()?;
-    let all_different = issuers.iter().enumerate().all(|(index, issuer)| !issuers[..index].contains(issuer));
-    all_different.then_some(issuers)
+    forms::all_different(&issuers).then_some(issuers)
 }
 
 /// https; http to this machine alone, unless danger was asked for: whoever answers in the issuer's place can sign tokens.

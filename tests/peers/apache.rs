@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, example_folder},
-    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids},
+    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids, reloads_until_it_has_worked, write_keys},
     scene::Scene,
     support::{PATIENCE, Process, Signal, eventually, free_port},
 };
@@ -74,10 +74,7 @@ fn run(folder: &Path) -> Process {
 }
 
 fn wxmint_keys(folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
-    let mut script = Command::new(folder.join("wxmint-keys.py"));
-    // A proxy of the machine's would be asked for the keys.
-    script.current_dir(folder).arg(jwks_url).arg("keys.conf").args(reload).env("no_proxy", "127.0.0.1");
-    script.output().expect("python3")
+    write_keys(folder, jwks_url, "keys.conf", reload)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,11 +106,7 @@ async fn apache_follows_the_keys_and_keeps_the_last_good_ones() {
 async fn the_script_for_apache_reloads_until_it_has_worked_and_then_no_more() {
     let scene = Scene::start().await;
     let folder = example_folder("apache", &[]);
-    let run = |reload: &[&str]| wxmint_keys(folder.path(), &scene.jwks_url(), reload).status.success();
-    assert!(!run(&["false"]), "a reload that fails is a failure");
-    assert!(!run(&["false"]), "and is tried again");
-    assert!(run(&["true"]));
-    assert!(run(&["false"]), "nothing has changed");
+    reloads_until_it_has_worked(|reload| wxmint_keys(folder.path(), &scene.jwks_url(), reload));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, process::Command};
 use crate::{
     checks,
     forward_auth::ForwardAuth,
-    raw::Request,
     scene::Scene,
     sidecar::Sidecar,
     support::{Breakable, tools},
@@ -17,11 +16,7 @@ async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
     let caddy = started(&scene, link.address()).await;
-    checks::tokens(&scene, &caddy.example, &[]).await;
-    checks::identity_headers(&scene, &caddy.example).await;
-    checks::paths(&scene, &caddy.example).await;
-    checks::fails_closed(&scene, &caddy.example, &link).await;
-    checks::issuer_away(&scene, &caddy.example).await;
+    checks::asks_a_sidecar(&scene, &caddy.example, &link).await;
 }
 
 #[tokio::test]
@@ -44,12 +39,7 @@ async fn caddy_without_its_sidecar_says_when_to_come_again() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let caddy = started(&scene, link.address()).await;
-    link.cut().await;
-    let reply = Request::get("/orders").bearer(&scene.lin.token).send(caddy.example.address).await.expect("an answer");
-    assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
-    let public = Request::get("/public/hello").send(caddy.example.address).await.expect("an answer");
-    assert_eq!(public.status, 200);
+    started(&scene, link.address()).await.says_when_to_come_again(&scene, &link).await;
 }
 
 pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {

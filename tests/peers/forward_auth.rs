@@ -43,6 +43,16 @@ impl ForwardAuth {
         Self { example, _process: process, _folder: folder }
     }
 
+    /// Without its sidecar it answers 503 with `Retry-After`, and what is public is served all the same.
+    pub(crate) async fn says_when_to_come_again(&self, scene: &Scene, sidecar: &Breakable) {
+        sidecar.cut().await;
+        let asked = Request::get("/orders").bearer(&scene.lin.token).send(self.example.address).await;
+        let reply = asked.expect("an answer");
+        assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
+        let public = Request::get("/public/hello").send(self.example.address).await.expect("an answer");
+        assert_eq!(public.status, 200);
+    }
+
     /// What it asks the sidecar about a POST of `/orders?page=2` with a body and much else in its head: the target, and
     /// the headers by name. The question goes to the scene's back end.
     pub(crate) async fn question(&self, scene: &Scene, sidecar: &Breakable) -> (String, BTreeMap<String, String>) {

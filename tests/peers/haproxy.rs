@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, example_folder},
-    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids},
+    key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids, reloads_until_it_has_worked, write_keys},
     raw::Request,
     scene::Scene,
     support::{PATIENCE, Process, eventually, free_port, kid_of},
@@ -56,10 +56,7 @@ fn run(folder: &Path) -> Process {
 }
 
 fn wxmint_keys(folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
-    let mut script = Command::new(folder.join("wxmint-keys.py"));
-    // A proxy of the machine's would be asked for the keys.
-    script.current_dir(folder).arg(jwks_url).arg("keys").args(reload).env("no_proxy", "127.0.0.1");
-    script.output().expect("python3")
+    write_keys(folder, jwks_url, "keys", reload)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,11 +96,7 @@ async fn the_script_for_haproxy_reloads_until_it_has_worked_and_then_no_more() {
     let scene = Scene::start().await;
     let folder = example_folder("haproxy", &[]);
     fs::create_dir_all(folder.path().join("keys")).expect("a folder");
-    let run = |reload: &[&str]| wxmint_keys(folder.path(), &scene.jwks_url(), reload).status.success();
-    assert!(!run(&["false"]), "a reload that fails is a failure");
-    assert!(!run(&["false"]), "and is tried again");
-    assert!(run(&["true"]));
-    assert!(run(&["false"]), "nothing has changed");
+    reloads_until_it_has_worked(|reload| wxmint_keys(folder.path(), &scene.jwks_url(), reload));
 }
 
 #[tokio::test(flavor = "multi_thread")]

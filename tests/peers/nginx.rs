@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
-use crate::{checks, forward_auth::ForwardAuth, raw::Request, scene::Scene, sidecar::Sidecar, support::Breakable};
+use crate::{checks, forward_auth::ForwardAuth, scene::Scene, sidecar::Sidecar, support::Breakable};
 
 #[tokio::test]
 async fn nginx_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
@@ -10,11 +10,7 @@ async fn nginx_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
     let nginx = started(&scene, link.address()).await;
-    checks::tokens(&scene, &nginx.example, &[]).await;
-    checks::identity_headers(&scene, &nginx.example).await;
-    checks::paths(&scene, &nginx.example).await;
-    checks::fails_closed(&scene, &nginx.example, &link).await;
-    checks::issuer_away(&scene, &nginx.example).await;
+    checks::asks_a_sidecar(&scene, &nginx.example, &link).await;
 }
 
 #[tokio::test]
@@ -34,12 +30,7 @@ async fn nginx_without_its_sidecar_says_when_to_come_again() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let nginx = started(&scene, link.address()).await;
-    link.cut().await;
-    let reply = Request::get("/orders").bearer(&scene.lin.token).send(nginx.example.address).await.expect("an answer");
-    assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
-    let public = Request::get("/public/hello").send(nginx.example.address).await.expect("an answer");
-    assert_eq!(public.status, 200);
+    started(&scene, link.address()).await.says_when_to_come_again(&scene, &link).await;
 }
 
 pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {

@@ -6,7 +6,7 @@ use crate::{
     checks,
     example::Example,
     scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port},
+    support::{Process, free_port},
 };
 
 /// As `cargo run --example` starts it.
@@ -35,11 +35,7 @@ impl RustApi {
 async fn takes_our_tokens_alone(name: &'static str) {
     let scene = Scene::start().await;
     let RustApi { example, .. } = &RustApi::start(&scene, name);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    checks::tokens(&scene, example, &[]).await;
-    checks::paths(&scene, example).await;
-    checks::unknown_keys(&scene, example, 1).await;
-    checks::issuer_away(&scene, example).await;
+    checks::verifies_by_itself(&scene, example, &[], 1).await;
 }
 
 async fn says_503_until_it_has_keys(name: &'static str) {

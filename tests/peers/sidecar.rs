@@ -2,8 +2,6 @@
 
 use std::{net::SocketAddr, process::Command};
 
-use serde_json::Value;
-
 use crate::{
     scene::Scene,
     support::{PATIENCE, Process, WXMINT, eventually},
@@ -31,8 +29,7 @@ impl Sidecar {
         let mut process = Process::spawn("wxmint sidecar", &mut command);
         let address = eventually("the sidecar is ready", PATIENCE, async || {
             assert!(process.ended().is_none(), "the sidecar ends: {:?}", process.stderr());
-            let lines = process.stderr();
-            let events: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let events = process.events();
             let event = |message| events.iter().find(|event| event["message"] == message);
             event("ready")?;
             event("listening")?["verify"].as_str()?.parse().ok()

@@ -21,11 +21,7 @@ async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let sidecar = Sidecar::with(&scene, RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let traefik = started(&scene, link.address()).await;
-    checks::tokens(&scene, &traefik.example, &[]).await;
-    checks::identity_headers(&scene, &traefik.example).await;
-    checks::paths(&scene, &traefik.example).await;
-    checks::fails_closed(&scene, &traefik.example, &link).await;
-    checks::issuer_away(&scene, &traefik.example).await;
+    checks::asks_a_sidecar(&scene, &traefik.example, &link).await;
 }
 
 #[tokio::test]

@@ -55,6 +55,24 @@ pub(crate) async fn fails_closed(scene: &Scene, example: &Example, sidecar: &Bre
     fail_with(example, fails_closed_faults(scene, example, sidecar).await);
 }
 
+/// All that is asked of who asks a sidecar, over `sidecar`, and takes no bad token at all.
+pub(crate) async fn asks_a_sidecar(scene: &Scene, example: &Example, sidecar: &Breakable) {
+    tokens(scene, example, &[]).await;
+    identity_headers(scene, example).await;
+    paths(scene, example).await;
+    fails_closed(scene, example, sidecar).await;
+    issuer_away(scene, example).await;
+}
+
+/// All that is asked of a service that verifies by itself, once it has keys.
+pub(crate) async fn verifies_by_itself(scene: &Scene, example: &Example, exceptions: Exceptions<'_>, fetches: u64) {
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    tokens(scene, example, exceptions).await;
+    paths(scene, example).await;
+    unknown_keys(scene, example, fetches).await;
+    issuer_away(scene, example).await;
+}
+
 /// While the issuer is away, old tokens and new ones are taken all the same.
 pub(crate) async fn issuer_away(scene: &Scene, example: &Example) {
     fail_with(example, issuer_faults(scene, example).await);
