@@ -14,6 +14,7 @@
 //! ```
 
 mod access_token;
+mod bearer;
 mod binding;
 mod error;
 mod identity;
@@ -28,7 +29,7 @@ use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
-pub(crate) use self::unbind::issued;
+pub(crate) use self::bearer::issued;
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
     binding::{Binder, Candidate, Settled, Vacancy},
@@ -41,10 +42,10 @@ use crate::{
     limits::{Limits, LocalLimit},
     store::{
         Cell, Claim, ClaimId, CurrentVault, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing,
-        Store, StoreError, Ticket, TicketHolder,
+        Store, StoreError, TakenTicket, Ticket, TicketHolder,
     },
     telemetry::Metrics,
-    token::{MintError, Minter, TokenId},
+    token::Minter,
     wechat::{App, CallError, CurrentApps, Session, WeChat},
 };
 
@@ -93,6 +94,8 @@ struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
     standing: Standing,
+    /// By the store's clock.
+    at: DateTime<Utc>,
 }
 
 impl Login {
@@ -124,9 +127,9 @@ impl Login {
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
 
-        let id = TokenId::random().map_err(MintError::Key)?;
+        let id = self.vault.keys().token_id(&arrival.person, bound.generation)?;
         let app = arrival.person.app;
-        let token = self.minter.mint(&bound.user, &app, &id, now)?;
+        let token = self.minter.mint(&bound.user, &app, &id, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }
 
@@ -192,7 +195,9 @@ impl Login {
         };
         match self.store.record_login(&record, claim).await? {
             Recorded::Limited(refused) => Err(refused.into()),
-            Recorded::Standing(standing) => Ok(Arrival { person: record.person, unionid: session.unionid, standing }),
+            Recorded::Standing(standing, at) => {
+                Ok(Arrival { person: record.person, unionid: session.unionid, standing, at })
+            }
         }
     }
 
@@ -218,12 +223,12 @@ impl Login {
         visit: &Visit<'_>,
     ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
-        let holder = self.store.take_ticket(ticket, claim).await?;
-        let holder = holder.filter(|holder| app.is_none_or(|app| *app == holder.person.app));
-        let TicketHolder { person, unionid } = holder.ok_or(LoginError::TicketInvalid)?;
+        let taken = self.store.take_ticket(ticket, claim).await?;
+        let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
+        let TakenTicket { holder: TicketHolder { person, unionid }, at } = taken.ok_or(LoginError::TicketInvalid)?;
         self.apps.all().choose(Some(&person.app), None)?;
         let standing = self.store.standing(&person, claim).await?;
-        Ok(Arrival { person, unionid, standing })
+        Ok(Arrival { person, unionid, standing, at })
     }
 }
 

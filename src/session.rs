@@ -11,8 +11,8 @@ pub use self::user_data::UserDataRequest;
 use crate::{
     ids::{Phone, PhoneCode, UserId},
     login::{Login, LoginError, issued, new_claim},
-    store::{Bearer, ClaimId, Person, StoreError},
-    token::{Claims, LONGEST_LIFE, Verified},
+    store::{Admission, Bearer, Cell, ClaimId, Issued, Meter, Person, PersonalCall, StoreError},
+    token::{Claims, Verified},
     wechat::Malformed,
 };
 
@@ -61,35 +61,56 @@ pub struct Asking {
 }
 
 impl Login {
-    /// Who is asking with this token. Where a user has several WeChat identities in one app, the first of them by name:
-    /// a token does not say by which it came.
+    /// Who is asking with this token.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
-        let Bearer::People(mut people) = self.store.bearer(&issued(token), &token.app).await? else {
-            return Err(SessionError::NotYours);
-        };
-        people.sort_by(|one, other| one.openid.cmp(&other.openid));
-        let person = people.into_iter().next().ok_or(SessionError::NotYours)?;
+        let Admission { person, .. } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
         Ok(Asking { person, user: token.user.clone(), claim: new_claim()? })
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
     pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone, SessionError> {
+        self.count_call(asking, PersonalCall::Phone).await?;
         Ok(self.phone_of(&asking.person, code, &asking.claim).await?)
     }
 
-    /// Ends a token, or all of the user's, for this service's own endpoints, and forgets the session keys: of the token's
-    /// app, or of all apps.
+    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with the
+    /// same token, also after an answer that was lost.
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
         let issued = issued(token);
-        let people = match self.store.bearer(&issued, &token.app).await? {
-            Bearer::People(people) if people.is_empty() => return Err(SessionError::NotYours),
-            Bearer::People(_) if everywhere => self.store.people_of(&token.user).await?.unwrap_or_default(),
-            Bearer::People(people) => people,
-            Bearer::Revoked => return Err(SessionError::NotYours),
-        };
-        for person in &people {
-            self.store.forget(person).await?;
+        let bearer = self.store.bearer(&issued).await?;
+        if everywhere {
+            return self.log_out_everywhere(token, &issued, bearer).await;
         }
-        Ok(self.store.revoke(&issued, everywhere, LONGEST_LIFE).await?)
+        if let Bearer::People(people) = bearer
+            && let Some(own) = self.own(token, people)
+        {
+            self.store.forget(&own.person).await?;
+        }
+        Ok(self.store.end_token(&issued).await?)
+    }
+
+    async fn log_out_everywhere(
+        &self,
+        token: &Verified<Claims>,
+        issued: &Issued,
+        bearer: Bearer,
+    ) -> Result<(), SessionError> {
+        match bearer {
+            Bearer::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
+            // A repetition. It only waits until a replica has the end.
+            Bearer::EndedWithUser => return Ok(self.store.end_user(issued).await?),
+            Bearer::Ended => return Err(SessionError::NotYours),
+        };
+        for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
+            self.store.forget(&person).await?;
+        }
+        Ok(self.store.end_user(issued).await?)
+    }
+
+    /// Counts a call of WeChat's API before it is made, so that one person cannot use up the quota of the app.
+    async fn count_call(&self, asking: &Asking, call: PersonalCall) -> Result<(), SessionError> {
+        let cell = Cell::Calls(asking.person.clone(), call);
+        let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
+        Ok(counted.map_err(LoginError::from)?)
     }
 }

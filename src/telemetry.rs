@@ -103,6 +103,7 @@ struct Inner {
     wechat_duration: Histograms<1>,
     redis_duration: Histograms<2>,
     unionid_conflicts: Counter,
+    distant_clocks: Counter,
     accounts_duration: Histograms<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
@@ -123,6 +124,7 @@ impl Default for Inner {
             wechat_duration: Family::new_with_constructor(Buckets),
             redis_duration: Family::new_with_constructor(Buckets),
             unionid_conflicts: Counter::default(),
+            distant_clocks: Counter::default(),
             accounts_duration: Family::new_with_constructor(Buckets),
             key_age: Family::default(),
             next_key: Gauge::default(),
@@ -171,6 +173,11 @@ impl Metrics {
     /// Two users were found to be one person.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
+    }
+
+    /// A login found this process's clock far from the store's.
+    pub fn clock_is_distant(&self) {
+        self.0.distant_clocks.inc();
     }
 
     /// One request to the account service; `outcome` is `ok` (also where it said no), or what went wrong.
@@ -227,6 +234,11 @@ impl Metrics {
             "unionid_conflicts",
             "Unionids that were found to stand for two users; both were kept",
             inner.unionid_conflicts.clone(),
+        );
+        registry.register(
+            "distant_clocks",
+            "Logins that found this process's clock more than 5 s from the clock of Redis",
+            inner.distant_clocks.clone(),
         );
         let mut seconds = |name: &str, help: &str, histogram: Histograms<1>| {
             registry.register_with_unit(name, help, Unit::Seconds, histogram);

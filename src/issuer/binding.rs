@@ -10,7 +10,8 @@ use crate::{
 
 /// Dissolve this mini program's binding
 ///
-/// The token's user is then bound to no WeChat identity of its mini program. The next login asks who the person is.
+/// The binding that the token was issued under. All tokens that its user has of this mini program are ended. The next login
+/// asks who the person is.
 #[utoipa::path(delete, path = "/binding", tag = "login", security(("bearer" = [])),
     responses(
         (status = 204, description = "Dissolved"),
@@ -32,7 +33,6 @@ async fn unbind(worker: web::Data<Worker>, token: Verified<Claims>) -> Result<()
     let dissolved = worker.login.unbind(&token).await?;
     let (user, app) = (token.user.as_str(), token.app.as_str());
     if !dissolved {
-        tracing::info!(user, app, "no binding to dissolve");
         return Err(no_valid_token());
     }
     tracing::info!(user, app, "binding dissolved");

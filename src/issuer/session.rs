@@ -165,7 +165,8 @@ pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> Ht
 
 /// Log out
 ///
-/// Forgets the session key. This service refuses the token from then on; to peers it is valid until it expires.
+/// Forgets the session key. This service refuses the token from then on; to peers it is valid until it expires. May be
+/// repeated with the same token.
 #[utoipa::path(post, path = "/logout", tag = "login", security(("bearer" = [])),
     request_body(content = Option<LogoutBody>),
     responses(

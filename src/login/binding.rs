@@ -208,15 +208,15 @@ impl Binder<'_> {
         Ok(conflict.filter(|_| news))
     }
 
-    /// Ends the person's binding to `user`. Whether there was one.
-    pub async fn dissolve(&self, user: &UserId) -> Result<bool, StoreError> {
+    /// Ends the person's binding of this generation to `user`.
+    pub async fn dissolve(&self, user: &UserId, generation: u64) -> Result<(), StoreError> {
         let standing = self.store.standing(self.person, self.claim).await?;
         match self.settle(standing).await? {
-            Settled::Bound(bound) if bound.user == *user => {
+            Settled::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 let standing = self.store.leave(self.person, &bound, self.claim).await?;
-                self.settle(standing).await.map(|_| true)
+                self.settle(standing).await.map(drop)
             }
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 

@@ -18,7 +18,7 @@ impl Login {
         claim: &ClaimId,
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
-        let Arrival { person, unionid, standing } = arrival;
+        let Arrival { person, unionid, standing, .. } = arrival;
         let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
         let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
         let settled = binder.settle(standing.clone()).await?;

@@ -3,7 +3,7 @@
 use super::{Asking, SessionError};
 use crate::{
     login::{AccessTokenError, AccessTokens, Login, LoginError},
-    store::{ExchangeOrder, Tried},
+    store::{ExchangeOrder, PersonalCall, Tried},
     wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
@@ -11,12 +11,14 @@ impl Login {
     /// Whether the session key that is kept is the one that WeChat has (`checksession`). Not, where none is kept.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
+        self.count_call(asking, PersonalCall::Check).await?;
         let openid = &asking.person.openid;
         self.by_access_token(asking, async |token| self.wechat.check_session(token, openid, &key).await).await
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and keeps the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
+        self.count_call(asking, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, &kept.order).await;
         self.store.close(&asking.person, Tried::Nothing, &asking.claim).await?;

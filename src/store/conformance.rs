@@ -65,7 +65,10 @@ fn intent(name: &str) -> Intent {
 /// Records a login and tells where the person stands.
 async fn recorded(store: &dyn Store, login: &LoginRecord, claim: u8) -> Standing {
     match store.record_login(login, &claim_id(claim)).await.expect("recorded") {
-        Recorded::Standing(standing) => standing,
+        Recorded::Standing(standing, at) => {
+            assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
+            standing
+        }
         Recorded::Limited(refused) => panic!("limited: {refused:?}"),
     }
 }
@@ -313,13 +316,18 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     assert_eq!(store.take_ticket(&ticket, &claim_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
-        assert_eq!(store.take_ticket(&ticket, &claim_id(1)).await, Ok(Some(holder.clone())), "repeated by its claim");
+        let taken = store.take_ticket(&ticket, &claim_id(1)).await.expect("an answer").expect("repeated by its claim");
+        assert_eq!(taken.holder, holder);
+        assert!((crate::http::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &claim_id(2)).await, Ok(None));
     let plain = TicketHolder { unionid: None, ..holder };
     let other = Ticket::random().expect("a ticket");
     store.keep_ticket(&other, &plain).await.expect("kept");
-    assert_eq!(store.take_ticket(&other, &claim_id(2)).await, Ok(Some(plain)));
+    assert_eq!(
+        store.take_ticket(&other, &claim_id(2)).await.map(|taken| taken.map(|taken| taken.holder)),
+        Ok(Some(plain))
+    );
 }
 
 async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
@@ -447,25 +455,71 @@ async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Sto
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
 }
 
-async fn a_revoked_token_stands_for_nobody(store: Rc<dyn Store>) {
+fn token(id: &str, issued_at: i64) -> Issued {
+    let (user, id) = (user("user-1"), id.parse().expect("a token id"));
+    Issued { user, app: app(), id, issued_at, expires_at: issued_at + 3600 }
+}
+
+/// The owner's own binding, the user's first.
+fn of(owner: &Person) -> Result<Bearer, StoreError> {
+    Ok(Bearer::People(vec![Admission { person: owner.clone(), generation: 1 }]))
+}
+
+async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     let now = crate::http::now().timestamp();
-    let token = |id: &str, issued_at: i64| Issued {
-        user: user("user-1"),
-        id: id.parse().expect("a token id"),
-        issued_at,
-        expires_at: now + 3600,
-    };
-    let people = Ok(Bearer::People(vec![owner]));
-    let elsewhere = "wxother".parse().expect("an app");
-    assert_eq!(store.bearer(&token("a", now), &app()).await, people);
-    assert_eq!(store.bearer(&token("a", now), &elsewhere).await, Ok(Bearer::People(vec![])));
-    store.revoke(&token("a", now), false, DAY).await.expect("revoked");
-    assert_eq!(store.bearer(&token("a", now), &app()).await, Ok(Bearer::Revoked));
-    assert_eq!(store.bearer(&token("b", now), &app()).await, people);
-    store.revoke(&token("b", now), true, DAY).await.expect("revoked");
-    assert_eq!(store.bearer(&token("c", now - 1), &app()).await, Ok(Bearer::Revoked));
-    assert_eq!(store.bearer(&token("d", now + 60), &app()).await, people, "issued since");
+    assert_eq!(store.bearer(&token("a", now)).await, of(&owner));
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
+    assert_eq!(store.bearer(&elsewhere).await, Ok(Bearer::People(vec![])));
+    for _ in 0..2 {
+        store.end_token(&token("a", now)).await.expect("ended");
+        assert_eq!(store.bearer(&token("a", now)).await, Ok(Bearer::Ended));
+        assert_eq!(store.bearer(&token("b", now)).await, of(&owner));
+    }
+}
+
+/// Verifiers accept a token for as long as their leeway after its `exp`.
+async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn Store>) {
+    with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let expired = |seconds: i64| token(&format!("expired {seconds} s ago").replace(' ', "-"), now - 3600 - seconds);
+    for ended in [expired(30), expired(120)] {
+        store.end_token(&ended).await.expect("ended");
+    }
+    // What is too old goes when another token is ended.
+    store.end_token(&token("another", now)).await.expect("ended");
+    assert_eq!(store.bearer(&expired(30)).await, Ok(Bearer::Ended));
+    assert!(matches!(store.bearer(&expired(120)).await, Ok(Bearer::People(_))), "not kept for ever");
+}
+
+async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let (asking, newer) = (token("a", now - 100), token("b", now + 60));
+    store.end_user(&asking).await.expect("ended");
+    for old in [&asking, &token("c", now - 1)] {
+        assert_eq!(store.bearer(old).await, Ok(Bearer::EndedWithUser));
+    }
+    assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
+    store.end_user(&asking).await.expect("repeated");
+    assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
+    store.end_user(&newer).await.expect("ended");
+    assert_eq!(store.bearer(&newer).await, Ok(Bearer::EndedWithUser), "even if the clock of the store is behind");
+}
+
+async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let (old, newer) = (token("a", now - 1), token("b", now + 60));
+    for _ in 0..2 {
+        store.dismiss(&user("user-1"), &owner, 1).await.expect("dismissed");
+    }
+    assert_eq!(store.bearer(&old).await, Ok(Bearer::Ended));
+    store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
+    assert_eq!(store.bearer(&old).await, Ok(Bearer::Ended), "whoever is bound now");
+    assert_eq!(store.bearer(&newer).await, of(&person("o2")));
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
+    assert_eq!(store.bearer(&elsewhere).await, Ok(Bearer::People(vec![])), "another app");
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -565,7 +619,10 @@ conformance! {
     no_more_tries_are_under_way_than_may_fail
     a_try_that_is_opened_or_closed_again_is_one
     a_session_key_is_resealed_only_if_it_is_still_the_one
-    a_revoked_token_stands_for_nobody
+    a_token_that_was_ended_stays_ended_and_no_other_is
+    the_end_of_a_token_is_kept_for_the_leeway_of_verifiers
+    all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones
+    an_unbinding_ends_the_tokens_of_its_app_for_ever
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit

@@ -17,14 +17,17 @@ mod vault;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, Bindings, Bound, Decision, Intent, Settlement, Standing},
     memory::Memory,
     redis::{Redis, RedisUrl, walk},
-    session::{Bearer, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
-    ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets},
+    session::{
+        Admission, Bearer, ENDS_KEPT, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried,
+    },
+    ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     vault::{CurrentVault, KeyId, KeyState, Sealed, Vault, VaultError, VaultLine, with_new_key},
 };
 use crate::{
@@ -120,6 +123,19 @@ pub enum Cell {
     Address(String),
     /// Failed passwords of a person for a name, given by its digest.
     Attempts(Person, String),
+    /// Calls of WeChat's API that a person's token causes, each kind by itself.
+    Calls(Person, PersonalCall),
+}
+
+/// A kind of call of WeChat's API that a person's token causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PersonalCall {
+    /// Exchanging a phone code.
+    Phone,
+    /// Checking the session key.
+    Check,
+    /// Replacing the session key.
+    Reset,
 }
 
 /// What a login leaves behind, written in one atomic step.
@@ -141,8 +157,8 @@ pub struct LoginRecord {
 /// The outcome of recording a login. The session key is kept in either case, since WeChat knows no other any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
-    /// Where the person stands.
-    Standing(Standing),
+    /// Where the person stands, and when that was by the store's clock: the token's `iat`.
+    Standing(Standing, DateTime<Utc>),
     /// Too many logins of this person.
     Limited(TooMany),
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{ClaimId, ExchangeOrder, Person, Sealed, StoreError};
-use crate::ids::{AppId, TokenId, UserId};
+use crate::{
+    ids::{AppId, TokenId, UserId},
+    token::{LONGEST_LIFE, MAX_LEEWAY},
+};
 
 /// So many failures of one person in [`FAILURES_WINDOW`], and the session key is dropped: encrypted data has no MAC, so
 /// that each failure might tell something about it.
@@ -14,20 +17,36 @@ pub const MAX_FAILURES: u32 = 8;
 /// From the first failure on.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// Whose a token is, as far as this service's own endpoints care.
+/// For how long an end is remembered: until no verifier can accept a token from before it any more.
+pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
+
+/// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bearer {
-    /// The user's people in the token's app.
-    People(Vec<Person>),
-    /// The token was revoked here, by a logout.
-    Revoked,
+    /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
+    People(Vec<Admission>),
+    /// All tokens of its user were ended, and this one with them.
+    EndedWithUser,
+    /// The token itself was ended, or all tokens of its user in its app.
+    Ended,
 }
 
-/// A token, as revocation knows it.
+/// A person on a user's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Who was admitted.
+    pub person: Person,
+    /// The generation of the person's binding.
+    pub generation: u64,
+}
+
+/// The claims of a token by which it can be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
     /// `sub`
     pub user: UserId,
+    /// `client_id`
+    pub app: AppId,
     /// `jti`
     pub id: TokenId,
     /// `iat`, in seconds since 1970.
@@ -70,11 +89,16 @@ pub enum Tried {
 /// What is done with session keys after the login that brought them. Each step is one round trip.
 #[async_trait(?Send)]
 pub trait Sessions {
-    /// The people of a token's user in its app, unless the token was revoked.
-    async fn bearer(&self, token: &Issued, app: &AppId) -> Result<Bearer, StoreError>;
+    /// Whose a token is.
+    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError>;
 
-    /// Revokes one token, or all that the user was issued up to and in this second, for this service's own endpoints.
-    async fn revoke(&self, token: &Issued, everywhere: bool, longest_life: Duration) -> Result<(), StoreError>;
+    /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
+
+    /// Ends all tokens that the user of `token` was issued up to and in this second of the store's clock. Changes nothing
+    /// if `token` has been ended in this way already, so that a repetition does not end newer tokens. Answered once a
+    /// replica has it.
+    async fn end_user(&self, token: &Issued) -> Result<(), StoreError>;
 
     /// The session keys of a person bound to `user`, and leave to try them.
     async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError>;

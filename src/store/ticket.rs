@@ -6,6 +6,7 @@ use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{ClaimId, Person, StoreError};
 use crate::ids::UnionId;
@@ -17,7 +18,7 @@ pub trait Tickets {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
 
     /// Spends a ticket; `None` if there is none, or somebody else has spent it.
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError>;
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError>;
 }
 
 /// How long a ticket can be spent: as long as a login code.
@@ -39,6 +40,15 @@ pub struct TicketHolder {
     pub person: Person,
     /// As WeChat gave it.
     pub unionid: Option<UnionId>,
+}
+
+/// A ticket that was spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenTicket {
+    /// Whom it stands for.
+    pub holder: TicketHolder,
+    /// When it was spent, by the store's clock: the token's `iat`.
+    pub at: DateTime<Utc>,
 }
 
 impl Ticket {

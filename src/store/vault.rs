@@ -1,6 +1,7 @@
 //! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
 
 mod file;
+mod mark;
 
 use std::{
     cmp::Ordering,
@@ -10,7 +11,7 @@ use std::{
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest, rand,
+    digest, hmac, rand,
 };
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
@@ -111,6 +112,7 @@ pub enum VaultError {
 struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
+    mark_key: hmac::Key,
     line: usize,
     seals_from: Option<DateTime<Utc>>,
 }
@@ -178,8 +180,9 @@ impl Vault {
             if keys.iter().any(|earlier| earlier.id == id) {
                 return Err(VaultError::Repeated { line });
             }
+            let mark_key = mark::mark_key(&key);
             let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
-            keys.push(VaultKey { id, key: LessSafeKey::new(key), line, seals_from });
+            keys.push(VaultKey { id, key: LessSafeKey::new(key), mark_key, line, seals_from });
         }
         if keys.is_empty() {
             Err(VaultError::NoKey)

@@ -6,7 +6,7 @@ use wxmint::{
     ids::{UnionId, UserId},
     limits::Rate,
     login::{Binder, Candidate, LoginError, Vacancy},
-    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Person, Sealed, StoreError},
+    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Person, Sealed, Standing, StoreError},
 };
 
 use crate::stepwise::Stepwise;
@@ -164,11 +164,16 @@ impl Request {
         self.store.ask(key.clone(), move || backend.new_user(&key)).await
     }
 
-    /// `Login::unbind`.
+    /// `Login::unbind`, by a token of the binding that is there now.
     async fn unbind(&self, user: &UserId, claim: &ClaimId) -> Result<Outcome, LoginError> {
         let people = self.store.people_of(user).await?.unwrap_or_default();
         for person in people.iter().filter(|person| person.app == self.visit.person.app) {
-            self.binder(person, claim).dissolve(user).await?;
+            let (Standing::Bound(Bound { generation, .. }) | Standing::Leaving { generation, .. }) =
+                self.store.standing(person, claim).await?
+            else {
+                continue;
+            };
+            self.binder(person, claim).dissolve(user, generation).await?;
         }
         Ok(Outcome::Unbound)
     }

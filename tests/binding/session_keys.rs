@@ -241,7 +241,7 @@ impl<'a> World<'a> {
                 let record =
                     LoginRecord { person, session_key: sealed.clone(), order: order.clone(), rate, intent: None };
                 let recorded = runtime.block_on(self.store().record_login(&record, &claim)).expect("recorded");
-                assert!(matches!(recorded, Recorded::Standing(_)));
+                assert!(matches!(recorded, Recorded::Standing(..)));
                 self.books.kept.entry(order.clone()).or_insert((sealed, *minutes));
             }
             Step::Keep(order) => {

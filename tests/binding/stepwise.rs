@@ -89,11 +89,11 @@ impl Stepwise {
     pub(crate) async fn record(&self, record: LoginRecord, claim: &ClaimId) -> Answer<Standing> {
         let (claim, about) = (claim.clone(), About::Person(record.person.clone()));
         let details = format!("{:?}", record.intent);
-        let recorded = async move |store: &dyn Store| store.record_login(&record, &claim).await;
-        match self.step(("record_login", about, details), recorded).await? {
-            Recorded::Standing(standing) => Ok(standing),
+        let recorded = async move |store: &dyn Store| match store.record_login(&record, &claim).await? {
+            Recorded::Standing(standing, _) => Ok(standing),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
-        }
+        };
+        self.step(("record_login", about, details), recorded).await
     }
 
     /// A question to the account backend: like a step in all else.

@@ -208,13 +208,7 @@ async fn the_rights_that_the_readme_names_are_enough() {
 #[tokio::test]
 async fn a_binding_that_was_answered_survives_the_end_of_the_server_that_kept_it() {
     let mut bed = TestBed::builder().breakable_redis().start().await;
-    let replica = RedisServer::start(&[], "").await;
-    replica.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
-    eventually("a replica", PATIENCE, async || {
-        let said: String = bed.redis.command(&["INFO", "replication"]);
-        (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
-    })
-    .await;
+    let replica = RedisServer::replica_of(&bed.redis).await;
     let users: Vec<String> = {
         let mut users = Vec::new();
         for person in 0..50 {
@@ -241,13 +235,7 @@ async fn a_binding_that_was_answered_survives_the_end_of_the_server_that_kept_it
 async fn a_binding_that_no_replica_confirms_is_not_answered_and_those_who_are_bound_log_in() {
     let bed = TestBed::start().await;
     let known = bed.log_in("lin").await.expect_login().member("user_id");
-    let replica = RedisServer::start(&[], "").await;
-    replica.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
-    eventually("a replica", PATIENCE, async || {
-        let said: String = bed.redis.command(&["INFO", "replication"]);
-        (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
-    })
-    .await;
+    let replica = RedisServer::replica_of(&bed.redis).await;
     replica.freeze();
     bed.log_in("mei").await.expect_problem(503, "store_unavailable");
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known);

@@ -124,7 +124,11 @@ fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: Toke
     let now = DateTime::from(std::time::UNIX_EPOCH + since_1970());
     let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
     let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
-    minter.mint(&user, &app, &TokenId::random().expect("bits"), now - age).expect("a token").expose().to_owned()
+    minter
+        .mint(&user, &app, &TokenId::random().expect("bits"), now - age, now - age)
+        .expect("a token")
+        .expose()
+        .to_owned()
 }
 
 #[expect(clippy::disallowed_methods, reason = "foreign verifiers go by the system's clock")]

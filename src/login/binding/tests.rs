@@ -35,19 +35,19 @@ fn intent(name: &str, by_unionid: bool) -> Intent {
     Intent { user: user(name), made: by_unionid, by_unionid }
 }
 
-async fn bind(store: &Memory, person: &Person, name: &str) {
+async fn bind(store: &Memory, person: &Person, name: &str) -> u64 {
     let claim = claim(9);
     let binder = Binder { store, person, unionid: None, claim: &claim, per_user: 1 };
     let candidate = Candidate { user: user(name), made: false };
-    binder.bind(&candidate, FREE).await.expect("bound");
+    binder.bind(&candidate, FREE).await.expect("bound").generation
 }
 
 /// A binding that was made, and dissolved.
 async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
-    bind(store, person, name).await;
+    let generation = bind(store, person, name).await;
     let claim = claim(9);
     let binder = Binder { store, person, unionid: None, claim: &claim, per_user: 1 };
-    assert!(binder.dissolve(&user(name)).await.expect("dissolved"));
+    binder.dissolve(&user(name), generation).await.expect("dissolved");
 }
 
 #[tokio::test]

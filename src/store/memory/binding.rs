@@ -1,6 +1,6 @@
 //! The steps of the binding protocol in memory. What the scripts in `redis/lua` are held against.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -87,9 +87,14 @@ pub(super) struct StoredList {
 }
 
 impl StoredList {
-    pub(super) fn admitted(&self) -> impl Iterator<Item = &Person> {
+    fn admitted(&self) -> impl Iterator<Item = &Person> {
+        self.admissions().map(|(person, _)| person)
+    }
+
+    /// With the generation of each person's binding.
+    pub(super) fn admissions(&self) -> impl Iterator<Item = (&Person, u64)> {
         let admitted = |(_, (_, decision)): &(&Person, &(u64, Decision))| matches!(decision, Decision::Admitted { .. });
-        self.decided.iter().filter(admitted).map(|(person, _)| person)
+        self.decided.iter().filter(admitted).map(|(person, (generation, _))| (person, *generation))
     }
 
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
@@ -175,14 +180,15 @@ impl Bindings for Memory {
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
-        match list.decided.entry(person.clone()) {
-            Entry::Occupied(decided) if decided.get().0 > generation => {}
-            entry => {
-                entry.insert_entry((generation, Decision::Dismissed));
-            }
-        }
+        match list.decided.get(person) {
+            Some((decided, _)) if *decided > generation => return Ok(()),
+            Some((_, Decision::Dismissed)) => return Ok(()),
+            _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
+        };
+        shelves.ends.entry(user.clone()).or_default().end_app(&person.app, now);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ struct Shelves {
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<StoredCell, DateTime<Utc>>,
     tries: HashMap<Person, session::StoredTries>,
-    revoked: HashMap<UserId, session::StoredRevocations>,
+    ends: HashMap<UserId, session::StoredEnds>,
     access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
 }
@@ -121,7 +121,7 @@ impl Store for Memory {
         if let Some(intent) = &record.intent {
             binding.intend(0, intent);
         }
-        Ok(Recorded::Standing(binding.standing(claim)))
+        Ok(Recorded::Standing(binding.standing(claim), now))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {

@@ -1,21 +1,21 @@
 //! What is done with session keys in memory.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        Bearer, ClaimId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person, Sealed,
-        Sessions, StoreError, Tried,
+        Admission, Bearer, ClaimId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person,
+        Sealed, Sessions, StoreError, Tried,
     },
     Memory,
 };
-use crate::ids::{AppId, TokenId, UserId};
+use crate::{
+    ids::{AppId, TokenId, UserId},
+    token::MAX_LEEWAY,
+};
 
 pub(super) struct StoredTries {
     failed: u32,
@@ -23,36 +23,60 @@ pub(super) struct StoredTries {
     until: DateTime<Utc>,
 }
 
+/// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]
-pub(super) struct StoredRevocations {
-    /// Each with its expiry.
+pub(super) struct StoredEnds {
+    /// Each token with the second up to which its end is kept.
     tokens: HashMap<TokenId, i64>,
-    /// All that were issued up to and in this second.
+    /// The second up to which all tokens are ended.
     before: Option<i64>,
+    /// The same for the tokens of one app.
+    apps: HashMap<AppId, i64>,
+}
+
+impl StoredEnds {
+    pub(super) fn end_app(&mut self, app: &AppId, now: i64) {
+        let before = self.apps.entry(app.clone()).or_insert(now);
+        *before = now.max(*before);
+    }
 }
 
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn bearer(&self, token: &Issued, app: &AppId) -> Result<Bearer, StoreError> {
+    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError> {
         let shelves = self.shelves();
-        let revoked = shelves.revoked.get(&token.user).is_some_and(|revoked| {
-            revoked.tokens.contains_key(&token.id) || revoked.before.is_some_and(|before| token.issued_at <= before)
-        });
-        if revoked {
-            return Ok(Bearer::Revoked);
+        if let Some(ends) = shelves.ends.get(&token.user) {
+            if ends.before.is_some_and(|before| token.issued_at <= before) {
+                return Ok(Bearer::EndedWithUser);
+            }
+            // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
+            let with_app = ends.apps.get(&token.app).is_some_and(|before| token.issued_at < *before);
+            if with_app || ends.tokens.contains_key(&token.id) {
+                return Ok(Bearer::Ended);
+            }
         }
-        let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admitted());
-        Ok(Bearer::People(people.filter(|person| person.app == *app).cloned().collect()))
+        let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
+        let of_app = people.filter(|(person, _)| person.app == token.app);
+        Ok(Bearer::People(
+            of_app.map(|(person, generation)| Admission { person: person.clone(), generation }).collect(),
+        ))
     }
 
-    async fn revoke(&self, token: &Issued, everywhere: bool, _: Duration) -> Result<(), StoreError> {
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
-        let revoked = shelves.revoked.entry(token.user.clone()).or_default();
-        revoked.tokens.retain(|_, expires_at| *expires_at >= now);
-        match everywhere {
-            true => revoked.before = revoked.before.max(Some(now)),
-            false => drop(revoked.tokens.insert(token.id.clone(), token.expires_at)),
+        let ends = shelves.ends.entry(token.user.clone()).or_default();
+        ends.tokens.retain(|_, until| *until >= now);
+        ends.tokens.insert(token.id.clone(), token.expires_at + MAX_LEEWAY.as_secs() as i64);
+        Ok(())
+    }
+
+    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
+        let mut shelves = self.shelves();
+        let before = &mut shelves.ends.entry(token.user.clone()).or_default().before;
+        if before.is_none_or(|before| before < token.issued_at) {
+            *before = Some(now.max(token.issued_at));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    super::{ClaimId, StoreError, TICKET_TTL, Ticket, TicketHolder, Tickets},
+    super::{ClaimId, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Memory,
 };
 
@@ -25,11 +25,11 @@ impl Tickets for Memory {
         Ok(())
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(kept) = shelves.tickets.get_mut(ticket).filter(|kept| kept.until > now) else { return Ok(None) };
         let ours = kept.taken_by.get_or_insert_with(|| claim.clone()) == claim;
-        Ok(ours.then(|| kept.holder.clone()))
+        Ok(ours.then(|| TakenTicket { holder: kept.holder.clone(), at: now }))
     }
 }

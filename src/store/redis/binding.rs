@@ -3,10 +3,11 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Script, Value};
 
 use super::{
-    super::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    super::{Bindings, Bound, ClaimId, Decision, ENDS_KEPT, Intent, Person, Settlement, Standing, StoreError},
     Redis, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
@@ -22,24 +23,35 @@ static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
 static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
-/// What `standing.lua` answers: kind, generation, user, and two members of the kind's own.
-pub(super) struct Answer([String; 5]);
+/// What `standing.lua` answers: kind, generation, user, and two members of the kind's own. A login's has its second, too.
+pub(super) struct Answer {
+    standing: [String; 5],
+    at: Option<i64>,
+}
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let members: Vec<String> = Vec::from_redis_value(value)?;
-        members.try_into().map(Self).map_err(|_| ParsingError::from("five members were to be there"))
+        let mut members: Vec<String> = Vec::from_redis_value(value)?;
+        let at = members.get(5).and_then(|second| second.parse().ok());
+        members.truncate(5);
+        let standing = members.try_into().map_err(|_| ParsingError::from("five members were to be there"))?;
+        Ok(Self { standing, at })
     }
 }
 
 impl Answer {
     /// For how many microseconds the login was refused.
     pub(super) fn limited(&self) -> Option<u64> {
-        (self.0[0] == "limited").then(|| self.0[1].parse().ok()).flatten()
+        (self.standing[0] == "limited").then(|| self.standing[1].parse().ok()).flatten()
+    }
+
+    /// When a login was recorded.
+    pub(super) fn at(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.at.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
     }
 
     pub(super) fn standing(self) -> Result<Standing, StoreError> {
-        let [kind, generation, user, one, other] = self.0;
+        let [kind, generation, user, one, other] = self.standing;
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
             return Ok(Standing::Free { generation, dissolved: one == "1" });
@@ -123,19 +135,24 @@ impl Bindings for Redis {
     async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {
         let mut script = LEAVE.key(name::binding(person));
         script.key(name::session(person)).arg(claim.as_str()).arg(bound.user.as_str()).arg(bound.generation);
-        self.link.run::<Answer>("leave", &script).await?.standing()
+        self.durable.run_confirmed::<Answer>("leave", &script).await?.standing()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
         let mut script = DISMISS.key(name::user(user));
-        script.arg(entry(person)).arg(generation);
-        self.link.run("dismiss", &script).await
+        script
+            .key(name::ends(user))
+            .arg(entry(person))
+            .arg(generation)
+            .arg(person.app.as_str())
+            .arg(ENDS_KEPT.as_secs());
+        self.durable.run_confirmed("dismiss", &script).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError> {
         let mut script = SET_FREE.key(name::binding(person));
         script.arg(claim.as_str()).arg(generation);
-        self.link.run::<Answer>("set_free", &script).await?.standing()
+        self.durable.run_confirmed::<Answer>("set_free", &script).await?.standing()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {

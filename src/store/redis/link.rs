@@ -145,7 +145,7 @@ impl Link {
         self.metrics.redis_answered(step, matches!(outcome, Ok((_, true))), started.elapsed());
         match outcome? {
             (answer, true) => Ok(answer),
-            (_, false) => Err(StoreError { reason: "no replica has confirmed a binding in time".into() }),
+            (_, false) => Err(StoreError { reason: "no replica of Redis has confirmed the write in time".into() }),
         }
     }
 

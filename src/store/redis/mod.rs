@@ -3,6 +3,7 @@
 
 mod access_token;
 mod binding;
+mod clocks;
 mod link;
 mod session;
 mod ticket;
@@ -17,10 +18,10 @@ use chrono::{DateTime, Utc};
 use redis::{Script, ScriptInvocation};
 use zeroize::Zeroizing;
 
-use self::link::Link;
+use self::{clocks::Clocks, link::Link};
 use super::{
     Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
+    PersonalCall, Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -73,6 +74,7 @@ pub struct Redis {
     durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
+    clocks: Clocks,
 }
 
 impl Redis {
@@ -83,14 +85,21 @@ impl Redis {
         clock: fn() -> DateTime<Utc>,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
+        let clocks = Clocks::new(metrics.clone());
         let [link, durable] = [metrics.clone(), metrics].map(|metrics| Link::new(&url.0, metrics).map(Rc::new));
-        Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock) })
+        Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
     }
 
     /// The same connection, for bindings that were made at `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
-        Self { link, durable, session_ttl: self.session_ttl, clock: Rc::new(move || instant) }
+        Self {
+            link,
+            durable,
+            session_ttl: self.session_ttl,
+            clock: Rc::new(move || instant),
+            clocks: self.clocks.clone(),
+        }
     }
 }
 
@@ -126,6 +135,14 @@ mod name {
             Cell::Attempts(person, name) => {
                 format!("wxmint:{{{}:{}}}:limit:name:{name}", person.app, person.openid.as_str())
             }
+            Cell::Calls(person, call) => {
+                let call = match call {
+                    PersonalCall::Phone => "phone",
+                    PersonalCall::Check => "check",
+                    PersonalCall::Reset => "reset",
+                };
+                format!("wxmint:{{{}:{}}}:limit:{call}", person.app, person.openid.as_str())
+            }
         }
     }
 
@@ -134,8 +151,8 @@ mod name {
     }
 
     /// In the user's slot: both are read at once.
-    pub(super) fn revoked(user: &UserId) -> String {
-        format!("wxmint:user:{{{}}}:revoked", user.as_str())
+    pub(super) fn ends(user: &UserId) -> String {
+        format!("wxmint:user:{{{}}}:ends", user.as_str())
     }
 
     /// In the person's slot.
@@ -210,7 +227,11 @@ impl Store for Redis {
         let answer: binding::Answer = self.link.run("record_login", &script).await?;
         match answer.limited() {
             Some(micros) => Ok(Recorded::Limited(too_many(micros))),
-            None => answer.standing().map(Recorded::Standing),
+            None => {
+                let at = answer.at()?;
+                self.clocks.compare((self.clock)(), at);
+                Ok(Recorded::Standing(answer.standing()?, at))
+            }
         }
     }
 

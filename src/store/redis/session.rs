@@ -1,23 +1,24 @@
 //! What is done with session keys in Redis.
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use redis::{Script, Value, from_redis_value};
 
 use super::{
     super::{
-        Bearer, ClaimId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL,
-        Person, Sealed, Sessions, StoreError, Tried,
+        Admission, Bearer, ClaimId, ENDS_KEPT, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES,
+        Opening, PREVIOUS_KEY_TTL, Person, Sealed, Sessions, StoreError, Tried,
     },
     Redis,
     binding::person_of,
     flag, name, script, unreadable,
 };
-use crate::ids::{AppId, UserId};
+use crate::{ids::UserId, token::MAX_LEEWAY};
 
 static BEARER: LazyLock<Script> = script!("bearer");
-static REVOKE: LazyLock<Script> = script!("revoke");
+static END_TOKEN: LazyLock<Script> = script!("end_token");
+static END_USER: LazyLock<Script> = script!("end_user");
 static OPEN: LazyLock<Script> = script!("kept_keys", "open");
 static CLOSE: LazyLock<Script> = script!("close");
 static KEEP: LazyLock<Script> = script!("keep_key", "keep_session_key");
@@ -26,26 +27,30 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn bearer(&self, token: &Issued, app: &AppId) -> Result<Bearer, StoreError> {
+    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError> {
         let mut script = BEARER.key(name::user(&token.user));
-        script.key(name::revoked(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(format!("{app}:"));
+        script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("bearer", &script).await?;
         match answer.split_first() {
             Some((word, people)) if word == "people" => {
-                people.iter().map(|entry| person_of(entry)).collect::<Result<_, _>>().map(Bearer::People)
+                people.chunks(2).map(admission).collect::<Result<_, _>>().map(Bearer::People)
             }
-            _ => Ok(Bearer::Revoked),
+            Some((word, _)) if word == "ended with user" => Ok(Bearer::EndedWithUser),
+            _ => Ok(Bearer::Ended),
         }
     }
 
-    async fn revoke(&self, token: &Issued, everywhere: bool, longest_life: Duration) -> Result<(), StoreError> {
-        let mut script = REVOKE.key(name::revoked(&token.user));
-        match everywhere {
-            true => script.arg("before").arg((self.clock)().timestamp()),
-            false => script.arg(token.id.as_str()).arg(token.expires_at),
-        };
-        script.arg(longest_life.as_secs());
-        self.link.run("revoke", &script).await
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+        let mut script = END_TOKEN.key(name::ends(&token.user));
+        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
+        script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
+        self.durable.run_confirmed("end_token", &script).await
+    }
+
+    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
+        let mut script = END_USER.key(name::ends(&token.user));
+        script.arg(token.issued_at).arg(ENDS_KEPT.as_secs());
+        self.durable.run_confirmed("end_user", &script).await
     }
 
     async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError> {
@@ -94,6 +99,12 @@ impl Sessions for Redis {
     async fn forget(&self, person: &Person) -> Result<(), StoreError> {
         self.link.run("forget", &FORGET.key(name::session(person))).await
     }
+}
+
+fn admission(entry: &[String]) -> Result<Admission, StoreError> {
+    let [person, generation] = entry else { return Err(unreadable("a user's list")) };
+    let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
+    Ok(Admission { person: person_of(person)?, generation })
 }
 
 fn opening(answer: Vec<Value>, claim: &ClaimId) -> Result<Opening, redis::ParsingError> {

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{ClaimId, Person, StoreError, TICKET_TTL, Ticket, TicketHolder, Tickets},
+    super::{ClaimId, Person, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Redis, name, script, unreadable,
 };
 
@@ -25,15 +26,17 @@ impl Tickets for Redis {
         self.link.run("keep_ticket", &script).await
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TicketHolder>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError> {
         let mut script = TAKE.key(name::ticket(ticket));
         script.arg(claim.as_str());
         let held: Vec<String> = self.link.run("take_ticket", &script).await?;
-        let [app, openid, unionid] = held.as_slice() else { return Ok(None) };
+        let [app, openid, unionid, second] = held.as_slice() else { return Ok(None) };
         let unionid = Some(unionid).filter(|text| !text.is_empty()).map(|text| text.parse());
         let (Ok(app), Ok(openid), Ok(unionid)) = (app.parse(), openid.parse(), unionid.transpose()) else {
             return Err(unreadable("a ticket"));
         };
-        Ok(Some(TicketHolder { person: Person { app, openid }, unionid }))
+        let at = second.parse().ok().and_then(|second| DateTime::from_timestamp(second, 0));
+        let at = at.ok_or_else(|| unreadable("the time"))?;
+        Ok(Some(TakenTicket { holder: TicketHolder { person: Person { app, openid }, unionid }, at }))
     }
 }

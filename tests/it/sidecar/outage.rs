@@ -1,18 +1,15 @@
 //! The issuer gone for an hour, on a moved clock (libfaketime): tokens still verify, and expire when they should.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::DateTime;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::{INVALID_TOKEN, LONG, Signer, named, refused, signer::now};
-use crate::support::{Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually};
+use crate::support::{
+    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime,
+};
 
 const HOUR: i64 = 3600;
 
@@ -46,18 +43,11 @@ impl Clock {
 
     fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
         settings
-            .with("LD_PRELOAD", &library().to_string_lossy())
+            .with("LD_PRELOAD", &libfaketime().to_string_lossy())
             .with("FAKETIME_TIMESTAMP_FILE", &self.file().to_string_lossy())
             .with("FAKETIME_NO_CACHE", "1")
             .with("TZ", "UTC")
     }
-}
-
-/// Debian has it in a folder of the machine's architecture.
-fn library() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
-    found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
 }
 
 /// On a connection of its own: to the sidecar, those of before have been idle for an hour. One that is made within the half

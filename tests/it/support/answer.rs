@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
 use serde_json::Value;
 
@@ -20,6 +21,13 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// What the token of a login says.
+    pub(crate) fn claims(&self) -> Value {
+        let token = self.clone().expect_login().member("access_token");
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
+        serde_json::from_slice(&claims).expect("JSON")
     }
 
     /// A header's value, or "" where there is none.

@@ -26,6 +26,7 @@ mod users;
 mod wire;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -59,6 +60,13 @@ pub(crate) fn tools(path: &str) -> PathBuf {
     let tool = repository("target/tools").join(path);
     assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
     tool
+}
+
+/// The library that moves a program's clock. Debian has it in a folder of the machine's architecture.
+pub(crate) fn libfaketime() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
+    found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
 }
 
 /// A file of this repository.

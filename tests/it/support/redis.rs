@@ -34,6 +34,18 @@ impl RedisServer {
         Self { port, password: password.to_owned(), options: options.to_vec(), process, folder }
     }
 
+    /// A replica of `primary`, with all that the primary has.
+    pub(crate) async fn replica_of(primary: &Self) -> Self {
+        let replica = Self::start(&[], "").await;
+        replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        eventually("a replica", PATIENCE, async || {
+            let said: String = primary.command(&["INFO", "replication"]);
+            (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
+        })
+        .await;
+        replica
+    }
+
     /// As `WXMINT_REDIS_URL` wants it.
     pub(crate) fn url(&self) -> String {
         url(self.port, &self.password)

@@ -13,10 +13,10 @@ impl Replicas {
         self.ask(replica, "POST", LOGOUT, &session.token, body).await
     }
 
-    /// Every endpoint of every replica refuses the token.
+    /// Every endpoint of every replica refuses the token, but for a logout, which may be repeated.
     async fn expect_refused(&self, session: &Session) {
         for replica in 0..2 {
-            for (method, path, body) in endpoints() {
+            for (method, path, body) in endpoints().into_iter().filter(|(_, path, _)| *path != LOGOUT) {
                 let answer = self.ask(replica, method, path, &session.token, &body).await;
                 let refused = answer.expect_problem(401, "invalid_token");
                 assert!(refused.header("www-authenticate").contains("invalid_token"), "{path}: {refused:?}");

@@ -13,7 +13,7 @@ use crate::support::{PATIENCE, TestBed, eventually};
 /// A deadline of 1 s at most for each step, of which there may be a few, and what a busy machine adds.
 const DEADLINE: Duration = Duration::from_secs(4);
 /// More steps than any of these requests takes.
-const MOST_STEPS: u64 = 12;
+const MOST_STEPS: u64 = 16;
 
 async fn replicas() -> Replicas {
     Replicas(TestBed::builder().breakable_redis().start().await)

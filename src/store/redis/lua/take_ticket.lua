@@ -1,7 +1,8 @@
--- Spends a ticket. KEYS: ticket. ARGV: claim. Answers {appid, openid, unionid} or {}; again to the same claim.
+-- Spends a ticket. KEYS: ticket. ARGV: claim. Answers {appid, openid, unionid, seconds} or {}; again to
+-- the same claim.
 local held = redis.call('HMGET', KEYS[1], 'appid', 'openid', 'unionid', 'taken_by')
 if not held[1] or (held[4] and held[4] ~= ARGV[1]) then
   return {}
 end
 redis.call('HSET', KEYS[1], 'taken_by', ARGV[1])
-return {held[1], held[2], held[3] or ''}
+return {held[1], held[2], held[3] or '', redis.call('TIME')[1]}

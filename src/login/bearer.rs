@@ -1,0 +1,37 @@
+//! Whose token it is: a token acts on the binding that it was issued under, and on no other.
+
+use super::Login;
+use crate::{
+    store::{Admission, Bearer, Issued, StoreError},
+    token::{Claims, Verified},
+};
+
+impl Login {
+    /// The binding that a token was issued under. `None` if the token has been ended or its binding is gone.
+    pub(crate) async fn binding_of(&self, token: &Verified<Claims>) -> Result<Option<Admission>, StoreError> {
+        let found = match self.store.bearer(&issued(token)).await? {
+            Bearer::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
+            Bearer::Ended => Err("it was logged out, or its binding was dissolved"),
+            Bearer::EndedWithUser => Err("its user was logged out everywhere"),
+        };
+        let refused = |reason: &&str| tracing::info!(reason, user = token.user.as_str(), "token refused");
+        Ok(found.inspect_err(refused).ok())
+    }
+
+    /// The one of the user's people in an app whom a token was issued to.
+    pub(crate) fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
+        let vault = self.vault.keys();
+        people.into_iter().find(|own| vault.is_marked(&token.id, &own.person, own.generation))
+    }
+}
+
+/// The claims by which a token can be ended.
+pub(crate) fn issued(token: &Verified<Claims>) -> Issued {
+    Issued {
+        user: token.user.clone(),
+        app: token.app.clone(),
+        id: token.id.clone(),
+        issued_at: token.issued_at.timestamp(),
+        expires_at: token.expires_at.timestamp(),
+    }
+}
