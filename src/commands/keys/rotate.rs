@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{
     PolicyArgs,
     place::{Change, Place},
+    print, say,
 };
 use crate::{
     http::now,
@@ -15,7 +16,6 @@ use crate::{
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// Plans, says and does what is due.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
     let (step, policy) = place.change(|keys| {
         let policy = policy.policy(keys)?;
@@ -28,13 +28,13 @@ pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(
         Ok(Change::Write((step, policy)))
     })?;
     if policy.lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES {
-        eprintln!(
+        say(format_args!(
             "note: with a lead of {} s, verifiers that look less often refuse new tokens for a while (docs/keys.md)",
             policy.lead.num_seconds()
-        );
+        ));
     }
     for line in said(&step, &policy, dry_run) {
-        println!("{place}: {line}");
+        print(format_args!("{place}: {line}"));
     }
     Ok(())
 }

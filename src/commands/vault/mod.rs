@@ -14,9 +14,9 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{
-    at_redis::{Failure, check, end, open, print, walk_all},
+    at_redis::{Failure, check, end, open, walk_all},
     keys::duration,
-    say,
+    output::{print, say},
     serve::variables,
 };
 use crate::{
