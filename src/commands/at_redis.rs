@@ -1,13 +1,13 @@
 //! What the commands share that work on the Redis of `wxmint serve`.
 
-use std::{
-    fmt,
-    io::{Write, stdout},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
-use super::{EXIT_USAGE, fail, progress::Progress, say, serve::variables};
+use super::{
+    EXIT_USAGE, fail,
+    output::{self, say},
+    progress::Progress,
+    serve::variables,
+};
 use crate::{
     http::now,
     settings::{StoreUrl, store_from_vars},
@@ -30,6 +30,8 @@ pub(super) enum Failure {
     Usage(String),
     /// It was begun, and is not done.
     Unfinished(String),
+    /// Standard output cannot be written.
+    Output(io::Error),
 }
 
 impl From<StoreError> for Failure {
@@ -44,6 +46,7 @@ pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(reason)) => fail(EXIT_USAGE, reason),
         Err(Failure::Unfinished(reason)) => fail(1, reason),
+        Err(Failure::Output(error)) => output::unwritten(&error),
     }
 }
 
@@ -103,9 +106,4 @@ pub(super) async fn walk_all<T, All: Default>(
             None => return Ok(all),
         }
     }
-}
-
-/// Writes a line on standard output, which may be a pipe that nobody reads any more.
-pub(super) fn print(line: impl fmt::Display) -> Result<(), Failure> {
-    writeln!(stdout(), "{line}").map_err(|error| Failure::Unfinished(format!("standard output: {error}")))
 }

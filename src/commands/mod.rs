@@ -4,6 +4,7 @@ mod at_redis;
 mod bindings;
 mod demo;
 mod keys;
+mod output;
 mod progress;
 mod serve;
 mod sidecar;
@@ -11,10 +12,11 @@ mod table;
 mod users;
 mod vault;
 
-use std::{fmt, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::output::{announce, fail};
 use crate::simulator::{self, SimulatorArgs};
 
 /// Of the manual pages' sysexits: EX_USAGE.
@@ -54,14 +56,22 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let command = match CommandLine::try_parse() {
-        Ok(line) => line.command,
-        Err(error) => {
-            let wrong_usage = error.use_stderr();
-            let printed = error.print();
-            return if wrong_usage || printed.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
+    output::end(match CommandLine::try_parse() {
+        Ok(line) => run_command(line.command),
+        Err(error) => explain(&error),
+    })
+}
+
+/// Prints the help or the version that was asked for, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        _ if error.use_stderr() => ExitCode::from(EXIT_USAGE),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::unwritten(&error),
+    }
+}
+
+fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
@@ -70,19 +80,9 @@ pub fn run() -> ExitCode {
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),
         Command::Vault(command) => vault::run(command),
-        Command::Simulator(args) => simulator::run_command(args),
+        Command::Simulator(args) => match simulator::run_command(args, announce) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err((code, reason)) => fail(code, reason),
+        },
     }
-}
-
-/// Says on standard error why a command ends with `code`.
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
-fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
-    eprintln!("wxmint: {reason}");
-    ExitCode::from(code)
-}
-
-/// Says something on standard error.
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
-fn say(words: impl fmt::Display) {
-    eprintln!("{words}");
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::say;
+use super::output::{say, say_over};
 
 const AT_A_TERMINAL: Duration = Duration::from_millis(100);
 /// Where the words go into a log, a line each.
@@ -32,7 +32,7 @@ impl Progress {
         self.told = Some(now);
         let words = format!("{}, {}/s", words(), per_second(done, now - self.began));
         match self.terminal {
-            true => over_the_last(&words),
+            true => say_over(&words),
             false => say(words),
         }
     }
@@ -40,7 +40,7 @@ impl Progress {
     /// Makes room for other lines.
     pub(super) fn clear(&mut self) {
         if self.terminal && self.told.is_some() {
-            over_the_last("");
+            say_over("");
         }
     }
 }
@@ -50,12 +50,6 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-/// Back to the line's beginning, and nothing left behind the words (ECMA-48: EL).
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
-fn over_the_last(words: &str) {
-    eprint!("\r{words}\x1b[K");
 }
 
 fn per_second(done: u64, took: Duration) -> u64 {

@@ -8,7 +8,7 @@ use super::bearer;
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
-    keys::{FileError, KeyError, KeyRing, KeySet, read_private},
+    keys::{FileError, KeyError, KeyRing, KeySet, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
     limits::LocalLimit,
     login::{Login, Policy},
     settings::{AccountsSource, Settings, StoreUrl},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The key file cannot be read.
-    #[error("WXMINT_KEYS: {0}")]
+    #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
     KeyFile(FileError),
     /// The key file's content.
     #[error("WXMINT_KEYS: {path}: {source}", path = .path.display())]
@@ -34,7 +34,7 @@ pub enum StartError {
         source: KeyError,
     },
     /// The vault key file cannot be read.
-    #[error("WXMINT_VAULT_KEY_FILE: {0}")]
+    #[error("WXMINT_VAULT_KEY_FILE: {}", .0.or_make(MAKE_VAULT_KEY))]
     VaultFile(FileError),
     /// The vault key file's content.
     #[error("WXMINT_VAULT_KEY_FILE: {path}: {source}", path = .path.display())]

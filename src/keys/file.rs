@@ -33,6 +33,23 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// What is wrong and, where the file is missing, the command that makes it: `make` with the path behind it.
+    pub fn or_make(&self, make: &str) -> String {
+        match self {
+            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                format!("{self}; make it with: {make} {path}", path = path.display())
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Makes a key file when its path follows.
+pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
+/// Makes a vault key file when its path follows.
+pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
+
 /// Reads a file of secrets. Its mode must give nothing to group and others, unless it is a mounted Secret: there
 /// Kubernetes sets owner, group and mode, and who may look is decided by the pod.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {

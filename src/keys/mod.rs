@@ -20,7 +20,7 @@ mod vectors;
 
 pub use algorithm::Algorithm;
 pub use document::JwksDocument;
-pub use file::{FileError, Held, create_private, read_private};
+pub use file::{FileError, Held, MAKE_KEYS, MAKE_VAULT_KEY, create_private, read_private};
 pub use private::{PrivateJwk, SigningKey};
 pub use public::{KeySource, PublicKey, PublicKeySet};
 pub use published::PublishedKeys;

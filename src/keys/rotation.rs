@@ -234,7 +234,8 @@ pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
 
 /// When the next key falls due, or a key can leave the file, whichever is sooner.
 fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let due = lives.last()?.nbf + policy.every - policy.lead;
+    let last = lives.last()?;
+    let due = if last.algorithm == policy.algorithm { last.nbf + policy.every - policy.lead } else { last.nbf };
     let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
     Some(drops.chain([due]).min()?.max(now))
 }

@@ -1,6 +1,6 @@
 //! `wxmint simulator`: the stand-in alone, for a team's own tests and for load.
 
-use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use clap::Args;
 
@@ -25,6 +25,9 @@ Make three in ten answers "system error", and the others slow; then heal:
 
 See what was asked and answered:
   curl http://127.0.0.1:8090/_simulator/journal"#;
+
+/// Writes a line for whoever has started it.
+type Announce = fn(fmt::Arguments<'_>);
 
 /// The options of `wxmint simulator`.
 #[derive(Args)]
@@ -56,56 +59,44 @@ pub struct SimulatorArgs {
     no_journal: bool,
 }
 
-/// Runs `wxmint simulator` until Ctrl-C or SIGTERM. The exit code is 64 for options that contradict each other and 1
-/// when the address cannot be had.
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
-pub fn run_command(args: SimulatorArgs) -> ExitCode {
-    if !args.listen.ip().is_loopback() && !args.dangerous_listen_anywhere {
-        eprintln!(
-            "{} can be reached by others, and the simulator shows every session_key to whoever asks.\n\
-             Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere on a network of tests alone.",
-            args.listen
-        );
-        return ExitCode::from(EXIT_USAGE);
-    }
-    match serve(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((listen, error)) => {
-            eprintln!("Could not serve on {listen}: {error}.");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(args: SimulatorArgs) -> Result<(), (SocketAddr, io::Error)> {
+/// Runs `wxmint simulator` until Ctrl-C or SIGTERM. `announce` takes the lines that say where it listens. An error is the
+/// exit code, 64 for options that contradict each other and 1 when the address cannot be had, and the reason.
+pub fn run_command(args: SimulatorArgs, announce: Announce) -> Result<(), (u8, String)> {
     let listen = args.listen;
-    let served = || {
-        let listener = http::listen(listen)?;
-        let address = listener.local_addr()?;
-        run_to_end(async {
-            let shutdown = stop_signal()?;
-            introduce(address, &args.apps);
-            let options = Options {
-                seed: args.seed,
-                access_token_ttl: args.access_token_ttl,
-                latency: args.latency,
-                journal: !args.no_journal,
-            };
-            run(listener, World::with_options(args.apps, options), args.workers, shutdown).await
-        })
-    };
-    served().map_err(|error| (listen, error))
+    if !listen.ip().is_loopback() && !args.dangerous_listen_anywhere {
+        let reason = format!(
+            "{listen} can be reached by others, and the simulator shows every session_key to whoever asks.\n\
+             Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere on a network of tests alone."
+        );
+        return Err((EXIT_USAGE, reason));
+    }
+    serve(args, announce).map_err(|error| (1, format!("cannot serve on {listen}: {error}")))
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
-fn introduce(address: SocketAddr, apps: &[App]) {
-    println!("The stand-in WeChat listens on http://{address}");
+fn serve(args: SimulatorArgs, announce: Announce) -> io::Result<()> {
+    let listener = http::listen(args.listen)?;
+    let address = listener.local_addr()?;
+    run_to_end(async {
+        let shutdown = stop_signal()?;
+        introduce(address, &args.apps, announce);
+        let options = Options {
+            seed: args.seed,
+            access_token_ttl: args.access_token_ttl,
+            latency: args.latency,
+            journal: !args.no_journal,
+        };
+        run(listener, World::with_options(args.apps, options), args.workers, shutdown).await
+    })
+}
+
+fn introduce(address: SocketAddr, apps: &[App], announce: Announce) {
+    announce(format_args!("The stand-in WeChat listens on http://{address}"));
     for app in apps {
         let unionid = if app.unionid { "" } else { " (no unionid)" };
-        println!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret);
+        announce(format_args!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret));
     }
-    println!("A login code for a person named lin:");
-    println!("  curl --json '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes");
+    announce(format_args!("A login code for a person named lin:"));
+    announce(format_args!("  curl --json '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"));
 }
 
 /// A whole number and its unit: `50ms`, `30s`, `5m`, `2h`.

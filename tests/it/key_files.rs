@@ -55,6 +55,20 @@ fn sixteen_rotators_at_once_publish_one_key() {
 }
 
 #[test]
+fn a_rotation_to_another_algorithm_says_which_published_key_it_waits_for_and_until_when() {
+    let (_folder, path) = key_file();
+    keys(&path, &DUE);
+    let listed: Value = serde_json::from_str(&keys(&path, &["list", "--json"])).expect("JSON");
+    let text = |member: &str| listed[1][member].as_str().expect("a text").to_owned();
+    let said = keys(&path, &["rotate", "--alg", "RS256"]);
+    let reason = format!("{} (EdDSA) is published already, and signs from {}", text("kid"), text("nbf"));
+    assert!(said.contains(&format!("nothing to do: {reason}; a key of RS256 is published only after that")), "{said}");
+    assert!(said.contains(&format!("nothing changes before {}", text("nbf"))), "{said}");
+    let same = keys(&path, &["rotate"]);
+    assert!(same.contains(&format!("nothing to do: {reason}\n")) && !same.contains("RS256"), "{same}");
+}
+
+#[test]
 fn a_rotator_that_is_killed_leaves_the_old_set_or_the_new_one() {
     let (_folder, path) = key_file();
     let before = fs::read(&path).expect("the set");
@@ -123,7 +137,8 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     }
     fs::remove_file(&path).expect("our file");
     for words in commands(&kid, &other.to_string_lossy()).iter().take(4) {
-        assert_refused(&mut keys_command(&path, words), &path, "keys.json: No such file", &secrets);
+        let hint = format!("; make it with: wxmint keys generate --keys {}\n", path.display());
+        assert_refused(&mut keys_command(&path, words), &path, &hint, &secrets);
     }
 }
 

@@ -7,6 +7,7 @@ mod apps;
 mod bad_input;
 mod binding;
 mod bindings_command;
+mod closed_pipes;
 mod demo_page;
 mod key_files;
 #[cfg(feature = "kubernetes")]

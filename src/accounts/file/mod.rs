@@ -38,7 +38,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
     /// It cannot be read, or others can read it too.
-    #[error(transparent)]
+    #[error("{}", .0.or_make("wxmint users add NAME --users"))]
     Unreadable(#[from] FileError),
     /// It holds something else than users.
     #[error("{path}: {source}", path = .path.display())]

@@ -32,7 +32,7 @@ pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
     check(redis).await?;
     let conflicts: Vec<Conflict> = find(redis).await?.into_values().collect();
     let lines = if as_json { conflicts.iter().map(Conflict::json).collect() } else { columns(&conflicts) };
-    lines.iter().try_for_each(print)?;
+    lines.into_iter().for_each(print);
     if conflicts.is_empty() {
         say("no conflicts");
     } else if !as_json {

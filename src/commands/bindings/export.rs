@@ -90,12 +90,11 @@ impl Export {
 
     fn write_line(&mut self, line: &str) -> Result<(), Failure> {
         self.mark.bytes += line.len() as u64 + 1;
-        let writer: &mut dyn Write = match &mut self.target {
-            Target::Stdout(stdout) => stdout,
-            Target::File(file) => file.writer(),
-        };
-        writeln!(writer, "{line}")
-            .map_err(|error| Failure::Unfinished(format!("the export cannot be written: {error}")))
+        match &mut self.target {
+            Target::Stdout(stdout) => writeln!(stdout, "{line}").map_err(Failure::Output),
+            Target::File(file) => writeln!(file.writer(), "{line}")
+                .map_err(|error| Failure::Unfinished(format!("the export cannot be written: {error}"))),
+        }
     }
 
     fn keep_mark(&mut self) -> Result<(), Failure> {
@@ -127,11 +126,7 @@ impl Export {
         let (sum, half_done) = (self.tally.sum(), self.mark.half_done);
         self.write_line(&self.tally.trailer())?;
         match self.target {
-            Target::Stdout(mut stdout) => {
-                stdout
-                    .flush()
-                    .map_err(|error| Failure::Unfinished(format!("the export cannot be written: {error}")))?;
-            }
+            Target::Stdout(mut stdout) => stdout.flush().map_err(Failure::Output)?,
             Target::File(file) => file.finish()?,
         }
         self.progress.clear();

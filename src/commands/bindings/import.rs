@@ -93,7 +93,7 @@ impl Import<'_> {
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
             let (number, outcome) = done.inspect_err(|_| report.interrupted(&mut progress))?;
-            report.take(number, outcome, &mut progress)?;
+            report.take(number, outcome, &mut progress);
         }
         progress.clear();
         report.end()
@@ -164,7 +164,7 @@ struct Report {
 }
 
 impl Report {
-    fn take(&mut self, number: u64, outcome: Outcome, progress: &mut Progress) -> Result<(), Failure> {
+    fn take(&mut self, number: u64, outcome: Outcome, progress: &mut Progress) {
         match outcome {
             Outcome::Done { news, conflict } => {
                 self.news += u64::from(news);
@@ -174,12 +174,11 @@ impl Report {
             Outcome::Refused(reason) => {
                 self.refused += 1;
                 progress.clear();
-                print(format_args!("line {number}: {reason}"))?;
+                print(format_args!("line {number}: {reason}"));
             }
         }
         let (done, people) = (self.done(), self.people);
         progress.tell(done, || format!("{done} of {people} people"));
-        Ok(())
     }
 
     fn done(&self) -> u64 {

@@ -14,9 +14,9 @@ use clap::Subcommand;
 
 use self::import::ImportArgs;
 use super::{
-    at_redis::{Failure, check, end, open, patiently, print, walk_all},
+    at_redis::{Failure, check, end, open, patiently, walk_all},
+    output::{print, say},
     progress::Progress,
-    say,
 };
 use crate::http::run_to_end;
 

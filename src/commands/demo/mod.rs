@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::regulars::{REGULARS, Regular};
-use super::{EXIT_USAGE, fail};
+use super::{EXIT_USAGE, announce, fail};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, Routes, StartError},
@@ -209,8 +209,9 @@ fn random<const N: usize>() -> Result<[u8; N], DemoError> {
     Ok(bytes)
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn introduce(address: &str) {
-    println!("Open {address}/ in a browser. 在浏览器中打开上面的地址。");
-    println!("Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。");
+    announce(format_args!("Open {address}/ in a browser. 在浏览器中打开上面的地址。"));
+    announce(format_args!(
+        "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。"
+    ));
 }

@@ -7,7 +7,7 @@ use super::{
     cluster::{Object, Remote, Written},
     object_name::ObjectName,
     place::Place,
-    public_set,
+    print, public_set,
 };
 
 /// The file that peers see.
@@ -29,10 +29,9 @@ impl PublicCopy {
     }
 
     /// Brings the ConfigMap up to the keys as they are now.
-    #[expect(clippy::print_stdout, reason = "a command that prints to people")]
     pub(super) fn follow(&self, place: &Place) -> Result<(), String> {
         let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
-        println!("{}: {FIELD} {said}", self.0);
+        print(format_args!("{}: {FIELD} {said}", self.0));
         Ok(())
     }
 

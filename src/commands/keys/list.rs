@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{place::Place, rotate::date};
+use super::{place::Place, print, rotate::date};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, State},
@@ -12,17 +12,14 @@ use crate::{
 /// Columns of the timeline.
 const WIDTH: i64 = 40;
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, as_json: bool) -> Result<(), String> {
     let set = place.read_set()?;
     let now = now();
     if as_json {
-        println!("{}", machine_readable(set.lives(), now));
+        print(machine_readable(set.lives(), now));
         return Ok(());
     }
-    for line in table(set.lives(), now) {
-        println!("{line}");
-    }
+    table(set.lives(), now).into_iter().for_each(print);
     Ok(())
 }
 

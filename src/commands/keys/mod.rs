@@ -27,7 +27,10 @@ use self::{
     object_name::ObjectName,
     place::{Change, Place},
 };
-use super::{EXIT_USAGE, fail};
+use super::{
+    EXIT_USAGE, fail,
+    output::{print, say},
+};
 use crate::{
     http::now,
     keys::{Algorithm, PrivateJwk, PublicKeySet, StoredKeys, rotation},
@@ -215,24 +218,22 @@ fn publishing(
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn generate(place: &Place, algorithm: Algorithm) -> Result<(), String> {
     let key = PrivateJwk::generate(algorithm, now()).map_err(|error| error.to_string())?;
     let keys = StoredKeys::of(key);
     let kid = place::checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
-    println!("{place}: {algorithm} key {kid}, signs from now on");
+    print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String> {
     let content = crate::keys::read_private(file).map_err(|error| error.to_string())?;
     let named = |error| format!("{file}: {error}", file = file.display());
     if !place.exists()? {
         let key = PrivateJwk::import(&content, now()).map_err(named)?;
         place.create(&StoredKeys::of(key.clone()))?;
-        println!("{place}: key {kid}, signs from now on", kid = key.kid());
+        print(format_args!("{place}: key {kid}, signs from now on", kid = key.kid()));
         return Ok(());
     }
     let (kid, nbf) = place.change(|keys| {
@@ -247,7 +248,7 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String>
         settle(keys, &policy, now)?;
         Ok(Change::Write((kid, nbf)))
     })?;
-    println!("{place}: key {kid}, published now, signs from {nbf}", nbf = rotate::date(nbf));
+    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = rotate::date(nbf)));
     Ok(())
 }
 
@@ -258,9 +259,8 @@ fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) 
     keys.apply(&step).map_err(|error| error.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn jwks(place: &Place) -> Result<(), String> {
-    println!("{}", public_set(place)?);
+    print(public_set(place)?);
     Ok(())
 }
 

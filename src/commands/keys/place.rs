@@ -8,7 +8,7 @@ use std::{
 #[cfg(feature = "kubernetes")]
 use super::secret::Secret;
 use super::{PlaceArgs, object_name::ObjectName};
-use crate::keys::{FileError, Held, KeySet, StoredKeys, create_private, read_private};
+use crate::keys::{FileError, Held, KeySet, MAKE_KEYS, StoredKeys, create_private, read_private};
 
 /// A place that holds a set of private keys.
 pub(super) enum Place {
@@ -107,7 +107,7 @@ fn change_file<T>(
     path: &Path,
     mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
 ) -> Result<T, String> {
-    let held = Held::wait(path).map_err(|error| error.to_string())?;
+    let held = Held::wait(path).map_err(|error| error.or_make(MAKE_KEYS))?;
     let mut keys = read_file(path)?;
     match decide(&mut keys)? {
         Change::Keep(outcome) => Ok(outcome),
@@ -120,7 +120,7 @@ fn change_file<T>(
 }
 
 fn read_file(path: &Path) -> Result<StoredKeys, String> {
-    let content = read_private(path).map_err(|error| error.to_string())?;
+    let content = read_private(path).map_err(|error| error.or_make(MAKE_KEYS))?;
     StoredKeys::parse(&content).map_err(|error| format!("{path}: {error}", path = path.display()))
 }
 

@@ -2,13 +2,15 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use super::place::{Change, Place};
+use super::{
+    place::{Change, Place},
+    print, say,
+};
 use crate::{
     http::now,
     keys::rotation::{self, Retirement, State, Successor},
 };
 
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), String> {
     if !at_once {
         let set = place.read_set()?;
@@ -19,7 +21,7 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
     }
     let planned = plan(place, kid)?;
     for line in consequences(kid, &planned) {
-        eprintln!("{line}");
+        say(line);
     }
     if !yes {
         confirm(kid)?;
@@ -33,7 +35,8 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
             .map_err(|error| error.to_string())?;
         Ok(Change::Write(retirement))
     })?;
-    println!("{place}: {kid} is gone{}", if done.state == State::Signing { ", another key signs" } else { "" });
+    let successor = if done.state == State::Signing { ", another key signs" } else { "" };
+    print(format_args!("{place}: {kid} is gone{successor}"));
     Ok(())
 }
 
@@ -68,13 +71,12 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     lines
 }
 
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
 fn confirm(kid: &str) -> Result<(), String> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err("nobody is here to ask; add --yes if this is meant".into());
     }
-    eprintln!("Type yes to retire {kid}:");
+    say(format_args!("Type yes to retire {kid}:"));
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).map_err(|error| error.to_string())?;
     if answer.trim() == "yes" { Ok(()) } else { Err("nothing was changed".into()) }

@@ -5,41 +5,42 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{
     PolicyArgs,
     place::{Change, Place},
+    print, say,
 };
 use crate::{
     http::now,
-    keys::rotation::{self, Policy, Step},
+    keys::rotation::{self, KeyLife, Policy, Step},
 };
 
 /// Verifiers that look less often than this exist (docs/keys.md), and would refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// Plans, says and does what is due.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints to people")]
 pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
-    let (step, policy) = place.change(|keys| {
-        let policy = policy.policy(keys)?;
+    let (step, policy, waiting) = place.change(|keys| {
+        let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check().map_err(|error| error.to_string())?;
-        let step = rotation::plan(set.lives(), &policy, now()).map_err(|refusal| refusal.to_string())?;
+        let step = rotation::plan(set.lives(), &policy, now).map_err(|refusal| refusal.to_string())?;
+        let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         if dry_run || step.is_nothing() {
-            return Ok(Change::Keep((step, policy)));
+            return Ok(Change::Keep((step, policy, waiting)));
         }
         keys.apply(&step).map_err(|error| error.to_string())?;
-        Ok(Change::Write((step, policy)))
+        Ok(Change::Write((step, policy, waiting)))
     })?;
     if policy.lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES {
-        eprintln!(
+        say(format_args!(
             "note: with a lead of {} s, verifiers that look less often refuse new tokens for a while (docs/keys.md)",
             policy.lead.num_seconds()
-        );
+        ));
     }
-    for line in said(&step, &policy, dry_run) {
-        println!("{place}: {line}");
+    for line in said(&step, &policy, waiting.as_ref(), dry_run) {
+        print(format_args!("{place}: {line}"));
     }
     Ok(())
 }
 
-fn said(step: &Step, policy: &Policy, dry_run: bool) -> Vec<String> {
+fn said(step: &Step, policy: &Policy, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
     let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
     let mut lines = Vec::new();
     if let Some(new) = step.publish {
@@ -57,7 +58,7 @@ fn said(step: &Step, policy: &Policy, dry_run: bool) -> Vec<String> {
         lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
     }
     if lines.is_empty() {
-        lines.push("nothing to do".into());
+        lines.push(format!("nothing to do{}", reason(policy, waiting)));
     }
     // The step just done moves the next one: said from the policy where a key was published.
     let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
@@ -65,6 +66,18 @@ fn said(step: &Step, policy: &Policy, dry_run: bool) -> Vec<String> {
         lines.push(format!("nothing changes before {}", date(next)));
     }
     lines
+}
+
+/// Why there is nothing to do, where a key that is published already is the reason.
+fn reason(policy: &Policy, waiting: Option<&KeyLife>) -> String {
+    let Some(KeyLife { kid, algorithm, nbf, .. }) = waiting else { return String::new() };
+    let wanted = policy.algorithm;
+    let hint = format!("; a key of {wanted} is published only after that: run this again then");
+    format!(
+        ": {kid} ({algorithm}) is published already, and signs from {}{}",
+        date(*nbf),
+        if *algorithm == wanted { "" } else { &hint }
+    )
 }
 
 pub(super) fn date(at: DateTime<Utc>) -> String {

@@ -11,7 +11,10 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{EXIT_USAGE, fail};
+use super::{
+    EXIT_USAGE, fail,
+    output::{print, say},
+};
 use crate::{
     accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
@@ -141,7 +144,6 @@ pub(super) fn run(command: UsersCommand) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
     // Once before the password is asked for, and once more when nobody else can change the file.
     if path.try_exists().unwrap_or(false) {
@@ -160,7 +162,7 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
         file.add(User { name: name.clone(), hash, id, disabled: false });
         Ok(said)
     })?;
-    println!("{path}: {name} {said}", path = path.display(), name = name.as_str());
+    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
     Ok(())
 }
 
@@ -179,22 +181,20 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
     change(Held::wait(path)?, path, |file| if file.remove(name) { Ok(()) } else { Err(unknown(name)) })?;
-    println!("{path}: {name} removed", path = path.display(), name = name.as_str());
+    print(format_args!("{path}: {name} removed", path = path.display(), name = name.as_str()));
     tell_what_goes_on();
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a command that prints to people")]
 fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
     change(Held::wait(path)?, path, |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
         Ok(())
     })?;
     let said = if disabled { "disabled" } else { "enabled" };
-    println!("{path}: {name} {said}", path = path.display(), name = name.as_str());
+    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
     if disabled {
         tell_what_goes_on();
     }
@@ -202,9 +202,8 @@ fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Fail
 }
 
 /// A file is asked for passwords only: who is bound logs in without one.
-#[expect(clippy::print_stderr, reason = "a command that prints to people")]
 fn tell_what_goes_on() {
-    eprintln!("note: this refuses the password. A WeChat identity that is bound to the user still logs in.");
+    say("note: this refuses the password. A WeChat identity that is bound to the user still logs in.");
 }
 
 fn unknown(name: &Username) -> Failure {

@@ -39,9 +39,10 @@ pub(super) async fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
     let tally: Tally = walk_all(async |place| redis.walk_sealed(place).await, add).await?;
     let rows = rows(&vault, tally, now());
     if as_json {
-        return print(serde_json::to_string(&rows).expect("numbers and texts serialize"));
+        print(serde_json::to_string(&rows).expect("numbers and texts serialize"));
+        return Ok(());
     }
-    table::lines(HEAD, rows.iter().map(Row::cells)).iter().try_for_each(print)?;
+    table::lines(HEAD, rows.iter().map(Row::cells)).into_iter().for_each(print);
     say(ADVICE);
     if rows.iter().any(|row| row.state == "missing") {
         say(MISSING);

@@ -14,14 +14,14 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{
-    at_redis::{Failure, check, end, open, print, walk_all},
+    at_redis::{Failure, check, end, open, walk_all},
     keys::duration,
-    say,
+    output::{print, say},
     serve::variables,
 };
 use crate::{
     http::{now, run_to_end},
-    keys::{FileError, read_private},
+    keys::{FileError, MAKE_VAULT_KEY, read_private},
     settings::vault_key_file_from_vars,
     store::{Vault, VaultError},
 };
@@ -75,7 +75,7 @@ pub(super) fn run(command: VaultCommand) -> ExitCode {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Self::Usage(error.to_string())
+        Self::Usage(error.or_make(MAKE_VAULT_KEY))
     }
 }
 

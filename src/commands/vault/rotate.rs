@@ -20,7 +20,8 @@ pub(super) fn run(path: &Path, lead: Duration) -> Result<(), Failure> {
     let held = Held::wait(path)?;
     let (content, vault) = read(path)?;
     if let Some(from) = vault.changes_at() {
-        return print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
+        print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
+        return Ok(());
     }
     let lead = TimeDelta::from_std(lead).map_err(|error| Failure::Usage(format!("--lead: {error}")))?;
     let from = whole_second(now() + lead);
@@ -28,7 +29,7 @@ pub(super) fn run(path: &Path, lead: Duration) -> Result<(), Failure> {
     rand::fill(&mut *key).map_err(|_| Failure::Usage("the system gave no random bits".into()))?;
     let anew = with_new_key(&content, &key, from).map_err(|error| unfit(path, error))?;
     held.replace(&anew)?;
-    print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)))?;
+    print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)));
     say(NEXT);
     Ok(())
 }

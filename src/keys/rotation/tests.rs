@@ -83,6 +83,15 @@ fn another_algorithm_is_a_rotation_like_any_other_and_at_once() {
 }
 
 #[test]
+fn another_algorithm_waits_until_the_key_that_is_published_signs() {
+    let (policy, lives) =
+        (Policy { algorithm: Algorithm::EdDsa, ..policy() }, [key("a", 0, None), key("b", DAY, None)]);
+    let waits = plan(&lives, &policy, at(DAY - 1)).expect("a plan");
+    assert_eq!((waits.publish, waits.next_look), (None, Some(at(DAY))));
+    assert!(plan(&lives, &policy, at(DAY)).expect("a plan").publish.is_some(), "as it was said");
+}
+
+#[test]
 fn a_clock_that_jumps_back_changes_nothing() {
     let lives = [key("a", 0, Some(40 * DAY)), key("b", 30 * DAY, None)];
     let step = plan(&lives, &policy(), at(29 * DAY)).expect("a plan");

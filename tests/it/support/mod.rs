@@ -44,7 +44,7 @@ pub(crate) use self::{
     load::{Load, Recorded, user_ids},
     peers::{Peer, Verifying},
     ports::free_port,
-    process::{Process, Signal, on_a_full_disk, raise_open_files},
+    process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
     service::Service,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -41,6 +41,13 @@ impl Process {
             stderr.read_from(child.stderr.take().expect("a pipe")),
         ];
         Self { child, name: name.to_owned(), stdout, stderr, readers }
+    }
+
+    /// With nobody at the other end of its outputs.
+    pub(crate) fn unread(name: &str, command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(closed_pipe()).stderr(closed_pipe()).spawn();
+        let (stdout, stderr, readers) = (Output::default(), Output::default(), Vec::new());
+        Self { child: child.expect("it starts"), name: name.to_owned(), stdout, stderr, readers }
     }
 
     pub(crate) fn stdout(&self) -> Vec<String> {
@@ -119,6 +126,13 @@ impl Drop for Process {
             eprintln!("--- {} said last:\n{}", self.name, shown.join("\n"));
         }
     }
+}
+
+/// As the standard output of a command whose reader has gone away.
+pub(crate) fn closed_pipe() -> Stdio {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
 }
 
 /// Thousands of connections need more open files than a login shell gives; children inherit the limit.
