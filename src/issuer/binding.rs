@@ -4,21 +4,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{to_the_end::to_the_end, worker::Worker};
 use crate::{
-    http::{Problem, ProblemDocument, no_valid_token, now},
+    http::{Problem, no_valid_token, now},
     token::{Claims, Verified},
 };
 
 /// Dissolve this mini program's binding
 ///
 /// The token's user is then bound to no WeChat identity of its mini program. The next login asks who the person is.
-#[utoipa::path(delete, path = "/binding", tag = "login", security(("bearer" = [])),
-    responses(
-        (status = 204, description = "Dissolved"),
-        (status = 401, description = "invalid_token: no token, or none that is valid here; also once the binding is dissolved",
-            body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "store_unavailable, with Retry-After", body = ProblemDocument,
-            content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
+    responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let token = worker.issuer.verify(&request, now())?;
