@@ -165,14 +165,19 @@ pub(crate) struct ProblemDocument<'a> {
     #[schema(example = "urn:wxmint:problem:code_used")]
     kind: String,
     /// The code in words, always the same.
+    #[schema(example = "The login code has been used")]
     title: &'a str,
     /// The HTTP status.
+    #[schema(example = 400)]
     status: u16,
     /// What was wrong here, and what to do.
+    #[schema(example = "What was wrong, and what to do.")]
     detail: &'a str,
     /// Stable, for programs.
+    #[schema(value_type = String, example = "code_used")]
     code: ProblemCode,
     /// Also in `X-Request-Id` and in the log.
+    #[schema(example = "01a1f879-6d87-7402-9d78-6fc53ed74bfc")]
     request_id: &'a str,
     /// Seconds to wait; also in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,21 +234,30 @@ impl Problem {
         self.status
     }
 
-    /// The answer to `request`. Where requests are not counted by ids (the sidecar has no time for that), it brings its own.
-    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
+    /// The body, as the description of the API shows it.
+    pub(crate) fn example(&self) -> serde_json::Value {
+        serde_json::to_value(self.document("01a1f879-6d87-7402-9d78-6fc53ed74bfc")).expect("a problem is JSON")
+    }
+
+    fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
         let (code, _, title) = self.code.row();
-        let known = request_id(request);
-        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known.clone() };
-        let document = ProblemDocument {
+        ProblemDocument {
             kind: format!("urn:wxmint:problem:{code}"),
             title,
             status: self.status.as_u16(),
             detail: &self.detail,
             code: self.code,
-            request_id: &request_id,
+            request_id,
             retry_after: self.retry_after,
             bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| ticket.as_str()),
-        };
+        }
+    }
+
+    /// The answer to `request`. Where requests are not counted by ids (the sidecar has no time for that), it brings its own.
+    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let known = request_id(request);
+        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known.clone() };
+        let document = self.document(&request_id);
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         if known.is_empty() {

@@ -1,11 +1,14 @@
 //! `/openapi.json` and `/docs`.
 
+mod logins;
+mod problems;
+
 use std::sync::{Arc, LazyLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{Bytes, Path},
+    web::{Bytes, Data, Path},
 };
 use utoipa::{
     Modify, OpenApi,
@@ -13,8 +16,10 @@ use utoipa::{
 };
 use utoipa_swagger_ui::Config;
 
+pub use self::logins::LoginExamples;
+use self::problems::Problems;
 use super::{binding, handlers, metadata, session};
-use crate::http::not_found;
+use crate::http::{ProblemDocument, not_found};
 
 /// The public API.
 #[derive(OpenApi)]
@@ -24,11 +29,15 @@ use crate::http::not_found;
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    modifiers(&Bearer),
-    paths(handlers::login_by_post, handlers::login_by_query, binding::dissolve, session::logout, session::user_data, session::phone,
-        session::session, session::reset, metadata::jwks, metadata::metadata),
-    tags((name = "login", description = "For mini programs"), (name = "wechat", description = "What session_key is for, without ever seeing it"),
-        (name = "keys", description = "For whoever verifies tokens"))
+    modifiers(&Bearer, &Problems),
+    paths(handlers::login_by_post, handlers::login_by_query, session::user_data, session::phone, session::session,
+        session::reset, metadata::jwks, metadata::metadata, session::logout, binding::dissolve),
+    components(schemas(ProblemDocument)),
+    tags((name = "login", description = "For mini programs"),
+        (name = "wechat", description = "What session_key is for, without ever seeing it"),
+        (name = "keys", description = "For whoever verifies tokens"),
+        (name = "older pages", description = "For mini programs that were written for another back end"),
+        (name = "leave", description = "To log out, and to end a binding"))
 )]
 struct Api;
 
@@ -50,12 +59,19 @@ static VIEWER: LazyLock<Arc<Config<'static>>> =
 
 /// The API as OpenAPI 3.1 JSON.
 pub fn openapi_json() -> String {
-    Api::openapi().to_json().expect("a description that is known when compiling serializes")
+    described(&LoginExamples::default())
 }
 
-/// `GET /openapi.json`
-pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone())
+fn described(examples: &LoginExamples) -> String {
+    let mut api = Api::openapi();
+    examples.modify(&mut api);
+    api.to_json().expect("a description that is known when compiling serializes")
+}
+
+/// `GET /openapi.json`. The demo has examples of its own, with codes that work.
+pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
+    let of_the_demo = request.app_data::<Data<LoginExamples>>().map(|examples| described(examples).into());
+    HttpResponse::Ok().content_type("application/json").body(of_the_demo.unwrap_or_else(|| DOCUMENT.clone()))
 }
 
 /// `GET /docs`: the viewer's files lie beside each other below `/docs/`. Relative, so that a path prefix of a proxy
@@ -69,5 +85,96 @@ pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpR
     match utoipa_swagger_ui::serve(&path, Arc::clone(&VIEWER)) {
         Ok(Some(file)) => HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned()),
         _ => not_found(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        http::{Problem, ProblemCode},
+        issuer::LoginFields,
+    };
+
+    fn document() -> Value {
+        serde_json::from_str(&openapi_json()).expect("JSON")
+    }
+
+    /// Method and path of every operation as the viewer shows them: by tag, and below a tag as they stand in the document.
+    fn operations(document: &Value) -> Vec<(String, &Value)> {
+        let text = openapi_json();
+        let place = |path: &str| text.find(&format!("\"{path}\":{{")).expect("the path");
+        let tags = document["tags"].as_array().expect("tags");
+        let mut found = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let tag =
+                    tags.iter().position(|tag| tag["name"] == operation["tags"][0]).expect("a tag that is described");
+                found.push(((tag, place(path)), (format!("{method} {path}"), operation)));
+            }
+        }
+        found.sort_by_key(|(order, _)| *order);
+        found.into_iter().map(|(_, operation)| operation).collect()
+    }
+
+    #[test]
+    fn the_login_stands_first_and_the_end_of_a_binding_last() {
+        let document = document();
+        let operations = operations(&document);
+        let name = |operation: Option<&(String, _)>| operation.map(|(name, _)| name.clone());
+        assert_eq!(name(operations.first()).as_deref(), Some("post /login"));
+        assert_eq!(name(operations.last()).as_deref(), Some("delete /binding"));
+    }
+
+    #[test]
+    fn every_status_of_every_route_is_described_by_its_number() {
+        for (name, operation) in operations(&document()) {
+            let responses = operation["responses"].as_object().expect("responses");
+            let failures = responses.keys().filter(|status| status.parse::<u16>().expect(&name) >= 400);
+            assert!(failures.count() > 0, "{name} has a row in the table of problems");
+            for (status, response) in responses {
+                let examples = response["content"]["application/problem+json"]["examples"].as_object();
+                for (code, example) in examples.into_iter().flatten() {
+                    let value = &example["value"];
+                    assert_eq!(
+                        (&value["status"].to_string(), &value["code"]),
+                        (status, &code.as_str().into()),
+                        "{name}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_of_a_problem_is_one_row_of_the_table() {
+        let document = document();
+        let schema = document["components"]["schemas"]["Problem"]["properties"].as_object().expect("members");
+        let shown: Value = schema
+            .iter()
+            .filter_map(|(name, member)| Some((name.clone(), member.get("example")?.clone())))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let detail = shown["detail"].as_str().expect("a text");
+        assert_eq!(shown, Problem::new(ProblemCode::CodeUsed, detail).example());
+    }
+
+    #[test]
+    fn every_example_of_a_login_is_one_way_to_log_in_and_the_first_is_a_code_alone() {
+        let document = document();
+        let content = &document["paths"]["/login"]["post"]["requestBody"]["content"];
+        for (kind, content) in content.as_object().expect("media types") {
+            let examples = content["examples"].as_object().expect(kind);
+            assert_eq!(examples.len(), 5, "{kind}");
+            for (name, example) in examples {
+                let body = example["value"].to_string();
+                let read = LoginFields::from_json(body.as_bytes()).and_then(LoginFields::into_request);
+                assert!(read.is_ok(), "{name}: {read:?}");
+            }
+            let (_, first) = examples.iter().next().expect("an example");
+            assert_eq!(first["value"].as_object().expect("fields").keys().collect::<Vec<_>>(), ["code"]);
+        }
     }
 }

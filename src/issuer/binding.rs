@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{to_the_end::to_the_end, worker::Worker};
 use crate::{
-    http::{Problem, ProblemDocument, no_valid_token, now},
+    http::{Problem, no_valid_token, now},
     token::{Claims, Verified},
 };
 
@@ -12,14 +12,8 @@ use crate::{
 ///
 /// The binding that the token was issued under. All tokens that its user has of this mini program are ended. The next login
 /// asks who the person is.
-#[utoipa::path(delete, path = "/binding", tag = "login", security(("bearer" = [])),
-    responses(
-        (status = 204, description = "Dissolved"),
-        (status = 401, description = "invalid_token: no token, or none that is valid here; also once the binding is dissolved",
-            body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "store_unavailable, with Retry-After", body = ProblemDocument,
-            content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
+    responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let token = worker.issuer.verify(&request, now())?;

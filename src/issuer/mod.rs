@@ -16,7 +16,7 @@ mod session;
 mod to_the_end;
 mod worker;
 
-pub use api::openapi_json;
+pub use api::{LoginExamples, openapi_json};
 pub use login_fields::{LoginFields, RefusedLogin};
 pub use members::{RefusedBody, RefusedMember};
 pub use routes::Routes;

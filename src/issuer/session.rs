@@ -14,7 +14,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Problem, ProblemCode, ProblemDocument, SMALL_BODY, no_valid_token, now, read_body},
+    http::{Problem, ProblemCode, SMALL_BODY, no_valid_token, now, read_body},
     ids::{Phone, PhoneCode},
     session::{Asking, SessionError, UserDataRequest},
     token::{Claims, Verified},
@@ -86,14 +86,13 @@ pub(super) struct LogoutBody {
 ///
 /// With the session key that the last login left here, or for ten minutes the one before.
 #[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
-    request_body(content = UserDataBody),
-    responses(
-        (status = 200, description = "What was in it", body = UserDataAnswer),
-        (status = "4XX", description = "invalid_request (400), invalid_token (401); data_undecryptable (422): log in again, \
-            ask for the data again; rate_limited (429)", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "store_unavailable (503)", body = ProblemDocument,
-            content_type = "application/problem+json"),
-    ))]
+    request_body(content = UserDataBody, examples(
+        ("encrypted" = (summary = "encryptedData and iv",
+            value = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="}))),
+        ("raw" = (summary = "rawData and signature",
+            value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
+    )),
+    responses((status = 200, description = "What was in it", body = UserDataAnswer)))]
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
@@ -109,14 +108,8 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
 
 /// Get a person's phone number
 #[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
-    request_body(content = PhoneBody),
-    responses(
-        (status = 200, description = "The number", body = PhoneAnswer),
-        (status = "4XX", description = "invalid_request, code_invalid, code_used (400), invalid_token (401)",
-            body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
-            body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
+    responses((status = 200, description = "The number", body = PhoneAnswer)))]
 pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
@@ -130,12 +123,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 
 /// Ask WeChat whether the session holds
 #[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
-    responses(
-        (status = 200, description = "Whether it does", body = SessionAnswer),
-        (status = 401, description = "invalid_token", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
-            body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    responses((status = 200, description = "Whether it does", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
@@ -147,13 +135,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> 
 
 /// Have WeChat replace the session key
 #[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
-    responses(
-        (status = 204, description = "Replaced"),
-        (status = "4XX", description = "invalid_token (401); data_undecryptable (422): log in again",
-            body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "wechat_misconfigured (502); wechat_unavailable, store_unavailable (503)",
-            body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
@@ -167,15 +149,12 @@ pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> Ht
 ///
 /// Forgets the session key. This service refuses the token from then on; to peers it is valid until it expires. May be
 /// repeated with the same token.
-#[utoipa::path(post, path = "/logout", tag = "login", security(("bearer" = [])),
-    request_body(content = Option<LogoutBody>),
-    responses(
-        (status = 204, description = "Logged out"),
-        (status = "4XX", description = "invalid_request (400), invalid_token (401)", body = ProblemDocument,
-            content_type = "application/problem+json"),
-        (status = 503, description = "store_unavailable", body = ProblemDocument,
-            content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
+    request_body(content = Option<LogoutBody>, examples(
+        ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
+        ("everywhere" = (summary = "All of the user's tokens", value = json!({"everywhere": true}))),
+    )),
+    responses((status = 204, description = "Logged out")))]
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let token = worker.issuer.verify(&request, now())?;

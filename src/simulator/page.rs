@@ -39,6 +39,7 @@ files! {
     "/demo/words-en.js", JS, "words-en.js";
     "/demo/words-zh.js", JS, "words-zh.js";
     "/demo/words.js", JS, "words.js";
+    "/demo/mini-program/utils/login.js", JS, "../../../examples/mini-program/utils/login.js";
 }
 
 /// The page at `/` and its parts below `/demo/`.
@@ -76,6 +77,7 @@ mod tests {
                 path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html").to_owned()
             })
             .collect();
+        there.push("login.js".into());
         there.sort();
         served.sort();
         assert_eq!(there, served);

@@ -63,7 +63,8 @@ async function run() {
   await check("Chinese and English, kept over a reload", () => switchesLanguage(page));
   await check("light and dark, kept over a reload", () => switchesTheme(page));
   await check("a page that is loaded again heals WeChat", () => healsOnLoad(page));
-  await check("the snippet says POST, and the docs are one link away", () => offersSnippet(page));
+  await check("the snippet is the file that mini programs copy, and the docs are one link away", () => offersSnippet(page));
+  await check("the viewer of the API logs a person in with what it fills in", executesLogin);
   await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
   await page.context().close();
   await bindings();
@@ -300,9 +301,23 @@ async function healsOnLoad(page) {
 }
 
 async function offersSnippet(page) {
-  const snippet = await page.getByTestId("snippet").textContent();
-  expect(snippet.includes("method: 'POST'") && snippet.includes("wx.login("), true, "wx.login and method POST in the snippet");
+  const file = await (await page.request.get(`${origin}/demo/mini-program/utils/login.js`)).text();
+  expect(file.includes("wx.setStorageSync('token'"), true, "a login that keeps its token");
+  expect(await page.getByTestId("snippet").textContent(), file, "the snippet");
   expect(await page.getByTestId("docs").getAttribute("href"), "/docs", "the link to the docs");
+}
+
+/** Whatever the viewer fills in, unchanged. */
+async function executesLogin() {
+  const page = await open({ viewport: { width: 1280, height: 1400 }, locale: "en-US", colorScheme: "light" });
+  await page.goto(`${origin}/docs/`);
+  const login = page.locator(".opblock").first();
+  await login.locator(".opblock-summary").click();
+  await login.locator(".try-out__btn").click();
+  await login.locator(".execute").click();
+  await login.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
+  if (shots) await page.screenshot({ path: join(shots, "viewer.png") });
+  await page.context().close();
 }
 
 async function fitsNarrowScreens() {

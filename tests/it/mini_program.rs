@@ -1,5 +1,5 @@
 //! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
-//! pages, and the stories of what is done with them. The phone's clock is moved on by days; ours is not.
+//! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages. The phone's clock is moved on by days; ours is not.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -59,6 +59,7 @@ fn node(arguments: &[&str]) -> String {
     // Node looks for packages above the script's own folder.
     let folder = TempDir::new_in(tools("node")).expect("a folder");
     copy(&repository("tests/miniprogram"), folder.path());
+    copy(&repository("examples/mini-program"), &folder.path().join("recommended"));
     let output = Command::new("node").args(arguments).current_dir(&folder).output();
     let output = output.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
     let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -67,10 +68,10 @@ fn node(arguments: &[&str]) -> String {
 }
 
 fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
         let place = to.join(entry.file_name());
         if entry.path().is_dir() {
-            fs::create_dir(&place).expect("a folder");
             copy(&entry.path(), &place);
         } else {
             fs::copy(entry.path(), place).expect("our own script");

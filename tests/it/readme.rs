@@ -190,7 +190,7 @@ fn the_pages_for_mini_programs_show_the_files_that_are_tested() {
     ] {
         let [english, chinese] = [format!("docs/{shown}.md"), format!("docs/{shown}.zh-CN.md")].map(|name| page(&name));
         for file in files {
-            let file = page(&format!("tests/miniprogram/recommended/{file}"));
+            let file = page(&format!("examples/mini-program/{file}"));
             assert!(
                 english.contains(&format!("```js\n{file}```\n")),
                 "docs/{shown}.md lacks, or has otherwise:\n{file}"
@@ -198,6 +198,23 @@ fn the_pages_for_mini_programs_show_the_files_that_are_tested() {
             assert!(code(&chinese).contains(&code(&format!("```js\n{file}```\n"))), "docs/{shown}.zh-CN.md: {file}");
         }
     }
+}
+
+#[test]
+fn no_page_has_a_login_of_a_mini_program_but_the_one_of_the_file() {
+    let file = code(&page("examples/mini-program/utils/login.js"));
+    let docs = fs::read_dir(repository("docs")).expect("docs").map(|entry| entry.expect("a page").path());
+    let mut found = 0;
+    for place in docs.chain(["README.md", "README.zh-CN.md"].map(repository)) {
+        let Ok(text) = fs::read_to_string(&place) else { continue };
+        for block in text.split("```js\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            if block.contains("wx.login(") {
+                assert_eq!(code(block), file, "{}", place.display());
+                found += 1;
+            }
+        }
+    }
+    assert_eq!(found, 2, "docs/mini-program.md in both languages");
 }
 
 #[test]

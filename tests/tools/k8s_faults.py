@@ -112,6 +112,9 @@ def of_network(m, name, admin_rule):
     for everybody in ({"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}):
         change = lambda s, peer=everybody: s["ingress"][admin_rule].update({"from": [peer]})
         yield m.spec("admin listener is open", where, change)
+    for everybody in ({"namespaceSelector": {}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}):
+        change = lambda s, peer=everybody: s["ingress"][0]["from"].append(peer)
+        yield m.spec("open to every namespace", where, change)
     yield m.spec("it leads to the admin", "Service", lambda s: s["ports"][0].update(targetPort=9090))
     # Its target port is the port.
     yield m.spec("it leads to the admin", "Service", lambda s: s.update(ports=[{"port": 9090}]))
@@ -120,7 +123,7 @@ def of_network(m, name, admin_rule):
 def of_issuer(m):
     """Production: the issuer, its rotator and its autoscaler."""
     yield from of_pods(m)
-    yield from of_network(m, "wxmint", 1)
+    yield from of_network(m, "wxmint", 2)
     projected = lambda p: p["volumes"][0]["projected"]
     yield m.pod("read by all", lambda p: projected(p).pop("defaultMode"))
     yield m.pod("not named fields", lambda p: projected(p)["sources"][0]["secret"].pop("items"))
@@ -133,6 +136,8 @@ def of_issuer(m):
     set_to = lambda **values: lambda d: d["data"].update(values)
     yield m.spoil("REDIS_URL is written", settings, set_to(WXMINT_REDIS_URL="redis://:x@redis"))
     yield m.spoil("WXMINT_LISTNE is no setting", settings, set_to(WXMINT_LISTNE="x"))
+    for pods in ("10.42.0.0/16", "192.0.2.0/28, 10.0.0.0/8", "fd00:10:244::/56"):
+        yield m.spoil("believes all of", settings, set_to(WXMINT_TRUSTED_PROXIES=pods))
     yield m.spoil("PASSWORD_IN_QUERY is set", settings, set_to(WXMINT_DANGEROUS_PASSWORD_IN_QUERY="true"))
 
     deny = [d for d in m.documents if identity(d) != ("NetworkPolicy", "default-deny")]

@@ -4,11 +4,13 @@
 
 The rules are those of Pod Security "restricted" plus ours: images pinned, probes, resources, no secret in plain or in the
 environment, no setting that wxmint does not know, rights by name alone, a service-account token only where it is needed,
-every way in and out named, the admin listener closed, and in a mesh no identity header that a client could have written.
+every way in and out named, none in for every namespace, the admin listener closed, no whole pod network believed as
+proxies, and in a mesh no identity header that a client could have written.
 k8s_faults.py shows that each of them can refuse.
 """
 
 import argparse
+import ipaddress
 import re
 import sys
 from pathlib import Path
@@ -30,6 +32,8 @@ ADMIN_PORTS = {9090, "admin", "wxmint-admin"}
 # Services that lead to it; the policies say from where.
 ADMIN_SERVICES = {"wxmint-metrics", "wxmint-admin"}
 IDENTITY_HEADERS = {"X-User-Id": "sub", "X-Client-Id": "client_id", "X-Token-Id": "jti"}
+# Networks that are broader may hold other pods than the gateway's. A node's part of a pod network is a /24 as a rule.
+BROADEST_TRUST = {4: 22, 6: 64}
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}" for mode in ("enforce", "audit", "warn")}
 
 
@@ -226,6 +230,8 @@ def check_policy(policy):
         if not rule.get("from") or not ports:
             yield "a way in is not named by whom and port"
         for peer in rule.get("from", []):
+            if peer.get("namespaceSelector") == {} or peer.get("ipBlock", {}).get("cidr", "").endswith("/0"):
+                yield "a way in is open to every namespace"
             if ports & ADMIN_PORTS and not peer.get("namespaceSelector", {}).get("matchLabels"):
                 yield "the admin listener is open to more than named namespaces"
 
@@ -248,6 +254,10 @@ def check_settings(settings):
             yield f"{name} is written in plain"
         if name.startswith("WXMINT_DANGEROUS_") and name != "WXMINT_DANGEROUS_JWKS_OVER_HTTP":
             yield f"{name} is set"
+    for network in re.findall(r"[0-9a-f.:]+/\d+", settings.get("WXMINT_TRUSTED_PROXIES", "")):
+        network = ipaddress.ip_network(network, strict=False)
+        if network.prefixlen < BROADEST_TRUST[network.version]:
+            yield f"WXMINT_TRUSTED_PROXIES believes all of {network}"
     url = settings.get("WXMINT_JWKS_URL", "")
     if (url.startswith("http:") or "WXMINT_DANGEROUS_JWKS_OVER_HTTP" in settings) and not IN_CLUSTER.match(url):
         yield "keys are fetched by http from beyond the cluster"

@@ -19,7 +19,7 @@ use self::regulars::{REGULARS, Regular};
 use super::{EXIT_USAGE, announce, fail};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
-    issuer::{self, Issuer, Listeners, Routes, StartError},
+    issuer::{self, Issuer, Listeners, LoginExamples, Routes, StartError},
     keys::{Algorithm, KeyError, KeySet, PrivateJwk, StoredKeys},
     settings::{AppsSource, Settings},
     simulator::{self, AccountBook, Link, Links, World},
@@ -123,7 +123,9 @@ impl StandIns {
     fn page(&self, memory: Memory) -> Routes {
         let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
         let links: Links = Arc::new(move |user| Box::pin(links_of(memory.clone(), user.to_owned())));
+        let examples = examples(&world).into_routes();
         Arc::new(move |config| {
+            examples(config);
             simulator::control_routes(Arc::clone(&world))(config);
             simulator::account_page_routes(Arc::clone(&book), Arc::clone(&links))(config);
             simulator::page_routes(config);
@@ -136,6 +138,18 @@ impl StandIns {
         let wechat = simulator::run(self.wechat, Arc::clone(&self.world), 1, stopped(wechat_stops));
         let accounts = simulator::run_accounts(self.accounts, self.book, self.world, stopped(accounts_stop));
         Running { stop, servers: [tokio::spawn(wechat), tokio::spawn(accounts)] }
+    }
+}
+
+/// For the API's viewer: logins that succeed, each once.
+fn examples(world: &Arc<World>) -> LoginExamples {
+    let (codes, phone_codes) = (Arc::clone(world), Arc::clone(world));
+    let Regular { name, password, .. } = regulars::LIN;
+    LoginExamples {
+        appid: Some(TEA_ROOM.into()),
+        code: Box::new(move || codes.login_code(name)),
+        phone_code: Box::new(move || phone_codes.phone_code(name)),
+        account: [name, password],
     }
 }
 

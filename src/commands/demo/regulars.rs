@@ -24,7 +24,7 @@ pub(super) struct Regular {
     pub(super) phone: &'static str,
 }
 
-const LIN: Regular = Regular { name: "lin", password: "jasmine", phone: "13800138001" };
+pub(super) const LIN: Regular = Regular { name: "lin", password: "jasmine", phone: "13800138001" };
 const CHEN: Regular = Regular { name: "chen", password: "oolong", phone: "13800138002" };
 /// Never holds the demo's phone: whose account is taken.
 const ZHOU: Regular = Regular { name: "zhou", password: "puer", phone: "13800138003" };

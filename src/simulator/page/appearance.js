@@ -18,6 +18,7 @@ export function dress(onLanguage) {
   setInterval(drawClock, 10_000);
   drawClock();
   drawTheme();
+  drawSnippet();
   speak();
 }
 
@@ -44,12 +45,12 @@ function speak() {
   byId("language").lang = text.otherLanguage;
   byId("theme").setAttribute("aria-label", text.themeLabel);
   byId("theme").title = text.themeLabel;
-  drawSnippet();
 }
 
-/** The snippet with its comments set back. */
-function drawSnippet() {
-  const pieces = words().snippet(location.origin).split(/((?:^|(?<= ))\/\/ .*$)/m);
+/** The mini program's login as examples/mini-program has it, with its comments set back. */
+async function drawSnippet() {
+  const file = await (await fetch("/demo/mini-program/utils/login.js")).text();
+  const pieces = file.split(/((?:^|(?<= ))\/\/ .*$)/m);
   const spans = pieces.map((piece, n) => (n % 2 ? el("span", { className: "comment" }, piece) : piece));
   byId("snippet").replaceChildren(...spans);
 }

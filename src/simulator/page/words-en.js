@@ -342,36 +342,7 @@ export const en = {
   found: "FOUND",
   notGiven: "none given",
   snippetHeading: "The mini program’s side",
-  snippetLead: "All of it. wx.request sends GET unless told otherwise, and calls success for every HTTP status.",
-  snippet: (origin) => `// Trade a code for a token. One login at a time: share the promise.
-let pending
-
-function logIn() {
-  pending ??= new Promise((resolve, reject) => {
-    wx.login({ success: ({ code }) => resolve(send({ code })), fail: reject })
-  }).finally(() => { pending = undefined })
-  return pending
-}
-
-// Rejected with code 'binding_required': ask once who it is, and send the ticket in place of the code.
-//   send({ bind_ticket, username, password })
-//   send({ bind_ticket, phone_code }) // from <button open-type="getPhoneNumber">
-function send(data) {
-  return new Promise((resolve, reject) => wx.request({
-    url: '${origin}/login', // https, and registered, in production
-    method: 'POST',
-    data,
-    success: ({ statusCode, data }) =>
-      statusCode === 200 ? resolve(data.access_token) : reject(data), // data.code says why
-    fail: reject,
-  }))
-}
-
-// Then, to any of your services:
-logIn().then((token) => wx.request({
-  url: 'https://tea.example.com/orders',
-  header: { Authorization: \`Bearer \${token}\` },
-}))`,
+  snippetLead: "The whole of utils/login.js: change its URL, and call request in place of wx.request for your own services. It keeps the token, shares one login, and after a 401 logs in again once.",
   footer: "Made by wxmint demo, on this machine. Nothing on this page comes from elsewhere. Stop it, and it forgets.",
   people: { lin: "Lin Xiaoman", chen: "Chen Yinuo", wang: "Wang Zixuan", zhou: "Zhou Wen" },
   fullName: (surname, given) => `${surname} ${given}`,

@@ -342,36 +342,7 @@ export const zh = {
   found: "竟然有",
   notGiven: "微信未给",
   snippetHeading: "小程序这边怎么写",
-  snippetLead: "全部代码就这些。wx.request 不写 method 就是 GET；不论 HTTP 状态码是多少，都会走 success。",
-  snippet: (origin) => `// 用 code 换令牌。同时只登录一次，大家共用一个 Promise。
-let pending
-
-function logIn() {
-  pending ??= new Promise((resolve, reject) => {
-    wx.login({ success: ({ code }) => resolve(send({ code })), fail: reject })
-  }).finally(() => { pending = undefined })
-  return pending
-}
-
-// 若以 code 为 'binding_required' 失败：问一次是谁，用 bind_ticket 代替 code 再发。
-//   send({ bind_ticket, username, password })
-//   send({ bind_ticket, phone_code }) // 来自 <button open-type="getPhoneNumber">
-function send(data) {
-  return new Promise((resolve, reject) => wx.request({
-    url: '${origin}/login', // 上线须为 https，并登记域名
-    method: 'POST',
-    data,
-    success: ({ statusCode, data }) =>
-      statusCode === 200 ? resolve(data.access_token) : reject(data), // 原因见 data.code
-    fail: reject,
-  }))
-}
-
-// 之后访问你的任何服务：
-logIn().then((token) => wx.request({
-  url: 'https://tea.example.com/orders',
-  header: { Authorization: \`Bearer \${token}\` },
-}))`,
+  snippetLead: "这就是 utils/login.js 全文：改掉网址，请求自己的服务时用 request 代替 wx.request。它会保存令牌，同时的请求共用一次登录；遇到 401 重新登录，只重试一次。",
   footer: "本页由 wxmint demo 在这台机器上提供，不从别处加载任何东西；一停就全部忘掉。",
   people: { lin: "林小满", chen: "陈一诺", wang: "王子轩", zhou: "周文" },
   fullName: (surname, given) => `${surname}${given}`,
