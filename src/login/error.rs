@@ -127,7 +127,9 @@ impl From<CallError> for LoginError {
             CallError::NotSent { retry_after, .. } => {
                 Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
             }
-            CallError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+            CallError::Unanswered { .. } | CallError::Unusable { .. } => {
+                Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error }
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Verdict {
     Misconfigured,
     /// Our own request was wrong. The operator cannot mend it, and a metric shows it.
     OurBug,
-    /// Not in any list we know; treated as an outage, since nothing says what to do.
+    /// Not in any list that we know. The client is told to come again, because nothing says what else would help.
     Unknown,
 }
 
