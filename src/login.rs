@@ -123,6 +123,7 @@ impl Login {
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
+        self.admit(&bound.user).await?;
 
         let id = TokenId::random().map_err(MintError::Key)?;
         let app = arrival.person.app;

@@ -53,6 +53,7 @@ fn words(error: &LoginError) -> (ProblemCode, &'static str) {
             "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket.",
         ),
         LoginError::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses to log this user in. Do not try again."),
+        LoginError::UserShutOut => (Code::UserBlocked, "The business does not let this user log in. Do not try again."),
         LoginError::PhoneRefused => {
             (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
