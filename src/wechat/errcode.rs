@@ -80,7 +80,14 @@ impl Verdict {
             Api::CheckSession | Api::ResetSessionKey => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(code, _)| *code == errcode);
-        known.map_or(Self::Unknown, |&(_, verdict)| verdict)
+        let verdict = known.map_or(Self::Unknown, |&(_, verdict)| verdict);
+        match (api, verdict) {
+            // Said of a code, where none was sent.
+            (Api::StableToken | Api::CheckSession | Api::ResetSessionKey, Self::CodeInvalid | Self::CodeUsed) => {
+                Self::Unknown
+            }
+            (_, verdict) => verdict,
+        }
     }
 }
 
