@@ -126,6 +126,7 @@ impl Login {
         };
         let candidate = self.identify(&arrival, request.identity, &claim).await?;
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
+        self.admit(&bound.user).await?;
 
         let id = self.vault.keys().token_id(&arrival.person, bound.generation)?;
         let app = arrival.person.app;

@@ -71,6 +71,11 @@ pub trait Accounts {
     /// Finds or makes the user of a phone number that WeChat has verified; `None` if the backend refuses it.
     async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError>;
 
+    /// Whether a user who is bound may still log in. Asked at each login.
+    async fn admits(&self, _: &UserId) -> Result<bool, AccountsError> {
+        Ok(true)
+    }
+
     /// Makes a user who is known by WeChat alone.
     async fn new_user(&self, key: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError>;
 }

@@ -88,8 +88,8 @@ impl ProblemCode {
                 ("credentials_in_query", StatusCode::BAD_REQUEST, "A password does not belong in a URL")
             }
             Self::UnknownApp => ("unknown_app", StatusCode::BAD_REQUEST, "This mini program is not configured here"),
-            Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the login code"),
-            Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The login code has been used"),
+            Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the code"),
+            Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The code or ticket has been used"),
             Self::InvalidToken => {
                 ("invalid_token", StatusCode::UNAUTHORIZED, "The access token is missing or not valid")
             }
@@ -212,6 +212,12 @@ impl Problem {
         self
     }
 
+    /// With other words for what was wrong and what to do.
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
     /// What to send in place of `code` next time.
     pub fn bind_ticket(mut self, ticket: impl Into<String>) -> Self {
         self.bind_ticket = Some(BindTicket(ticket.into()));
@@ -282,10 +288,12 @@ pub fn request_id(request: &HttpRequest) -> String {
     request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The answer to a path that is no route. Does not repeat the path.
-pub async fn not_found(request: HttpRequest) -> HttpResponse {
-    let detail = "There is nothing at this path. The API is described at /docs.";
-    Problem::invalid(detail).with_status(StatusCode::NOT_FOUND).respond(&request)
+/// Answers a path that is no route of a listener, naming what the listener has. Does not repeat the path.
+pub fn not_found(has: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
+    move |request| {
+        let problem = Problem::invalid(format!("There is nothing at this path. {has}"));
+        ready(problem.with_status(StatusCode::NOT_FOUND).respond(&request))
+    }
 }
 
 /// Answers a method that a route does not have, naming those that it has (`GET, HEAD`).

@@ -21,6 +21,9 @@ use self::problems::Problems;
 use super::{binding, handlers, metadata, session};
 use crate::http::{ProblemDocument, not_found};
 
+/// Where the public API is described, for who asks for a path that is none.
+pub(super) const PLACE: &str = "The API is described at /docs.";
+
 /// The public API.
 #[derive(OpenApi)]
 #[openapi(
@@ -84,7 +87,7 @@ pub(super) async fn docs_folder() -> HttpResponse {
 pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
     match utoipa_swagger_ui::serve(&path, Arc::clone(&VIEWER)) {
         Ok(Some(file)) => HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned()),
-        _ => not_found(request).await,
+        _ => not_found(PLACE)(request).await,
     }
 }
 

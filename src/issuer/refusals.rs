@@ -1,10 +1,11 @@
-//! What a failed login tells its client, and what it tells the operator.
+//! What a failed request tells its client, and what it tells the operator.
 
 use std::time::Duration;
 
 use crate::{
-    http::{Problem, ProblemCode},
+    http::{Problem, ProblemCode, no_valid_token},
     login::LoginError,
+    session::SessionError,
 };
 
 /// The cause goes into the log here, and the client hears what to do.
@@ -25,6 +26,44 @@ impl From<LoginError> for Problem {
             None => problem,
         }
     }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NotYours => no_valid_token(),
+            SessionError::Undecryptable => Self::new(
+                ProblemCode::DataUndecryptable,
+                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
+                 data again. If a `+` became a space on its way, send JSON.",
+            ),
+            SessionError::Busy { retry_after } => {
+                Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
+                    .retry_after(retry_after)
+            }
+            SessionError::Failed(error) => match by_token(&error) {
+                Some(detail) => Self::from(error).with_detail(detail),
+                None => error.into(),
+            },
+        }
+    }
+}
+
+/// What differs for a request with a token: it has other fields than a login, and other ways out.
+fn by_token(error: &LoginError) -> Option<&'static str> {
+    Some(match error {
+        LoginError::UnknownApp(_) => "The token's mini program is not configured here any more.",
+        LoginError::PhoneCodeInvalid => {
+            "WeChat does not accept this `code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
+             user press the button getPhoneNumber again, and send the new code."
+        }
+        LoginError::PhoneCodeUsed => {
+            "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
+        }
+        LoginError::SlowDown { .. } => "WeChat limits how often it is asked about one user. Wait, then try again.",
+        LoginError::TooMany(_) => "Too many requests. Wait, then try again.",
+        _ => return None,
+    })
 }
 
 fn words(error: &LoginError) -> (ProblemCode, &'static str) {
@@ -52,7 +91,8 @@ fn words(error: &LoginError) -> (ProblemCode, &'static str) {
             Code::CodeUsed,
             "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket.",
         ),
-        LoginError::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses to log this user in. Do not try again."),
+        LoginError::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
+        LoginError::UserShutOut => (Code::UserBlocked, "The business does not let this user log in. Do not try again."),
         LoginError::PhoneRefused => {
             (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
@@ -76,7 +116,7 @@ fn words(error: &LoginError) -> (ProblemCode, &'static str) {
             "WeChat refuses this service. Its operator finds the reason in the log, by the request id.",
         ),
         LoginError::WeChatUnavailable { .. } => {
-            (Code::WechatUnavailable, "WeChat does not answer. Wait, then try again.")
+            (Code::WechatUnavailable, "WeChat does not answer, or not as it should. Wait, then try again.")
         }
         LoginError::StoreUnavailable { .. } => {
             (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
@@ -105,11 +145,11 @@ fn pause(error: &LoginError) -> Option<Duration> {
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
     match code {
         ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
-            tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
+            tracing::error!(%cause, code = code.as_str(), "a request failed, and others like it fail until this is mended");
         }
         ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
-            tracing::warn!(%cause, code = code.as_str(), "a login failed");
+            tracing::warn!(%cause, code = code.as_str(), "a request failed");
         }
-        _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),
+        _ => tracing::debug!(%cause, code = code.as_str(), "a request was refused"),
     }
 }

@@ -43,6 +43,8 @@ fn login(path: &str) -> Resource {
         .default_service(web::to(not_allowed("GET, POST")))
 }
 
+const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
+
 /// What only the operator reaches.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
@@ -56,7 +58,7 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
             .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
-            .default_service(web::to(not_found));
+            .default_service(web::to(not_found(ADMIN_PATHS)));
     }
 }
 

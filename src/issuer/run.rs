@@ -11,6 +11,7 @@ use tracing_actix_web::TracingLogger;
 
 use super::{
     Issuer, Routes, StartError,
+    api::PLACE,
     reload::{WatchedKeys, WatchedVault, keep_reading},
     routes::{admin_routes, public_routes},
     worker::Worker,
@@ -86,7 +87,7 @@ pub async fn run(
             .app_data(web::Data::new(worker))
             .configure(public_routes(&public_issuer.settings.login_paths))
             .configure(|config| extra(config))
-            .default_service(web::to(not_found))
+            .default_service(web::to(not_found(PLACE)))
             .wrap(from_fn(own_headers))
             .wrap(from_fn(limit_head))
             .wrap(from_fn(with_request_id))

@@ -14,7 +14,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Problem, ProblemCode, SMALL_BODY, no_valid_token, now, read_body},
+    http::{Problem, ProblemCode, SMALL_BODY, now, read_body},
     ids::{Phone, PhoneCode},
     session::{Asking, SessionError, UserDataRequest},
     token::{Claims, Verified},
@@ -139,7 +139,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> 
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let answer = async {
         let asking = asking(&request, &worker).await?;
-        to_the_end(async move { worker.login.reset_session(&asking).await }).await?;
+        to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
         Ok(HttpResponse::NoContent().finish())
     };
     answer.await.unwrap_or_else(|problem: Problem| problem.respond(&request))
@@ -169,6 +169,17 @@ async fn log_out(worker: web::Data<Worker>, token: Verified<Claims>, everywhere:
     worker.login.log_out(&token, everywhere).await?;
     tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
     Ok(())
+}
+
+/// There is no data in a reset.
+fn reset_refused(error: SessionError) -> Problem {
+    match error {
+        SessionError::Undecryptable => Problem::new(
+            ProblemCode::DataUndecryptable,
+            "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.",
+        ),
+        error => error.into(),
+    }
 }
 
 async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {
@@ -244,23 +255,5 @@ impl From<RefusedBody> for Problem {
 impl From<RefusedMember> for Problem {
     fn from(refused: RefusedMember) -> Self {
         Self::invalid(refused.to_string())
-    }
-}
-
-impl From<SessionError> for Problem {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::NotYours => no_valid_token(),
-            SessionError::Undecryptable => Self::new(
-                ProblemCode::DataUndecryptable,
-                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
-                 data again. If a `+` became a space on its way, send JSON.",
-            ),
-            SessionError::Busy { retry_after } => {
-                Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
-                    .retry_after(retry_after)
-            }
-            SessionError::Failed(error) => error.into(),
-        }
     }
 }

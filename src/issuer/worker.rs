@@ -218,7 +218,7 @@ fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
 fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let users = FileAccounts::open(path, cores)?;
+    let users = FileAccounts::open(path, cores, settings.auto_provision)?;
     tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
     Ok(Some(users))
 }

@@ -48,6 +48,9 @@ pub enum LoginError {
     /// The account backend refuses this phone number.
     #[error("the account backend refuses this phone number")]
     PhoneRefused,
+    /// The account backend does not let this user log in any more.
+    #[error("the account backend does not let this user log in")]
+    UserShutOut,
     /// WeChat's limit for this person.
     #[error("WeChat wants this person to slow down")]
     SlowDown {
@@ -127,7 +130,9 @@ impl From<CallError> for LoginError {
             CallError::NotSent { retry_after, .. } => {
                 Self::WeChatUnavailable { retry_after: *retry_after, cause: error }
             }
-            CallError::Unanswered { .. } => Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error },
+            CallError::Unanswered { .. } | CallError::Unusable { .. } => {
+                Self::WeChatUnavailable { retry_after: WECHAT_PAUSE, cause: error }
+            }
         }
     }
 }

@@ -40,6 +40,15 @@ impl Login {
         Ok(bound)
     }
 
+    /// Asks the account backend whether the user may still log in.
+    pub(super) async fn admit(&self, user: &UserId) -> Result<(), LoginError> {
+        if self.accounts.admits(user).await? {
+            return Ok(());
+        }
+        tracing::info!(user = user.as_str(), "the account backend does not let this user log in");
+        Err(LoginError::UserShutOut)
+    }
+
     /// Lets the unionid stand for the user, and reports where it stands for another.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         if let Some(other) = binder.link(bound).await? {

@@ -99,7 +99,7 @@ pub async fn run(
             .app_data(sidecar.clone())
             .service(resource(PATH).to(verify))
             .service(scope(PATH).default_service(to(verify)))
-            .default_service(to(not_found))
+            .default_service(to(not_found("The sidecar answers at /verify.")))
     };
     HttpServer::new(app)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -123,7 +123,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", metrics))
-            .default_service(to(not_found))
+            .default_service(to(not_found("This listener has /livez, /readyz and /metrics.")))
     };
     let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
     let handle = server.handle();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{Api, Verdict};
 use crate::upstream::{Closed, FetchError};
@@ -34,6 +37,13 @@ pub enum CallError {
         /// What came instead.
         reason: String,
     },
+    /// WeChat answered in its own form, and something in the answer cannot be believed: a code in the request may be
+    /// spent.
+    #[error("WeChat gave an answer that cannot be used: {reason}")]
+    Unusable {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl CallError {
@@ -54,13 +64,26 @@ impl CallError {
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Refused { verdict, .. } => Some(*verdict),
-            Self::NotSent { .. } | Self::Unanswered { .. } => None,
+            Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } => None,
         }
     }
 
-    /// Whether WeChat itself, and not this one request, is in trouble. Decides over the breaker.
+    /// Whether WeChat itself, and not this one request, is in trouble: it did not answer, or said -1. Decides over the
+    /// breaker. Everything else may follow from what one client has sent, and must not keep the others out.
     pub(super) fn is_outage(&self) -> bool {
-        matches!(self.verdict(), None | Some(Verdict::Busy | Verdict::Unknown))
+        match self {
+            Self::Refused { verdict, .. } => *verdict == Verdict::Busy,
+            Self::NotSent { .. } | Self::Unanswered { .. } => true,
+            Self::Unusable { .. } => false,
+        }
+    }
+
+    /// This error of reading `body`, which is no outage if WeChat itself has written the body.
+    pub(super) fn of_reading(self, body: &[u8]) -> Self {
+        match self {
+            Self::Unanswered { reason } if is_of_wechat(body) => Self::Unusable { reason },
+            other => other,
+        }
     }
 }
 
@@ -86,6 +109,21 @@ struct Outcome {
     errcode: i64,
     #[serde(default)]
     errmsg: Option<String>,
+}
+
+/// Whether a body has WeChat's form: an `errcode`, or the `openid` of a login that succeeded. A gateway's error page, also
+/// in JSON, has neither.
+fn is_of_wechat(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Form {
+        #[serde(default, deserialize_with = "is_number")]
+        errcode: bool,
+        openid: Option<IgnoredAny>,
+    }
+    fn is_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        number_or_quoted(deserializer).map(|_| true)
+    }
+    from_json::<Form>(body).is_ok_and(|form| form.errcode || form.openid.is_some())
 }
 
 /// Reads the body of an answer: what was asked for, or WeChat's refusal. The status and the content type say nothing
@@ -131,8 +169,6 @@ fn loggable(errmsg: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::de::IgnoredAny;
-
     use super::*;
 
     fn refusal(api: Api, body: &str) -> (i64, String, Verdict) {
@@ -174,6 +210,26 @@ mod tests {
     fn a_code_that_was_received_once_never_counts_as_unsent_again() {
         let unsent = CallError::NotSent { reason: "refused".into(), retry_after: Duration::from_secs(1) };
         assert_eq!(unsent.after_an_answer(), CallError::unanswered("refused"));
+    }
+
+    #[test]
+    fn only_minus_one_and_what_wechat_has_not_written_are_an_outage() {
+        let read =
+            |body: &str| crate::wechat::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
+        for (body, outage) in [
+            (r#"{"errcode":-1,"errmsg":"system error"}"#, true),
+            (r#"{"errcode":61024,"errmsg":"a code that we do not know"}"#, false),
+            (r#"{"errcode":"40029"}"#, false),
+            (r#"{"errcode":0}"#, false),
+            (r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#, false),
+            (r#"{"errcode":"soon"}"#, true),
+            (r#"{"message":"no Route matched with those values"}"#, true),
+            ("{}", true),
+            ("<html>502</html>", true),
+            ("", true),
+        ] {
+            assert_eq!(read(body).expect_err(body).is_outage(), outage, "{body}");
+        }
     }
 
     #[test]

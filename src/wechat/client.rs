@@ -137,7 +137,7 @@ impl WeChat {
         let started = Instant::now();
         // The status says nothing.
         let answer = match self.http.fetch(request).await {
-            Ok(Fetched { body, .. }) => read(&body),
+            Ok(Fetched { body, .. }) => read(&body).map_err(|error| error.of_reading(&body)),
             Err(error) => Err(error.into()),
         };
         self.metrics.wechat_answered(api.name(), counted(&answer), started.elapsed());
@@ -170,5 +170,6 @@ fn counted<T>(answer: &Result<T, CallError>) -> WeChatOutcome {
         Err(CallError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
         Err(CallError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
         Err(CallError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
+        Err(CallError::Unusable { .. }) => WeChatOutcome::Failed("unusable"),
     }
 }

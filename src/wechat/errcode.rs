@@ -23,7 +23,7 @@ pub enum Verdict {
     Misconfigured,
     /// Our own request was wrong. The operator cannot mend it, and a metric shows it.
     OurBug,
-    /// Not in any list we know; treated as an outage, since nothing says what to do.
+    /// Not in any list that we know. The client is told to come again, because nothing says what else would help.
     Unknown,
 }
 
@@ -80,7 +80,14 @@ impl Verdict {
             Api::CheckSession | Api::ResetSessionKey => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(code, _)| *code == errcode);
-        known.map_or(Self::Unknown, |&(_, verdict)| verdict)
+        let verdict = known.map_or(Self::Unknown, |&(_, verdict)| verdict);
+        match (api, verdict) {
+            // Said of a code, where none was sent.
+            (Api::StableToken | Api::CheckSession | Api::ResetSessionKey, Self::CodeInvalid | Self::CodeUsed) => {
+                Self::Unknown
+            }
+            (_, verdict) => verdict,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod ended_tokens;
 mod lost_answers;
 mod many_apps;
+mod shut_out;
 mod tickets;
 
 use std::fs;
@@ -21,7 +22,7 @@ const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {
     bed: TestBed,
-    _users: UsersFile,
+    users: UsersFile,
     _apps: TempDir,
 }
 
@@ -39,7 +40,7 @@ impl Business {
         let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(apps.path());
         let builder = builder.breakable_redis().breakable_wechat().env("WXMINT_ACCOUNTS", &users.setting());
         let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, _users: users, _apps: apps }
+        Self { bed: builder.start().await, users, _apps: apps }
     }
 
     async fn post(&self, body: &Value) -> Answer {

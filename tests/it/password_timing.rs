@@ -73,7 +73,7 @@ async fn attempt(bed: &TestBed, kind: Kind, number: usize, code: &str) -> Answer
 /// The user alice, the disabled user bob, and no limits.
 async fn bed() -> (TestBed, UsersFile) {
     let users = UsersFile::of(&["alice", "bob", "carol"]);
-    users.disable("bob");
+    users.change("disable", "bob");
     let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting());
     (builder.env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await, users)
 }

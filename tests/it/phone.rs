@@ -159,6 +159,18 @@ async fn logins_by_code_go_on_while_phone_numbers_cannot_be_had() {
 }
 
 #[tokio::test]
+async fn an_errcode_that_we_do_not_know_keeps_nobody_else_from_their_phone_number() {
+    let phones = Phones::start().await;
+    phones.bed.faults(json!([{"kind": "errcode", "errcode": 61024, "path": PHONE_NUMBER}])).await;
+    for _ in 0..12 {
+        phones.log_in(0, "mei").await.expect_problem(503, "wechat_unavailable");
+    }
+    assert_eq!(phones.phone_calls().await, 12, "WeChat has answered each time");
+    phones.bed.faults(json!([])).await;
+    phones.log_in(0, "lin").await.expect_login();
+}
+
+#[tokio::test]
 async fn a_phone_code_that_wechat_does_not_take_says_which_code_is_wrong() {
     let phones = Phones::start().await;
     let used = phones.bed.wechat.mint_phone_code("lin").await;

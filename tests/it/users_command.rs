@@ -118,7 +118,7 @@ fn a_user_is_disabled_and_enabled_and_every_other_line_stays() {
     fs::write(&path, &with_remarks).expect("written");
 
     let disabled = run(command(&path, &["disable", "alice"]), "");
-    assert!(disabled.said.contains("A WeChat identity that is bound to the user still logs in"), "{disabled:?}");
+    assert!(disabled.said.contains("refuses the user's logins within 5 s"), "{disabled:?}");
     assert_eq!(fs::read_to_string(&path).expect("a file"), with_remarks.replacen("alice\t$", "alice\t!$", 1));
     assert_eq!(users(&path, &["list"]), "alice\tu-1\tdisabled\nbob\tu-2\tenabled\n");
     let replaced = users(&path, &["add", "alice", "--replace"]);
@@ -129,6 +129,20 @@ fn a_user_is_disabled_and_enabled_and_every_other_line_stays() {
     users(&path, &["enable", "alice"]);
     assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\nbob\tu-2\tenabled\n");
     assert!(fs::read_to_string(&path).expect("a file").ends_with("\n\n# the night shift\n"));
+}
+
+#[test]
+fn a_user_of_two_names_is_said_to_log_in_still_when_one_is_disabled_or_removed() {
+    let (_folder, path) = folder();
+    users(&path, &["add", "alice", "--user-id", "u-1"]);
+    let content = fs::read_to_string(&path).expect("a file");
+    fs::write(&path, format!("{content}{}\n", lines(&path)[1].replacen("alice", "al", 1))).expect("written");
+    for word in ["disable", "remove"] {
+        let said = run(command(&path, &[word, "alice"]), "").said;
+        assert!(said.contains("still logs in, because these names have the same user id: al\n"), "{said}");
+    }
+    let said = run(command(&path, &["disable", "al"]), "").said;
+    assert!(said.contains("refuses the user's logins within 5 s"), "{said}");
 }
 
 #[test]

@@ -65,6 +65,19 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
     assert!(metrics.contains("errcode=\"other\"} 1") && !metrics.contains("61024"), "{metrics}");
 }
 
+/// All of them come over one connection, and so to one worker and its breaker.
+#[tokio::test]
+async fn an_errcode_that_we_do_not_know_keeps_nobody_else_out() {
+    let bed = TestBed::start().await;
+    bed.faults(json!([{"kind": "errcode", "errcode": 61024}])).await;
+    for _ in 0..12 {
+        bed.log_in("mei").await.expect_problem(503, "wechat_unavailable");
+    }
+    assert_eq!(bed.wechat.exchanges().await, 12, "WeChat has answered each time");
+    bed.faults(json!([])).await;
+    bed.log_in("lin").await.expect_login();
+}
+
 #[tokio::test]
 async fn a_person_whom_wechat_blocks_is_refused() {
     let bed = TestBed::start().await;

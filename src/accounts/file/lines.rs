@@ -24,7 +24,7 @@ pub struct User {
     pub hash: StoredHash,
     /// Who that is. Two names may be one user's.
     pub id: UserId,
-    /// The password is refused.
+    /// May not log in.
     pub disabled: bool,
 }
 

@@ -6,8 +6,8 @@
 //! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002
 //! ```
 //!
-//! Tabs or spaces between them. `!` before the hash refuses the password. Unknown names, wrong passwords and disabled users get one answer, after one
-//! hash.
+//! Tabs or spaces between them. `!` before the hash disables the user. Unknown names, wrong passwords and disabled users
+//! get one answer, after one hash. Who is bound logs in without a password, and only if the file has the user enabled.
 
 mod hash;
 mod lines;
@@ -68,14 +68,16 @@ pub struct FileAccounts {
     path: Arc<Path>,
     users: Arc<RwLock<Arc<Users>>>,
     threads: HashThreads,
+    /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`).
+    admits_strangers: bool,
 }
 
 impl FileAccounts {
     /// Reads the file, and starts the threads, on a machine with so many cores.
-    pub fn open(path: &Path, cores: usize) -> Result<Self, UsersError> {
+    pub fn open(path: &Path, cores: usize, admits_strangers: bool) -> Result<Self, UsersError> {
         let users = parse(path, &read_private(path)?)?;
         let threads = HashThreads::start(cores).map_err(UsersError::NoThreads)?;
-        Ok(Self { path: path.into(), users: Arc::new(RwLock::new(Arc::new(users))), threads })
+        Ok(Self { path: path.into(), users: Arc::new(RwLock::new(Arc::new(users))), threads, admits_strangers })
     }
 
     /// Reads the file again, and puts it in use if it has changed; whether it has. A file that is not fit to be used
@@ -129,6 +131,10 @@ impl Accounts for FileAccounts {
         Ok(None)
     }
 
+    async fn admits(&self, user: &UserId) -> Result<bool, AccountsError> {
+        Ok(self.users().is_enabled(user).unwrap_or(self.admits_strangers))
+    }
+
     /// For `WXMINT_AUTO_PROVISION`: a user who is not in the file, and whom no password belongs to.
     async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
         Ok(Named { user: fresh_user(now), made: true })
@@ -158,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users");
         write(&path, &format!("alice {HASH} u-1\nbob !{HASH} u-2\n"));
-        let accounts = FileAccounts::open(&path, 1).expect("users");
+        let accounts = FileAccounts::open(&path, 1, false).expect("users");
         Fixture { folder, accounts }
     }
 
@@ -198,6 +204,21 @@ mod tests {
         fs::remove_file(&path).expect("our file");
         assert!(accounts.reload().is_err());
         assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"), "the last good one");
+    }
+
+    #[tokio::test]
+    async fn who_is_disabled_by_all_names_or_gone_is_not_admitted() {
+        let Fixture { accounts, folder } = fixture();
+        let path = folder.path().join("users");
+        write(&path, &format!("alice !{HASH} u-1\nalice2 {HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"));
+        assert!(accounts.reload().expect("changed"));
+        let provisioning = FileAccounts::open(&path, 1, true).expect("users");
+        for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
+        {
+            let user = user.parse().expect("a user id");
+            assert_eq!(accounts.admits(&user).await, Ok(admitted), "{user}");
+            assert_eq!(provisioning.admits(&user).await, Ok(where_users_are_made), "{user}");
+        }
     }
 
     #[tokio::test]

@@ -33,6 +33,8 @@ impl Candidate {
 /// All users of a file.
 pub(super) struct Users {
     by_name: HashMap<Username, Arc<User>>,
+    /// Whether a user may log in by one of their names at least: two names may be one user's.
+    enabled: HashMap<UserId, bool>,
     /// Everybody, or nobody's hash: ordered by its cost, so that few stand-ins change with the file.
     stand_ins: Vec<Arc<User>>,
     draw: hmac::Key,
@@ -43,12 +45,17 @@ pub(super) struct Users {
 impl Users {
     pub(super) fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
         let users: Vec<_> = UsersFile::parse(content)?.into_users().map(Arc::new).collect();
+        let mut enabled = HashMap::new();
+        for user in &users {
+            *enabled.entry(user.id.clone()).or_default() |= !user.disabled;
+        }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
         stand_ins.sort_by_key(|user| user.hash.cost());
         // The same on every replica, seldom another when the file changes, and known to nobody who cannot read the file.
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
         Ok(Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            enabled,
             by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             stand_ins,
             fingerprint: fingerprint(content),
@@ -66,6 +73,11 @@ impl Users {
     /// What the dearest hash takes, in MiB.
     pub(super) fn dearest(&self) -> u32 {
         self.stand_ins.iter().map(|user| user.hash.cost().mebibytes()).max().unwrap_or_default()
+    }
+
+    /// Whether the user may log in; `None` if the file does not name the user.
+    pub(super) fn is_enabled(&self, user: &UserId) -> Option<bool> {
+        self.enabled.get(user).copied()
     }
 
     pub(super) fn candidate(&self, name: &Username) -> Candidate {

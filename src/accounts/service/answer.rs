@@ -57,9 +57,10 @@ impl Unusable {
         matches!(self, Self::Failed(_))
     }
 
-    /// Whether the service, and not this one request or the configuration, is in trouble.
+    /// Whether the service, and not this one request or the configuration, is in trouble. Only a gateway says so for
+    /// certain. A service may answer 500 to a strange user name, and 429 to one name, and that must not keep the others out.
     pub(super) fn is_outage(self) -> bool {
-        matches!(self, Self::Failed(_) | Self::TooOften)
+        matches!(self, Self::Failed(502..=504))
     }
 
     /// For metrics.

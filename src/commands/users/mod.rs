@@ -43,9 +43,9 @@ pub(super) enum UsersCommand {
         #[arg(long)]
         replace: bool,
     },
-    /// Take a user out of the file
+    /// Take a user out of the file, who can then not log in any more
     Remove(OneUser),
-    /// Show the users: name, user id, and whether the password is accepted
+    /// Show the users: name, user id, and whether the user may log in
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -53,9 +53,9 @@ pub(super) enum UsersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Refuse a user's password from now on
+    /// Keep a user from logging in, by password and by WeChat
     Disable(OneUser),
-    /// Accept a user's password again
+    /// Let a user log in again
     Enable(OneUser),
 }
 
@@ -182,28 +182,48 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
 }
 
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    change(Held::wait(path)?, path, |file| if file.remove(name) { Ok(()) } else { Err(unknown(name)) })?;
+    let others = change(Held::wait(path)?, path, |file| {
+        let others = other_names(file, name)?;
+        file.remove(name);
+        Ok(others)
+    })?;
     print(format_args!("{path}: {name} removed", path = path.display(), name = name.as_str()));
-    tell_what_goes_on();
+    tell_what_goes_on(&others);
+    say(
+        "note: where WXMINT_AUTO_PROVISION=true, disable the user instead, because who is not in the file logs in there.",
+    );
     Ok(())
 }
 
 fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    change(Held::wait(path)?, path, |file| {
+    let others = change(Held::wait(path)?, path, |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
-        Ok(())
+        other_names(file, name)
     })?;
     let said = if disabled { "disabled" } else { "enabled" };
     print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
     if disabled {
-        tell_what_goes_on();
+        tell_what_goes_on(&others);
     }
     Ok(())
 }
 
-/// A file is asked for passwords only: who is bound logs in without one.
-fn tell_what_goes_on() {
-    say("note: this refuses the password. A WeChat identity that is bound to the user still logs in.");
+/// The other names by which the user of this name may log in.
+fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
+    let user = file.user(name).ok_or_else(|| unknown(name))?;
+    let others = file.users().filter(|other| other.id == user.id && other.name != *name && !other.disabled);
+    Ok(others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", "))
+}
+
+fn tell_what_goes_on(others: &str) {
+    match others {
+        "" => say(
+            "note: wxmint serve refuses the user's logins within 5 s. A token that the user has stays valid until it expires.",
+        ),
+        others => {
+            say(format_args!("note: the user still logs in, because these names have the same user id: {others}"))
+        }
+    }
 }
 
 fn unknown(name: &Username) -> Failure {

@@ -114,6 +114,28 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
     assert_eq!(mei.member("user_id"), "user-phone-0");
 }
 
+/// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to one
+/// worker and its breaker.
+#[tokio::test]
+async fn a_name_at_which_it_fails_keeps_nobody_else_out() {
+    let shop = Shop::with(&[]).await;
+    for (status, person, attempts) in [(500, "mei", 2), (429, "xu", 1)] {
+        shop.accounts.misbehave(Reply::Status(status));
+        shop.accounts.take_calls();
+        for _ in 0..12 {
+            shop.by_password(person).await.expect_problem(503, "accounts_unavailable");
+        }
+        assert_eq!(shop.accounts.take_calls().len(), 12 * attempts, "{status} is an answer");
+        shop.accounts.heal();
+        shop.by_password("lin").await.expect_login();
+    }
+    shop.accounts.misbehave(Reply::Status(503));
+    for _ in 0..12 {
+        shop.by_password("mei").await.expect_problem(503, "accounts_unavailable");
+    }
+    assert_eq!(shop.accounts.take_calls().len(), 1 + 10 * 2, "a gateway's 503 is an outage");
+}
+
 #[tokio::test]
 async fn a_bound_persons_code_asks_nothing_of_it() {
     let shop = Shop::with(&[]).await;

@@ -7,14 +7,14 @@ use super::{Business, OTHER_APPID, is_users};
 use crate::support::{APPID, Answer, PATIENCE, WRONG_PASSWORD, eventually, password_of};
 
 /// What an unbound person is given in place of the code just spent.
-async fn ticket_of(business: &Business, person: &str) -> String {
+pub(super) async fn ticket_of(business: &Business, person: &str) -> String {
     let asked = business.silent(person).await.expect_problem(403, "binding_required");
     assert!(asked.member("detail").contains("bind_ticket"), "{asked:?}");
     asked.member("bind_ticket")
 }
 
 /// A login by ticket, with `more` beside it.
-async fn redeem(business: &Business, ticket: &str, more: &Value) -> Answer {
+pub(super) async fn redeem(business: &Business, ticket: &str, more: &Value) -> Answer {
     let mut body = more.clone();
     body["bind_ticket"] = ticket.into();
     business.post(&body).await

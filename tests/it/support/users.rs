@@ -34,9 +34,9 @@ impl UsersFile {
         assert!(child.wait().expect("a child of ours").success());
     }
 
-    /// Refuses the password of `name`.
-    pub(crate) fn disable(&self, name: &str) {
-        assert!(self.command(&["disable", name]).output().expect("wxmint runs").status.success());
+    /// Runs `disable`, `enable` or `remove`.
+    pub(crate) fn change(&self, word: &str, name: &str) {
+        assert!(self.command(&[word, name]).output().expect("wxmint runs").status.success());
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -148,13 +148,16 @@ async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
         [(&code, "code_used"), (&anothers, "code_invalid"), (&of_wx_login, "code_invalid"), (&lin.key, "code_invalid")]
     {
         let refused = replicas.phone(1, &lin, &json!({"code": code, "openid": "oAnother"})).await;
-        let detail = refused.expect_problem(400, expected).member("detail");
-        assert!(detail.contains("getPhoneNumber"), "{detail}");
+        let refused = refused.expect_problem(400, expected);
+        let (title, detail) = (refused.member("title"), refused.member("detail"));
+        assert!(detail.contains("this `code`") || detail.contains("This `code`"), "{detail}");
+        assert!(detail.ends_with("press the button getPhoneNumber again, and send the new code."), "{detail}");
+        assert!(!detail.contains("phone_code") && !title.contains("login"), "{title}: {detail}");
     }
 }
 
 /// What WeChat may answer to a call by access token, and what the page is told.
-const ERRCODES: [(i64, u16, &str); 11] = [
+const ERRCODES: [(i64, u16, &str); 13] = [
     (45009, 502, "wechat_misconfigured"),
     (48001, 502, "wechat_misconfigured"),
     (40013, 502, "wechat_misconfigured"),
@@ -165,6 +168,8 @@ const ERRCODES: [(i64, u16, &str); 11] = [
     (50002, 403, "user_blocked"),
     (-1, 503, "wechat_unavailable"),
     (61024, 503, "wechat_unavailable"),
+    (40029, 503, "wechat_unavailable"),
+    (40163, 503, "wechat_unavailable"),
     (40001, 503, "wechat_unavailable"),
 ];
 
@@ -179,12 +184,15 @@ async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table
                 if asks_for == "check" { replicas.check(0, &lin).await } else { replicas.reset(0, &lin).await };
             let detail = answer.expect_problem(status, code).member("detail");
             assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{detail}");
+            let of_a_login = ["wx.login", "log in", "logs in", "code"].iter().find(|word| detail.contains(**word));
+            assert_eq!(of_a_login, None, "{detail}");
         }
     }
     replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": 87009})).await;
     assert!(!validity(&replicas.check(0, &lin).await));
     replicas.fault_at(RESET_KEY, json!({"kind": "errcode", "errcode": 87009})).await;
-    expect_undecryptable(replicas.reset(0, &lin).await);
+    let detail = expect_undecryptable(replicas.reset(0, &lin).await).member("detail");
+    assert!(detail.contains("session key") && !detail.contains("data"), "a reset has no data: {detail}");
     replicas.0.faults(json!([])).await;
     assert!(validity(&replicas.check(0, &lin).await));
     assert_eq!(replicas.kept(&lin).len(), 2, "nothing of it has cost the key");

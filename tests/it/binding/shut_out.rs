@@ -1,0 +1,59 @@
+//! Who may not log in any more: disabled in the users file, or gone from it.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    Business, OTHER_APPID, is_users,
+    tickets::{redeem, ticket_of},
+    user_of,
+};
+use crate::support::{eventually, password_of};
+
+/// design.md: "The users file and the apps directory are re-read within 5 s of a change".
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Business {
+    /// Runs `wxmint users WORD NAME`, and waits until the service has read the file so often.
+    async fn change(&self, word: &str, name: &str, readings: usize) {
+        self.users.change(word, name);
+        let read = format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {readings}\n");
+        let in_use = async || self.bed.service().metrics().await.contains(&read).then_some(());
+        eventually("the changed file is in use", WITHIN, in_use).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_disabled_or_gone_gets_no_token_however_they_come() {
+    let business = Business::start().await;
+    let ticket = ticket_of(&business, "lin").await;
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+
+    business.change("disable", "alice", 1).await;
+    let silent = business.silent("lin").await.expect_problem(403, "user_blocked");
+    assert!(!silent.body.contains("alice") && silent.member("detail").contains("Do not try again"), "{silent:?}");
+    business.log_in_at(OTHER_APPID, "lin", &json!({})).await.expect_problem(403, "user_blocked");
+    redeem(&business, &ticket, &json!({})).await.expect_problem(403, "user_blocked");
+    business.log_in("lin", &password_of("alice")).await.expect_problem(403, "invalid_credentials");
+    is_users(&business.log_in("mei", &password_of("bob")).await, "bob");
+
+    business.change("enable", "alice", 2).await;
+    is_users(&business.silent("lin").await, "alice");
+    business.change("remove", "alice", 3).await;
+    business.silent("lin").await.expect_problem(403, "user_blocked");
+    is_users(&business.silent("mei").await, "bob");
+}
+
+#[tokio::test]
+async fn where_wxmint_makes_users_only_disabling_shuts_one_out() {
+    let business = Business::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
+    let (made, new) = user_of(&business.silent("lin").await);
+    assert!(new);
+    is_users(&business.log_in("mei", &password_of("alice")).await, "alice");
+    business.change("disable", "alice", 1).await;
+    business.silent("mei").await.expect_problem(403, "user_blocked");
+    assert_eq!(user_of(&business.silent("lin").await), (made, false), "a user who was never in the file");
+    business.change("remove", "alice", 2).await;
+    is_users(&business.silent("mei").await, "alice");
+}
