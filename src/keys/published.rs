@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{KeyError, KeySource, PublicKey};
 
@@ -20,27 +20,37 @@ pub struct PublishedKeys {
 }
 
 #[derive(Deserialize)]
-struct Set {
-    keys: Vec<Map<String, Value>>,
+struct Set<'a> {
+    /// Each is parsed by itself, because one that is no object, or is nested too deep, must not spoil the others.
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
 }
 
 impl PublishedKeys {
-    /// Reads a JWK Set (RFC 7517 section 5). Fails only if it is none; a key with a member that is private, a type that
-    /// is unknown, a point that is not on its curve, or the `kid` of another is refused by itself.
+    /// Reads a JWK Set (RFC 7517 section 5). Fails only if `json` is not a JWK Set. What is no JWK, and a key that is
+    /// private, of an unknown type, not on its curve, not for verifying, or has the `kid` of another, is refused by itself.
     pub fn read(json: &[u8]) -> Result<Self, KeyError> {
-        let set: Set = serde_json::from_slice(json)
+        let set: Set<'_> = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
         let mut read = Self { keys: Vec::new(), refused: Vec::new() };
         for (index, jwk) in set.keys.iter().enumerate() {
-            match (Members { jwk, place: index + 1 }).public_key() {
-                Ok(key) if read.keys.iter().any(|other| other.kid() == key.kid()) => {
-                    read.refused.push(Members { jwk, place: index + 1 }.unusable("another key has this `kid`"));
-                }
+            match read.key(jwk, index + 1) {
                 Ok(key) => read.keys.push(key),
                 Err(error) => read.refused.push(error),
             }
         }
         Ok(read)
+    }
+
+    fn key(&self, jwk: &RawValue, place: usize) -> Result<PublicKey, KeyError> {
+        let members = serde_json::from_str(jwk.get()).map(|jwk| Members { jwk, place });
+        let members = members.map_err(|_| KeyError::Unusable {
+            key: place.to_string(),
+            reason: "it must be a JSON object, and is not one that can be read".into(),
+        })?;
+        let key = members.public_key()?;
+        let is_new = self.keys.iter().all(|other| other.kid() != key.kid());
+        is_new.then_some(key).ok_or_else(|| members.unusable("another key has this `kid`"))
     }
 }
 
@@ -52,12 +62,12 @@ impl KeySource for PublishedKeys {
 }
 
 /// One key of a set. Its private members, if it has any, are never shown.
-struct Members<'a> {
-    jwk: &'a Map<String, Value>,
+struct Members {
+    jwk: Map<String, Value>,
     place: usize,
 }
 
-impl Members<'_> {
+impl Members {
     fn public_key(&self) -> Result<PublicKey, KeyError> {
         if let Some(private) = PRIVATE.iter().find(|member| self.jwk.contains_key(**member)) {
             return Err(self.unusable(format!("it has the private member `{private}`: whoever has read it can sign")));
@@ -68,8 +78,11 @@ impl Members<'_> {
             (Some("RSA"), None, Some("RS256")) => self.rsa()?,
             _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA or RS256")),
         };
-        if self.text("use").is_some_and(|usage| usage != "sig") {
+        if self.jwk.get("use").is_some_and(|usage| usage != "sig") {
             return Err(self.unusable("`use` must be \"sig\""));
+        }
+        if self.jwk.get("key_ops").is_some_and(|operations| !includes_verify(operations)) {
+            return Err(self.unusable("`key_ops` must be an array that includes \"verify\""));
         }
         if self.text("kid") != Some(key.kid()) {
             return Err(self.unusable("`kid` must be the key's RFC 7638 thumbprint"));
@@ -108,4 +121,9 @@ impl Members<'_> {
     fn unusable(&self, reason: impl Into<String>) -> KeyError {
         KeyError::Unusable { key: self.label(), reason: reason.into() }
     }
+}
+
+/// RFC 7517 section 4.3.
+fn includes_verify(operations: &Value) -> bool {
+    operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
 }

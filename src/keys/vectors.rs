@@ -161,6 +161,9 @@ fn a_bad_key_of_a_public_set_spoils_itself_only_and_a_private_part_is_named_and_
         (with(es256.clone(), "alg", "ES384"), "are not those of ES256, EdDSA or RS256".into()),
         (with(rs256.clone(), "n", "AQAB"), "are not an RSA key of 2048 to 8192 bits".into()),
         (with(rs256.clone(), "use", "enc"), "`use` must be".into()),
+        (with(es256.clone(), "use", 7), "`use` must be".into()),
+        (with(es256.clone(), "key_ops", json!(["encrypt"])), "`key_ops` must be an array that includes".into()),
+        (with(es256.clone(), "key_ops", "verify"), "`key_ops` must be an array that includes".into()),
         (with(eddsa.clone(), "x", "AQAB"), "`x` is not an Ed25519 key".into()),
         (with(eddsa.clone(), "x", 1), "the member `x` is missing".into()),
         (with(eddsa, "kid", "other"), "key 1 (kid other): `kid` must be".into()),
@@ -171,5 +174,32 @@ fn a_bad_key_of_a_public_set_spoils_itself_only_and_a_private_part_is_named_and_
         assert_eq!((read.keys.len(), read.refused.len()), (1, 1), "{why}");
         let refused = read.refused[0].to_string();
         assert!(refused.contains(&why) && !refused.contains(&private), "{refused}");
+    }
+    let verifies = with(es256.clone(), "key_ops", json!(["sign", "verify"]));
+    assert_eq!(read(json!([verifies, rs256])).keys.len(), 2);
+}
+
+#[test]
+fn what_is_no_jwk_in_a_public_set_spoils_itself_only() {
+    let set = parse(&[ed25519()]).expect("a set");
+    let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
+    let public = serde_json::to_value(&public).expect("JSON")["keys"][0].to_string();
+    let too_deep = format!("{{\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
+    let is_no_object = "key 1: it must be a JSON object, and is not one that can be read";
+    for (odd, why) in [
+        ("\"text\"", is_no_object),
+        ("7", is_no_object),
+        ("null", is_no_object),
+        ("[]", is_no_object),
+        (r#"{"x":1e999}"#, is_no_object),
+        (&too_deep, is_no_object),
+        (r#"{"kid":7,"x":[]}"#, "key 1: `kty`, `crv` and `alg` are not"),
+    ] {
+        let read = PublishedKeys::read(format!("{{\"keys\":[{odd},{public}]}}").as_bytes()).expect("a set");
+        assert_eq!((read.keys.len(), read.refused.len()), (1, 1), "{odd}");
+        assert!(read.refused[0].to_string().starts_with(why), "{odd}: {}", read.refused[0]);
+    }
+    for none in ["[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[7,]}"#, r#"{"keys":[7]"#] {
+        assert!(PublishedKeys::read(none.as_bytes()).is_err(), "{none}");
     }
 }

@@ -25,7 +25,7 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    keys::{PublicKey, PublishedKeys},
+    keys::{KeyError, PublicKey, PublishedKeys},
     upstream::{StartError, Tls},
 };
 
@@ -34,6 +34,8 @@ use crate::{
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 /// So many requests wait at most; the others are refused at once. Good tokens wait for nothing.
 const STRANGERS_WAITING: u32 = 64;
+/// Log lines for each fetch about keys that cannot be used, because a set of 64 KiB can have 32,000 of them.
+const TOLD: usize = 10;
 
 /// The keys of one issuer at one time.
 #[derive(Debug)]
@@ -188,8 +190,8 @@ impl Refresh {
         let (keys, body) = changed.unzip();
         let fetched = if keys.is_some() { FetchOutcome::Changed } else { FetchOutcome::Unchanged };
         let before = self.shared.edition();
-        for reason in keys.iter().flat_map(|keys| &keys.refused) {
-            tracing::warn!(issuer = self.issuer, %reason, "a key of the set cannot be used");
+        if let Some(keys) = &keys {
+            self.tell_refused(&keys.refused);
         }
         self.shared.publish(keys, now);
         self.shared.schedule().succeeded(now, max_age, jitter());
@@ -198,6 +200,12 @@ impl Refresh {
             self.keep(body).await;
         }
         self.watcher.fetched(&self.issuer, fetched);
+    }
+
+    fn tell_refused(&self, refused: &[KeyError]) {
+        for reason in refused.iter().take(TOLD) {
+            tracing::warn!(issuer = self.issuer, %reason, refused = refused.len(), "a key of the set cannot be used");
+        }
     }
 
     async fn keep(&self, body: Vec<u8>) {

@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     checks,
     example::{Example, copy_example},
+    key_source::{KeySource, bad_keys_spoil_themselves_only},
     raw::Request,
     scene::Scene,
     support::{PATIENCE, Process, eventually, free_port, repository},
@@ -92,6 +93,15 @@ async fn net_http_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
     let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_key_spoils_nothing_but_itself_for_net_http() {
+    let scene = Scene::start().await;
+    let source = KeySource::with_bad_keys(&scene).await;
+    let url = format!("url: \"{}\" +", source.url());
+    let Orders { example, .. } = &Orders::start(&scene, &[("url: issuer +", &url)]);
+    bad_keys_spoil_themselves_only(&scene, example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,9 +191,6 @@ async fn a_go_peer_goes_on_with_the_keys_it_has_whatever_it_is_answered() {
         server.answer(answer).await;
         assert_eq!(status().await, Some(200), "{what}");
     }
-    let among_bad_ones = keys.replacen("[", r#"[{"kty":"EC","kid":1},{"kty":"oct","kid":"s","k":"AyM1"},"#, 1);
-    server.answer(ok(&among_bad_ones)).await;
-    assert_eq!(status().await, Some(200), "a good key among bad ones");
     server.answer(ok(&format!("{{\"keys\":[{another}]}}"))).await;
     assert_eq!(status().await, Some(401), "its key is gone");
     assert_eq!(scene.canary.seen(), Vec::<String>::new(), "a redirect was followed");

@@ -41,6 +41,13 @@ impl KeySource {
         source
     }
 
+    /// With bad keys before them.
+    pub(crate) async fn with_bad_keys(scene: &Scene) -> Self {
+        let source = Self::start(scene).await;
+        source.give(&[bad_keys(scene), keys_of(&scene.bed).await].concat());
+        source
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/jwks.json", self.address)
     }
@@ -146,16 +153,25 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     look(Look::AtNewKeys).await;
     expect(example, old_token, 401, "a removed key").await;
     expect(example, &new_token, 200, "a good key among bad ones").await;
-    let forge = scene.forge();
-    for jwk in bad_keys(scene) {
-        let kid = jwk["kid"].clone();
-        let token = forge.by_other(&forge.header_with(json!({"kid": kid})), &forge.claims);
-        expect(example, &token, 401, "a bad key").await;
-    }
+    takes_no_bad_key(scene, example).await;
 
     source.go_away();
     look(Look::InVain).await;
     expect(example, &new_token, 200, "no answer at all").await;
+}
+
+/// Of a `source` that gave bad keys and the scene's, the example takes the scene's alone.
+pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example) {
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    takes_no_bad_key(scene, example).await;
+}
+
+async fn takes_no_bad_key(scene: &Scene, example: &Example) {
+    let forge = scene.forge();
+    for jwk in bad_keys(scene) {
+        let token = forge.by_other(&forge.header_with(json!({"kid": jwk["kid"]})), &forge.claims);
+        expect(example, &token, 401, &format!("the bad key {jwk}")).await;
+    }
 }
 
 /// What an example finds when it looks for keys.
@@ -211,7 +227,11 @@ fn bad_keys(scene: &Scene) -> Vec<Value> {
         with("symmetric", json!({"kty": "oct", "alg": "HS256", "k": "c2VjcmV0"})),
         with("small", json!({"kty": "RSA", "alg": "RS256", "n": small, "e": "AQAB"})),
         with("no-coordinates", json!({"x": null, "y": 1})),
-        json!({"kid": 1}),
+        with("for-encryption", json!({"use": "enc"})),
+        with("to-encrypt", json!({"key_ops": ["encrypt"]})),
+        json!({"kid": 1, "x": []}),
+        json!("text"),
+        json!(7),
         Value::Null,
     ]
 }

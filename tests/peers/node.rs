@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, copy_example, installs_what_is_tested},
+    key_source::{KeySource, bad_keys_spoil_themselves_only},
     scene::Scene,
     support::{PATIENCE, Process, eventually, free_port, tools},
 };
@@ -58,6 +59,14 @@ async fn express_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
     let Express { example, .. } = &Express::with(&scene, &[("EVERY = 300_000;", "EVERY = 1_000;")]);
     eventually("node has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_key_spoils_nothing_but_itself_for_express() {
+    let scene = Scene::start().await;
+    let source = KeySource::with_bad_keys(&scene).await;
+    let Express { example, .. } = &Express::with(&scene, &[("${ISSUER}/.well-known/jwks.json", &source.url())]);
+    bad_keys_spoil_themselves_only(&scene, example).await;
 }
 
 #[test]

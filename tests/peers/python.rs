@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::{
     checks,
     example::{Example, example_folder, installs_what_is_tested},
+    key_source::{KeySource, bad_keys_spoil_themselves_only},
     scene::Scene,
     support::{PATIENCE, Process, eventually, free_port, tools},
 };
@@ -59,6 +60,14 @@ async fn fastapi_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
     let FastApi { example, .. } = &FastApi::with(&scene, &[("EVERY = 300 ", "EVERY = 1 ")]);
     eventually("uvicorn has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_key_spoils_nothing_but_itself_for_fastapi() {
+    let scene = Scene::start().await;
+    let source = KeySource::with_bad_keys(&scene).await;
+    let FastApi { example, .. } = &FastApi::with(&scene, &[("{ISSUER}/.well-known/jwks.json", &source.url())]);
+    bad_keys_spoil_themselves_only(&scene, example).await;
 }
 
 #[test]

@@ -47,6 +47,8 @@ def checked(jwk):
     """The key with the members that matter, else ValueError or KeyError: a bad one would keep Apache from reloading."""
     kty, names = MEMBERS[jwk["alg"]]
     key = {name: jwk[name] for name in ["kty", "alg", "kid", *names]}
+    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+        raise ValueError("it is not for verifying")
     if key["kty"] != kty or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,1024}", value) for value in key.values()):
         raise ValueError("not a key of its algorithm")
     if kty == "EC":

@@ -97,7 +97,19 @@ func fetch(url string) (map[string]publicKey, error) {
 	return parse(body)
 }
 
-type jwk struct{ Kty, Crv, Alg, Use, Kid, X, Y, N, E string }
+type jwk struct {
+	Kty, Crv, Alg, Use, Kid, X, Y, N, E string
+	Ops                                 []string `json:"key_ops"`
+}
+
+func (k jwk) verifies() bool {
+	for _, operation := range k.Ops {
+		if operation == "verify" {
+			return k.Use == "sig"
+		}
+	}
+	return k.Use == "sig" && k.Ops == nil
+}
 
 // parse leaves out a key that it cannot use, and refuses a set in which no key can be used.
 func parse(body []byte) (map[string]publicKey, error) {
@@ -108,7 +120,7 @@ func parse(body []byte) (map[string]publicKey, error) {
 	keys := map[string]publicKey{}
 	for _, raw := range set.Keys {
 		var key jwk
-		if json.Unmarshal(raw, &key) != nil || key.Kid == "" || key.Use != "sig" {
+		if json.Unmarshal(raw, &key) != nil || key.Kid == "" || !key.verifies() {
 			continue
 		}
 		if public := key.public(); public != nil {

@@ -76,6 +76,8 @@ def usable(jwks):
         try:
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", jwk["kid"]):
                 raise ValueError("its kid is no file name")
+            if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+                raise ValueError("it is not for verifying")
             text = base64.encodebytes(public_key(jwk)).decode()
             keys[jwk["kid"]] = (jwk["alg"], f"-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
         except (KeyError, TypeError, ValueError) as error:

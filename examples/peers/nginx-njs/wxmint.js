@@ -94,7 +94,8 @@ async function keys(r) {
 function usable(text) {
     return JSON.parse(text).keys.filter((key) => {
         try {
-            return typeof key.kid === 'string' && ALGORITHMS[key.alg].spki(key).length > 0;
+            const verifies = (key.use || 'sig') === 'sig' && (key.key_ops || ['verify']).includes('verify');
+            return verifies && typeof key.kid === 'string' && ALGORITHMS[key.alg].spki(key).length > 0;
         } catch (e) {
             return false;
         }

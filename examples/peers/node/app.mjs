@@ -28,8 +28,10 @@ async function keepFresh() {
     const options = { redirect: "error", signal: AbortSignal.timeout(5_000) };
     const response = await fetch(`${ISSUER}/.well-known/jwks.json`, options);
     const set = await response.json();
-    if (!response.ok || !set.keys?.length) throw new Error(`no keys, but ${response.status}`);
-    keys = createLocalJWKSet(set);
+    // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
+    const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
+    if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
+    keys = createLocalJWKSet({ keys: objects });
   } catch (error) {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
   }

@@ -33,17 +33,28 @@ class Keys:
     EVERY_WHILE_NONE = 2
 
     def __init__(self):
-        self.client = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5)
+        self.client = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5, cache_jwk_set=False)
         self.by_kid = {}
 
     async def keep_fresh(self):
         while True:
             try:
-                fetched = await asyncio.to_thread(self.client.get_signing_keys, refresh=True)
-                self.by_kid = {key.key_id: key for key in fetched}
+                self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
             except Exception as error:  # The last good keys stay, whatever it is.
                 log.warning("keys are not refreshed: %s", error)
             await asyncio.sleep(self.EVERY if self.by_kid else self.EVERY_WHILE_NONE)
+
+
+def usable(jwk_set):
+    """The keys by kid. A bad one spoils itself only; PyJWT itself does not look at key_ops."""
+    by_kid = {}
+    for jwk in jwk_set["keys"]:
+        with suppress(jwt.PyJWTError, AttributeError, KeyError, TypeError):
+            if jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ["verify"]):
+                by_kid[jwk["kid"]] = jwt.PyJWK(jwk)
+    if not by_kid:
+        raise ValueError("no usable key")
+    return by_kid
 
 
 keys = Keys()

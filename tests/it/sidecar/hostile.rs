@@ -167,6 +167,15 @@ fn bad_keys(good: &Signer) -> Vec<Value> {
         json!({"kty": "RSA", "alg": "RS256", "n": "AQAB", "e": "AQAB", "kid": "2"}),
         json!({"kty": "OKP", "crv": "X25519", "x": "AAAA", "kid": "3"}),
         json!({"kty": "unheard of"}),
+        with("use", json!(7)),
+        with("key_ops", json!(["encrypt"])),
+        with("key_ops", json!("verify")),
+        json!({"kid": 7, "x": []}),
+        // Not even JWKs.
+        Value::Null,
+        json!(7),
+        json!("text"),
+        json!([good.key.jwk]),
     ]
 }
 
