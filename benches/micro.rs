@@ -8,11 +8,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use serde_json::{Value, json};
 use wxmint::{
+    ids::Person,
+    ids::TokenId,
     ids::{AppId, LoginCode, OpenId, UserId},
     issuer::LoginFields,
-    keys::{Algorithm, JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
-    store::{Person, Vault},
-    token::{Minter, TokenId, TokenTyp, Verifier, VerifierPolicy},
+    keys::{JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
+    token::Minter,
+    vault::Vault,
+    verify::Algorithm,
+    verify::{TokenTyp, Verifier, VerifierPolicy},
     wechat::{EncryptedData, SessionKey, read_answer},
 };
 

@@ -146,6 +146,15 @@ identifier! {
 }
 printable!(TokenId);
 
+/// One person in one app: what all of this person's data is kept under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Person {
+    /// The app.
+    pub app: AppId,
+    /// The person in it, as WeChat said.
+    pub openid: OpenId,
+}
+
 /// A phone number that WeChat has verified. Never in a token or log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {

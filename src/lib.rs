@@ -17,11 +17,8 @@
 //! - [`issuer`]: `wxmint serve`; [`sidecar`]: `wxmint sidecar`, which verifies for a peer; [`http`]: what every listener shares; [`simulator`]: the stand-in WeChat.
 
 pub mod ids;
-pub mod keys;
-pub mod token;
+pub mod verify;
 
-#[cfg(feature = "fetch")]
-pub mod peer;
 #[cfg(feature = "fetch")]
 pub mod upstream;
 
@@ -34,9 +31,13 @@ pub mod http;
 #[cfg(feature = "service")]
 pub mod issuer;
 #[cfg(feature = "service")]
+pub mod keys;
+#[cfg(feature = "service")]
 pub mod limits;
 #[cfg(feature = "service")]
 pub mod login;
+#[cfg(feature = "service")]
+pub mod secret_files;
 #[cfg(feature = "service")]
 pub mod session;
 #[cfg(feature = "service")]
@@ -49,5 +50,9 @@ pub mod simulator;
 pub mod store;
 #[cfg(feature = "service")]
 pub mod telemetry;
+#[cfg(feature = "service")]
+pub mod token;
+#[cfg(feature = "service")]
+pub mod vault;
 #[cfg(feature = "service")]
 pub mod wechat;

@@ -38,14 +38,16 @@ pub use self::{
 };
 use crate::{
     accounts::{Accounts, NewUserKey},
+    ids::Person,
     ids::{AppId, LoginCode, UnionId},
     limits::{Limits, LocalLimit},
     store::{
-        Cell, Claim, ClaimId, CurrentVault, ExchangeOrder, Intent, LoginRecord, Meter, Person, Recorded, Standing,
-        Store, StoreError, TakenTicket, Ticket, TicketHolder,
+        Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Recorded, Standing, Store, StoreError,
+        TakenTicket, Ticket, TicketHolder,
     },
     telemetry::Metrics,
     token::Minter,
+    vault::CurrentVault,
     wechat::{App, CallError, CurrentApps, Session, WeChat},
 };
 

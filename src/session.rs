@@ -9,10 +9,11 @@ use std::time::Duration;
 
 pub use self::user_data::UserDataRequest;
 use crate::{
+    ids::Person,
     ids::{Phone, PhoneCode, UserId},
     login::{Login, LoginError, issued, new_claim},
-    store::{Admission, Bearer, Cell, ClaimId, Issued, Meter, Person, PersonalCall, StoreError},
-    token::{Claims, Verified},
+    store::{Admission, Bearer, Cell, ClaimId, Issued, Meter, PersonalCall, StoreError},
+    verify::{Claims, Verified},
     wechat::Malformed,
 };
 

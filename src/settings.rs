@@ -21,7 +21,7 @@ use crate::{
     limits::Limits,
     store::RedisUrl,
     telemetry::LogFormat,
-    token::TokenTyp,
+    verify::TokenTyp,
     wechat::{App, AppSecret},
 };
 

@@ -20,8 +20,11 @@ use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::{
     http::now,
-    keys::{Algorithm, KeyRing, PrivateJwk, StoredKeys},
-    token::{Minter, TokenId, TokenTyp},
+    ids::TokenId,
+    keys::{KeyRing, PrivateJwk, StoredKeys},
+    token::Minter,
+    verify::Algorithm,
+    verify::TokenTyp,
 };
 
 use self::{

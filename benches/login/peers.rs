@@ -7,8 +7,10 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use wxmint::{
     http::now,
+    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::{Minter, TokenId, TokenTyp},
+    token::Minter,
+    verify::TokenTyp,
 };
 
 use crate::{

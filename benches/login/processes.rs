@@ -15,7 +15,9 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint::{
     http::now,
-    keys::{Algorithm, PrivateJwk, StoredKeys, create_private},
+    keys::{PrivateJwk, StoredKeys},
+    secret_files::create_private,
+    verify::Algorithm,
 };
 
 use crate::Fault;

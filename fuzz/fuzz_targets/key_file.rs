@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use wxmint::keys::{KeySet, PublicKeySet};
+use wxmint::{keys::KeySet, verify::PublicKeySet};
 
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
 /// Shorter ones may be found in a message's own words.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
     sidecar::{Demand, PathSource, Prefix, Rules},
-    token::bearer,
+    verify::bearer,
 };
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {

@@ -11,8 +11,8 @@ use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use wxmint::{
-    keys::PublishedKeys,
-    token::{Claims, UnverifiedHeader, Verified, Verifier, VerifierPolicy},
+    verify::PublishedKeys,
+    verify::{Claims, UnverifiedHeader, Verified, Verifier, VerifierPolicy},
 };
 
 const ISSUER: &str = "https://login.example.com";

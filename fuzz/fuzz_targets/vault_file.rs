@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
-    store::{Person, Vault},
+    ids::Person, vault::Vault,
     wechat::SessionKey,
 };
 

@@ -20,9 +20,10 @@ use serde_json::json;
 pub use self::answer::{Unusable, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
 use crate::{
+    ids::TokenId,
     ids::{Phone, UserId},
     telemetry::Metrics,
-    token::{MintError, OutgoingRequest, RequestSigner, TokenId},
+    token::{MintError, OutgoingRequest, RequestSigner},
     upstream::{Breaker, Closed, FetchError, StartError, Tls, Upstream},
 };
 

@@ -6,7 +6,7 @@ use actix_web::{
 };
 
 use super::{Problem, ProblemCode};
-use crate::token::{NoBearer, bearer};
+use crate::verify::{NoBearer, bearer};
 
 /// No `error` where no token was shown (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";

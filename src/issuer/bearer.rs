@@ -7,7 +7,7 @@ use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
     settings::Settings,
-    token::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy},
+    verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy},
 };
 
 /// Believes what the settings mint, and what they minted before: one audience of today's is enough, since others may have
@@ -46,9 +46,10 @@ mod tests {
     use super::*;
     use crate::{
         http::now,
-        keys::{Algorithm, PrivateJwk, StoredKeys},
-        store::Vault,
-        token::TokenId,
+        ids::TokenId,
+        keys::{PrivateJwk, StoredKeys},
+        vault::Vault,
+        verify::Algorithm,
     };
 
     fn settings(change: (&str, &str)) -> Settings {

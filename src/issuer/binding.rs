@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{to_the_end::to_the_end, worker::Worker};
 use crate::{
     http::{Problem, no_valid_token, now},
-    token::{Claims, Verified},
+    verify::{Claims, Verified},
 };
 
 /// Dissolve this mini program's binding

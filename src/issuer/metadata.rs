@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::worker::Worker;
-use crate::{http::now, keys::Algorithm};
+use crate::{http::now, verify::Algorithm};
 
 /// The public keys (RFC 7517)
 ///

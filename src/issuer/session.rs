@@ -17,7 +17,7 @@ use crate::{
     http::{Problem, ProblemCode, SMALL_BODY, now, read_body},
     ids::{Phone, PhoneCode},
     session::{Asking, SessionError, UserDataRequest},
-    token::{Claims, Verified},
+    verify::{Claims, Verified},
     wechat::{EncryptedData, RawData},
 };
 

@@ -8,14 +8,18 @@ use super::bearer;
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
-    keys::{FileError, KeyError, KeyRing, KeySet, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
+    keys::{KeyRing, KeySet},
     limits::LocalLimit,
     login::{Login, Policy},
+    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
     settings::{AccountsSource, Settings, StoreUrl},
-    store::{CurrentVault, Memory, Redis, Store, StoreError, Vault, VaultError},
+    store::{Memory, Redis, Store, StoreError},
     telemetry::Metrics,
-    token::{Minter, RequestSigner, Verifier},
+    token::{Minter, RequestSigner},
     upstream::{self, Tls},
+    vault::{CurrentVault, Vault, VaultError},
+    verify::KeyError,
+    verify::Verifier,
     wechat::{AppFaults, CurrentApps, WeChat},
 };
 

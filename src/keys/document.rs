@@ -5,9 +5,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    KeySet, PublicKeySet,
+    KeySet,
     rotation::{self, KeyLife},
 };
+use crate::verify::PublicKeySet;
 
 /// The published keys at one time.
 #[derive(Debug)]
@@ -46,7 +47,10 @@ impl JwksDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Algorithm, KeyRing, PrivateJwk, StoredKeys};
+    use crate::{
+        keys::{KeyRing, PrivateJwk, StoredKeys},
+        verify::Algorithm,
+    };
 
     #[test]
     fn a_cache_never_holds_the_set_past_the_next_keys_first_signature() {

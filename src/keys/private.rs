@@ -17,7 +17,8 @@ use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Algorithm, KeyError, PublicKey, rotation::KeyLife};
+use super::rotation::KeyLife;
+use crate::verify::{Algorithm, KeyError, PublicKey};
 
 /// A private JWK as it lies in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
 /// NumericDates. Serialized into that file and nowhere else.

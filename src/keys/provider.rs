@@ -17,7 +17,8 @@ use jsonwebtoken::{
     errors::{Error, ErrorKind},
 };
 
-use super::{Algorithm, KeyError, SigningKey, private::KeyPair};
+use super::{SigningKey, private::KeyPair};
+use crate::verify::{Algorithm, KeyError};
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
@@ -31,6 +32,15 @@ static PAIRS: LazyLock<RwLock<HashMap<Name, Weak<KeyPair>>>> = LazyLock::new(RwL
 type Name = [u8; 8];
 
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
+
+/// As jsonwebtoken knows it.
+pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+    }
+}
 
 /// What jsonwebtoken's `encode` takes to sign with `key`, for as long as `key` lives.
 pub(crate) fn encoding_key(key: &SigningKey) -> Result<EncodingKey, KeyError> {

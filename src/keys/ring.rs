@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::EncodingKey;
 
-use super::{Algorithm, JwksDocument, KeyError, KeySet, PublishedKeys, provider};
+use super::{JwksDocument, KeySet, provider};
+use crate::verify::{Algorithm, KeyError, PublishedKeys};
 
 /// A set with everything prepared that signing and publishing need.
 pub struct Ring {

@@ -7,10 +7,10 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::Algorithm;
+use crate::verify::{Algorithm, MAX_LEEWAY};
 
-/// What verifiers allow for clocks that differ (RFC 7519 section 4.1.4 speaks of "a few minutes").
-pub const LEEWAY: TimeDelta = TimeDelta::seconds(60);
+/// What verifiers allow for clocks that differ.
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);
 /// By how much the clocks of two replicas may differ. The slower one signs with the old key for so long after the other
 /// has changed, and the faster one hides it for so long before.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    KeyError, KeySource, PublicKey, SigningKey, StoredKeys,
+    SigningKey, StoredKeys,
     rotation::{self, KeyLife},
 };
+use crate::verify::{KeyError, KeySource, PublicKey};
 
 /// The keys of one issuer. Immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]
@@ -90,7 +91,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::{Algorithm, PrivateJwk};
+    use crate::{keys::PrivateJwk, verify::Algorithm};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)

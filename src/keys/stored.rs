@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    KeyError, KeySet, PrivateJwk, SigningKey,
+    KeySet, PrivateJwk, SigningKey,
     rotation::{Retirement, State, Step, Successor},
 };
+use crate::verify::KeyError;
 
 /// A private JWK Set, with all of its members. Every key has a `kid`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -72,7 +73,12 @@ impl StoredKeys {
     }
 
     /// Does what an emergency asks for.
-    pub fn retire(&mut self, kid: &str, retirement: &Retirement, algorithm: super::Algorithm) -> Result<(), KeyError> {
+    pub fn retire(
+        &mut self,
+        kid: &str,
+        retirement: &Retirement,
+        algorithm: crate::verify::Algorithm,
+    ) -> Result<(), KeyError> {
         self.keys.retain(|key| !key.is(kid));
         if let Some(released) = &retirement.released {
             self.keys.iter_mut().filter(|key| key.is(released)).for_each(|key| key.set_exp(None));

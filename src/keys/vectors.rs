@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{KeyError, KeySet, PrivateJwk, PublicKey, PublicKeySet, PublishedKeys};
+use super::{KeySet, PrivateJwk};
+use crate::verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
 /// The payload of RFC 7515's examples, after the header.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";

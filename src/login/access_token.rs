@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use crate::{
     ids::AppId,
-    store::{
-        AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife, Vault, VaultError,
-    },
+    store::{AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife},
+    vault::{Vault, VaultError},
     wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat},
 };
 

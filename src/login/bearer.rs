@@ -3,7 +3,7 @@
 use super::Login;
 use crate::{
     store::{Admission, Bearer, Issued, StoreError},
-    token::{Claims, Verified},
+    verify::{Claims, Verified},
 };
 
 impl Login {

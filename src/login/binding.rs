@@ -18,8 +18,9 @@ mod tests;
 
 use super::LoginError;
 use crate::{
+    ids::Person,
     ids::{UnionId, UserId},
-    store::{Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    store::{Bindings, Bound, ClaimId, Decision, Intent, Settlement, Standing, StoreError},
 };
 
 /// Each round, somebody has taken a step. More than these mean that the steps do not get anywhere.

@@ -6,8 +6,9 @@ use super::AccessTokenError;
 use crate::{
     accounts::AccountsError,
     limits::TooMany,
-    store::{StoreError, Ticket, VaultError},
+    store::{StoreError, Ticket},
     token::MintError,
+    vault::VaultError,
     wechat::{CallError, UnknownApp, Verdict},
 };
 

@@ -3,7 +3,8 @@
 use super::{Arrival, Candidate, Identity, Login, LoginError, short_digest};
 use crate::{
     accounts::{Password, Username},
-    store::{Cell, ClaimId, Meter, Person},
+    ids::Person,
+    store::{Cell, ClaimId, Meter},
 };
 
 impl Login {

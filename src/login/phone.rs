@@ -3,8 +3,9 @@
 use super::{AccessTokens, Candidate, Login, LoginError};
 use crate::{
     accounts::Named,
+    ids::Person,
     ids::{Phone, PhoneCode},
-    store::{ClaimId, Person},
+    store::ClaimId,
 };
 
 impl Login {

@@ -3,7 +3,7 @@
 use super::{Binder, Login, LoginError, new_claim};
 use crate::{
     store::{Admission, Bindings},
-    token::{Claims, Verified},
+    verify::{Claims, Verified},
 };
 
 impl Login {

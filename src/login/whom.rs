@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use super::{Arrival, Binder, Candidate, Login, LoginError, Vacancy, short_digest};
 use crate::{
     accounts::NewUserKey,
+    ids::Person,
     ids::UserId,
-    store::{Bound, ClaimId, Person, Standing, Ticket, TicketHolder},
+    store::{Bound, ClaimId, Standing, Ticket, TicketHolder},
 };
 
 impl Login {

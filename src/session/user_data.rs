@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{Asking, BUSY_PAUSE, SessionError};
 use crate::{
+    ids::Person,
     ids::UnionId,
     login::{Binder, Login, Settled},
-    store::{Bindings, KeptSession, Opening, Person, Sealed, Tried, Vault},
+    store::{Bindings, KeptSession, Opening, Tried},
+    vault::{Sealed, Vault},
     wechat::{EncryptedData, OpenedData, RawData, SessionKey},
 };
 

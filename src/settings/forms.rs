@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use reqwest::Url;
 
-use crate::{limits::Rate, token::LONGEST_LIFE};
+use crate::{limits::Rate, verify::LONGEST_LIFE};
 
 /// What a fault says.
 pub(super) struct Form {

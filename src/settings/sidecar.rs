@@ -11,10 +11,10 @@ use super::{
     log_format, path,
 };
 use crate::{
-    peer::TrustedIssuer,
     sidecar::{PathSource, Prefix, Rules},
     telemetry::LogFormat,
-    token::{TokenTyp, VerifierPolicy},
+    verify::peer::TrustedIssuer,
+    verify::{TokenTyp, VerifierPolicy},
 };
 
 /// What the sidecar does.

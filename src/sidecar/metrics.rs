@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::peer::{FetchOutcome, Peer, Watcher};
+use crate::verify::peer::{FetchOutcome, Peer, Watcher};
 
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub use self::{
 };
 
 use self::{metrics::SidecarMetrics, remembered::Remembered};
-use crate::{peer::Peer, settings::SidecarSettings};
+use crate::{settings::SidecarSettings, verify::peer::Peer};
 
 /// What a request is answered from.
 struct Sidecar {

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
-    keys::KeyError,
-    peer::Proof,
-    token::{Claims, MAX_LEEWAY},
+    verify::KeyError,
+    verify::peer::Proof,
+    verify::{Claims, MAX_LEEWAY},
 };
 
 /// All of it together, in bytes: some 80,000 of our own tokens.

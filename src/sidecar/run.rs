@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     http::{Readiness, listen, livez, not_found, readable, readyz},
-    keys::KeyError,
-    peer::{Peer, PeerError},
     settings::SidecarSettings,
+    verify::KeyError,
+    verify::peer::{Peer, PeerError},
 };
 
 /// From the first byte of a request to the end of its head.

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
-    peer::NotVerified,
-    token::{NoBearer, bearer},
+    verify::peer::NotVerified,
+    verify::{NoBearer, bearer},
 };
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");

@@ -12,7 +12,6 @@ mod memory;
 mod redis;
 mod session;
 mod ticket;
-mod vault;
 
 use std::time::Duration;
 
@@ -28,11 +27,11 @@ pub use self::{
         Admission, Bearer, ENDS_KEPT, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried,
     },
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
-    vault::{CurrentVault, KeyId, KeyState, Sealed, Vault, VaultError, VaultLine, with_new_key},
 };
 use crate::{
-    ids::{AppId, LoginCode, OpenId},
+    ids::{AppId, LoginCode, Person},
     limits::{Rate, TooMany},
+    vault::Sealed,
 };
 
 /// How long a claimed code is remembered: twice its life at WeChat.
@@ -47,15 +46,6 @@ pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
 pub struct StoreError {
     /// For the log; holds neither keys nor values.
     pub reason: String,
-}
-
-/// One person in one app: what all of this person's data is kept under.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Person {
-    /// The app.
-    pub app: AppId,
-    /// The person in it, as WeChat said.
-    pub openid: OpenId,
 }
 
 /// Who claims a code: 128 random bits that tell a repeated claim from a rival's.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{ClaimId, ExchangeOrder, Person, Sealed, StoreError};
 use crate::{
     ids::{AppId, TokenId, UserId},
-    token::{LONGEST_LIFE, MAX_LEEWAY},
+    verify::{LONGEST_LIFE, MAX_LEEWAY},
 };
 
 /// So many failures of one person in [`FAILURES_WINDOW`], and the session key is dropped: encrypted data has no MAC, so

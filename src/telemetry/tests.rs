@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Metrics, WeChatOutcome};
-use crate::keys::{Algorithm, rotation::KeyLife};
+use crate::{keys::rotation::KeyLife, verify::Algorithm};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.

@@ -6,13 +6,11 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
 use serde::{Serialize, Serializer};
 
-use super::{
-    TokenTyp,
-    claims::{Audience, MintedClaims},
-};
+use super::claims::{Audience, MintedClaims};
 use crate::{
     ids::{AppId, TokenId, UserId},
-    keys::{KeyError, KeyRing},
+    keys::{KeyRing, provider::for_jsonwebtoken},
+    verify::{KeyError, TokenTyp},
 };
 
 /// Why no token could be signed. The service's fault, never the client's.
@@ -101,7 +99,7 @@ pub(super) fn sign(
 ) -> Result<String, MintError> {
     let ring = keys.at(now);
     let key = ring.signing(now)?;
-    let mut header = Header::new(key.algorithm.for_jsonwebtoken());
+    let mut header = Header::new(for_jsonwebtoken(key.algorithm));
     header.typ = Some(typ.to_owned());
     header.kid = Some(key.kid.clone());
     Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
@@ -114,7 +112,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::keys::{Algorithm, KeySet, PrivateJwk, StoredKeys};
+    use crate::{
+        keys::{KeySet, PrivateJwk, StoredKeys},
+        verify::Algorithm,
+    };
 
     fn minted(algorithm: Algorithm, audience: &[&str]) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");

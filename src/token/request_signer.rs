@@ -7,7 +7,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{MintError, TokenId, minter::sign};
+use super::{MintError, minter::sign};
+use crate::ids::TokenId;
 use crate::keys::KeyRing;
 
 /// The header's `typ`: no verifier of access tokens takes one of these for one (RFC 8725 section 3.11).
@@ -97,7 +98,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::keys::{Algorithm, KeySet, PrivateJwk, StoredKeys};
+    use crate::{
+        keys::{KeySet, PrivateJwk, StoredKeys},
+        verify::Algorithm,
+    };
 
     const BASE: &str = "https://accounts.example.com/wxmint";
     const REQUEST: OutgoingRequest<'_> =

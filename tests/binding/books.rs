@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint::{
+    ids::Person,
     ids::{UnionId, UserId},
-    store::{ClaimId, Person, Standing, Store},
+    store::{ClaimId, Standing, Store},
 };
 
 use crate::stepwise::{About, people_in_order};

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use wxmint::{
+    ids::Person,
     ids::UserId,
     login::Candidate,
-    store::{Bound, Intent, Person, Standing},
+    store::{Bound, Intent, Standing},
 };
 
 use crate::{

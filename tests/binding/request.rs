@@ -3,10 +3,12 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use wxmint::{
+    ids::Person,
     ids::{UnionId, UserId},
     limits::Rate,
     login::{Binder, Candidate, LoginError, Vacancy},
-    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Person, Sealed, Standing, StoreError},
+    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Standing, StoreError},
+    vault::Sealed,
 };
 
 use crate::stepwise::Stepwise;

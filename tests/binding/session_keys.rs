@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 use wxmint::{
     http::now,
+    ids::Person,
     limits::Rate,
     store::{
-        ClaimId, ExchangeOrder, Intent, LoginRecord, MAX_FAILURES, Memory, Opening, Person, Recorded, Sealed,
-        Settlement, Store, Tried,
+        ClaimId, ExchangeOrder, Intent, LoginRecord, MAX_FAILURES, Memory, Opening, Recorded, Settlement, Store, Tried,
     },
+    vault::Sealed,
 };
 
 use crate::{CASES_IN_REDIS, DAY, config, redis::Redis, runtime};

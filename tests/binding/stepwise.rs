@@ -5,10 +5,10 @@ use std::{cell::RefCell, fmt::Debug, future::poll_fn, rc::Rc, task::Poll};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use wxmint::{
+    ids::Person,
     ids::{UnionId, UserId},
     store::{
-        Bindings, Bound, ClaimId, Decision, Intent, LoginRecord, Person, Recorded, Settlement, Standing, Store,
-        StoreError,
+        Bindings, Bound, ClaimId, Decision, Intent, LoginRecord, Recorded, Settlement, Standing, Store, StoreError,
     },
 };
 

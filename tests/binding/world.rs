@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::runtime::Runtime;
 use wxmint::{
+    ids::Person,
     ids::{AppId, OpenId, UnionId, UserId},
     login::Candidate,
-    store::{Person, Standing},
+    store::Standing,
 };
 
 use crate::{

@@ -22,11 +22,12 @@ use wxmint::{
     accounts::{Accounts, AccountsError, Named, NewUserKey, ServiceAccounts, read_checked, read_found, read_made},
     http::now,
     ids::{Phone, UserId},
-    keys::{Algorithm, KeyRing, KeySet, PrivateJwk, StoredKeys},
+    keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
     simulator::{AccountBook, World, run_accounts},
     telemetry::Metrics,
     token::RequestSigner,
     upstream::Tls,
+    verify::Algorithm,
 };
 
 use crate::support::{AccountService, Breakable, Call, ISSUER, PATIENCE, Reply, eventually, repository, tools};

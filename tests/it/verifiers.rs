@@ -13,8 +13,10 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 use tempfile::TempDir;
 use wxmint::{
+    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::{Minter, TokenId, TokenTyp},
+    token::Minter,
+    verify::TokenTyp,
 };
 
 use crate::support::{APPID, Configuration, TestBed, free_port, repository, tools};

@@ -5,10 +5,8 @@
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::keys::{
-    Algorithm,
-    rotation::{self, KeyLife, Policy, Publication, State, Step},
-};
+use wxmint::keys::rotation::{self, KeyLife, Policy, Publication, State, Step};
+use wxmint::verify::Algorithm;
 
 use crate::{
     draws::Draws,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use wxmint::keys::{PublicKey, PublishedKeys};
+use wxmint::verify::{PublicKey, PublishedKeys};
 
 /// A public key by the members that its thumbprint covers (RFC 7638 section 3.2).
 type Members = BTreeMap<&'static str, String>;

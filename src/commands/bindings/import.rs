@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     http::now,
+    ids::Person,
     ids::{AppId, UnionId, UserId},
     login::{Binder, Candidate, LoginError, Settled},
-    store::{Bindings, Bound, ClaimId, Person, Redis, StoreError},
+    store::{Bindings, Bound, ClaimId, Redis, StoreError},
 };
 
 /// People who are being bound at the same time. Redis works on one after another; this hides the way there and back.

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    ids::Person,
     ids::{AppId, InvalidId, UnionId, UserId},
-    store::{Binding, Person},
+    store::Binding,
 };
 
 /// One person.

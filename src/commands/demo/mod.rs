@@ -19,12 +19,15 @@ use self::regulars::{REGULARS, Regular};
 use super::{EXIT_USAGE, announce, fail};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
+    ids::Person,
     issuer::{self, Issuer, Listeners, LoginExamples, Routes, StartError},
-    keys::{Algorithm, KeyError, KeySet, PrivateJwk, StoredKeys},
+    keys::{KeySet, PrivateJwk, StoredKeys},
     settings::{AppsSource, Settings},
     simulator::{self, AccountBook, Link, Links, World},
-    store::{Bindings, Memory, Person, Vault},
+    store::{Bindings, Memory},
     telemetry,
+    vault::Vault,
+    verify::{Algorithm, KeyError},
     wechat::App,
 };
 

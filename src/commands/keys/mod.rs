@@ -6,8 +6,6 @@ mod cluster;
 mod configmap;
 mod list;
 mod object_name;
-#[cfg(test)]
-mod picture;
 mod place;
 mod retire;
 mod rotate;
@@ -33,8 +31,9 @@ use super::{
 };
 use crate::{
     http::now,
-    keys::{Algorithm, PrivateJwk, PublicKeySet, StoredKeys, rotation},
+    keys::{PrivateJwk, StoredKeys, rotation},
     settings::parse_duration,
+    verify::{Algorithm, PublicKeySet},
 };
 
 #[cfg(not(feature = "kubernetes"))]
@@ -228,7 +227,7 @@ fn generate(place: &Place, algorithm: Algorithm) -> Result<(), String> {
 }
 
 fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String> {
-    let content = crate::keys::read_private(file).map_err(|error| error.to_string())?;
+    let content = crate::secret_files::read_private(file).map_err(|error| error.to_string())?;
     let named = |error| format!("{file}: {error}", file = file.display());
     if !place.exists()? {
         let key = PrivateJwk::import(&content, now()).map_err(named)?;

@@ -8,7 +8,10 @@ use std::{
 #[cfg(feature = "kubernetes")]
 use super::secret::Secret;
 use super::{PlaceArgs, object_name::ObjectName};
-use crate::keys::{FileError, Held, KeySet, MAKE_KEYS, StoredKeys, create_private, read_private};
+use crate::{
+    keys::{KeySet, StoredKeys},
+    secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
+};
 
 /// A place that holds a set of private keys.
 pub(super) enum Place {

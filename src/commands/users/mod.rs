@@ -19,7 +19,7 @@ use crate::{
     accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
     ids::{InvalidId, UserId},
-    keys::{FileError, Held},
+    secret_files::{FileError, Held},
 };
 
 /// Of a new file.

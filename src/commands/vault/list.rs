@@ -12,10 +12,8 @@ use serde::Serialize;
 use super::{Failure, check, date, now, open, print, read, say, walk_all};
 use crate::{
     commands::table,
-    store::{
-        KeyId, KeyState, Vault, VaultLine,
-        walk::{SealedAt, What},
-    },
+    store::walk::{SealedAt, What},
+    vault::{KeyId, KeyState, Vault, VaultLine},
 };
 
 /// Clocks differ, replicas look at the file every other second, and a login may be under way: for so long after a key

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     http::{now, run_to_end},
-    keys::{FileError, MAKE_VAULT_KEY, read_private},
+    secret_files::{FileError, MAKE_VAULT_KEY, read_private},
     settings::vault_key_file_from_vars,
-    store::{Vault, VaultError},
+    vault::{Vault, VaultError},
 };
 
 /// The commands on the vault keys.

@@ -7,10 +7,7 @@ use chrono::TimeDelta;
 use zeroize::Zeroizing;
 
 use super::{Failure, date, now, print, read, say, unfit};
-use crate::{
-    keys::{Held, rotation::whole_second},
-    store::with_new_key,
-};
+use crate::{keys::rotation::whole_second, secret_files::Held, vault::with_new_key};
 
 const NEXT: &str = "Every replica reads the file by itself; a Kubernetes Secret is to be replaced by it. The lines below \
     open what they sealed. When they may be taken out, tells: wxmint vault list";

@@ -7,7 +7,8 @@ use aws_lc_rs::digest;
 use super::Watched;
 use crate::{
     http::now,
-    keys::{KeyRing, KeySet, read_private},
+    keys::{KeyRing, KeySet},
+    secret_files::read_private,
 };
 
 /// SHA-256 of a file's content.

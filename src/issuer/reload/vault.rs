@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::Watched;
 use crate::{
     http::now,
-    keys::read_private,
-    store::{CurrentVault, KeyState, Vault},
+    secret_files::read_private,
+    vault::{CurrentVault, KeyState, Vault},
 };
 
 pub(in crate::issuer) struct WatchedVault {
@@ -69,7 +69,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::create_private;
+    use crate::secret_files::create_private;
 
     #[test]
     fn a_waiting_key_seals_when_its_time_comes_and_the_file_has_not_changed() {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ids::{AppId, TokenId, UserId},
-    token::MAX_LEEWAY,
+    verify::MAX_LEEWAY,
 };
 
 pub(super) struct StoredTries {

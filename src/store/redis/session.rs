@@ -14,7 +14,7 @@ use super::{
     binding::person_of,
     flag, name, script, unreadable,
 };
-use crate::{ids::UserId, token::MAX_LEEWAY};
+use crate::{ids::UserId, verify::MAX_LEEWAY};
 
 static BEARER: LazyLock<Script> = script!("bearer");
 static END_TOKEN: LazyLock<Script> = script!("end_token");

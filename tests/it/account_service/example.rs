@@ -9,8 +9,10 @@ use tempfile::TempDir;
 use wxmint::{
     accounts::{Accounts, Named, NewUserKey},
     http::now,
+    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::{Minter, OutgoingRequest, RequestSigner, TokenId, TokenTyp},
+    token::{Minter, OutgoingRequest, RequestSigner},
+    verify::TokenTyp,
 };
 
 use super::{

@@ -6,11 +6,12 @@ use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 
 use super::{
     super::{
-        super::{KeyId, PREVIOUS_KEY_TTL, Sealed, StoreError},
+        super::{PREVIOUS_KEY_TTL, Sealed, StoreError},
         Redis, unreadable,
     },
     Place, STEP, Step,
 };
+use crate::vault::KeyId;
 
 /// Matches session keys and access tokens, and few others.
 const PATTERN: &str = "wxmint:{*}:[as]*n";

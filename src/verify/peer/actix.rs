@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
-//! use wxmint::peer::{Peer, TrustedIssuer, actix::Caller};
+//! use wxmint::verify::peer::{Peer, TrustedIssuer, actix::Caller};
 //!
 //! async fn orders(caller: Caller) -> String {
 //!     format!("orders of {}\n", caller.user.as_str())
@@ -32,7 +32,7 @@ use actix_web::{
 use chrono::Utc;
 
 use super::{NotVerified, Peer};
-use crate::token::{Claims, NoBearer, Verified, bearer};
+use crate::verify::{Claims, NoBearer, Verified, bearer};
 
 /// Whoever sent the one valid token of a request. A handler that asks for it is not called without one: the answer is 401
 /// with `WWW-Authenticate`, or 503 while the issuer's keys have never been fetched.

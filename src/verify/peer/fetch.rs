@@ -8,8 +8,8 @@ use reqwest::{
 };
 
 use crate::{
-    keys::PublishedKeys,
     upstream::{FetchError, Fetched, StartError, Tls, Upstream},
+    verify::PublishedKeys,
 };
 
 const CONNECT: Duration = Duration::from_secs(2);

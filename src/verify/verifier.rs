@@ -9,7 +9,7 @@ mod claims;
 mod header;
 mod json;
 mod refused;
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod tests;
 
 use std::{ops::Deref, time::Duration};
@@ -24,13 +24,13 @@ use self::{
     header::{Parts, decode},
     json::Object,
 };
-use super::TokenTyp;
-use crate::keys::{KeySource, rotation::LEEWAY};
+use super::{KeySource, TokenTyp};
 
 /// The longest token that is looked at, in bytes. Ours have some 500, and a request's whole head is seldom larger.
 pub const MAX_TOKEN: usize = 8 * 1024;
-/// The most that clocks may be allowed to differ by: a key stays published for so long after its last token.
-pub const MAX_LEEWAY: Duration = Duration::from_secs(LEEWAY.num_seconds() as u64);
+/// The most that clocks may be allowed to differ by (RFC 7519 section 4.1.4 speaks of "a few minutes"). A key stays published
+/// for so long after its last token has expired.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// The longest life that an issuer can be set to give its tokens (`WXMINT_TOKEN_TTL`).
 pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
@@ -96,8 +96,8 @@ impl<T> Deref for Verified<T> {
 /// use chrono::{DateTime, Utc};
 /// use wxmint::{
 ///     ids::UserId,
-///     keys::PublishedKeys,
-///     token::{Refused, Verifier, VerifierPolicy},
+///     verify::PublishedKeys,
+///     verify::{Refused, Verifier, VerifierPolicy},
 /// };
 ///
 /// fn who_is_asking(token: &str, jwks: &PublishedKeys, now: DateTime<Utc>) -> Result<UserId, Refused> {

@@ -3,13 +3,13 @@
 //!
 //! ```no_run
 //! # use chrono::{DateTime, Utc};
-//! use wxmint::peer::{Peer, TrustedIssuer};
+//! use wxmint::verify::peer::{Peer, TrustedIssuer};
 //!
 //! # async fn start(authorization: &str, now: DateTime<Utc>) -> Result<(), Box<dyn std::error::Error>> {
 //! // Once, in the service's tokio runtime.
 //! let peer = Peer::start(vec![TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?])?;
 //! // For each request.
-//! let token = wxmint::token::bearer([authorization.as_bytes()])?;
+//! let token = wxmint::verify::bearer([authorization.as_bytes()])?;
 //! let claims = peer.verify(token, now).await?;
 //! println!("{}", claims.user.as_str());
 //! # Ok(()) }
@@ -34,8 +34,8 @@ use reqwest::Url;
 use self::remote::RemoteKeys;
 pub use crate::upstream::StartError;
 use crate::{
-    token::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy},
     upstream::Tls,
+    verify::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy},
 };
 
 /// Where an issuer publishes its keys, unless it says otherwise.

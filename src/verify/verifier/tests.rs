@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    keys::{Algorithm, KeyRing, KeySet, PrivateJwk, PublicKey, PublicKeySet, PublishedKeys, StoredKeys},
-    token::{Minter, TokenId},
+    ids::TokenId,
+    keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
+    token::Minter,
+    verify::{Algorithm, PublicKey, PublicKeySet, PublishedKeys},
 };
 
 const ISSUER: &str = "https://login.example.com";
@@ -66,7 +68,7 @@ impl Forge {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let held = self.ring.at(now());
         let key = held.signing(now()).expect("a key");
-        let algorithm = key.algorithm.for_jsonwebtoken();
+        let algorithm = crate::keys::provider::for_jsonwebtoken(key.algorithm);
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key.encoding, algorithm).expect("signed");
         format!("{signed}.{signature}")
     }

@@ -17,9 +17,8 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 pub use self::file::with_new_key;
-use super::Person;
 use crate::{
-    ids::AppId,
+    ids::{AppId, Person},
     wechat::{AppAccessToken, SessionKey},
 };
 

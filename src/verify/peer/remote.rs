@@ -25,8 +25,8 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    keys::{KeyError, PublicKey, PublishedKeys},
     upstream::{StartError, Tls},
+    verify::{KeyError, PublicKey, PublishedKeys},
 };
 
 /// How long a request waits for keys that its token made us fetch. An issuer that is slower than this is asked to its end

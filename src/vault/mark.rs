@@ -7,7 +7,7 @@ use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{Vault, VaultError};
-use crate::{ids::TokenId, store::Person};
+use crate::{ids::Person, ids::TokenId};
 
 const RANDOM_LEN: usize = 16;
 /// With the random bytes a multiple of three, so that base64url has no spare bits.

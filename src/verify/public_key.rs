@@ -44,7 +44,7 @@ enum Material {
 
 impl PublicKey {
     /// An EC key on P-256, by its affine coordinates of 32 bytes each.
-    pub(super) fn p256(x: &[u8], y: &[u8]) -> Option<Self> {
+    pub(crate) fn p256(x: &[u8], y: &[u8]) -> Option<Self> {
         // Of the encodings that aws-lc reads, JWK has one.
         let point = [&[4], x, y].concat();
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?.ok()?;
@@ -53,13 +53,13 @@ impl PublicKey {
     }
 
     /// An Ed25519 key of 32 bytes.
-    pub(super) fn ed25519(x: &[u8]) -> Option<Self> {
+    pub(crate) fn ed25519(x: &[u8]) -> Option<Self> {
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ED25519, x))?.ok()?;
         Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
     }
 
     /// An RSA key of 2048 to 8192 bits by modulus and exponent, big-endian without leading zeros (RFC 7518 section 6.3.1).
-    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
+    pub(crate) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
         // aws-lc looks at the numbers only when it verifies. With an exponent of 1 everybody's signature would be good.
         let is_odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1);
         let fits = RSA_BYTES.contains(&n.len()) && is_odd(n) && is_odd(e) && e != [1];

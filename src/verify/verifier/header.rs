@@ -6,7 +6,7 @@ use super::{
     MAX_TOKEN, Part, Refused,
     json::{Json, Object},
 };
-use crate::{keys::Algorithm, token::TokenTyp};
+use crate::{verify::Algorithm, verify::TokenTyp};
 
 /// Parameters that change what is signed, say that the rest must be understood, or bring a key along. None of them is
 /// ever obeyed, and a token that has one is not ours (RFC 8725 sections 3.1, 3.10; RFC 7797 for `b64`).

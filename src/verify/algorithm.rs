@@ -25,14 +25,6 @@ impl Algorithm {
             Self::Rs256 => "RS256",
         }
     }
-
-    pub(crate) fn for_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-        }
-    }
 }
 
 impl fmt::Display for Algorithm {

@@ -11,7 +11,7 @@ use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::process::Uid;
 
-use crate::keys::PublishedKeys;
+use crate::verify::PublishedKeys;
 
 /// As much as a fetch takes.
 const MAX_FILE: u64 = 64 * 1024;
