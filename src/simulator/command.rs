@@ -13,13 +13,13 @@ const EXIT_USAGE: u8 = 64;
 const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
 
 const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
-  curl --json '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
+  curl -H 'Content-Type: application/json' -d '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
 
 Exchange it, as a back end does:
   curl 'http://127.0.0.1:8090/sns/jscode2session?appid=APPID&secret=SECRET&js_code=CODE&grant_type=authorization_code'
 
 Make three in ten answers "system error", and the others slow; then heal:
-  curl -X PUT --json '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
+  curl -X PUT -H 'Content-Type: application/json' -d '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
     http://127.0.0.1:8090/_simulator/faults
   curl -X DELETE http://127.0.0.1:8090/_simulator/faults
 
@@ -96,7 +96,9 @@ fn introduce(address: SocketAddr, apps: &[App], announce: Announce) {
         announce(format_args!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret));
     }
     announce(format_args!("A login code for a person named lin:"));
-    announce(format_args!("  curl --json '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"));
+    announce(format_args!(
+        "  curl -H 'Content-Type: application/json' -d '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"
+    ));
 }
 
 /// A whole number and its unit: `50ms`, `30s`, `5m`, `2h`.

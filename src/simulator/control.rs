@@ -107,7 +107,7 @@ fn bad_json(error: &JsonPayloadError) -> Mistake {
     match error {
         JsonPayloadError::ContentType => Mistake {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            said: "send Content-Type: application/json (with curl, --json in place of -d)".into(),
+            said: "send Content-Type: application/json (with curl: -H 'Content-Type: application/json')".into(),
         },
         JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
             Mistake { status: StatusCode::PAYLOAD_TOO_LARGE, said: "the body is larger than 64 KiB; send less".into() }

@@ -2,6 +2,7 @@
 //! never a 5xx, never a hang, and the next login succeeds.
 
 mod by_token;
+mod described;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -122,6 +123,12 @@ impl Case {
         assert_eq!((&problem["status"], &problem["request_id"]), (&status.into(), &id.into()), "{}", self.name);
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.ends_with('.')), "{}: {problem}", self.name);
         let code = KNOWN.into_iter().find(|code| problem["code"] == **code).expect("a code of the table");
+        // 404 and 405 are of no route that is described.
+        assert!(
+            [404, 405].contains(&status) || described::is_described(&self.request, status, code),
+            "{}: {problem}",
+            self.name
+        );
         allowed.map_or(Problem(status, code), Use)
     }
 }

@@ -140,8 +140,15 @@ async fn has_said(process: &mut Process, what: &str, said: fn(&Process) -> bool)
     .await;
 }
 
+/// What git would add if the commands had been run in a checkout.
+fn left_for_git(shell: &mut Shell) -> String {
+    shell.run("git init --quiet");
+    fs::copy(repository(".gitignore"), shell.folder.path().join(".git/info/exclude")).expect("our own .gitignore");
+    shell.run("git status --porcelain --untracked-files=all")
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_commands_log_a_person_in() {
+async fn the_readmes_commands_log_a_person_in_and_leave_nothing_for_git_to_add() {
     let readme = page("README.md");
     let [setup, simulator, serve, login] = COMMANDS.map(|name| block(&readme, name));
     let mut shell = Shell::new();
@@ -154,6 +161,38 @@ async fn the_readmes_commands_log_a_person_in() {
     has_said(&mut service, "the service is ready", |it| it.stderr().iter().any(|line| is_event(line, "ready"))).await;
     let printed = shell.run(&login);
     assert!(printed.contains("\"access_token\":\"eyJ"), "{printed}");
+    assert_eq!(left_for_git(&mut shell), "");
+}
+
+#[test]
+fn the_example_of_settings_is_loaded_by_the_line_that_it_names() {
+    let mut shell = Shell::new();
+    fs::copy(repository(".env.example"), shell.folder.path().join(".env")).expect("our own .env.example");
+    let line = page(".env.example").lines().find_map(|line| Some(line.strip_prefix("#   ")?.to_owned()));
+    let line = line.expect("a command in the head of .env.example");
+    for readme in ["README.md", "README.zh-CN.md"] {
+        assert!(page(readme).contains(&format!("`{line}`")), "{readme} names {line}");
+    }
+    shell.source(&line);
+    assert_eq!(shell.run("echo $WXMINT_APPID"), "wx0123456789abcdef\n");
+}
+
+/// `--json` came with curl 7.82; Debian 11, Ubuntu 22.04 and Alibaba Cloud Linux 3 have older ones.
+#[test]
+fn no_page_wants_a_newer_curl_than_distributions_have() {
+    let pages = ["", "docs", "k8s", "examples/accounts"]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(repository(folder)).expect(folder).map(|entry| entry.expect("a page").path()));
+    let help = Command::new(WXMINT).args(["simulator", "--help"]).output().expect("wxmint");
+    let texts = pages.filter(|path| path.extension().is_some_and(|kind| kind == "md")).map(|path| {
+        let text = fs::read_to_string(&path).expect("a page");
+        (path.display().to_string(), text)
+    });
+    let help = ("wxmint simulator --help".to_owned(), String::from_utf8_lossy(&help.stdout).into_owned());
+    for (name, text) in texts.chain([help]) {
+        let newer = text.lines().find(|line| line.contains("curl") && line.contains("--json"));
+        assert_eq!(newer, None, "{name}");
+    }
 }
 
 #[test]
