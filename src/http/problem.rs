@@ -252,6 +252,8 @@ impl Problem {
         };
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
+        // For who counts requests by outcome.
+        response.extensions_mut().insert(self.code);
         if known.is_empty() {
             response.insert_header(("x-request-id", request_id.as_str()));
         }
