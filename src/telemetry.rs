@@ -1,6 +1,7 @@
 //! Logs and metrics: what they may hold is decided here.
 
 mod json_lines;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use prometheus_client::{
         family::{Family, MetricConstructor},
         gauge::Gauge,
         histogram::Histogram,
+        info::Info,
     },
     registry::{Registry, Unit},
 };
@@ -32,7 +34,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::json_lines::JsonLines;
+pub use self::requests::RouteMetrics;
+use self::{json_lines::JsonLines, requests::Requests};
 use crate::keys::rotation::{self, KeyLife};
 
 /// How log lines look.
@@ -95,6 +98,7 @@ type Histograms<const N: usize> = Family<Labels<N>, Histogram, Buckets>;
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
+    requests: Requests,
     logins: Family<Labels<1>, Counter>,
     logins_in_flight: Gauge<i64, AtomicI64>,
     login_duration: Histograms<1>,
@@ -116,6 +120,7 @@ struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         Self {
+            requests: Requests::default(),
             logins: Family::default(),
             logins_in_flight: Gauge::default(),
             login_duration: Family::new_with_constructor(Buckets),
@@ -137,6 +142,11 @@ impl Default for Inner {
 }
 
 impl Metrics {
+    /// The requests of one route of the public listener.
+    pub fn route(&self, route: &'static str) -> RouteMetrics {
+        RouteMetrics::new(route, self.0.requests.clone())
+    }
+
     /// Counts a login from here until the answer drops it.
     pub fn login_begins(&self) -> LoginInFlight {
         self.0.logins_in_flight.inc();
@@ -218,6 +228,8 @@ impl Metrics {
     fn registry(&self) -> Registry {
         let inner = &self.0;
         let mut registry = Registry::with_prefix("wxmint");
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        inner.requests.register(&mut registry);
         registry.register("logins", "Logins, by outcome", inner.logins.clone());
         registry.register("logins_in_flight", "Logins that wait for an answer", inner.logins_in_flight.clone());
         registry.register(

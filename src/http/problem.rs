@@ -266,6 +266,8 @@ impl Problem {
         let document = self.document(&request_id);
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
+        // For who counts requests by outcome.
+        response.extensions_mut().insert(self.code);
         if known.is_empty() {
             response.insert_header(("x-request-id", request_id.as_str()));
         }

@@ -1,46 +1,100 @@
 //! All routes on one screen.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
-    Resource, Route,
+    FromRequest, Handler, HttpResponse, Resource, Responder, Route,
+    dev::{HttpServiceFactory, Service},
     web::{self, Data, ServiceConfig, delete, get, post, resource},
 };
 
 use super::{Issuer, admin, api, binding, handlers, metadata, session};
-use crate::http::{livez, not_allowed, not_found, readable, readyz};
+use crate::{
+    http::{ProblemCode, livez, not_allowed, not_found, readable, readyz},
+    telemetry::{Metrics, RouteMetrics},
+};
+
+/// As metrics name it, whatever `WXMINT_LOGIN_PATHS` adds.
+const LOGIN: &str = "/login";
 
 /// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// What mini programs and peers reach. `login_paths` are further paths of the login.
-pub(super) fn public_routes(login_paths: &[String]) -> impl FnOnce(&mut ServiceConfig) {
+pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         for path in login_paths {
-            config.service(login(path));
+            config.service(login(metrics, path));
         }
         config
-            .service(login("/login"))
-            .service(only(delete(), "DELETE", "/binding", binding::dissolve))
-            .service(only(post(), "POST", "/logout", session::logout))
-            .service(only(post(), "POST", "/wechat/userdata", session::user_data))
-            .service(only(post(), "POST", "/wechat/phone", session::phone))
-            .service(only(get(), "GET", "/wechat/session", session::session))
-            .service(only(post(), "POST", "/wechat/session/reset", session::reset))
-            .service(readable("/.well-known/jwks.json", metadata::jwks))
-            .service(readable("/.well-known/openid-configuration", metadata::metadata))
-            .service(readable("/.well-known/oauth-authorization-server", metadata::metadata))
+            .service(login(metrics, LOGIN))
+            .service(only(metrics, delete(), "DELETE", "/binding", binding::dissolve))
+            .service(only(metrics, post(), "POST", "/logout", session::logout))
+            .service(only(metrics, post(), "POST", "/wechat/userdata", session::user_data))
+            .service(only(metrics, post(), "POST", "/wechat/phone", session::phone))
+            .service(only(metrics, get(), "GET", "/wechat/session", session::session))
+            .service(only(metrics, post(), "POST", "/wechat/session/reset", session::reset))
+            .service(published(metrics, "/.well-known/jwks.json", metadata::jwks))
+            .service(published(metrics, "/.well-known/openid-configuration", metadata::metadata))
+            .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
             .service(readable("/openapi.json", api::openapi))
             .service(readable("/docs", api::docs_folder))
             .service(readable("/docs/{file:.*}", api::docs_file));
     }
 }
 
-fn login(path: &str) -> Resource {
-    resource(path)
-        .route(post().to(handlers::login_by_post))
-        .route(get().to(handlers::login_by_query))
-        .default_service(web::to(not_allowed("GET, POST")))
+/// The login has a histogram of its own.
+fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
+    let login = resource(path).route(post().to(handlers::login_by_post)).route(get().to(handlers::login_by_query));
+    counted(metrics.route(LOGIN), login.default_service(web::to(not_allowed("GET, POST"))))
+}
+
+/// A resource for verifiers, answered from memory.
+fn published<F, Args>(metrics: &Metrics, path: &'static str, handler: F) -> impl HttpServiceFactory + use<F, Args>
+where
+    F: Handler<Args> + Copy,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    counted(metrics.route(path), readable(path, handler))
+}
+
+/// A resource with one method, which waits for something.
+fn only<F, Args>(
+    metrics: &Metrics,
+    route: Route,
+    method: &'static str,
+    path: &'static str,
+    handler: F,
+) -> impl HttpServiceFactory + use<F, Args>
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let only = resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)));
+    counted(metrics.route(path).timed(), only)
+}
+
+/// Counts what a resource answers. What went wrong is known by the problem that was answered.
+fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
+    let route = Rc::new(route);
+    resource.wrap_fn(move |request, service| {
+        let (route, begun, answering) = (Rc::clone(&route), Instant::now(), service.call(request));
+        async move {
+            let answer = answering.await?;
+            route.answered(outcome(answer.response()), begun);
+            Ok(answer)
+        }
+    })
+}
+
+/// `ok`, or the code of the problem that was answered.
+fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
+    if answer.status().as_u16() < 400 {
+        return "ok";
+    }
+    answer.extensions().get().map_or(ProblemCode::InternalError, |code| *code).as_str()
 }
 
 const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
@@ -60,14 +114,4 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
             .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
             .default_service(web::to(not_found(ADMIN_PATHS)));
     }
-}
-
-/// A resource with one method.
-fn only<F, Args>(route: Route, method: &'static str, path: &str, handler: F) -> Resource
-where
-    F: actix_web::Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: actix_web::Responder + 'static,
-{
-    resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)))
 }

@@ -85,7 +85,7 @@ pub async fn run(
         let worker = Worker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
         App::new()
             .app_data(web::Data::new(worker))
-            .configure(public_routes(&public_issuer.settings.login_paths))
+            .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .configure(|config| extra(config))
             .default_service(web::to(not_found(PLACE)))
             .wrap(from_fn(own_headers))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 
@@ -63,6 +63,7 @@ impl SidecarMetrics {
     /// The text exposition (OpenMetrics).
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let verifications: Family<Labels<1>, Counter> = Family::default();
         for (outcome, count) in Outcome::ALL.into_iter().zip(&self.0.verifications) {
             verifications.get_or_create(&[("outcome", outcome.name().to_owned())]).inc_by(count.get());

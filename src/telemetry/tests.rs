@@ -1,6 +1,10 @@
 //! Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that there are.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,6 +37,7 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
 fn printed() -> String {
     let metrics = Metrics::default();
     let (now, took) = (DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000), Duration::from_millis(3));
+    metrics.route("/logout").timed().answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended("ok", took);
     metrics.wechat_answered("code2session", WeChatOutcome::Errcode("-1".into()), took);

@@ -28,7 +28,10 @@ async fn a_users_wechat_identities_are_told_on_the_admin_listener_alone() {
     let bound_at = bound_at.as_str().expect("a time").to_owned();
     assert!(bound_at.starts_with("20") && bound_at.ends_with('Z'), "{bound_at}");
 
-    bed.service().get(&path).await.expect_problem(404, "invalid_request");
+    let elsewhere = bed.service().get(&path).await.expect_problem(404, "invalid_request");
+    assert!(elsewhere.member("detail").contains("/docs"), "{elsewhere:?}");
+    let unknown = bed.service().admin("/docs").await.expect_problem(404, "invalid_request");
+    assert!(unknown.member("detail").contains("/metrics"), "the viewer is not on this listener: {unknown:?}");
     let looked_up = bed.service().events().into_iter().find(|event| event["message"] == "WeChat identities looked up");
     assert_eq!(looked_up.expect("an audit event")["user"], user);
     let log = bed.service().log();

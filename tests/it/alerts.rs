@@ -9,6 +9,8 @@ use crate::support::{Http, ISSUER, PATIENCE, Process, TestBed, WXMINT, eventuall
 
 /// Names that only `wxmint sidecar` prints.
 const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
+/// What both print of themselves.
+const BUILD: &str = concat!("wxmint_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");
 
 fn monitoring(file: &str) -> String {
     fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository")
@@ -32,6 +34,7 @@ async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
     let rules = monitoring("alerts-keys.yaml");
     let bed = TestBed::start().await;
     let printed = bed.service().metrics().await;
+    assert!(printed.contains(BUILD), "{printed}");
     let (asked, printed) = (metrics(&rules), metrics(&printed));
     assert!(asked.len() >= 3 && asked.is_subset(&printed), "{asked:?} {printed:?}");
 }
@@ -55,6 +58,7 @@ async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
     let ready = format!("http://{admin}/readyz");
     eventually("the sidecar is ready", PATIENCE, async || (http.get(&ready).await.status == 200).then_some(())).await;
     let printed = http.get(&format!("http://{admin}/metrics")).await.body;
+    assert!(printed.contains(BUILD), "{printed}");
 
     let texts = [monitoring("alerts-sidecar.yaml"), monitoring("dashboards/wxmint.json")];
     for text in &texts {

@@ -25,6 +25,7 @@ mod races;
 mod readme;
 mod redis_faults;
 mod reload;
+mod request_metrics;
 mod rotation;
 mod secrets;
 mod settings;

@@ -55,6 +55,13 @@ impl Service {
         self.admin("/metrics").await.body
     }
 
+    /// It has not panicked, nor answered 500, so far.
+    pub(crate) async fn expect_no_faults(&self) {
+        let (log, metrics) = (self.log(), self.metrics().await);
+        let faults = metrics.lines().filter(|line| line.contains("internal_error") && !line.ends_with(" 0"));
+        assert!(!log.contains("panicked") && faults.count() == 0, "{log}\n{metrics}");
+    }
+
     /// `POST /login` by JSON.
     pub(crate) async fn login(&self, code: &str) -> Answer {
         self.try_login(code).await.expect("an answer")

@@ -1,0 +1,74 @@
+//! The requests of the public listener, by route.
+
+use std::time::Instant;
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family},
+    registry::{Registry, Unit},
+};
+
+use super::{Buckets, Histograms, Labels};
+
+const OK: &str = "ok";
+/// Outcomes that an alert asks for. Their counters are there before the first of them happens, because Prometheus sees no
+/// increase in a counter that appears.
+const OF_ALERTS: [&str; 2] = ["internal_error", "wechat_misconfigured"];
+
+#[derive(Clone)]
+pub(super) struct Requests {
+    count: Family<Labels<2>, Counter>,
+    duration: Histograms<1>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { count: Family::default(), duration: Family::new_with_constructor(Buckets) }
+    }
+}
+
+impl Requests {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("requests", "Requests on the public listener, by route and outcome", self.count.clone());
+        let help = "A request of a route that waits for something, from its head to its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, self.duration.clone());
+    }
+}
+
+/// The requests of one route. The counter of those that succeed is looked up once, and not at each request.
+pub struct RouteMetrics {
+    route: &'static str,
+    requests: Requests,
+    ok: Counter,
+    timed: bool,
+}
+
+impl RouteMetrics {
+    pub(super) fn new(route: &'static str, requests: Requests) -> Self {
+        for outcome in OF_ALERTS {
+            drop(requests.count.get_or_create(&labels(route, outcome)));
+        }
+        let ok = requests.count.get_or_create_owned(&labels(route, OK));
+        Self { route, requests, ok, timed: false }
+    }
+
+    /// With a histogram of the times.
+    pub fn timed(self) -> Self {
+        Self { timed: true, ..self }
+    }
+
+    /// A request has been answered. `outcome` is `ok` or a problem's code.
+    pub fn answered(&self, outcome: &'static str, begun: Instant) {
+        match outcome {
+            OK => self.ok.inc(),
+            _ => self.requests.count.get_or_create(&labels(self.route, outcome)).inc(),
+        };
+        if self.timed {
+            let labels = [("route", self.route.to_owned())];
+            self.requests.duration.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+fn labels(route: &'static str, outcome: &'static str) -> Labels<2> {
+    [("route", route.to_owned()), ("outcome", outcome.to_owned())]
+}
