@@ -1,8 +1,9 @@
 """Back ends that read a path each in its own way. Each answers with the protected path that it takes a request's path for.
 
 Flask (Werkzeug), Starlette and http.server are the real ones. Two imitate what cannot be run here, by its documentation:
-`imitated_spring` is UrlPathHelper and AntPathMatcher with suffix patterns (the default until Spring 5.3) behind a Java that
-reads overlong UTF-8, and `imitated_windows` is how Win32 normalises the name of a file.
+`imitated_spring` is UrlPathHelper and AntPathMatcher with suffix patterns (the default until Spring 5.3; the classes of
+Spring 4.3.30 read `;x`, `.json`, `//` and a slash at the end in the same way) behind a Java that reads overlong UTF-8, and
+`imitated_windows` is how Win32 normalises the name of a file.
 """
 
 import functools
