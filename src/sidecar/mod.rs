@@ -3,6 +3,7 @@
 //!
 //! Knows the issuers by their public keys alone, and starts before they do.
 
+mod loose;
 mod metrics;
 mod remembered;
 mod rules;

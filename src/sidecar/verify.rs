@@ -58,7 +58,7 @@ impl Sidecar {
         let (identity, outcome) = self.identify(token).await?;
         let is_wanted = match demand {
             Demand::AnyToken | Demand::Nothing => true,
-            Demand::Audiences(audiences) => identity.is_for(&audiences),
+            Demand::Audiences(lists) => lists.iter().all(|audiences| identity.is_for(audiences)),
             Demand::Unclear => false,
         };
         if !is_wanted {

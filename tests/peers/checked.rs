@@ -118,6 +118,10 @@ async fn paths_that_lead_a_stranger_to_what_is_protected_are_told() {
         assert!(names(&faults, &format!("{target} without a token: the back end sees")), "{target}: {faults:#?}");
     }
     assert!(!names(&faults, "/orders"), "{faults:#?}");
+    assert!(faults.iter().any(|fault| fault.contains("\"http_server\"")), "{faults:#?}");
+    let stage = Stage::with(Flaw::IgnoresCase).await;
+    let faults = path_faults(&stage.scene, &stage.example).await;
+    assert!(faults.len() == 1 && names(&faults, "/PUBLIC/hello without a token"), "{faults:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

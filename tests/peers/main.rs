@@ -23,6 +23,7 @@ pub(crate) mod nginx_njs;
 pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod raw;
+pub(crate) mod routers;
 pub(crate) mod rust;
 pub(crate) mod scene;
 pub(crate) mod sidecar;

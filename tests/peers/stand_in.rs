@@ -44,6 +44,8 @@ pub(crate) enum Flaw {
     ObeysConnection,
     /// Compares paths as they were sent.
     ComparesPathsAsSent,
+    /// Opens what is public in any case.
+    IgnoresCase,
     /// Lets everybody through while the sidecar does not answer.
     FailsOpen,
     /// Waits for the sidecar for ever.
@@ -85,7 +87,8 @@ impl Route {
         if self.flaw != Flaw::AsksNobody && head.headers.iter().any(|(_, value)| value.len() > LONGEST_VALUE) {
             return Some(refusal("431 Request Header Fields Too Large", ""));
         }
-        let identity = match target.starts_with("/public/") {
+        let compared = if self.flaw == Flaw::IgnoresCase { target.to_ascii_lowercase() } else { target.clone() };
+        let identity = match compared.starts_with("/public/") {
             true => Vec::new(),
             false => match self.identity(&head).await {
                 Ok(identity) => identity,

@@ -71,6 +71,20 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
     assert!(seen[0].headers.contains(&("X-User-Id".to_owned(), scene.lin.user_id.clone())), "{seen:?}");
 }
 
+/// Express behind it serves /public/orders.json and /public/ORDERS as it serves /public/orders.
+#[tokio::test]
+async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
+    let scene = Scene::start().await;
+    let audience = format!("/public/orders={}", scene.issuer);
+    let sidecar = Sidecar::with(&scene, &[RULES, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
+    let mut traefik = started(&scene, sidecar.address).await;
+    traefik.example.protected = "/public/orders";
+    checks::paths(&scene, &traefik.example).await;
+    let status = async |request: Request| request.send(traefik.example.address).await.map(|reply| reply.status);
+    assert_eq!(status(Request::get("/public/orders/1").bearer(&scene.lin.token)).await, Ok(200));
+    assert_eq!(status(Request::get("/public/hello")).await, Ok(200));
+}
+
 /// The sidecar would not take these paths for public, but back ends may have rules by path of their own.
 #[tokio::test]
 async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_resolve() {

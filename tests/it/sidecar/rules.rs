@@ -48,7 +48,7 @@ fn anonymous(what: &str, received: &Received) {
 }
 
 /// Paths that two programs could read in two ways.
-const UNCLEAR: [&str; 20] = [
+const UNCLEAR: [&str; 29] = [
     "//public",
     "/public//x",
     "/public/./x",
@@ -69,6 +69,30 @@ const UNCLEAR: [&str; 20] = [
     "/publi%63",
     "/public/%",
     "/public/%zz",
+    "/public/%c0%ae%c0%ae/orders",
+    "/public/%e0%80%ae",
+    "/public/%ff%fe",
+    "/public/%c2%85",
+    "/public/..%20/orders",
+    "/public/%EF%BC%8E%EF%BC%8E/orders",
+    "/public/%E2%80%8B/x",
+    "/public/..:/orders",
+    "/public/(S(x))/orders",
+];
+/// What some back end takes for `/public/mine`.
+const NEAR: [&str; 12] = [
+    "/public/mine",
+    "/public/MINE/1",
+    "/public/Mine",
+    "/public/mine%20",
+    "/public/%20mine/1",
+    "/public/mine.",
+    "/public/mine.json",
+    "/public/mine+",
+    "/public/mine:1",
+    "/public/mine%C2%A0",
+    "/public/m%C4%B1ne",
+    "/public/%EF%BC%AD%EF%BC%A9%EF%BC%AE%EF%BC%A5/1",
 ];
 const PUBLIC: [&str; 6] =
     ["/public", "/public/", "/public/a", "/public/a?to=/../orders", "/health", "/public/%E4%BD%A0%20%E5%A5%BD"];
@@ -116,7 +140,9 @@ async fn below_a_path_with_an_audience_a_token_must_name_it_and_the_longest_path
         for (path, [is_any, is_orders, is_pay, is_both]) in [
             ("/", [true; 4]),
             ("/ordersheet", [true; 4]),
-            ("/Orders", [true; 4]),
+            ("/Orders", [false, true, false, true]),
+            ("/orders.json", [false, true, false, true]),
+            ("/orders/Refunds/1", [false, false, false, true]),
             ("/orders", [false, true, false, true]),
             ("/orders/", [false, true, false, true]),
             ("/orders/1?x=/pay", [false, true, false, true]),
@@ -152,6 +178,27 @@ async fn below_a_path_with_an_audience_a_token_must_name_it_and_the_longest_path
             let what = format!("{}: {path}", way.setting);
             refused(&what, &way.ask(&sidecar, path, None).await, NO_TOKEN);
             refused(&what, &way.ask(&sidecar, path, Some(&both)).await, INVALID_TOKEN);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_near_miss_of_a_stricter_path_below_an_anonymous_one_is_not_anonymous_and_wants_its_audience() {
+    let signer = Signer::new();
+    let issuer = JwksServer::of(&signer.set(), LONG).await;
+    let rules = [("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_AUDIENCES", &format!("/public/mine={PAY}"))];
+    let of = |audience: &[&str]| signer.token_with(json!({"aud": audience}));
+    let (orders, pay) = (of(&[ORDERS]), of(&[PAY]));
+    for way in WAYS {
+        let sidecar = way.sidecar(&issuer, &rules).await;
+        for path in NEAR {
+            let what = format!("{}: {path}", way.setting);
+            refused(&what, &way.ask(&sidecar, path, None).await, NO_TOKEN);
+            refused(&what, &way.ask(&sidecar, path, Some(&orders)).await, INVALID_TOKEN);
+            assert_eq!(named(&what, &way.ask(&sidecar, path, Some(&pay)).await)[0], "lin");
+        }
+        for path in ["/public/mines", "/public/mine-1", "/public/x/mine", "/public/%E6%88%91%E7%9A%84"] {
+            anonymous(path, &way.ask(&sidecar, path, None).await);
         }
     }
 }

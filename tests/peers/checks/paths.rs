@@ -3,7 +3,42 @@
 use std::collections::BTreeSet;
 
 use super::Asked;
-use crate::{example::Example, raw::Request, scene::Scene};
+use crate::{example::Example, raw::Request, routers::Routers, scene::Scene};
+
+/// What some back end takes for `orders`, beside what is protected.
+const NEAR: &[&str] = &[
+    "ORDERS/1",
+    "orders%20",
+    "orders%20/1",
+    "orders%09",
+    "%20orders",
+    "orders+",
+    "orders.",
+    "orders./1",
+    "orders.json",
+    "orders.json/1",
+    "orders;x/1",
+    "orders:1",
+    "orders%3bx",
+    "orders%00",
+    "orders%2f1",
+    "orders%5c1",
+    "orders%252f1",
+    "orders%C2%A0",
+    "or%C2%ADders",
+    "order%C5%BF",
+    "%EF%BD%8Frders",
+    "%C3%B6rders",
+    "orders%ff",
+    "orders%c0%af1",
+    "%6frders",
+    "./orders",
+    "x/../orders",
+    "x/..%20/orders",
+    "x/%c0%ae%c0%ae/orders",
+    "/orders",
+    "(S(x))/orders",
+];
 
 /// As they stand in the request line.
 const TARGETS: &[&str] = &[
@@ -51,6 +86,19 @@ const TARGETS: &[&str] = &[
     "/public/%2e%2e;/orders",
     "/public/..%3b/orders",
     "/public/hello/..;/..;/orders",
+    "/public/%c0%ae%c0%ae/orders",
+    "/public/%e0%80%ae%e0%80%ae/orders",
+    "/public/%f0%80%80%ae%f0%80%80%ae/orders",
+    "/public/%c0%ae%c0%ae%c0%aforders",
+    "/public/%ff%fe",
+    "/public/..%20/orders",
+    "/public/..%09/orders",
+    "/public/.../orders",
+    "/public/%EF%BC%8E%EF%BC%8E/orders",
+    "/public/..%EF%BC%8Forders",
+    "/PUBLIC/hello",
+    "/Public/../orders",
+    "/public%20/hello",
     "/public/hello?/../../orders",
     "/public/hello#/../../orders",
     "/public/hello%23/../../../orders",
@@ -62,13 +110,19 @@ const TARGETS: &[&str] = &[
 ];
 
 pub(crate) async fn path_faults(scene: &Scene, example: &Example) -> Vec<String> {
+    let routers = Routers::start().await;
+    let beside = example.protected.strip_suffix("orders").expect("what is protected are orders");
+    let near = NEAR.iter().map(|near| format!("{beside}{near}"));
     let mut faults = Vec::new();
-    for target in TARGETS {
-        let asked = Asked::send(scene, example, &Request::get(target)).await;
+    for target in TARGETS.iter().map(|target| (*target).to_owned()).chain(near) {
+        let asked = Asked::send(scene, example, &Request::get(&target)).await;
         let told = asked.reply.as_ref().is_ok_and(|reply| !reply.json()["user_id"].is_null());
-        let reached = asked.seen.iter().find(|seen| may_mean(&seen.path, example.protected));
-        if let Some(seen) = reached {
-            faults.push(format!("{target} without a token: the back end sees {}", seen.path));
+        let mut reached = Vec::new();
+        for seen in &asked.seen {
+            reached.extend(reaches_too_far(&routers, &seen.path, example).await);
+        }
+        if !reached.is_empty() {
+            faults.push(format!("{target} without a token: {}", reached.concat()));
         } else if told {
             faults.push(format!("{target} without a token: {}", asked.told()));
         } else if asked.status() >= 500 {
@@ -76,6 +130,18 @@ pub(crate) async fn path_faults(scene: &Scene, example: &Example) -> Vec<String>
         }
     }
     faults
+}
+
+/// What is wrong with a stranger's path at the back end: it must be below the public one as it is written, and neither a
+/// real router nor our own reading may take it for what is protected.
+async fn reaches_too_far(routers: &Routers, path: &str, example: &Example) -> Option<String> {
+    let takers = routers.that_take(path, example.protected).await;
+    let is_public = example
+        .public
+        .and_then(|public| public.rsplit_once('/'))
+        .is_some_and(|(open, _)| path.strip_prefix(open).is_some_and(|rest| rest.starts_with('/')));
+    let is_harmless = is_public && takers.is_empty() && !may_mean(path, example.protected);
+    (!is_harmless).then(|| format!("the back end sees {path}; taken for {} by {takers:?}", example.protected))
 }
 
 /// Whether some back end takes `path` for one at or below `protected`: normalised by any of the ways there are, in any
@@ -89,7 +155,16 @@ fn may_mean(path: &str, protected: &str) -> bool {
         if !forms.insert((form.clone(), decoded)) {
             continue;
         }
-        let forms_of = [without_origin, without_query, with_slashes, without_parameters, merged, resolved, lower_case];
+        let forms_of = [
+            without_origin,
+            without_query,
+            with_slashes,
+            without_parameters,
+            without_endings,
+            merged,
+            resolved,
+            lower_case,
+        ];
         open.extend(forms_of.iter().map(|normalised| (normalised(&form), decoded)));
         if !decoded {
             open.push((percent_decoded(&form), true));
@@ -118,6 +193,16 @@ fn with_slashes(path: &str) -> String {
 fn without_parameters(path: &str) -> String {
     let segments = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default());
     segments.collect::<Vec<_>>().join("/")
+}
+
+/// `orders.json`, `orders.`, `orders:1`, `orders+`, and blanks around.
+fn without_endings(path: &str) -> String {
+    let is_ending = |at: usize, char: char| at > 0 && ['.', ':', '+'].contains(&char);
+    let cut = |segment: &str| {
+        let end = segment.char_indices().find(|(at, char)| is_ending(*at, *char) && !segment.starts_with(".."));
+        segment[..end.map_or(segment.len(), |(at, _)| at)].trim().to_owned()
+    };
+    path.split('/').map(cut).collect::<Vec<_>>().join("/")
 }
 
 fn merged(path: &str) -> String {
@@ -167,6 +252,9 @@ fn what_a_path_may_mean_is_told() {
         "http://a//orders?x",
         "/;/orders",
         "/a/..//orders;b",
+        "/orders.json/1",
+        "/Orders%20",
+        "/public/..%20/orders",
     ];
     for path in tricks.into_iter().chain(more) {
         assert!(may_mean(path, "/orders"), "{path}");
