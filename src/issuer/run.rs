@@ -43,7 +43,10 @@ impl Listeners {
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
-        Ok(Self { public: bind("WXMINT_LISTEN", public)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+        match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
+            (Ok(public), Ok(admin)) => Ok(Self { public, admin }),
+            (public, admin) => Err(StartError::all([public.err(), admin.err()])),
+        }
     }
 }
 
