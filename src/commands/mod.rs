@@ -1,4 +1,5 @@
-//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
+//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish, 141 nobody
+//! reads the output any more.
 
 mod at_redis;
 mod bindings;

@@ -1,11 +1,17 @@
 //! What a failed login tells its client, and what it tells the operator.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use crate::{
-    http::{Problem, ProblemCode},
+    http::{Problem, ProblemCode, now},
+    limits::{LocalLimit, Rate},
     login::LoginError,
 };
+
+/// Lines on logins that fail because something is away, for each code: an outage fails thousands a second, and metrics
+/// count them.
+const LINES: Rate = Rate { burst: 10, period: Duration::from_secs(60) };
+static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
 
 /// The cause goes into the log here, and the client hears what to do.
 impl From<LoginError> for Problem {
@@ -107,7 +113,9 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
         ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
             tracing::error!(%cause, code = code.as_str(), "a login failed and will fail again until this is mended");
         }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
+        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
+            if LINES_WRITTEN.admit(code.as_str(), LINES, now()).is_ok() =>
+        {
             tracing::warn!(%cause, code = code.as_str(), "a login failed");
         }
         _ => tracing::debug!(%cause, code = code.as_str(), "a login was refused"),

@@ -95,7 +95,11 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
     eventually("another user", WITHIN, async || (counted(&bed) == [1, 2]).then_some(())).await;
     let good = fs::read(&path).expect("a file");
     for (content, mode, reason) in [
-        (&[&good[..], b"carol hunter22 u-3\n"].concat(), 0o600, "users: line 4: the password must stand as an Argon2id"),
+        (
+            &[&good[..], b"carol hunter22 u-3\n"].concat(),
+            0o600,
+            "users: line 4: the password must stand as an Argon2id",
+        ),
         (&good, 0o604, "can be read by others (mode 0604); run: chmod 600"),
     ] {
         fs::write(&path, content).expect("written");
