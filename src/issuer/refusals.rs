@@ -10,7 +10,7 @@ use crate::{
 
 /// Lines on logins that fail because something is away, for each code: an outage fails thousands a second, and metrics
 /// count them.
-const LINES: Rate = Rate { burst: 10, period: Duration::from_secs(60) };
+const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
 static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
 
 /// The cause goes into the log here, and the client hears what to do.
