@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{
     EXIT_USAGE, fail,
     serve::{variables, warn_about_unknown},
+    unusable,
 };
 use crate::{
     http::{run_to_end, stop_signal},
@@ -17,7 +18,7 @@ use crate::{
 pub(super) fn run() -> ExitCode {
     let settings = match SidecarSettings::from_vars(variables()) {
         Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
+        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
     };
     telemetry::init(settings.log_format);
     warn_about(&settings);

@@ -3,7 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
@@ -30,6 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const DRAIN_SECONDS: u64 = 15;
 /// How often the store is asked again while it has not been seen, or is unfit.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the log repeats why the process is not ready.
+const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
 /// Where the issuer listens.
 pub struct Listeners {
@@ -44,7 +46,10 @@ impl Listeners {
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
-        Ok(Self { public: bind("WXMINT_LISTEN", public)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+        match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
+            (Ok(public), Ok(admin)) => Ok(Self { public, admin }),
+            (public, admin) => Err(StartError::all([public.err(), admin.err()])),
+        }
     }
 }
 
@@ -138,22 +143,27 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
 async fn await_fitness(issuer: Arc<Issuer>) {
     let Ok(store) = issuer.store() else { return };
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
-    let mut told = None;
+    let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
         let reason = match store.fitness().await {
-            Ok(Fitness::Fit) => {
-                issuer.readiness.ready();
-                tracing::info!("ready");
-                return;
-            }
+            Ok(Fitness::Fit) => return is_ready(&issuer, None),
+            Ok(Fitness::Forgetful(warning)) => return is_ready(&issuer, Some(warning)),
             Ok(Fitness::Unfit(reason)) => reason,
             Err(error) => error.to_string(),
         };
-        if told.as_ref() != Some(&reason) {
+        if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= UNFIT_AGAIN) {
             tracing::warn!(reason, "not ready");
             issuer.readiness.waits_for(reason.clone());
-            told = Some(reason);
+            told = Some((reason, Instant::now()));
         }
     }
+}
+
+fn is_ready(issuer: &Issuer, warning: Option<String>) {
+    if let Some(warning) = &warning {
+        tracing::warn!("{warning}");
+    }
+    issuer.readiness.ready_with(warning);
+    tracing::info!("ready");
 }

@@ -36,7 +36,8 @@ pub struct SidecarSettings {
 }
 
 const ISSUERS: Form = Form {
-    wanted: "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it; several separated by commas",
+    wanted: "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it, byte for byte, without a slash at the end; several \
+             separated by commas",
     example: "WXMINT_ISSUER=https://login.example.com",
 };
 
