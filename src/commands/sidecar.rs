@@ -7,7 +7,7 @@ use super::{
     serve::{variables, warn_about_unknown},
 };
 use crate::{
-    http::{run_to_end, stop_signal},
+    http::{raise_file_limit, run_to_end, stop_signal},
     settings::SidecarSettings,
     sidecar::{self, Listeners, StartError},
     telemetry,
@@ -38,6 +38,7 @@ fn warn_about(settings: &SidecarSettings) {
 }
 
 fn start(settings: SidecarSettings) -> Result<(), StartError> {
+    raise_file_limit();
     let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
     run_to_end(async {
         let stop = stop_signal()?;

@@ -32,6 +32,7 @@ forms! {
         "WXMINT_VAULT_KEY_FILE=vault.key";
     LISTEN: "an address and a port", "WXMINT_LISTEN=0.0.0.0:8080";
     ADMIN_LISTEN: "an address and a port that the public cannot reach", "WXMINT_ADMIN_LISTEN=127.0.0.1:9090";
+    MAX_CONNECTIONS: "a number from 1 to 1000000; each connection takes up to 32 KiB", "WXMINT_MAX_CONNECTIONS=2000";
     TOKEN_TTL: "a time from 1m to 30d", "WXMINT_TOKEN_TTL=24h";
     TOKEN_TYP: "at+jwt, or JWT for verifiers that know no other", "WXMINT_TOKEN_TYP=at+jwt";
     KEYS_LEAD: "a time such as 30m, longer than any verifier goes without looking", "WXMINT_KEYS_LEAD=30m";
@@ -113,6 +114,10 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 pub(super) fn token_ttl(text: &str) -> Option<Duration> {
     let (shortest, longest) = (Duration::from_secs(60), LONGEST_LIFE);
     parse_duration(text).filter(|ttl| (shortest..=longest).contains(ttl))
+}
+
+pub(super) fn connections(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
 }
 
 pub(super) fn flag(text: &str) -> Option<bool> {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use clap::Args;
 
 use super::{App, Options, World, run};
-use crate::http::{self, run_to_end, stop_signal};
+use crate::http::{self, raise_file_limit, run_to_end, stop_signal};
 
 /// Of the manual pages' sysexits: wrong usage.
 const EXIT_USAGE: u8 = 64;
@@ -78,6 +78,7 @@ pub fn run_command(args: SimulatorArgs) -> ExitCode {
 }
 
 fn serve(args: SimulatorArgs) -> Result<(), (SocketAddr, io::Error)> {
+    raise_file_limit();
     let listen = args.listen;
     let served = || {
         let listener = http::listen(listen)?;

@@ -7,7 +7,9 @@ mod apps;
 mod bad_input;
 mod binding;
 mod bindings_command;
+mod connections;
 mod demo_page;
+mod host_names;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;
