@@ -7,7 +7,7 @@ use rlimit::Resource;
 
 use super::{EXIT_USAGE, fail, keys::short_lead, unusable};
 use crate::{
-    http::{run_to_end, stop_signal},
+    http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, StartError},
     settings::{Settings, StoreUrl, unknown_variables},
     telemetry,
@@ -65,14 +65,6 @@ fn warn_about(settings: &Settings) {
             "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true lets passwords stand in URLs, which proxies and histories keep; \
              switch it off once the pages send method: 'POST'"
         );
-    }
-}
-
-/// Each login holds two sockets while WeChat is asked, and the usual soft limit is 1,024 files.
-fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }
 

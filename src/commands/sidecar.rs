@@ -8,7 +8,7 @@ use super::{
     unusable,
 };
 use crate::{
-    http::{run_to_end, stop_signal},
+    http::{raise_file_limit, run_to_end, stop_signal},
     settings::SidecarSettings,
     sidecar::{self, Listeners, StartError},
     telemetry,
@@ -39,6 +39,7 @@ fn warn_about(settings: &SidecarSettings) {
 }
 
 fn start(settings: SidecarSettings) -> Result<(), StartError> {
+    raise_file_limit();
     let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
     run_to_end(async {
         let stop = stop_signal()?;

@@ -75,6 +75,7 @@ forms! {
         "WXMINT_VAULT_KEY_FILE=vault.key";
     LISTEN: "an address and a port", "WXMINT_LISTEN=0.0.0.0:8080";
     ADMIN_LISTEN: "an address and a port that the public cannot reach", "WXMINT_ADMIN_LISTEN=127.0.0.1:9090";
+    MAX_CONNECTIONS: "a number from 1 to 1000000; each connection takes up to 32 KiB", "WXMINT_MAX_CONNECTIONS=2000";
     TOKEN_TYP: "at+jwt, or JWT for verifiers that know no other", "WXMINT_TOKEN_TYP=at+jwt";
     ACCOUNTS: "auto, file:PATH, or the https URL of your own account service (http only on loopback)",
         "WXMINT_ACCOUNTS=file:users";
@@ -150,6 +151,10 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 /// An AppID, and no AppSecret in its place (32 characters): AppIDs stand in the log.
 pub(super) fn appid(text: &str) -> Option<AppId> {
     text.parse().ok().filter(|_| text.len() != 32)
+}
+
+pub(super) fn connections(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
 }
 
 pub(super) fn flag(text: &str) -> Option<bool> {
