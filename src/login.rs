@@ -29,7 +29,7 @@ use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
-pub(crate) use self::bearer::issued;
+pub(crate) use self::bearer::{issued, mark_of};
 pub use self::{
     access_token::{AccessTokenError, AccessTokens},
     binding::{Binder, Candidate, Settled, Vacancy},
@@ -130,7 +130,7 @@ impl Login {
         let bound = self.bind(&arrival, candidate, &claim, now).await?;
         self.admit(&bound.user).await?;
 
-        let id = self.vault.keys().token_id(&arrival.person, bound.generation)?;
+        let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
         let token = self.minter.mint(&bound.user, &app, &id, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })

@@ -2,6 +2,7 @@
 
 use super::Login;
 use crate::{
+    ids::Person,
     store::{Admission, Bearer, Issued, StoreError},
     verify::{Claims, Verified},
 };
@@ -20,9 +21,13 @@ impl Login {
 
     /// The one of the user's people in an app whom a token was issued to.
     pub(crate) fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
-        let vault = self.vault.keys();
-        people.into_iter().find(|own| vault.is_marked(&token.id, &own.person, own.generation))
+        people.into_iter().find(|own| self.minter.is_marked(&token.id, &mark_of(&own.person, own.generation)))
     }
+}
+
+/// What tells a binding from all others. Neither an AppID nor an openid can hold a colon.
+pub(crate) fn mark_of(person: &Person, generation: u64) -> String {
+    format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 
 /// The claims by which a token can be ended.
