@@ -1,13 +1,13 @@
 //! Who the business says that is, where a login shows more than WeChat's code.
 
-use super::{Arrival, Candidate, Identity, Login, LoginError, short_digest};
+use super::{Arrival, Candidate, Identity, LoginError, Worker, short_digest};
 use crate::{
     accounts::{Password, Username},
     ids::Person,
-    store::{Cell, ClaimId, Meter},
+    store::{AttemptId, Cell, Meter},
 };
 
-impl Login {
+impl Worker {
     /// A password that nobody looks at would be a surprise.
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
         let accepts = self.accounts.accepts();
@@ -23,14 +23,14 @@ impl Login {
         &self,
         arrival: &Arrival,
         identity: Identity,
-        claim: &ClaimId,
+        attempt: &AttemptId,
     ) -> Result<Option<Candidate>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
                 self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
+            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, attempt).await.map(Some),
         }
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{ClaimId, Sealed, StoreError};
+use super::{AttemptId, Sealed, StoreError};
 use crate::{ids::AppId, wechat::AppAccessToken};
 
 /// For how long nobody fetches after a fetch that failed. So long is WeChat left alone when it fails again and again.
@@ -87,7 +87,7 @@ pub trait AccessTokenShelf {
     async fn lend_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent, StoreError>;
@@ -96,12 +96,12 @@ pub trait AccessTokenShelf {
     async fn keep_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<(), StoreError>;
 
     /// Ends a lease under which nothing could be fetched. For [`FAILED_PAUSE`] nobody gets another, or for
     /// [`UNRENEWED_PAUSE`] if there is a good token still.
-    async fn give_up_access_token(&self, app: &AppId, claim: &ClaimId) -> Result<(), StoreError>;
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError>;
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{ClaimId, Person, StoreError};
+use super::{AttemptId, Person, StoreError};
 use crate::ids::{UnionId, UserId};
 
 /// The steps of the protocol. Each touches the keys of one person, one user or one unionid, may be repeated, and is one
@@ -11,7 +11,7 @@ use crate::ids::{UnionId, UserId};
 #[async_trait(?Send)]
 pub trait Bindings {
     /// Where a person stands.
-    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError>;
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError>;
 
     /// Writes down whom a person is to be bound to, if the person is free and of this `generation`; the intent is of the
     /// next one.
@@ -20,8 +20,8 @@ pub trait Bindings {
         person: &Person,
         generation: u64,
         intent: &Intent,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError>;
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError>;
 
     /// Decides whether `user` takes the person: the one place where that is decided, once for each generation. `per_app`
     /// is how many people of one app a user may have.
@@ -39,18 +39,19 @@ pub trait Bindings {
         &self,
         person: &Person,
         generation: u64,
-        outcome: Settlement,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError>;
+        outcome: IntentOutcome,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError>;
 
     /// Ends a binding, and forgets the session key: the person can log in to nobody from here on.
-    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError>;
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError>;
 
     /// Takes the person off the user's list.
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError>;
 
     /// Ends the leaving of this `generation`.
-    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError>;
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId)
+    -> Result<BindingState, StoreError>;
 
     /// Those whom the user has admitted and not dismissed; `None` for a user who never had any.
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError>;
@@ -74,7 +75,7 @@ pub trait Bindings {
 
 /// Where a person stands. Each generation has one intent, one decision, and perhaps one leaving.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum BindingState {
     /// Bound to nobody.
     Free {
         /// Of the last binding; 0 before the first.
@@ -157,7 +158,7 @@ pub enum Decision {
 
 /// What becomes of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
+pub enum IntentOutcome {
     /// A binding.
     Bound {
         /// Whether it is the first of a user who was made for it.

@@ -20,11 +20,11 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
-    binding::{Binding, Bindings, Bound, Decision, Intent, Settlement, Standing},
+    binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome},
     memory::Memory,
     redis::{Redis, RedisUrl, walk},
     session::{
-        Admission, Bearer, ENDS_KEPT, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, Tried,
+        Admission, ENDS_KEPT, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, TokenState, Tried,
     },
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
@@ -50,9 +50,9 @@ pub struct StoreError {
 
 /// Who claims a code: 128 random bits that tell a repeated claim from a rival's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClaimId(String);
+pub struct AttemptId(String);
 
-impl ClaimId {
+impl AttemptId {
     /// From random bits.
     pub fn new(bits: [u8; 16]) -> Self {
         Self(bits.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -73,8 +73,8 @@ pub struct ExchangeOrder(String);
 
 impl ExchangeOrder {
     /// `micros` since 1970.
-    pub fn new(micros: u64, claim: &ClaimId) -> Self {
-        Self(format!("{micros:016x}-{}", claim.as_str()))
+    pub fn new(micros: u64, attempt: &AttemptId) -> Self {
+        Self(format!("{micros:016x}-{}", attempt.as_str()))
     }
 
     fn as_str(&self) -> &str {
@@ -148,7 +148,7 @@ pub struct LoginRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     /// Where the person stands, and when that was by the store's clock: the token's `iat`.
-    Standing(Standing, DateTime<Utc>),
+    BindingState(BindingState, DateTime<Utc>),
     /// Too many logins of this person.
     Limited(TooMany),
 }
@@ -183,16 +183,16 @@ pub trait Store: Bindings + Sessions + Tickets + AccessTokenShelf {
         &self,
         app: &AppId,
         code: &LoginCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         meter: &Meter,
     ) -> Result<Claim, StoreError>;
 
     /// Gives a claimed code back, because it provably was not sent.
-    async fn release_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<(), StoreError>;
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError>;
 
     /// Keeps the session key, if no later exchange has kept one, counts the person's login, and says where the person
     /// stands.
-    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError>;
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError>;
 
     /// The whole binding of a person; `None` for one who is not bound, or not yet.
     async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError>;

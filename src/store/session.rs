@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ClaimId, ExchangeOrder, Person, Sealed, StoreError};
+use super::{AttemptId, ExchangeOrder, Person, Sealed, StoreError};
 use crate::{
     ids::{AppId, TokenId, UserId},
     verify::{LONGEST_LIFE, MAX_LEEWAY},
@@ -22,7 +22,7 @@ pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
 /// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bearer {
+pub enum TokenState {
     /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
     People(Vec<Admission>),
     /// All tokens of its user were ended, and this one with them.
@@ -90,7 +90,7 @@ pub enum Tried {
 #[async_trait(?Send)]
 pub trait Sessions {
     /// Whose a token is.
-    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError>;
+    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
     async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
@@ -101,11 +101,11 @@ pub trait Sessions {
     async fn end_user(&self, token: &Issued) -> Result<(), StoreError>;
 
     /// The session keys of a person bound to `user`, and leave to try them.
-    async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError>;
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError>;
 
     /// Ends the try of `claim`. Whether this was the failure that dropped the session key; the answer to a repetition is
     /// that it was not.
-    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError>;
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError>;
 
     /// Keeps a session key that came without a login, if no later exchange has kept one.
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder)

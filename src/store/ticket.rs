@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{ClaimId, Person, StoreError};
+use super::{AttemptId, Person, StoreError};
 use crate::ids::UnionId;
 
 /// Where tickets are kept.
@@ -18,7 +18,7 @@ pub trait Tickets {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
 
     /// Spends a ticket; `None` if there is none, or somebody else has spent it.
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError>;
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError>;
 }
 
 /// How long a ticket can be spent: as long as a login code.

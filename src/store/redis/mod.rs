@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::{clocks::Clocks, link::Link};
 use super::{
-    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
     PersonalCall, Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
@@ -41,7 +41,7 @@ use script;
 
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
-static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "keep_key", "record_login");
+static RECORD_LOGIN: LazyLock<Script> = script!("binding_state", "meter", "keep_key", "record_login");
 static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
@@ -183,33 +183,33 @@ impl Store for Redis {
         &self,
         app: &AppId,
         code: &LoginCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         meter: &Meter,
     ) -> Result<Claim, StoreError> {
         let counting = count(meter);
         let mut claiming = CLAIM.key(name::code(app, code));
-        claiming.arg(claim.as_str()).arg(CLAIM_TTL.as_secs());
+        claiming.arg(attempt.as_str()).arg(CLAIM_TTL.as_secs());
         let (wait, (granted, seconds, micros)): (u64, (u8, u64, u64)) =
             self.link.run_both("claim_code", &counting, &claiming).await?;
         if wait > 0 {
             if granted == 1 {
-                self.release_code(app, code, claim).await?;
+                self.release_code(app, code, attempt).await?;
             }
             return Ok(Claim::Limited(too_many(wait)));
         }
         if granted == 0 {
             return Ok(Claim::Taken);
         }
-        Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, claim)))
+        Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<(), StoreError> {
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError> {
         let mut script = RELEASE.key(name::code(app, code));
-        script.arg(claim.as_str());
+        script.arg(attempt.as_str());
         self.link.run("release_code", &script).await
     }
 
-    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError> {
         let (user, made) = match &record.intent {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
@@ -218,7 +218,7 @@ impl Store for Redis {
         script
             .key(name::binding(&record.person))
             .key(name::logins(&record.person))
-            .arg(claim.as_str())
+            .arg(attempt.as_str())
             .arg(record.order.as_str())
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
@@ -232,7 +232,7 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::Standing(answer.standing()?, at))
+                Ok(Recorded::BindingState(answer.binding_state()?, at))
             }
         }
     }

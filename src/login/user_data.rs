@@ -5,12 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Asking, BUSY_PAUSE, SessionError};
+use super::{Asking, SessionError, SettledState, Worker, with_token::BUSY_PAUSE};
 use crate::{
-    ids::Person,
-    ids::UnionId,
-    login::{Binder, Login, Settled},
-    store::{Bindings, KeptSession, Opening, Tried},
+    ids::{Person, UnionId},
+    store::{KeptSession, Opening, Tried},
     vault::{Sealed, Vault},
     wechat::{EncryptedData, OpenedData, RawData, SessionKey},
 };
@@ -41,7 +39,7 @@ impl UserDataRequest {
     }
 }
 
-impl Login {
+impl Worker {
     /// The data without openId, unionId and watermark. Tried with the current session key and, for ten minutes after a
     /// login, with the one before; each failure is counted, and the eighth costs the key.
     pub async fn user_data(
@@ -59,7 +57,7 @@ impl Login {
             (None, true) => Tried::Nothing,
             (None, false) => Tried::Failed,
         };
-        if self.store.close(&asking.person, tried, &asking.claim).await? {
+        if self.store.close(&asking.person, tried, &asking.attempt).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;
@@ -70,7 +68,7 @@ impl Login {
     }
 
     pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession, SessionError> {
-        match self.store.open(&asking.person, &asking.user, &asking.claim).await? {
+        match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
             Opening::Keys(kept) => Ok(kept),
             Opening::NotBound => Err(SessionError::NotYours),
             Opening::Busy => Err(SessionError::Busy { retry_after: BUSY_PAUSE }),
@@ -114,12 +112,10 @@ impl Login {
 
     /// A unionid that came with the data, and not with the login.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
-        let Asking { person, claim, .. } = asking;
-        let store: &dyn Bindings = &*self.store;
-        let per_user = self.policy.bindings_per_user;
-        let binder = Binder { store, person, unionid: Some(unionid), claim, per_user };
-        let standing = self.store.standing(person, claim).await?;
-        if let Settled::Bound(bound) = binder.settle(standing).await? {
+        let Asking { person, attempt, .. } = asking;
+        let binder = self.binder(person, Some(unionid), attempt);
+        let state = self.store.binding_state(person, attempt).await?;
+        if let SettledState::Bound(bound) = binder.settle(state).await? {
             self.link(&binder, &bound).await?;
         }
         Ok(())

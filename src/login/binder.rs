@@ -20,7 +20,7 @@ use super::LoginError;
 use crate::{
     ids::Person,
     ids::{UnionId, UserId},
-    store::{Bindings, Bound, ClaimId, Decision, Intent, Settlement, Standing, StoreError},
+    store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
 };
 
 /// Each round, somebody has taken a step. More than these mean that the steps do not get anywhere.
@@ -37,7 +37,7 @@ pub struct Candidate {
 
 /// A person with nothing half done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
+pub enum SettledState {
     /// Bound to nobody.
     Free {
         /// Of the last binding.
@@ -71,37 +71,39 @@ pub struct Binder<'a> {
     /// In all apps of the owner.
     pub unionid: Option<&'a UnionId>,
     /// The request's own.
-    pub claim: &'a ClaimId,
+    pub attempt: &'a AttemptId,
     /// How many people of one app a user may have.
     pub per_user: u32,
 }
 
 impl Binder<'_> {
     /// Carries on what is half done.
-    pub async fn settle(&self, standing: Standing) -> Result<Settled, StoreError> {
-        self.settle_and_tell(standing).await.map(|(settled, _)| settled)
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, StoreError> {
+        self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
     /// The same, with what was decided last, and of whom: it may be another's intent that was carried on.
     async fn settle_and_tell(
         &self,
-        mut standing: Standing,
-    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
+        mut state: BindingState,
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
-            standing = match standing {
-                Standing::Free { generation, dissolved } => return Ok((Settled::Free { generation, dissolved }, last)),
-                Standing::Bound(bound) => return Ok((Settled::Bound(bound), last)),
-                Standing::Intended { generation, intent } => {
+            state = match state {
+                BindingState::Free { generation, dissolved } => {
+                    return Ok((SettledState::Free { generation, dissolved }, last));
+                }
+                BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
+                BindingState::Intended { generation, intent } => {
                     let Intent { user, by_unionid, .. } = &intent;
                     let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
-                    let settlement = outcome(decision, &intent);
+                    let outcome = outcome(decision, &intent);
                     last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, settlement, self.claim).await?
+                    self.store.settle(self.person, generation, outcome, self.attempt).await?
                 }
-                Standing::Leaving { generation, user } => {
+                BindingState::Leaving { generation, user } => {
                     self.store.dismiss(&user, self.person, generation).await?;
-                    self.store.set_free(self.person, generation, self.claim).await?
+                    self.store.set_free(self.person, generation, self.attempt).await?
                 }
             };
         }
@@ -109,19 +111,19 @@ impl Binder<'_> {
     }
 
     /// Binds a free person to the candidate whom they have proved to be.
-    pub async fn bind(&self, candidate: &Candidate, mut settled: Settled) -> Result<Bound, LoginError> {
+    pub async fn bind(&self, candidate: &Candidate, mut settled: SettledState) -> Result<Bound, LoginError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                Settled::Free { generation, dissolved } => (generation, dissolved),
-                Settled::Bound(bound) if bound.user == candidate.user => return Ok(bound),
-                Settled::Bound(_) => return Err(LoginError::AlreadyBound),
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
+                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
             };
             if self.unionid_is_anothers(candidate, dissolved).await? {
                 return Err(LoginError::AlreadyBound);
             }
             let Candidate { user, made } = candidate.clone();
             settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
-                (Settled::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
                     return Err(LoginError::AlreadyBound);
                 }
                 (settled, _) => settled,
@@ -134,14 +136,14 @@ impl Binder<'_> {
     /// `None` if it makes none. A binding that its owner has dissolved is not made again for the unionid's sake.
     pub async fn bind_unasked(
         &self,
-        mut settled: Settled,
+        mut settled: SettledState,
         make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
     ) -> Result<Option<Bound>, LoginError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                Settled::Free { generation, dissolved } => (generation, dissolved),
-                Settled::Bound(bound) => return Ok(Some(bound)),
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) => return Ok(Some(bound)),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
             let intent = match self.holder(unionid, deserted.as_ref()).await? {
@@ -153,10 +155,10 @@ impl Binder<'_> {
                 }
             };
             settled = match self.try_to_bind(generation, intent.clone()).await? {
-                (Settled::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
                     return Err(LoginError::AlreadyBound);
                 }
-                (free @ Settled::Free { .. }, Some((user, Decision::Deserted))) => {
+                (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => {
                     deserted = Some(user);
                     free
                 }
@@ -211,11 +213,11 @@ impl Binder<'_> {
 
     /// Ends the person's binding of this generation to `user`.
     pub async fn dissolve(&self, user: &UserId, generation: u64) -> Result<(), StoreError> {
-        let standing = self.store.standing(self.person, self.claim).await?;
-        match self.settle(standing).await? {
-            Settled::Bound(bound) if bound.user == *user && bound.generation == generation => {
-                let standing = self.store.leave(self.person, &bound, self.claim).await?;
-                self.settle(standing).await.map(drop)
+        let state = self.store.binding_state(self.person, self.attempt).await?;
+        match self.settle(state).await? {
+            SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
+                let state = self.store.leave(self.person, &bound, self.attempt).await?;
+                self.settle(state).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -238,16 +240,16 @@ impl Binder<'_> {
         &self,
         generation: u64,
         intent: Intent,
-    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
-        let standing = self.store.intend(self.person, generation, &intent, self.claim).await?;
-        self.settle_and_tell(standing).await
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+        let state = self.store.intend(self.person, generation, &intent, self.attempt).await?;
+        self.settle_and_tell(state).await
     }
 }
 
-fn outcome(decision: Decision, intent: &Intent) -> Settlement {
+fn outcome(decision: Decision, intent: &Intent) -> IntentOutcome {
     match decision {
-        Decision::Admitted { first } => Settlement::Bound { new: first && intent.made },
-        Decision::Full | Decision::Deserted | Decision::Dismissed => Settlement::Dropped,
+        Decision::Admitted { first } => IntentOutcome::Bound { new: first && intent.made },
+        Decision::Full | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
     }
 }
 

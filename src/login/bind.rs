@@ -2,27 +2,25 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Candidate, Login, LoginError, Vacancy, short_digest};
+use super::{Arrival, Binder, Candidate, LoginError, Vacancy, Worker, short_digest};
 use crate::{
     accounts::NewUserKey,
-    ids::Person,
-    ids::UserId,
-    store::{Bound, ClaimId, Standing, Ticket, TicketHolder},
+    ids::{Person, UserId},
+    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder},
 };
 
-impl Login {
+impl Worker {
     /// Finds or makes the binding. For a person who is bound this asks nobody.
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,
         candidate: Option<Candidate>,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
-        let Arrival { person, unionid, standing, .. } = arrival;
-        let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
-        let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
-        let settled = binder.settle(standing.clone()).await?;
+        let Arrival { person, unionid, state, .. } = arrival;
+        let binder = self.binder(person, unionid.as_ref(), attempt);
+        let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
             None => {
@@ -33,7 +31,7 @@ impl Login {
                 }
             }
         };
-        if !matches!(standing, Standing::Bound(_)) {
+        if !matches!(state, BindingState::Bound(_)) {
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user = bound.new, "binding made");
         }

@@ -1,5 +1,5 @@
 -- Where a person stands, for `claim`. KEY: binding. In front of the scripts that say so.
-local function standing(key, claim)
+local function binding_state(key, claim)
   local b = redis.call('HMGET', key, 'generation', 'user_id', 'unionid', 'new_for',
     'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved')
   local generation = b[1] or '0'

@@ -1,13 +1,12 @@
 //! Whether WeChat still knows the session, and a new key for it.
 
-use super::{Asking, SessionError};
+use super::{AccessTokenError, Asking, LoginError, SessionError, Worker};
 use crate::{
-    login::{AccessTokenError, AccessTokens, Login, LoginError},
     store::{ExchangeOrder, PersonalCall, Tried},
     wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
-impl Login {
+impl Worker {
     /// Whether the session key that is kept is the one that WeChat has (`checksession`). Not, where none is kept.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
@@ -21,7 +20,7 @@ impl Login {
         self.count_call(asking, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, &kept.order).await;
-        self.store.close(&asking.person, Tried::Nothing, &asking.claim).await?;
+        self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
         replaced
     }
 
@@ -47,9 +46,7 @@ impl Login {
     ) -> Result<T, SessionError> {
         let apps = self.apps.all();
         let app = apps.choose(Some(&asking.person.app), None).map_err(LoginError::from)?;
-        let vault = self.vault.keys();
-        let tokens = AccessTokens { wechat: &self.wechat, shelf: &*self.store, vault: &vault };
-        let called = tokens.with(app, &asking.claim, call).await;
+        let called = self.access_tokens().with(app, &asking.attempt, call).await;
         called.map_err(|error| match &error {
             AccessTokenError::WeChat(refused) if refused.verdict() == Some(Verdict::StaleSession) => {
                 SessionError::Undecryptable
