@@ -52,25 +52,25 @@ use crate::{
     wechat::{App, CallError, Session},
 };
 
-/// Where a request comes from, and when.
+/// The client's address and the time of a request.
 struct Visit<'a> {
     address: &'a str,
     meter: Meter,
     now: DateTime<Utc>,
 }
 
-/// Who has come, as WeChat says, and where they stand.
+/// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
     state: BindingState,
-    /// By the store's clock.
+    /// When the login was recorded, by the store's clock.
     at: DateTime<Utc>,
 }
 
 impl Worker {
-    /// Turns a login code into a token: one claim, one question to WeChat, one record, one signature. `address` is what
-    /// the client's logins are counted under.
+    /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
+    /// `address`.
     pub async fn log_in(
         &self,
         request: LoginRequest,
@@ -104,7 +104,7 @@ impl Worker {
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }
 
-    /// The first round trip: the address is counted, and the code is ours alone.
+    /// The first round trip counts the address and claims the code, so that no other request can use it.
     async fn claim(
         &self,
         app: &App,
@@ -119,8 +119,8 @@ impl Worker {
         }
     }
 
-    /// The first question to the store. While it does not answer, the address is counted here, so that what cannot be
-    /// served is at least not asked for without end.
+    /// The first call of the store. While the store is away, the address is counted in this process, so that a client
+    /// cannot send requests without limit.
     async fn first<T>(
         &self,
         visit: &Visit<'_>,
@@ -135,8 +135,7 @@ impl Worker {
         Ok(answer?)
     }
 
-    /// Asks WeChat. A code that provably was not sent is given back, so that the same request can be made again when
-    /// WeChat is there.
+    /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
         let exchanged = self.wechat.code2session(app, code).await;
         if let Err(CallError::NotSent { .. }) = &exchanged
@@ -147,7 +146,7 @@ impl Worker {
         Ok(exchanged?)
     }
 
-    /// The second round trip: the session key is kept, the person counted, and the binding found.
+    /// The second round trip stores the session key, counts the person and finds the binding.
     async fn record(
         &self,
         app: &App,
@@ -166,13 +165,12 @@ impl Worker {
         };
         match self.store.record_login(&record, attempt).await? {
             Recorded::Limited(refused) => Err(refused.into()),
-            Recorded::BindingState(state, at) => {
-                Ok(Arrival { person: record.person, unionid: session.unionid, state, at })
-            }
+            Recorded::State(state, at) => Ok(Arrival { person: record.person, unionid: session.unionid, state, at }),
         }
     }
 
-    /// Where nobody can be asked and no other app may know the person, a new user is written down with the login.
+    /// The user to bind a newcomer to, if the account backend accepts no credentials and there is no unionid by which
+    /// another app may know the person. Saves a first login two round trips.
     async fn intent_at_once(
         &self,
         unionid: Option<&UnionId>,
@@ -185,7 +183,7 @@ impl Worker {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.
     async fn redeem(
         &self,
         ticket: &Ticket,

@@ -1,4 +1,4 @@
-//! Whom a person is bound to: found, made, or asked for.
+//! Finds the user to whom a person is bound, makes one, or asks for credentials.
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Worker {
-    /// Finds or makes the binding. For a person who is bound this asks nobody.
+    /// Finds or makes the binding. A person who is bound costs no call.
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,
@@ -48,7 +48,7 @@ impl Worker {
         Err(LoginError::UserShutOut)
     }
 
-    /// Lets the unionid stand for the user, and reports where it stands for another.
+    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
@@ -61,8 +61,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
-    /// can be asked.
+    /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the person
+    /// has dissolved a binding.
     async fn make_user(
         &self,
         person: &Person,
@@ -77,7 +77,7 @@ impl Worker {
         Ok(Some(named.user))
     }
 
-    /// Asks who the person is, with a ticket that stands for the code just spent.
+    /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
         let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
         let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
@@ -86,9 +86,9 @@ impl Worker {
     }
 }
 
-/// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
-/// because its answer was lost. Another one where the unionid's user has left all of their people: by the same key the
-/// backend would name that user again. Tells the account backend nothing about the person.
+/// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same key,
+/// and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all bindings the key
+/// is another one, because the backend would return that user again. The key is a hash, which tells nothing about the person.
 fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
     NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),

@@ -1,4 +1,4 @@
-//! Phone numbers: what WeChat has verified, and whom the business knows by it.
+//! Phone numbers: WeChat verifies them, and the business knows its users by them.
 
 use super::{Candidate, LoginError, Worker};
 use crate::{

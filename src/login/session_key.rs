@@ -1,4 +1,4 @@
-//! Whether WeChat still knows the session, and a new key for it.
+//! Checks the session key at WeChat, and has WeChat replace it.
 
 use super::{AccessTokenError, Asking, LoginError, SessionError, Worker};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Worker {
-    /// Whether the session key that is kept is the one that WeChat has (`checksession`). Not, where none is kept.
+    /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(asking, PersonalCall::Check).await?;
@@ -15,7 +15,7 @@ impl Worker {
         self.by_access_token(asking, async |token| self.wechat.check_session(token, openid, &key).await).await
     }
 
-    /// Has WeChat replace the session key (`resetusersessionkey`), and keeps the new one.
+    /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
         self.count_call(asking, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
@@ -24,7 +24,7 @@ impl Worker {
         replaced
     }
 
-    /// Keeps the new key at once: WeChat knows no other any more.
+    /// Stores the new key at once, because WeChat has forgotten the old one.
     async fn replace_key(&self, asking: &Asking, order: &ExchangeOrder) -> Result<(), SessionError> {
         let Asking { person, .. } = asking;
         let old = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;

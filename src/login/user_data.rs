@@ -1,4 +1,4 @@
-//! User data: opened with the session key that is kept, believed only where it says whose it is.
+//! User data: decrypted with the stored session key, and believed only if it names the right person and app.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     wechat::{EncryptedData, OpenedData, RawData, SessionKey},
 };
 
-/// What a mini program got from WeChat and cannot read, or not prove.
+/// What a mini program got from WeChat and cannot decrypt or verify itself.
 #[derive(Debug)]
 pub enum UserDataRequest {
     /// `encryptedData` and `iv`.
@@ -22,7 +22,7 @@ pub enum UserDataRequest {
     Raw(RawData),
 }
 
-/// What must hold for data to be believed, beside its key.
+/// What decrypted data must match in order to be believed.
 struct Belief<'a> {
     person: &'a Person,
     now: DateTime<Utc>,
@@ -40,8 +40,8 @@ impl UserDataRequest {
 }
 
 impl Worker {
-    /// The data without openId, unionId and watermark. Tried with the current session key and, for ten minutes after a
-    /// login, with the one before; each failure is counted, and the eighth costs the key.
+    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a login, the
+    /// previous one. Each failure is counted; the eighth deletes the session key.
     pub async fn user_data(
         &self,
         asking: &Asking,
@@ -87,8 +87,8 @@ impl Worker {
         None
     }
 
-    /// The session key, put under the newest vault key where it was under an older one. A vault key that is lost costs its
-    /// session keys: who is asking logs in again.
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. If its vault key is lost,
+    /// the person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<SessionKey> {
         let key = match vault.open(sealed, person) {
             Ok(key) => key,
@@ -110,7 +110,7 @@ impl Worker {
         Some(key)
     }
 
-    /// A unionid that came with the data, and not with the login.
+    /// Links a unionid that was found in the data.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
         let Asking { person, attempt, .. } = asking;
         let binder = self.binder(person, Some(unionid), attempt);

@@ -11,30 +11,28 @@ use crate::{
     wechat::Malformed,
 };
 
-/// After how long to come again when as many tries are under way as may fail.
+/// `Retry-After` while as many tries are in progress as may fail.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why nothing was done.
+/// Why a request with a valid token was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The token was revoked, or its user is bound to nobody in its app any more.
-    #[error("the token stands for nobody")]
+    /// The token has been ended, or its binding is gone.
+    #[error("the token has been ended")]
     NotYours,
-    /// There is no session key, or none that opens the data, or what it opens is not to be believed. One error for all.
+    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
+    /// difference would help an attacker.
     #[error("the data cannot be decrypted")]
     Undecryptable,
-    /// As many tries are under way as may fail.
+    /// As many tries are in progress as may fail.
     #[error("too many tries at once")]
-    Busy {
-        /// When one may be over.
-        retry_after: Duration,
-    },
+    Busy { retry_after: Duration },
     /// WeChat, the store or this service.
     #[error(transparent)]
     Failed(#[from] LoginError),
 }
 
-/// What no key could open is answered as what this one does not: one answer for all damage.
+/// Malformed data gets the same answer as data that does not decrypt.
 impl From<Malformed> for SessionError {
     fn from(malformed: Malformed) -> Self {
         tracing::debug!(%malformed, "user data is not what WeChat gives");
@@ -48,7 +46,7 @@ impl From<StoreError> for SessionError {
     }
 }
 
-/// Who is asking: a user who is bound, by the token.
+/// The person and user of a valid token, for one request.
 pub struct Asking {
     pub(super) person: Person,
     pub(super) user: UserId,
@@ -56,7 +54,7 @@ pub struct Asking {
 }
 
 impl Worker {
-    /// Who is asking with this token.
+    /// Finds the person whom the token was issued to.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
         let Admission { person, .. } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
         Ok(Asking { person, user: token.user.clone(), attempt: new_attempt()? })

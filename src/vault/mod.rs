@@ -1,4 +1,4 @@
-//! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
+//! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
 
 mod file;
 
@@ -26,7 +26,7 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A secret that nobody can read without the vault key, and that opens for one person or one app alone.
+/// A secret that can only be opened with the vault key, and only for one person or app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
@@ -56,7 +56,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// Tells vault keys apart, and tells nothing about them.
+/// Identifies a vault key without revealing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; KEY_ID_LEN]);
 

@@ -244,7 +244,7 @@ impl<'a> World<'a> {
                 let record =
                     LoginRecord { person, session_key: sealed.clone(), order: order.clone(), rate, intent: None };
                 let recorded = runtime.block_on(self.store().record_login(&record, &attempt)).expect("recorded");
-                assert!(matches!(recorded, Recorded::BindingState(..)));
+                assert!(matches!(recorded, Recorded::State(..)));
                 self.books.kept.entry(order.clone()).or_insert((sealed, *minutes));
             }
             Step::Keep(order) => {

@@ -1,4 +1,4 @@
-//! Access tokens in the process.
+//! Access tokens in memory.
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::ids::AppId;
 
-/// What is kept for an app.
 #[derive(Default)]
 pub(super) struct Slot {
     token: Option<Stored>,

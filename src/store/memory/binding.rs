@@ -1,4 +1,4 @@
-//! The steps of the binding protocol in memory. What the scripts in `redis/lua` are held against.
+//! The steps of the binding protocol in memory. The scripts in `redis/lua` must behave the same.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::ids::{UnionId, UserId};
 
-/// What is kept of a person.
 #[derive(Default)]
 pub(super) struct StoredBinding {
     generation: u64,
@@ -40,7 +39,7 @@ impl StoredBinding {
         matches!(&self.state, State::Bound { user, .. } if user == wanted)
     }
 
-    /// If the person is free and of this generation.
+    /// Writes the intent, if the person is free and has this generation.
     pub(super) fn intend(&mut self, generation: u64, intent: &Intent) {
         if matches!(self.state, State::Free) && self.generation == generation {
             self.generation += 1;
@@ -80,7 +79,7 @@ impl StoredBinding {
     }
 }
 
-/// A user's people, each with the generation that was decided last.
+/// A user's list: for each person the last decision and its generation.
 #[derive(Default)]
 pub(super) struct StoredList {
     decided: HashMap<Person, (u64, Decision)>,

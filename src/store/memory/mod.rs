@@ -1,4 +1,4 @@
-//! The store of the demo: in the process, forgotten with it. The model that the Redis scripts are held against.
+//! The store of the demo. It lies in memory and is lost with the process. The Redis scripts must behave the same.
 
 mod access_token;
 mod binding;
@@ -96,7 +96,7 @@ impl Store for Memory {
         if claimed.by != *attempt {
             return Ok(Claim::Taken);
         }
-        // Strictly rising, as no two claims of one process happen at once.
+        // Strictly increasing, because two claims of one process never happen at the same time.
         shelves.last_micros = (now.timestamp_micros().max(0) as u64).max(shelves.last_micros + 1);
         Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, attempt)))
     }
@@ -121,7 +121,7 @@ impl Store for Memory {
         if let Some(intent) = &record.intent {
             binding.intend(0, intent);
         }
-        Ok(Recorded::BindingState(binding.binding_state(attempt), now))
+        Ok(Recorded::State(binding.binding_state(attempt), now))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {

@@ -1,4 +1,4 @@
-//! What is done with session keys in memory.
+//! Ends of tokens, and session keys, in memory.
 
 use std::collections::{HashMap, HashSet};
 

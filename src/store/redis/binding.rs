@@ -23,7 +23,8 @@ static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
 static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
-/// What `binding_state.lua` answers: kind, generation, user, and two members of the kind's own. A login's has its second, too.
+/// The answer of `binding_state.lua`: kind, generation, user, and two members that depend on the kind. The answer to a login
+/// also has the second in which it was recorded.
 pub(super) struct Answer {
     state: [String; 5],
     at: Option<i64>,
@@ -40,7 +41,7 @@ impl FromRedisValue for Answer {
 }
 
 impl Answer {
-    /// For how many microseconds the login was refused.
+    /// The wait in microseconds, if the login was refused by a limit.
     pub(super) fn limited(&self) -> Option<u64> {
         (self.state[0] == "limited").then(|| self.state[1].parse().ok()).flatten()
     }
@@ -200,7 +201,7 @@ impl Bindings for Redis {
     }
 }
 
-/// A person in a user's list. Neither part can hold the separator.
+/// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
 fn entry(person: &Person) -> String {
     format!("{}:{}", person.app, person.openid.as_str())
 }

@@ -1,5 +1,5 @@
-//! The store in Redis. Each operation is one round trip: a script over keys of one hash slot, so that a Cluster can
-//! hold them.
+//! The store in Redis. Each operation takes one round trip. A script touches the keys of one hash slot, so that it also runs
+//! on a Cluster.
 
 mod access_token;
 mod binding;
@@ -31,7 +31,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// A script, with the functions in front of it that it needs.
+/// A script with the shared functions in front of it.
 macro_rules! script {
     ($($name:literal),+) => {
         LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
@@ -46,7 +46,7 @@ static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
-/// A `redis://` URL that was checked. May hold a password, and does not print.
+/// A checked `redis://` URL. It does not print, because it may contain a password.
 #[derive(Clone)]
 pub struct RedisUrl(Zeroizing<String>);
 
@@ -72,7 +72,7 @@ impl fmt::Debug for RedisUrl {
 /// A connection to one Redis, for one worker thread.
 pub struct Redis {
     link: Rc<Link>,
-    /// For what must be confirmed by a replica: waiting for that holds up its connection.
+    /// For writes that a replica must confirm, because waiting for that blocks the connection.
     durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
@@ -80,7 +80,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects when first used. Session keys are kept for `session_ttl`; `clock` dates bindings.
+    /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(
         url: &RedisUrl,
         session_ttl: Duration,
@@ -92,7 +92,7 @@ impl Redis {
         Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
     }
 
-    /// The same connection, for bindings that were made at `instant`.
+    /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
         Self {
@@ -105,11 +105,11 @@ impl Redis {
     }
 }
 
-/// The names of design.md's table "Redis". Braces are hash tags.
+/// The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot.
 mod name {
     use super::*;
 
-    /// The code itself is not stored: for its ten minutes it would be a credential.
+    /// The code is stored hashed, because it is a credential for some minutes.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
         format!("wxmint:code:{{{}}}", short_hash(&format!("{app}:{}", code.as_str())))
     }
@@ -126,7 +126,6 @@ mod name {
         format!("wxmint:{{{}:{}}}:binding", person.app, person.openid.as_str())
     }
 
-    /// The person's own logins are counted beside what else is the person's.
     pub(super) fn logins(person: &Person) -> String {
         format!("wxmint:{{{}:{}}}:limit:logins", person.app, person.openid.as_str())
     }
@@ -152,7 +151,7 @@ mod name {
         format!("wxmint:user:{{{}}}", user.as_str())
     }
 
-    /// In the user's slot: both are read at once.
+    /// In the slot of the user's list, because one script reads both.
     pub(super) fn ends(user: &UserId) -> String {
         format!("wxmint:user:{{{}}}:ends", user.as_str())
     }
@@ -166,7 +165,7 @@ mod name {
         format!("wxmint:union:{{{}}}", unionid.as_str())
     }
 
-    /// Nor is the ticket: whoever reads Redis could spend it, and so bind its holder to a user of their own.
+    /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
     pub(super) fn ticket(ticket: &Ticket) -> String {
         format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
     }
@@ -232,7 +231,7 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::BindingState(answer.binding_state()?, at))
+                Ok(Recorded::State(answer.binding_state()?, at))
             }
         }
     }
@@ -279,12 +278,12 @@ fn too_many(micros: u64) -> TooMany {
     TooMany { retry_after: Duration::from_micros(micros) }
 }
 
-/// As scripts know it.
+/// A boolean, as the scripts take it.
 fn flag(value: bool) -> &'static str {
     if value { "1" } else { "" }
 }
 
-/// What was written by nobody of ours, or by a version to come.
+/// A value that this version did not write.
 fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }

@@ -1,4 +1,4 @@
-//! What is done with session keys in Redis.
+//! Ends of tokens, and session keys, in Redis.
 
 use std::sync::LazyLock;
 

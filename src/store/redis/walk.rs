@@ -1,5 +1,5 @@
-//! A walk over all people in Redis, page by page: for moving bindings, and for what lies under which vault key. Beside the
-//! trait: nobody walks the memory of another process.
+//! A walk over all people in Redis, page by page: to move bindings, and to find which vault keys are in use. Not part of the
+//! trait `Store`, because it makes no sense for the store in memory.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. SCAN knows the keys of one node: in a Cluster each would be walked by itself.

@@ -1,4 +1,4 @@
--- Ends a binding to a user and forgets the session key. KEYS: binding, session. ARGV: claim, user, generation. Needs binding_state.lua.
+-- Ends a binding to a user and forgets the session key. KEYS: binding, session. ARGV: attempt, user, generation. Needs binding_state.lua.
 local now = binding_state(KEYS[1], ARGV[1])
 if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('DEL', KEYS[2])

@@ -1,4 +1,4 @@
--- Notes that a person has dissolved their last binding. KEYS: binding. ARGV: claim. Needs binding_state.lua.
+-- Notes that a person has dissolved their last binding. KEYS: binding. ARGV: attempt. Needs binding_state.lua.
 -- Answers 1 if that is news of somebody who is free.
 if binding_state(KEYS[1], ARGV[1])[1] ~= 'free' then
   return 0

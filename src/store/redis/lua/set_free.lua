@@ -1,4 +1,4 @@
--- Ends a leaving. KEYS: binding. ARGV: claim, generation. Needs binding_state.lua.
+-- Ends a leaving. KEYS: binding. ARGV: attempt, generation. Needs binding_state.lua.
 local now = binding_state(KEYS[1], ARGV[1])
 if now[1] == 'leaving' and now[2] == ARGV[2] then
   redis.call('HDEL', KEYS[1], 'leaving_user')

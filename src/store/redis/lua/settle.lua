@@ -1,4 +1,4 @@
--- Carries a decision out. KEYS: binding. ARGV: claim, generation, 'bound' or 'dropped', new, now (ms).
+-- Carries a decision out. KEYS: binding. ARGV: attempt, generation, 'bound' or 'dropped', new, now (ms).
 -- Needs binding_state.lua.
 local now = binding_state(KEYS[1], ARGV[1])
 if now[1] ~= 'intended' or now[2] ~= ARGV[2] then
