@@ -188,10 +188,10 @@ async fn under_a_policy_that_evicts_bindings_the_service_says_what_to_do_and_wai
 }
 
 #[tokio::test]
-async fn the_rights_that_the_readme_names_are_enough() {
+async fn the_rights_that_the_page_names_are_enough() {
     let mut bed = TestBed::start().await;
-    let readme = fs::read_to_string(repository("README.md")).expect("README.md");
-    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let page = fs::read_to_string(repository("docs/redis.md")).expect("docs/redis.md");
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     bed.redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
     bed.redis.command::<()>(&["SCRIPT", "FLUSH"]);
     let url = bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
