@@ -109,6 +109,15 @@ identifier! {
 }
 printable!(AppId);
 
+impl AppId {
+    /// Whether it looks as WeChat's AppIDs do today. WeChat does not promise the form, so that another one is a reason to
+    /// warn and not to refuse.
+    pub fn is_usual(&self) -> bool {
+        let digits = self.as_str().strip_prefix("wx").unwrap_or_default();
+        digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
 identifier! {
     /// The one-time code of `wx.login`: 32 alphanumerics in practice, 5 minutes, one use. Spaces are allowed since
     /// developer tools without an AppID send `the code is a mock one`, which WeChat is to judge and not we.
@@ -177,6 +186,15 @@ mod tests {
         assert!("the code is a mock one".parse::<LoginCode>().is_ok());
         assert!("oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse::<OpenId>().is_ok());
         assert!("0193f5b2-9c5e-7cc0-8000-000000000000".parse::<UserId>().is_ok());
+    }
+
+    #[test]
+    fn an_appid_of_another_form_is_accepted_and_not_usual() {
+        let is_usual = |text: &str| text.parse::<AppId>().expect("an AppID").is_usual();
+        assert!(is_usual("wx4f4bc4dec97d474b"));
+        assert!(
+            !["foo", "wx", "wx4f4bc4dec97d474", "wx4f4bc4dec97d474g", "xx4f4bc4dec97d474b"].into_iter().any(is_usual)
+        );
     }
 
     #[test]

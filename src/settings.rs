@@ -66,6 +66,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `WXMINT_ADMIN_LISTEN`: probes and metrics, never public.
     pub admin_listen: SocketAddr,
+    /// `WXMINT_MAX_CONNECTIONS`: how many connections the public listener takes at once. An idle one takes some 12 KiB, one
+    /// with a login in progress up to 32 (measured with 2,900), so the default of 2000 takes at most 64 of the 128 MiB in
+    /// k8s/base. The process itself takes 25, two passwords that are being hashed take 38.
+    pub max_connections: usize,
     /// `WXMINT_TOKEN_TTL`: `exp - iat`.
     pub token_ttl: Duration,
     /// `WXMINT_TOKEN_TYP`: the header's `typ`.
@@ -116,6 +120,7 @@ struct Raw {
     vault_key_file: Option<String>,
     listen: Option<String>,
     admin_listen: Option<String>,
+    max_connections: Option<String>,
     token_ttl: Option<String>,
     token_typ: Option<String>,
     keys_lead: Option<String>,
@@ -164,6 +169,7 @@ pub const VARIABLES: &[&str] = &[
     "WXMINT_VAULT_KEY_FILE",
     "WXMINT_LISTEN",
     "WXMINT_ADMIN_LISTEN",
+    "WXMINT_MAX_CONNECTIONS",
     "WXMINT_TOKEN_TTL",
     "WXMINT_TOKEN_TYP",
     "WXMINT_KEYS_LEAD",
@@ -222,12 +228,15 @@ impl Settings {
         let listen = reader.or("WXMINT_LISTEN", raw.listen, &forms::LISTEN, "127.0.0.1:8080", address);
         let admin_listen =
             reader.or("WXMINT_ADMIN_LISTEN", raw.admin_listen, &forms::ADMIN_LISTEN, "127.0.0.1:9090", address);
-        let token_ttl = reader.or("WXMINT_TOKEN_TTL", raw.token_ttl, &forms::TOKEN_TTL, "24h", forms::token_ttl);
+        let connections = ("WXMINT_MAX_CONNECTIONS", raw.max_connections);
+        let max_connections =
+            reader.or(connections.0, connections.1, &forms::MAX_CONNECTIONS, "2000", forms::connections);
+        let token_ttl = read_token_ttl(raw.token_ttl, reader);
         let token_typ =
             reader.or("WXMINT_TOKEN_TYP", raw.token_typ, &forms::TOKEN_TYP, "at+jwt", |text| text.parse().ok());
-        let keys_lead = reader.or("WXMINT_KEYS_LEAD", raw.keys_lead, &forms::KEYS_LEAD, "30m", parse_duration);
+        let keys_lead = read_keys_lead(raw.keys_lead, reader);
         let session_key_ttl =
-            reader.or("WXMINT_SESSION_KEY_TTL", raw.session_key_ttl, &forms::SESSION_KEY_TTL, "30d", parse_duration);
+            reader.span("WXMINT_SESSION_KEY_TTL", raw.session_key_ttl, &forms::SESSION_KEY_TTL, "30d");
         let accounts = reader.or("WXMINT_ACCOUNTS", raw.accounts, &forms::ACCOUNTS, "auto", accounts);
         let auto_provision =
             reader.or("WXMINT_AUTO_PROVISION", raw.auto_provision, &forms::AUTO_PROVISION, "false", forms::flag);
@@ -246,7 +255,7 @@ impl Settings {
         let username =
             reader.or("WXMINT_LIMIT_USERNAME", raw.limit_username, &forms::LIMIT_USERNAME, "10/5m", forms::rate);
         let watermark = ("WXMINT_WATERMARK_MAX_AGE", raw.watermark_max_age);
-        let watermark_max_age = reader.or(watermark.0, watermark.1, &forms::WATERMARK, "10m", parse_duration);
+        let watermark_max_age = reader.span(watermark.0, watermark.1, &forms::WATERMARK, "10m");
         let wechat_url =
             reader.or("WXMINT_WECHAT_URL", raw.wechat_url, &forms::WECHAT_URL, "https://api.weixin.qq.com", wechat_url);
         let log_format = reader.or("WXMINT_LOG_FORMAT", raw.log_format, &forms::LOG_FORMAT, "json", log_format);
@@ -268,6 +277,7 @@ impl Settings {
             vault_key_file: vault_key_file?,
             listen: listen?,
             admin_listen: admin_listen?,
+            max_connections: max_connections?,
             token_ttl: token_ttl?,
             token_typ: token_typ?,
             keys_lead: keys_lead?,
@@ -292,7 +302,7 @@ impl Settings {
             }
             return reader.required("WXMINT_APPS_DIR", Some(folder), &forms::APPS_DIR, path).map(AppsSource::Folder);
         }
-        let id = reader.required("WXMINT_APPID", id, &forms::APPID, |text| text.parse().ok());
+        let id = reader.required("WXMINT_APPID", id, &forms::APPID, forms::appid);
         let file = secret_file.clone().map(PathBuf::from);
         let secret = reader.secret("WXMINT_APP_SECRET", secret, secret_file);
         let secret = reader.required("WXMINT_APP_SECRET", secret, &SECRET, |text| text.parse::<AppSecret>().ok());
@@ -314,6 +324,21 @@ pub fn vault_key_file_from_vars(vars: impl IntoIterator<Item = (String, String)>
     let file = Raw::from_vars(vars).vault_key_file;
     let path = reader.required("WXMINT_VAULT_KEY_FILE", file, &forms::VAULT, path);
     reader.finish(path)
+}
+
+/// `WXMINT_KEYS_LEAD` and `WXMINT_TOKEN_TTL` alone.
+pub fn key_times_from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<(Duration, Duration), Faults> {
+    let (raw, mut reader) = (Raw::from_vars(vars), Reader::default());
+    let times = (read_keys_lead(raw.keys_lead, &mut reader), read_token_ttl(raw.token_ttl, &mut reader));
+    reader.finish(times.0.zip(times.1))
+}
+
+fn read_keys_lead(text: Option<String>, reader: &mut Reader) -> Option<Duration> {
+    reader.span("WXMINT_KEYS_LEAD", text, &forms::KEYS_LEAD, "30m")
+}
+
+fn read_token_ttl(text: Option<String>, reader: &mut Reader) -> Option<Duration> {
+    reader.span("WXMINT_TOKEN_TTL", text, &forms::TOKEN_TTL, "24h")
 }
 
 fn read_store(url: Option<String>, file: Option<String>, reader: &mut Reader) -> Option<StoreUrl> {

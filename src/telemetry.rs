@@ -53,8 +53,10 @@ pub enum LogFormat {
 /// Other crates log at `warn` at most, whatever `RUST_LOG` says: at `trace` some of them print requests, and a request
 /// to WeChat holds the AppSecret.
 pub fn init(format: LogFormat) {
-    let levels = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
-    let levels: Targets = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let levels = wanted.as_deref().and_then(levels);
+    let misread = wanted.is_some() && levels.is_none();
+    let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let ours = filter_fn(|event| {
         let target = event.target();
         // actix-http reports each client that goes away as an error.
@@ -67,6 +69,19 @@ pub fn init(format: LogFormat) {
     };
     // Fails only if a subscriber is set already, as when tests share a process.
     let _ = tracing_subscriber::registry().with(lines).with(ours).with(levels).try_init();
+    if misread {
+        tracing::warn!(variable = "RUST_LOG", "not understood, so that the level is info; wanted: {LEVELS}");
+    }
+}
+
+const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug";
+
+/// Nothing where `text` is in another form, or says nothing of wxmint: `RUST_LOG=warning` is read as the name of some
+/// other program's part, and would silence everything.
+fn levels(text: &str) -> Option<Targets> {
+    let levels: Targets = text.parse().ok()?;
+    let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
+    (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
 }
 
 /// How a request to WeChat ended, as far as it is counted.

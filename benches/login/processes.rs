@@ -128,7 +128,7 @@ impl StandIn {
 
     /// Forgets all earlier codes.
     pub(crate) fn forget_codes(&self) -> Result<(), Fault> {
-        fetch(self.address, "POST", "/_simulator/reset", "").map(drop)
+        fetch(self.address, "POST", "/_simulator/reset", "{}").map(drop)
     }
 
     /// Mints at least `count` codes for people who come back again and again.

@@ -7,6 +7,7 @@ use super::{
     output::{self, say},
     progress::Progress,
     serve::variables,
+    unusable,
 };
 use crate::{
     http::now,
@@ -52,8 +53,7 @@ pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
 
 /// The Redis that `wxmint serve` has.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = store_from_vars(variables())
-        .map_err(|faults| Failure::Usage(format!("the settings cannot be used\n\n{faults}")))?;
+    let url = store_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults)))?;
     let StoreUrl::Redis(url) = url else {
         let reason =
             "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";
@@ -67,7 +67,7 @@ pub(super) fn open() -> Result<Redis, Failure> {
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     match redis.fitness().await {
         Ok(Fitness::Fit) => {}
-        Ok(Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
+        Ok(Fitness::Forgetful(reason) | Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
         Err(error) => return Err(Failure::Unfinished(format!("WXMINT_REDIS_URL: {error}"))),
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish.
+//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish, 141 nobody
+//! reads the output any more.
 
 mod at_redis;
 mod bindings;
@@ -17,7 +18,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::output::{announce, fail};
-use crate::simulator::{self, SimulatorArgs};
+use crate::{
+    settings::Faults,
+    simulator::{self, SimulatorArgs},
+};
 
 /// Of the manual pages' sysexits: EX_USAGE.
 const EXIT_USAGE: u8 = 64;
@@ -52,6 +56,11 @@ enum Command {
     Vault(vault::VaultCommand),
     /// The WeChat stand-in alone, for a team's own tests
     Simulator(SimulatorArgs),
+}
+
+/// Why a command does nothing: the settings are at fault.
+fn unusable(faults: &Faults) -> String {
+    format!("the settings cannot be used\n\n{faults}")
 }
 
 /// Runs the command that the process was started with.

@@ -2,11 +2,12 @@
 
 use std::{env, io, process::ExitCode, sync::Arc};
 
+use chrono::TimeDelta;
 use rlimit::Resource;
 
-use super::{EXIT_USAGE, fail};
+use super::{EXIT_USAGE, fail, keys::short_lead, unusable};
 use crate::{
-    http::{run_to_end, stop_signal},
+    http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, StartError},
     settings::{Settings, StoreUrl, unknown_variables},
     telemetry,
@@ -17,7 +18,7 @@ pub(super) fn run() -> ExitCode {
     let guarded = guard_memory();
     let settings = match Settings::from_vars(variables()) {
         Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
+        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
     };
     telemetry::init(settings.log_format);
     warn_about(&settings);
@@ -56,6 +57,9 @@ fn warn_about(settings: &Settings) {
     if matches!(settings.store, StoreUrl::Memory) {
         tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
     }
+    if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
+        tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");
+    }
     if settings.dangerous_password_in_query {
         tracing::warn!(
             "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true lets passwords stand in URLs, which proxies and histories keep; \
@@ -64,18 +68,13 @@ fn warn_about(settings: &Settings) {
     }
 }
 
-/// Each login holds two sockets while WeChat is asked, and the usual soft limit is 1,024 files.
-fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
-    }
-}
-
 fn start(settings: Settings) -> Result<(), StartError> {
     raise_file_limit();
-    let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
-    let issuer = Issuer::from_settings(settings)?;
+    let listeners = Listeners::bind(settings.listen, settings.admin_listen);
+    let (listeners, issuer) = match (listeners, Issuer::from_settings(settings)) {
+        (Ok(listeners), Ok(issuer)) => (listeners, issuer),
+        (listeners, issuer) => return Err(StartError::all([listeners.err(), issuer.err()])),
+    };
     run_to_end(async {
         let stop = stop_signal()?;
         issuer::run(issuer, listeners, Arc::new(|_| ()), stop).await

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use super::{
     EXIT_USAGE, fail,
     serve::{variables, warn_about_unknown},
+    unusable,
 };
 use crate::{
-    http::{run_to_end, stop_signal},
+    http::{raise_file_limit, run_to_end, stop_signal},
     settings::SidecarSettings,
     sidecar::{self, Listeners, StartError},
     telemetry,
@@ -17,7 +18,7 @@ use crate::{
 pub(super) fn run() -> ExitCode {
     let settings = match SidecarSettings::from_vars(variables()) {
         Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, format_args!("the settings cannot be used\n\n{faults}")),
+        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
     };
     telemetry::init(settings.log_format);
     warn_about(&settings);
@@ -38,6 +39,7 @@ fn warn_about(settings: &SidecarSettings) {
 }
 
 fn start(settings: SidecarSettings) -> Result<(), StartError> {
+    raise_file_limit();
     let listeners = Listeners::bind(settings.listen, settings.admin_listen)?;
     run_to_end(async {
         let stop = stop_signal()?;

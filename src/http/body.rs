@@ -1,18 +1,33 @@
-//! Bodies are read by us, with a bound on size and time: actix-web has none on time, and a body of one byte a second
-//! would hold its connection open for ever.
+//! Request bodies: bounded in size and time, also those that no handler reads.
 
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use actix_web::{
+    HttpMessage,
+    dev::{self, ServiceRequest},
+    error::PayloadError,
     http::StatusCode,
     web::{Bytes, BytesMut, Payload},
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, Stream, StreamExt};
+use tokio::{
+    task::yield_now,
+    time::{Sleep, sleep},
+};
 
 use super::Problem;
 
 /// The largest body of a route whose requests have some hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
+/// From the end of the head to the end of the body. actix-web has no such bound: a body of one byte a second would hold
+/// its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body was not read.
@@ -40,19 +55,79 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes.
-pub async fn read_body(payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(payload, limit)).await.unwrap_or(Err(BodyError::TooSlow))
+impl From<PayloadError> for BodyError {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::TooSlow,
+            _ => Self::Broken,
+        }
+    }
 }
 
-async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+/// Reads a whole body of at most `limit` bytes.
+pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| BodyError::Broken)?;
+        let chunk = chunk?;
         if body.len() + chunk.len() > limit {
             return Err(BodyError::TooLarge(limit));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// The body of a request, shared by its handler and its answer.
+///
+/// After an answer actix-web closes the connection if the body has not arrived whole, but only if somebody still holds
+/// the body. If a chunked body has been dropped, actix-web waits for the rest of it without a deadline. So the answer
+/// holds the body until it has been sent.
+#[derive(Clone)]
+pub(super) struct RequestBody(Rc<RefCell<Arriving>>);
+
+struct Arriving {
+    payload: dev::Payload,
+    deadline: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl RequestBody {
+    /// Puts itself in the place of the request's body, if the request has one.
+    pub(super) fn of(request: &mut ServiceRequest) -> Option<Self> {
+        let payload = request.take_payload();
+        if matches!(payload, dev::Payload::None) {
+            return None;
+        }
+        let arriving = Arriving { payload, deadline: Box::pin(sleep(BODY_TIMEOUT)), is_over: false };
+        let body = Self(Rc::new(RefCell::new(arriving)));
+        request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });
+        Some(body)
+    }
+
+    /// Drops what has already arrived: after a body that is complete the connection can be kept.
+    pub(super) async fn skip_what_has_arrived(&self) {
+        // After a fault in its encoding actix-web sends an answer only if that is ready now.
+        if self.0.borrow().is_over {
+            return;
+        }
+        // actix-web calls the handler before it decodes the bytes that came with the head.
+        yield_now().await;
+        let mut body = self.clone();
+        while let Some(Some(Ok(_))) = body.next().now_or_never() {}
+    }
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Arriving { payload, deadline, is_over } = &mut *self.0.borrow_mut();
+        let polled = Pin::new(payload).poll_next(cx);
+        *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
+            let late = io::Error::new(io::ErrorKind::TimedOut, BodyError::TooSlow);
+            return Poll::Ready(Some(Err(PayloadError::Io(late))));
+        }
+        polled
+    }
 }

@@ -1,13 +1,16 @@
-//! What every listener shares: problems, request ids, bearer tokens, bounded bodies, who the client is, probes, and the
-//! clock.
+//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, who the client
+//! is, probes, and the clock.
 
 mod bearer;
 mod body;
 mod client_address;
+mod connection;
 mod head;
+mod hosts;
 mod probes;
 mod problem;
 mod process;
+mod server;
 mod trace;
 
 use chrono::{DateTime, Utc};
@@ -15,11 +18,13 @@ use chrono::{DateTime, Utc};
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{BodyError, SMALL_BODY, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
+pub use connection::Connection;
 pub use head::{limit_head, own_headers};
 pub use probes::{Readiness, livez, readable, readyz};
 pub(crate) use problem::ProblemDocument;
 pub use problem::{Problem, ProblemCode, not_allowed, not_found, request_id};
-pub use process::{listen, run_to_end, stop_signal};
+pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
+pub use server::{Limits, serve, serve_admin};
 pub use trace::{RequestSpan, with_request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.

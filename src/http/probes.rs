@@ -18,7 +18,8 @@ pub struct Readiness(Arc<Mutex<State>>);
 #[derive(Debug)]
 enum State {
     Starting(String),
-    Ready,
+    /// With a warning, if there is one.
+    Ready(Option<String>),
     Stopping,
 }
 
@@ -38,8 +39,13 @@ impl Readiness {
 
     /// From here on ready, unless the process is stopping already.
     pub fn ready(&self) {
+        self.ready_with(None);
+    }
+
+    /// The same with a warning for whoever asks.
+    pub fn ready_with(&self, warning: Option<String>) {
         self.change(|state| match state {
-            State::Starting(_) => State::Ready,
+            State::Starting(_) => State::Ready(warning),
             settled => settled,
         });
     }
@@ -54,10 +60,10 @@ impl Readiness {
         *state = next(std::mem::replace(&mut *state, State::Stopping));
     }
 
-    /// `Ok`, or why not.
-    pub fn check(&self) -> Result<(), String> {
+    /// Ready, perhaps with a warning, or why not.
+    pub fn check(&self) -> Result<Option<String>, String> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Ready => Ok(()),
+            State::Ready(warning) => Ok(warning.clone()),
             State::Starting(reason) => Err(reason.clone()),
             State::Stopping => Err("stopping".into()),
         }
@@ -69,10 +75,11 @@ pub async fn livez() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
 
-/// `GET /readyz`: 200, or 503 and the reason.
+/// `GET /readyz`: 200, perhaps with a warning, or 503 and the reason.
 pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     match readiness.check() {
-        Ok(()) => HttpResponse::Ok().body("ok\n"),
+        Ok(None) => HttpResponse::Ok().body("ok\n"),
+        Ok(Some(warning)) => HttpResponse::Ok().body(format!("ok\nwarning: {warning}\n")),
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("not ready: {reason}\n")),
     }
 }
@@ -99,7 +106,7 @@ mod tests {
         assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
         readiness.ready();
         readiness.waits_for("a late doubt");
-        assert_eq!(readiness.check(), Ok(()));
+        assert_eq!(readiness.check(), Ok(None));
         readiness.stopping();
         readiness.ready();
         assert_eq!(readiness.check(), Err("stopping".into()));

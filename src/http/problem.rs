@@ -165,7 +165,7 @@ pub(crate) struct ProblemDocument<'a> {
     #[schema(example = "urn:wxmint:problem:code_used")]
     kind: String,
     /// The code in words, always the same.
-    #[schema(example = "The login code has been used")]
+    #[schema(example = "The code or ticket has been used")]
     title: &'a str,
     /// The HTTP status.
     #[schema(example = 400)]

@@ -27,6 +27,15 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Raises the limit of open files, which is 1,024 by default on many systems. A connection takes two files, and a login
+/// two more while WeChat is asked.
+pub fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}
+
 /// Resolves on SIGTERM or Ctrl-C. Call it inside the event loop; signals count from the call on.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminated = signal(SignalKind::terminate())?;

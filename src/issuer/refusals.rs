@@ -1,12 +1,18 @@
 //! What a failed request tells its client, and what it tells the operator.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use crate::{
-    http::{Problem, ProblemCode, no_valid_token},
+    http::{Problem, ProblemCode, no_valid_token, now},
+    limits::{LocalLimit, Rate},
     login::LoginError,
     session::SessionError,
 };
+
+/// Lines on logins that fail because something is away, for each code: an outage fails thousands a second, and metrics
+/// count them.
+const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
+static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
 
 /// The cause goes into the log here, and the client hears what to do.
 impl From<LoginError> for Problem {
@@ -147,7 +153,9 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
         ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
             tracing::error!(%cause, code = code.as_str(), "a request failed, and others like it fail until this is mended");
         }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
+        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
+            if LINES_WRITTEN.admit(code.as_str(), LINES, now()).is_ok() =>
+        {
             tracing::warn!(%cause, code = code.as_str(), "a request failed");
         }
         _ => tracing::debug!(%cause, code = code.as_str(), "a request was refused"),

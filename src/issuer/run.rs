@@ -3,10 +3,10 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 use tracing_actix_web::TracingLogger;
 
 use super::{
@@ -17,19 +17,16 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{RequestSpan, limit_head, listen, not_found, own_headers, with_request_id},
+    http::{Limits, RequestSpan, limit_head, listen, not_found, own_headers, serve, serve_admin, with_request_id},
     store::Fitness,
 };
 
-/// From the first byte of a request to the end of its head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than the 60 s for which proxies keep idle connections, so that they close first and no request meets a
-/// connection that is being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in flight may take after a stop: twice what a login can, and less than Kubernetes' grace.
-const DRAIN_SECONDS: u64 = 15;
+const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is asked again while it has not been seen, or is unfit.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the log repeats why the process is not ready.
+const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
 /// Where the issuer listens.
 pub struct Listeners {
@@ -37,6 +34,8 @@ pub struct Listeners {
     pub public: TcpListener,
     /// For probes and metrics.
     pub admin: TcpListener,
+    /// Whether the public listener is for this machine alone (the demo's), and not for a proxy.
+    pub local: bool,
 }
 
 impl Listeners {
@@ -44,7 +43,10 @@ impl Listeners {
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
-        Ok(Self { public: bind("WXMINT_LISTEN", public)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+        match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
+            (Ok(public), Ok(admin)) => Ok(Self { public, admin, local: false }),
+            (public, admin) => Err(StartError::all([public.err(), admin.err()])),
+        }
     }
 }
 
@@ -93,16 +95,14 @@ pub async fn run(
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
-    HttpServer::new(app)
-        .workers(issuer.workers as usize)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .shutdown_signal(stop)
-        .listen(listeners.public)?
-        .run()
-        .await?;
+    let limits = Limits {
+        workers: issuer.workers as usize,
+        connections: issuer.settings.max_connections,
+        drain: DRAIN,
+        loopback_names: listeners.local,
+        ..Limits::default()
+    };
+    serve(listeners.public, limits, app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
     tracing::info!("stopped");
@@ -117,10 +117,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHand
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
-    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    Ok(handle)
+    Ok(serve_admin(listener, app)?)
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {
@@ -138,22 +135,27 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
 async fn await_fitness(issuer: Arc<Issuer>) {
     let Ok(store) = issuer.store() else { return };
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
-    let mut told = None;
+    let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
         let reason = match store.fitness().await {
-            Ok(Fitness::Fit) => {
-                issuer.readiness.ready();
-                tracing::info!("ready");
-                return;
-            }
+            Ok(Fitness::Fit) => return is_ready(&issuer, None),
+            Ok(Fitness::Forgetful(warning)) => return is_ready(&issuer, Some(warning)),
             Ok(Fitness::Unfit(reason)) => reason,
             Err(error) => error.to_string(),
         };
-        if told.as_ref() != Some(&reason) {
+        if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= UNFIT_AGAIN) {
             tracing::warn!(reason, "not ready");
             issuer.readiness.waits_for(reason.clone());
-            told = Some(reason);
+            told = Some((reason, Instant::now()));
         }
     }
+}
+
+fn is_ready(issuer: &Issuer, warning: Option<String>) {
+    if let Some(warning) = &warning {
+        tracing::warn!("{warning}");
+    }
+    issuer.readiness.ready_with(warning);
+    tracing::info!("ready");
 }

@@ -101,12 +101,25 @@ pub struct Issuer {
 }
 
 impl StartError {
+    /// All of them as one.
+    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let mut all = Vec::new();
+        for error in errors.into_iter().flatten() {
+            match error {
+                Self::Several(several) => all.extend(several),
+                one => all.push(one),
+            }
+        }
+        if all.len() == 1 { all.remove(0) } else { Self::Several(all) }
+    }
+
     /// Whether a setting names something that is wrong, rather than the machine being in the way.
     pub fn is_in_settings(&self) -> bool {
-        !matches!(
-            self,
-            Self::Upstream(_) | Self::Users(UsersError::NoThreads(_)) | Self::Listen { .. } | Self::Server(_)
-        )
+        match self {
+            Self::Several(several) => several.iter().any(Self::is_in_settings),
+            Self::Upstream(_) | Self::Users(UsersError::NoThreads(_)) | Self::Listen { .. } | Self::Server(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -118,10 +131,7 @@ impl Issuer {
                 let watched = Some(settings.keys.clone());
                 Ok(Self { watched, ..Self::new(settings, keys, vault)? })
             }
-            (keys, vault, apps, users) => {
-                let all = [keys.err(), vault.err(), apps.err(), users.err()];
-                Err(StartError::Several(all.into_iter().flatten().collect()))
-            }
+            (keys, vault, apps, users) => Err(StartError::all([keys.err(), vault.err(), apps.err(), users.err()])),
         }
     }
 
@@ -149,6 +159,7 @@ impl Issuer {
             local_limit: Arc::default(),
             settings,
         };
+        issuer.apps.warn_of_unusual();
         // Each worker makes its own later, where nobody could be told of a failure.
         issuer.login()?;
         Ok(issuer)

@@ -1,8 +1,12 @@
 //! What is wrong with the settings, said all at once.
 
-use std::{fmt, str};
+use std::{fmt, str, time::Duration};
 
-use super::{LATER, VARIABLES, forms::Form, read_secret_file};
+use super::{
+    LATER, VARIABLES,
+    forms::{Form, Span},
+    read_secret_file,
+};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,16 @@ impl Reader {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         self.optional(variable, Some(text.unwrap_or_else(|| default.to_owned())), form, parse)
+    }
+
+    pub(super) fn span(
+        &mut self,
+        variable: &'static str,
+        text: Option<String>,
+        span: &Span,
+        default: &str,
+    ) -> Option<Duration> {
+        self.or(variable, text, &span.form, default, |text| span.parse(text))
     }
 
     /// A secret that is given itself, or by the name of a file; not both, since nobody could say which holds.

@@ -5,13 +5,55 @@ use std::{fmt, net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use reqwest::Url;
 
-use crate::{limits::Rate, verify::LONGEST_LIFE};
+use crate::{ids::AppId, limits::Rate};
 
 /// What a fault says.
 pub(super) struct Form {
     pub(super) wanted: &'static str,
     pub(super) example: &'static str,
 }
+
+/// A time that a variable takes, and its bounds.
+pub(super) struct Span {
+    pub(super) form: Form,
+    shortest: &'static str,
+    longest: &'static str,
+}
+
+/// Forms of times: the bounds stand once, for the parser and for the fault.
+macro_rules! spans {
+    ($($name:ident: $shortest:literal to $longest:literal, $remark:literal, $example:expr;)*) => {
+        $(pub(super) const $name: Span = Span {
+            form: Form {
+                wanted: concat!(
+                    "one number and one unit, s, m, h or d (90m, not 1h30m), from ", $shortest, " to ", $longest, $remark
+                ),
+                example: $example,
+            },
+            shortest: $shortest,
+            longest: $longest,
+        };)*
+    };
+}
+
+// A token that lives less than a minute is refused while it is fetched; one that lives for months cannot be ended by
+// waiting. Caches may hold the JWKS for a sixth of the lead, and a key that was retired in an emergency with it.
+spans! {
+    TOKEN_TTL: "1m" to "30d", "", "WXMINT_TOKEN_TTL=24h";
+    KEYS_LEAD: "1s" to "7d", ", and longer than any verifier goes without looking", "WXMINT_KEYS_LEAD=30m";
+    SESSION_KEY_TTL: "1s" to "365d", "", "WXMINT_SESSION_KEY_TTL=30d";
+    WATERMARK: "1s" to "30d", "", "WXMINT_WATERMARK_MAX_AGE=10m";
+}
+
+impl Span {
+    pub(super) fn parse(&self, text: &str) -> Option<Duration> {
+        let [shortest, longest] = [self.shortest, self.longest].map(parse_duration);
+        parse_duration(text).filter(|span| shortest <= Some(*span) && Some(*span) <= longest)
+    }
+}
+
+const RATE: &str = "a number from 1 to 1000000, a slash and a time from 1s to 30d (600/5m): so many at once, and so many in \
+    that time";
 
 macro_rules! forms {
     ($($name:ident: $wanted:expr, $example:expr;)*) => {
@@ -20,11 +62,12 @@ macro_rules! forms {
 }
 
 forms! {
-    ISSUER: "the https URL at which clients reach this service (http only on loopback), without query or fragment",
+    ISSUER: "the https URL at which clients reach this service (http only on loopback), without query, fragment, \
+         or a slash at the end, since verifiers compare it byte for byte",
         "WXMINT_ISSUER=https://login.example.com";
     AUDIENCE: "the names of the services that accept the tokens, separated by commas",
         "WXMINT_AUDIENCE=https://api.example.com";
-    APPID: "the AppID that WeChat's console shows: wx and 16 letters and digits",
+    APPID: "the AppID that WeChat's console shows: wx and 16 hexadecimal digits",
         "WXMINT_APPID=wx0123456789abcdef";
     KEYS: "the path of the private JWK Set; make one with: wxmint keys generate --keys keys.json",
         "WXMINT_KEYS=keys.json";
@@ -32,10 +75,8 @@ forms! {
         "WXMINT_VAULT_KEY_FILE=vault.key";
     LISTEN: "an address and a port", "WXMINT_LISTEN=0.0.0.0:8080";
     ADMIN_LISTEN: "an address and a port that the public cannot reach", "WXMINT_ADMIN_LISTEN=127.0.0.1:9090";
-    TOKEN_TTL: "a time from 1m to 30d", "WXMINT_TOKEN_TTL=24h";
+    MAX_CONNECTIONS: "a number from 1 to 1000000; each connection takes up to 32 KiB", "WXMINT_MAX_CONNECTIONS=2000";
     TOKEN_TYP: "at+jwt, or JWT for verifiers that know no other", "WXMINT_TOKEN_TYP=at+jwt";
-    KEYS_LEAD: "a time such as 30m, longer than any verifier goes without looking", "WXMINT_KEYS_LEAD=30m";
-    SESSION_KEY_TTL: "a time such as 30m, 24h or 30d", "WXMINT_SESSION_KEY_TTL=30d";
     ACCOUNTS: "auto, file:PATH, or the https URL of your own account service (http only on loopback)",
         "WXMINT_ACCOUNTS=file:users";
     APPS_DIR: "a folder with a file for each mini program, named by its AppID, with the AppSecret in it",
@@ -48,10 +89,9 @@ forms! {
     DANGEROUS: "true or false", "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=false";
     TRUSTED_PROXIES: "addresses or networks of your proxies, separated by commas",
         "WXMINT_TRUSTED_PROXIES=10.0.0.0/8,fd00::/8";
-    LIMIT_IP: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_IP=600/5m";
-    LIMIT_OPENID: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_OPENID=30/5m";
-    LIMIT_USERNAME: "a number and a time: so many at once, and so many in that time", "WXMINT_LIMIT_USERNAME=10/5m";
-    WATERMARK: "a time such as 10m", "WXMINT_WATERMARK_MAX_AGE=10m";
+    LIMIT_IP: RATE, "WXMINT_LIMIT_IP=600/5m";
+    LIMIT_OPENID: RATE, "WXMINT_LIMIT_OPENID=30/5m";
+    LIMIT_USERNAME: RATE, "WXMINT_LIMIT_USERNAME=10/5m";
     WECHAT_URL: "an https URL (http only on loopback)", "WXMINT_WECHAT_URL=https://api.weixin.qq.com";
     LOG_FORMAT: "json or text", "WXMINT_LOG_FORMAT=json";
     JWKS_URL: "the https URL of each issuer's JWKS (http only on loopback), in the order of WXMINT_ISSUER",
@@ -108,11 +148,13 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
     names.iter().all(|name| !name.is_empty()).then_some(names)
 }
 
-/// A token that lives less than a minute is refused while it is fetched; one that lives for months cannot be revoked by
-/// waiting.
-pub(super) fn token_ttl(text: &str) -> Option<Duration> {
-    let (shortest, longest) = (Duration::from_secs(60), LONGEST_LIFE);
-    parse_duration(text).filter(|ttl| (shortest..=longest).contains(ttl))
+/// An AppID, and no AppSecret in its place (32 characters): AppIDs stand in the log.
+pub(super) fn appid(text: &str) -> Option<AppId> {
+    text.parse().ok().filter(|_| text.len() != 32)
+}
+
+pub(super) fn connections(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
 }
 
 pub(super) fn flag(text: &str) -> Option<bool> {
@@ -123,11 +165,12 @@ pub(super) fn bindings(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| (1..=1000).contains(number))
 }
 
-/// `600/5m`. More than a million an hour is no limit, and less than a second no time.
+/// `600/5m`
 pub(super) fn rate(text: &str) -> Option<Rate> {
     let (burst, period) = text.split_once('/')?;
     let burst = burst.parse().ok().filter(|burst| (1..=1_000_000).contains(burst))?;
-    Some(Rate { burst, period: parse_duration(period)? })
+    let period = parse_duration(period).filter(|period| *period <= Duration::from_secs(30 * 86_400))?;
+    Some(Rate { burst, period })
 }
 
 /// Paths as they stand in a request, apart from those that wxmint has itself.

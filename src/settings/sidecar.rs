@@ -29,6 +29,9 @@ pub struct SidecarSettings {
     pub listen: SocketAddr,
     /// `WXMINT_ADMIN_LISTEN`: probes and metrics.
     pub admin_listen: SocketAddr,
+    /// `WXMINT_MAX_CONNECTIONS`: how many connections proxies may have at once. The default takes at most 64 of the 128 MiB in
+    /// k8s/, the remembered tokens take 32.
+    pub max_connections: usize,
     /// `WXMINT_DANGEROUS_JWKS_OVER_HTTP`: whether keys may come over a network in the clear.
     pub dangerous_jwks_over_http: bool,
     /// `WXMINT_LOG_FORMAT`
@@ -36,7 +39,8 @@ pub struct SidecarSettings {
 }
 
 const ISSUERS: Form = Form {
-    wanted: "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it; several separated by commas",
+    wanted: "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it, byte for byte, without a slash at the end; several \
+             separated by commas",
     example: "WXMINT_ISSUER=https://login.example.com",
 };
 
@@ -74,6 +78,9 @@ impl SidecarSettings {
             reader.or("WXMINT_SIDECAR_LISTEN", raw.sidecar_listen, &forms::SIDECAR_LISTEN, "127.0.0.1:8181", address);
         let admin_listen =
             reader.or("WXMINT_ADMIN_LISTEN", raw.admin_listen, &forms::ADMIN_LISTEN, "127.0.0.1:9090", address);
+        let connections = ("WXMINT_MAX_CONNECTIONS", raw.max_connections);
+        let max_connections =
+            reader.or(connections.0, connections.1, &forms::MAX_CONNECTIONS, "2000", forms::connections);
         let log_format = reader.or("WXMINT_LOG_FORMAT", raw.log_format, &forms::LOG_FORMAT, "json", log_format);
         let rules = Rules {
             source: source?,
@@ -85,6 +92,7 @@ impl SidecarSettings {
             rules,
             listen: listen?,
             admin_listen: admin_listen?,
+            max_connections: max_connections?,
             dangerous_jwks_over_http: dangerous_jwks_over_http?,
             log_format: log_format?,
         })

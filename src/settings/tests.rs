@@ -99,6 +99,28 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
 }
 
 #[test]
+fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
+    let span = "one number and one unit, s, m, h or d (90m, not 1h30m), from";
+    let rate = "a number from 1 to 1000000, a slash and a time from 1s to 30d (600/5m)";
+    for (name, values, wanted) in [
+        ("WXMINT_LIMIT_IP", vec!["1000000000/1m", "0/1m", "10/31d", "10/7200", "600"], rate.to_owned()),
+        ("WXMINT_TOKEN_TTL", vec!["59s", "31d", "7200", "1h30m"], format!("{span} 1m to 30d")),
+        ("WXMINT_KEYS_LEAD", vec!["400d", "8d", "0s", "7200"], format!("{span} 1s to 7d")),
+        ("WXMINT_SESSION_KEY_TTL", vec!["5y", "366d", "0d", "1h30m"], format!("{span} 1s to 365d")),
+        ("WXMINT_WATERMARK_MAX_AGE", vec!["31d", "10"], format!("{span} 1s to 30d")),
+        ("WXMINT_ISSUER", vec!["https://login.example.com/"], "or a slash at the end, since verifiers compare".into()),
+        ("WXMINT_APPID", vec!["0123456789abcdef0123456789abcdef"], "wx and 16 hexadecimal digits".into()),
+    ] {
+        for value in values {
+            let text = with(name, value).expect_err(value).to_string();
+            assert!(text.starts_with(name) && text.contains(&wanted), "{name}={value}: {text}");
+        }
+    }
+    assert_eq!(with("WXMINT_TOKEN_TTL", "30d").expect("the longest").token_ttl, crate::verify::LONGEST_LIFE);
+    assert!(with("WXMINT_KEYS_LEAD", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
+}
+
+#[test]
 fn one_app_or_a_folder_of_them_and_not_both() {
     let mut vars = valid();
     vars.insert("WXMINT_APPS_DIR".into(), "apps".into());

@@ -3,12 +3,14 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    num::NonZero,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpResponse,
     dev::ServerHandle,
     web::{Data, resource, scope, to},
 };
@@ -20,18 +22,14 @@ use super::{
     verify::{PATH, verify},
 };
 use crate::{
-    http::{Readiness, listen, livez, not_found, readable, readyz},
+    http::{Limits, Readiness, listen, livez, not_found, readable, readyz, serve, serve_admin},
     settings::SidecarSettings,
     verify::KeyError,
     verify::peer::{Peer, PeerError},
 };
 
-/// From the first byte of a request to the end of its head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than proxies keep idle connections, so that they close first.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// An answer takes 2 s at most, where keys are fetched for it.
-const DRAIN_SECONDS: u64 = 5;
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +82,12 @@ pub async fn run(
     let peer = Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?;
     let remembered = Remembered::nothing()?;
     announce(&settings, &listeners);
+    let limits = Limits {
+        workers: thread::available_parallelism().map_or(1, NonZero::get),
+        connections: settings.max_connections,
+        drain: DRAIN,
+        ..Limits::default()
+    };
     let sidecar = Data::new(Sidecar { settings, peer, remembered, metrics });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
@@ -101,15 +105,7 @@ pub async fn run(
             .service(scope(PATH).default_service(to(verify)))
             .default_service(to(not_found("The sidecar answers at /verify.")))
     };
-    HttpServer::new(app)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .shutdown_signal(stop)
-        .listen(listeners.verify)?
-        .run()
-        .await?;
+    serve(listeners.verify, limits, app, stop)?.await?;
     admin.stop(true).await;
     tracing::info!("stopped");
     Ok(())
@@ -125,10 +121,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
             .service(readable("/metrics", metrics))
             .default_service(to(not_found("This listener has /livez, /readyz and /metrics.")))
     };
-    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    Ok(handle)
+    serve_admin(listener, app)
 }
 
 /// Opens the latch when there are keys of every issuer, also where they came from disk.

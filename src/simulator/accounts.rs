@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse, HttpServer,
+    HttpResponse, guard,
     http::{Method, StatusCode},
     web::{self, Bytes, Data, Json, ServiceConfig},
 };
@@ -21,9 +21,11 @@ use serde_json::{Value, json};
 
 use super::{
     journal::{Answered, Exchange},
+    limits,
     state::lock,
     world::World,
 };
+use crate::http::serve;
 
 const JSON: &str = "application/json";
 
@@ -130,8 +132,7 @@ pub async fn run_accounts(
             .app_data(Data::from(Arc::clone(&world)))
             .configure(routes)
     };
-    let server = HttpServer::new(app).workers(1).shutdown_timeout(1).shutdown_signal(shutdown).listen(listener)?.run();
-    server.await
+    serve(listener, limits(1), app, shutdown)?.await
 }
 
 fn routes(config: &mut ServiceConfig) {
@@ -155,7 +156,9 @@ where
         note(&world, path, (started, body), status, sent.clone());
         ready(HttpResponse::build(status).content_type(JSON).body(sent))
     };
-    config.service(web::resource(path).route(web::post().to(handler)));
+    // Pages of other origins cannot send this header.
+    let json = guard::Header("content-type", JSON);
+    config.service(web::resource(path).route(web::post().guard(json).to(handler)));
 }
 
 fn note(world: &World, path: &'static str, (started, asked): (Instant, Bytes), status: StatusCode, answer: Bytes) {
@@ -206,6 +209,8 @@ async fn show(book: Data<AccountBook>, links: Data<Links>) -> Json<Value> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::{TestRequest, call_service, init_service};
+
     use super::*;
 
     fn book() -> Arc<AccountBook> {
@@ -240,5 +245,16 @@ mod tests {
         assert_eq!(shown[0], alice);
         assert_eq!(shown[2], json!({"user_id": "user-1003", "phone": "13800138000"}));
         assert_eq!(shown[3], json!({"user_id": "user-1004"}));
+    }
+
+    #[actix_web::test]
+    async fn a_page_of_another_origin_cannot_make_a_user() {
+        let app = actix_web::App::new().app_data(Data::from(book())).app_data(Data::from(World::new(Vec::new(), 0)));
+        let app = init_service(app.configure(routes)).await;
+        for (content_type, status) in [("text/plain", 405), (JSON, 200)] {
+            let request = TestRequest::post().uri("/users").insert_header(("content-type", content_type));
+            let request = request.set_payload(r#"{"idempotency_key":"key"}"#).to_request();
+            assert_eq!(call_service(&app, request).await.status(), status, "{content_type}");
+        }
     }
 }

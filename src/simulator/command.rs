@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 use clap::Args;
 
 use super::{App, Options, World, run};
-use crate::http::{self, run_to_end, stop_signal};
+use crate::http::{self, raise_file_limit, run_to_end, stop_signal};
 
 /// Of the manual pages' sysexits: wrong usage.
 const EXIT_USAGE: u8 = 64;
@@ -74,6 +74,7 @@ pub fn run_command(args: SimulatorArgs, announce: Announce) -> Result<(), (u8, S
 }
 
 fn serve(args: SimulatorArgs, announce: Announce) -> io::Result<()> {
+    raise_file_limit();
     let listener = http::listen(args.listen)?;
     let address = listener.local_addr()?;
     run_to_end(async {

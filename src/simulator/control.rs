@@ -301,7 +301,13 @@ async fn stats(world: Data<World>) -> Json<Stats> {
     Json(world.stats())
 }
 
-async fn reset(world: Data<World>) -> HttpResponse {
+/// The body of a request that says everything by its path. It is wanted all the same: a page of another origin can send a
+/// POST, but not one with `Content-Type: application/json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn reset(world: Data<World>, _: Json<Nothing>) -> HttpResponse {
     world.reset();
     HttpResponse::NoContent().finish()
 }

@@ -29,10 +29,9 @@ mod user_data;
 mod wechat_routes;
 mod world;
 
-use std::{any::Any, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{HttpServer, dev::Extensions, rt::net::TcpStream, web};
-use socket2::SockRef;
+use actix_web::web;
 
 pub use accounts::{Account, AccountBook, Credentials, Link, Links, account_page_routes, run_accounts};
 pub use command::{SimulatorArgs, run_command};
@@ -40,9 +39,10 @@ pub use control::control_routes;
 pub use page::page_routes;
 pub use world::{App, InvalidApp, Options, World};
 
-/// As nginx has it. By actix-web's 5 s, connections are closed that clients still use, now and then just as one sends: a
-/// fault that nobody asked for.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use crate::http::{Limits, serve};
+
+/// More than a load test opens, and less than would end the machine's memory.
+const CONNECTIONS: usize = 20_000;
 
 /// Serves WeChat's side and the control side on `listener` until `shutdown` resolves. Requests that are then stalled by
 /// a fault get one second more.
@@ -61,25 +61,16 @@ pub async fn run(
             .configure(wechat_routes::routes(world.clone()))
             .default_service(web::to(control::no_such_path))
     };
-    let server = HttpServer::new(app)
-        .workers(workers.max(1))
-        .on_connect(keep_handle)
-        .keep_alive(KEEP_ALIVE)
-        // A stalled request must notice that its client has left.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(1)
-        .shutdown_signal(shutdown)
-        .listen(listener)?
-        .run();
-    // Awaited by itself, since all before it is bound to this thread and the whole may be spawned on any.
-    server.await
+    serve(listener, limits(workers), app, shutdown)?.await
 }
 
-/// Keeps a second handle of each connection, since a handler otherwise has no way to the socket that it is to reset.
-fn keep_handle(connection: &dyn Any, data: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Ok(socket) = SockRef::from(stream).try_clone()
-    {
-        data.insert(wechat_routes::Connection(socket));
+fn limits(workers: usize) -> Limits {
+    Limits {
+        workers: workers.max(1),
+        connections: CONNECTIONS,
+        // A stalled request must notice that its client has left.
+        half_closed: false,
+        loopback_names: true,
+        ..Limits::default()
     }
 }

@@ -112,7 +112,7 @@ fn target(code: &str) -> String {
 fn request(method: &str, target: &str, body: &str) -> String {
     let length = body.len();
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )
 }
@@ -164,7 +164,7 @@ fn codes_sent_twice_are_counted_and_reset_forgets_them() {
     assert_eq!(stats["exchanges_by_code"], json!({twice: 2, "stranger": 3}));
 
     simulator.fault(json!({"kind": "html"}));
-    assert_eq!(simulator.control("POST", "/reset", &Value::Null).status, 204);
+    assert_eq!(simulator.control("POST", "/reset", &json!({})).status, 204);
     let stats = simulator.control("GET", "/stats", &Value::Null).json();
     assert_eq!((&stats["exchanges_ok"], &stats["exchanges_by_code"]), (&json!(0), &json!({})));
     assert_eq!(simulator.control("GET", "/faults", &Value::Null).json(), json!({"faults": []}));

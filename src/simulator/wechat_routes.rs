@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::ready,
     io,
+    rc::Rc,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -24,9 +25,7 @@ use super::{
     journal::{Answered, Exchange},
     world::World,
 };
-
-/// The client's connection, within reach of a handler.
-pub(super) struct Connection(pub(super) socket2::Socket);
+use crate::http::Connection;
 
 const HTML: &str = "text/html; charset=utf-8";
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
@@ -159,9 +158,9 @@ fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
 /// Ends the connection by a TCP RST. A body that fails at its first byte makes actix-web drop the connection before the
 /// head has been sent, and a socket that does not linger is closed by a reset.
 fn reset(request: &HttpRequest) -> HttpResponse {
-    if let Some(Connection(socket)) = request.conn_data() {
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
         // Fails on a socket that is gone already, where there is nothing left to reset.
-        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = connection.reset_on_close();
     }
     HttpResponse::Ok().body(SizedStream::new(1, stream::once(ready(Err(broken())))))
 }

@@ -719,6 +719,16 @@ mod redis_only {
     }
 
     #[tokio::test]
+    async fn a_redis_that_writes_nothing_to_disk_is_forgetful_and_says_what_to_do() {
+        let server = redis_server::RedisServer::start().await;
+        server.cli(&["CONFIG", "SET", "save", ""]);
+        let Ok(Fitness::Forgetful(why)) = server.store().fitness().await else { panic!("forgetful") };
+        assert!(why.contains("every binding is lost") && why.contains("CONFIG SET appendonly yes"), "{why}");
+        server.cli(&["CONFIG", "SET", "appendonly", "yes"]);
+        assert_eq!(server.store().fitness().await, Ok(Fitness::Fit));
+    }
+
+    #[tokio::test]
     async fn scripts_survive_a_flush() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -789,7 +799,16 @@ mod redis_server {
             let port =
                 TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
             let child = Command::new("redis-server")
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .args([
+                    "--port",
+                    &port.to_string(),
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "3600 1000000",
+                    "--appendonly",
+                    "no",
+                ])
                 .args(options)
                 .current_dir(folder.path())
                 .stdout(Stdio::null())

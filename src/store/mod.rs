@@ -167,7 +167,9 @@ pub struct SessionKeys {
 pub enum Fitness {
     /// Nothing speaks against it.
     Fit,
-    /// Bindings could be lost; says why and what to do.
+    /// It may be used, and bindings are lost when it restarts; says so and what to do.
+    Forgetful(String),
+    /// Bindings could be lost at any time; says why and what to do.
     Unfit(String),
 }
 

@@ -61,6 +61,16 @@ fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
 }
 
 #[test]
+fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
+    for text in ["info", "off", "debug", "info,wxmint::store=trace", "wxmint=debug", "hyper=warn,info"] {
+        assert!(super::levels(text).is_some(), "{text}");
+    }
+    for text in ["banana=xx", "warning", "hyper=debug", "info=wxmint=debug"] {
+        assert!(super::levels(text).is_none(), "{text}");
+    }
+}
+
+#[test]
 fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
     let printed = printed();
     for file in FILES {

@@ -70,6 +70,12 @@ impl Apps {
     }
 }
 
+fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
+    for app in apps.filter(|app| !app.id.is_usual()) {
+        tracing::warn!(appid = %app.id, "this AppID looks unlike WeChat's, which are wx and 16 hexadecimal digits");
+    }
+}
+
 fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
     apps.map(|app| app.id.as_str()).collect::<Vec<_>>().join(" ")
 }
@@ -121,6 +127,11 @@ impl CurrentApps {
         Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Logs which AppIDs look unlike WeChat's.
+    pub fn warn_of_unusual(&self) {
+        warn_of_unusual(self.all().0.values());
+    }
+
     /// Whether there are files to read again.
     pub fn may_change(&self) -> bool {
         matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
@@ -154,6 +165,7 @@ impl CurrentApps {
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return Reloaded::Unchanged;
         }
+        warn_of_unusual(apps.0.values().filter(|app| !before.0.contains_key(&app.id)));
         *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(apps);
         tracing::info!(added, removed, rotated, "the mini programs were read again");
         Reloaded::Changed

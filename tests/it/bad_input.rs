@@ -134,7 +134,7 @@ impl Case {
 }
 
 fn head_of(method: &str, target: &str, headers: &str) -> String {
-    format!("{method} {target} HTTP/1.1\r\nHost: login.example.com\r\nConnection: close\r\n{headers}\r\n")
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
 }
 
 fn json_bodies() -> Vec<Case> {
@@ -402,6 +402,8 @@ fn framings() -> Vec<Case> {
     ] {
         cases.push(Case::framed(name, chunked, body, expected));
     }
+    let unread = head_of("POST", "/hunter2", chunked);
+    cases.push(Case::new("a chunk that nobody reads", format!("{unread}hunter2\r\n{{}}\r\n0\r\n\r\n"), NOT_FOUND));
     cases
 }
 

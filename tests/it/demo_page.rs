@@ -4,18 +4,12 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Process, WXMINT, eventually, repository, tools};
+use crate::support::{Demo, repository, tools};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused() {
-    let mut demo =
-        Process::spawn("wxmint demo", Command::new(WXMINT).args(["demo", "--listen", "127.0.0.1:0"]).env_clear());
-    let address = eventually("the demo's address", PATIENCE, async || {
-        assert!(demo.ended().is_none(), "the demo ends: {:?}", demo.stderr());
-        let introduced = demo.stdout().first()?.split_once("http://")?.1.split('/').next()?.to_owned();
-        Some(format!("http://{introduced}"))
-    })
-    .await;
+    let demo = Demo::start().await;
+    let address = format!("http://{}", demo.address);
 
     // Node looks for packages above the script's own folder.
     let folder = TempDir::new_in(tools("node")).expect("a folder");

@@ -8,7 +8,9 @@ mod bad_input;
 mod binding;
 mod bindings_command;
 mod closed_pipes;
+mod connections;
 mod demo_page;
+mod host_names;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, user_ids};
 
@@ -185,6 +185,83 @@ async fn under_a_policy_that_evicts_bindings_the_service_says_what_to_do_and_wai
     assert!(refusal.body.contains("CONFIG SET maxmemory-policy noeviction"), "{refusal:?}");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     bed.service().ready().await;
+}
+
+/// The lines of its log so far that hold `sentence`.
+fn told(service: &Service, sentence: &str) -> Vec<Value> {
+    service.events().into_iter().filter(|event| event.to_string().contains(sentence)).collect()
+}
+
+/// The first of them, once it has been read.
+async fn is_told(service: &Service, sentence: &str) -> Value {
+    eventually(sentence, PATIENCE, async || told(service, sentence).into_iter().next()).await
+}
+
+#[tokio::test]
+async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login_and_when_it_is_back() {
+    let bed = TestBed::builder().redis_password("hunter2").breakable_redis().start().await;
+    bed.redis_link().cut().await;
+    for _ in 0..300 {
+        bed.log_in("lin").await.expect_problem(503, "store_unavailable");
+    }
+    assert!(told(bed.service(), "Redis can be used again").is_empty());
+    bed.redis_link().restore().await;
+    let back = eventually("it says so", PATIENCE, async || {
+        bed.log_in("lin").await;
+        told(bed.service(), "Redis can be used again").pop()
+    })
+    .await;
+
+    let address = bed.redis_link().address().to_string();
+    let away = told(bed.service(), "Redis cannot be used");
+    assert!((1..=3).contains(&away.len()), "said again every 30 s: {away:?}");
+    assert_eq!((&away[0]["redis"], &back["redis"]), (&json!(address), &json!(address)));
+    assert!(away[0]["reason"].as_str().is_some_and(|why| why.contains("Connection refused")), "{away:?}");
+    let failed = told(bed.service(), "a login failed");
+    assert!((1..200).contains(&failed.len()), "{} lines for 300 logins", failed.len());
+    assert!(failed[0]["cause"].as_str().is_some_and(|cause| cause.contains(&address)), "{failed:?}");
+    assert!(!bed.service().log().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_database_or_a_password_that_redis_refuses_is_said_with_its_address() {
+    let mut bed = TestBed::builder().redis_password("hunter2").start().await;
+    let (url, address) = (bed.redis.url(), format!("Redis at 127.0.0.1:{}: ", bed.redis.port()));
+    for (url, reason) in [
+        (format!("{url}/99"), "it refuses database 99: DB index is out of range"),
+        (url.replace("hunter2", "hunter3"), "it refuses the user name or the password"),
+        (url.replace(":hunter2@", ""), "it answered NOAUTH: it wants a password"),
+        ("redis://127.0.0.1:1".into(), "Redis at 127.0.0.1:1: Connection refused"),
+    ] {
+        bed.configuration.set("WXMINT_REDIS_URL", &url);
+        let service = Service::start(&bed.configuration, bed.http.clone()).await;
+        eventually(reason, PATIENCE, async || service.readyz().await.body.contains(reason).then_some(())).await;
+        let said = eventually("it is told", PATIENCE, async || {
+            told(&service, "not ready").into_iter().find(|event| event.to_string().contains(reason))
+        })
+        .await["reason"]
+            .to_string();
+        assert!(said.contains(&address) || url.ends_with(":1"), "{said}");
+        assert!(!service.log().contains("hunter"), "{}", service.log());
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_writes_nothing_to_disk_is_warned_about_and_the_service_is_ready() {
+    let mut bed = TestBed::start().await;
+    assert_eq!(bed.service().readyz().await.body, "ok\n");
+    bed.redis.command::<()>(&["CONFIG", "SET", "save", ""]);
+    bed.redis.command::<()>(&["ACL", "SETUSER", "ruled", "on", ">hunter2", "~*", "+@all", "-config"]);
+    let warning = "Redis writes nothing to disk: when it restarts, every binding is lost";
+    let warned = Service::start(&bed.configuration, bed.http.clone()).await;
+    warned.ready().await;
+    assert!(warned.readyz().await.body.starts_with(&format!("ok\nwarning: {warning}")));
+    assert_eq!(is_told(&warned, warning).await["level"], "WARN");
+
+    bed.configuration.set("WXMINT_REDIS_URL", &bed.redis.url().replace("redis://", "redis://ruled:hunter2@"));
+    let untold = Service::start(&bed.configuration, bed.http.clone()).await;
+    untold.ready().await;
+    assert_eq!(untold.readyz().await.body, "ok\n", "a Redis that refuses CONFIG may be a managed one");
 }
 
 #[tokio::test]

@@ -142,6 +142,47 @@ async fn an_unknown_variable_is_warned_about_with_the_nearest_known_one() {
 }
 
 #[tokio::test]
+async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
+    let bed = TestBed::builder()
+        .env("WXMINT_APPID", "foo")
+        .env("WXMINT_KEYS_LEAD", "5s")
+        .env("RUST_LOG", "warning")
+        .not_ready();
+    let bed = bed.start().await;
+    let warnings: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "WARN").collect();
+    for (member, value, sentence) in [
+        ("appid", "foo", "this AppID looks unlike WeChat's"),
+        ("variable", "WXMINT_KEYS_LEAD", "with a lead of 5 s, verifiers that look less often refuse new tokens"),
+        ("variable", "RUST_LOG", "not understood, so that the level is info"),
+    ] {
+        let is_it = |event: &serde_json::Value| {
+            event[member] == value && event["message"].as_str().is_some_and(|message| message.contains(sentence))
+        };
+        assert_eq!(warnings.iter().filter(|event| is_it(event)).count(), 1, "{value}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_hides_no_other_fault() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let mut configuration = Configuration::new("ES256");
+    configuration.set("WXMINT_LISTEN", &address);
+    configuration.set("WXMINT_ADMIN_LISTEN", &address);
+    let busy = configuration.run().await;
+    assert_eq!(busy.code, Some(1), "{busy:?}");
+    let missing = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"];
+    missing.iter().for_each(|name| configuration.set(name, "/nowhere"));
+    let outcome = configuration.run().await;
+    assert_eq!(outcome.code, Some(64), "{outcome:?}");
+    for name in ["WXMINT_LISTEN", "WXMINT_ADMIN_LISTEN"] {
+        assert!(busy.stderr.contains(&format!("{name}: cannot listen on {address}")), "{busy:?}");
+        assert!(outcome.stderr.contains(&format!("{name}: cannot listen on {address}")), "{outcome:?}");
+    }
+    assert!(missing.iter().all(|name| outcome.stderr.contains(&format!("{name}: /nowhere"))), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_said_plainly() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();

@@ -152,10 +152,13 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     assert_refused(command(&path, &["remove", "alice"]), "", &path, 64, "users: No such file");
     let unlistable = folder.path().join("nowhere/users");
     assert_refused(command(&unlistable, &["add", "alice"]), PASSWORD, &unlistable, 64, "No such file");
-    users(&path, &["add", "alice"]);
+    users(&path, &["add", "alice", "--user-id", "u-1"]);
     for (words, input, sentence) in [
         (&["add", "bob"][..], "", "the password must not be empty"),
         (&["add", "bob"], "\n", "the password must not be empty"),
+        (&["add", "bob"], "a\n", "the password must be at least 8 characters"),
+        (&["add", "bob"], "七个字也不够\n", "the password must be at least 8 characters"),
+        (&["add", "bob", "--user-id", "u-1"], PASSWORD, "u-1 is the user id of alice already"),
         (&["add", "bob"], &"p".repeat(1025), "the password must be at most 1024 characters"),
         (&["add", "bob"], &"p".repeat(100_000), "the password must be at most 1024 characters"),
         (&["add", ""], PASSWORD, "must not be empty"),

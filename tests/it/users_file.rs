@@ -25,11 +25,11 @@ fn users(path: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// A user whose password is hunter2.
+/// A user whose password is hunter22.
 fn add(path: &Path, name: &str) {
     let mut child =
         users(path, &["add", name]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
-    child.stdin.take().expect("a pipe").write_all(b"hunter2\n").expect("written");
+    child.stdin.take().expect("a pipe").write_all(b"hunter22\n").expect("written");
     assert!(child.wait().expect("its end").success());
 }
 
@@ -64,12 +64,12 @@ async fn a_password_binds_its_user_and_whoever_else_is_refused_alike() {
 
     let mut answers = BTreeSet::new();
     let longest = "n".repeat(512);
-    for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2"), (&longest, "hunter2")] {
+    for (name, password) in [("alice", "hunter3"), ("bob", "hunter22"), ("carol", "hunter22"), (&longest, "hunter22")] {
         let refused = log_in(&bed, "lin", name, password).await.expect_problem(403, "invalid_credentials");
         answers.insert(refused.body.replace(&refused.member("request_id"), ""));
     }
     assert_eq!(answers.len(), 1, "but for the request id they are equal, byte for byte: {answers:?}");
-    let bound = log_in(&bed, "lin", "alice", "hunter2").await.expect_login();
+    let bound = log_in(&bed, "lin", "alice", "hunter22").await.expect_login();
     let silent = bed.log_in("lin").await.expect_login();
     assert_eq!(bound.member("user_id"), silent.member("user_id"));
 
@@ -78,8 +78,8 @@ async fn a_password_binds_its_user_and_whoever_else_is_refused_alike() {
         assert!(users(&path, words).status().expect("it runs").success());
         eventually("the change", WITHIN, async || (counted(&bed).len() == index + 2).then_some(())).await;
     }
-    log_in(&bed, "mei", "bob", "hunter2").await.expect_login();
-    log_in(&bed, "xu", "alice", "hunter2").await.expect_problem(403, "invalid_credentials");
+    log_in(&bed, "mei", "bob", "hunter22").await.expect_login();
+    log_in(&bed, "xu", "alice", "hunter22").await.expect_problem(403, "invalid_credentials");
     bed.log_in("lin").await.expect_problem(403, "user_blocked");
 }
 
@@ -95,7 +95,11 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
     eventually("another user", WITHIN, async || (counted(&bed) == [1, 2]).then_some(())).await;
     let good = fs::read(&path).expect("a file");
     for (content, mode, reason) in [
-        (&[&good[..], b"carol hunter2 u-3\n"].concat(), 0o600, "users: line 4: the password must stand as an Argon2id"),
+        (
+            &[&good[..], b"carol hunter22 u-3\n"].concat(),
+            0o600,
+            "users: line 4: the password must stand as an Argon2id",
+        ),
         (&good, 0o604, "can be read by others (mode 0604); run: chmod 600"),
     ] {
         fs::write(&path, content).expect("written");
@@ -114,7 +118,7 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
     }
     assert!(has(&bed, "wxmint_reloads_total{what=\"users\",outcome=\"refused\"} 2").await.is_some());
     let log = bed.service().log();
-    assert!(!log.contains("hunter2") && !log.contains("$argon2id$v=19$m=1") && !log.contains("alice"), "{log}");
+    assert!(!log.contains("hunter22") && !log.contains("$argon2id$v=19$m=1") && !log.contains("alice"), "{log}");
 }
 
 #[tokio::test]
@@ -142,9 +146,9 @@ async fn a_service_does_not_start_with_a_users_file_that_is_not_fit() {
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
     assert!(ended.stderr.contains("WXMINT_ACCOUNTS: ") && ended.stderr.contains("users: No such file"), "{ended:?}");
 
-    write_private(&path, "# staff\nalice hunter2 u-1\n");
+    write_private(&path, "# staff\nalice hunter22 u-1\n");
     let ended = configuration.run().await;
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
     let sentence = "users: line 2: the password must stand as an Argon2id PHC string";
-    assert!(ended.stderr.contains(sentence) && !ended.stderr.contains("hunter2"), "{ended:?}");
+    assert!(ended.stderr.contains(sentence) && !ended.stderr.contains("hunter22"), "{ended:?}");
 }

@@ -80,7 +80,7 @@ impl From<std::io::Error> for DemoError {
 
 fn start(args: &DemoArgs) -> Result<(), DemoError> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listeners = Listeners::bind(args.listen, any_port)?;
+    let listeners = Listeners { local: true, ..Listeners::bind(args.listen, any_port)? };
     let address = format!("http://{}", listeners.public.local_addr()?);
     let apps = [app(TEA_ROOM)?, app(BAKERY)?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;

@@ -21,6 +21,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
+pub(super) use self::rotate::short_lead;
 use self::{
     object_name::ObjectName,
     place::{Change, Place},
@@ -28,11 +29,13 @@ use self::{
 use super::{
     EXIT_USAGE, fail,
     output::{print, say},
+    serve::variables,
+    unusable,
 };
 use crate::{
     http::now,
     keys::{PrivateJwk, StoredKeys, rotation},
-    settings::parse_duration,
+    settings::{key_times_from_vars, parse_duration},
     verify::{Algorithm, PublicKeySet},
 };
 
@@ -150,22 +153,23 @@ impl PolicyArgs {
         let set = keys.check().map_err(|error| error.to_string())?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
         let span = |duration: Duration| TimeDelta::from_std(duration).map_err(|error| error.to_string());
+        let (lead, token_ttl) = self.times()?;
         Ok(rotation::Policy {
             every: span(self.every)?,
-            lead: span(variable(self.lead, "WXMINT_KEYS_LEAD", "30m")?)?,
-            token_ttl: span(variable(self.token_ttl, "WXMINT_TOKEN_TTL", "24h")?)?,
+            lead: span(lead)?,
+            token_ttl: span(token_ttl)?,
             algorithm: self.alg.unwrap_or(last),
         })
     }
-}
 
-/// The option, or the variable, or the default.
-fn variable(given: Option<Duration>, name: &str, default: &str) -> Result<Duration, String> {
-    if let Some(given) = given {
-        return Ok(given);
+    /// Lead and life of a token: the options, or the variables, or their defaults.
+    fn times(&self) -> Result<(Duration, Duration), String> {
+        let given = [("WXMINT_KEYS_LEAD", self.lead), ("WXMINT_TOKEN_TTL", self.token_ttl)];
+        let not_given = |(name, _): &(String, String)| given.iter().all(|(of, time)| of != name || time.is_none());
+        let (lead, token_ttl) =
+            key_times_from_vars(variables().filter(not_given)).map_err(|faults| unusable(&faults))?;
+        Ok((self.lead.unwrap_or(lead), self.token_ttl.unwrap_or(token_ttl)))
     }
-    let text = std::env::var(name).ok().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned());
-    duration(&text).map_err(|reason| format!("{name} {reason}"))
 }
 
 pub(super) fn run(command: KeysCommand) -> ExitCode {

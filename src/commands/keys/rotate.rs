@@ -1,6 +1,6 @@
 //! `wxmint keys rotate`
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{
     PolicyArgs,
@@ -15,6 +15,13 @@ use crate::{
 /// Verifiers that look less often than this exist (docs/keys.md), and would refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
+/// What a lead costs that is shorter than some verifiers go without looking.
+pub(in crate::commands) fn short_lead(lead: TimeDelta) -> Option<String> {
+    let seconds = lead.num_seconds();
+    let note = || format!("with a lead of {seconds} s, verifiers that look less often refuse new tokens for a while");
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| format!("{}; see docs/keys.md", note()))
+}
+
 /// Plans, says and does what is due.
 pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
     let (step, policy, waiting) = place.change(|keys| {
@@ -28,11 +35,8 @@ pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(
         keys.apply(&step).map_err(|error| error.to_string())?;
         Ok(Change::Write((step, policy, waiting)))
     })?;
-    if policy.lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES {
-        say(format_args!(
-            "note: with a lead of {} s, verifiers that look less often refuse new tokens for a while (docs/keys.md)",
-            policy.lead.num_seconds()
-        ));
+    if let Some(note) = short_lead(policy.lead) {
+        say(format_args!("note: {note}"));
     }
     for line in said(&step, &policy, waiting.as_ref(), dry_run) {
         print(format_args!("{place}: {line}"));

@@ -177,7 +177,14 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
             "{shown} has the user id {id}, which stays; for another one, run first: wxmint users remove {shown}",
             id = user.id
         ))),
-        _ => Ok(()),
+        None => match file.users().find(|user| Some(&user.id) == wanted) {
+            Some(User { name: other, id, .. }) => Err(Failure::Refused(format!(
+                "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}",
+                other = other.as_str()
+            ))),
+            None => Ok(()),
+        },
+        Some(_) => Ok(()),
     }
 }
 

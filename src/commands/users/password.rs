@@ -10,10 +10,17 @@ use crate::accounts::{InvalidCredential, Password, Username};
 /// The longest password in bytes, and its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
 
+/// In characters (NIST SP 800-63B, section 5.1.1.1). For new passwords only: those that are in use go on.
+const SHORTEST: usize = 8;
+
 pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
     let stdin = io::stdin();
     let typed = if stdin.is_terminal() { prompt_twice(name)? } else { first_line(stdin.lock())? };
-    typed.parse().map_err(unfit)
+    let password = typed.parse().map_err(unfit)?;
+    if typed.chars().count() < SHORTEST {
+        return Err(Failure::Refused(format!("the password must be at least {SHORTEST} characters")));
+    }
+    Ok(password)
 }
 
 fn unfit(error: InvalidCredential) -> Failure {

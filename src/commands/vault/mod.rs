@@ -18,6 +18,7 @@ use super::{
     keys::duration,
     output::{print, say},
     serve::variables,
+    unusable,
 };
 use crate::{
     http::{now, run_to_end},
@@ -60,8 +61,7 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => vault_key_file_from_vars(variables())
-                .map_err(|faults| Failure::Usage(format!("the settings cannot be used\n\n{faults}"))),
+            None => vault_key_file_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults))),
         }
     }
 }

@@ -177,7 +177,7 @@ async fn a_token_that_wechat_refuses_is_replaced_once_for_all() {
 async fn a_refusal_without_reason_costs_a_fetch_and_a_repetition() {
     let bed = Bed::start();
     for errcode in [40001, 40014, 42001] {
-        bed.control("POST", "/reset", Value::Null).await;
+        bed.control("POST", "/reset", json!({})).await;
         bed.phone(0).await.expect("a phone number");
         bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER, "times": 1})).await;
         bed.phone(0).await.expect("a phone number");

@@ -17,7 +17,7 @@ use redis::{
     ServerErrorKind, aio::MultiplexedConnection,
 };
 
-use super::super::StoreError;
+use super::{super::StoreError, outage::OUTAGE};
 use crate::telemetry::Metrics;
 
 /// From the call to its answer, connecting and one repetition included. A login has two of these and WeChat's 5 s.
@@ -38,6 +38,8 @@ type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection, S
 
 pub(super) struct Link {
     client: Client,
+    /// Host and port, for the log.
+    address: String,
     state: RefCell<State>,
     metrics: Metrics,
 }
@@ -53,7 +55,8 @@ struct State {
 impl Link {
     pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|error| describe(&error))?;
-        Ok(Self { client, state: RefCell::default(), metrics })
+        let address = client.get_connection_info().addr().to_string();
+        Ok(Self { client, address, state: RefCell::default(), metrics })
     }
 
     /// Runs a script within [`DEADLINE`]. On a connection that turns out to be dead or wrong it is repeated once on a
@@ -124,6 +127,17 @@ impl Link {
             .await
     }
 
+    /// `CONFIG GET parameter`; `None` where Redis refuses to tell.
+    pub(super) async fn configured(&self, parameter: &str) -> Result<Option<String>, StoreError> {
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg(parameter);
+        let ask = async |mut connection| match get.query_async::<Vec<String>>(&mut connection).await {
+            Err(error) if error.is_io_error() => Err(error),
+            answer => Ok(answer.ok().and_then(|pair| pair.into_iter().nth(1))),
+        };
+        self.within_deadline(ask).await
+    }
+
     /// Runs a script, and waits until a replica has all that was written on this connection and before it, where there is
     /// a replica: one that takes over must not have forgotten a binding. Nothing else can be sent meanwhile.
     pub(super) async fn run_confirmed<T: FromRedisValue>(
@@ -159,9 +173,18 @@ impl Link {
                 outcome => outcome,
             }
         };
-        match tokio::time::timeout(DEADLINE, attempts).await {
-            Ok(outcome) => outcome.map_err(Failure::into_error),
-            Err(_) => Err(StoreError { reason: "no answer within 1 s".into() }),
+        let late = |_| Failure::Final(StoreError { reason: "no answer within 1 s".into() });
+        let outcome = tokio::time::timeout(DEADLINE, attempts).await.map_err(late).flatten();
+        self.tell(&outcome);
+        outcome.map_err(|failure| StoreError { reason: format!("Redis at {}: {}", self.address, failure.reason()) })
+    }
+
+    /// An error that Redis answered is told by whoever asked: Redis is there.
+    fn tell<T>(&self, outcome: &Result<T, Failure>) {
+        match outcome {
+            Ok(_) => OUTAGE.answered(&self.address),
+            Err(Failure::Answer(_)) => {}
+            Err(failure) => OUTAGE.failed(&self.address, failure.reason()),
         }
     }
 
@@ -182,7 +205,7 @@ impl Link {
                 self.forget(generation);
                 return Failure::Connection(described);
             }
-            Failure::Final(described)
+            Failure::Answer(described)
         })
     }
 
@@ -234,13 +257,14 @@ enum Failure {
     /// A new connection may do better.
     Connection(StoreError),
     Final(StoreError),
+    /// The right server refused this command.
+    Answer(StoreError),
 }
 
 impl Failure {
-    fn into_error(self) -> StoreError {
-        match self {
-            Self::Connection(error) | Self::Final(error) => error,
-        }
+    fn reason(&self) -> &str {
+        let (Self::Connection(error) | Self::Final(error) | Self::Answer(error)) = self;
+        &error.reason
     }
 }
 
@@ -250,7 +274,7 @@ fn connect(client: Client) -> Connecting {
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
     async move {
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        connection.map_err(|error| describe(&error))
+        connection.map_err(|error| not_connected(&client, &error))
     }
     .boxed_local()
     .shared()
@@ -276,11 +300,41 @@ fn is_wrong_server(error: &RedisError) -> bool {
         || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || wrapped(code))
 }
 
-/// What went wrong without the server's own words, which may quote a command's arguments.
+/// Why there is no connection. Of the setting up of one, the server's words may be repeated where it refuses the database:
+/// what they could quote is its number.
+fn not_connected(client: &Client, error: &RedisError) -> StoreError {
+    let db = client.get_connection_info().redis_settings().db();
+    let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
+        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if db != 0 => {
+            format!("it refuses database {db}: {words}")
+        }
+        _ => return describe(error),
+    };
+    StoreError { reason }
+}
+
+/// What went wrong without the server's own words, which may quote a command's arguments. The system's words quote none.
 fn describe(error: &RedisError) -> StoreError {
     let reason = match error.code() {
-        Some(code) => format!("Redis answered {code}"),
+        Some(code) => format!("it answered {code}{}", meaning(code)),
+        None if error.is_timeout() => "no answer in time".into(),
+        None if error.is_io_error() => error.to_string(),
         None => error.category().to_owned(),
     };
     StoreError { reason }
+}
+
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "NOAUTH" => ": it wants a password",
+        "WRONGPASS" => ": it refuses the user name or the password",
+        "NOPERM" => ": the user may not run a command that wxmint needs",
+        "READONLY" => ": it is a replica, or takes no writes",
+        "MASTERDOWN" => ": it is a replica without its primary",
+        "LOADING" => ": it is still reading its data from disk",
+        "OOM" => ": its memory is full",
+        "MISCONF" => ": it cannot write to its disk",
+        _ => "",
+    }
 }

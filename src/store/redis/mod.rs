@@ -4,7 +4,9 @@
 mod access_token;
 mod binding;
 mod clocks;
+mod fitness;
 mod link;
+mod outage;
 mod session;
 mod ticket;
 pub mod walk;
@@ -259,15 +261,11 @@ impl Store for Redis {
     }
 
     async fn fitness(&self) -> Result<Fitness, StoreError> {
-        let info = self.link.info("memory").await?;
-        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("unknown").trim();
-        if policy.starts_with("allkeys-") {
-            return Ok(Fitness::Unfit(format!(
-                "Redis has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else; \
-                 run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)"
-            )));
+        if let Some(unfit) = fitness::eviction(&self.link.info("memory").await?) {
+            return Ok(unfit);
         }
-        Ok(Fitness::Fit)
+        let (info, save) = (self.link.info("persistence").await?, self.link.configured("save").await?);
+        Ok(fitness::persistence(&info, save.as_deref(), (self.clock)().timestamp()))
     }
 }
 

@@ -10,6 +10,7 @@ mod bed;
 mod cluster;
 mod configuration;
 mod connection;
+mod demo;
 mod jwks_server;
 mod keys;
 mod load;
@@ -39,6 +40,7 @@ pub(crate) use self::{
     bed::TestBed,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
     connection::Connection,
+    demo::Demo,
     jwks_server::{JwksServer, Manner, Step, answer},
     keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
@@ -52,7 +54,7 @@ pub(crate) use self::{
     simulator::Simulator,
     tls::Terminator,
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
-    wire::{Impatient, Pace, Received},
+    wire::{Impatient, Pace, Received, wire_request},
 };
 
 /// What `make setup` has installed for the tests.

@@ -106,7 +106,7 @@ fn url(port: u16, password: &str) -> String {
 
 fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Process {
     let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000"]);
     command.arg("--dir").arg(folder).args(options);
     if !password.is_empty() {
         command.args(["--requirepass", password]);

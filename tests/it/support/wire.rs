@@ -97,6 +97,11 @@ impl Received {
     }
 }
 
+/// A request as it is written: a line (`GET /livez`), the host, further lines that end with CRLF each, and a body.
+pub(crate) fn wire_request(line: &str, host: &str, headers: &str, body: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n{body}")
+}
+
 /// Until it is closed; a reset is a way to close, too.
 async fn read_to_close(mut from: OwnedReadHalf) -> Vec<u8> {
     let mut received = Vec::new();

@@ -1,0 +1,101 @@
+//! The one way to run a server: its deadlines, how many connections it takes, and whom it answers to.
+
+use std::{future::pending, io, net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, Error, HttpServer,
+    body::MessageBody,
+    dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+};
+
+use super::connection::{Places, attend, take_place};
+
+/// From the first byte of a connection to the end of its first head.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client that was answered before its body was read may go on sending: a connection that is closed while
+/// bytes arrive is reset, and the client might lose the answer.
+const LINGER: Duration = Duration::from_secs(1);
+/// For the kubelet, Prometheus and the look-ups of some services.
+const ADMIN_CONNECTIONS: usize = 500;
+
+/// What a server takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Threads that serve.
+    pub workers: usize,
+    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients wait in the
+    /// listener's queue until a connection is closed.
+    pub connections: usize,
+    /// How long a connection may stay idle between two requests.
+    pub keep_alive: Duration,
+    /// How long requests in flight may take after a stop.
+    pub drain: Duration,
+    /// Whether a client that closes its sending half still gets its answer.
+    pub half_closed: bool,
+    /// If the listener is bound to a loopback address, answer only requests whose `Host` is a loopback name. A web page may
+    /// point its own host name at 127.0.0.1 (DNS rebinding) and would otherwise read everything that is here. Not for a
+    /// listener behind a reverse proxy, which passes on the `Host` that its client sent.
+    pub loopback_names: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            connections: ADMIN_CONNECTIONS,
+            // Proxies keep idle connections for 60 s. They close first, so no request meets a connection that is being closed.
+            keep_alive: Duration::from_secs(75),
+            drain: Duration::from_secs(1),
+            half_closed: true,
+            loopback_names: false,
+        }
+    }
+}
+
+/// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
+pub fn serve<T, B>(
+    listener: TcpListener,
+    limits: Limits,
+    app: impl Fn() -> App<T> + Send + Clone + 'static,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<Server>
+where
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
+    B: MessageBody + 'static,
+{
+    let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
+    let per_worker = limits.connections.div_ceil(limits.workers);
+    let places = Arc::new(Places::new(per_worker * limits.workers, limits.keep_alive + HEAD_TIMEOUT));
+    let app = move || app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
+    let server = HttpServer::new(app)
+        .workers(limits.workers)
+        .max_connections(per_worker)
+        .on_connect(move |stream, data| take_place(stream, data, &places))
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(LINGER)
+        .keep_alive(limits.keep_alive)
+        .h1_allow_half_closed(limits.half_closed)
+        .tcp_nodelay(true)
+        .shutdown_timeout(limits.drain.as_secs())
+        .shutdown_signal(shutdown);
+    Ok(server.listen(listener)?.run())
+}
+
+/// Starts the listener for probes and metrics, which runs until the handle stops it.
+pub fn serve_admin<T, B>(
+    listener: TcpListener,
+    app: impl Fn() -> App<T> + Send + Clone + 'static,
+) -> io::Result<ServerHandle>
+where
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
+    B: MessageBody + 'static,
+{
+    let limits = Limits { loopback_names: true, ..Limits::default() };
+    let server = serve(listener, limits, app, pending())?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
+}

@@ -1,0 +1,71 @@
+//! Whether Redis may lose bindings, which are nowhere else.
+
+use super::Fitness;
+
+/// No snapshot in so long although something was written, and none is made at all.
+const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
+
+/// By `INFO memory`: some policies evict bindings.
+pub(super) fn eviction(memory: &str) -> Option<Fitness> {
+    let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
+    policy.starts_with("allkeys-").then(|| {
+        Fitness::Unfit(format!(
+            "Redis has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else; \
+             run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)"
+        ))
+    })
+}
+
+/// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then
+/// the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
+pub(super) fn persistence(info: &str, save: Option<&str>, now: i64) -> Fitness {
+    let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
+    let overdue =
+        || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
+    let forgets = match save {
+        Some(save) => save.trim().is_empty(),
+        None => member(info, "rdb_last_save_time").is_some() && overdue(),
+    };
+    if number("aof_enabled") == 1 || !forgets {
+        return Fitness::Fit;
+    }
+    Fitness::Forgetful(
+        "Redis writes nothing to disk: when it restarts, every binding is lost, and people get other user ids; \
+         run: CONFIG SET appendonly yes, and set it in redis.conf"
+            .into(),
+    )
+}
+
+fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redis_is_forgetful_only_where_that_is_known() {
+        let now = 1_700_000_000;
+        let info = |aof: u8, changes: u32, saved_ago: i64| {
+            format!(
+                "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:{changes}\r\nrdb_last_save_time:{}\r\n\
+                 aof_enabled:{aof}\r\n",
+                now - saved_ago
+            )
+        };
+        for (info, save, forgets) in [
+            (info(0, 0, 5), Some(""), true),
+            (info(0, 9, 5), Some("3600 1 300 100"), false),
+            (info(1, 9, 5), Some(""), false),
+            (info(1, 9, 90_000), None, false),
+            (info(0, 9, 5), None, false),
+            (info(0, 0, 90_000), None, false),
+            (info(0, 9, 90_000), None, true),
+            ("# Another server".into(), None, false),
+        ] {
+            let found = persistence(&info, save, now);
+            assert_eq!(matches!(found, Fitness::Forgetful(_)), forgets, "{save:?} {info}: {found:?}");
+        }
+    }
+}
