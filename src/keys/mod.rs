@@ -5,17 +5,19 @@
 //! `exp`, and then gone. Knows nothing of HTTP servers, Redis or WeChat.
 
 mod document;
-mod private;
+mod private_jwk;
 pub(crate) mod provider;
 mod ring;
 pub mod rotation;
 mod set;
+mod signing_key;
 mod stored;
 #[cfg(test)]
 mod vectors;
 
 pub use document::JwksDocument;
-pub use private::{PrivateJwk, SigningKey};
+pub use private_jwk::PrivateJwk;
 pub use ring::{KeyRing, PreparedKey, Ring};
 pub use set::KeySet;
+pub use signing_key::SigningKey;
 pub use stored::StoredKeys;

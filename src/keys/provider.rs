@@ -17,7 +17,7 @@ use jsonwebtoken::{
     errors::{Error, ErrorKind},
 };
 
-use super::{SigningKey, private::KeyPair};
+use super::{SigningKey, signing_key::KeyPair};
 use crate::verify::{Algorithm, KeyError};
 
 static PROVIDER: CryptoProvider =

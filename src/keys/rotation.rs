@@ -256,8 +256,8 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
     Ok(())
 }
 
-/// Why `kid` is not removed now, where there is no emergency.
-pub fn keep(lives: &[KeyLife], kid: &str) -> Refusal {
+/// Why `kid` must stay in the set, except in an emergency: `keys rotate` removes it when that is safe.
+pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
     match lives.iter().find(|life| life.kid == kid) {
         None => Refusal::UnknownKey(kid.to_owned()),
         Some(KeyLife { exp: None, .. }) => Refusal::NoSuccessor(kid.to_owned()),

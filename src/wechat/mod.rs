@@ -4,11 +4,10 @@
 //! a login succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are there.
 //!
 //! - `client`: how calls are made; `call`: what all answers have in common; `api`, `errcode`: the tables;
-//! - `code2session`, `access_token`, `phone_number`: one call each; `session_key`: two that take the same;
+//! - `code2session`, `stable_token`, `phone_number`: one call each; `session_key`: two that take the same;
 //! - `user_data`: what WeChat gives a mini program sealed or signed with the session key;
 //! - `apps`: the mini programs that there are.
 
-mod access_token;
 mod api;
 mod apps;
 mod call;
@@ -18,9 +17,9 @@ mod errcode;
 mod phone_number;
 mod secrets;
 mod session_key;
+mod stable_token;
 mod user_data;
 
-pub use access_token::{FetchedAccessToken, read_access_token};
 pub use api::Api;
 pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, Reloaded, UnknownApp, app_of_referer};
 pub use call::CallError;
@@ -30,6 +29,7 @@ pub use errcode::Verdict;
 pub use phone_number::read_phone_number;
 pub use secrets::{AppAccessToken, AppSecret, SessionKey};
 pub use session_key::{read_new_session_key, read_session_check, session_signature};
+pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 
 /// What was published of WeChat's ciphers and signatures, each recomputed by other programs.
