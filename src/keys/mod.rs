@@ -1,8 +1,8 @@
-//! The signing keys: JWK sets, and which key signs when.
+//! The signing keys: sets of private JWKs, and the rules for which key signs when.
 //!
-//! States follow from the set and the clock alone, so that all replicas agree without speaking: a key is
-//! **published** before its `nbf`, **signing** while it has the greatest `nbf` not after now, **retired** until its
-//! `exp`, and then gone. Knows nothing of HTTP servers, Redis or WeChat.
+//! The state of a key follows from the set and the clock alone, so all replicas agree without talking to each other. A
+//! key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the future,
+//! **retired** until its `exp`, and then gone. This module knows nothing of HTTP servers, Redis or WeChat.
 
 mod document;
 mod private_jwk;

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use super::SigningKey;
 use crate::verify::{Algorithm, KeyError};
 
-/// A private JWK as it lies in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
-/// NumericDates. Serialized into that file and nowhere else.
+/// A private JWK as it is stored in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
+/// NumericDates. It is serialized into that file and nowhere else.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PrivateJwk {
@@ -37,7 +37,7 @@ pub struct PrivateJwk {
     pub(super) material: Material,
 }
 
-/// Base64url members. Which are needed depends on `kty`. Wiped when dropped.
+/// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Material {
@@ -66,7 +66,7 @@ pub(super) struct Material {
 pub(super) type Member = Option<Zeroizing<String>>;
 
 impl PrivateJwk {
-    /// A new key of `algorithm` that signs from `nbf` on.
+    /// Generates a key that signs from `nbf` on.
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let material = match algorithm {
             Algorithm::Es256 => Material::p256()?,
@@ -79,8 +79,8 @@ impl PrivateJwk {
         Ok(jwk)
     }
 
-    /// Reads a private key that was made elsewhere: PEM of PKCS#8, PKCS#1 or SEC 1, or a JWK (alone or the only one of a
-    /// set). It signs from `nbf` on, whatever it says itself.
+    /// Reads a private key that was made elsewhere: PEM of PKCS#8, PKCS#1 or SEC 1, or a JWK, alone or as the only key
+    /// of a set. The key signs from `nbf` on, whatever `nbf` it has itself.
     pub fn import(content: &[u8], nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let mut jwk = match PrivateKeyDer::from_pem_slice(content) {
             Ok(der) => Self::from_der(&der)?,
@@ -139,17 +139,16 @@ impl PrivateJwk {
         }
     }
 
-    /// The key's name, where it has one already.
+    /// The `kid`; empty if the key has none yet.
     pub fn kid(&self) -> &str {
         self.kid.as_deref().unwrap_or_default()
     }
 
-    /// Whether this is the key of that name.
     pub(super) fn is(&self, kid: &str) -> bool {
         self.kid.as_deref() == Some(kid)
     }
 
-    /// Fills in a `kid` that was left out.
+    /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error messages.
     pub(super) fn name_itself(&mut self, index: usize) -> Result<(), KeyError> {
         if self.kid.is_none() {
             self.kid = Some(SigningKey::from_jwk(self, index)?.public().kid().to_owned());
@@ -165,7 +164,7 @@ impl PrivateJwk {
         self.exp = exp.map(|exp| exp.timestamp());
     }
 
-    /// How messages name this key: by its place in the set, and its `kid` if it has one.
+    /// The key's name in error messages: its position in the set, and its `kid` if it has one.
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
         self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))

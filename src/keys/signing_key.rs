@@ -20,20 +20,21 @@ use super::{
 };
 use crate::verify::{Algorithm, KeyError, PublicKey};
 
-/// A key that signs. Has no `Serialize`, and its `Debug` prints its `kid`.
+/// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone)]
 pub struct SigningKey {
     public: PublicKey,
     pair: Arc<KeyPair>,
-    /// How messages name it.
+    /// The key's name in error messages.
     label: String,
     nbf: DateTime<Utc>,
     exp: Option<DateTime<Utc>>,
 }
 
 impl SigningKey {
-    /// Checks the members of `jwk` against each other: `kty`, `crv` and `alg` belong together, the public part is the
-    /// private part's, `kid` (if given) is the thumbprint. `index` is the key's place in the set, for messages.
+    /// Checks that the members of `jwk` fit each other: `kty`, `crv` and `alg` belong together, the public members
+    /// belong to the private ones, and `kid`, if present, is the thumbprint. `index` is the key's position in the set,
+    /// for error messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
         let members = Members { jwk, index };
         let (public, pair) = match members.algorithm()? {
@@ -51,7 +52,6 @@ impl SigningKey {
         Ok(Self { public, pair: Arc::new(pair), label: jwk.label(index), nbf: nbf.unwrap_or_default(), exp })
     }
 
-    /// What verifiers get.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
@@ -60,12 +60,12 @@ impl SigningKey {
         &self.label
     }
 
-    /// The first moment at which this key may sign.
+    /// When the key may first sign.
     pub fn nbf(&self) -> DateTime<Utc> {
         self.nbf
     }
 
-    /// The moment at which this key leaves the JWKS, once it has been replaced.
+    /// When the key leaves the JWKS, if it has been replaced.
     pub fn exp(&self) -> Option<DateTime<Utc>> {
         self.exp
     }
@@ -79,7 +79,7 @@ impl SigningKey {
         &self.pair
     }
 
-    /// Signs a message and verifies it with the published part, so that a key that cannot do both is never used.
+    /// Signs a message and verifies the signature with the public key, so that a key that cannot do both is never used.
     pub fn self_test(&self) -> Result<(), KeyError> {
         const MESSAGE: &[u8] = b"wxmint key self-test";
         let signature = self.pair.sign(MESSAGE).map_err(|()| KeyError::Crypto("sign"))?;
@@ -97,7 +97,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A parsed key pair: parsed once, since parsing costs as much as signing (RSA: more).
+/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
 pub(super) enum KeyPair {
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -105,7 +105,7 @@ pub(super) enum KeyPair {
 }
 
 impl KeyPair {
-    /// The raw signature of a JWS (RFC 7515): fixed length r‖s for ES256.
+    /// The raw signature of a JWS (RFC 7515); for ES256 the concatenation of r and s.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ()> {
         let random = SystemRandom::new();
         match self {
@@ -122,14 +122,14 @@ impl KeyPair {
     }
 }
 
-/// Reads the members that a key's type needs, with errors that name key and member.
+/// Reads the members that a key's type requires. Errors name the key and the member.
 struct Members<'a> {
     jwk: &'a PrivateJwk,
     index: usize,
 }
 
 impl Members<'_> {
-    /// What the key's type signs with, which `alg` must say too.
+    /// The algorithm of the key's type, which `alg` must confirm.
     fn algorithm(&self) -> Result<Algorithm, KeyError> {
         let algorithm = match (self.jwk.kty.as_str(), self.jwk.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,

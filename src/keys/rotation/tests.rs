@@ -1,4 +1,4 @@
-//! The plan by table: spoiled one thing at a time.
+//! Tables for the planning of rotations.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
     KeyLife { kid: kid.into(), algorithm: Algorithm::Es256, nbf: at(nbf), exp: exp.map(at) }
 }
 
-/// What acting on a step makes of the keys.
+/// The keys after a step has been carried out.
 fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
     let mut lives: Vec<_> = lives.iter().filter(|life| !step.drop.contains(&life.kid)).cloned().collect();
     for (kid, exp) in &step.expire {
