@@ -91,7 +91,11 @@ fn top_names(list: &str) -> Vec<String> {
 #[test]
 fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     let (map, code) = (rooms_of_the_map(), rooms_of_the_code());
-    assert_eq!(map.keys().collect::<Vec<_>>(), code.keys().collect::<Vec<_>>(), "the rooms of CONTRIBUTING.md and of src");
+    assert_eq!(
+        map.keys().collect::<Vec<_>>(),
+        code.keys().collect::<Vec<_>>(),
+        "the rooms of CONTRIBUTING.md and of src"
+    );
     for (room, imported) in &code {
         let unexpected: Vec<_> = imported.difference(&map[room]).collect();
         assert!(unexpected.is_empty(), "{room} imports {unexpected:?}: change the code, or the map first");
