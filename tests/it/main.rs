@@ -29,7 +29,6 @@ mod readme;
 mod redis_faults;
 mod reload;
 mod request_metrics;
-mod rotation;
 mod secrets;
 mod settings;
 mod sidecar;
