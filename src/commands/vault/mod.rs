@@ -23,7 +23,7 @@ use super::{
 use crate::{
     http::{now, run_to_end},
     secret_files::{FileError, MAKE_VAULT_KEY, read_private},
-    settings::vault_key_file_from_vars,
+    settings::{read_one, variables::VAULT_KEY_FILE},
     vault::{Vault, VaultError},
 };
 
@@ -61,7 +61,7 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => vault_key_file_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults))),
+            None => read_one(&VAULT_KEY_FILE, variables()).map_err(|faults| Failure::Usage(unusable(&faults))),
         }
     }
 }
