@@ -19,24 +19,24 @@ pub(super) const fn form<T>(wanted: &'static str, parse: fn(&str) -> Option<T>) 
     Form { wanted, parse }
 }
 
-/// A number within bounds: `number!(1 to 1000, "; a remark")`.
+/// A number within bounds: `number!(1 to 1000)`, or `number!(1 to 1000, "; a remark")`.
 macro_rules! number {
-    ($least:literal to $most:literal, $remark:literal) => {
-        form(concat!("a number from ", $least, " to ", $most, $remark), |text| forms::within(text, $least..=$most))
+    ($least:literal to $most:literal $(, $remark:literal)?) => {
+        form(concat!("a number from ", $least, " to ", $most $(, $remark)?), |text| forms::within(text, $least..=$most))
     };
 }
 pub(super) use number;
 
-/// A time within bounds: `span!("1m" to "30d", ", a remark")`.
+/// A time within bounds, like `number!`.
 macro_rules! span {
-    ($shortest:literal to $longest:literal, $remark:literal) => {
+    ($shortest:literal to $longest:literal $(, $remark:literal)?) => {
         form(
             concat!(
                 "one number and one unit, s, m, h or d (90m, not 1h30m), from ",
                 $shortest,
                 " to ",
-                $longest,
-                $remark
+                $longest
+                $(, $remark)?
             ),
             |text| forms::time_within(text, $shortest, $longest),
         )
@@ -45,7 +45,7 @@ macro_rules! span {
 pub(super) use span;
 
 pub(super) const RATE: Form<Rate> = form(
-    "a number from 1 to 1000000, a slash and a time from 1s to 30d (600/5m): so many at once, and so many in that time",
+    "a number from 1 to 1000000, a slash and a time from 1s to 30d (600/5m): that many at once, and that many in each such time",
     |text| {
         let (burst, period) = text.split_once('/')?;
         Some(Rate { burst: within(burst, 1..=1_000_000)?, period: time_within(period, "1s", "30d")? })

@@ -111,13 +111,13 @@ fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
 
 fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
     if let Some(folder) = reader.read(&APPS_DIR)? {
-        return match reader.is_set(&APPID.about) || reader.is_set(&APP_SECRET.about) {
-            true => reader.fault(&APPS_DIR.about, "is set beside WXMINT_APPID or WXMINT_APP_SECRET"),
+        return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
+            true => reader.fault(&APPS_DIR, "is set beside WXMINT_APPID or WXMINT_APP_SECRET"),
             false => Some(AppsSource::Folder(folder)),
         };
     }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
-    let secret_file = reader.file(&APP_SECRET.about).map(PathBuf::from);
+    let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file })
 }
 

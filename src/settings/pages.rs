@@ -1,9 +1,9 @@
 //! The pages about the variables: `.env.example` is written from the declarations, the tables are held against them.
 
-use std::{collections::HashMap, env, fs, path::Path};
+use std::{collections::HashMap, env, fs, mem, path::Path};
 
 use super::{
-    Settings,
+    Settings, SidecarSettings,
     variable::{About, Presence},
     variables::{SERVE, SIDECAR},
 };
@@ -16,20 +16,30 @@ fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
 }
 
-/// The explanation and the line to change. A line that stands for the default begins with `#`.
+/// The explanation, the form, and the line to change. A line that shows a default is commented out.
 fn entry(about: &About) -> String {
-    let (name, doc) = (about.name, about.doc.iter().map(|line| format!("#{line}\n")).collect::<String>());
+    let (name, doc) = (about.name, about.doc.concat());
+    let text = wrapped(&doc) + &wrapped(&format!("Form: {}", about.wanted));
     match about.presence {
-        Presence::Required(value) => format!("{doc}{name}={value}\n"),
+        Presence::Required(value) => format!("{text}{name}={value}\n"),
         Presence::Secret(value) => {
-            let file = about.file_name;
-            format!(
-                "{doc}{name}={value}\n# Instead: the path of a file that holds it, such as /run/secrets/…\n# {file}=\n"
-            )
+            format!("{text}{name}={value}\n# Instead, the path of a file with the value:\n# {name}_FILE=\n")
         }
-        Presence::Default(value) => format!("{doc}# {name}={value}\n"),
-        Presence::Optional(value) => format!("{doc}# For example: {value}\n# {name}=\n"),
+        Presence::Default(value) => format!("{text}# {name}={value}\n"),
+        Presence::Optional(value) => format!("{text}# For example: {value}\n# {name}=\n"),
     }
+}
+
+/// Comment lines of at most 120 characters.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut line) = (String::new(), "#".to_owned());
+    for word in text.split_whitespace() {
+        if line.len() + word.len() >= 120 {
+            lines += &(mem::replace(&mut line, "#".to_owned()) + "\n");
+        }
+        line = line + " " + word;
+    }
+    lines + &line + "\n"
 }
 
 /// `wxmint serve` loads the file, so what only the sidecar requires is not set there.
@@ -71,14 +81,28 @@ fn the_example_file_changes_nothing_until_it_is_changed() {
     assert!(explicit.starts_with("Ok") && explicit == implicit, "{explicit}\n{implicit}");
 }
 
-/// The second cell of the row that names the variable, split like the first where a row has several variables.
-fn default_in<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+/// The second cell of the row that names the variable, and the variable's part of it if the row has several variables.
+fn default_in<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
     let quoted = format!("`{name}`");
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
-    let (names, rest) = rows.into_iter().find(|(names, _)| names.contains(&quoted))?;
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once('|'));
+    let (names, rest) = rows.find(|(names, _)| names.contains(&quoted))?;
     let place = names.split([',', '、']).position(|part| part.trim() == quoted)?;
-    let default = rest.split('|').next()?.trim();
-    default.split([',', '、']).nth(place).or(Some(default)).map(str::trim)
+    let cell = rest.split('|').next()?.trim();
+    Some((cell, cell.split([',', '、']).nth(place).unwrap_or(cell).trim()))
+}
+
+#[test]
+fn every_variable_is_read_by_a_command_and_refused_while_it_holds_its_placeholder() {
+    let with = |name: &str| [(name.to_owned(), "REPLACE-ME".to_owned())];
+    let refused = |faults: String, name: &str| {
+        assert!(faults.contains(&format!("{name} still holds its placeholder")), "{faults}")
+    };
+    for About { name, .. } in SERVE {
+        refused(Settings::from_vars(with(name)).expect_err(name).to_string(), name);
+    }
+    for About { name, .. } in SIDECAR {
+        refused(SidecarSettings::from_vars(with(name)).expect_err(name).to_string(), name);
+    }
 }
 
 #[test]
@@ -89,13 +113,14 @@ fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
         let text: String = pages.into_iter().filter_map(page).collect();
         for about in SERVE.iter().chain(SIDECAR) {
             let name = about.name;
-            let told = default_in(&text, name).unwrap_or_else(|| panic!("{name} has no row in {pages:?}"));
+            let (cell, told) = default_in(&text, name).unwrap_or_else(|| panic!("{name} has no row in {pages:?}"));
             match about.default() {
-                None => assert!(told.contains(required) || name == "WXMINT_APP_SECRET", "{name} in {pages:?}: {told}"),
-                Some("") => assert!(!told.contains('`'), "{name} has no default in {pages:?}: {told}"),
+                None => assert!(cell.contains(required), "{name} in {pages:?}: {cell}"),
+                Some("") => assert!(!told.starts_with('`'), "{name} has no default in {pages:?}: {told}"),
                 Some(default) => assert_eq!(told, format!("`{default}`"), "{name} in {pages:?}"),
             }
-            assert!(about.file().is_none_or(|file| text.contains(&format!("`{file}`"))), "{name}_FILE in {pages:?}");
+            let is_named = |file: String| text.contains(&format!("`{file}`"));
+            assert!(about.file_variable().is_none_or(is_named), "{name}_FILE in {pages:?}");
         }
     }
 }

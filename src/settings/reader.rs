@@ -53,11 +53,11 @@ impl Reader {
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
-        let text = self.text(&variable.about)?;
+        let text = self.text(variable)?;
         if text.contains(PLACEHOLDER) {
-            return self.fault(&variable.about, "still holds its placeholder");
+            return self.fault(variable, "still holds its placeholder");
         }
-        (variable.parse)(&text).or_else(|| self.fault(&variable.about, "is not valid"))
+        (variable.parse)(&text).or_else(|| self.fault(variable, "is not valid"))
     }
 
     /// The settings, if there was no fault.
@@ -65,19 +65,19 @@ impl Reader {
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }
 
-    pub(super) fn is_set(&self, about: &About) -> bool {
-        self.value(about.name).or_else(|| self.file(about)).is_some()
+    pub(super) fn is_set<T>(&self, variable: &Variable<T>) -> bool {
+        self.value(variable.about.name).is_some() || self.secret_file(variable).is_some()
     }
 
-    /// The path in the variable's `_FILE`.
-    pub(super) fn file(&self, about: &About) -> Option<&str> {
-        self.value(about.file()?)
+    /// The path that the variable's `_FILE` names.
+    pub(super) fn secret_file<T>(&self, variable: &Variable<T>) -> Option<&str> {
+        self.value(&variable.about.file_variable()?)
     }
 
     /// `None`, to return in place of the value.
-    pub(super) fn fault<T>(&mut self, about: &About, problem: impl Into<String>) -> Option<T> {
-        let (problem, example) = (problem.into(), about.example());
-        self.faults.push(Fault { variable: about.name, problem, wanted: about.wanted, example });
+    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: impl Into<String>) -> Option<U> {
+        let About { name, wanted, .. } = variable.about;
+        self.faults.push(Fault { variable: name, problem: problem.into(), wanted, example: variable.about.example() });
         None
     }
 
@@ -85,15 +85,19 @@ impl Reader {
         self.values.get(&name.trim_start_matches(PREFIX).to_ascii_lowercase()).map(String::as_str)
     }
 
-    fn text(&mut self, about: &About) -> Option<String> {
-        match (self.value(about.name), self.file(about)) {
-            (Some(_), Some(_)) => self.fault(about, format!("and {} are both set", about.file_name)),
+    fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {
+        let name = variable.about.name;
+        match (self.value(name), self.secret_file(variable)) {
+            (Some(_), Some(_)) => self.fault(variable, format!("and {name}_FILE are both set")),
             (Some(value), None) => Some(value.to_owned()),
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
-                Err(error) => self.fault(about, format!("cannot be read from {}: {error}", about.file_name)),
+                Err(error) => self.fault(variable, format!("cannot be read from {name}_FILE: {error}")),
             },
-            (None, None) => about.default().map(str::to_owned).or_else(|| self.fault(about, "is not set")),
+            (None, None) => {
+                let default = variable.about.default().map(str::to_owned);
+                default.or_else(|| self.fault(variable, "is not set"))
+            }
         }
     }
 }

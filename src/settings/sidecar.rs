@@ -35,7 +35,7 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     if issuers.len() != urls.len() {
         let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
-        return reader.fault(&JWKS_URL.about, problem);
+        return reader.fault(&JWKS_URL, problem);
     }
     let trusted = |(issuer, jwks_url): (IssuerUrl, Url)| TrustedIssuer {
         policy: VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) },
@@ -54,7 +54,7 @@ fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
 
 fn issuers() -> Variable<Vec<IssuerUrl>> {
     ISSUER.taking(form(
-        "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it, byte for byte, without a slash at the end; several \
+        "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; several \
          separated by commas",
         forms::issuers,
     ))
@@ -63,7 +63,7 @@ fn issuers() -> Variable<Vec<IssuerUrl>> {
 /// If a rule depends on the path, somebody must say which path was requested.
 fn read_rules(reader: &mut Reader) -> Option<Rules> {
     let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
-    let are_set = reader.is_set(&SIDECAR_AUDIENCES.about) || reader.is_set(&SIDECAR_ANONYMOUS.about);
+    let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
     let source = match are_set {
         true => reader.read(&SIDECAR_PATH_HEADER.required()),
         false => reader.read(&SIDECAR_PATH_HEADER),

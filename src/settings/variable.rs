@@ -13,7 +13,6 @@ pub struct Variable<T> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About {
     pub(super) name: &'static str,
-    pub(super) file_name: &'static str,
     pub(super) presence: Presence,
     /// The right form, in words, with the range.
     pub(super) wanted: &'static str,
@@ -51,7 +50,6 @@ macro_rules! variables {
                 Variable {
                     about: About {
                         name: concat!("WXMINT_", stringify!($name)),
-                        file_name: concat!("WXMINT_", stringify!($name), "_FILE"),
                         presence: Presence::$presence($text),
                         wanted: form.wanted,
                         #[cfg(test)]
@@ -104,17 +102,18 @@ impl About {
         }
     }
 
-    /// The variable that names a file with the value.
-    pub(super) fn file(&self) -> Option<&'static str> {
-        matches!(self.presence, Presence::Secret(_)).then_some(self.file_name)
+    /// The name of the variable that names a file with the value.
+    pub(super) fn file_variable(&self) -> Option<String> {
+        matches!(self.presence, Presence::Secret(_)).then(|| format!("{}_FILE", self.name))
     }
 }
 
 /// Variables that the design has and that this version does not read yet.
 const LATER: &[&str] = &["WXMINT_STATUS_FAIL", "WXMINT_STATUS_MAX_AGE"];
 
-fn known_names() -> impl Iterator<Item = &'static str> {
-    [SERVE, SIDECAR].into_iter().flatten().flat_map(|about| [Some(about.name), about.file()]).flatten()
+fn known_names() -> impl Iterator<Item = String> {
+    let all = [SERVE, SIDECAR].into_iter().flatten();
+    all.flat_map(|about| [Some(about.name.to_owned()), about.file_variable()]).flatten()
 }
 
 /// The `WXMINT_…` variables that wxmint does not know, each with a remark: "this version does not read it yet", or the
@@ -128,7 +127,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String
             || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix))
     };
     let is_unknown =
-        |name: &String| name.starts_with("WXMINT_") && !injected(name) && known_names().all(|known| known != name);
+        |name: &String| name.starts_with("WXMINT_") && !injected(name) && known_names().all(|known| known != *name);
     let unknown = names.into_iter().filter(is_unknown);
     unknown.map(|name| (name.clone(), remark(&name))).collect()
 }

@@ -1,5 +1,5 @@
-//! Every variable, declared once, in the order of `.env.example`. The comments are the explanations in that file: after a
-//! change, run `UPDATE_DOCS=1 cargo test --lib settings`.
+//! Every variable, declared once. `.env.example` is written from this file and has the same order: after a change, run
+//! `UPDATE_DOCS=1 cargo test --lib settings`.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,89 +23,86 @@ use crate::{
 const FLAG: Form<bool> = form("true or false", parsed);
 
 variables! { SERVE:
-    /// The https URL at which clients reach this service, without a slash at the end. It becomes the `iss` of the tokens,
-    /// which verifiers compare byte for byte. http is allowed on loopback only.
+    /// The token's `iss`.
     ISSUER: IssuerUrl, Required("https://login.example.com"), form(
         "the https URL at which clients reach this service (http only on loopback), without query, fragment, \
          or a slash at the end, since verifiers compare it byte for byte",
         IssuerUrl::parse,
     );
 
-    /// The services that accept the tokens (`aud`), separated by commas. Default: the issuer.
+    /// The token's `aud`. Default: the issuer.
     AUDIENCE: Vec<String>, Optional("https://api.example.com"), form(
         "the names of the services that accept the tokens, separated by commas",
         forms::audiences,
     );
 
-    /// The mini program's AppID, as mp.weixin.qq.com shows it.
+    /// The mini program.
     APPID: AppId, Required("wx0123456789abcdef"), form(
         "the AppID that WeChat's console shows: wx and 16 hexadecimal digits",
         forms::appid,
     );
 
-    /// The mini program's AppSecret.
+    /// The mini program's secret.
     APP_SECRET: AppSecret, Secret("0123456789abcdef0123456789abcdef"), form(
         "the AppSecret that WeChat's console shows: 32 letters and digits",
         parsed,
     );
 
-    /// For several mini programs, instead of the variables above: a folder with a file for each mini program, named by its
-    /// AppID, with the AppSecret in it. wxmint reads the folder again when it changes.
+    /// For several mini programs, instead of WXMINT_APPID and WXMINT_APP_SECRET. wxmint reads the folder again when it changes.
     APPS_DIR: Option<PathBuf>, Optional("/run/secrets/apps"), form(
         "a folder with a file for each mini program, named by its AppID, with the AppSecret in it",
         |text| optional(text, path),
     );
 
-    /// Where codes, session keys and bindings are kept. `memory:` loses everything when the process ends.
-    /// Set `maxmemory-policy noeviction` in Redis, because bindings are kept nowhere else.
+    /// Where codes, session keys and bindings are kept. Set `maxmemory-policy noeviction` in Redis, because bindings are
+    /// kept nowhere else.
     REDIS_URL: StoreUrl, Secret("redis://127.0.0.1:6379"), form(
-        "redis://[user:password@]host:port[/db], or memory: for a store that forgets",
+        "redis://[user:password@]host:port[/db], or memory: for a store that is lost when the process ends",
         forms::store_url,
     );
 
-    /// The private JWK Set. Make one with: wxmint keys generate --keys keys.json
+    /// The signing keys.
     KEYS: PathBuf, Required("keys.json"), form(
-        "the path of the private JWK Set; make one with: wxmint keys generate --keys keys.json",
+        "the file of the private JWK Set; make one with: wxmint keys generate --keys keys.json",
         path,
     );
 
-    /// The file of the keys that seal session keys: base64 of 32 bytes a line, newest first.
-    /// Make one with: (umask 077; openssl rand -base64 32 > vault.key)
-    /// Add a key with: wxmint vault rotate (docs/vault.md)
+    /// The vault keys, which seal session keys, newest first. `wxmint vault rotate` adds one (docs/vault.md).
     VAULT_KEY_FILE: PathBuf, Required("vault.key"), form(
-        "the path of a file with base64 of 32 bytes a line; make one with: openssl rand -base64 32 > vault.key",
+        "a file with base64 of 32 bytes a line; make one with: (umask 077; openssl rand -base64 32 > vault.key)",
         path,
     );
 
     /// The public listener.
     LISTEN: SocketAddr, Default("127.0.0.1:8080"), form("an address and a port", parsed);
 
-    /// The listener for probes and metrics, which the public must not reach.
+    /// The listener for probes and metrics.
     ADMIN_LISTEN: SocketAddr, Default("127.0.0.1:9090"), form("an address and a port that the public cannot reach", parsed);
 
-    /// How many connections the public listener accepts at once. An idle connection takes about 12 KiB, one with a login in
-    /// progress up to 32 KiB. When all are taken, new clients wait, and connections that have been idle for 5 s are closed.
-    // Measured with 2,900 connections. 2000 take at most 64 of the 128 MiB in k8s/base. The process of `wxmint serve` takes 25
-    // and two passwords that are being hashed take 38; the tokens that `wxmint sidecar` remembers take 32.
+    /// How many connections the public listener accepts at once. When all are taken, new clients wait, and connections that
+    /// have been idle for 5 s are closed.
+    // Measured with 2,900 connections: an idle one takes about 12 KiB. 2000 take at most 64 of the 128 MiB in k8s/base. The
+    // process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the tokens that `wxmint sidecar`
+    // remembers take 32.
     MAX_CONNECTIONS: usize, Default("2000"), number!(1 to 1_000_000, "; each connection takes up to 32 KiB");
 
-    /// How long a token lives (1m to 30d).
-    // A token that lives less than a minute can expire before it is used; waiting does not end one that lives for months.
-    TOKEN_TTL: Duration, Default("24h"), span!("1m" to "30d", "");
+    /// How long a token is valid.
+    // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long after
+    // its user was removed.
+    TOKEN_TTL: Duration, Default("24h"), span!("1m" to "30d");
 
-    /// The `typ` in the header of a token: at+jwt, or JWT for verifiers that accept no other.
-    TOKEN_TYP: TokenTyp, Default("at+jwt"), form("at+jwt, or JWT for verifiers that know no other", parsed);
+    /// The `typ` in the header of a token.
+    TOKEN_TYP: TokenTyp, Default("at+jwt"), form("at+jwt, or JWT for verifiers that accept no other", parsed);
 
-    /// How long a key is published before it signs (1s to 7d). It must be longer than verifiers wait between two looks at
-    /// the published keys (docs/keys.md).
-    // Caches may hold the JWKS for a sixth of this time, so a key that is retired in an emergency stays there as long.
-    KEYS_LEAD: Duration, Default("30m"), span!("1s" to "7d", ", and longer than any verifier goes without looking");
+    /// How long a key is published before it signs (docs/keys.md).
+    // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
+    KEYS_LEAD: Duration, Default("30m"), span!("1s" to "7d", ", and longer than any verifier waits between two fetches of the keys");
 
-    /// How long a sealed session_key is kept after the last login (1s to 365d).
-    SESSION_KEY_TTL: Duration, Default("30d"), span!("1s" to "365d", "");
+    /// How long a sealed session_key is kept after the last login.
+    SESSION_KEY_TTL: Duration, Default("30d"), span!("1s" to "365d");
 
-    /// Who knows the business users. auto: the first login of a person makes a user. file:PATH: a password file
-    /// (wxmint users add). https://…: your own service (docs/accounts.md).
+    /// Who knows the business users. auto: the first login of a person makes a user. file: the file that `wxmint users add`
+    /// writes. https: see docs/accounts.md.
     ACCOUNTS: AccountsSource, Default("auto"), form(
         "auto, file:PATH, or the https URL of your own account service (http only on loopback)",
         forms::accounts,
@@ -115,32 +112,31 @@ variables! { SERVE:
     /// (false).
     AUTO_PROVISION: bool, Default("false"), FLAG;
 
-    /// How many WeChat identities one user may have in one mini program (1 to 1000).
-    BINDINGS_PER_USER: u32, Default("1"), number!(1 to 1000, "");
+    /// How many WeChat identities one user may have in one mini program.
+    BINDINGS_PER_USER: u32, Default("1"), number!(1 to 1000);
 
     /// For mini programs that were written for another back end: further paths of the login.
     LOGIN_PATHS: Vec<String>, Optional("/user/login,/api/login"), form(
-        "paths that nothing else of wxmint has, separated by commas",
+        "paths that wxmint does not use itself, separated by commas",
         forms::login_paths,
     );
 
     /// For the same mini programs: further names of the token in the answer to a login.
     TOKEN_ALIASES: Vec<String>, Optional("sessionId,token"), form(
-        "names of letters, digits and _ that the answer does not have yet, separated by commas",
+        "names of letters, digits and _ that the answer does not contain yet, separated by commas",
         forms::token_aliases,
     );
 
     /// For the same mini programs: whether a password may stand in the URL of a GET, where logs keep it.
     DANGEROUS_PASSWORD_IN_QUERY: bool, Default("false"), FLAG;
 
-    /// The networks of the proxies whose Forwarded or X-Forwarded-For wxmint believes. Default: none.
+    /// The proxies whose Forwarded or X-Forwarded-For wxmint believes. Default: none.
     TRUSTED_PROXIES: Vec<IpNet>, Optional("10.0.0.0/8,fd00::/8"), form(
         "addresses or networks of your proxies, separated by commas",
         |text| list(text, forms::network),
     );
 
-    /// The limit of logins from one address. 600/5m lets 600 (1 to 1000000) through at once, and 600 in each 5 minutes
-    /// (1s to 30d).
+    /// The limit of logins from one address.
     LIMIT_IP: Rate, Default("600/5m"), RATE;
 
     /// The limit of logins of one person.
@@ -149,49 +145,48 @@ variables! { SERVE:
     /// The limit of wrong passwords that one person sends for one user name.
     LIMIT_USERNAME: Rate, Default("10/5m"), RATE;
 
-    /// The greatest age of user data that a mini program sends for decryption, by its watermark (1s to 30d).
-    WATERMARK_MAX_AGE: Duration, Default("10m"), span!("1s" to "30d", "");
+    /// The greatest age, by its watermark, of user data that a mini program sends for decryption.
+    WATERMARK_MAX_AGE: Duration, Default("10m"), span!("1s" to "30d");
 
-    /// The URL of WeChat's API, or of a stand-in such as `wxmint simulator`.
+    /// WeChat's API, or a stand-in such as `wxmint simulator`.
     WECHAT_URL: Url, Default("https://api.weixin.qq.com"), form("an https URL (http only on loopback)", forms::wechat_url);
 
-    /// json, or text for a terminal. RUST_LOG sets the levels (default: info).
-    LOG_FORMAT: LogFormat, Default("json"), form("json or text", forms::log_format);
+    /// How log lines look. RUST_LOG sets their levels (default: info).
+    LOG_FORMAT: LogFormat, Default("json"), form("json, or text for a terminal", forms::log_format);
 }
 
 variables! { SIDECAR:
-    /// Required: the URL at which each issuer publishes its keys, in the order of WXMINT_ISSUER.
+    /// Required. Where the issuers publish their keys.
     JWKS_URL: Vec<Url>, Required("https://login.example.com/.well-known/jwks.json"), form(
-        "the https URL of each issuer's JWKS (http only on loopback), in the order of WXMINT_ISSUER",
+        "the https URL of each issuer's JWKS (http only on loopback), in the order of WXMINT_ISSUER, separated by commas",
         |text| list(text, forms::jwks_url),
     );
 
-    /// A folder for the last good keys, so that the sidecar can verify after a restart while the issuer is unreachable.
+    /// Where the last good keys are kept, so that the sidecar can verify after a restart while the issuer is unreachable.
     JWKS_CACHE: Option<PathBuf>, Optional("/var/cache/wxmint"), form(
         "a folder that nobody else can write",
         |text| optional(text, path),
     );
 
-    /// The address at which the proxy asks: /verify.
+    /// Where the proxy asks: /verify.
     SIDECAR_LISTEN: SocketAddr, Default("127.0.0.1:8181"), form("an address and a port that only the proxy can reach", parsed);
 
-    /// Paths, each with the audience that a token must name below that path, in addition to one of WXMINT_AUDIENCE.
+    /// Which audience a token must name below a path, in addition to one of WXMINT_AUDIENCE.
     SIDECAR_AUDIENCES: Vec<(Prefix, String)>, Optional("/orders=https://orders.example.com,/pay=https://pay.example.com"), form(
         "paths, each with the audience that a token must name below it, separated by commas",
         |text| list(text, forms::audience_rule),
     );
 
-    /// The paths below which no token is needed.
+    /// Where a request needs no token.
     SIDECAR_ANONYMOUS: Vec<Prefix>, Optional("/public,/health"), form(
         "paths below which no token is needed, separated by commas",
         |text| list(text, Prefix::parse),
     );
 
-    /// Required if either of the two above is set: the header in which your proxy itself sends the requested path, or
-    /// `path` for what follows /verify.
+    /// Required if one of the two variables above is set: where the sidecar finds the requested path.
     SIDECAR_PATH_HEADER: Option<PathSource>, Optional("X-Forwarded-Uri"), form(
-        "the header in which your proxy itself says which path was asked for (X-Forwarded-Uri for Traefik and \
-         Caddy, X-Original-URI for nginx as in our example), or path: what follows /verify (Envoy)",
+        "the header in which your proxy itself sends the requested path (X-Forwarded-Uri for Traefik and Caddy, \
+         X-Original-URI for nginx as in our example), or path: what follows /verify (Envoy)",
         |text| optional(text, PathSource::parse),
     );
 

@@ -52,8 +52,7 @@ pub(super) enum VaultCommand {
 /// Where the vault keys are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The vault key file; else the path in WXMINT_VAULT_KEY_FILE
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
     vault_key_file: Option<PathBuf>,
 }
 
