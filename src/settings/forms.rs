@@ -60,7 +60,7 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text))
 }
 
-/// `None` within if the text is empty.
+/// `Some(None)` if the text is empty.
 pub(super) fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { parse(text).map(Some) }
 }
@@ -70,7 +70,7 @@ pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<V
     if text.is_empty() { Some(Vec::new()) } else { text.split(',').map(|part| parse(part.trim())).collect() }
 }
 
-/// As [`list`], with no part twice.
+/// As [`list`]; refuses a part that stands twice.
 fn different<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     let parts = list(text, parse)?;
     let is_new = |(index, part): (usize, &T)| !parts[..index].contains(part);

@@ -1,6 +1,6 @@
-//! The settings, which are environment variables. `variables.rs` declares each variable once; here and in `sidecar.rs`
-//! stands which of them a command reads. All faults are reported at once. A fault never repeats a value, because it may be
-//! a secret in the wrong place.
+//! The settings, which are environment variables. `variables.rs` declares each variable once; this file and `sidecar.rs` say
+//! which of them each command reads. All faults are reported at once. A fault never repeats a value, because the value may
+//! be a secret in the wrong place.
 
 mod forms;
 #[cfg(test)]
@@ -28,7 +28,7 @@ use crate::{limits::Limits, store::RedisUrl, telemetry::LogFormat, verify::Token
 
 pub use crate::wechat::AppsSource;
 
-/// Where things are kept.
+/// Where codes, session keys and bindings are kept.
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
     /// `memory:`: lost when the process ends.

@@ -65,7 +65,7 @@ macro_rules! variables {
 pub(super) use variables;
 
 impl<T> Variable<T> {
-    /// The same variable where not setting it is a fault.
+    /// The same variable, for a command that cannot do without it.
     pub(super) fn required(&self) -> Self {
         let presence = Presence::Required(self.about.example());
         Self { about: About { presence, ..self.about }, parse: self.parse }
@@ -76,7 +76,7 @@ impl<T> Variable<T> {
         Variable { about: About { wanted: form.wanted, ..self.about }, parse: form.parse }
     }
 
-    /// For the help of an option that can take the place of the variable: what holds if the option is not given.
+    /// What holds if an option that can replace the variable is not given: for the option's help.
     pub fn fallback(&self) -> String {
         match self.about.default() {
             None | Some("") => format!("else {}", self.about.name),
