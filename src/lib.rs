@@ -37,6 +37,8 @@ pub mod limits;
 #[cfg(feature = "service")]
 pub mod login;
 #[cfg(feature = "service")]
+pub mod path_rules;
+#[cfg(feature = "service")]
 pub mod secret_files;
 #[cfg(feature = "service")]
 pub mod settings;
