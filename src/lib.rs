@@ -41,8 +41,6 @@ pub mod path_rules;
 #[cfg(feature = "service")]
 pub mod secret_files;
 #[cfg(feature = "service")]
-pub mod session;
-#[cfg(feature = "service")]
 pub mod settings;
 #[cfg(feature = "service")]
 pub mod sidecar;

@@ -16,6 +16,7 @@ mod key_files;
 mod keys_in_a_secret;
 mod limits;
 mod login;
+mod map;
 mod memory;
 mod mini_program;
 mod old_pages;

@@ -265,10 +265,10 @@ async fn a_redis_that_writes_nothing_to_disk_is_warned_about_and_the_service_is_
 }
 
 #[tokio::test]
-async fn the_rights_that_the_readme_names_are_enough() {
+async fn the_rights_that_the_page_names_are_enough() {
     let mut bed = TestBed::start().await;
-    let readme = fs::read_to_string(repository("README.md")).expect("README.md");
-    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let page = fs::read_to_string(repository("docs/redis.md")).expect("docs/redis.md");
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     bed.redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
     bed.redis.command::<()>(&["SCRIPT", "FLUSH"]);
     let url = bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");

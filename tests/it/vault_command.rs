@@ -192,8 +192,9 @@ async fn many_pages_are_counted_and_what_is_not_ours_is_left_alone() {
 async fn the_rights_that_the_page_names_are_enough() {
     let bed = TestBed::start().await;
     bed.log_in("lin").await.expect_login();
-    let [readme, page] = ["README.md", "docs/vault.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
-    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let [rights, page] =
+        ["docs/redis.md", "docs/vault.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
+    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let rule = format!("{} {more}", rule.replace(">PASSWORD", ">hunter2"));
     bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());

@@ -82,7 +82,7 @@ async fn apache_with_mod_oauth2_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let apache = Apache::start(&scene, &scene.jwks_url()).await;
     checks::tokens(&scene, &apache.example, &[]).await;
-    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
+    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are ignored");
     checks::strict(&scene, &apache.example, &[stray]).await;
     checks::identity_headers(&scene, &apache.example).await;
     checks::paths(&scene, &apache.example).await;

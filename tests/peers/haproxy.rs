@@ -64,7 +64,7 @@ async fn haproxy_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let haproxy = Haproxy::start(&scene, &scene.jwks_url()).await;
     checks::tokens(&scene, &haproxy.example, &[]).await;
-    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
+    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are ignored");
     checks::strict(&scene, &haproxy.example, &[stray]).await;
     checks::identity_headers(&scene, &haproxy.example).await;
     checks::paths(&scene, &haproxy.example).await;
