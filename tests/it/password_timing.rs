@@ -22,7 +22,7 @@ fn refused() -> [(String, &'static str); 4] {
 
 async fn attempt(bed: &TestBed, service: &Service, (name, password): &(String, &str)) -> Answer {
     let body = json!({"code": bed.mint_code("lin").await, "username": name, "password": password});
-    bed.http.send(bed.http.0.post(service.url("/login")).json(&body)).await
+    service.log_in_with(&body).await
 }
 
 /// In KiB: nearly all that a hash takes here.
