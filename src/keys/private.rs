@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der},
+    hmac,
     rand::SystemRandom,
     rsa::{KeyPairComponents, KeySize},
     signature::{
@@ -94,6 +95,13 @@ impl PrivateJwk {
         jwk.kid = None;
         jwk.name_itself(0)?;
         Ok(jwk)
+    }
+
+    /// Derived, because the private part itself is for signing alone.
+    fn marking(&self) -> hmac::Key {
+        let private = self.material.d.as_ref().map_or(&b""[..], |d| d.as_bytes());
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, private), b"wxmint mark of a binding");
+        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
     }
 
     fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
@@ -240,6 +248,7 @@ fn encode(bytes: &[u8]) -> Member {
 pub struct SigningKey {
     public: PublicKey,
     pair: Arc<KeyPair>,
+    marking: hmac::Key,
     /// How messages name it.
     label: String,
     nbf: DateTime<Utc>,
@@ -263,12 +272,18 @@ impl SigningKey {
             return Err(members.unusable("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed"));
         }
         let (nbf, exp) = (members.date("nbf", jwk.nbf.or(Some(0)))?, members.date("exp", jwk.exp)?);
-        Ok(Self { public, pair: Arc::new(pair), label: jwk.label(index), nbf: nbf.unwrap_or_default(), exp })
+        let (pair, label, nbf) = (Arc::new(pair), jwk.label(index), nbf.unwrap_or_default());
+        Ok(Self { public, pair, marking: jwk.marking(), label, nbf, exp })
     }
 
     /// What verifiers get.
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// For marks that only the holders of this key can tell from others.
+    pub(crate) fn marking(&self) -> &hmac::Key {
+        &self.marking
     }
 
     pub(super) fn label(&self) -> &str {

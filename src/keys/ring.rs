@@ -81,8 +81,13 @@ impl KeyRing {
     /// What is in use at `now`. The document is prepared anew when the clock has passed a key's `nbf` or `exp`, in either
     /// direction.
     pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let current = self.current();
         if current.document.holds(now) { current } else { self.put(current.again(self.lead, now)) }
+    }
+
+    /// What is in use, as it was last prepared: for what does not depend on the time.
+    pub fn current(&self) -> Arc<Ring> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts another set in use, once it has shown that it works; otherwise the one in use stays.

@@ -52,7 +52,7 @@ pub struct Minter {
     audience: Audience,
     typ: TokenTyp,
     ttl: Duration,
-    keys: Arc<KeyRing>,
+    pub(super) keys: Arc<KeyRing>,
 }
 
 impl Minter {

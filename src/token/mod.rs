@@ -4,6 +4,7 @@
 //! who is asking and whether to believe it.
 
 mod claims;
+mod mark;
 mod minter;
 mod request_signer;
 
