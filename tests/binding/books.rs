@@ -10,7 +10,6 @@ use wxmint::{
 
 use crate::stepwise::{About, people_in_order};
 
-/// One binding of a person.
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
     pub(crate) generation: u64,
@@ -22,7 +21,6 @@ pub(crate) struct Past {
 
 pub(crate) struct Books {
     pub(crate) people: Vec<Person>,
-    /// Counts steps.
     pub(crate) now: u64,
     states: BTreeMap<String, BindingState>,
     pasts: BTreeMap<String, Vec<Past>>,

@@ -13,7 +13,6 @@ use wxmint::{
 
 use crate::stepwise::Stepwise;
 
-/// Who asks for what.
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) number: u64,
@@ -45,7 +44,6 @@ pub(crate) enum Outcome {
     Failed(StoreError),
 }
 
-/// What knows the business users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `auto`: a new user each time that it is asked.
@@ -67,7 +65,6 @@ impl Backend {
         Self { kind, made: Rc::default() }
     }
 
-    /// Whether it has made this user.
     pub(crate) fn has_made(&self, user: &UserId) -> bool {
         self.made.borrow().values().any(|made| made == user)
     }

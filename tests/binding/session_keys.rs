@@ -288,7 +288,6 @@ impl<'a> World<'a> {
         }))
     }
 
-    /// The law.
     fn check(&mut self, request: &Request) -> Result<(), String> {
         let person = self.person.clone();
         let kept = self.runtime.block_on(self.store().session_keys(&person)).expect("an answer");

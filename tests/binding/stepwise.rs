@@ -32,7 +32,6 @@ pub(crate) struct Step {
     fail: Rc<dyn Fn()>,
 }
 
-/// What a step may change.
 #[derive(Debug, Clone)]
 pub(crate) enum About {
     Person(Person),
@@ -57,7 +56,6 @@ impl Step {
         (self.fail)();
     }
 
-    /// In words.
     pub(crate) fn text(&self) -> String {
         let about = match &self.about {
             About::Person(person) => person.openid.as_str(),
@@ -69,7 +67,6 @@ impl Step {
     }
 }
 
-/// The store of one request.
 #[derive(Clone)]
 pub(crate) struct Stepwise {
     stores: Stores,

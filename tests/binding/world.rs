@@ -19,7 +19,6 @@ use crate::{
     stepwise::{About, Step, Stepwise, Stores},
 };
 
-/// At once.
 const MOST_IN_FLIGHT: usize = 3;
 
 pub(crate) struct World<'a> {
@@ -140,7 +139,6 @@ impl<'a> World<'a> {
         self.begin(who, wish)
     }
 
-    /// What can be asked for here.
     fn wish(&self, who: usize, asked: &Asked) -> Option<Wish> {
         match *asked {
             Asked::LogIn => Some(Wish::LogIn),

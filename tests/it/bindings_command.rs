@@ -54,7 +54,6 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// As an argument.
     fn name(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
     }

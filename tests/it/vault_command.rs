@@ -11,7 +11,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPID, Answer, Configuration, PATIENCE, RedisServer, TestBed, WXMINT, eventually, repository, said, write_private,
+    APPID, Answer, BUSY, Configuration, PATIENCE, RedisServer, TestBed, WXMINT, eventually, repository, said,
+    write_private,
 };
 
 /// base64 of 32 bytes.
@@ -98,7 +99,7 @@ async fn a_key_is_rotated_under_load_and_nothing_fails_on_any_replica() {
     assert!(said.contains("line 1 is a new key, which seals from 2"), "{said}");
     assert_eq!(counts(&file, &bed.redis)[0], json!([1, "waits", 0, 0, 0]));
     let mut round = 0;
-    eventually("everything is under the new key", Duration::from_secs(15), async || {
+    eventually("everything is under the new key", BUSY + Duration::from_secs(10), async || {
         round += 1;
         let (sealing, opening) = (round % 2, (round + 1) % 2);
         let code = bed.mint_code(&format!("somebody-{round}")).await;
