@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http::now,
-    settings::{StoreUrl, store_from_vars},
+    settings::{StoreUrl, read_one, variables::REDIS_URL},
     store::{
         Fitness, Redis, Store, StoreError,
         walk::{Page, Place, Step},
@@ -53,7 +53,7 @@ pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
 
 /// The Redis that `wxmint serve` has.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = store_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults)))?;
+    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::Usage(unusable(&faults)))?;
     let StoreUrl::Redis(url) = url else {
         let reason =
             "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";

@@ -217,7 +217,7 @@ async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login
     assert!((1..=3).contains(&away.len()), "said again every 30 s: {away:?}");
     assert_eq!((&away[0]["redis"], &back["redis"]), (&json!(address), &json!(address)));
     assert!(away[0]["reason"].as_str().is_some_and(|why| why.contains("Connection refused")), "{away:?}");
-    let failed = told(bed.service(), "a login failed");
+    let failed = told(bed.service(), "a request failed");
     assert!((1..200).contains(&failed.len()), "{} lines for 300 logins", failed.len());
     assert!(failed[0]["cause"].as_str().is_some_and(|cause| cause.contains(&address)), "{failed:?}");
     assert!(!bed.service().log().contains("hunter2"));

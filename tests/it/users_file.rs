@@ -95,11 +95,7 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
     eventually("another user", WITHIN, async || (counted(&bed) == [1, 2]).then_some(())).await;
     let good = fs::read(&path).expect("a file");
     for (content, mode, reason) in [
-        (
-            &[&good[..], b"carol hunter22 u-3\n"].concat(),
-            0o600,
-            "users: line 4: the password must stand as an Argon2id",
-        ),
+        (&[&good[..], b"carol hunter22 u-3\n"].concat(), 0o600, "users: line 4: the password must be an Argon2id"),
         (&good, 0o604, "can be read by others (mode 0604); run: chmod 600"),
     ] {
         fs::write(&path, content).expect("written");
@@ -149,6 +145,6 @@ async fn a_service_does_not_start_with_a_users_file_that_is_not_fit() {
     write_private(&path, "# staff\nalice hunter22 u-1\n");
     let ended = configuration.run().await;
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    let sentence = "users: line 2: the password must stand as an Argon2id PHC string";
+    let sentence = "users: line 2: the password must be an Argon2id PHC string";
     assert!(ended.stderr.contains(sentence) && !ended.stderr.contains("hunter22"), "{ended:?}");
 }

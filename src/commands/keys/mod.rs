@@ -35,7 +35,10 @@ use super::{
 use crate::{
     http::now,
     keys::{PrivateJwk, StoredKeys, rotation},
-    settings::{key_times_from_vars, parse_duration},
+    settings::{
+        Reader, parse_duration,
+        variables::{KEYS, KEYS_LEAD, TOKEN_TTL},
+    },
     verify::{Algorithm, PublicKeySet},
 };
 
@@ -111,8 +114,8 @@ pub(super) enum KeysCommand {
 /// Where the keys are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The private JWK Set; else the path in WXMINT_KEYS
     #[arg(long, value_name = "PATH", conflicts_with = "secret")]
+    #[arg(help = format!("The private JWK Set; {}", KEYS.fallback()))]
     keys: Option<PathBuf>,
     /// A Kubernetes Secret, which holds the set under `keys.json`
     #[arg(long, value_name = "NAMESPACE/NAME")]
@@ -133,11 +136,11 @@ pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     every: Duration,
-    /// How long a key is published before it signs; else WXMINT_KEYS_LEAD, else 30m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
     lead: Option<Duration>,
-    /// The longest life of a token; else WXMINT_TOKEN_TTL, else 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<Duration>,
     /// Algorithm of the next key; else that of the last
     #[arg(long, value_name = "ES256|EdDSA|RS256")]
@@ -164,11 +167,10 @@ impl PolicyArgs {
 
     /// Lead and life of a token: the options, or the variables, or their defaults.
     fn times(&self) -> Result<(Duration, Duration), String> {
-        let given = [("WXMINT_KEYS_LEAD", self.lead), ("WXMINT_TOKEN_TTL", self.token_ttl)];
-        let not_given = |(name, _): &(String, String)| given.iter().all(|(of, time)| of != name || time.is_none());
-        let (lead, token_ttl) =
-            key_times_from_vars(variables().filter(not_given)).map_err(|faults| unusable(&faults))?;
-        Ok((self.lead.unwrap_or(lead), self.token_ttl.unwrap_or(token_ttl)))
+        let mut reader = Reader::new(variables());
+        let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
+        let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
+        reader.finish(lead.zip(token_ttl)).map_err(|faults| unusable(&faults))
     }
 }
 

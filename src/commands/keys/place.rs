@@ -1,16 +1,17 @@
 //! Where keys are kept, and how they are changed there: read, decide, write, with nobody else in between.
 
 use std::{
-    env, fmt,
+    fmt,
     path::{Path, PathBuf},
 };
 
 #[cfg(feature = "kubernetes")]
 use super::secret::Secret;
-use super::{PlaceArgs, object_name::ObjectName};
+use super::{PlaceArgs, object_name::ObjectName, variables};
 use crate::{
     keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
+    settings::{read_one, variables::KEYS},
 };
 
 /// A place that holds a set of private keys.
@@ -33,7 +34,7 @@ impl PlaceArgs {
         if let Some(name) = self.secret {
             return open_secret(name);
         }
-        let named = self.keys.or_else(|| env::var_os("WXMINT_KEYS").filter(|path| !path.is_empty()).map(PathBuf::from));
+        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok());
         named.map(Place::File).ok_or_else(|| "which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into())
     }
 }

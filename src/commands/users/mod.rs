@@ -4,7 +4,7 @@ mod list;
 mod password;
 
 use std::{
-    env, io,
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -14,12 +14,14 @@ use clap::{Args, Subcommand};
 use super::{
     EXIT_USAGE, fail,
     output::{print, say},
+    serve::variables,
 };
 use crate::{
     accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
     ids::{InvalidId, UserId},
     secret_files::{FileError, Held},
+    settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
 
 /// Of a new file.
@@ -115,7 +117,10 @@ impl From<UsersError> for Failure {
 
 impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let from_settings = || Some(env::var("WXMINT_ACCOUNTS").ok()?.strip_prefix("file:")?.into());
+        let from_settings = || match read_one(&ACCOUNTS, variables()) {
+            Ok(AccountsSource::File(path)) => Some(path),
+            _ => None,
+        };
         self.users
             .or_else(from_settings)
             .filter(|path: &PathBuf| !path.as_os_str().is_empty())

@@ -4,9 +4,11 @@
 //! split differently is never anonymous, and where audiences depend on the path it is refused. A path opens only as it is
 //! written, byte for byte; for an audience it is enough that some back end could take the path for one below the rule's.
 
+mod loose;
+
 use std::fmt;
 
-use super::loose::{loose, may_be_below};
+use self::loose::{loose, may_be_below};
 
 /// The rules of one sidecar. By default there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
