@@ -47,7 +47,8 @@ impl Reader {
     /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and manifests
     /// cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        let vars = vars.into_iter().filter(|(_, value)| !value.is_empty());
+        // envy ignores the case of names. A name in another case is reported as unknown, so it must not be read.
+        let vars = vars.into_iter().filter(|(name, value)| !value.is_empty() && *name == name.to_ascii_uppercase());
         Self { values: envy::prefixed(PREFIX).from_iter(vars).unwrap_or_default(), faults: Vec::new() }
     }
 
