@@ -30,51 +30,28 @@ pub const SMALL_BODY: usize = 16 * 1024;
 /// its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// Larger than any request of ours.
-    #[error("The body is larger than {} KiB, the most that is read here.", .0 / 1024)]
-    TooLarge(usize),
-    /// The client is too slow, or has stopped sending.
-    #[error("The body did not arrive within 10 seconds. Send the request again.")]
-    TooSlow,
-    /// The connection broke, or the body was not encoded as its head says.
-    #[error("The body could not be read to its end. Send the request again.")]
-    Broken,
-}
-
-impl From<BodyError> for Problem {
-    fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken => StatusCode::BAD_REQUEST,
-        };
-        Self::invalid(error.to_string()).with_status(status)
-    }
-}
-
-impl From<PayloadError> for BodyError {
-    fn from(error: PayloadError) -> Self {
-        match error {
-            PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::TooSlow,
-            _ => Self::Broken,
-        }
-    }
-}
-
 /// Reads a whole body of at most `limit` bytes.
-pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk?;
+        let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLarge(limit));
+            let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
+            return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+fn incomplete(error: &PayloadError) -> Problem {
+    match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Problem::invalid("The body did not arrive within 10 seconds. Send the request again.")
+                .with_status(StatusCode::REQUEST_TIMEOUT)
+        }
+        _ => Problem::invalid("The body could not be read to its end. Send the request again."),
+    }
 }
 
 /// The body of a request, shared by its handler and its answer.
@@ -125,8 +102,7 @@ impl Stream for RequestBody {
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
-            let late = io::Error::new(io::ErrorKind::TimedOut, BodyError::TooSlow);
-            return Poll::Ready(Some(Err(PayloadError::Io(late))));
+            return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
         polled
     }

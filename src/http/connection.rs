@@ -141,7 +141,7 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
     only_loopback_names: bool,
-) -> Result<ServiceResponse<Answer>, Error> {
+) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
     let request_body = RequestBody::of(&mut request);
@@ -155,11 +155,11 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
-    Ok(response.map_body(|_, body| Answer { body, unsent: Bytes::new(), _request_body: request_body, connection }))
+    Ok(response.map_body(|_, body| AnswerBody { body, unsent: Bytes::new(), _request_body: request_body, connection }))
 }
 
 /// An answer's body in pieces, each of which counts as a use of the connection.
-pub(super) struct Answer {
+pub(super) struct AnswerBody {
     body: BoxBody,
     unsent: Bytes,
     /// Dropped with the answer and not before: see [`RequestBody`].
@@ -167,7 +167,7 @@ pub(super) struct Answer {
     connection: Option<Rc<Connection>>,
 }
 
-impl MessageBody for Answer {
+impl MessageBody for AnswerBody {
     type Error = Box<dyn error::Error>;
 
     fn size(&self) -> BodySize {

@@ -7,9 +7,10 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    Handler, HttpMessage, HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
 };
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
@@ -282,6 +283,27 @@ impl Problem {
         }
         response.content_type("application/problem+json");
         response.body(serde_json::to_vec(&document).unwrap_or_default())
+    }
+}
+
+/// What a handler gives back.
+pub type Answer = Result<HttpResponse, Problem>;
+
+/// A handler whose problems become the answers to its requests.
+#[derive(Clone, Copy)]
+pub struct OrProblem<F>(pub F);
+
+impl<F, Args> Handler<(HttpRequest, Args)> for OrProblem<F>
+where
+    F: Handler<Args, Output = Answer>,
+    Args: 'static,
+{
+    type Output = HttpResponse;
+    type Future = LocalBoxFuture<'static, HttpResponse>;
+
+    fn call(&self, (request, args): (HttpRequest, Args)) -> Self::Future {
+        let answer = self.0.call(args);
+        Box::pin(async move { answer.await.unwrap_or_else(|problem| problem.respond(&request)) })
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpResponse, http::header, web};
 use chrono::SecondsFormat;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::Issuer;
 use crate::{
-    http::{Problem, ProblemCode, now},
+    http::{Answer, Problem, ProblemCode, now},
     ids::{AppId, UserId},
     store::{Binding, Store, StoreError},
 };
@@ -58,22 +58,12 @@ impl From<Binding> for Identity {
 
 /// `GET /users/{user_id}/wechat`: whom WeChat knows the user as, oldest binding first. A user without a binding and one
 /// whom nobody knows have none alike: who the users are is the business's to know.
-pub(super) async fn wechat_of_user(
-    request: HttpRequest,
-    user: web::Path<String>,
-    store: web::Data<AdminStore>,
-) -> HttpResponse {
-    match look_up(&user, &*store.0).await {
-        Ok(found) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(found),
-        Err(problem) => problem.respond(&request),
-    }
-}
-
-async fn look_up(user: &str, store: &dyn Store) -> Result<WeChatOfUser, Problem> {
+pub(super) async fn wechat_of_user(user: web::Path<String>, store: web::Data<AdminStore>) -> Answer {
     let user: UserId = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
-    let bindings = bindings_of(&user, store).await.map_err(away)?;
+    let bindings = bindings_of(&user, &*store.0).await.map_err(away)?;
     tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
-    Ok(WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() })
+    let found = WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(found))
 }
 
 /// The user's list holds also who is only about to be bound, or is leaving.

@@ -21,7 +21,7 @@ use utoipa_swagger_ui::Config;
 
 pub use self::logins::LoginExamples;
 use self::problems::Problems;
-use super::{binding, handlers, metadata, session};
+use super::{leave_routes, login_route, metadata, session_key_routes};
 use crate::http::{ProblemDocument, not_found};
 
 /// Where the public API is described, for who asks for a path that is none.
@@ -35,9 +35,10 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    modifiers(&Bearer, &Problems),
-    paths(handlers::login_by_post, handlers::login_by_query, session::user_data, session::phone, session::session,
-        session::reset, metadata::jwks, metadata::metadata, session::logout, binding::dissolve),
+    modifiers(&BearerScheme, &Problems),
+    paths(login_route::login_by_post, login_route::login_by_query, session_key_routes::user_data,
+        session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks,
+        metadata::metadata, leave_routes::logout, leave_routes::dissolve),
     components(schemas(ProblemDocument)),
     tags((name = "login", description = "For mini programs"),
         (name = "wechat", description = "What session_key is for, without ever seeing it"),
@@ -47,10 +48,10 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
 )]
 struct Api;
 
-/// The token of a login.
-struct Bearer;
+/// Describes how a request shows the token of its login.
+struct BearerScheme;
 
-impl Modify for Bearer {
+impl Modify for BearerScheme {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = api.components.get_or_insert_default();

@@ -8,7 +8,7 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::worker::Worker;
+use super::build::Worker;
 use crate::{http::now, verify::Algorithm};
 
 /// The public keys (RFC 7517)

@@ -2,6 +2,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use super::{RefusedBody, RefusedLogin};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
@@ -13,6 +14,22 @@ use crate::{
 /// count them.
 const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
 static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
+
+impl From<RefusedBody> for Problem {
+    fn from(refused: RefusedBody) -> Self {
+        Self::invalid(refused.to_string())
+    }
+}
+
+impl From<RefusedLogin> for Problem {
+    fn from(refused: RefusedLogin) -> Self {
+        let code = match refused {
+            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
+            _ => ProblemCode::InvalidRequest,
+        };
+        Self::new(code, refused.to_string())
+    }
+}
 
 /// The cause goes into the log here, and the client hears what to do.
 impl From<LoginError> for Problem {

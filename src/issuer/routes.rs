@@ -8,9 +8,9 @@ use actix_web::{
     web::{self, Data, ServiceConfig, delete, get, post, resource},
 };
 
-use super::{Issuer, admin, api, binding, handlers, metadata, session};
+use super::{Issuer, admin, api, leave_routes as leave, login_route, metadata, session_key_routes as session_key};
 use crate::{
-    http::{ProblemCode, livez, not_allowed, not_found, readable, readyz},
+    http::{Answer, OrProblem, ProblemCode, livez, not_allowed, not_found, readable, readyz},
     telemetry::{Metrics, RouteMetrics},
 };
 
@@ -28,12 +28,12 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
         }
         config
             .service(login(metrics, LOGIN))
-            .service(only(metrics, delete(), "DELETE", "/binding", binding::dissolve))
-            .service(only(metrics, post(), "POST", "/logout", session::logout))
-            .service(only(metrics, post(), "POST", "/wechat/userdata", session::user_data))
-            .service(only(metrics, post(), "POST", "/wechat/phone", session::phone))
-            .service(only(metrics, get(), "GET", "/wechat/session", session::session))
-            .service(only(metrics, post(), "POST", "/wechat/session/reset", session::reset))
+            .service(only(metrics, delete(), "DELETE", "/binding", leave::dissolve))
+            .service(only(metrics, post(), "POST", "/logout", leave::logout))
+            .service(only(metrics, post(), "POST", "/wechat/userdata", session_key::user_data))
+            .service(only(metrics, post(), "POST", "/wechat/phone", session_key::phone))
+            .service(only(metrics, get(), "GET", "/wechat/session", session_key::session))
+            .service(only(metrics, post(), "POST", "/wechat/session/reset", session_key::reset))
             .service(published(metrics, "/.well-known/jwks.json", metadata::jwks))
             .service(published(metrics, "/.well-known/openid-configuration", metadata::metadata))
             .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
@@ -45,7 +45,9 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
 
 /// The login has a histogram of its own.
 fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
-    let login = resource(path).route(post().to(handlers::login_by_post)).route(get().to(handlers::login_by_query));
+    let login = resource(path)
+        .route(post().to(OrProblem(login_route::login_by_post)))
+        .route(get().to(OrProblem(login_route::login_by_query)));
     counted(metrics.route(LOGIN), login.default_service(web::to(not_allowed("GET, POST"))))
 }
 
@@ -68,11 +70,10 @@ fn only<F, Args>(
     handler: F,
 ) -> impl HttpServiceFactory + use<F, Args>
 where
-    F: Handler<Args>,
+    F: Handler<Args, Output = Answer>,
     Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
 {
-    let only = resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)));
+    let only = resource(path).route(route.to(OrProblem(handler))).default_service(web::to(not_allowed(method)));
     counted(metrics.route(path).timed(), only)
 }
 
@@ -111,7 +112,7 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
-            .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
+            .service(readable("/users/{user_id}/wechat", OrProblem(admin::wechat_of_user)))
             .default_service(web::to(not_found(ADMIN_PATHS)));
     }
 }

@@ -12,9 +12,9 @@ use tracing_actix_web::TracingLogger;
 use super::{
     Issuer, Routes, StartError,
     api::PLACE,
+    build::Worker,
     reload::{WatchedKeys, WatchedVault, keep_reading},
     routes::{admin_routes, public_routes},
-    worker::Worker,
 };
 use crate::{
     http::{Limits, RequestSpan, limit_head, listen, not_found, own_headers, serve, serve_admin, with_request_id},

@@ -4,7 +4,7 @@ use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
-use super::bearer;
+use super::caller;
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
@@ -143,7 +143,7 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
-            verifier: bearer::verifier(&settings),
+            verifier: caller::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(CurrentVault::new(vault)),
             keys,

@@ -1,0 +1,171 @@
+//! `/wechat/…`: what a session key is used for after the login.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    body_fields::{RefusedBody, from_json, parse},
+    build::Worker,
+    to_the_end::to_the_end,
+};
+use crate::{
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
+    ids::{Phone, PhoneCode},
+    session::{Asking, SessionError, UserDataRequest},
+    wechat::{EncryptedData, RawData},
+};
+
+/// 64 KiB of steps, encrypted and in base64, and what stands around them.
+const USER_DATA_BODY: usize = 128 * 1024;
+
+/// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserDataBody {
+    /// base64
+    encrypted_data: Option<String>,
+    /// base64 of 16 bytes
+    iv: Option<String>,
+    /// JSON, byte for byte
+    raw_data: Option<String>,
+    /// SHA-1 in hexadecimal
+    signature: Option<String>,
+}
+
+/// What was in it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserDataAnswer {
+    /// Without openId, unionId and watermark.
+    #[schema(value_type = Object)]
+    data: Map<String, Value>,
+}
+
+/// The body of `POST /wechat/phone`.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct PhoneBody {
+    /// Of the button `open-type="getPhoneNumber"`; not wx.login's.
+    code: String,
+}
+
+/// A phone number that WeChat has verified.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PhoneAnswer {
+    /// With the country code where it is a foreign one.
+    phone_number: String,
+    /// Without it.
+    pure_phone_number: String,
+    /// `86`
+    country_code: String,
+}
+
+/// Whether the session holds.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionAnswer {
+    /// Whether the session key that is kept here is the one that WeChat has.
+    valid: bool,
+}
+
+/// Decrypt a person's data, or check that it is WeChat's
+///
+/// With the session key that the last login left here, or for ten minutes the one before.
+#[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
+    request_body(content = UserDataBody, examples(
+        ("encrypted" = (summary = "encryptedData and iv",
+            value = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="}))),
+        ("raw" = (summary = "rawData and signature",
+            value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
+    )),
+    responses((status = 200, description = "What was in it", body = UserDataAnswer)))]
+pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let body = read_body(payload, USER_DATA_BODY).await?;
+    let asked = from_json::<UserDataBody>(&body)?.into_request()?;
+    let max_age = worker.issuer.settings.watermark_max_age;
+    let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
+    let data = to_the_end(opening).await?;
+    Ok(private().json(UserDataAnswer { data }))
+}
+
+/// Get a person's phone number
+#[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
+    request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
+    responses((status = 200, description = "The number", body = PhoneAnswer)))]
+pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
+    let exchange = async move { worker.login.phone_number(&asking, &code).await };
+    let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
+    Ok(private().json(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
+}
+
+/// Ask WeChat whether the session holds
+#[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
+    responses((status = 200, description = "Whether it does", body = SessionAnswer)))]
+pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
+    Ok(private().json(SessionAnswer { valid }))
+}
+
+/// Have WeChat replace the session key
+#[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
+    responses((status = 204, description = "Replaced")))]
+pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A reset has no data that could be "undecryptable", so it needs other words.
+fn reset_refused(error: SessionError) -> Problem {
+    match error {
+        SessionError::Undecryptable => Problem::new(
+            ProblemCode::DataUndecryptable,
+            "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.",
+        ),
+        error => error.into(),
+    }
+}
+
+async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {
+    let token = worker.issuer.verify(request, now())?;
+    Ok(worker.login.asking(&token).await?)
+}
+
+/// An answer that is one person's alone.
+fn private() -> actix_web::HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));
+    response
+}
+
+impl UserDataBody {
+    fn into_request(self) -> Result<UserDataRequest, Problem> {
+        let read = match (self.encrypted_data, self.iv, self.raw_data, self.signature) {
+            (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
+            (None, None, Some(data), Some(signature)) => RawData::parse(&data, &signature).map(UserDataRequest::Raw),
+            _ => {
+                let detail =
+                    "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
+                return Err(Problem::invalid(detail));
+            }
+        };
+        Ok(read.map_err(SessionError::from)?)
+    }
+}
+
+fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
+    let body: PhoneBody = from_json(body).map_err(|refused| match refused {
+        RefusedBody::Missing(_) => {
+            Problem::invalid(format!("{refused} Send the code of the button `open-type=\"getPhoneNumber\"`."))
+        }
+        refused => refused.into(),
+    })?;
+    Ok(parse("code", &body.code)?)
+}
