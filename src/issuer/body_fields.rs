@@ -75,6 +75,15 @@ where
     text.parse().map_err(|error: T::Err| RefusedBody::Malformed { name, reason: error.to_string() })
 }
 
+/// The same for a field that may be absent.
+pub(super) fn parse_if_sent<T>(name: &'static str, text: Option<String>) -> Result<Option<T>, RefusedBody>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    text.map(|text| parse(name, &text)).transpose()
+}
+
 /// The only fault that serde_json finds in a string which it has skipped before.
 const UNPAIRED: &str = "must not hold half of a surrogate pair";
 

@@ -1,4 +1,4 @@
-//! What the process holds, and what each of its worker threads holds of its own.
+//! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
 use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
@@ -11,7 +11,7 @@ use crate::{
     keys::{KeyRing, KeySet},
     limits::LocalLimit,
     login::{Login, Policy},
-    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
+    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError},
     telemetry::Metrics,
@@ -78,14 +78,16 @@ pub enum StartError {
     Server(#[from] io::Error),
 }
 
-/// What all workers share: immutable, but for numbers and the latch.
+/// The state that all workers share.
 pub struct Issuer {
     pub(super) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
     pub(super) apps: Arc<CurrentApps>,
-    /// The key file, where there is one to read again.
-    pub(super) watched: Option<PathBuf>,
-    /// Where users come from a file.
+    /// The file that the keys came from; `None` if they were made for this process.
+    pub(super) key_file: Option<WatchedFile>,
+    /// The same for the vault keys.
+    pub(super) vault_file: Option<WatchedFile>,
+    /// The users, if they come from a file.
     pub(super) users: Option<FileAccounts>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
@@ -94,14 +96,14 @@ pub struct Issuer {
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
-    /// One for all workers, where the store is the process itself.
+    /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
     local_limit: Arc<LocalLimit>,
 }
 
 impl StartError {
-    /// All of them as one.
+    /// Joins several errors into one.
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
         let mut all = Vec::new();
         for error in errors.into_iter().flatten() {
@@ -113,7 +115,7 @@ impl StartError {
         if all.len() == 1 { all.remove(0) } else { Self::Several(all) }
     }
 
-    /// Whether a setting names something that is wrong, rather than the machine being in the way.
+    /// Whether a setting must be corrected, rather than the machine.
     pub fn is_in_settings(&self) -> bool {
         match self {
             Self::Several(several) => several.iter().any(Self::is_in_settings),
@@ -124,18 +126,18 @@ impl StartError {
 }
 
 impl Issuer {
-    /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
+    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
         match (load_keys(&settings), load_vault(&settings), load_apps(&settings), check_users(&settings)) {
-            (Ok(keys), Ok(vault), Ok(_), Ok(())) => {
-                let watched = Some(settings.keys.clone());
-                Ok(Self { watched, ..Self::new(settings, keys, vault)? })
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(_), Ok(())) => {
+                let (key_file, vault_file) = (Some(key_file), Some(vault_file));
+                Ok(Self { key_file, vault_file, ..Self::new(settings, keys, vault)? })
             }
             (keys, vault, apps, users) => Err(StartError::all([keys.err(), vault.err(), apps.err(), users.err()])),
         }
     }
 
-    /// With keys that are already there.
+    /// Builds an issuer with these keys.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let unusable = |source| StartError::Keys { path: settings.keys.clone(), source };
@@ -148,7 +150,8 @@ impl Issuer {
             vault: Arc::new(CurrentVault::new(vault)),
             keys,
             apps: Arc::new(load_apps(&settings)?),
-            watched: None,
+            key_file: None,
+            vault_file: None,
             users: open_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
@@ -160,17 +163,17 @@ impl Issuer {
             settings,
         };
         issuer.apps.warn_of_unusual();
-        // Each worker makes its own later, where nobody could be told of a failure.
+        // Each worker builds its own later, when errors can no longer be reported.
         issuer.login()?;
         Ok(issuer)
     }
 
-    /// The store in memory, for the demo, which shows what lies in it. Empty if the settings name another.
+    /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
     pub fn memory(&self) -> Memory {
         self.memory.clone()
     }
 
-    /// A connection of its own to the store.
+    /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
         Ok(match &self.settings.store {
             StoreUrl::Memory => Box::new(self.memory.clone()),
@@ -213,7 +216,7 @@ impl Issuer {
     }
 }
 
-/// One worker thread's part.
+/// The state of one worker thread.
 pub(super) struct Worker {
     pub(super) issuer: Arc<Issuer>,
     pub(super) login: Login,
@@ -225,9 +228,10 @@ impl Worker {
     }
 }
 
-fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
-    let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
-    KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), StartError> {
+    let (file, content) = WatchedFile::open(&settings.keys).map_err(StartError::KeyFile)?;
+    let keys = KeySet::parse(&content);
+    Ok((file, keys.map_err(|source| StartError::Keys { path: settings.keys.clone(), source })?))
 }
 
 fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
@@ -249,9 +253,9 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
     Ok(CurrentApps::read(settings.apps.clone())?)
 }
 
-fn load_vault(settings: &Settings) -> Result<Vault, StartError> {
-    let content = read_private(&settings.vault_key_file).map_err(StartError::VaultFile)?;
+fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), StartError> {
+    let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(StartError::VaultFile)?;
     let vault = Vault::parse(&content);
     let vault = vault.map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })?;
-    Ok(vault.at(now()))
+    Ok((file, vault.at(now())))
 }

@@ -17,15 +17,15 @@ use crate::{
 /// The body of `POST /logout`, which may be left out.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct LogoutBody {
-    /// Whether all of the user's tokens end, and not this one alone.
+    /// True ends all of the user's tokens, false only this one.
     #[serde(default)]
     everywhere: bool,
 }
 
 /// Log out
 ///
-/// Forgets the session key. This service refuses the token from then on; to peers it is valid until it expires. May be
-/// repeated with the same token.
+/// Forgets the session key, and refuses the token from then on. Peers accept the token until it expires. Logging out
+/// again with the same token is allowed.
 #[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
     request_body(content = Option<LogoutBody>, examples(
         ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
@@ -57,8 +57,8 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 
 /// Dissolve this mini program's binding
 ///
-/// The binding that the token was issued under. All tokens that its user has of this mini program are ended. The next login
-/// asks who the person is.
+/// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program.
+/// The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> Answer {

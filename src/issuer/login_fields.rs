@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body_fields::{self, RefusedBody, parse};
+use super::body_fields::{self, RefusedBody, parse_if_sent};
 use crate::login::{Identity, LoginRequest, Proof};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
@@ -25,7 +25,7 @@ pub struct LoginFields {
     bind_ticket: Option<String>,
 }
 
-/// Why fields are not a login. Says what to change.
+/// Why the fields do not ask for a login. The message says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedLogin {
     /// The fields could not be read, or one of them is malformed.
@@ -73,14 +73,14 @@ impl LoginFields {
         Ok(body_fields::from_form(body)?)
     }
 
-    /// From a query string in which credentials may stand: `WXMINT_DANGEROUS_PASSWORD_IN_QUERY`, for pages that were
+    /// From a query string that may hold credentials (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`), for pages that were
     /// published so.
     pub fn from_query_with_dangerous_password(query: &str) -> Result<Self, RefusedLogin> {
         Self::from_form(query.as_bytes())
     }
 
-    /// The query of a POST is not read, and a password that nobody reads would be a surprise. Refused whatever the
-    /// settings: a page that sends POST has a body to put it in.
+    /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the page
+    /// has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
         match Self::from_query(query) {
             Err(RefusedLogin::CredentialsInQuery) => Err(RefusedLogin::CredentialsBesideBody),
@@ -88,7 +88,7 @@ impl LoginFields {
         }
     }
 
-    /// From a query string, in which credentials have no place.
+    /// From a query string. Credentials in it are refused.
     pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
         let fields = Self::from_form(query.as_bytes())?;
         if fields.username.is_some() || fields.password.is_some() {
@@ -99,19 +99,20 @@ impl LoginFields {
 
     /// The login that these fields ask for.
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let proof = match (self.code, self.bind_ticket) {
-            (Some(code), None) => Proof::Code(parse("code", &code)?),
-            (None, Some(ticket)) => Proof::Ticket(parse("bind_ticket", &ticket)?),
+        let code = parse_if_sent("code", self.code)?;
+        let proof = match (code, parse_if_sent("bind_ticket", self.bind_ticket)?) {
+            (Some(code), None) => Proof::Code(code),
+            (None, Some(ticket)) => Proof::Ticket(ticket),
             (None, None) => return Err(RefusedLogin::NoCode),
             (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
-        let app = self.appid.map(|appid| parse("appid", &appid)).transpose()?;
-        let identity = match (self.username, self.password, self.phone_code) {
+        let app = parse_if_sent("appid", self.appid)?;
+        let username = parse_if_sent("username", self.username)?;
+        let password = parse_if_sent("password", self.password)?;
+        let identity = match (username, password, parse_if_sent("phone_code", self.phone_code)?) {
             (None, None, None) => Identity::Nothing,
-            (Some(name), Some(password), None) => {
-                Identity::Password(parse("username", &name)?, parse("password", &password)?)
-            }
-            (None, None, Some(phone_code)) => Identity::Phone(parse("phone_code", &phone_code)?),
+            (Some(username), Some(password), None) => Identity::Password(username, password),
+            (None, None, Some(phone_code)) => Identity::Phone(phone_code),
             (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
             (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
             (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),

@@ -1,4 +1,4 @@
-//! `/login`: unpack, call, pack.
+//! `/login`: reads the request, calls the login, and writes the answer.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) struct LoginAnswer<'a> {
     /// The token's `sub`.
     #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
     user_id: &'a UserId,
-    /// True once, at the login that made the user.
+    /// True only in the answer to the login that created the user.
     new_user: bool,
     /// The token again, under the names that older mini programs read.
     #[serde(flatten)]
@@ -55,8 +55,8 @@ impl Serialize for Aliases<'_> {
 
 /// Turn the code of wx.login into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example and put
-/// in a fresh code: the demo has done so, and `wxmint simulator` gives one at `POST /_simulator/codes`.
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example and
+/// insert a fresh code: the demo's examples have one, and `wxmint simulator` gives one at `POST /_simulator/codes`.
 #[utoipa::path(post, path = "/login", tag = "login",
     request_body(content = LoginFields),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
@@ -120,7 +120,7 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     Ok(welcome(worker, outcome?, took))
 }
 
-/// The mini program that sent the request, as far as its Referer can be believed.
+/// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
 fn app_hint(request: &HttpRequest) -> Option<AppId> {
     app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
 }

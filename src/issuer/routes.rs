@@ -14,13 +14,13 @@ use crate::{
     telemetry::{Metrics, RouteMetrics},
 };
 
-/// As metrics name it, whatever `WXMINT_LOGIN_PATHS` adds.
+/// The label of every login in metrics, also on the paths of `WXMINT_LOGIN_PATHS`.
 const LOGIN: &str = "/login";
 
 /// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// What mini programs and peers reach. `login_paths` are further paths of the login.
+/// The routes for mini programs and peers. `login_paths` are further paths of the login.
 pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         for path in login_paths {
@@ -61,7 +61,7 @@ where
     counted(metrics.route(path), readable(path, handler))
 }
 
-/// A resource with one method, which waits for something.
+/// A resource with one method. Its requests are timed, because they wait for other services.
 fn only<F, Args>(
     metrics: &Metrics,
     route: Route,
@@ -77,7 +77,7 @@ where
     counted(metrics.route(path).timed(), only)
 }
 
-/// Counts what a resource answers. What went wrong is known by the problem that was answered.
+/// Counts the answers of a resource by outcome.
 fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {
@@ -100,7 +100,7 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
 
 const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
 
-/// What only the operator reaches.
+/// The routes of the admin listener.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
     let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");

@@ -20,7 +20,7 @@ use crate::{
     wechat::{EncryptedData, RawData},
 };
 
-/// 64 KiB of steps, encrypted and in base64, and what stands around them.
+/// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
 const USER_DATA_BODY: usize = 128 * 1024;
 
 /// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
@@ -37,7 +37,7 @@ pub(super) struct UserDataBody {
     signature: Option<String>,
 }
 
-/// What was in it.
+/// The data that was decrypted or checked.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UserDataAnswer {
     /// Without openId, unionId and watermark.
@@ -48,7 +48,7 @@ pub(super) struct UserDataAnswer {
 /// The body of `POST /wechat/phone`.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct PhoneBody {
-    /// Of the button `open-type="getPhoneNumber"`; not wx.login's.
+    /// The code of the button `open-type="getPhoneNumber"`, which is not a code of wx.login.
     code: String,
 }
 
@@ -56,24 +56,24 @@ pub(super) struct PhoneBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PhoneAnswer {
-    /// With the country code where it is a foreign one.
+    /// With the country code if it is a foreign number.
     phone_number: String,
-    /// Without it.
+    /// Without the country code.
     pure_phone_number: String,
-    /// `86`
+    /// For example `86`.
     country_code: String,
 }
 
-/// Whether the session holds.
+/// Whether the session key is still valid.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionAnswer {
-    /// Whether the session key that is kept here is the one that WeChat has.
+    /// Whether WeChat still accepts the session key that is kept here.
     valid: bool,
 }
 
 /// Decrypt a person's data, or check that it is WeChat's
 ///
-/// With the session key that the last login left here, or for ten minutes the one before.
+/// Uses the session key of the last login, or for ten minutes the previous one.
 #[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
     request_body(content = UserDataBody, examples(
         ("encrypted" = (summary = "encryptedData and iv",
@@ -81,7 +81,7 @@ pub(super) struct SessionAnswer {
         ("raw" = (summary = "rawData and signature",
             value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
     )),
-    responses((status = 200, description = "What was in it", body = UserDataAnswer)))]
+    responses((status = 200, description = "The data", body = UserDataAnswer)))]
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let body = read_body(payload, USER_DATA_BODY).await?;
@@ -104,9 +104,9 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     Ok(private().json(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
 }
 
-/// Ask WeChat whether the session holds
+/// Ask WeChat whether the session key is still valid
 #[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
-    responses((status = 200, description = "Whether it does", body = SessionAnswer)))]
+    responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
@@ -138,7 +138,7 @@ async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Proble
     Ok(worker.login.asking(&token).await?)
 }
 
-/// An answer that is one person's alone.
+/// An answer for one person, which no cache may keep.
 fn private() -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));

@@ -1,5 +1,7 @@
 //! The files that hold secrets: written for their owner alone, and refused when others can read them.
 
+mod watched;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -8,6 +10,8 @@ use std::{
 };
 
 use zeroize::Zeroizing;
+
+pub use self::watched::WatchedFile;
 
 /// Why a file of secrets cannot be used. Says what to do.
 #[derive(Debug, thiserror::Error)]
