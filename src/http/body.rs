@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and time, also those that no handler reads.
+//! Bounds request bodies in size and time, also bodies that no handler reads.
 
 use std::{
     cell::RefCell,
@@ -24,10 +24,10 @@ use tokio::{
 
 use super::Problem;
 
-/// The largest body of a route whose requests have some hundred bytes.
+/// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
-/// From the end of the head to the end of the body. actix-web has no such bound: a body of one byte a second would hold
-/// its connection open for ever.
+/// How long a body may take after its head. actix-web has no such limit, so a client that sends one byte a second would
+/// keep its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a whole body of at most `limit` bytes.
@@ -69,7 +69,7 @@ struct Arriving {
 }
 
 impl RequestBody {
-    /// Puts itself in the place of the request's body, if the request has one.
+    /// Replaces the request's body with itself, if the request has a body.
     pub(super) fn of(request: &mut ServiceRequest) -> Option<Self> {
         let payload = request.take_payload();
         if matches!(payload, dev::Payload::None) {
@@ -81,9 +81,9 @@ impl RequestBody {
         Some(body)
     }
 
-    /// Drops what has already arrived: after a body that is complete the connection can be kept.
+    /// Drops the bytes that have already arrived. If they complete the body, the connection can be kept.
     pub(super) async fn skip_what_has_arrived(&self) {
-        // After a fault in its encoding actix-web sends an answer only if that is ready now.
+        // After an encoding error actix-web sends an answer only if the answer is ready at once.
         if self.0.borrow().is_over {
             return;
         }

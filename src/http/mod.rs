@@ -1,5 +1,5 @@
-//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, who the client
-//! is, probes, and the clock.
+//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
+//! address, probes, and the clock.
 
 mod bearer;
 mod body;

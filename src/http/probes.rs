@@ -9,9 +9,9 @@ use actix_web::{
 
 use super::not_allowed;
 
-/// Whether traffic should come. Starts as not ready with a reason, becomes ready once, and ends when the process is
-/// told to stop. Redis or WeChat going away later does not end it: every replica would leave at once, and with them
-/// the JWKS and the answers that say what is wrong.
+/// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
+/// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
+/// would leave at once, and with them the JWKS and the problems that explain the outage.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<State>>);
 
@@ -37,12 +37,12 @@ impl Readiness {
         });
     }
 
-    /// From here on ready, unless the process is stopping already.
+    /// Ready from now on, unless the process is stopping already.
     pub fn ready(&self) {
         self.ready_with(None);
     }
 
-    /// The same with a warning for whoever asks.
+    /// The same, with a warning for `/readyz`.
     pub fn ready_with(&self, warning: Option<String>) {
         self.change(|state| match state {
             State::Starting(_) => State::Ready(warning),
@@ -50,7 +50,7 @@ impl Readiness {
         });
     }
 
-    /// From here on never ready again.
+    /// Never ready again.
     pub fn stopping(&self) {
         self.change(|_| State::Stopping);
     }
@@ -60,7 +60,7 @@ impl Readiness {
         *state = next(std::mem::replace(&mut *state, State::Stopping));
     }
 
-    /// Ready, perhaps with a warning, or why not.
+    /// The warning if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Option<String>, String> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Ready(warning) => Ok(warning.clone()),
@@ -70,7 +70,8 @@ impl Readiness {
     }
 }
 
-/// `GET /livez`: the process runs its event loop. Depends on nothing else, so that nothing else gets it killed.
+/// `GET /livez`: the process runs its event loop. It depends on nothing else, so that no other outage gets the process
+/// killed.
 pub async fn livez() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
@@ -84,7 +85,7 @@ pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
-/// A resource that is only read.
+/// A resource for GET and HEAD.
 pub fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args> + Copy,

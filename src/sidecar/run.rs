@@ -28,7 +28,7 @@ use crate::{
     verify::peer::{Peer, PeerError},
 };
 
-/// An answer takes 2 s at most, where keys are fetched for it.
+/// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why the sidecar does not run.
@@ -124,7 +124,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
     serve_admin(listener, app)
 }
 
-/// Opens the latch when there are keys of every issuer, also where they came from disk.
+/// Ready once there are keys of every issuer, even if they came from disk.
 async fn await_keys(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.ready();

@@ -10,8 +10,8 @@ use prometheus_client::{
 use super::{Buckets, Histograms, Labels};
 
 const OK: &str = "ok";
-/// Outcomes that an alert asks for. Their counters are there before the first of them happens, because Prometheus sees no
-/// increase in a counter that appears.
+/// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
+/// that has just appeared.
 const OF_ALERTS: [&str; 2] = ["internal_error", "wechat_misconfigured"];
 
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Requests {
     }
 }
 
-/// The requests of one route. The counter of those that succeed is looked up once, and not at each request.
+/// The requests of one route. The counter of successes is looked up once, and not for each request.
 pub struct RouteMetrics {
     route: &'static str,
     requests: Requests,
@@ -51,7 +51,7 @@ impl RouteMetrics {
         Self { route, requests, ok, timed: false }
     }
 
-    /// With a histogram of the times.
+    /// Adds a histogram of the durations.
     pub fn timed(self) -> Self {
         Self { timed: true, ..self }
     }
