@@ -17,13 +17,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use tracing::Level;
@@ -96,64 +90,49 @@ pub enum WeChatOutcome {
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// 0.5 ms to 8 s, doubling: from a Redis round trip to a WeChat that has stalled.
+/// Histograms of seconds. The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
 #[derive(Clone)]
-struct Buckets;
+struct Durations<const N: usize>(Family<Labels<N>, Histogram>);
 
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))
+impl<const N: usize> Default for Durations<N> {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))))
     }
 }
 
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, Buckets>;
+impl<const N: usize> Durations<N> {
+    fn observe(&self, labels: &Labels<N>, took: Duration) {
+        self.0.get_or_create(labels).observe(took.as_secs_f64());
+    }
+
+    fn register(&self, registry: &mut Registry, name: &str, help: &str) {
+        registry.register_with_unit(name, help, Unit::Seconds, self.0.clone());
+    }
+}
 
 /// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     requests: Requests,
     logins: Family<Labels<1>, Counter>,
     logins_in_flight: Gauge<i64, AtomicI64>,
-    login_duration: Histograms<1>,
+    login_duration: Durations<1>,
     wechat_errcodes: Family<Labels<2>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
-    wechat_duration: Histograms<1>,
-    redis_duration: Histograms<2>,
+    wechat_duration: Durations<1>,
+    redis_duration: Durations<2>,
     unionid_conflicts: Counter,
     distant_clocks: Counter,
-    accounts_duration: Histograms<2>,
+    accounts_duration: Durations<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
     key_reload_refused: Gauge<i64, AtomicI64>,
     reloads: Family<Labels<2>, Counter>,
     reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
-            requests: Requests::default(),
-            logins: Family::default(),
-            logins_in_flight: Gauge::default(),
-            login_duration: Family::new_with_constructor(Buckets),
-            wechat_errcodes: Family::default(),
-            wechat_failures: Family::default(),
-            wechat_duration: Family::new_with_constructor(Buckets),
-            redis_duration: Family::new_with_constructor(Buckets),
-            unionid_conflicts: Counter::default(),
-            distant_clocks: Counter::default(),
-            accounts_duration: Family::new_with_constructor(Buckets),
-            key_age: Family::default(),
-            next_key: Gauge::default(),
-            key_reloads: Family::default(),
-            key_reload_refused: Gauge::default(),
-            reloads: Family::default(),
-            reload_refused: Family::default(),
-        }
-    }
 }
 
 impl Metrics {
@@ -172,12 +151,12 @@ impl Metrics {
     pub fn login_ended(&self, outcome: &'static str, took: Duration) {
         let labels = [("outcome", outcome.to_owned())];
         self.0.logins.get_or_create(&labels).inc();
-        self.0.login_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.login_duration.observe(&labels, took);
     }
 
     /// One request to WeChat.
     pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
-        self.0.wechat_duration.get_or_create(&[("api", api.to_owned())]).observe(took.as_secs_f64());
+        self.0.wechat_duration.observe(&[("api", api.to_owned())], took);
         let api = ("api", api.to_owned());
         match outcome {
             WeChatOutcome::Succeeded => return,
@@ -192,7 +171,7 @@ impl Metrics {
     pub fn redis_answered(&self, operation: &'static str, succeeded: bool, took: Duration) {
         let outcome = if succeeded { "ok" } else { "failed" };
         let labels = [("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.redis_duration.observe(&labels, took);
     }
 
     /// A unionid was found to belong to two users.
@@ -208,7 +187,7 @@ impl Metrics {
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
     pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
         let labels = [("call", call.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.accounts_duration.observe(&labels, took);
     }
 
     /// A changed file was read: `what` is `keys`, `vault`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
@@ -267,18 +246,12 @@ impl Inner {
     }
 
     fn register_times(&self, registry: &mut Registry) {
-        for (name, help, times) in [
-            ("login_duration", "A login from its request to its answer", &self.login_duration),
-            ("wechat_request_duration", "A request to WeChat", &self.wechat_duration),
-        ] {
-            registry.register_with_unit(name, help, Unit::Seconds, times.clone());
-        }
-        for (name, help, times) in [
-            ("redis_operation_duration", "An operation of the store in Redis", &self.redis_duration),
-            ("accounts_request_duration", "A request to the account service", &self.accounts_duration),
-        ] {
-            registry.register_with_unit(name, help, Unit::Seconds, times.clone());
-        }
+        self.login_duration.register(registry, "login_duration", "A login from its request to its answer");
+        self.wechat_duration.register(registry, "wechat_request_duration", "A request to WeChat");
+        let help = "An operation of the store in Redis";
+        self.redis_duration.register(registry, "redis_operation_duration", help);
+        let help = "A request to the account service";
+        self.accounts_duration.register(registry, "accounts_request_duration", help);
     }
 
     fn register_keys_and_files(&self, registry: &mut Registry) {

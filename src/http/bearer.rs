@@ -18,7 +18,8 @@ const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="
 /// Returns the token of the one `Authorization: Bearer …` header. A token in the query is refused, because URLs end up
 /// in logs (RFC 6750 section 2.3).
 pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
-    if names_access_token(request.query_string()) {
+    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
+    if query.any(|(name, _)| name == "access_token") {
         return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
     }
     bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)).map_err(|reason| match reason {
@@ -32,10 +33,6 @@ pub fn no_valid_token() -> Problem {
     let detail =
         "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
-}
-
-fn names_access_token(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
 }
 
 /// The answer to a request without a token.

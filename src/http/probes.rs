@@ -37,13 +37,8 @@ impl Readiness {
         });
     }
 
-    /// Ready from now on, unless the process is stopping already.
-    pub fn ready(&self) {
-        self.ready_with(None);
-    }
-
-    /// The same, with a warning for `/readyz`.
-    pub fn ready_with(&self, warning: Option<String>) {
+    /// Ready from now on, unless the process is stopping already. `/readyz` shows the warning.
+    pub fn ready(&self, warning: Option<String>) {
         self.change(|state| match state {
             State::Starting(_) => State::Ready(warning),
             settled => settled,
@@ -105,11 +100,11 @@ mod tests {
         assert_eq!(readiness.check(), Err("Redis has not answered yet".into()));
         readiness.waits_for("Redis may evict bindings");
         assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
-        readiness.ready();
+        readiness.ready(None);
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(None));
         readiness.stopping();
-        readiness.ready();
+        readiness.ready(None);
         assert_eq!(readiness.check(), Err("stopping".into()));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::Issuer;
+use super::{Issuer, private};
 use crate::{
     http::{Answer, Problem, ProblemCode, now},
     ids::{AppId, UserId},
@@ -63,7 +63,7 @@ pub(super) async fn wechat_of_user(user: web::Path<String>, store: web::Data<Adm
     let bindings = bindings_of(&user, &*store.0).await.map_err(away)?;
     tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
     let found = WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() };
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(found))
+    Ok(private(found))
 }
 
 /// The store's list of a user may name people whose binding has not been made yet, or has just been dissolved.

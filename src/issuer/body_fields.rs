@@ -34,22 +34,12 @@ pub enum RefusedBody {
     /// A field that must be there is absent or `null`.
     #[error("The field `{0}` is missing.")]
     Missing(&'static str),
-    /// The value of a field has another JSON type.
-    #[error("The field `{name}` must be {wanted}, not {found}.")]
-    WrongType {
-        /// The field.
-        name: &'static str,
-        /// `a string` or `a boolean`.
-        wanted: &'static str,
-        /// The JSON type that was sent.
-        found: &'static str,
-    },
-    /// The text of a field cannot be parsed.
+    /// A field has another JSON type, or its text cannot be parsed.
     #[error("The field `{name}` {reason}.")]
     Malformed {
         /// The field.
         name: &'static str,
-        /// The words of the field's type, which leave the text out.
+        /// What is wrong, without what was sent.
         reason: String,
     },
 }
@@ -66,22 +56,17 @@ pub(super) fn from_form<T: DeserializeOwned>(form: &[u8]) -> Result<T, RefusedBo
     T::deserialize(Body::Form(form))
 }
 
-/// Parses the text of the field `name`.
-pub(super) fn parse<T>(name: &'static str, text: &str) -> Result<T, RefusedBody>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    text.parse().map_err(|error: T::Err| RefusedBody::Malformed { name, reason: error.to_string() })
+/// Parses the text of the field `name`, if it was sent.
+pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, RefusedBody> {
+    text.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
 }
 
-/// The same for a field that may be absent.
-pub(super) fn parse_if_sent<T>(name: &'static str, text: Option<String>) -> Result<Option<T>, RefusedBody>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    text.map(|text| parse(name, &text)).transpose()
+/// The refusal of the field `name`, in the words of `reason`.
+pub(super) fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
+    RefusedBody::Malformed { name, reason: reason.to_string() }
 }
 
 /// The only fault that serde_json finds in a string which it has skipped before.
@@ -192,7 +177,7 @@ impl Field<'_> {
     fn is_not(&self, wanted: &'static str) -> RefusedBody {
         match self.json_type() {
             "null" => RefusedBody::Missing(self.name),
-            found => RefusedBody::WrongType { name: self.name, wanted, found },
+            found => malformed(self.name, format_args!("must be {wanted}, not {found}")),
         }
     }
 }
@@ -224,7 +209,7 @@ impl<'de> Deserializer<'de> for Field<'de> {
         match self.value {
             Value::Form(text) => visitor.visit_string(text.into_owned()),
             Value::Json(value) if self.json_type() == "a string" => {
-                let unpaired = |_| RefusedBody::Malformed { name: self.name, reason: UNPAIRED.into() };
+                let unpaired = |_| malformed(self.name, UNPAIRED);
                 visitor.visit_string(serde_json::from_str(value.get()).map_err(unpaired)?)
             }
             Value::Json(_) => Err(self.is_not("a string")),

@@ -30,24 +30,14 @@ pub enum StartError {
     #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
     KeyFile(FileError),
     /// The key file's content.
-    #[error("WXMINT_KEYS: {path}: {source}", path = .path.display())]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
+    #[error("WXMINT_KEYS: {path}: {1}", path = .0.display())]
+    Keys(PathBuf, KeyError),
     /// The vault key file cannot be read.
     #[error("WXMINT_VAULT_KEY_FILE: {}", .0.or_make(MAKE_VAULT_KEY))]
     VaultFile(FileError),
     /// The vault key file's content.
-    #[error("WXMINT_VAULT_KEY_FILE: {path}: {source}", path = .path.display())]
-    Vault {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: VaultError,
-    },
+    #[error("WXMINT_VAULT_KEY_FILE: {path}: {1}", path = .0.display())]
+    Vault(PathBuf, VaultError),
     /// The users file.
     #[error("WXMINT_ACCOUNTS: {0}")]
     Users(#[from] UsersError),
@@ -140,7 +130,7 @@ impl Issuer {
     /// Builds an issuer with these keys.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let unusable = |source| StartError::Keys { path: settings.keys.clone(), source };
+        let unusable = |error| StartError::Keys(settings.keys.clone(), error);
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
@@ -231,7 +221,7 @@ impl Worker {
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), StartError> {
     let (file, content) = WatchedFile::open(&settings.keys).map_err(StartError::KeyFile)?;
     let keys = KeySet::parse(&content);
-    Ok((file, keys.map_err(|source| StartError::Keys { path: settings.keys.clone(), source })?))
+    Ok((file, keys.map_err(|error| StartError::Keys(settings.keys.clone(), error))?))
 }
 
 fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
@@ -256,6 +246,6 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), StartError> {
     let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(StartError::VaultFile)?;
     let vault = Vault::parse(&content);
-    let vault = vault.map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })?;
+    let vault = vault.map_err(|error| StartError::Vault(settings.vault_key_file.clone(), error))?;
     Ok((file, vault.at(now())))
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body_fields::{self, RefusedBody, parse_if_sent};
+use super::body_fields::{self, RefusedBody, parse};
 use crate::login::{Identity, LoginRequest, Proof};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
@@ -57,7 +57,7 @@ pub enum RefusedLogin {
 /// Shows a body that is right, unless the refusal is about one field.
 fn example(refused: &RefusedBody) -> &'static str {
     match refused {
-        RefusedBody::Missing(_) | RefusedBody::WrongType { .. } | RefusedBody::Malformed { .. } => "",
+        RefusedBody::Missing(_) | RefusedBody::Malformed { .. } => "",
         _ => " Send {\"code\": \"…\"}.",
     }
 }
@@ -99,17 +99,17 @@ impl LoginFields {
 
     /// The login that these fields ask for.
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let code = parse_if_sent("code", self.code)?;
-        let proof = match (code, parse_if_sent("bind_ticket", self.bind_ticket)?) {
+        let code = parse("code", self.code)?;
+        let proof = match (code, parse("bind_ticket", self.bind_ticket)?) {
             (Some(code), None) => Proof::Code(code),
             (None, Some(ticket)) => Proof::Ticket(ticket),
             (None, None) => return Err(RefusedLogin::NoCode),
             (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
-        let app = parse_if_sent("appid", self.appid)?;
-        let username = parse_if_sent("username", self.username)?;
-        let password = parse_if_sent("password", self.password)?;
-        let identity = match (username, password, parse_if_sent("phone_code", self.phone_code)?) {
+        let app = parse("appid", self.appid)?;
+        let username = parse("username", self.username)?;
+        let password = parse("password", self.password)?;
+        let identity = match (username, password, parse("phone_code", self.phone_code)?) {
             (None, None, None) => Identity::Nothing,
             (Some(username), Some(password), None) => Identity::Password(username, password),
             (None, None, Some(phone_code)) => Identity::Phone(phone_code),
@@ -230,7 +230,7 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
-        let refused = RefusedBody::WrongType { name: "appid", wanted: "a string", found: "an array" };
+        let refused = body_fields::malformed("appid", "must be a string, not an array");
         assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
     }
 

@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{build::Worker, login_fields::LoginFields};
+use super::{build::Worker, login_fields::LoginFields, private};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
@@ -133,7 +133,7 @@ fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse
         took_us = took.as_micros() as u64,
         "login"
     );
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(LoginAnswer {
+    private(LoginAnswer {
         access_token: &logged_in.token,
         token_type: "Bearer",
         expires_in: logged_in.expires_in.as_secs(),

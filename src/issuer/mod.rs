@@ -16,9 +16,17 @@ mod run;
 mod session_key_routes;
 mod to_the_end;
 
+use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
+use serde::Serialize;
+
 pub use api::{LoginExamples, openapi_json};
 pub use body_fields::RefusedBody;
 pub use build::{Issuer, StartError};
 pub use login_fields::{LoginFields, RefusedLogin};
 pub use routes::Routes;
 pub use run::{Listeners, run};
+
+/// An answer for one person, which no cache may keep.
+fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer)
+}

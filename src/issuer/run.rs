@@ -145,6 +145,6 @@ fn is_ready(issuer: &Issuer, warning: Option<String>) {
     if let Some(warning) = &warning {
         tracing::warn!("{warning}");
     }
-    issuer.readiness.ready_with(warning);
+    issuer.readiness.ready(warning);
     tracing::info!("ready");
 }

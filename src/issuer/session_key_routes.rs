@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    body_fields::{RefusedBody, from_json, parse},
+    body_fields::{RefusedBody, from_json, malformed},
     build::Worker,
+    private,
     to_the_end::to_the_end,
 };
 use crate::{
@@ -89,7 +90,7 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
     let max_age = worker.issuer.settings.watermark_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
     let data = to_the_end(opening).await?;
-    Ok(private().json(UserDataAnswer { data }))
+    Ok(private(UserDataAnswer { data }))
 }
 
 /// Get a person's phone number
@@ -101,7 +102,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
     let exchange = async move { worker.login.phone_number(&asking, &code).await };
     let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
-    Ok(private().json(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
+    Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
 }
 
 /// Ask WeChat whether the session key is still valid
@@ -110,7 +111,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
-    Ok(private().json(SessionAnswer { valid }))
+    Ok(private(SessionAnswer { valid }))
 }
 
 /// Have WeChat replace the session key
@@ -138,13 +139,6 @@ async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Proble
     Ok(worker.login.asking(&token).await?)
 }
 
-/// An answer for one person, which no cache may keep.
-fn private() -> actix_web::HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));
-    response
-}
-
 impl UserDataBody {
     fn into_request(self) -> Result<UserDataRequest, Problem> {
         let read = match (self.encrypted_data, self.iv, self.raw_data, self.signature) {
@@ -167,5 +161,5 @@ fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
         }
         refused => refused.into(),
     })?;
-    Ok(parse("code", &body.code)?)
+    Ok(body.code.parse().map_err(|error| malformed("code", error))?)
 }

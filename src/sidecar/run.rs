@@ -127,7 +127,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
 /// Ready once there are keys of every issuer, even if they came from disk.
 async fn await_keys(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
-    readiness.ready();
+    readiness.ready(None);
     tracing::info!("ready");
 }
 
