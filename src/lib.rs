@@ -39,8 +39,6 @@ pub mod login;
 #[cfg(feature = "service")]
 pub mod secret_files;
 #[cfg(feature = "service")]
-pub mod session;
-#[cfg(feature = "service")]
 pub mod settings;
 #[cfg(feature = "service")]
 pub mod sidecar;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{body_fields::from_json, build::Worker, to_the_end::to_the_end};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body},
-    session::SessionError,
+    login::SessionError,
     verify::{Claims, Verified},
 };
 

@@ -108,7 +108,7 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
     let outcome = async {
         let asked = LoginRequest { app_hint: app_hint(request), ..asked? };
         let address = worker.issuer.proxies.client_of(request);
-        Ok(worker.login.login(asked, &address.limit_key(), now()).await?)
+        Ok(worker.login.log_in(asked, &address.limit_key(), now()).await?)
     };
     let outcome: Result<LoggedIn, Problem> = outcome.await;
     let took = started.elapsed();

@@ -7,7 +7,7 @@ use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
     login::LoginError,
-    session::SessionError,
+    login::SessionError,
 };
 
 /// How many lines per problem code the log may get during an outage. An outage fails thousands of logins a second, and

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
     ids::{Phone, PhoneCode},
-    session::{Asking, SessionError, UserDataRequest},
+    login::{Asking, SessionError, UserDataRequest},
     wechat::{EncryptedData, RawData},
 };
 

@@ -3,7 +3,6 @@
 
 use std::{
     hint::black_box,
-    io::Write,
     time::{Duration, Instant},
 };
 
@@ -14,23 +13,14 @@ use fastrand::Rng;
 use serde_json::json;
 use wxmint::wechat::{EncryptedData, SessionKey};
 
-use crate::ranks::p_of;
-
-/// Of each kind.
-const SAMPLES: usize = 1000;
-/// A p that is lower says that times differ. It is so by chance once in a hundred; twice in a row, once in ten thousand.
-const P: f64 = 0.01;
-/// How often ranks are dealt out anew for a p that is only told.
-const DEALS: u32 = 499;
+use crate::stopwatch::Trial;
 
 const BLOCK: usize = 16;
 const BLOCKS: usize = 64;
 const APP: &str = "wx0123456789abcdef";
 
-/// Why data is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
-    /// The padding is wrong, and nothing else.
     LastBlockCutOff,
     /// The padding is wrong, and with it the block before.
     LastBlockChanged,
@@ -47,10 +37,14 @@ enum Kind {
 
 use Kind::*;
 
-/// Those that a stranger can make without the key.
-const REFUSED: [Kind; 5] = [LastBlockCutOff, LastBlockChanged, MiddleBlockChanged, FirstBlockCutOff, WrongKey];
-const KINDS: [Kind; 7] =
-    [LastBlockCutOff, LastBlockChanged, MiddleBlockChanged, FirstBlockCutOff, WrongKey, ForeignApp, Control];
+const TRIAL: Trial<Kind> = Trial {
+    what: "refused data, in µs",
+    samples: 1000,
+    // Those that a stranger can make without the key.
+    alike: &[LastBlockCutOff, LastBlockChanged, MiddleBlockChanged, FirstBlockCutOff, WrongKey],
+    others: &[ForeignApp],
+    control: Control,
+};
 
 impl Kind {
     /// Data of this kind and its iv, no two alike, all of [`BLOCKS`] blocks but for the control.
@@ -94,20 +88,6 @@ fn sealed(blocks: usize, rng: &mut Rng) -> ([u8; BLOCK], Vec<u8>) {
     (iv, bytes)
 }
 
-/// Times in µs of each of [`KINDS`], taken in an order drawn by lot.
-type Times = [Vec<f64>; KINDS.len()];
-
-fn measure(rng: &mut Rng) -> Times {
-    let mut order: Vec<Kind> = KINDS.into_iter().flat_map(|kind| [kind; SAMPLES]).collect();
-    rng.shuffle(&mut order);
-    let prepared: Vec<(Kind, [String; 2])> = order.into_iter().map(|kind| (kind, kind.data(rng))).collect();
-    let mut times = Times::default();
-    for (kind, data) in &prepared {
-        times[*kind as usize].push(refused_within(*kind, data).as_secs_f64() * 1e6);
-    }
-    times
-}
-
 fn refused_within(kind: Kind, [data, iv]: &[String; 2]) -> Duration {
     let data = EncryptedData::parse(data, iv).expect("whole blocks");
     let (app, openid) = (kind.app().parse().expect("an AppID"), "o1".parse().expect("an openid"));
@@ -119,41 +99,13 @@ fn refused_within(kind: Kind, [data, iv]: &[String; 2]) -> Duration {
     took
 }
 
-#[test]
-fn data_that_is_refused_takes_times_that_cannot_be_told_apart() {
+#[tokio::test]
+async fn data_that_is_refused_takes_times_that_cannot_be_told_apart() {
     let mut rng = Rng::new();
-    let mut p = 0.0;
-    for _ in 0..2 {
-        let times = measure(&mut rng);
-        p = report(&times, &mut rng);
-        if p > P {
-            return;
-        }
-    }
-    panic!("the times of refused data differ, twice: p = {p}");
-}
-
-/// Tells what was found, and makes sure that more would have been: p of [`REFUSED`].
-fn report(times: &Times, rng: &mut Rng) -> f64 {
-    let refused: Vec<&[f64]> = times[..REFUSED.len()].iter().map(Vec::as_slice).collect();
-    let p = p_of(&refused, 9_999, rng);
-    let mut told = format!("refused data, {SAMPLES} of each kind, by ranks: p = {p:.4}\n");
-    for (index, kind) in KINDS.into_iter().enumerate() {
-        told += &format!("  {kind:?}: median {:.2} µs; p", median(&times[index]));
-        for (other, sample) in REFUSED.into_iter().zip(&refused).take(index) {
-            let p = p_of(&[&times[index], sample], DEALS, rng);
-            assert!(kind != Control || p < P, "a check that ends early was not found beside {other:?}");
-            told += &format!(" {p:.3} beside {other:?}");
-        }
-        told += "\n";
-    }
-    // Not by println!, which nobody sees of a test that passes.
-    std::io::stderr().write_all(told.as_bytes()).expect("an open stderr");
-    p
-}
-
-fn median(sample: &[f64]) -> f64 {
-    let mut sorted = sample.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    TRIAL
+        .run(async |order| {
+            let prepared: Vec<_> = order.iter().map(|kind| (*kind, kind.data(&mut rng))).collect();
+            prepared.iter().map(|(kind, data)| refused_within(*kind, data).as_secs_f64() * 1e6).collect()
+        })
+        .await;
 }

@@ -1,14 +1,13 @@
-//! Whether WeChat still knows the session, and a new key for it.
+//! Checks the session key at WeChat, and has WeChat replace it.
 
-use super::{Asking, SessionError};
+use super::{AccessTokenError, Asking, LoginError, SessionError, Worker};
 use crate::{
-    login::{AccessTokenError, AccessTokens, Login, LoginError},
     store::{ExchangeOrder, PersonalCall, Tried},
     wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
-impl Login {
-    /// Whether the session key that is kept is the one that WeChat has (`checksession`). Not, where none is kept.
+impl Worker {
+    /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(asking, PersonalCall::Check).await?;
@@ -16,16 +15,16 @@ impl Login {
         self.by_access_token(asking, async |token| self.wechat.check_session(token, openid, &key).await).await
     }
 
-    /// Has WeChat replace the session key (`resetusersessionkey`), and keeps the new one.
+    /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
         self.count_call(asking, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, &kept.order).await;
-        self.store.close(&asking.person, Tried::Nothing, &asking.claim).await?;
+        self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
         replaced
     }
 
-    /// Keeps the new key at once: WeChat knows no other any more.
+    /// Stores the new key at once, because WeChat has forgotten the old one.
     async fn replace_key(&self, asking: &Asking, order: &ExchangeOrder) -> Result<(), SessionError> {
         let Asking { person, .. } = asking;
         let old = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
@@ -47,9 +46,7 @@ impl Login {
     ) -> Result<T, SessionError> {
         let apps = self.apps.all();
         let app = apps.choose(Some(&asking.person.app), None).map_err(LoginError::from)?;
-        let vault = self.vault.keys();
-        let tokens = AccessTokens { wechat: &self.wechat, shelf: &*self.store, vault: &vault };
-        let called = tokens.with(app, &asking.claim, call).await;
+        let called = self.access_tokens().with(app, &asking.attempt, call).await;
         called.map_err(|error| match &error {
             AccessTokenError::WeChat(refused) if refused.verdict() == Some(Verdict::StaleSession) => {
                 SessionError::Undecryptable

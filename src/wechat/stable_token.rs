@@ -1,4 +1,4 @@
-//! stable_token: the app's access token, by which it stands for itself in all calls but code2Session.
+//! stable_token: fetches the app's access token, which authenticates the app in all calls except code2Session.
 
 use std::time::Duration;
 
@@ -11,23 +11,22 @@ use super::{
     client::json,
 };
 
-/// WeChat says 512 bytes are to be provided for. What is longer is no token but a mistake.
+/// A longer value is not a token. WeChat asks for room for 512 bytes.
 const LONGEST: usize = 2048;
-/// No token is trusted for longer, whatever its answer says: WeChat's live two hours.
+/// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
 
-/// An access token that WeChat has just given.
+/// An access token fresh from WeChat.
 #[derive(Debug, Clone)]
 pub struct FetchedAccessToken {
-    /// The token.
     pub token: AppAccessToken,
-    /// What is left of its life, at least a second and at most two hours.
+    /// The rest of its life, from one second to two hours.
     pub expires_in: Duration,
 }
 
 impl WeChat {
-    /// Fetches the app's access token (`POST /cgi-bin/stable_token`), in normal mode: everybody who asks gets the same
-    /// one, and in its last five minutes its successor, while both are good. So it does no harm to ask twice.
+    /// Fetches the app's access token (`POST /cgi-bin/stable_token`) in normal mode. Every caller gets the same token,
+    /// and in its last five minutes the next one, while both are valid. So the call may be repeated.
     pub async fn stable_token(&self, app: &App) -> Result<FetchedAccessToken, CallError> {
         let endpoint = &self.endpoints.stable_token;
         let wanted = Wanted {
@@ -56,7 +55,7 @@ struct Answer {
     expires_in: i64,
 }
 
-/// Reads the body of an answer to stable_token.
+/// Reads the body of a stable_token response.
 pub fn read_access_token(body: &[u8]) -> Result<FetchedAccessToken, CallError> {
     let answer: Answer = read(Api::StableToken, body)?;
     let token = believed(answer.access_token)

@@ -1,28 +1,26 @@
-//! Whom a person is bound to: found, made, or asked for.
+//! Finds the user to whom a person is bound, makes one, or asks for credentials.
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Candidate, Login, LoginError, Vacancy, short_digest};
+use super::{Arrival, Binder, Candidate, LoginError, Vacancy, Worker, short_digest};
 use crate::{
     accounts::NewUserKey,
-    ids::Person,
-    ids::UserId,
-    store::{Bound, ClaimId, Standing, Ticket, TicketHolder},
+    ids::{Person, UserId},
+    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder},
 };
 
-impl Login {
-    /// Finds or makes the binding. For a person who is bound this asks nobody.
+impl Worker {
+    /// Finds or makes the binding. A person who is bound costs no call.
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,
         candidate: Option<Candidate>,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
-        let Arrival { person, unionid, standing, .. } = arrival;
-        let (unionid, per_user) = (unionid.as_ref(), self.policy.bindings_per_user);
-        let binder = Binder { store: &*self.store, person, unionid, claim, per_user };
-        let settled = binder.settle(standing.clone()).await?;
+        let Arrival { person, unionid, state, .. } = arrival;
+        let binder = self.binder(person, unionid.as_ref(), attempt);
+        let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
             None => {
@@ -33,7 +31,7 @@ impl Login {
                 }
             }
         };
-        if !matches!(standing, Standing::Bound(_)) {
+        if !matches!(state, BindingState::Bound(_)) {
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user = bound.new, "binding made");
         }
@@ -50,7 +48,7 @@ impl Login {
         Err(LoginError::UserShutOut)
     }
 
-    /// Lets the unionid stand for the user, and reports where it stands for another.
+    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         if let Some(other) = binder.link(bound).await? {
             self.metrics.unionid_in_conflict();
@@ -63,8 +61,8 @@ impl Login {
         Ok(())
     }
 
-    /// A new user for an unbound person, if people get one unasked. Who has dissolved a binding is asked, where anybody
-    /// can be asked.
+    /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the person
+    /// has dissolved a binding.
     async fn make_user(
         &self,
         person: &Person,
@@ -79,7 +77,7 @@ impl Login {
         Ok(Some(named.user))
     }
 
-    /// Asks who the person is, with a ticket that stands for the code just spent.
+    /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
         let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
         let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
@@ -88,9 +86,9 @@ impl Login {
     }
 }
 
-/// The same for whoever asks for the same new user: the racing first logins of one unionid, and a login that is repeated
-/// because its answer was lost. Another one where the unionid's user has left all of their people: by the same key the
-/// backend would name that user again. Tells the account backend nothing about the person.
+/// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same key,
+/// and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all bindings the key
+/// is another one, because the backend would return that user again. The key is a hash, which tells nothing about the person.
 fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
     NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),

@@ -1,5 +1,6 @@
 //! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
 
+use std::sync::Arc;
 use std::{
     cell::Cell,
     io,
@@ -45,7 +46,7 @@ struct Bed {
     http: reqwest::Client,
     replicas: [WeChat; 2],
     shelf: Memory,
-    vault: Vault,
+    vault: Arc<Vault>,
     app: App,
 }
 
@@ -70,7 +71,7 @@ impl Bed {
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
             replicas: [(); 2].map(replica),
             shelf: Memory::new(clock, Duration::from_secs(60)),
-            vault: vault(1),
+            vault: Arc::new(vault(1)),
             app: App { id: APPID.parse().expect("an AppID"), secret: AppSecret::new(SECRET) },
         }
     }
@@ -101,15 +102,15 @@ impl Bed {
         self.phone_by(&self.vault, replica).await
     }
 
-    async fn phone_by(&self, vault: &Vault, replica: usize) -> Result<Phone, AccessTokenError> {
+    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, AccessTokenError> {
         let person = self.control("PUT", "/people/lin", json!({"phone": "13800138000"})).await;
         let openid: OpenId = text(&person["apps"][APPID]["openid"]).parse().expect("an openid");
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
         let wechat = &self.replicas[replica];
-        let claim = ClaimId::new(*uuid::Uuid::new_v4().as_bytes());
-        AccessTokens { wechat, shelf: &self.shelf, vault }
-            .with(&self.app, &claim, async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
+        let attempt = AttemptId::new(*uuid::Uuid::new_v4().as_bytes());
+        AccessTokens { wechat, shelf: &self.shelf, vault: Arc::clone(vault) }
+            .with(&self.app, &attempt, async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
             .await
     }
 
@@ -177,7 +178,7 @@ async fn a_token_that_wechat_refuses_is_replaced_once_for_all() {
 async fn a_refusal_without_reason_costs_a_fetch_and_a_repetition() {
     let bed = Bed::start();
     for errcode in [40001, 40014, 42001] {
-        bed.control("POST", "/reset", Value::Null).await;
+        bed.control("POST", "/reset", json!({})).await;
         bed.phone(0).await.expect("a phone number");
         bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER, "times": 1})).await;
         bed.phone(0).await.expect("a phone number");
@@ -272,15 +273,15 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
 async fn a_token_that_another_vault_sealed_is_fetched_anew() {
     let bed = Bed::start();
     bed.phone(0).await.expect("a phone number");
-    bed.phone_by(&vault(2), 1).await.expect("a phone number");
-    bed.phone_by(&vault(2), 1).await.expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
     assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
 }
 
 #[tokio::test]
 async fn whoever_waits_for_another_gives_up_after_two_seconds() {
     let bed = Bed::start();
-    let rival = ClaimId::new([0; 16]);
+    let rival = AttemptId::new([0; 16]);
     let lent = bed.shelf.lend_access_token(&bed.app.id, &rival, None, Duration::from_secs(60)).await;
     assert_eq!(lent, Ok(Lent::Fetch));
     let began = Instant::now();

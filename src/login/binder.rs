@@ -1,6 +1,6 @@
 //! Binds a person to a user, across keys that no transaction spans.
 //!
-//! The person's own key, the user's list and the unionid lie in different slots of a Cluster, so that a binding is made in
+//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is made in
 //! steps, and a process may die between any two of them:
 //!
 //! ```text
@@ -9,9 +9,9 @@
 //!   free ◀─set_free── leaving ◀─dismiss── off the list  ◀──leave── bound
 //! ```
 //!
-//! The user's list is the one arbiter. What it decides for a generation of a person it decides once, so that whoever comes
-//! upon a half-made binding, now or in a year, carries it on from where it lies, and all of them to the same end. A login
-//! of a bound person takes none of these steps.
+//! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
+//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person who is
+//! bound takes none of these steps.
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +20,13 @@ use super::LoginError;
 use crate::{
     ids::Person,
     ids::{UnionId, UserId},
-    store::{Bindings, Bound, ClaimId, Decision, Intent, Settlement, Standing, StoreError},
+    store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
 };
 
-/// Each round, somebody has taken a step. More than these mean that the steps do not get anywhere.
+/// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
 const MAX_ROUNDS: usize = 32;
 
-/// Who a person is said to be, by whatever they have shown beside WeChat's code.
+/// The user whose credentials a person has shown beside WeChat's code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The business user.
@@ -35,93 +35,89 @@ pub struct Candidate {
     pub made: bool,
 }
 
-/// A person with nothing half done.
+/// The state of a binding when no step is left to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
-    /// Bound to nobody.
+pub enum SettledState {
     Free {
-        /// Of the last binding.
+        /// The generation of the last binding.
         generation: u64,
         /// Whether its owner has dissolved it.
         dissolved: bool,
     },
-    /// Bound.
     Bound(Bound),
 }
 
-/// A user who is to be made for a person whom nobody asks.
+/// What is known when a user is to be made for a person without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vacancy<'a> {
-    /// Of the person's last binding.
+    /// The generation of the person's last binding.
     pub generation: u64,
     /// Whether its owner has dissolved it.
     pub dissolved: bool,
-    /// What the user is to stand for: not there where the owner has dissolved a binding.
+    /// The unionid that will be linked to the user. `None` if the person has dissolved a binding.
     pub unionid: Option<&'a UnionId>,
-    /// Whom the unionid stands for, and who has left all of their people: it takes another user than this one.
+    /// The user this unionid used to mean, who has no bindings left. A different user must be chosen.
     pub deserted: Option<&'a UserId>,
 }
 
-/// One request's way through the steps.
+/// Takes the steps for one request.
 pub struct Binder<'a> {
-    /// Where the steps are taken.
     pub store: &'a dyn Bindings,
-    /// Who is asking.
     pub person: &'a Person,
-    /// In all apps of the owner.
     pub unionid: Option<&'a UnionId>,
-    /// The request's own.
-    pub claim: &'a ClaimId,
+    pub attempt: &'a AttemptId,
     /// How many people of one app a user may have.
     pub per_user: u32,
 }
 
 impl Binder<'_> {
-    /// Carries on what is half done.
-    pub async fn settle(&self, standing: Standing) -> Result<Settled, StoreError> {
-        self.settle_and_tell(standing).await.map(|(settled, _)| settled)
+    /// Finishes a binding that is half made or half dissolved.
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, StoreError> {
+        self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
-    /// The same, with what was decided last, and of whom: it may be another's intent that was carried on.
+    /// The same, with the last decision and its user. The decision may concern the intent of another request.
     async fn settle_and_tell(
         &self,
-        mut standing: Standing,
-    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
+        mut state: BindingState,
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
-            standing = match standing {
-                Standing::Free { generation, dissolved } => return Ok((Settled::Free { generation, dissolved }, last)),
-                Standing::Bound(bound) => return Ok((Settled::Bound(bound), last)),
-                Standing::Intended { generation, intent } => {
+            state = match state {
+                BindingState::Free { generation, dissolved } => {
+                    return Ok((SettledState::Free { generation, dissolved }, last));
+                }
+                BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
+                BindingState::Intended { generation, intent } => {
                     let Intent { user, by_unionid, .. } = &intent;
                     let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
-                    let settlement = outcome(decision, &intent);
+                    let outcome = outcome(decision, &intent);
                     last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, settlement, self.claim).await?
+                    self.store.settle(self.person, generation, outcome, self.attempt).await?
                 }
-                Standing::Leaving { generation, user } => {
+                BindingState::Leaving { generation, user } => {
                     self.store.dismiss(&user, self.person, generation).await?;
-                    self.store.set_free(self.person, generation, self.claim).await?
+                    self.store.set_free(self.person, generation, self.attempt).await?
                 }
             };
         }
         Err(contended())
     }
 
-    /// Binds a free person to the candidate whom they have proved to be.
-    pub async fn bind(&self, candidate: &Candidate, mut settled: Settled) -> Result<Bound, LoginError> {
+    /// Binds a person who is not bound to the user whose credentials they have shown.
+    pub async fn bind(&self, candidate: &Candidate, mut settled: SettledState) -> Result<Bound, LoginError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                Settled::Free { generation, dissolved } => (generation, dissolved),
-                Settled::Bound(bound) if bound.user == candidate.user => return Ok(bound),
-                Settled::Bound(_) => return Err(LoginError::AlreadyBound),
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
+                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
             };
             if self.unionid_is_anothers(candidate, dissolved).await? {
                 return Err(LoginError::AlreadyBound);
             }
             let Candidate { user, made } = candidate.clone();
             settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
-                (Settled::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
                     return Err(LoginError::AlreadyBound);
                 }
                 (settled, _) => settled,
@@ -130,18 +126,18 @@ impl Binder<'_> {
         Err(contended().into())
     }
 
-    /// Binds a free person who has proved nothing: to the user whom their unionid stands for, else to one that `make` makes.
-    /// `None` if it makes none. A binding that its owner has dissolved is not made again for the unionid's sake.
+    /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that `make`
+    /// makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of the unionid.
     pub async fn bind_unasked(
         &self,
-        mut settled: Settled,
+        mut settled: SettledState,
         make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
     ) -> Result<Option<Bound>, LoginError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                Settled::Free { generation, dissolved } => (generation, dissolved),
-                Settled::Bound(bound) => return Ok(Some(bound)),
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) => return Ok(Some(bound)),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
             let intent = match self.holder(unionid, deserted.as_ref()).await? {
@@ -153,10 +149,10 @@ impl Binder<'_> {
                 }
             };
             settled = match self.try_to_bind(generation, intent.clone()).await? {
-                (Settled::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
                     return Err(LoginError::AlreadyBound);
                 }
-                (free @ Settled::Free { .. }, Some((user, Decision::Deserted))) => {
+                (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => {
                     deserted = Some(user);
                     free
                 }
@@ -166,15 +162,16 @@ impl Binder<'_> {
         Err(contended().into())
     }
 
-    /// The user whom the unionid stands for, unless it is one who has left all of their people.
+    /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
     async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
         let Some(unionid) = unionid else { return Ok(None) };
         let holder = self.store.claim_unionid(unionid, None).await?;
         Ok(holder.filter(|holder| Some(holder) != deserted))
     }
 
-    /// For a user just made, or for the one whom a racing login in another app has made a moment before. Whether this
-    /// login is the first to have been given the user is not asked: one before it may have died. The list knows.
+    /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a moment
+    /// before. Either login may tell `new_user`: the user's list decides which binding is the first, because the other
+    /// request may have died.
     async fn intent_for(
         &self,
         made: UserId,
@@ -191,8 +188,8 @@ impl Binder<'_> {
         Ok(Intent { user, made: true, by_unionid: true })
     }
 
-    /// Lets the unionid stand for the user to whom the person is bound, if it stands for nobody. The user in conflict, if
-    /// it stands for another: both stay as they are. `None` also when that is known already.
+    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. Returns the other user if it is
+    /// linked to one; both users stay as they are. `None` if the conflict was known before.
     pub async fn link(&self, bound: &Bound) -> Result<Option<UserId>, StoreError> {
         let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
             return Ok(None);
@@ -211,11 +208,11 @@ impl Binder<'_> {
 
     /// Ends the person's binding of this generation to `user`.
     pub async fn dissolve(&self, user: &UserId, generation: u64) -> Result<(), StoreError> {
-        let standing = self.store.standing(self.person, self.claim).await?;
-        match self.settle(standing).await? {
-            Settled::Bound(bound) if bound.user == *user && bound.generation == generation => {
-                let standing = self.store.leave(self.person, &bound, self.claim).await?;
-                self.settle(standing).await.map(drop)
+        let state = self.store.binding_state(self.person, self.attempt).await?;
+        match self.settle(state).await? {
+            SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
+                let state = self.store.leave(self.person, &bound, self.attempt).await?;
+                self.settle(state).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -229,7 +226,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Whether the user once had people, and has left them all.
+    /// Whether the user had bindings once and has none left.
     async fn is_deserted(&self, user: &UserId) -> Result<bool, StoreError> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
@@ -238,16 +235,16 @@ impl Binder<'_> {
         &self,
         generation: u64,
         intent: Intent,
-    ) -> Result<(Settled, Option<(UserId, Decision)>), StoreError> {
-        let standing = self.store.intend(self.person, generation, &intent, self.claim).await?;
-        self.settle_and_tell(standing).await
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+        let state = self.store.intend(self.person, generation, &intent, self.attempt).await?;
+        self.settle_and_tell(state).await
     }
 }
 
-fn outcome(decision: Decision, intent: &Intent) -> Settlement {
+fn outcome(decision: Decision, intent: &Intent) -> IntentOutcome {
     match decision {
-        Decision::Admitted { first } => Settlement::Bound { new: first && intent.made },
-        Decision::Full | Decision::Deserted | Decision::Dismissed => Settlement::Dropped,
+        Decision::Admitted { first } => IntentOutcome::Bound { new: first && intent.made },
+        Decision::Full | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
     }
 }
 

@@ -1,24 +1,24 @@
-//! Services that verify our tokens with what others wrote: Envoy, jose and PyJWT, each a process of its own that
+//! Services that verify our tokens: the sidecar, and with what others wrote Envoy, jose and PyJWT, each a process of its own that
 //! fetches the JWKS as it does anywhere. Asked over HTTP with a bearer token; whatever is not 200 is a refusal.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{any::Any, fs, net::SocketAddr, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Connection, Http, ISSUER, PATIENCE, Process, eventually, repository, tools};
+use crate::support::{Connection, Http, ISSUER, PATIENCE, Process, SidecarSettings, eventually, repository, tools};
 
 const JWKS: &str = "/.well-known/jwks.json";
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// Its settings, in words.
     pub(crate) settings: String,
     /// The longest time for which it uses a set without looking again.
     pub(crate) age: Duration,
     address: SocketAddr,
-    _process: Process,
-    _folder: TempDir,
+    /// The request's line without its version.
+    asks: &'static str,
+    _running: Box<dyn Any + Send>,
 }
 
 impl Peer {
@@ -42,7 +42,7 @@ impl Peer {
         })
         .await;
         let settings = format!("async_fetch, cache_duration {age:?}");
-        Self { name: "Envoy", settings, age, address, _process: process, _folder: folder }
+        Self { name: "Envoy", settings, age, address, asks: "GET /", _running: Box::new((process, folder)) }
     }
 
     /// `createRemoteJWKSet`: looks when its set is older than `age`, and on an unknown `kid` once in a `cooldown`.
@@ -64,6 +64,13 @@ impl Peer {
         Self::script("PyJWT", command, folder, replica, ("lifespan", age), ("cooldown_duration", cooldown)).await
     }
 
+    /// `wxmint sidecar`, which looks again after 7 s at the soonest.
+    pub(crate) async fn sidecar(replica: SocketAddr, age: Duration) -> Self {
+        let sidecar = SidecarSettings::new(&format!("http://{replica}{JWKS}")).ready().await;
+        let (settings, address) = ("usual settings".to_owned(), sidecar.address);
+        Self { name: "the sidecar", settings, age, address, asks: "GET /verify", _running: Box::new(sidecar) }
+    }
+
     async fn script(
         name: &'static str,
         mut command: Command,
@@ -83,21 +90,20 @@ impl Peer {
         })
         .await;
         let settings = format!("{age_name} {age:?}, {cooldown_name} {cooldown:?}");
-        Self { name, settings, age, address, _process: process, _folder: folder }
+        Self { name, settings, age, address, asks: "GET /", _running: Box::new((process, folder)) }
     }
 
     pub(crate) async fn connect(&self) -> Verifying {
-        Verifying(Connection::to(self.address).await)
+        Verifying(Connection::to(self.address).await, self.asks)
     }
 }
 
-/// A connection to a peer.
-pub(crate) struct Verifying(Connection);
+pub(crate) struct Verifying(Connection, &'static str);
 
 impl Verifying {
     /// Why the peer refuses `token`, if it does.
     pub(crate) async fn refusal(&mut self, token: &str) -> Option<String> {
-        let (status, body) = self.0.send("GET /", &format!("Authorization: Bearer {token}\r\n"), "").await;
+        let (status, body) = self.0.send(self.1, &format!("Authorization: Bearer {token}\r\n"), "").await;
         (status != 200).then(|| format!("{status} {body}"))
     }
 }

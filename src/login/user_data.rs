@@ -1,21 +1,19 @@
-//! User data: opened with the session key that is kept, believed only where it says whose it is.
+//! User data: decrypted with the stored session key, and believed only if it names the right person and app.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Asking, BUSY_PAUSE, SessionError};
+use super::{Asking, SessionError, SettledState, Worker, with_token::BUSY_PAUSE};
 use crate::{
-    ids::Person,
-    ids::UnionId,
-    login::{Binder, Login, Settled},
-    store::{Bindings, KeptSession, Opening, Tried},
+    ids::{Person, UnionId},
+    store::{KeptSession, Opening, Tried},
     vault::{Sealed, Vault},
     wechat::{EncryptedData, OpenedData, RawData, SessionKey},
 };
 
-/// What a mini program got from WeChat and cannot read, or not prove.
+/// What a mini program got from WeChat and cannot decrypt or verify itself.
 #[derive(Debug)]
 pub enum UserDataRequest {
     /// `encryptedData` and `iv`.
@@ -24,7 +22,7 @@ pub enum UserDataRequest {
     Raw(RawData),
 }
 
-/// What must hold for data to be believed, beside its key.
+/// What decrypted data must match in order to be believed.
 struct Belief<'a> {
     person: &'a Person,
     now: DateTime<Utc>,
@@ -41,9 +39,9 @@ impl UserDataRequest {
     }
 }
 
-impl Login {
-    /// The data without openId, unionId and watermark. Tried with the current session key and, for ten minutes after a
-    /// login, with the one before; each failure is counted, and the eighth costs the key.
+impl Worker {
+    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a login, the
+    /// previous one. Each failure is counted; the eighth deletes the session key.
     pub async fn user_data(
         &self,
         asking: &Asking,
@@ -59,7 +57,7 @@ impl Login {
             (None, true) => Tried::Nothing,
             (None, false) => Tried::Failed,
         };
-        if self.store.close(&asking.person, tried, &asking.claim).await? {
+        if self.store.close(&asking.person, tried, &asking.attempt).await? {
             tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
         }
         let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;
@@ -70,7 +68,7 @@ impl Login {
     }
 
     pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession, SessionError> {
-        match self.store.open(&asking.person, &asking.user, &asking.claim).await? {
+        match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
             Opening::Keys(kept) => Ok(kept),
             Opening::NotBound => Err(SessionError::NotYours),
             Opening::Busy => Err(SessionError::Busy { retry_after: BUSY_PAUSE }),
@@ -89,8 +87,8 @@ impl Login {
         None
     }
 
-    /// The session key, put under the newest vault key where it was under an older one. A vault key that is lost costs its
-    /// session keys: who is asking logs in again.
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. If its vault key is lost,
+    /// the person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<SessionKey> {
         let key = match vault.open(sealed, person) {
             Ok(key) => key,
@@ -112,14 +110,12 @@ impl Login {
         Some(key)
     }
 
-    /// A unionid that came with the data, and not with the login.
+    /// Links a unionid that was found in the data.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
-        let Asking { person, claim, .. } = asking;
-        let store: &dyn Bindings = &*self.store;
-        let per_user = self.policy.bindings_per_user;
-        let binder = Binder { store, person, unionid: Some(unionid), claim, per_user };
-        let standing = self.store.standing(person, claim).await?;
-        if let Settled::Bound(bound) = binder.settle(standing).await? {
+        let Asking { person, attempt, .. } = asking;
+        let binder = self.binder(person, Some(unionid), attempt);
+        let state = self.store.binding_state(person, attempt).await?;
+        if let SettledState::Bound(bound) = binder.settle(state).await? {
             self.link(&binder, &bound).await?;
         }
         Ok(())

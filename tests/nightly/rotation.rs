@@ -5,7 +5,6 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -23,7 +22,10 @@ use tokio::{
     time::interval,
 };
 
-use crate::support::{Connection, PATIENCE, Peer, TestBed, Verifying, eventually, keys, kid_of, kids_of};
+use crate::{
+    peers::{Peer, Verifying},
+    support::{Connection, PATIENCE, TestBed, eventually, keys, kid_of, kids_of, tell},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Connections that log in, half of them to each replica, and how often each does: 200 logins a second.
@@ -44,9 +46,10 @@ struct Scale {
     within: Duration,
     /// Of the n-th new key.
     algorithm: fn(usize) -> &'static str,
+    /// The sidecar verifies, in place of what others wrote.
+    by_sidecar: bool,
 }
 
-/// What every lane of logins shares.
 #[derive(Clone)]
 struct Logins {
     /// The kids that have signed, in the order in which they began.
@@ -58,7 +61,6 @@ struct Logins {
     verifiers: Vec<mpsc::UnboundedSender<Arc<str>>>,
 }
 
-/// What one verifier has seen.
 struct Verdicts {
     name: &'static str,
     verified: usize,
@@ -76,9 +78,29 @@ struct Run {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_verifier_refuses_a_token_while_keys_and_algorithms_change() {
     let algorithm = |number: usize| if (4..=6).contains(&number) { "EdDSA" } else { "ES256" };
-    let scale =
-        Scale { every: "5s", lead: "4s", looks: SECOND, rotations: 10, within: Duration::from_secs(90), algorithm };
-    let run = drive(&scale).await;
+    let scale = Scale {
+        every: "5s",
+        lead: "4s",
+        looks: SECOND,
+        rotations: 10,
+        within: Duration::from_secs(90),
+        algorithm,
+        by_sidecar: false,
+    };
+    refuses_no_token(&scale).await;
+}
+
+/// A sidecar looks again after 7 s at the soonest, and an issuer takes up to 2 s to see its file: the lead is 14 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sidecar_refuses_a_token_while_keys_change() {
+    let (looks, within) = (7 * SECOND, Duration::from_secs(70));
+    let algorithm = |_| "ES256";
+    refuses_no_token(&Scale { every: "16s", lead: "14s", looks, rotations: 2, within, algorithm, by_sidecar: true })
+        .await;
+}
+
+async fn refuses_no_token(scale: &Scale) {
+    let run = drive(scale).await;
     tell(&run.summary);
     assert!(run.rotations >= scale.rotations && run.unanswered * 20 <= run.tokens, "{}", run.summary);
     for verdicts in &run.verdicts {
@@ -92,7 +114,8 @@ async fn no_verifier_refuses_a_token_while_keys_and_algorithms_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lead_that_is_too_short_is_noticed_by_every_verifier() {
     let (looks, within) = (4 * SECOND, Duration::from_secs(30));
-    let scale = Scale { every: "2s", lead: "1s", looks, rotations: 3, within, algorithm: |_| "ES256" };
+    let scale =
+        Scale { every: "2s", lead: "1s", looks, rotations: 3, within, algorithm: |_| "ES256", by_sidecar: false };
     let run = drive(&scale).await;
     tell(&run.summary);
     for Verdicts { name, refusals, .. } in &run.verdicts {
@@ -105,11 +128,14 @@ async fn drive(scale: &Scale) -> Run {
     let bed = TestBed::builder().services(2).env("WXMINT_TOKEN_TTL", "1m").env("WXMINT_KEYS_LEAD", scale.lead);
     let bed = bed.start().await;
     let replicas: Vec<_> = bed.services.iter().map(|service| service.public).collect();
-    let peers = [
-        Peer::envoy(&replicas, scale.looks).await,
-        Peer::jose(replicas[0], scale.looks, scale.looks).await,
-        Peer::pyjwt(replicas[1], scale.looks, scale.looks).await,
-    ];
+    let peers = match scale.by_sidecar {
+        true => vec![Peer::sidecar(replicas[0], scale.looks).await],
+        false => vec![
+            Peer::envoy(&replicas, scale.looks).await,
+            Peer::jose(replicas[0], scale.looks, scale.looks).await,
+            Peer::pyjwt(replicas[1], scale.looks, scale.looks).await,
+        ],
+    };
     let began = Instant::now();
     let mut verifying = JoinSet::new();
     let mut verifiers = Vec::new();
@@ -238,11 +264,6 @@ async fn summary(scale: &Scale, bed: &TestBed, counts: &str, verdicts: &[Verdict
         write!(text, "\n  replica {number}: {}", reloads.collect::<Vec<_>>().join(", ")).expect("a String");
     }
     text
-}
-
-/// Shown also where the test passes.
-fn tell(text: &str) {
-    writeln!(std::io::stderr(), "{text}").expect("standard error");
 }
 
 #[tokio::test(flavor = "multi_thread")]

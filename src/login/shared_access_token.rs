@@ -4,11 +4,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     ids::AppId,
-    store::{AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife},
+    store::{AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife},
     vault::{Vault, VaultError},
     wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat},
 };
@@ -45,7 +45,7 @@ pub struct AccessTokens<'a> {
     /// Keeps them.
     pub shelf: &'a dyn AccessTokenShelf,
     /// Seals them.
-    pub vault: &'a Vault,
+    pub vault: Arc<Vault>,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -60,15 +60,15 @@ impl AccessTokens<'_> {
     pub async fn with<T>(
         &self,
         app: &App,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
         let attempts = async {
-            let used = self.obtain(app, claim, None).await?;
+            let used = self.obtain(app, attempt, None).await?;
             match call(&used.token).await {
                 Err(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
                     tracing::warn!(app = %app.id, %error, "an access token is replaced");
-                    let other = self.obtain(app, claim, Some(used.fingerprint)).await?;
+                    let other = self.obtain(app, attempt, Some(used.fingerprint)).await?;
                     Ok(call(&other.token).await?)
                 }
                 outcome => Ok(outcome?),
@@ -82,15 +82,15 @@ impl AccessTokens<'_> {
     async fn obtain(
         &self,
         app: &App,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         mut bad: Option<Fingerprint>,
     ) -> Result<Usable, AccessTokenError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
-            let (kept, ends_soon) = match self.shelf.lend_access_token(&app.id, claim, bad.as_ref(), LEASE).await? {
+            let (kept, ends_soon) = match self.shelf.lend_access_token(&app.id, attempt, bad.as_ref(), LEASE).await? {
                 Lent::Token(kept) => (kept, false),
                 Lent::Renew(kept) => (kept, true),
-                Lent::Fetch => return self.fetch(app, claim).await,
+                Lent::Fetch => return self.fetch(app, attempt).await,
                 Lent::Failed => return Err(not_now("fetching an access token has just failed")),
                 Lent::Wait => {
                     let pause = pauses.next().ok_or_else(|| not_now("an access token is still being fetched"))?;
@@ -99,7 +99,7 @@ impl AccessTokens<'_> {
                 }
             };
             match self.open(&app.id, &kept) {
-                Ok(usable) if ends_soon => return Ok(self.renew(app, claim, usable).await),
+                Ok(usable) if ends_soon => return Ok(self.renew(app, attempt, usable).await),
                 Ok(usable) => return Ok(usable),
                 // Sealed by a vault key that is not here: it counts as none.
                 Err(error) => {
@@ -116,47 +116,47 @@ impl AccessTokens<'_> {
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
-    async fn renew(&self, app: &App, claim: &ClaimId, old: Usable) -> Usable {
-        match tokio::time::timeout(RENEWAL_TIMEOUT, self.fetch(app, claim)).await {
+    async fn renew(&self, app: &App, attempt: &AttemptId, old: Usable) -> Usable {
+        match tokio::time::timeout(RENEWAL_TIMEOUT, self.fetch(app, attempt)).await {
             Ok(Ok(successor)) => return successor,
             Ok(Err(error)) => tracing::warn!(app = %app.id, %error, "an access token was not renewed"),
             Err(_) => {
                 tracing::warn!(app = %app.id, "an access token was not renewed within 1 s");
-                self.give_up(app, claim).await;
+                self.give_up(app, attempt).await;
             }
         }
         old
     }
 
-    async fn fetch(&self, app: &App, claim: &ClaimId) -> Result<Usable, AccessTokenError> {
+    async fn fetch(&self, app: &App, attempt: &AttemptId) -> Result<Usable, AccessTokenError> {
         match self.wechat.stable_token(app).await {
             Ok(fetched) => {
                 let fingerprint = Fingerprint::of(&fetched.token);
-                self.keep(app, claim, &fetched, &fingerprint).await;
+                self.keep(app, attempt, &fetched, &fingerprint).await;
                 Ok(Usable { token: fetched.token, fingerprint })
             }
             Err(error) => {
-                self.give_up(app, claim).await;
+                self.give_up(app, attempt).await;
                 Err(error.into())
             }
         }
     }
 
     /// A failure is no failure of the call: it has its token, and only the next has to fetch again.
-    async fn keep(&self, app: &App, claim: &ClaimId, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
+    async fn keep(&self, app: &App, attempt: &AttemptId, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
         let sealed = match self.vault.seal_access_token(&fetched.token, &app.id) {
             Ok(sealed) => sealed,
             Err(error) => return tracing::error!(app = %app.id, %error, "an access token could not be sealed"),
         };
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
         let life = life(fetched.expires_in);
-        if let Err(error) = self.shelf.keep_access_token(&app.id, claim, &kept, life).await {
+        if let Err(error) = self.shelf.keep_access_token(&app.id, attempt, &kept, life).await {
             tracing::warn!(app = %app.id, %error, "an access token could not be kept");
         }
     }
 
-    async fn give_up(&self, app: &App, claim: &ClaimId) {
-        if let Err(error) = self.shelf.give_up_access_token(&app.id, claim).await {
+    async fn give_up(&self, app: &App, attempt: &AttemptId) {
+        if let Err(error) = self.shelf.give_up_access_token(&app.id, attempt).await {
             tracing::warn!(app = %app.id, %error, "the lease to fetch an access token could not be given back");
         }
     }
