@@ -32,12 +32,9 @@ pub use self::requests::RouteMetrics;
 use self::{json_lines::JsonLines, requests::Requests};
 use crate::keys::rotation::{self, KeyLife};
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// A JSON object a line.
     Json,
-    /// For a person at a terminal.
     Text,
 }
 
@@ -80,7 +77,6 @@ fn levels(text: &str) -> Option<Targets> {
 
 /// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {
-    /// WeChat did what it was asked.
     Succeeded,
     /// WeChat answered with this `errcode`; from a bounded set.
     Errcode(String),
@@ -136,7 +132,6 @@ struct Inner {
 }
 
 impl Metrics {
-    /// The requests of one route of the public listener.
     pub fn route(&self, route: &'static str) -> RouteMetrics {
         RouteMetrics::new(route, self.0.requests.clone())
     }
@@ -154,7 +149,6 @@ impl Metrics {
         self.0.login_duration.observe(&labels, took);
     }
 
-    /// One request to WeChat.
     pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
         self.0.wechat_duration.observe(&[("api", api.to_owned())], took);
         let api = ("api", api.to_owned());

@@ -35,7 +35,6 @@ pub struct ClientAddress(IpAddr);
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// One entry of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hop {
     At(IpAddr),

@@ -97,7 +97,6 @@ impl Drop for Connection {
     }
 }
 
-/// Called once for each new connection.
 pub(super) fn take_place(stream: &dyn Any, data: &mut Extensions, places: &Arc<Places>) {
     let Some(stream) = stream.downcast_ref::<TcpStream>().map(SockRef::from) else { return };
     match stream.try_clone() {

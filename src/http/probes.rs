@@ -24,12 +24,10 @@ enum State {
 }
 
 impl Readiness {
-    /// Not ready, because of `reason`.
     pub fn starting(reason: impl Into<String>) -> Self {
         Self(Arc::new(Mutex::new(State::Starting(reason.into()))))
     }
 
-    /// Still not ready, for another reason.
     pub fn waits_for(&self, reason: impl Into<String>) {
         self.change(|state| match state {
             State::Starting(_) => State::Starting(reason.into()),
@@ -45,7 +43,6 @@ impl Readiness {
         });
     }
 
-    /// Never ready again.
     pub fn stopping(&self) {
         self.change(|_| State::Stopping);
     }
@@ -80,7 +77,6 @@ pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
-/// A resource for GET and HEAD.
 pub fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args> + Copy,

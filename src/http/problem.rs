@@ -17,20 +17,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Stable codes for clients. Which status and title belong to one is known here and nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// The request is not what the route takes; `detail` names the field.
     InvalidRequest,
     /// A password in a query string ends up in logs and histories.
     CredentialsInQuery,
-    /// No such AppID here.
     UnknownApp,
     /// The code is wrong or has expired.
     CodeInvalid,
-    /// The code has been sent before.
     CodeUsed,
-    /// The token is missing or not valid here.
     InvalidToken,
     /// This WeChat identity is not bound to a user yet.
     BindingRequired,
@@ -40,21 +37,15 @@ pub enum ProblemCode {
     UserBlocked,
     /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound,
-    /// No session key opens the data.
     DataUndecryptable,
-    /// Too many attempts.
     RateLimited,
     /// WeChat refuses this app, and its operator must correct the configuration.
     WechatMisconfigured,
-    /// WeChat is slow or gone.
     WechatUnavailable,
-    /// Redis is slow or gone.
     StoreUnavailable,
     /// The account service is slow or gone.
     AccountsUnavailable,
-    /// The sidecar has no keys yet.
     KeysUnavailable,
-    /// A fault of this service.
     InternalError,
 }
 
@@ -81,7 +72,6 @@ impl ProblemCode {
         Self::InternalError,
     ];
 
-    /// Code, status and title.
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
@@ -129,7 +119,6 @@ impl ProblemCode {
         }
     }
 
-    /// As clients see it.
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
@@ -195,7 +184,6 @@ impl Problem {
         Self { code, status, detail, retry_after: None, bind_ticket: None, allow: None, challenge: None }
     }
 
-    /// `invalid_request` with its 400.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ProblemCode::InvalidRequest, detail)
     }
@@ -213,7 +201,6 @@ impl Problem {
         self
     }
 
-    /// Replaces the detail.
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
@@ -231,12 +218,10 @@ impl Problem {
         self
     }
 
-    /// The stable code.
     pub fn code(&self) -> ProblemCode {
         self.code
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -286,7 +271,6 @@ impl Problem {
     }
 }
 
-/// What a handler gives back.
 pub type Answer = Result<HttpResponse, Problem>;
 
 /// A handler whose problems become the answers to its requests.

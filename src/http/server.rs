@@ -19,10 +19,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Enough for the kubelet, Prometheus and the look-ups of some services.
 const ADMIN_CONNECTIONS: usize = 500;
 
-/// The limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Threads that serve.
     pub workers: usize,
     /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients wait in the
     /// listener's queue until a connection is closed.

@@ -29,7 +29,6 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// Puts `X-Request-Id` on every answer.
 pub async fn with_request_id<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

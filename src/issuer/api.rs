@@ -63,7 +63,6 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 static VIEWER: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).validator_url("none")));
 
-/// The API as OpenAPI 3.1 JSON.
 pub fn openapi_json() -> String {
     described(&LoginExamples::default())
 }

@@ -14,7 +14,6 @@ use serde_json::value::RawValue;
 /// Why a body cannot be read as the struct of its route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedBody {
-    /// Where the JSON breaks off.
     #[error("The body is not valid JSON (line {line}, column {column}).")]
     Syntax {
         /// Counted from 1.
@@ -25,19 +24,16 @@ pub enum RefusedBody {
     /// JSON is UTF-8 (RFC 8259 section 8.1).
     #[error("The body is not UTF-8.")]
     NotUtf8,
-    /// The body is another JSON value than an object.
     #[error("The body must be a JSON object.")]
     NotAnObject,
     /// Of two fields with one name, two programs could read different ones.
     #[error("The field `{0}` appears twice.")]
     Twice(&'static str),
-    /// A field that must be there is absent or `null`.
     #[error("The field `{0}` is missing.")]
     Missing(&'static str),
     /// A field has another JSON type, or its text cannot be parsed.
     #[error("The field `{name}` {reason}.")]
     Malformed {
-        /// The field.
         name: &'static str,
         /// What is wrong, without what was sent.
         reason: String,

@@ -26,49 +26,30 @@ use crate::{
 /// Why the issuer cannot start. Says what to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The key file cannot be read.
     #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
     KeyFile(FileError),
-    /// The key file's content.
     #[error("WXMINT_KEYS: {path}: {1}", path = .0.display())]
     Keys(PathBuf, KeyError),
-    /// The vault key file cannot be read.
     #[error("WXMINT_VAULT_KEY_FILE: {}", .0.or_make(MAKE_VAULT_KEY))]
     VaultFile(FileError),
-    /// The vault key file's content.
     #[error("WXMINT_VAULT_KEY_FILE: {path}: {1}", path = .0.display())]
     Vault(PathBuf, VaultError),
-    /// The users file.
     #[error("WXMINT_ACCOUNTS: {0}")]
     Users(#[from] UsersError),
-    /// The files of AppSecrets.
     #[error("WXMINT_APPS_DIR: {0}")]
     Apps(#[from] AppFaults),
-    /// Several at once.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
     Several(Vec<StartError>),
-    /// A client of another service.
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
-    /// The client for Redis.
     #[error("WXMINT_REDIS_URL: {0}")]
     Store(#[from] StoreError),
-    /// An address cannot be listened on.
     #[error("{variable}: cannot listen on {address}: {source}")]
-    Listen {
-        /// The setting.
-        variable: &'static str,
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The servers ended by themselves.
+    Listen { variable: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("the HTTP server failed: {0}")]
     Server(#[from] io::Error),
 }
 
-/// The state that all workers share.
 pub struct Issuer {
     pub(super) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
@@ -93,7 +74,6 @@ pub struct Issuer {
 }
 
 impl StartError {
-    /// Joins several errors into one.
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
         let mut all = Vec::new();
         for error in errors.into_iter().flatten() {
@@ -127,7 +107,6 @@ impl Issuer {
         }
     }
 
-    /// Builds an issuer with these keys.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let unusable = |error| StartError::Keys(settings.keys.clone(), error);
@@ -206,7 +185,6 @@ impl Issuer {
     }
 }
 
-/// The state of one worker thread.
 pub(super) struct Worker {
     pub(super) issuer: Arc<Issuer>,
     pub(super) login: login::Worker,

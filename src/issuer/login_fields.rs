@@ -31,16 +31,12 @@ pub enum RefusedLogin {
     /// The fields could not be read, or one of them is malformed.
     #[error("{0}{example}", example = example(.0))]
     Body(#[from] RefusedBody),
-    /// No code.
     #[error("The field `code` is missing. Send the code that wx.login gives.")]
     NoCode,
-    /// A name without its password, or the reverse.
     #[error("The field `{0}` is missing. A user name and its password go together.")]
     Missing(&'static str),
-    /// Two members of which one is enough.
     #[error("The fields `{0}` and `{1}` exclude each other.")]
     Both(&'static str, &'static str),
-    /// User name or password in the URL.
     #[error(
         "A user name or password must not be in the URL, where logs and histories keep it. \
          Add `method: 'POST'` to wx.request, so that `data` goes into the body."
@@ -63,12 +59,10 @@ fn example(refused: &RefusedBody) -> &'static str {
 }
 
 impl LoginFields {
-    /// From a JSON body.
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
         Ok(body_fields::from_json(body)?)
     }
 
-    /// From a form body (`application/x-www-form-urlencoded`).
     pub fn from_form(body: &[u8]) -> Result<Self, RefusedLogin> {
         Ok(body_fields::from_form(body)?)
     }

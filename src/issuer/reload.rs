@@ -31,7 +31,6 @@ trait Watched {
     /// only while the clock of this machine was slow.
     fn reload(&mut self) -> Result<bool, String>;
 
-    /// Called after each look.
     fn looked(&mut self) {}
 }
 

@@ -17,7 +17,6 @@ use crate::{
 /// The label of every login in metrics, also on the paths of `WXMINT_LOGIN_PATHS`.
 const LOGIN: &str = "/login";
 
-/// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// The routes for mini programs and peers. `login_paths` are further paths of the login.
@@ -100,7 +99,6 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
 
 const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
 
-/// The routes of the admin listener.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
     let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");

@@ -28,18 +28,14 @@ const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
-/// Where the issuer listens.
 pub struct Listeners {
-    /// For mini programs and peers.
     pub public: TcpListener,
-    /// For probes and metrics.
     pub admin: TcpListener,
     /// True if the public listener serves this machine alone (the demo), and not a proxy.
     pub local: bool,
 }
 
 impl Listeners {
-    /// Takes both addresses; port 0 takes a free one.
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });

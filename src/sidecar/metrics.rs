@@ -10,7 +10,6 @@ use prometheus_client::{
 
 use crate::verify::peer::{FetchOutcome, Peer, Watcher};
 
-/// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The signature was checked and is valid.
@@ -45,7 +44,6 @@ impl Outcome {
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// Clones share their counters.
 #[derive(Clone, Default)]
 pub(super) struct SidecarMetrics(Arc<Inner>);
 
@@ -60,7 +58,6 @@ impl SidecarMetrics {
         self.0.verifications[outcome as usize].inc();
     }
 
-    /// The text exposition (OpenMetrics).
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -19,7 +19,6 @@ pub use self::{
 use self::{metrics::SidecarMetrics, remembered::Remembered};
 use crate::{settings::SidecarSettings, verify::peer::Peer};
 
-/// The state that answers requests.
 struct Sidecar {
     settings: SidecarSettings,
     peer: Peer,

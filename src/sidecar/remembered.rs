@@ -73,7 +73,6 @@ impl Weighter<TokenHash, Arc<Identity>> for Bytes {
     }
 }
 
-/// Verified tokens that may come again.
 pub(super) struct Remembered {
     key: hmac::Key,
     cache: Cache<TokenHash, Arc<Identity>, Bytes>,
@@ -111,7 +110,6 @@ impl Remembered {
         Some(identity)
     }
 
-    /// Remembers a token that has just been verified.
     pub(super) fn remember(&self, hash: TokenHash, identity: Arc<Identity>) {
         self.cache.insert(hash, identity);
     }

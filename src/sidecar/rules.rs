@@ -85,7 +85,6 @@ pub enum Demand<'a> {
 }
 
 impl Rules {
-    /// Whether every path demands the same.
     pub fn are_none(&self) -> bool {
         self.audiences.is_empty() && self.anonymous.is_empty()
     }

@@ -30,7 +30,6 @@ const USER: HeaderName = HeaderName::from_static("x-user-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-client-id");
 const TOKEN: HeaderName = HeaderName::from_static("x-token-id");
 
-/// The path that proxies ask.
 pub(super) const PATH: &str = "/verify";
 
 /// Any method, on `/verify` and below.

@@ -45,7 +45,6 @@ impl RouteMetrics {
         Self { route, requests, ok, timed: false }
     }
 
-    /// Adds a histogram of the durations.
     pub fn timed(self) -> Self {
         Self { timed: true, ..self }
     }

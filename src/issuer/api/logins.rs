@@ -18,11 +18,9 @@ use crate::issuer::Routes;
 pub struct LoginExamples {
     /// The AppID, if a code alone does not tell which mini program it belongs to.
     pub appid: Option<String>,
-    /// A code of wx.login.
     pub code: Box<dyn Fn() -> String + Send + Sync>,
     /// A code of the button getPhoneNumber.
     pub phone_code: Box<dyn Fn() -> String + Send + Sync>,
-    /// Name and password of an account.
     pub account: [&'static str; 2],
 }
 
@@ -49,7 +47,6 @@ const WAYS: [Way; 5] = [
 ];
 
 impl LoginExamples {
-    /// Makes `/openapi.json` show these examples.
     pub fn into_routes(self) -> Routes {
         let examples = Data::new(self);
         Arc::new(move |config| {

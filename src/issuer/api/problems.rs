@@ -87,7 +87,6 @@ const ROUTES: [Route; 10] = [
     ("/binding", DELETE, LEAVE, HEAD),
 ];
 
-/// Adds the responses to their routes.
 pub(super) struct Problems;
 
 impl Modify for Problems {
