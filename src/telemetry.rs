@@ -1,4 +1,4 @@
-//! Logs and metrics: what they may hold is decided here.
+//! Logs and metrics, and what they may hold.
 
 mod json_lines;
 mod requests;
@@ -17,13 +17,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use tracing::Level;
@@ -38,12 +32,9 @@ pub use self::requests::RouteMetrics;
 use self::{json_lines::JsonLines, requests::Requests};
 use crate::keys::rotation::{self, KeyLife};
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// A JSON object a line.
     Json,
-    /// For a person at a terminal.
     Text,
 }
 
@@ -67,7 +58,7 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
         LogFormat::Text => lines.compact().with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
-    // Fails only if a subscriber is set already, as when tests share a process.
+    // Fails only if a subscriber is already set, for example when tests share a process.
     let _ = tracing_subscriber::registry().with(lines).with(ours).with(levels).try_init();
     if misread {
         tracing::warn!(variable = "RUST_LOG", "not understood, so that the level is info; wanted: {LEVELS}");
@@ -76,54 +67,62 @@ pub fn init(format: LogFormat) {
 
 const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug";
 
-/// Nothing where `text` is in another form, or says nothing of wxmint: `RUST_LOG=warning` is read as the name of some
-/// other program's part, and would silence everything.
+/// Returns `None` if `text` cannot be parsed or sets no level for wxmint. `RUST_LOG=warning` is parsed as the name of
+/// another program's module, and would silence every line.
 fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
     let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
     (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
 }
 
-/// How a request to WeChat ended, as far as it is counted.
+/// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {
-    /// It did what it should.
     Succeeded,
     /// WeChat answered with this `errcode`; from a bounded set.
     Errcode(String),
-    /// There was no answer to believe; from a bounded set.
+    /// No usable answer came; the reason is from a bounded set.
     Failed(&'static str),
 }
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// 0.5 ms to 8 s, doubling: from a Redis round trip to a WeChat that has stalled.
+/// Histograms of seconds. The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
 #[derive(Clone)]
-struct Buckets;
+struct Durations<const N: usize>(Family<Labels<N>, Histogram>);
 
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))
+impl<const N: usize> Default for Durations<N> {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))))
     }
 }
 
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, Buckets>;
+impl<const N: usize> Durations<N> {
+    fn observe(&self, labels: &Labels<N>, took: Duration) {
+        self.0.get_or_create(labels).observe(took.as_secs_f64());
+    }
 
-/// The numbers of one process. Labels take a bounded set of values, none of them from a client.
+    fn register(&self, registry: &mut Registry, name: &str, help: &str) {
+        registry.register_with_unit(name, help, Unit::Seconds, self.0.clone());
+    }
+}
+
+/// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     requests: Requests,
     logins: Family<Labels<1>, Counter>,
     logins_in_flight: Gauge<i64, AtomicI64>,
-    login_duration: Histograms<1>,
+    login_duration: Durations<1>,
     wechat_errcodes: Family<Labels<2>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
-    wechat_duration: Histograms<1>,
-    redis_duration: Histograms<2>,
+    wechat_duration: Durations<1>,
+    redis_duration: Durations<2>,
     unionid_conflicts: Counter,
     distant_clocks: Counter,
-    accounts_duration: Histograms<2>,
+    accounts_duration: Durations<2>,
     key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
@@ -132,32 +131,7 @@ struct Inner {
     reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
 }
 
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
-            requests: Requests::default(),
-            logins: Family::default(),
-            logins_in_flight: Gauge::default(),
-            login_duration: Family::new_with_constructor(Buckets),
-            wechat_errcodes: Family::default(),
-            wechat_failures: Family::default(),
-            wechat_duration: Family::new_with_constructor(Buckets),
-            redis_duration: Family::new_with_constructor(Buckets),
-            unionid_conflicts: Counter::default(),
-            distant_clocks: Counter::default(),
-            accounts_duration: Family::new_with_constructor(Buckets),
-            key_age: Family::default(),
-            next_key: Gauge::default(),
-            key_reloads: Family::default(),
-            key_reload_refused: Gauge::default(),
-            reloads: Family::default(),
-            reload_refused: Family::default(),
-        }
-    }
-}
-
 impl Metrics {
-    /// The requests of one route of the public listener.
     pub fn route(&self, route: &'static str) -> RouteMetrics {
         RouteMetrics::new(route, self.0.requests.clone())
     }
@@ -172,12 +146,11 @@ impl Metrics {
     pub fn login_ended(&self, outcome: &'static str, took: Duration) {
         let labels = [("outcome", outcome.to_owned())];
         self.0.logins.get_or_create(&labels).inc();
-        self.0.login_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.login_duration.observe(&labels, took);
     }
 
-    /// One request to WeChat.
     pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
-        self.0.wechat_duration.get_or_create(&[("api", api.to_owned())]).observe(took.as_secs_f64());
+        self.0.wechat_duration.observe(&[("api", api.to_owned())], took);
         let api = ("api", api.to_owned());
         match outcome {
             WeChatOutcome::Succeeded => return,
@@ -192,32 +165,33 @@ impl Metrics {
     pub fn redis_answered(&self, operation: &'static str, succeeded: bool, took: Duration) {
         let outcome = if succeeded { "ok" } else { "failed" };
         let labels = [("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.redis_duration.observe(&labels, took);
     }
 
-    /// Two users were found to be one person.
+    /// A unionid was found to belong to two users.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
     }
 
-    /// A login found this process's clock far from the store's.
+    /// The clock of this process was found to be far from the clock of the store.
     pub fn clock_is_distant(&self) {
         self.0.distant_clocks.inc();
     }
 
-    /// One request to the account service; `outcome` is `ok` (also where it said no), or what went wrong.
+    /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
     pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
         let labels = [("call", call.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.accounts_duration.observe(&labels, took);
     }
 
-    /// What was read again, `keys`, `apps` or `users`: `ok`, or `refused` because it was not fit to be used.
+    /// A changed file was read: `what` is `keys`, `vault`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
+    /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
         let refused = i64::from(outcome != "ok");
         self.0.reloads.get_or_create(&[of.clone(), ended.clone()]).inc();
         self.0.reload_refused.get_or_create(&[of]).set(refused);
-        // The names that alerts on the keys have had from the beginning.
+        // Alerts on the keys use these older names.
         if what == "keys" {
             self.0.key_reloads.get_or_create(&[ended]).inc();
             self.0.key_reload_refused.set(refused);
@@ -241,78 +215,54 @@ impl Metrics {
     }
 
     fn registry(&self) -> Registry {
-        let inner = &self.0;
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        inner.requests.register(&mut registry);
-        registry.register("logins", "Logins, by outcome", inner.logins.clone());
-        registry.register("logins_in_flight", "Logins that wait for an answer", inner.logins_in_flight.clone());
-        registry.register(
-            "wechat_errcodes",
-            "Answers of WeChat with an errcode other than 0",
-            inner.wechat_errcodes.clone(),
-        );
-        registry.register(
-            "wechat_failures",
-            "Requests to WeChat that were not sent, or not answered",
-            inner.wechat_failures.clone(),
-        );
-        registry.register(
-            "unionid_conflicts",
-            "Unionids that were found to stand for two users; both were kept",
-            inner.unionid_conflicts.clone(),
-        );
-        registry.register(
-            "distant_clocks",
-            "Logins that found this process's clock more than 5 s from the clock of Redis",
-            inner.distant_clocks.clone(),
-        );
-        let mut seconds = |name: &str, help: &str, histogram: Histograms<1>| {
-            registry.register_with_unit(name, help, Unit::Seconds, histogram);
-        };
-        seconds("login_duration", "A login from its request to its answer", inner.login_duration.clone());
-        seconds("wechat_request_duration", "A request to WeChat", inner.wechat_duration.clone());
-        registry.register_with_unit(
-            "redis_operation_duration",
-            "An operation of the store in Redis",
-            Unit::Seconds,
-            inner.redis_duration.clone(),
-        );
-        registry.register_with_unit(
-            "accounts_request_duration",
-            "A request to the account service",
-            Unit::Seconds,
-            inner.accounts_duration.clone(),
-        );
-        registry.register_with_unit(
-            "key_age",
-            "Time since a key's first signature; negative before it",
-            Unit::Seconds,
-            inner.key_age.clone(),
-        );
-        registry.register_with_unit(
-            "next_key_signs_in",
-            "Time until the next key signs; NaN where none is published",
-            Unit::Seconds,
-            inner.next_key.clone(),
-        );
-        registry.register("key_reloads", "Readings of a changed key file, by outcome", inner.key_reloads.clone());
-        registry.register(
-            "key_reload_refused",
-            "1 while the key file is not fit to be used and the keys of before stay in use",
-            inner.key_reload_refused.clone(),
-        );
-        registry.register("reloads", "Readings of a changed file, by what it holds and outcome", inner.reloads.clone());
-        registry.register(
-            "reload_refused",
-            "1 while a file is not fit to be used and what it held before stays in use",
-            inner.reload_refused.clone(),
-        );
+        self.0.requests.register(&mut registry);
+        self.0.register_counts(&mut registry);
+        self.0.register_times(&mut registry);
+        self.0.register_keys_and_files(&mut registry);
         registry
     }
 }
 
-/// Counted in `wxmint_logins_in_flight` while it lives, also when its client goes away.
+impl Inner {
+    fn register_counts(&self, registry: &mut Registry) {
+        registry.register("logins", "Logins, by outcome", self.logins.clone());
+        registry.register("logins_in_flight", "Logins that wait for an answer", self.logins_in_flight.clone());
+        let help = "Answers of WeChat with an errcode other than 0";
+        registry.register("wechat_errcodes", help, self.wechat_errcodes.clone());
+        let help = "Requests to WeChat that were not sent, or not answered";
+        registry.register("wechat_failures", help, self.wechat_failures.clone());
+        let help = "Unionids that were found to belong to two users; both were kept";
+        registry.register("unionid_conflicts", help, self.unionid_conflicts.clone());
+        let help = "Logins that found this process's clock more than 5 s from the clock of Redis";
+        registry.register("distant_clocks", help, self.distant_clocks.clone());
+    }
+
+    fn register_times(&self, registry: &mut Registry) {
+        self.login_duration.register(registry, "login_duration", "A login from its request to its answer");
+        self.wechat_duration.register(registry, "wechat_request_duration", "A request to WeChat");
+        let help = "An operation of the store in Redis";
+        self.redis_duration.register(registry, "redis_operation_duration", help);
+        let help = "A request to the account service";
+        self.accounts_duration.register(registry, "accounts_request_duration", help);
+    }
+
+    fn register_keys_and_files(&self, registry: &mut Registry) {
+        let help = "Time since a key's first signature; negative before it";
+        registry.register_with_unit("key_age", help, Unit::Seconds, self.key_age.clone());
+        let help = "Time until the next key signs; NaN if none is published";
+        registry.register_with_unit("next_key_signs_in", help, Unit::Seconds, self.next_key.clone());
+        registry.register("key_reloads", "Readings of a changed key file, by outcome", self.key_reloads.clone());
+        let help = "1 while the changed key file cannot be used and the previous keys stay in use";
+        registry.register("key_reload_refused", help, self.key_reload_refused.clone());
+        registry.register("reloads", "Readings of a changed file, by content and outcome", self.reloads.clone());
+        let help = "1 while a changed file cannot be used and its previous content stays in use";
+        registry.register("reload_refused", help, self.reload_refused.clone());
+    }
+}
+
+/// Counts a login in `wxmint_logins_in_flight` until it is dropped, also if the client disconnects.
 pub struct LoginInFlight(Metrics);
 
 impl Drop for LoginInFlight {

@@ -12,13 +12,14 @@ use crate::verify::{NoBearer, bearer};
 const NO_TOKEN: &str = "Bearer";
 const INVALID_REQUEST: &str =
     r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
-/// The same for whatever is wrong with a token; which check it failed is in the log.
+/// One text for every invalid token; the log says which check failed.
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
 
-/// The token of `Authorization: Bearer …`, of which there may be one. Neither a query (RFC 6750 section 2.3: it ends up in
-/// logs) nor a body is a place for it.
+/// Returns the token of the one `Authorization: Bearer …` header. A token in the query is refused, because URLs end up
+/// in logs (RFC 6750 section 2.3).
 pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
-    if names_access_token(request.query_string()) {
+    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
+    if query.any(|(name, _)| name == "access_token") {
         return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
     }
     bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)).map_err(|reason| match reason {
@@ -27,24 +28,20 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
     })
 }
 
-/// A token was shown and refused. Says the same for every reason.
+/// The answer to a token that was refused, the same for every reason.
 pub fn no_valid_token() -> Problem {
     let detail =
         "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
-fn names_access_token(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
-}
-
-/// No token was shown.
+/// The answer to a request without a token.
 pub fn no_token() -> Problem {
     let detail = "Send the token of the login, as `Authorization: Bearer …`.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
 }
 
-/// Something was shown that is not one token.
+/// The answer to `Authorization` headers that do not hold exactly one token.
 pub fn unreadable_token() -> Problem {
     invalid("Send one Authorization header: `Bearer`, a space, and one token.")
 }

@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and time, also those that no handler reads.
+//! Bounds request bodies in size and time, also bodies that no handler reads.
 
 use std::{
     cell::RefCell,
@@ -24,57 +24,34 @@ use tokio::{
 
 use super::Problem;
 
-/// The largest body of a route whose requests have some hundred bytes.
+/// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
-/// From the end of the head to the end of the body. actix-web has no such bound: a body of one byte a second would hold
-/// its connection open for ever.
+/// How long a body may take after its head. actix-web has no such limit, so a client that sends one byte a second would
+/// keep its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// Larger than any request of ours.
-    #[error("The body is larger than {} KiB, the most that is read here.", .0 / 1024)]
-    TooLarge(usize),
-    /// The client is too slow, or has stopped sending.
-    #[error("The body did not arrive within 10 seconds. Send the request again.")]
-    TooSlow,
-    /// The connection broke, or the body was not encoded as its head says.
-    #[error("The body could not be read to its end. Send the request again.")]
-    Broken,
-}
-
-impl From<BodyError> for Problem {
-    fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken => StatusCode::BAD_REQUEST,
-        };
-        Self::invalid(error.to_string()).with_status(status)
-    }
-}
-
-impl From<PayloadError> for BodyError {
-    fn from(error: PayloadError) -> Self {
-        match error {
-            PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::TooSlow,
-            _ => Self::Broken,
-        }
-    }
-}
-
 /// Reads a whole body of at most `limit` bytes.
-pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk?;
+        let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLarge(limit));
+            let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
+            return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+fn incomplete(error: &PayloadError) -> Problem {
+    match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Problem::invalid("The body did not arrive within 10 seconds. Send the request again.")
+                .with_status(StatusCode::REQUEST_TIMEOUT)
+        }
+        _ => Problem::invalid("The body could not be read to its end. Send the request again."),
+    }
 }
 
 /// The body of a request, shared by its handler and its answer.
@@ -92,7 +69,7 @@ struct Arriving {
 }
 
 impl RequestBody {
-    /// Puts itself in the place of the request's body, if the request has one.
+    /// Replaces the request's body with itself, if the request has a body.
     pub(super) fn of(request: &mut ServiceRequest) -> Option<Self> {
         let payload = request.take_payload();
         if matches!(payload, dev::Payload::None) {
@@ -104,9 +81,9 @@ impl RequestBody {
         Some(body)
     }
 
-    /// Drops what has already arrived: after a body that is complete the connection can be kept.
+    /// Drops the bytes that have already arrived. If they complete the body, the connection can be kept.
     pub(super) async fn skip_what_has_arrived(&self) {
-        // After a fault in its encoding actix-web sends an answer only if that is ready now.
+        // After an encoding error actix-web sends an answer only if the answer is ready at once.
         if self.0.borrow().is_over {
             return;
         }
@@ -125,8 +102,7 @@ impl Stream for RequestBody {
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
-            let late = io::Error::new(io::ErrorKind::TimedOut, BodyError::TooSlow);
-            return Poll::Ready(Some(Err(PayloadError::Io(late))));
+            return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
         polled
     }

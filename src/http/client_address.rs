@@ -1,20 +1,20 @@
-//! Who the client is: the address by which limits count.
+//! The address of the client, by which limits count.
 //!
-//! The peer of the connection is known. What `Forwarded` (RFC 7239) or `X-Forwarded-For` adds is hearsay, and is heard
-//! only from trusted proxies. A proxy appends whom it was asked by, so that such a list is true from its right end to
-//! the first address that is no trusted proxy's: this is the client, and what stands left of it the client may have
-//! written itself. The list is also parsed from the right, for an open quote or other nonsense on the left must not
-//! change how the proxy's own words read. Where a hop is hidden (`unknown`, `_name`) or cannot be read, the last hop
-//! before it counts: the one proxy that is known to have sent the request on.
+//! The address of the connection's peer is certain. `Forwarded` (RFC 7239) and `X-Forwarded-For` are believed only from
+//! trusted proxies. Each proxy appends the address of its own client, so such a list is true from its right end to the
+//! first address that is not a trusted proxy's: that address is the client. The client may have written everything to
+//! the left of it. For the same reason the list is parsed from the right, so that an open quote on the left cannot
+//! change how the proxies' own entries read. If an entry is hidden (`unknown`, `_name`) or unreadable, the entry to its
+//! right counts as the client, because it is the proxy that is known to have passed the request on.
 //!
-//! **Both headers.** Most proxies write `X-Forwarded-For` alone and hand on a client's own `Forwarded`; some do the
-//! reverse. Which is the stranger's cannot be seen from here, and whoever guesses wrong lets strangers choose their
-//! address: to slip their own limit, or to use up somebody else's. So if the two lead to different addresses, neither is
-//! believed and the peer counts. Only requests that carry two contradicting lists share that limit, and no honest one
-//! does, unless the trusted proxies contradict each other: let all of them write the same header. A `Forwarded` whose
-//! last element has no `for` says nothing of addresses (`proto=https`), and is no contradiction.
+//! **Both headers.** Most proxies write `X-Forwarded-For` and pass on a client's own `Forwarded`; some do the reverse.
+//! This program cannot see which header the client wrote, and a wrong guess would let clients choose their address, to
+//! escape their own limit or to use up somebody else's. So if the two headers lead to different addresses, neither is
+//! believed and the peer's address counts. Honest requests carry two contradicting lists only if the trusted proxies
+//! contradict each other: let all of them write the same header. A `Forwarded` whose last element has no `for`
+//! (`proto=https`) names no address and contradicts nothing.
 //!
-//! A trusted proxy must write one of the two. From one that writes neither, a stranger's own would be believed.
+//! A trusted proxy must write one of the two headers. Otherwise it passes on whatever its client wrote.
 
 use std::{
     fmt, iter,
@@ -24,10 +24,10 @@ use std::{
 use actix_web::{HttpRequest, http::header::HeaderValue};
 use ipnet::{IpNet, Ipv6Net};
 
-/// What one subscriber has of IPv6 at the least: 64 bits of address space to choose from at will.
+/// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
 const SUBSCRIBER: u8 = 64;
 
-/// The address of a client, with an IPv4-mapped one (RFC 4291 section 2.5.5.2) as the IPv4 address that it is.
+/// The address of a client. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is kept as its IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
@@ -35,24 +35,23 @@ pub struct ClientAddress(IpAddr);
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// One element of a list, from the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hop {
     At(IpAddr),
-    /// Not told, or not to be read.
+    /// The entry hides the address, or cannot be read.
     Hidden,
-    /// An element of `Forwarded` that is about something else.
+    /// An element of `Forwarded` that names no address.
     Unsaid,
 }
 
 impl ClientAddress {
-    /// Of a connection's peer, for one.
+    /// Unwraps an IPv4-mapped address.
     pub fn new(address: IpAddr) -> Self {
         Self(address.to_canonical())
     }
 
-    /// What its limit is counted under: `192.0.2.1`, or for IPv6 the network of the subscriber, `2001:db8:1:2::/64`.
-    /// Hexadecimal digits, dots, colons and a slash: no braces, which would be a hash tag in a Redis key.
+    /// The name under which limits count this client: `192.0.2.1`, or for IPv6 the network of the subscriber,
+    /// `2001:db8:1:2::/64`. It has no braces, which would be a hash tag in a Redis key.
     pub fn limit_key(self) -> String {
         match self.0 {
             IpAddr::V4(address) => address.to_string(),
@@ -68,20 +67,20 @@ impl fmt::Display for ClientAddress {
 }
 
 impl TrustedProxies {
-    /// Those whose word is believed.
+    /// Trusts the proxies in these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
-    /// Who sent this request. actix-web's own `realip_remote_addr` believes everybody.
+    /// The client that sent this request. (actix-web's own `realip_remote_addr` believes every proxy.)
     pub fn client_of(&self, request: &HttpRequest) -> ClientAddress {
-        // Only a Unix socket's peers have none; they would all count as one.
+        // Only peers on a Unix socket have no address. They all count as one client.
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
         let lines = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
         self.client(peer, lines("forwarded"), lines("x-forwarded-for"))
     }
 
-    /// Who asked, as `peer` and the lines of the two headers, in the order in which they came, have it.
+    /// The client, by the peer's address and the lines of the two headers in the order in which they arrived.
     pub fn client<'a>(
         &self,
         peer: IpAddr,
@@ -101,7 +100,7 @@ impl TrustedProxies {
         })
     }
 
-    /// The first of `hops` that is no trusted proxy, or the last that is known; `None` where there is no list.
+    /// The first of `hops` that is not a trusted proxy, or else the last one that is known; `None` if there is no list.
     fn walk(&self, peer: IpAddr, mut hops: impl Iterator<Item = Hop>) -> Option<IpAddr> {
         let last = hops.next().filter(|hop| *hop != Hop::Unsaid)?;
         let mut client = peer;
@@ -115,7 +114,7 @@ impl TrustedProxies {
         Some(client)
     }
 
-    /// IPv4 in its mapped form too: `::ffff:10.0.0.0/104` is how a dual-stack proxy may be written.
+    /// Also compares the mapped form of IPv4, because a dual-stack proxy may be written as `::ffff:10.0.0.0/104`.
     fn trusts(&self, address: IpAddr) -> bool {
         let mapped = match address {
             IpAddr::V4(address) => address.to_ipv6_mapped().into(),
@@ -135,7 +134,7 @@ fn elements<'a>(lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> impl Iterat
         .filter(|element| !element.is_empty())
 }
 
-/// The parts between separators that stand outside of quotes.
+/// Splits at separators outside of quotes, from the right.
 fn from_the_right(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     iter::from_fn(move || {
@@ -154,12 +153,12 @@ fn last_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
     })
 }
 
-/// Whether what follows is the second half of a quoted pair.
+/// Whether the next byte is the second half of a quoted pair.
 fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// `for=192.0.2.43;proto=https`, in any order and case. `for` twice in one element is one too many (section 4).
+/// `for=192.0.2.43;proto=https`, in any order and case. An element with two `for` is invalid (section 4).
 fn forwarded_hop(element: &[u8]) -> Hop {
     let mut nodes = from_the_right(element, b';').filter_map(|pair| {
         let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
@@ -172,7 +171,7 @@ fn forwarded_hop(element: &[u8]) -> Hop {
     }
 }
 
-/// Without the quotes around it; a backslash in a node is nobody's, and will not be read.
+/// Removes the quotes. Escapes need not be decoded, because no valid node has a backslash.
 fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }

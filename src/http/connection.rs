@@ -1,8 +1,7 @@
-//! A connection: how long it keeps its place, and what is done around each of its requests.
+//! Watches each connection, and closes it when it has been idle for too long.
 //!
-//! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer. It
-//! has no timer for the head of a second request and none for an answer that the client does not read, so every
-//! connection is watched here.
+//! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
+//! It has none for the head of a second request, and none for an answer that the client does not read.
 
 use std::{
     any::Any,
@@ -31,10 +30,10 @@ use socket2::{SockRef, Socket};
 
 use super::{body::RequestBody, hosts, server::HEAD_TIMEOUT};
 
-/// How often a connection is looked at.
+/// How often each connection is checked.
 const TICK: Duration = Duration::from_secs(1);
-/// The most of an answer that is copied to a connection's buffer at once. A client that does not read would otherwise hold
-/// a copy of the whole answer.
+/// How much of an answer is copied to a connection's buffer at once. The buffer would otherwise hold a copy of the whole
+/// answer for a client that does not read.
 const PIECE: usize = 16 * 1024;
 
 /// How many connections a server has and may have.
@@ -45,12 +44,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// With room, a connection is closed after it has been idle for `patience`.
+    /// `patience` is how long a connection may be idle while there is room for others.
     pub(super) fn new(bound: usize, patience: Duration) -> Self {
         Self { taken: AtomicUsize::new(0), bound, patience }
     }
 
-    /// When all places are taken, connections that are not in use give theirs to clients that wait.
+    /// Shorter when all places are taken, so that idle connections make room for clients that wait.
     fn patience(&self) -> Duration {
         if self.taken.load(Ordering::Relaxed) < self.bound { self.patience } else { HEAD_TIMEOUT }
     }
@@ -60,7 +59,7 @@ impl Places {
 pub struct Connection {
     /// A second handle: actix-web keeps the first.
     socket: Socket,
-    /// `None` while a handler works for it.
+    /// `None` while a handler runs.
     idle_since: Cell<Option<Instant>>,
     watch: JoinHandle<()>,
     places: Arc<Places>,
@@ -85,7 +84,7 @@ impl Connection {
         self.idle_since.get().is_some_and(|since| since.elapsed() >= self.places.patience())
     }
 
-    /// From now on closing the connection is a TCP reset.
+    /// Makes closing the connection a TCP reset.
     pub fn reset_on_close(&self) -> io::Result<()> {
         self.socket.set_linger(Some(Duration::ZERO))
     }
@@ -98,12 +97,12 @@ impl Drop for Connection {
     }
 }
 
-/// Called once for each new connection.
 pub(super) fn take_place(stream: &dyn Any, data: &mut Extensions, places: &Arc<Places>) {
     let Some(stream) = stream.downcast_ref::<TcpStream>().map(SockRef::from) else { return };
     match stream.try_clone() {
         Ok(socket) => _ = data.insert(Connection::new(socket, Arc::clone(places))),
-        // No more files can be opened. A connection that cannot be watched is closed at once; its client may be gone.
+        // The limit of open files is reached. A connection that cannot be watched is closed at once; an error means that
+        // its client is gone.
         Err(_) => _ = stream.shutdown(Shutdown::Both),
     }
 }
@@ -141,7 +140,7 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
     only_loopback_names: bool,
-) -> Result<ServiceResponse<Answer>, Error> {
+) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
     let request_body = RequestBody::of(&mut request);
@@ -155,11 +154,11 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
-    Ok(response.map_body(|_, body| Answer { body, unsent: Bytes::new(), _request_body: request_body, connection }))
+    Ok(response.map_body(|_, body| AnswerBody { body, unsent: Bytes::new(), _request_body: request_body, connection }))
 }
 
-/// An answer's body in pieces, each of which counts as a use of the connection.
-pub(super) struct Answer {
+/// Sends an answer's body in pieces, each of which counts as a use of the connection.
+pub(super) struct AnswerBody {
     body: BoxBody,
     unsent: Bytes,
     /// Dropped with the answer and not before: see [`RequestBody`].
@@ -167,7 +166,7 @@ pub(super) struct Answer {
     connection: Option<Rc<Connection>>,
 }
 
-impl MessageBody for Answer {
+impl MessageBody for AnswerBody {
     type Error = Box<dyn error::Error>;
 
     fn size(&self) -> BodySize {

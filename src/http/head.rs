@@ -1,4 +1,4 @@
-//! The heads of requests: bounded, and let go of when they have been answered.
+//! Bounds the heads of requests, and copies their headers.
 
 use actix_web::{
     Error,
@@ -10,10 +10,10 @@ use actix_web::{
 
 use super::Problem;
 
-/// The head of a request, as its names and values add up to.
+/// The most bytes that target, header names and header values may have together.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// Refuses heads that no client of ours sends; actix-web itself takes up to 128 KiB.
+/// Refuses larger heads. No client of ours sends them, and actix-web itself accepts up to 128 KiB.
 pub async fn limit_head<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -29,14 +29,14 @@ pub async fn limit_head<B: MessageBody>(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// Copies the headers. As they come they are views of the connection's buffer, in which the body stands too; and actix-web
-/// keeps a request with its headers until it has use for another. A password would stay in memory for as long.
+/// Copies the headers, because they are views of the connection's buffer, which also holds the body. actix-web keeps a
+/// request until it reuses it, and a password would stay in memory for as long.
 pub async fn own_headers<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     request.headers_mut().retain(|_, value| {
-        // What was a header's value is one.
+        // A value copied from a header is always a valid header value.
         if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
             *value = own;
         }

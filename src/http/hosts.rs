@@ -1,4 +1,4 @@
-//! Which host names a listener on loopback answers to.
+//! Checks the host name of requests to a listener on loopback.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

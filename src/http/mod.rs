@@ -1,5 +1,5 @@
-//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, who the client
-//! is, probes, and the clock.
+//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
+//! address, probes, and the clock.
 
 mod bearer;
 mod body;
@@ -16,13 +16,13 @@ mod trace;
 use chrono::{DateTime, Utc};
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
-pub use body::{BodyError, SMALL_BODY, read_body};
+pub use body::{SMALL_BODY, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use connection::Connection;
 pub use head::{limit_head, own_headers};
 pub use probes::{Readiness, livez, readable, readyz};
 pub(crate) use problem::ProblemDocument;
-pub use problem::{Problem, ProblemCode, not_allowed, not_found, request_id};
+pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
 pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{Limits, serve, serve_admin};
 pub use trace::{RequestSpan, with_request_id};

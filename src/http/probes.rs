@@ -9,9 +9,9 @@ use actix_web::{
 
 use super::not_allowed;
 
-/// Whether traffic should come. Starts as not ready with a reason, becomes ready once, and ends when the process is
-/// told to stop. Redis or WeChat going away later does not end it: every replica would leave at once, and with them
-/// the JWKS and the answers that say what is wrong.
+/// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
+/// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
+/// would leave at once, and with them the JWKS and the problems that explain the outage.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<State>>);
 
@@ -24,12 +24,10 @@ enum State {
 }
 
 impl Readiness {
-    /// Not ready, because of `reason`.
     pub fn starting(reason: impl Into<String>) -> Self {
         Self(Arc::new(Mutex::new(State::Starting(reason.into()))))
     }
 
-    /// Still not ready, for another reason.
     pub fn waits_for(&self, reason: impl Into<String>) {
         self.change(|state| match state {
             State::Starting(_) => State::Starting(reason.into()),
@@ -37,20 +35,14 @@ impl Readiness {
         });
     }
 
-    /// From here on ready, unless the process is stopping already.
-    pub fn ready(&self) {
-        self.ready_with(None);
-    }
-
-    /// The same with a warning for whoever asks.
-    pub fn ready_with(&self, warning: Option<String>) {
+    /// Ready from now on, unless the process is stopping already. `/readyz` shows the warning.
+    pub fn ready(&self, warning: Option<String>) {
         self.change(|state| match state {
             State::Starting(_) => State::Ready(warning),
             settled => settled,
         });
     }
 
-    /// From here on never ready again.
     pub fn stopping(&self) {
         self.change(|_| State::Stopping);
     }
@@ -60,7 +52,7 @@ impl Readiness {
         *state = next(std::mem::replace(&mut *state, State::Stopping));
     }
 
-    /// Ready, perhaps with a warning, or why not.
+    /// The warning if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Option<String>, String> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Ready(warning) => Ok(warning.clone()),
@@ -70,7 +62,8 @@ impl Readiness {
     }
 }
 
-/// `GET /livez`: the process runs its event loop. Depends on nothing else, so that nothing else gets it killed.
+/// `GET /livez`: the process runs its event loop. It depends on nothing else, so that no other outage gets the process
+/// killed.
 pub async fn livez() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
@@ -84,7 +77,6 @@ pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
-/// A resource that is only read.
 pub fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args> + Copy,
@@ -104,11 +96,11 @@ mod tests {
         assert_eq!(readiness.check(), Err("Redis has not answered yet".into()));
         readiness.waits_for("Redis may evict bindings");
         assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
-        readiness.ready();
+        readiness.ready(None);
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(None));
         readiness.stopping();
-        readiness.ready();
+        readiness.ready(None);
         assert_eq!(readiness.check(), Err("stopping".into()));
     }
 }

@@ -7,53 +7,45 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    Handler, HttpMessage, HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
 };
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Stable codes for clients. Which status and title belong to one is known here and nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// The request is not what the route takes; `detail` names the field.
     InvalidRequest,
     /// A password in a query string ends up in logs and histories.
     CredentialsInQuery,
-    /// No such AppID here.
     UnknownApp,
-    /// WeChat does not know the code, or not any more.
+    /// The code is wrong or has expired.
     CodeInvalid,
-    /// The code has been sent before.
     CodeUsed,
-    /// There is no token, or none that is valid here.
     InvalidToken,
-    /// Nobody knows yet which user this WeChat identity is.
+    /// This WeChat identity is not bound to a user yet.
     BindingRequired,
-    /// User name and password are not a user's.
+    /// No user has this name with this password.
     InvalidCredentials,
     /// WeChat or the business refuses this person.
     UserBlocked,
-    /// Another user has this WeChat identity, or this user another one.
+    /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound,
-    /// No session key opens the data.
     DataUndecryptable,
-    /// Too many attempts.
     RateLimited,
-    /// WeChat refuses this app: the operator's to mend.
+    /// WeChat refuses this app, and its operator must correct the configuration.
     WechatMisconfigured,
-    /// WeChat is slow or gone.
     WechatUnavailable,
-    /// Redis is slow or gone.
     StoreUnavailable,
-    /// Whoever knows the users is slow or gone.
+    /// The account service is slow or gone.
     AccountsUnavailable,
-    /// The sidecar has no keys yet.
     KeysUnavailable,
-    /// A fault of this service.
     InternalError,
 }
 
@@ -80,7 +72,6 @@ impl ProblemCode {
         Self::InternalError,
     ];
 
-    /// Code, status and title.
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
@@ -128,7 +119,6 @@ impl ProblemCode {
         }
     }
 
-    /// As clients see it.
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
@@ -194,48 +184,44 @@ impl Problem {
         Self { code, status, detail, retry_after: None, bind_ticket: None, allow: None, challenge: None }
     }
 
-    /// `invalid_request` with its 400.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ProblemCode::InvalidRequest, detail)
     }
 
-    /// Where HTTP has a word of its own for what is wrong.
+    /// Replaces the status, if HTTP has a more exact one.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// How long to wait, told in whole seconds: rounded up, since who comes a moment too early is refused again.
+    /// How long to wait, in whole seconds. Rounded up, because a client that comes a moment too early is refused again.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         let begun = u64::from(wait.subsec_nanos() > 0);
         self.retry_after = Some(wait.as_secs().saturating_add(begun).max(1));
         self
     }
 
-    /// With other words for what was wrong and what to do.
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
 
-    /// What to send in place of `code` next time.
+    /// The ticket that the next login sends in place of `code`.
     pub fn bind_ticket(mut self, ticket: impl Into<String>) -> Self {
         self.bind_ticket = Some(BindTicket(ticket.into()));
         self
     }
 
-    /// `WWW-Authenticate`: how to prove who one is (RFC 9110 section 11.6.1).
+    /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
     pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
         self.challenge = Some(challenge);
         self
     }
 
-    /// The stable code.
     pub fn code(&self) -> ProblemCode {
         self.code
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -259,14 +245,14 @@ impl Problem {
         }
     }
 
-    /// The answer to `request`. Where requests are not counted by ids (the sidecar has no time for that), it brings its own.
+    /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.
     pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let known = request_id(request);
         let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known.clone() };
         let document = self.document(&request_id);
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        // For who counts requests by outcome.
+        // The metrics read this code, because they count requests by outcome.
         response.extensions_mut().insert(self.code);
         if known.is_empty() {
             response.insert_header(("x-request-id", request_id.as_str()));
@@ -285,12 +271,32 @@ impl Problem {
     }
 }
 
+pub type Answer = Result<HttpResponse, Problem>;
+
+/// A handler whose problems become the answers to its requests.
+#[derive(Clone, Copy)]
+pub struct OrProblem<F>(pub F);
+
+impl<F, Args> Handler<(HttpRequest, Args)> for OrProblem<F>
+where
+    F: Handler<Args, Output = Answer>,
+    Args: 'static,
+{
+    type Output = HttpResponse;
+    type Future = LocalBoxFuture<'static, HttpResponse>;
+
+    fn call(&self, (request, args): (HttpRequest, Args)) -> Self::Future {
+        let answer = self.0.call(args);
+        Box::pin(async move { answer.await.unwrap_or_else(|problem| problem.respond(&request)) })
+    }
+}
+
 /// The id of this request in log and answer.
 pub fn request_id(request: &HttpRequest) -> String {
     request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Answers a path that is no route of a listener, naming what the listener has. Does not repeat the path.
+/// Answers an unknown path with 404. `has` names the paths that exist; the unknown path is not repeated.
 pub fn not_found(has: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
     move |request| {
         let problem = Problem::invalid(format!("There is nothing at this path. {has}"));
@@ -298,7 +304,7 @@ pub fn not_found(has: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpRespons
     }
 }
 
-/// Answers a method that a route does not have, naming those that it has (`GET, HEAD`).
+/// Answers a method that a route does not have with 405. `allow` names the methods that it has (`GET, HEAD`).
 pub fn not_allowed(allow: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
     move |request| {
         let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };

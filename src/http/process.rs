@@ -1,4 +1,4 @@
-//! A server as a process: its event loop, its sockets, and how it is told to stop.
+//! The process around a server: its event loop, its sockets, and the signal to stop.
 
 use std::{
     io,
@@ -8,10 +8,10 @@ use std::{
 use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Connections that wait to be accepted: a burst of phones, not a queue.
+/// How many connections may wait to be accepted: enough for a burst of logins.
 const BACKLOG: i32 = 1024;
 
-/// Runs `future` on this thread with the event loop that actix-web wants.
+/// Runs `future` on this thread, in the event loop that actix-web needs.
 pub fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     actix_web::rt::System::new().block_on(future)
 }

@@ -1,4 +1,4 @@
-//! The one way to run a server: its deadlines, how many connections it takes, and whom it answers to.
+//! The one way to run a server: its deadlines, its number of connections, and its host names.
 
 use std::{future::pending, io, net::TcpListener, sync::Arc, time::Duration};
 
@@ -11,18 +11,16 @@ use actix_web::{
 
 use super::connection::{Places, attend, take_place};
 
-/// From the first byte of a connection to the end of its first head.
+/// How long a client may take from the first byte of a connection to the end of its first head.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client that was answered before its body was read may go on sending: a connection that is closed while
+/// How long a client may go on sending after it was answered before its body was read. A connection that is closed while
 /// bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// For the kubelet, Prometheus and the look-ups of some services.
+/// Enough for the kubelet, Prometheus and the look-ups of some services.
 const ADMIN_CONNECTIONS: usize = 500;
 
-/// What a server takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Threads that serve.
     pub workers: usize,
     /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients wait in the
     /// listener's queue until a connection is closed.
@@ -33,9 +31,9 @@ pub struct Limits {
     pub drain: Duration,
     /// Whether a client that closes its sending half still gets its answer.
     pub half_closed: bool,
-    /// If the listener is bound to a loopback address, answer only requests whose `Host` is a loopback name. A web page may
-    /// point its own host name at 127.0.0.1 (DNS rebinding) and would otherwise read everything that is here. Not for a
-    /// listener behind a reverse proxy, which passes on the `Host` that its client sent.
+    /// Whether a listener on a loopback address answers only requests whose `Host` is a loopback name. A web page may
+    /// point its own host name at 127.0.0.1 (DNS rebinding) and would otherwise read every answer. Not for a listener
+    /// behind a reverse proxy, which passes on the `Host` of its client.
     pub loopback_names: bool,
 }
 
@@ -44,7 +42,8 @@ impl Default for Limits {
         Self {
             workers: 1,
             connections: ADMIN_CONNECTIONS,
-            // Proxies keep idle connections for 60 s. They close first, so no request meets a connection that is being closed.
+            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
+            // is being closed.
             keep_alive: Duration::from_secs(75),
             drain: Duration::from_secs(1),
             half_closed: true,

@@ -1,4 +1,4 @@
-//! A span for each request that holds its id and nothing that a client wrote, and the id in the answer.
+//! Gives each request a span with its id and nothing that the client wrote, and puts the id into the answer.
 
 use actix_web::{
     Error, HttpMessage,
@@ -14,7 +14,7 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
-    // At the level of errors, so that a warning has its request id also where RUST_LOG=warn.
+    // An error span, so that a warning has its request id even if RUST_LOG=warn.
     fn on_request_start(request: &ServiceRequest) -> Span {
         match request.extensions().get::<RequestId>() {
             Some(id) => tracing::error_span!("request", request_id = %id),
@@ -29,7 +29,6 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// Puts `X-Request-Id` on every answer.
 pub async fn with_request_id<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::Issuer;
+use super::{Issuer, private};
 use crate::{
-    http::{Problem, ProblemCode, now},
+    http::{Answer, Problem, ProblemCode, now},
     ids::{AppId, UserId},
     store::{Binding, Store, StoreError},
 };
 
-/// After how long a peer may ask again when the store did not answer.
+/// How long a peer should wait before it asks again, if the store did not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The admin listener's own connection to the store.
@@ -28,14 +28,14 @@ pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
         .body(issuer.metrics.exposition(issuer.keys.at(now).set().lives(), now))
 }
 
-/// The answer of `GET /users/{user_id}/wechat`: the one place that names openids, for peers that must name one to WeChat.
+/// The answer of `GET /users/{user_id}/wechat`. No other answer names openids; peers need them for calls of WeChat's
+/// API.
 #[derive(Serialize)]
 struct WeChatOfUser {
     user_id: UserId,
     wechat: Vec<Identity>,
 }
 
-/// One WeChat identity.
 #[derive(Serialize)]
 struct Identity {
     appid: AppId,
@@ -56,27 +56,17 @@ impl From<Binding> for Identity {
     }
 }
 
-/// `GET /users/{user_id}/wechat`: whom WeChat knows the user as, oldest binding first. A user without a binding and one
-/// whom nobody knows have none alike: who the users are is the business's to know.
-pub(super) async fn wechat_of_user(
-    request: HttpRequest,
-    user: web::Path<String>,
-    store: web::Data<AdminStore>,
-) -> HttpResponse {
-    match look_up(&user, &*store.0).await {
-        Ok(found) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(found),
-        Err(problem) => problem.respond(&request),
-    }
-}
-
-async fn look_up(user: &str, store: &dyn Store) -> Result<WeChatOfUser, Problem> {
+/// `GET /users/{user_id}/wechat`: lists the user's WeChat identities, oldest binding first. The list is empty for a user
+/// without a binding and for an unknown user alike, because only the business knows its users.
+pub(super) async fn wechat_of_user(user: web::Path<String>, store: web::Data<AdminStore>) -> Answer {
     let user: UserId = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
-    let bindings = bindings_of(&user, store).await.map_err(away)?;
+    let bindings = bindings_of(&user, &*store.0).await.map_err(away)?;
     tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
-    Ok(WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() })
+    let found = WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() };
+    Ok(private(found))
 }
 
-/// The user's list holds also who is only about to be bound, or is leaving.
+/// The store's list of a user may name people whose binding has not been made yet, or has just been dissolved.
 async fn bindings_of(user: &UserId, store: &dyn Store) -> Result<Vec<Binding>, StoreError> {
     let people = store.people_of(user).await?.unwrap_or_default();
     let bindings = try_join_all(people.iter().map(|person| store.binding(person))).await?;

@@ -21,13 +21,12 @@ use utoipa_swagger_ui::Config;
 
 pub use self::logins::LoginExamples;
 use self::problems::Problems;
-use super::{binding, handlers, metadata, session};
+use super::{leave_routes, login_route, metadata, session_key_routes};
 use crate::http::{ProblemDocument, not_found};
 
-/// Where the public API is described, for who asks for a path that is none.
+/// Tells clients that ask for an unknown path where the API is described.
 pub(super) const PLACE: &str = "The API is described at /docs.";
 
-/// The public API.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -35,22 +34,23 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    modifiers(&Bearer, &Problems),
-    paths(handlers::login_by_post, handlers::login_by_query, session::user_data, session::phone, session::session,
-        session::reset, metadata::jwks, metadata::metadata, session::logout, binding::dissolve),
+    modifiers(&BearerScheme, &Problems),
+    paths(login_route::login_by_post, login_route::login_by_query, session_key_routes::user_data,
+        session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks,
+        metadata::metadata, leave_routes::logout, leave_routes::dissolve),
     components(schemas(ProblemDocument)),
     tags((name = "login", description = "For mini programs"),
-        (name = "wechat", description = "What session_key is for, without ever seeing it"),
+        (name = "wechat", description = "Uses of session_key, which never leaves this service"),
         (name = "keys", description = "For whoever verifies tokens"),
         (name = "older pages", description = "For mini programs that were written for another back end"),
         (name = "leave", description = "To log out, and to end a binding"))
 )]
 struct Api;
 
-/// The token of a login.
-struct Bearer;
+/// Describes how a request shows the token of its login.
+struct BearerScheme;
 
-impl Modify for Bearer {
+impl Modify for BearerScheme {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = api.components.get_or_insert_default();
@@ -63,7 +63,6 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 static VIEWER: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).validator_url("none")));
 
-/// The API as OpenAPI 3.1 JSON.
 pub fn openapi_json() -> String {
     described(&LoginExamples::default())
 }
@@ -80,13 +79,13 @@ pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(of_the_demo.unwrap_or_else(|| DOCUMENT.clone()))
 }
 
-/// `GET /docs`: the viewer's files lie beside each other below `/docs/`. Relative, so that a path prefix of a proxy
-/// holds.
+/// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
+/// holds behind a proxy that adds a path prefix.
 pub(super) async fn docs_folder() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 
-/// `GET /docs/…`: the viewer's files. Not by its own route, whose 404 has no body.
+/// `GET /docs/…`: the viewer's files. The viewer's own route is not used, because its 404 has no body.
 pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
     match utoipa_swagger_ui::serve(&path, Arc::clone(&VIEWER)) {
         Ok(Some(file)) => HttpResponse::Ok().content_type(file.content_type).body(uncopied(file.bytes)),
@@ -94,7 +93,7 @@ pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpR
     }
 }
 
-/// Without a copy of what is part of the program: clients that do not read would hold 1.5 MB each.
+/// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
 fn uncopied(file: Cow<'static, [u8]>) -> Bytes {
     match file {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),

@@ -1,44 +1,42 @@
-//! The fields of a login as strangers send them: JSON, a form or a query.
-//!
-//! Read by hand from typed members, so that every answer names the field and none repeats a value: people put their
-//! password into the wrong one.
+//! The fields of a login, in JSON, in a form or in a query.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::members::{self, Member, RefusedBody, RefusedMember};
+use super::body_fields::{self, RefusedBody, parse};
 use crate::login::{Identity, LoginRequest, Proof};
 
-/// The members of a login request, each as it was found.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LoginBody)]
 pub struct LoginFields {
-    code: Member,
-    appid: Member,
-    username: Member,
-    password: Member,
-    phone_code: Member,
-    bind_ticket: Member,
+    /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
+    code: Option<String>,
+    /// Which mini program; needed only where several are configured, and the Referer that WeChat sends does not tell.
+    appid: Option<String>,
+    /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with `password`.
+    username: Option<String>,
+    /// The account's password, at most 1024 characters. Goes with `username`; in the body alone, never in the URL.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not wx.login's.
+    phone_code: Option<String>,
+    /// In place of `code`: what `binding_required` came with. 5 minutes, one attempt.
+    bind_ticket: Option<String>,
 }
 
-/// Why fields are not a login. Says what to change.
+/// Why the fields do not ask for a login. The message says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedLogin {
-    /// The body is no JSON object of texts.
-    #[error("{0} Send {{\"code\": \"…\"}}.")]
-    Body(RefusedBody),
-    /// A member that cannot be what it should.
-    #[error(transparent)]
-    Member(#[from] RefusedMember),
-    /// No code.
+    /// The fields could not be read, or one of them is malformed.
+    #[error("{0}{example}", example = example(.0))]
+    Body(#[from] RefusedBody),
     #[error("The field `code` is missing. Send the code that wx.login gives.")]
     NoCode,
-    /// A name without its password, or the reverse.
     #[error("The field `{0}` is missing. A user name and its password go together.")]
     Missing(&'static str),
-    /// Two members of which one is enough.
     #[error("The fields `{0}` and `{1}` exclude each other.")]
     Both(&'static str, &'static str),
-    /// User name or password in the URL.
     #[error(
         "A user name or password must not be in the URL, where logs and histories keep it. \
          Add `method: 'POST'` to wx.request, so that `data` goes into the body."
@@ -52,35 +50,31 @@ pub enum RefusedLogin {
     CredentialsBesideBody,
 }
 
-const NAMES: [&str; 6] = ["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+/// Shows a body that is right, unless the refusal is about one field.
+fn example(refused: &RefusedBody) -> &'static str {
+    match refused {
+        RefusedBody::Missing(_) | RefusedBody::Malformed { .. } => "",
+        _ => " Send {\"code\": \"…\"}.",
+    }
+}
 
 impl LoginFields {
-    /// From a JSON body.
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
-        members::read_json(body, &NAMES).map_err(RefusedLogin::Body)
+        Ok(body_fields::from_json(body)?)
     }
 
-    /// From a form body (`application/x-www-form-urlencoded`).
     pub fn from_form(body: &[u8]) -> Result<Self, RefusedLogin> {
-        let mut fields = Self::default();
-        for (name, value) in form_urlencoded::parse(body) {
-            let Some((name, member)) = fields.member(&name) else { continue };
-            if !matches!(member, Member::Absent) {
-                return Err(RefusedLogin::Body(RefusedBody::Twice(name)));
-            }
-            *member = Member::Text(value.into_owned());
-        }
-        Ok(fields)
+        Ok(body_fields::from_form(body)?)
     }
 
-    /// From a query string in which credentials may stand: `WXMINT_DANGEROUS_PASSWORD_IN_QUERY`, for pages that were
+    /// From a query string that may hold credentials (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`), for pages that were
     /// published so.
     pub fn from_query_with_dangerous_password(query: &str) -> Result<Self, RefusedLogin> {
         Self::from_form(query.as_bytes())
     }
 
-    /// The query of a POST is not read, and a password that nobody reads would be a surprise. Refused whatever the
-    /// settings: a page that sends POST has a body to put it in.
+    /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the page
+    /// has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
         match Self::from_query(query) {
             Err(RefusedLogin::CredentialsInQuery) => Err(RefusedLogin::CredentialsBesideBody),
@@ -88,38 +82,28 @@ impl LoginFields {
         }
     }
 
-    /// From a query string, in which credentials have no place.
+    /// From a query string. Credentials in it are refused.
     pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
         let fields = Self::from_form(query.as_bytes())?;
-        match (&fields.username, &fields.password) {
-            (Member::Absent, Member::Absent) => Ok(fields),
-            _ => Err(RefusedLogin::CredentialsInQuery),
+        if fields.username.is_some() || fields.password.is_some() {
+            return Err(RefusedLogin::CredentialsInQuery);
         }
+        Ok(fields)
     }
 
-    fn member(&mut self, name: &str) -> Option<(&'static str, &mut Member)> {
-        let members = [
-            &mut self.code,
-            &mut self.appid,
-            &mut self.username,
-            &mut self.password,
-            &mut self.phone_code,
-            &mut self.bind_ticket,
-        ];
-        NAMES.into_iter().zip(members).find(|(known, _)| *known == name)
-    }
-
-    /// What the login takes from here on.
+    /// The login that these fields ask for.
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let proof = match (self.code.parsed("code")?, self.bind_ticket.parsed("bind_ticket")?) {
+        let code = parse("code", self.code)?;
+        let proof = match (code, parse("bind_ticket", self.bind_ticket)?) {
             (Some(code), None) => Proof::Code(code),
             (None, Some(ticket)) => Proof::Ticket(ticket),
             (None, None) => return Err(RefusedLogin::NoCode),
             (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
-        let app = self.appid.parsed("appid")?;
-        let (username, password) = (self.username.parsed("username")?, self.password.parsed("password")?);
-        let identity = match (username, password, self.phone_code.parsed("phone_code")?) {
+        let app = parse("appid", self.appid)?;
+        let username = parse("username", self.username)?;
+        let password = parse("password", self.password)?;
+        let identity = match (username, password, parse("phone_code", self.phone_code)?) {
             (None, None, None) => Identity::Nothing,
             (Some(username), Some(password), None) => Identity::Password(username, password),
             (None, None, Some(phone_code)) => Identity::Phone(phone_code),
@@ -165,6 +149,7 @@ mod tests {
             ("{\"code\":{\"hunter2\":1}}", "`code` must be a string, not an object"),
             ("{\"code\":true}", "`code` must be a string, not a boolean"),
             ("{\"code\":\"\"}", "`code` must not be empty"),
+            ("{\"code\":\"hunter2\\ud800\"}", "`code` must not hold half of a surrogate pair"),
             ("{\"code\":\"hunter2\\u0000\"}", "`code` must consist of visible ASCII characters"),
             ("{\"code\":\"a\",\"code\":\"hunter2\"}", "`code` appears twice"),
             ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
@@ -231,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
         for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
-            assert_eq!(LoginFields::from_json(body).expect_err("not UTF-8"), RefusedLogin::Body(RefusedBody::NotUtf8));
+            assert_eq!(LoginFields::from_json(body).err(), Some(RefusedLogin::Body(RefusedBody::NotUtf8)));
         }
     }
 
@@ -239,17 +224,14 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
-        let found = "an array";
-        assert_eq!(
-            json(&deep("appid")).expect_err("refused"),
-            RefusedLogin::Member(RefusedMember::NotAString { name: "appid", found })
-        );
+        let refused = body_fields::malformed("appid", "must be a string, not an array");
+        assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
     }
 
     #[test]
     fn a_password_in_a_query_is_refused_with_the_line_to_add() {
         for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
-            let refused = LoginFields::from_query(query).expect_err(query);
+            let refused = LoginFields::from_query(query).err().expect(query);
             assert_eq!(refused, RefusedLogin::CredentialsInQuery);
             assert!(refused.to_string().contains("method: 'POST'"));
         }
@@ -275,15 +257,7 @@ mod tests {
 
     #[test]
     fn a_field_twice_in_a_form_is_refused() {
-        assert_eq!(
-            LoginFields::from_form(b"code=a&code=b").expect_err("twice"),
-            RefusedLogin::Body(RefusedBody::Twice("code"))
-        );
-    }
-
-    #[test]
-    fn debug_shows_types_and_no_values() {
-        let fields = LoginFields::from_json(br#"{"code":"hunter2","password":"hunter2"}"#).expect("fields");
-        assert!(!format!("{fields:?}").contains("hunter2"));
+        let refused = LoginFields::from_form(b"code=a&code=b").err();
+        assert_eq!(refused, Some(RefusedLogin::Body(RefusedBody::Twice("code"))));
     }
 }

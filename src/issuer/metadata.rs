@@ -1,4 +1,4 @@
-//! What verifiers fetch: the public keys, and the documents that say where they are.
+//! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,12 +8,12 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::worker::Worker;
+use super::build::Worker;
 use crate::{http::now, verify::Algorithm};
 
 /// The public keys (RFC 7517)
 ///
-/// With an `ETag`, and a `max-age` that never reaches past the next key's first signature.
+/// The answer has an `ETag`, and a `max-age` that ends no later than the next key's first signature.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "keys", responses(
     (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
     (status = 304, description = "The caller's copy still holds"),
@@ -47,7 +47,7 @@ fn already_known(request: &HttpRequest, etag: &str) -> bool {
     }
 }
 
-/// What verifiers insist on, in the manner of the Kubernetes API server's service-account issuer.
+/// The members that verifiers require. The Kubernetes API server's service-account issuer publishes the same ones.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Metadata {
     /// Equals the token's `iss` byte for byte (RFC 8414 section 3.3).

@@ -2,23 +2,31 @@
 
 mod admin;
 mod api;
-mod bearer;
-mod binding;
-mod handlers;
+mod body_fields;
+mod build;
+mod caller;
+mod leave_routes;
 mod login_fields;
-mod members;
+mod login_route;
 mod metadata;
 mod refusals;
 mod reload;
 mod routes;
 mod run;
-mod session;
+mod session_key_routes;
 mod to_the_end;
-mod worker;
+
+use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
+use serde::Serialize;
 
 pub use api::{LoginExamples, openapi_json};
+pub use body_fields::RefusedBody;
+pub use build::{Issuer, StartError};
 pub use login_fields::{LoginFields, RefusedLogin};
-pub use members::{RefusedBody, RefusedMember};
 pub use routes::Routes;
 pub use run::{Listeners, run};
-pub use worker::{Issuer, StartError};
+
+/// An answer for one person, which no cache may keep.
+fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer)
+}

@@ -1,7 +1,8 @@
-//! What a failed request tells its client, and what it tells the operator.
+//! Turns every refusal into the problem that the client reads, and logs what the operator must know.
 
 use std::{sync::LazyLock, time::Duration};
 
+use super::{RefusedBody, RefusedLogin};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
@@ -9,12 +10,28 @@ use crate::{
     login::SessionError,
 };
 
-/// Lines on logins that fail because something is away, for each code: an outage fails thousands a second, and metrics
-/// count them.
+/// How many lines per problem code the log may get during an outage. An outage fails thousands of logins a second, and
+/// metrics count them all.
 const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
 static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
 
-/// The cause goes into the log here, and the client hears what to do.
+impl From<RefusedBody> for Problem {
+    fn from(refused: RefusedBody) -> Self {
+        Self::invalid(refused.to_string())
+    }
+}
+
+impl From<RefusedLogin> for Problem {
+    fn from(refused: RefusedLogin) -> Self {
+        let code = match refused {
+            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
+            _ => ProblemCode::InvalidRequest,
+        };
+        Self::new(code, refused.to_string())
+    }
+}
+
+/// Logs the cause, and tells the client only what to do.
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
         let (code, detail) = words(&error);
@@ -55,7 +72,7 @@ impl From<SessionError> for Problem {
     }
 }
 
-/// What differs for a request with a token: it has other fields than a login, and other ways out.
+/// Other details for requests with a token, because these have other fields than a login and other remedies.
 fn by_token(error: &LoginError) -> Option<&'static str> {
     Some(match error {
         LoginError::UnknownApp(_) => "The token's mini program is not configured here any more.",
@@ -136,7 +153,7 @@ fn words(error: &LoginError) -> (ProblemCode, &'static str) {
     }
 }
 
-/// After how long the client may come again.
+/// How long the client should wait before it tries again.
 fn pause(error: &LoginError) -> Option<Duration> {
     match error {
         LoginError::SlowDown { retry_after }
@@ -151,7 +168,7 @@ fn pause(error: &LoginError) -> Option<Duration> {
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
     match code {
         ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
-            tracing::error!(%cause, code = code.as_str(), "a request failed, and others like it fail until this is mended");
+            tracing::error!(%cause, code = code.as_str(), "a request failed, and requests like it will fail until the cause is mended");
         }
         ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
             if LINES_WRITTEN.admit(code.as_str(), LINES, now()).is_ok() =>

@@ -1,51 +1,70 @@
-//! Reads again what lies in files and may change while the process runs: keys, vault keys, AppSecrets,
-//! users.
+//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets and the users.
 
-mod apps;
 mod keys;
-mod users;
 mod vault;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-pub(super) use self::{keys::WatchedKeys, vault::WatchedVault};
-use crate::telemetry::Metrics;
+use self::{keys::WatchedKeys, vault::WatchedVault};
+use super::Issuer;
+use crate::{
+    accounts::FileAccounts,
+    telemetry::Metrics,
+    wechat::{CurrentApps, Reloaded},
+};
 
-/// How often a file is looked at. Its content is compared and not its date: Kubernetes swaps a link, and a kilobyte is
-/// read sooner than dates are understood.
+/// How often each file is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Something in files that is put in use again when they change.
-pub(super) trait Watched {
-    /// In metrics.
+/// The content of files, which replaces what is in use when it changes.
+trait Watched {
+    /// The label `what` of the metrics.
     const WHAT: &'static str;
-    /// What the log says when a file is not fit to be used, before the reason.
+    /// The log line for content that cannot be used; the reason stands in a field.
     const REFUSED: &'static str;
-    /// And when it is again.
+    /// The log line for the first content that can be used again.
     const MENDED: &'static str;
 
-    /// Puts what lies there in use, if it is not already; whether it was put. Says itself what has changed. An error
-    /// changes nothing. It is tried again all the same: keys may be refused only because this machine's clock is slow.
+    /// Reads the files, and puts their content in use if it has changed. Returns whether it has, and logs the change.
+    ///
+    /// An error changes nothing. The next look tries again even if the file is the same, because keys may have been refused
+    /// only while the clock of this machine was slow.
     fn reload(&mut self) -> Result<bool, String>;
 
-    /// After each look.
     fn looked(&mut self) {}
 }
 
-/// Watches for as long as the process runs.
-pub(super) async fn keep_reading(watched: impl Watched, metrics: Metrics) {
-    let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let mut watch = Watch { watched, metrics, told: None };
-    loop {
-        watch.look();
-        interval.tick().await;
+/// Watches every file that the settings name, for as long as the process runs.
+pub(super) fn watch_files(issuer: &Issuer) {
+    if let Some(file) = issuer.key_file.clone() {
+        watch(WatchedKeys::new(Arc::clone(&issuer.keys), file), issuer);
     }
+    if let Some(file) = issuer.vault_file.clone() {
+        watch(WatchedVault::new(Arc::clone(&issuer.vault), file), issuer);
+    }
+    if let Some(users) = issuer.users.clone() {
+        watch(users, issuer);
+    }
+    if issuer.apps.may_change() {
+        watch(Arc::clone(&issuer.apps), issuer);
+    }
+}
+
+fn watch(watched: impl Watched + 'static, issuer: &Issuer) {
+    let mut watch = Watch { watched, metrics: issuer.metrics.clone(), told: None };
+    actix_web::rt::spawn(async move {
+        let mut interval = actix_web::rt::time::interval(INTERVAL);
+        loop {
+            watch.look();
+            interval.tick().await;
+        }
+    });
 }
 
 struct Watch<W> {
     watched: W,
     metrics: Metrics,
-    /// Why it was last refused, so that it is told once.
+    /// The reason of the last refusal, so that it is logged once.
     told: Option<String>,
 }
 
@@ -76,13 +95,38 @@ impl<W: Watched> Watch<W> {
     }
 }
 
+impl Watched for Arc<CurrentApps> {
+    const WHAT: &'static str = "apps";
+    const REFUSED: &'static str = "a changed AppSecret file cannot be used; keeping its previous AppSecret";
+    const MENDED: &'static str = "all AppSecret files can be used again";
+
+    fn reload(&mut self) -> Result<bool, String> {
+        CurrentApps::reload(self).map(|reloaded| reloaded == Reloaded::Changed)
+    }
+}
+
+impl Watched for FileAccounts {
+    const WHAT: &'static str = "users";
+    const REFUSED: &'static str = "the changed users file cannot be used; keeping the previous users";
+    const MENDED: &'static str = "the users file can be used again";
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let changed = FileAccounts::reload(self).map_err(|error| error.to_string())?;
+        if changed {
+            let (users, hashing_mebibytes) = (self.len(), self.hashing_mebibytes());
+            tracing::info!(users, hashing_mebibytes, "the users file was read again");
+        }
+        Ok(changed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
 
     use super::*;
 
-    /// What the next looks find.
+    /// The results of the next looks.
     struct Script(Vec<Result<bool, &'static str>>);
 
     impl Watched for Script {

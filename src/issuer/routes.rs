@@ -8,19 +8,18 @@ use actix_web::{
     web::{self, Data, ServiceConfig, delete, get, post, resource},
 };
 
-use super::{Issuer, admin, api, binding, handlers, metadata, session};
+use super::{Issuer, admin, api, leave_routes as leave, login_route, metadata, session_key_routes as session_key};
 use crate::{
-    http::{ProblemCode, livez, not_allowed, not_found, readable, readyz},
+    http::{Answer, OrProblem, ProblemCode, livez, not_allowed, not_found, readable, readyz},
     telemetry::{Metrics, RouteMetrics},
 };
 
-/// As metrics name it, whatever `WXMINT_LOGIN_PATHS` adds.
+/// The label of every login in metrics, also on the paths of `WXMINT_LOGIN_PATHS`.
 const LOGIN: &str = "/login";
 
-/// Further routes for the public listener.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// What mini programs and peers reach. `login_paths` are further paths of the login.
+/// The routes for mini programs and peers. `login_paths` are further paths of the login.
 pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         for path in login_paths {
@@ -28,12 +27,12 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
         }
         config
             .service(login(metrics, LOGIN))
-            .service(only(metrics, delete(), "DELETE", "/binding", binding::dissolve))
-            .service(only(metrics, post(), "POST", "/logout", session::logout))
-            .service(only(metrics, post(), "POST", "/wechat/userdata", session::user_data))
-            .service(only(metrics, post(), "POST", "/wechat/phone", session::phone))
-            .service(only(metrics, get(), "GET", "/wechat/session", session::session))
-            .service(only(metrics, post(), "POST", "/wechat/session/reset", session::reset))
+            .service(only(metrics, delete(), "DELETE", "/binding", leave::dissolve))
+            .service(only(metrics, post(), "POST", "/logout", leave::logout))
+            .service(only(metrics, post(), "POST", "/wechat/userdata", session_key::user_data))
+            .service(only(metrics, post(), "POST", "/wechat/phone", session_key::phone))
+            .service(only(metrics, get(), "GET", "/wechat/session", session_key::session))
+            .service(only(metrics, post(), "POST", "/wechat/session/reset", session_key::reset))
             .service(published(metrics, "/.well-known/jwks.json", metadata::jwks))
             .service(published(metrics, "/.well-known/openid-configuration", metadata::metadata))
             .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
@@ -45,7 +44,9 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
 
 /// The login has a histogram of its own.
 fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
-    let login = resource(path).route(post().to(handlers::login_by_post)).route(get().to(handlers::login_by_query));
+    let login = resource(path)
+        .route(post().to(OrProblem(login_route::login_by_post)))
+        .route(get().to(OrProblem(login_route::login_by_query)));
     counted(metrics.route(LOGIN), login.default_service(web::to(not_allowed("GET, POST"))))
 }
 
@@ -59,7 +60,7 @@ where
     counted(metrics.route(path), readable(path, handler))
 }
 
-/// A resource with one method, which waits for something.
+/// A resource with one method. Its requests are timed, because they wait for other services.
 fn only<F, Args>(
     metrics: &Metrics,
     route: Route,
@@ -68,15 +69,14 @@ fn only<F, Args>(
     handler: F,
 ) -> impl HttpServiceFactory + use<F, Args>
 where
-    F: Handler<Args>,
+    F: Handler<Args, Output = Answer>,
     Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
 {
-    let only = resource(path).route(route.to(handler)).default_service(web::to(not_allowed(method)));
+    let only = resource(path).route(route.to(OrProblem(handler))).default_service(web::to(not_allowed(method)));
     counted(metrics.route(path).timed(), only)
 }
 
-/// Counts what a resource answers. What went wrong is known by the problem that was answered.
+/// Counts the answers of a resource by outcome.
 fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {
@@ -99,7 +99,6 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
 
 const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
 
-/// What only the operator reaches.
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
     let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");
@@ -111,7 +110,7 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
-            .service(readable("/users/{user_id}/wechat", admin::wechat_of_user))
+            .service(readable("/users/{user_id}/wechat", OrProblem(admin::wechat_of_user)))
             .default_service(web::to(not_found(ADMIN_PATHS)));
     }
 }

@@ -12,34 +12,30 @@ use tracing_actix_web::TracingLogger;
 use super::{
     Issuer, Routes, StartError,
     api::PLACE,
-    reload::{WatchedKeys, WatchedVault, keep_reading},
+    build::Worker,
+    reload::watch_files,
     routes::{admin_routes, public_routes},
-    worker::Worker,
 };
 use crate::{
     http::{Limits, RequestSpan, limit_head, listen, not_found, own_headers, serve, serve_admin, with_request_id},
     store::Fitness,
 };
 
-/// How long requests in flight may take after a stop: twice what a login can, and less than Kubernetes' grace.
+/// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);
-/// How often the store is asked again while it has not been seen, or is unfit.
+/// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
-/// Where the issuer listens.
 pub struct Listeners {
-    /// For mini programs and peers.
     pub public: TcpListener,
-    /// For probes and metrics.
     pub admin: TcpListener,
-    /// Whether the public listener is for this machine alone (the demo's), and not for a proxy.
+    /// True if the public listener serves this machine alone (the demo), and not a proxy.
     pub local: bool,
 }
 
 impl Listeners {
-    /// Takes both addresses; port 0 takes a free one.
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
@@ -63,18 +59,7 @@ pub async fn run(
 
     let admin = start_admin(&issuer, listeners.admin)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
-    if let Some(path) = issuer.watched.clone() {
-        let keys = WatchedKeys::new(Arc::clone(&issuer.keys), path);
-        actix_web::rt::spawn(keep_reading(keys, issuer.metrics.clone()));
-        let vault = WatchedVault::new(Arc::clone(&issuer.vault), issuer.settings.vault_key_file.clone());
-        actix_web::rt::spawn(keep_reading(vault, issuer.metrics.clone()));
-    }
-    if let Some(users) = issuer.users.clone() {
-        actix_web::rt::spawn(keep_reading(users, issuer.metrics.clone()));
-    }
-    if issuer.apps.may_change() {
-        actix_web::rt::spawn(keep_reading(Arc::clone(&issuer.apps), issuer.metrics.clone()));
-    }
+    watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();
     let stop = async move {
@@ -131,7 +116,7 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
     );
 }
 
-/// Opens the latch when the store has answered and can be trusted with bindings.
+/// Waits until the store answers and can be trusted with bindings; then the process is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let Ok(store) = issuer.store() else { return };
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
@@ -156,6 +141,6 @@ fn is_ready(issuer: &Issuer, warning: Option<String>) {
     if let Some(warning) = &warning {
         tracing::warn!("{warning}");
     }
-    issuer.readiness.ready_with(warning);
+    issuer.readiness.ready(warning);
     tracing::info!("ready");
 }

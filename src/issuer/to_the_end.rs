@@ -1,12 +1,12 @@
-//! What is not left half done when a client goes away.
+//! Runs steps to their end even if the client disconnects.
 
 use std::{future::pending, panic::resume_unwind};
 
 use tracing::Instrument;
 
-/// Takes `steps` to their end, also where the client hangs up meanwhile: actix-web drops a handler with its connection. By
-/// then a session key may have been tried and not counted, or WeChat may have replaced the one that is kept. The steps'
-/// own deadlines bound them. What the client still sends must have been read before.
+/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise a try of
+/// a session key might not be counted, or WeChat might replace a session key that the store keeps. `steps` need
+/// deadlines of their own, and must not read the request's body.
 pub(super) async fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> T {
     let failed = match actix_web::rt::spawn(steps.in_current_span()).await {
         Ok(done) => return done,
@@ -14,7 +14,7 @@ pub(super) async fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'sta
     };
     match failed.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
-        // The worker ends, and this with it.
+        // The task was cancelled because its worker is ending, and this task ends with it.
         Err(_) => pending().await,
     }
 }

@@ -4,14 +4,15 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 
 static NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 
-/// The loose form of `path`; `None` where programs could find other segments in it: an empty or dot segment, a parameter,
-/// a backslash, bytes that are not UTF-8, a control character, or an escape that means something where it is not (RFC 3986
-/// section 2.3: `%6f` is `o`).
+/// The loose form of `path`; `None` if programs could split the path into other segments: an empty or dot segment, a
+/// parameter, a backslash, bytes that are not UTF-8, a control character, or an escape of a character that needs none
+/// (RFC 3986 section 2.3: `%6f` is `o`).
 ///
-/// Case, accents, widths and invisible characters are gone, and blanks before a segment, because some back end drops each.
+/// The form has no upper case, accents, widths, invisible characters, or blanks before a segment, because some back ends
+/// ignore them.
 pub(super) fn loose(path: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b";\\\"<>^`{|}#?".contains(&byte);
-    // ASP.NET drops a segment such as `(S(x))`, which may hold a session's name.
+    // ASP.NET ignores a segment such as `(S(x))`, which may hold the name of a session.
     let is_session = |segment: &str| segment.starts_with('(') && segment.ends_with(')');
     if !path.starts_with('/') || !path.bytes().all(is_plain) || path.split('/').any(is_session) {
         return None;
@@ -30,7 +31,7 @@ pub(super) fn may_be_below(path: &str, prefix: &str) -> bool {
     prefix.split('/').all(|wanted| segments.next().is_some_and(|segment| may_mean(segment, wanted)))
 }
 
-/// Whether the segment is `wanted` with something behind it that a back end may cut off: a blank, a dot, `.json`, `:x`.
+/// Whether the segment is `wanted`, or `wanted` and a suffix that a back end may cut off: a blank, a dot, `.json`, `:x`.
 fn may_mean(segment: &str, wanted: &str) -> bool {
     segment.strip_prefix(wanted).is_some_and(|rest| !rest.starts_with(is_of_a_word))
 }
@@ -39,13 +40,13 @@ fn is_of_a_word(char: char) -> bool {
     char.is_alphanumeric() || ['-', '_'].contains(&char)
 }
 
-/// Nothing, or `.` or `..` with something behind that a back end may cut off.
+/// Empty, or `.` or `..`, perhaps with a suffix that a back end may cut off.
 fn is_dots(segment: &str) -> bool {
     let rest = segment.trim_start_matches(|char: char| char == '.' || char.is_whitespace());
     segment.is_empty() || rest != segment && !rest.starts_with(is_of_a_word)
 }
 
-/// UTF-8 without control characters. Escaped is only what must be: blanks, and what is beyond ASCII.
+/// Decodes to UTF-8 without control characters. Only blanks and characters beyond ASCII may be escaped.
 fn decoded(path: &str) -> Option<String> {
     let mut parts = path.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
@@ -58,8 +59,8 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
-/// The same text for all that compare as equal in some program: `Ｏ`, `ⓞ`, `ö` and `O` are `o`, `ſ` is `s`, and the Kelvin
-/// sign is `k`.
+/// Returns the same text for all texts that some program takes for equal: `Ｏ`, `ⓞ`, `ö` and `O` become `o`, `ſ` becomes
+/// `s`, and the Kelvin sign `k`.
 fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();

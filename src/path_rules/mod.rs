@@ -1,8 +1,9 @@
-//! What depends on the path that was asked for: an audience, or that nobody need say who they are. Pure.
+//! Decides by the path of a request which audience the token must name, or that no token is needed. Pure.
 //!
-//! The path is the proxy's word, and the back end reads it in its own way. So a path whose segments two programs could
-//! split differently is never anonymous, and where audiences depend on the path it is refused. A path opens only as it is
-//! written, byte for byte; for an audience it is enough that some back end could take the path for one below the rule's.
+//! The proxy states the path, and the back end reads it in its own way. So a path that two programs could split into
+//! different segments is never anonymous, and is refused if audiences depend on the path. A path is anonymous only if it
+//! is written like the rule, byte for byte. A rule for an audience applies if some back end could take the path for one
+//! below the rule's path.
 
 mod loose;
 
@@ -10,24 +11,24 @@ use std::fmt;
 
 use self::loose::{loose, may_be_below};
 
-/// The rules of one sidecar. By default there are none.
+/// The rules of one sidecar. The default has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Who says which path it is.
+    /// Where the proxy states the path.
     pub source: PathSource,
-    /// Below which path a token must name which audience; the longest prefix decides.
+    /// The audience that a token must name below each path; the longest prefix decides.
     pub audiences: Vec<(Prefix, String)>,
-    /// Below which paths no token is needed.
+    /// The paths below which no token is needed.
     pub anonymous: Vec<Prefix>,
 }
 
-/// Where the path stands in what the proxy asks.
+/// Where the path stands in the proxy's request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PathSource {
-    /// What follows `/verify`.
+    /// The path after `/verify`.
     #[default]
     Path,
-    /// A header that the proxy itself sets, by its name in lower case.
+    /// A header that the proxy sets, by its name in lower case.
     Header(String),
 }
 
@@ -51,7 +52,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Plain segments, so that there is one way to write it. `/` is everything.
+    /// Accepts only plain segments, so that there is one way to write a path. `/` is every path.
     pub fn parse(text: &str) -> Option<Self> {
         let path = text.strip_suffix('/').unwrap_or(text).to_owned();
         Some(Self { path, loose: loose(text)? })
@@ -72,26 +73,25 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// What the rules say of one request.
+/// What the rules demand of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
-    /// A token, of any of the sidecar's audiences.
+    /// A token that names any of the sidecar's audiences.
     AnyToken,
-    /// A token that names one of each list: the path may be read in more than one way.
+    /// A token that names one audience of each list, because the path may be read in more than one way.
     Audiences(Vec<Vec<&'a str>>),
-    /// A token if there is one.
+    /// No token. One that is sent must be valid.
     Nothing,
-    /// The path could be read in two ways, or is not told: no token opens it.
+    /// The path is missing or could be read in two ways, so no token is enough.
     Unclear,
 }
 
 impl Rules {
-    /// Whether the path makes no difference.
     pub fn are_none(&self) -> bool {
         self.audiences.is_empty() && self.anonymous.is_empty()
     }
 
-    /// Of a request for `target`: path and query, as the proxy tells it.
+    /// The demand on a request for `target`: path and query, as the proxy states them.
     pub fn of(&self, target: Option<&str>) -> Demand<'_> {
         if self.are_none() {
             return Demand::AnyToken;
@@ -104,7 +104,7 @@ impl Rules {
         }
     }
 
-    /// Of two prefixes the longer one was meant for this path; of two equal ones, the careful one.
+    /// The longer of two prefixes was meant for this path. Of two equally long ones the stricter one holds.
     fn of_plain(&self, path: &str, loose: &str) -> Demand<'_> {
         let open = self.anonymous.iter().filter(|prefix| prefix.covers(path)).map(Prefix::length).max();
         let (written, its_audiences) = self.longest(|prefix| prefix.covers(path));
@@ -120,7 +120,7 @@ impl Rules {
         }
     }
 
-    /// The length of the longest prefix that is met, and the audiences of all that are as long.
+    /// The length of the longest prefix that is met, and the audiences of all prefixes of that length.
     fn longest(&self, is_met: impl Fn(&Prefix) -> bool) -> (Option<usize>, Vec<&str>) {
         let met = || self.audiences.iter().filter(|(prefix, _)| is_met(prefix));
         let longest = met().map(|(prefix, _)| prefix.length()).max();

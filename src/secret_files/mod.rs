@@ -1,5 +1,7 @@
 //! Files that hold secrets. They are written with mode 0600, and refused if others can read them.
 
+mod watched;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -8,6 +10,8 @@ use std::{
 };
 
 use zeroize::Zeroizing;
+
+pub use self::watched::WatchedFile;
 
 /// Why a secret file cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]

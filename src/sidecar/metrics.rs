@@ -1,4 +1,4 @@
-//! The sidecar's numbers. Labels take values that are known when compiling, and the issuers of the settings.
+//! The sidecar's metrics. The values of labels are known when compiling, or are the issuers of the settings.
 
 use std::sync::Arc;
 
@@ -10,20 +10,19 @@ use prometheus_client::{
 
 use crate::verify::peer::{FetchOutcome, Peer, Watcher};
 
-/// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// A signature was checked and is right.
+    /// The signature was checked and is valid.
     Verified,
     /// The token had been verified before.
     Remembered,
-    /// Without a token, where none is needed.
+    /// No token was sent, and the path needs none.
     Anonymous,
-    /// Without a token, where one is needed.
+    /// No token was sent, and the path needs one.
     NoToken,
-    /// With a token that is not valid here.
+    /// The token is not valid here.
     Refused,
-    /// Nobody could tell, since there are no keys yet.
+    /// There are no keys yet to verify the token with.
     NoKeys,
 }
 
@@ -45,7 +44,6 @@ impl Outcome {
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// Clones count together.
 #[derive(Clone, Default)]
 pub(super) struct SidecarMetrics(Arc<Inner>);
 
@@ -60,7 +58,6 @@ impl SidecarMetrics {
         self.0.verifications[outcome as usize].inc();
     }
 
-    /// The text exposition (OpenMetrics).
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -1,7 +1,8 @@
-//! `wxmint sidecar`: verifies tokens for a peer that cannot or would rather not. Asked by nginx (`auth_request`), Traefik and
-//! Caddy (forward-auth) and Envoy (ext_authz over HTTP), it answers who is asking, or refuses.
+//! `wxmint sidecar`: verifies tokens for a peer that does not verify them itself. nginx (`auth_request`), Traefik and
+//! Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks it about each request, and it answers who the user is, or
+//! refuses.
 //!
-//! Knows the issuers by their public keys alone, and starts before they do.
+//! It knows the issuers by their public keys alone, and starts even if they are not reachable yet.
 
 mod metrics;
 mod remembered;
@@ -14,7 +15,6 @@ pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
 use self::{metrics::SidecarMetrics, remembered::Remembered};
 use crate::{settings::SidecarSettings, verify::peer::Peer};
 
-/// What a request is answered from.
 struct Sidecar {
     settings: SidecarSettings,
     peer: Peer,

@@ -1,8 +1,7 @@
-//! Tokens that have been verified already, so that the next request with one costs a hash instead of a signature.
+//! Remembers verified tokens, so that the next request with the same token costs a hash instead of a signature check.
 //!
-//! A token is found by an HMAC-SHA-256 of all its bytes under a key of this process: nobody can make two tokens that meet,
-//! or many that crowd one place. What is remembered is bounded by its weight, and a token that is seen once does not push
-//! out those that are seen often.
+//! A token is found by an HMAC-SHA-256 of all its bytes under a key of this process, so nobody outside can construct
+//! tokens whose hashes collide. The memory is bounded, and tokens that come once do not push out tokens that come often.
 
 use std::sync::Arc;
 
@@ -17,17 +16,16 @@ use crate::{
     verify::{Claims, MAX_LEEWAY},
 };
 
-/// All of it together, in bytes: some 80,000 of our own tokens.
+/// The memory for all entries, in bytes: some 80,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;
-/// An entry without its texts: the hash, the entry itself, and its place in the table.
+/// The size of an entry without its texts: the hash, the entry itself, and its place in the table.
 const OVERHEAD: usize = 320;
 const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 400;
 
-/// A token's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
-/// What a verified token says, ready for an answer.
+/// The claims of a verified token, ready for an answer.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) user: HeaderValue,
@@ -39,7 +37,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Of claims that `proof` stands for. `None` where an identity cannot stand in a header, which ids of ours always can.
+    /// The identity in `claims`, which `proof` stands for. `None` if a value cannot stand in a header; our own ids
+    /// always can.
     pub(super) fn of(claims: &Claims, proof: Proof) -> Option<Self> {
         let header = |text: &str| HeaderValue::from_str(text).ok();
         Some(Self {
@@ -52,12 +51,12 @@ impl Identity {
         })
     }
 
-    /// Whether the token names one of these.
+    /// Whether the token names one of these audiences.
     pub(super) fn is_for(&self, audiences: &[&str]) -> bool {
         self.audience.iter().any(|audience| audiences.contains(&audience.as_str()))
     }
 
-    /// As the verifier has it: to the second, and with its leeway.
+    /// Expires like the verifier does: to the second, and with its leeway.
     fn has_expired(&self, now: DateTime<Utc>) -> bool {
         (now - self.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY)
     }
@@ -74,21 +73,20 @@ impl Weighter<TokenHash, Arc<Identity>> for Bytes {
     }
 }
 
-/// The tokens that were verified and may come again.
 pub(super) struct Remembered {
     key: hmac::Key,
     cache: Cache<TokenHash, Arc<Identity>, Bytes>,
 }
 
 impl Remembered {
-    /// Nothing yet, under a key that nobody knows.
+    /// Starts empty, with a new random key.
     pub(super) fn nothing() -> Result<Self, KeyError> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| KeyError::Crypto("draw a key for remembering tokens"))?;
         Ok(Self { key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) })
     }
 
-    /// A token's place. Says nothing of the token to whoever does not have the key.
+    /// The hash by which a token is found. It reveals nothing about the token without the key.
     pub(super) fn hash(&self, token: &str) -> TokenHash {
         let tag = hmac::sign(&self.key, token.as_bytes());
         let mut hash = [0; 32];
@@ -96,8 +94,8 @@ impl Remembered {
         TokenHash(hash)
     }
 
-    /// What the token says, if it was verified before, has not expired at `now`, and its issuer's keys are still those that
-    /// proved it, as `holds` has it.
+    /// The identity of a token that was verified before, unless it has expired at `now` or its issuer's keys are no
+    /// longer those that proved it (`holds`).
     pub(super) fn recall(
         &self,
         hash: &TokenHash,
@@ -112,12 +110,10 @@ impl Remembered {
         Some(identity)
     }
 
-    /// Remembers what has just been verified.
     pub(super) fn remember(&self, hash: TokenHash, identity: Arc<Identity>) {
         self.cache.insert(hash, identity);
     }
 
-    /// How many tokens are remembered.
     pub(super) fn count(&self) -> usize {
         self.cache.len()
     }

@@ -28,43 +28,27 @@ use crate::{
     verify::peer::{Peer, PeerError},
 };
 
-/// An answer takes 2 s at most, where keys are fetched for it.
+/// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address that is in use, or not this machine's.
     #[error("{variable}: cannot listen on {address}: {source}")]
-    Listen {
-        /// The setting.
-        variable: &'static str,
-        /// Its address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What verifies cannot be made.
+    Listen { variable: &'static str, address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// No randomness.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The event loop or its sockets.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// Where the sidecar listens.
 pub struct Listeners {
-    /// For the proxy.
     pub verify: TcpListener,
-    /// For probes and metrics.
     pub admin: TcpListener,
 }
 
 impl Listeners {
-    /// Takes both addresses; port 0 takes a free one.
     pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
         let bind =
             |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
@@ -124,10 +108,10 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
     serve_admin(listener, app)
 }
 
-/// Opens the latch when there are keys of every issuer, also where they came from disk.
+/// Ready once there are keys of every issuer, even if they came from disk.
 async fn await_keys(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
-    readiness.ready();
+    readiness.ready(None);
     tracing::info!("ready");
 }
 

@@ -1,7 +1,7 @@
-//! `/verify`: who is asking, in headers that a proxy passes on.
+//! `/verify`: tells the proxy who the user is, in headers that it passes on.
 //!
-//! Every way out of here but [`allow`] is a refusal. A refusal is 401 whatever was wrong, since that is what nginx, Traefik,
-//! Caddy and Envoy all pass on; 503 only where nobody could tell.
+//! Every path through this file that does not end in [`allow`] is a refusal. A refusal is always 401, because nginx,
+//! Traefik, Caddy and Envoy all pass that on, except 503 if there are no keys to verify with.
 
 use std::sync::Arc;
 
@@ -26,7 +26,6 @@ const USER: HeaderName = HeaderName::from_static("x-user-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-client-id");
 const TOKEN: HeaderName = HeaderName::from_static("x-token-id");
 
-/// Where proxies ask.
 pub(super) const PATH: &str = "/verify";
 
 /// Any method, on `/verify` and below.
@@ -64,7 +63,7 @@ impl Sidecar {
         Ok((allow(Some(&identity)), outcome))
     }
 
-    /// Whose token it is, by what is remembered or by its signature.
+    /// Finds the user of a token, in the memory or by its signature.
     async fn identify(&self, token: &str) -> Result<(Arc<Identity>, Outcome), (Problem, Outcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
         if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof)) {
@@ -76,7 +75,8 @@ impl Sidecar {
         Ok((identity, Outcome::Verified))
     }
 
-    /// What the proxy says was asked for. A header that is there twice was not set by the proxy alone, and says nothing.
+    /// The path of the client's request, as the proxy states it. A header that occurs twice was not set by the proxy
+    /// alone, and is ignored.
     fn target<'a>(&self, request: &'a HttpRequest) -> Option<&'a str> {
         match &self.settings.rules.source {
             PathSource::Path => request.uri().path_and_query()?.as_str().strip_prefix(PATH),
@@ -88,7 +88,7 @@ impl Sidecar {
     }
 }
 
-/// All three headers always: Envoy lets a client's own copy pass where ours is missing.
+/// Always sets all three headers, because Envoy passes on the client's own header if one is missing.
 fn allow(identity: Option<&Identity>) -> HttpResponse {
     const NOBODY: HeaderValue = HeaderValue::from_static("");
     let [user, client, token] = identity.map_or([NOBODY, NOBODY, NOBODY], |identity| {

@@ -4,37 +4,31 @@ use std::time::Instant;
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 
-use super::{Buckets, Histograms, Labels};
+use super::{Durations, Labels};
 
 const OK: &str = "ok";
-/// Outcomes that an alert asks for. Their counters are there before the first of them happens, because Prometheus sees no
-/// increase in a counter that appears.
+/// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
+/// that has just appeared.
 const OF_ALERTS: [&str; 2] = ["internal_error", "wechat_misconfigured"];
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Requests {
     count: Family<Labels<2>, Counter>,
-    duration: Histograms<1>,
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self { count: Family::default(), duration: Family::new_with_constructor(Buckets) }
-    }
+    duration: Durations<1>,
 }
 
 impl Requests {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("requests", "Requests on the public listener, by route and outcome", self.count.clone());
         let help = "A request of a route that waits for something, from its head to its answer";
-        registry.register_with_unit("request_duration", help, Unit::Seconds, self.duration.clone());
+        self.duration.register(registry, "request_duration", help);
     }
 }
 
-/// The requests of one route. The counter of those that succeed is looked up once, and not at each request.
+/// The requests of one route. The counter of successes is looked up once, and not for each request.
 pub struct RouteMetrics {
     route: &'static str,
     requests: Requests,
@@ -51,7 +45,6 @@ impl RouteMetrics {
         Self { route, requests, ok, timed: false }
     }
 
-    /// With a histogram of the times.
     pub fn timed(self) -> Self {
         Self { timed: true, ..self }
     }
@@ -64,7 +57,7 @@ impl RouteMetrics {
         };
         if self.timed {
             let labels = [("route", self.route.to_owned())];
-            self.requests.duration.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+            self.requests.duration.observe(&labels, begun.elapsed());
         }
     }
 }

@@ -66,7 +66,7 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
         let last = told.last().expect("an error");
         assert!(last["reason"].as_str().expect("a reason").contains(reason), "{last}");
         let message = last["message"].as_str().expect("a message");
-        assert_eq!(message, "the users file has changed and is not fit to be used; the users of before stay");
+        assert_eq!(message, "the changed users file cannot be used; keeping the previous users");
 
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
         fs::write(&path, &good).expect("written");

@@ -81,7 +81,7 @@ async fn an_answer_that_is_read_slowly_arrives_whole() {
 #[actix_web::test]
 async fn an_answer_is_buffered_in_pieces() {
     let body = BoxBody::new(vec![b'x'; 3 * PIECE + 1]);
-    let mut answer = Answer { body, unsent: Bytes::new(), _request_body: None, connection: None };
+    let mut answer = AnswerBody { body, unsent: Bytes::new(), _request_body: None, connection: None };
     let mut pieces = Vec::new();
     while let Some(piece) = std::future::poll_fn(|cx| Pin::new(&mut answer).poll_next(cx)).await {
         pieces.push(piece.expect("a piece").len());

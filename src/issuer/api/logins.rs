@@ -14,15 +14,13 @@ use utoipa::{
 
 use crate::issuer::Routes;
 
-/// What the examples are filled with. A code works once, so only a stand-in of WeChat has codes that work.
+/// The values of the examples. A code works once, so only the demo's stand-in of WeChat has codes that work.
 pub struct LoginExamples {
-    /// The AppID, where a code alone does not tell which mini program it is of.
+    /// The AppID, if a code alone does not tell which mini program it belongs to.
     pub appid: Option<String>,
-    /// A code of wx.login.
     pub code: Box<dyn Fn() -> String + Send + Sync>,
     /// A code of the button getPhoneNumber.
     pub phone_code: Box<dyn Fn() -> String + Send + Sync>,
-    /// Name and password of an account.
     pub account: [&'static str; 2],
 }
 
@@ -37,7 +35,7 @@ impl Default for LoginExamples {
     }
 }
 
-/// Name of the example, summary, and the fields. The viewer begins with the first name in the alphabet.
+/// Name of the example, summary, and fields. The viewer shows the alphabetically first name first.
 type Way = (&'static str, &'static str, &'static [&'static str]);
 
 const WAYS: [Way; 5] = [
@@ -49,7 +47,6 @@ const WAYS: [Way; 5] = [
 ];
 
 impl LoginExamples {
-    /// Has `/openapi.json` show these.
     pub fn into_routes(self) -> Routes {
         let examples = Data::new(self);
         Arc::new(move |config| {

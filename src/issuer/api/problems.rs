@@ -1,4 +1,4 @@
-//! What can go wrong on each route: a response for each status, with an example for each code.
+//! The problems of each route: a response for each status, with an example for each code.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ const SESSION: &[ProblemCode] = &[
 ];
 const LEAVE: &[ProblemCode] = &[InvalidRequest, InvalidToken, InternalError, StoreUnavailable];
 
-/// Statuses of `invalid_request` beside its own. Every head may be too long.
+/// Statuses of `invalid_request` beside 400. 431 is possible on every route.
 const HEAD: &[u16] = &[431];
 const BODY: &[u16] = &[408, 413, 431];
 const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
@@ -87,7 +87,6 @@ const ROUTES: [Route; 10] = [
     ("/binding", DELETE, LEAVE, HEAD),
 ];
 
-/// Adds the responses to their routes.
 pub(super) struct Problems;
 
 impl Modify for Problems {

@@ -1,30 +1,24 @@
-//! The key file, and which of its keys signs.
+//! Reads the key file again, and logs which of its keys signs.
 
-use std::{path::PathBuf, sync::Arc};
-
-use aws_lc_rs::digest;
+use std::sync::Arc;
 
 use super::Watched;
 use crate::{
     http::now,
     keys::{KeyRing, KeySet},
-    secret_files::read_private,
+    secret_files::WatchedFile,
 };
 
-/// SHA-256 of a file's content.
-type Fingerprint = Vec<u8>;
-
-pub(in crate::issuer) struct WatchedKeys {
+pub(super) struct WatchedKeys {
     keys: Arc<KeyRing>,
-    path: PathBuf,
-    /// Of the content in use. Nothing at first: the file may have changed since the process read it, and is read again.
-    in_use: Option<Fingerprint>,
+    file: WatchedFile,
+    /// The kid that signed at the last look.
     signs: Option<String>,
 }
 
 impl WatchedKeys {
-    pub(in crate::issuer) fn new(keys: Arc<KeyRing>, path: PathBuf) -> Self {
-        Self { keys, path, in_use: None, signs: None }
+    pub(super) fn new(keys: Arc<KeyRing>, file: WatchedFile) -> Self {
+        Self { keys, file, signs: None }
     }
 
     fn kids(&self) -> Vec<String> {
@@ -34,26 +28,22 @@ impl WatchedKeys {
 
 impl Watched for WatchedKeys {
     const WHAT: &'static str = "keys";
-    const REFUSED: &'static str = "the key file has changed and is not fit to be used; the keys of before stay";
-    const MENDED: &'static str = "the key file holds again what is in use";
+    const REFUSED: &'static str = "the changed key file cannot be used; keeping the previous keys";
+    const MENDED: &'static str = "the key file can be used again";
 
     fn reload(&mut self) -> Result<bool, String> {
-        let content = read_private(&self.path).map_err(|error| error.to_string())?;
-        let fingerprint = digest::digest(&digest::SHA256, &content).as_ref().to_vec();
-        if self.in_use.as_ref() == Some(&fingerprint) {
+        let content = self.file.read().map_err(|error| error.to_string())?;
+        if self.file.is_in_use(&content) {
             return Ok(false);
         }
         let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
         let before = self.kids();
         self.keys.swap(set, now()).map_err(|error| error.to_string())?;
+        self.file.put_in_use(&content);
         let after = self.kids();
-        let first = self.in_use.replace(fingerprint).is_none();
-        let changed = !first || after != before;
-        if changed {
-            let (added, removed) = (without(&after, &before), without(&before, &after));
-            tracing::info!(added, removed, "the keys were read again");
-        }
-        Ok(changed)
+        let (added, removed) = (without(&after, &before), without(&before, &after));
+        tracing::info!(added, removed, "the keys were read again");
+        Ok(true)
     }
 
     fn looked(&mut self) {

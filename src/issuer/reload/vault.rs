@@ -1,62 +1,50 @@
-//! The vault key file.
+//! Reads the vault key file again: when it changes, and when the time comes from which one of its keys seals.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 
 use super::Watched;
 use crate::{
     http::now,
-    secret_files::read_private,
+    secret_files::WatchedFile,
     vault::{CurrentVault, KeyState, Vault},
 };
 
-pub(in crate::issuer) struct WatchedVault {
+pub(super) struct WatchedVault {
     vault: Arc<CurrentVault>,
-    path: PathBuf,
-    /// SHA-256 of the content in use. Nothing at first: the file may have changed since the process read it.
-    in_use: Option<Vec<u8>>,
-    /// When another of its keys begins to seal.
-    changes_at: Option<DateTime<Utc>>,
+    file: WatchedFile,
 }
 
 impl WatchedVault {
-    pub(in crate::issuer) fn new(vault: Arc<CurrentVault>, path: PathBuf) -> Self {
-        Self { vault, path, in_use: None, changes_at: None }
+    pub(super) fn new(vault: Arc<CurrentVault>, file: WatchedFile) -> Self {
+        Self { vault, file }
     }
 
     fn reload_at(&mut self, now: DateTime<Utc>) -> Result<bool, String> {
-        let content = read_private(&self.path).map_err(|error| error.to_string())?;
-        let fingerprint = digest::digest(&digest::SHA256, &content).as_ref().to_vec();
-        let due = self.changes_at.is_some_and(|at| at <= now);
-        if self.in_use.as_ref() == Some(&fingerprint) && !due {
+        let content = self.file.read().map_err(|error| error.to_string())?;
+        let is_due = self.vault.keys().changes_at().is_some_and(|at| at <= now);
+        if self.file.is_in_use(&content) && !is_due {
             return Ok(false);
         }
-        let vault = Vault::parse(&content).map_err(|error| format!("{}: {error}", self.path.display()))?.at(now);
-        self.changes_at = vault.changes_at();
-        let first = self.in_use.replace(fingerprint).is_none();
-        if !first {
-            tell(&vault);
-        }
+        let parsed = Vault::parse(&content).map_err(|error| format!("{}: {error}", self.file.path().display()))?;
+        let vault = parsed.at(now);
+        self.file.put_in_use(&content);
+        let sealing = vault.lines().find(|line| line.state == KeyState::Seals);
+        tracing::info!(
+            line = sealing.map(|line| line.number),
+            next = vault.changes_at().map(tracing::field::display),
+            "the vault keys were read again"
+        );
         self.vault.swap(vault);
-        Ok(!first)
+        Ok(true)
     }
-}
-
-fn tell(vault: &Vault) {
-    let sealing = vault.lines().find(|line| line.state == KeyState::Seals);
-    tracing::info!(
-        line = sealing.map(|line| line.number),
-        next = vault.changes_at().map(tracing::field::display),
-        "vault keys: another file, or another of its lines seals from now on"
-    );
 }
 
 impl Watched for WatchedVault {
     const WHAT: &'static str = "vault";
-    const REFUSED: &'static str = "the vault key file has changed and is not fit to be used; the keys of before stay";
-    const MENDED: &'static str = "the vault key file holds again what is in use";
+    const REFUSED: &'static str = "the changed vault key file cannot be used; keeping the previous keys";
+    const MENDED: &'static str = "the vault key file can be used again";
 
     fn reload(&mut self) -> Result<bool, String> {
         self.reload_at(now())
@@ -80,8 +68,9 @@ mod tests {
         let [new, old] = [2, 1].map(|byte| STANDARD.encode([byte; 32]));
         create_private(&path, format!("{new} {}\n{old}\n", at(100).to_rfc3339()).as_bytes()).expect("written");
 
-        let current = Arc::new(CurrentVault::new(Vault::parse(old.as_bytes()).expect("a vault")));
-        let mut watched = WatchedVault::new(Arc::clone(&current), path);
+        let (file, content) = WatchedFile::open(&path).expect("our file");
+        let current = Arc::new(CurrentVault::new(Vault::parse(&content).expect("a vault").at(at(80))));
+        let mut watched = WatchedVault::new(Arc::clone(&current), file);
         let sealing = || current.keys().lines().find(|line| line.state == KeyState::Seals).map(|line| line.number);
         for (seconds, changed, line) in [(90, false, 2), (99, false, 2), (100, true, 1), (101, false, 1)] {
             assert_eq!(watched.reload_at(at(seconds)), Ok(changed), "at {seconds}");

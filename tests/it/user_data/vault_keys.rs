@@ -24,7 +24,7 @@ const PEOPLE: usize = 8;
 /// Between two of a sender, of which there is one for each person.
 const PERIOD: Duration = Duration::from_millis(25);
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
-const TOLD: &str = "vault keys: another file, or another of its lines seals from now on";
+const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
 const LEAD: TimeDelta = TimeDelta::seconds(10);
 

@@ -1,4 +1,4 @@
-//! Whose request it is, by the token that this issuer gave them.
+//! Verifies the token of a request, which this issuer must have signed.
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
@@ -10,9 +10,10 @@ use crate::{
     verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy},
 };
 
-/// Believes what the settings mint, and what they minted before: one audience of today's is enough, since others may have
-/// been added, and so is the longest life that any setting gives, since it may have been cut. (Only a change of
-/// `WXMINT_TOKEN_TYP` from `JWT` has everybody log in again, which mini programs do unasked.)
+/// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
+/// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
+/// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
+/// themselves.)
 pub(super) fn verifier(settings: &Settings) -> Verifier {
     let policy = VerifierPolicy {
         issuer: settings.issuer.as_str().to_owned(),
@@ -25,8 +26,8 @@ pub(super) fn verifier(settings: &Settings) -> Verifier {
 }
 
 impl Issuer {
-    /// What the one token of `request` says, if this issuer signed it and it is valid at `now`. Which check it failed is
-    /// for the log; the caller is told that it is not valid.
+    /// Returns the claims of the request's token, if this issuer signed it and it is valid at `now`. Only the log says
+    /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let token = bearer_token(request)?;
         let ring = self.keys.at(now);

@@ -1,4 +1,4 @@
-//! `/login`: unpack, call, pack.
+//! `/login`: reads the request, calls the login, and writes the answer.
 
 use std::time::{Duration, Instant};
 
@@ -10,36 +10,14 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{
-    login_fields::{LoginFields, RefusedLogin},
-    worker::Worker,
-};
+use super::{build::Worker, login_fields::LoginFields, private};
 use crate::{
-    http::{Problem, ProblemCode, SMALL_BODY, now, read_body},
+    http::{Answer, Problem, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest},
     token::AccessToken,
     wechat::app_of_referer,
 };
-
-/// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; LoginFields reads it")]
-pub(super) struct LoginBody {
-    /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
-    code: Option<String>,
-    /// Which mini program; needed only where several are configured, and the Referer that WeChat sends does not tell.
-    appid: Option<String>,
-    /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with `password`.
-    username: Option<String>,
-    /// The account's password, at most 1024 characters. Goes with `username`; in the body alone, never in the URL.
-    #[schema(format = Password)]
-    password: Option<String>,
-    /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not wx.login's.
-    phone_code: Option<String>,
-    /// In place of `code`: what `binding_required` came with. 5 minutes, one attempt.
-    bind_ticket: Option<String>,
-}
 
 /// The answer to a login.
 #[derive(Serialize, ToSchema)]
@@ -55,7 +33,7 @@ pub(super) struct LoginAnswer<'a> {
     /// The token's `sub`.
     #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
     user_id: &'a UserId,
-    /// True once, at the login that made the user.
+    /// True only in the answer to the login that created the user.
     new_user: bool,
     /// The token again, under the names that older mini programs read.
     #[serde(flatten)]
@@ -77,12 +55,12 @@ impl Serialize for Aliases<'_> {
 
 /// Turn the code of wx.login into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example and put
-/// in a fresh code: the demo has done so, and `wxmint simulator` gives one at `POST /_simulator/codes`.
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example and
+/// insert a fresh code: the demo's examples have one, and `wxmint simulator` gives one at `POST /_simulator/codes`.
 #[utoipa::path(post, path = "/login", tag = "login",
-    request_body(content = LoginBody),
+    request_body(content = LoginFields),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> HttpResponse {
+pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
     let asked = read_post(&request, payload).await;
     login(&request, &worker, asked).await
 }
@@ -93,7 +71,7 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
 #[utoipa::path(get, path = "/login", tag = "older pages",
     params(("code" = String, Query, description = "The code of wx.login"), ("appid" = Option<String>, Query)),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let read = match worker.issuer.settings.dangerous_password_in_query {
         true => LoginFields::from_query_with_dangerous_password,
         false => LoginFields::from_query,
@@ -124,33 +102,25 @@ fn content_type(request: &HttpRequest) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginRequest, Problem>) -> HttpResponse {
+async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginRequest, Problem>) -> Answer {
     let started = Instant::now();
     let _in_flight = worker.issuer.metrics.login_begins();
-    let outcome = match asked {
-        Ok(asked) => {
-            let address = worker.issuer.proxies.client_of(request);
-            let asked = LoginRequest { app_hint: app_hint(request), ..asked };
-            worker.login.log_in(asked, &address.limit_key(), now()).await.map_err(Problem::from)
-        }
-        Err(problem) => Err(problem),
+    let outcome = async {
+        let asked = LoginRequest { app_hint: app_hint(request), ..asked? };
+        let address = worker.issuer.proxies.client_of(request);
+        Ok(worker.login.log_in(asked, &address.limit_key(), now()).await?)
     };
+    let outcome: Result<LoggedIn, Problem> = outcome.await;
     let took = started.elapsed();
-    let result = match &outcome {
-        Ok(_) => "ok",
-        Err(problem) => problem.code().as_str(),
-    };
+    let result = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
     worker.issuer.metrics.login_ended(result, took);
-    match outcome {
-        Ok(logged_in) => welcome(worker, logged_in, took),
-        Err(problem) => {
-            tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
-            problem.respond(request)
-        }
+    if outcome.is_err() {
+        tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
     }
+    Ok(welcome(worker, outcome?, took))
 }
 
-/// The mini program that sent the request, as far as its Referer can be believed.
+/// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
 fn app_hint(request: &HttpRequest) -> Option<AppId> {
     app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
 }
@@ -163,7 +133,7 @@ fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse
         took_us = took.as_micros() as u64,
         "login"
     );
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(LoginAnswer {
+    private(LoginAnswer {
         access_token: &logged_in.token,
         token_type: "Bearer",
         expires_in: logged_in.expires_in.as_secs(),
@@ -171,14 +141,4 @@ fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse
         new_user: logged_in.new_user,
         aliases: Aliases { names: &worker.issuer.settings.token_aliases, token: &logged_in.token },
     })
-}
-
-impl From<RefusedLogin> for Problem {
-    fn from(refused: RefusedLogin) -> Self {
-        let code = match refused {
-            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
-            _ => ProblemCode::InvalidRequest,
-        };
-        Self::new(code, refused.to_string())
-    }
 }

@@ -1,17 +1,17 @@
-//! What the process holds, and what each of its worker threads holds of its own.
+//! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
 use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
-use super::bearer;
+use super::caller;
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
     limits::LocalLimit,
     login::{self, Policy},
-    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
+    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError},
     telemetry::Metrics,
@@ -26,66 +26,39 @@ use crate::{
 /// Why the issuer cannot start. Says what to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The key file cannot be read.
     #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
     KeyFile(FileError),
-    /// The key file's content.
-    #[error("WXMINT_KEYS: {path}: {source}", path = .path.display())]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
-    /// The vault key file cannot be read.
+    #[error("WXMINT_KEYS: {path}: {1}", path = .0.display())]
+    Keys(PathBuf, KeyError),
     #[error("WXMINT_VAULT_KEY_FILE: {}", .0.or_make(MAKE_VAULT_KEY))]
     VaultFile(FileError),
-    /// The vault key file's content.
-    #[error("WXMINT_VAULT_KEY_FILE: {path}: {source}", path = .path.display())]
-    Vault {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: VaultError,
-    },
-    /// The users file.
+    #[error("WXMINT_VAULT_KEY_FILE: {path}: {1}", path = .0.display())]
+    Vault(PathBuf, VaultError),
     #[error("WXMINT_ACCOUNTS: {0}")]
     Users(#[from] UsersError),
-    /// The files of AppSecrets.
     #[error("WXMINT_APPS_DIR: {0}")]
     Apps(#[from] AppFaults),
-    /// Several at once.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
     Several(Vec<StartError>),
-    /// A client of another service.
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
-    /// The client for Redis.
     #[error("WXMINT_REDIS_URL: {0}")]
     Store(#[from] StoreError),
-    /// An address cannot be listened on.
     #[error("{variable}: cannot listen on {address}: {source}")]
-    Listen {
-        /// The setting.
-        variable: &'static str,
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The servers ended by themselves.
+    Listen { variable: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("the HTTP server failed: {0}")]
     Server(#[from] io::Error),
 }
 
-/// What all workers share: immutable, but for numbers and the latch.
 pub struct Issuer {
     pub(super) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
     pub(super) apps: Arc<CurrentApps>,
-    /// The key file, where there is one to read again.
-    pub(super) watched: Option<PathBuf>,
-    /// Where users come from a file.
+    /// The file that the keys came from; `None` if they were made for this process.
+    pub(super) key_file: Option<WatchedFile>,
+    /// The same for the vault keys.
+    pub(super) vault_file: Option<WatchedFile>,
+    /// The users, if they come from a file.
     pub(super) users: Option<FileAccounts>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
@@ -94,14 +67,13 @@ pub struct Issuer {
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
-    /// One for all workers, where the store is the process itself.
+    /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
     local_limit: Arc<LocalLimit>,
 }
 
 impl StartError {
-    /// All of them as one.
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
         let mut all = Vec::new();
         for error in errors.into_iter().flatten() {
@@ -113,7 +85,7 @@ impl StartError {
         if all.len() == 1 { all.remove(0) } else { Self::Several(all) }
     }
 
-    /// Whether a setting names something that is wrong, rather than the machine being in the way.
+    /// Whether a setting must be corrected, rather than the machine.
     pub fn is_in_settings(&self) -> bool {
         match self {
             Self::Several(several) => several.iter().any(Self::is_in_settings),
@@ -124,31 +96,31 @@ impl StartError {
 }
 
 impl Issuer {
-    /// Reads and tests everything that the settings name, but for Redis and WeChat, which may come later.
+    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
         match (load_keys(&settings), load_vault(&settings), load_apps(&settings), check_users(&settings)) {
-            (Ok(keys), Ok(vault), Ok(_), Ok(())) => {
-                let watched = Some(settings.keys.clone());
-                Ok(Self { watched, ..Self::new(settings, keys, vault)? })
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(_), Ok(())) => {
+                let (key_file, vault_file) = (Some(key_file), Some(vault_file));
+                Ok(Self { key_file, vault_file, ..Self::new(settings, keys, vault)? })
             }
             (keys, vault, apps, users) => Err(StartError::all([keys.err(), vault.err(), apps.err(), users.err()])),
         }
     }
 
-    /// With keys that are already there.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let unusable = |source| StartError::Keys { path: settings.keys.clone(), source };
+        let unusable = |error| StartError::Keys(settings.keys.clone(), error);
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
-            verifier: bearer::verifier(&settings),
+            verifier: caller::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(CurrentVault::new(vault)),
             keys,
             apps: Arc::new(load_apps(&settings)?),
-            watched: None,
+            key_file: None,
+            vault_file: None,
             users: open_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
@@ -160,17 +132,17 @@ impl Issuer {
             settings,
         };
         issuer.apps.warn_of_unusual();
-        // Each worker makes its own later, where nobody could be told of a failure.
+        // Each worker builds its own later, when errors can no longer be reported.
         issuer.login()?;
         Ok(issuer)
     }
 
-    /// The store in memory, for the demo, which shows what lies in it. Empty if the settings name another.
+    /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
     pub fn memory(&self) -> Memory {
         self.memory.clone()
     }
 
-    /// A connection of its own to the store.
+    /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
         Ok(match &self.settings.store {
             StoreUrl::Memory => Box::new(self.memory.clone()),
@@ -213,7 +185,6 @@ impl Issuer {
     }
 }
 
-/// One worker thread's part.
 pub(super) struct Worker {
     pub(super) issuer: Arc<Issuer>,
     pub(super) login: login::Worker,
@@ -225,9 +196,10 @@ impl Worker {
     }
 }
 
-fn load_keys(settings: &Settings) -> Result<KeySet, StartError> {
-    let content = read_private(&settings.keys).map_err(StartError::KeyFile)?;
-    KeySet::parse(&content).map_err(|source| StartError::Keys { path: settings.keys.clone(), source })
+fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), StartError> {
+    let (file, content) = WatchedFile::open(&settings.keys).map_err(StartError::KeyFile)?;
+    let keys = KeySet::parse(&content);
+    Ok((file, keys.map_err(|error| StartError::Keys(settings.keys.clone(), error))?))
 }
 
 fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
@@ -249,9 +221,9 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
     Ok(CurrentApps::read(settings.apps.clone())?)
 }
 
-fn load_vault(settings: &Settings) -> Result<Vault, StartError> {
-    let content = read_private(&settings.vault_key_file).map_err(StartError::VaultFile)?;
+fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), StartError> {
+    let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(StartError::VaultFile)?;
     let vault = Vault::parse(&content);
-    let vault = vault.map_err(|source| StartError::Vault { path: settings.vault_key_file.clone(), source })?;
-    Ok(vault.at(now()))
+    let vault = vault.map_err(|error| StartError::Vault(settings.vault_key_file.clone(), error))?;
+    Ok((file, vault.at(now())))
 }

@@ -1,0 +1,78 @@
+//! `/logout` and `/binding`: ways to leave.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{body_fields::from_json, build::Worker, to_the_end::to_the_end};
+use crate::{
+    http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body},
+    login::SessionError,
+    verify::{Claims, Verified},
+};
+
+/// The body of `POST /logout`, which may be left out.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct LogoutBody {
+    /// True ends all of the user's tokens, false only this one.
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// Log out
+///
+/// Forgets the session key, and refuses the token from then on. Peers accept the token until it expires. Logging out
+/// again with the same token is allowed.
+#[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
+    request_body(content = Option<LogoutBody>, examples(
+        ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
+        ("everywhere" = (summary = "All of the user's tokens", value = json!({"everywhere": true}))),
+    )),
+    responses((status = 204, description = "Logged out")))]
+pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+    let token = worker.issuer.verify(&request, now())?;
+    let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
+    to_the_end(log_out(worker, token, everywhere)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn log_out(worker: web::Data<Worker>, token: Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+    worker.login.log_out(&token, everywhere).await?;
+    tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
+    Ok(())
+}
+
+fn everywhere(body: &[u8]) -> Result<bool, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(false);
+    }
+    let body: LogoutBody = from_json(body).map_err(|_| {
+        Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.")
+    })?;
+    Ok(body.everywhere)
+}
+
+/// Dissolve this mini program's binding
+///
+/// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program.
+/// The next login asks again which user the person is.
+#[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
+    responses((status = 204, description = "Dissolved")))]
+pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let token = worker.issuer.verify(&request, now())?;
+    to_the_end(unbind(worker, token)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn unbind(worker: web::Data<Worker>, token: Verified<Claims>) -> Result<(), Problem> {
+    let dissolved = worker.login.unbind(&token).await?;
+    let (user, app) = (token.user.as_str(), token.app.as_str());
+    if !dissolved {
+        return Err(no_valid_token());
+    }
+    tracing::info!(user, app, "binding dissolved");
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `/wechat/…`: what a session key is used for after the login.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    body_fields::{RefusedBody, from_json, malformed},
+    build::Worker,
+    private,
+    to_the_end::to_the_end,
+};
+use crate::{
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
+    ids::{Phone, PhoneCode},
+    login::{Asking, SessionError, UserDataRequest},
+    wechat::{EncryptedData, RawData},
+};
+
+/// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
+const USER_DATA_BODY: usize = 128 * 1024;
+
+/// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserDataBody {
+    /// base64
+    encrypted_data: Option<String>,
+    /// base64 of 16 bytes
+    iv: Option<String>,
+    /// JSON, byte for byte
+    raw_data: Option<String>,
+    /// SHA-1 in hexadecimal
+    signature: Option<String>,
+}
+
+/// The data that was decrypted or checked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserDataAnswer {
+    /// Without openId, unionId and watermark.
+    #[schema(value_type = Object)]
+    data: Map<String, Value>,
+}
+
+/// The body of `POST /wechat/phone`.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct PhoneBody {
+    /// The code of the button `open-type="getPhoneNumber"`, which is not a code of wx.login.
+    code: String,
+}
+
+/// A phone number that WeChat has verified.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PhoneAnswer {
+    /// With the country code if it is a foreign number.
+    phone_number: String,
+    /// Without the country code.
+    pure_phone_number: String,
+    /// For example `86`.
+    country_code: String,
+}
+
+/// Whether the session key is still valid.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionAnswer {
+    /// Whether WeChat still accepts the session key that is kept here.
+    valid: bool,
+}
+
+/// Decrypt a person's data, or check that it is WeChat's
+///
+/// Uses the session key of the last login, or for ten minutes the previous one.
+#[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
+    request_body(content = UserDataBody, examples(
+        ("encrypted" = (summary = "encryptedData and iv",
+            value = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="}))),
+        ("raw" = (summary = "rawData and signature",
+            value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
+    )),
+    responses((status = 200, description = "The data", body = UserDataAnswer)))]
+pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let body = read_body(payload, USER_DATA_BODY).await?;
+    let asked = from_json::<UserDataBody>(&body)?.into_request()?;
+    let max_age = worker.issuer.settings.watermark_max_age;
+    let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
+    let data = to_the_end(opening).await?;
+    Ok(private(UserDataAnswer { data }))
+}
+
+/// Get a person's phone number
+#[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
+    request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
+    responses((status = 200, description = "The number", body = PhoneAnswer)))]
+pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
+    let exchange = async move { worker.login.phone_number(&asking, &code).await };
+    let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
+    Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
+}
+
+/// Ask WeChat whether the session key is still valid
+#[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
+    responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
+pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
+    Ok(private(SessionAnswer { valid }))
+}
+
+/// Have WeChat replace the session key
+#[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
+    responses((status = 204, description = "Replaced")))]
+pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let asking = asking(&request, &worker).await?;
+    to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A reset has no data that could be "undecryptable", so it needs other words.
+fn reset_refused(error: SessionError) -> Problem {
+    match error {
+        SessionError::Undecryptable => Problem::new(
+            ProblemCode::DataUndecryptable,
+            "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.",
+        ),
+        error => error.into(),
+    }
+}
+
+async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {
+    let token = worker.issuer.verify(request, now())?;
+    Ok(worker.login.asking(&token).await?)
+}
+
+impl UserDataBody {
+    fn into_request(self) -> Result<UserDataRequest, Problem> {
+        let read = match (self.encrypted_data, self.iv, self.raw_data, self.signature) {
+            (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
+            (None, None, Some(data), Some(signature)) => RawData::parse(&data, &signature).map(UserDataRequest::Raw),
+            _ => {
+                let detail =
+                    "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
+                return Err(Problem::invalid(detail));
+            }
+        };
+        Ok(read.map_err(SessionError::from)?)
+    }
+}
+
+fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
+    let body: PhoneBody = from_json(body).map_err(|refused| match refused {
+        RefusedBody::Missing(_) => {
+            Problem::invalid(format!("{refused} Send the code of the button `open-type=\"getPhoneNumber\"`."))
+        }
+        refused => refused.into(),
+    })?;
+    Ok(body.code.parse().map_err(|error| malformed("code", error))?)
+}

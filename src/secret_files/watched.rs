@@ -1,0 +1,47 @@
+//! A file of secrets that is read again while the process runs.
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use super::{FileError, read_private};
+
+/// A file, and the hash of the content that is in use. Content is compared and not dates, because Kubernetes swaps a link.
+#[derive(Debug, Clone)]
+pub struct WatchedFile {
+    path: PathBuf,
+    in_use: Vec<u8>,
+}
+
+impl WatchedFile {
+    /// Reads the file for the first time, and takes its content as the one in use.
+    pub fn open(path: &Path) -> Result<(Self, Zeroizing<Vec<u8>>), FileError> {
+        let content = read_private(path)?;
+        Ok((Self { path: path.to_owned(), in_use: hash(&content) }, content))
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file again.
+    pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        read_private(&self.path)
+    }
+
+    /// Whether this content is the one in use.
+    pub fn is_in_use(&self, content: &[u8]) -> bool {
+        self.in_use == hash(content)
+    }
+
+    /// Remembers that this content is in use.
+    pub fn put_in_use(&mut self, content: &[u8]) {
+        self.in_use = hash(content);
+    }
+}
+
+fn hash(content: &[u8]) -> Vec<u8> {
+    digest(&SHA256, content).as_ref().to_vec()
+}
