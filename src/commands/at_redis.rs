@@ -1,14 +1,8 @@
 //! What the commands share that work on the Redis of `wxmint serve`.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::time::Duration;
 
-use super::{
-    EXIT_USAGE, fail,
-    output::{self, say},
-    progress::Progress,
-    serve::variables,
-    unusable,
-};
+use super::{Failure, output::say, progress::Progress, serve::variables};
 use crate::{
     http::now,
     settings::{StoreUrl, store_from_vars},
@@ -24,36 +18,9 @@ use crate::{
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Why a command does not end well.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Settings, options or a file are not fit to be used, and nothing was changed.
-    Usage(String),
-    /// It was begun, and is not done.
-    Unfinished(String),
-    /// Standard output cannot be written.
-    Output(io::Error),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Unfinished(format!("{error}. Run the same again to go on."))
-    }
-}
-
-/// The exit code, and before it the reason of a failure.
-pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(reason)) => fail(EXIT_USAGE, reason),
-        Err(Failure::Unfinished(reason)) => fail(1, reason),
-        Err(Failure::Output(error)) => output::unwritten(&error),
-    }
-}
-
 /// The Redis that `wxmint serve` has.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = store_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults)))?;
+    let url = store_from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
     let StoreUrl::Redis(url) = url else {
         let reason =
             "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";

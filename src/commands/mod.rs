@@ -1,34 +1,44 @@
-//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish, 141 nobody
-//! reads the output any more.
+//! The command line. Every command fails with a [`Failure`]; the exit codes are these, and `wxmint --help` shows them.
 
 mod at_redis;
 mod bindings;
 mod demo;
+mod failure;
 mod keys;
 mod output;
 mod progress;
 mod serve;
 mod sidecar;
+mod simulator;
 mod table;
 mod users;
 mod vault;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use self::output::{announce, fail};
-use crate::{
-    settings::Faults,
-    simulator::{self, SimulatorArgs},
-};
+use self::failure::Failure;
+use crate::settings::parse_duration;
 
-/// Of the manual pages' sysexits: EX_USAGE.
+/// It could not start or finish.
+const EXIT_UNFINISHED: u8 = 1;
+/// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
+/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
+/// complete: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
+const EXIT_CLOSED: u8 = 141;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    could not start or finish: a full disk, an address in use, no answer from Redis
+  64   the command line, a setting or a file cannot be used; nothing was changed
+  141  the reader of the output has gone away";
 
 /// Turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
 #[derive(Parser)]
-#[command(name = "wxmint", version)]
+#[command(name = "wxmint", version, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -55,12 +65,7 @@ enum Command {
     #[command(subcommand)]
     Vault(vault::VaultCommand),
     /// The WeChat stand-in alone, for a team's own tests
-    Simulator(SimulatorArgs),
-}
-
-/// Why a command does nothing: the settings are at fault.
-fn unusable(faults: &Faults) -> String {
-    format!("the settings cannot be used\n\n{faults}")
+    Simulator(simulator::SimulatorArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -81,7 +86,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn run_command(command: Command) -> ExitCode {
-    match command {
+    let done = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
         Command::Sidecar => sidecar::run(),
@@ -89,9 +94,15 @@ fn run_command(command: Command) -> ExitCode {
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),
         Command::Vault(command) => vault::run(command),
-        Command::Simulator(args) => match simulator::run_command(args, announce) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err((code, reason)) => fail(code, reason),
-        },
+        Command::Simulator(args) => simulator::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
     }
+}
+
+/// Reads the value of an option.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
 }

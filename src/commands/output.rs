@@ -8,9 +8,9 @@ use std::{
     sync::OnceLock,
 };
 
-/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
-/// whole: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
-const EXIT_CLOSED: u8 = 141;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{EXIT_CLOSED, EXIT_UNFINISHED};
 
 /// Why standard output could not be written, from then on.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
@@ -59,6 +59,11 @@ pub(super) fn end(code: ExitCode) -> ExitCode {
 pub(super) fn unwritten(error: &io::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::BrokenPipe => ExitCode::from(EXIT_CLOSED),
-        _ => fail(1, format_args!("standard output: {error}")),
+        _ => fail(EXIT_UNFINISHED, format_args!("standard output: {error}")),
     }
+}
+
+/// A time as commands print it.
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,11 +1,11 @@
 //! `wxmint serve`
 
-use std::{env, io, process::ExitCode, sync::Arc};
+use std::{env, io, sync::Arc};
 
 use chrono::TimeDelta;
 use rlimit::Resource;
 
-use super::{EXIT_USAGE, fail, keys::short_lead, unusable};
+use super::{Failure, keys::short_lead};
 use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, StartError},
@@ -14,20 +14,23 @@ use crate::{
 };
 
 /// Runs the issuer until SIGTERM.
-pub(super) fn run() -> ExitCode {
+pub(super) fn run() -> Result<(), Failure> {
     let guarded = guard_memory();
-    let settings = match Settings::from_vars(variables()) {
-        Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
-    };
+    let settings = Settings::from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
     telemetry::init(settings.log_format);
     warn_about(&settings);
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
-    match start(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(if error.is_in_settings() { EXIT_USAGE } else { 1 }, error),
+    Ok(start(settings)?)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error.is_in_settings() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Unfinished(error.to_string()),
+        }
     }
 }
 

@@ -17,9 +17,10 @@ use super::{
     apps::{AppChange, ShownApp},
     faults::{Fault, FaultSpec},
     journal::Page,
+    people::Purpose,
     state::lock,
     user_data::{Handed, Wanted},
-    world::{Purpose, ShownPerson, Stats, World},
+    world::{ShownPerson, Stats, World},
 };
 
 const MOST_CODES: usize = 10_000;

@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{
     access_tokens::Bad,
     call::{Call, Endpoint},
+    people::CodeRefusal,
     state::{lock, random},
-    world::{CodeRefusal, World},
+    world::World,
 };
 
 /// An errcode in place of what was asked for.
@@ -209,7 +210,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::{super::call::Params, *};
-    use crate::simulator::{App, world::Purpose};
+    use crate::simulator::{App, people::Purpose};
 
     const APPID: &str = "wx0123456789abcdef";
     const OTHER_APPID: &str = "wxfedcba9876543210";

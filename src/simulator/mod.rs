@@ -16,12 +16,12 @@ mod access_tokens;
 mod accounts;
 mod apps;
 mod call;
-mod command;
 mod control;
 mod endpoints;
 mod faults;
 mod journal;
 mod page;
+mod people;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,10 +34,10 @@ use std::{io, net::TcpListener, sync::Arc};
 use actix_web::web;
 
 pub use accounts::{Account, AccountBook, Credentials, Link, Links, account_page_routes, run_accounts};
-pub use command::{SimulatorArgs, run_command};
+pub use apps::{App, InvalidApp};
 pub use control::control_routes;
 pub use page::page_routes;
-pub use world::{App, InvalidApp, Options, World};
+pub use world::{Options, World};
 
 use crate::http::{Limits, serve};
 

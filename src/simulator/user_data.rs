@@ -10,10 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{
-    state::random,
-    world::{Phone, World},
-};
+use super::{people::Account, state::random, world::World};
 
 /// More days of steps than fill 64 KiB.
 const MOST_DAYS: u16 = 2500;
@@ -83,10 +80,18 @@ impl World {
     /// What the phone of `wanted.person` hands to the mini program, or why it cannot.
     pub(super) fn user_data(&self, app: usize, wanted: &Wanted, now: DateTime<Utc>) -> Result<Handed, String> {
         wanted.check()?;
-        let phone = self.phone(&wanted.person, app);
-        let session_key = wanted.session_key(&phone)?;
-        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(phone.unionid.as_str());
-        let mut members = wanted.members(&phone, unionid, self.apps[app].id.as_str(), now);
+        let (phone, account) = self.phone(&wanted.person, app);
+        let session_key = wanted.session_key(&account)?;
+        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(account.unionid.as_str());
+        let at = now - TimeDelta::seconds(wanted.age_seconds.into());
+        let mut members = match wanted.kind {
+            Kind::UserInfo => user_info(&account.openid, unionid),
+            Kind::Phone => phone_number(&phone),
+            Kind::Steps => named([("stepInfoList", steps(wanted.days.unwrap_or(DAYS), at))]),
+            Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),
+        };
+        let appid = wanted.watermark_appid.as_deref().unwrap_or(self.apps[app].id.as_str());
+        members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
         change(&mut members, &wanted.members);
         let (encrypted_data, iv) = seal(object(&members), session_key);
         let signed = (wanted.kind == Kind::UserInfo).then(|| Signed::new(members, session_key));
@@ -104,27 +109,14 @@ impl Wanted {
         }
     }
 
-    fn session_key<'a>(&self, phone: &'a Phone) -> Result<&'a str, String> {
+    fn session_key<'a>(&self, account: &'a Account) -> Result<&'a str, String> {
         let (key, missing) = match self.under {
-            Under::Current => (&phone.session_key, "has no session key in this app; exchange a login code first"),
+            Under::Current => (&account.session_key, "has no session key in this app; exchange a login code first"),
             Under::Previous => {
-                (&phone.previous_session_key, "has had one session key at most; exchange two login codes")
+                (&account.previous_session_key, "has had one session key at most; exchange two login codes")
             }
         };
         key.as_deref().ok_or_else(|| format!("{} {missing}", self.person))
-    }
-
-    fn members(&self, phone: &Phone, unionid: Option<&str>, appid: &str, now: DateTime<Utc>) -> Members {
-        let at = now - TimeDelta::seconds(self.age_seconds.into());
-        let mut members = match self.kind {
-            Kind::UserInfo => user_info(phone, unionid),
-            Kind::Phone => phone_number(phone),
-            Kind::Steps => named([("stepInfoList", steps(self.days.unwrap_or(DAYS), at))]),
-            Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),
-        };
-        let appid = self.watermark_appid.as_deref().unwrap_or(appid);
-        members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
-        members
     }
 }
 
@@ -143,9 +135,9 @@ fn named<const N: usize>(members: [(&str, Value); N]) -> Members {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn user_info(phone: &Phone, unionid: Option<&str>) -> Members {
+fn user_info(openid: &str, unionid: Option<&str>) -> Members {
     let mut members = named([
-        ("openId", json!(phone.openid)),
+        ("openId", json!(openid)),
         ("nickName", json!(NAME)),
         ("gender", json!(0)),
         ("language", json!("")),
@@ -158,9 +150,8 @@ fn user_info(phone: &Phone, unionid: Option<&str>) -> Members {
     members
 }
 
-fn phone_number(phone: &Phone) -> Members {
-    let number = json!(phone.number);
-    named([("phoneNumber", number.clone()), ("purePhoneNumber", number), ("countryCode", json!("86"))])
+fn phone_number(number: &str) -> Members {
+    named([("phoneNumber", json!(number)), ("purePhoneNumber", json!(number)), ("countryCode", json!("86"))])
 }
 
 /// Of the last days, the latest last, each at its midnight.
@@ -204,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        simulator::{App, world::Purpose},
+        simulator::{App, people::Purpose},
         wechat::{EncryptedData, OpenedData, RawData, SessionKey, Undecryptable},
     };
 
@@ -230,7 +221,7 @@ mod tests {
 
     fn open(world: &World, handed: &Handed, key: &str) -> Result<OpenedData, Undecryptable> {
         let data = EncryptedData::parse(&handed.encrypted_data, &handed.iv).expect("a form");
-        let openid = world.phone("lin", 0).openid.parse().expect("an openid");
+        let openid = world.phone("lin", 0).1.openid.parse().expect("an openid");
         let app = APPID.parse().expect("an AppID");
         data.open(&SessionKey::new(key), &app, &openid, crate::http::now(), Duration::from_secs(600))
     }
@@ -288,7 +279,7 @@ mod tests {
             |wanted| open(&world, &hand(&world, wanted).expect("handed over"), &current).expect("opened").unionid;
         assert_eq!(unionid(json!({"kind": "user_info"})), None);
         let wanted = unionid(json!({"kind": "user_info", "unionid": true})).expect("a unionid");
-        assert_eq!(wanted.as_str(), world.phone("lin", 0).unionid);
+        assert_eq!(wanted.as_str(), world.phone("lin", 0).1.unionid);
     }
 
     #[test]

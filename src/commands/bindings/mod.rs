@@ -8,13 +8,14 @@ mod new_file;
 mod record;
 mod tally;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use self::import::ImportArgs;
 use super::{
-    at_redis::{Failure, check, end, open, patiently, walk_all},
+    Failure,
+    at_redis::{check, open, patiently, walk_all},
     output::{print, say},
     progress::Progress,
 };
@@ -39,11 +40,10 @@ pub(super) enum BindingsCommand {
     },
 }
 
-pub(super) fn run(command: BindingsCommand) -> ExitCode {
-    let done = match command {
+pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
+    match command {
         BindingsCommand::Export { out } => open().and_then(|redis| run_to_end(export::run(&redis, out))),
         BindingsCommand::Import(args) => open().and_then(|redis| run_to_end(import::run(&redis, &args))),
         BindingsCommand::Conflicts { json } => open().and_then(|redis| run_to_end(conflicts::run(&redis, json))),
-    };
-    end(done)
+    }
 }

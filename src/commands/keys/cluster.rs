@@ -8,7 +8,7 @@ use kube::{Api, Client, Config, Error, Resource, api::PostParams, config::InferC
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
-use super::object_name::ObjectName;
+use super::{Failure, object_name::ObjectName};
 
 /// Of an API server that is asked a few times a minute at most, more is a fault.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,8 +45,8 @@ pub(super) trait Object:
 
 impl<K: Object> Remote<K> {
     /// By the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or else as the pod's service account.
-    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(client())?;
         let api = Api::namespaced(client, name.namespace());
         Ok(Self { name, api, runtime })
@@ -56,12 +56,12 @@ impl<K: Object> Remote<K> {
         &self.name
     }
 
-    pub(super) fn read(&self) -> Result<Option<K>, String> {
+    pub(super) fn read(&self) -> Result<Option<K>, Failure> {
         self.runtime.block_on(self.api.get_opt(self.name.name())).map_err(|error| self.explain("get", &error))
     }
 
     /// Puts a changed object in the place of the one that it was read from (by `metadata.resourceVersion`).
-    pub(super) fn replace(&self, object: &K) -> Result<Written, String> {
+    pub(super) fn replace(&self, object: &K) -> Result<Written, Failure> {
         let replaced = self.runtime.block_on(self.api.replace(self.name.name(), &PostParams::default(), object));
         match replaced {
             Ok(_) => Ok(Written::Done),
@@ -70,7 +70,7 @@ impl<K: Object> Remote<K> {
         }
     }
 
-    pub(super) fn create(&self, object: &K) -> Result<Written, String> {
+    pub(super) fn create(&self, object: &K) -> Result<Written, Failure> {
         match self.runtime.block_on(self.api.create(&PostParams::default(), object)) {
             Ok(_) => Ok(Written::Done),
             Err(Error::Api(status)) if status.is_already_exists() => Ok(Written::Overtaken),
@@ -81,19 +81,21 @@ impl<K: Object> Remote<K> {
     /// Repeats `attempt` for as long as it gives nothing because somebody else was quicker.
     pub(super) fn until_undisturbed<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<Option<T>, String>,
-    ) -> Result<T, String> {
+        mut attempt: impl FnMut() -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
         for losses in 1..=TRIES {
             if let Some(done) = attempt()? {
                 return Ok(done);
             }
             thread::sleep(pause(losses));
         }
-        Err(format!("{self}: somebody else changed it {TRIES} times while this was being decided; nothing was written"))
+        Err(Failure::Unfinished(format!(
+            "{self}: somebody else changed it {TRIES} times while this command was deciding; nothing was written"
+        )))
     }
 
     /// An error as a sentence that says what to do.
-    fn explain(&self, verb: &str, error: &Error) -> String {
+    fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
             Error::Api(status) if status.code == 403 => self.forbidden(verb, status),
             Error::Api(status) if status.code == 401 => {
@@ -113,7 +115,7 @@ impl<K: Object> Remote<K> {
                 causes(other)
             ),
         };
-        format!("{self}: {reason}")
+        Failure::Unfinished(format!("{self}: {reason}"))
     }
 
     /// Says which right is missing, and how to give it.
@@ -140,19 +142,20 @@ impl<K: Object> fmt::Display for Remote<K> {
     }
 }
 
-async fn client() -> Result<Client, String> {
+async fn client() -> Result<Client, Failure> {
     let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
-    Client::try_from(config).map_err(|error| format!("the cluster's configuration cannot be used: {}", causes(&error)))
+    Client::try_from(config)
+        .map_err(|error| Failure::Usage(format!("the cluster's configuration cannot be used: {}", causes(&error))))
 }
 
-fn unconfigured(error: &InferConfigError) -> String {
-    format!(
+fn unconfigured(error: &InferConfigError) -> Failure {
+    Failure::Usage(format!(
         "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
          automountServiceAccountToken: true ({error})"
-    )
+    ))
 }
 
 fn message(status: &Status) -> String {

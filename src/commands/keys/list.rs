@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{place::Place, print, rotate::date};
+use super::{Failure, date, place::Place, print};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, State},
@@ -12,7 +12,7 @@ use crate::{
 /// Columns of the timeline.
 const WIDTH: i64 = 40;
 
-pub(super) fn run(place: &Place, as_json: bool) -> Result<(), String> {
+pub(super) fn run(place: &Place, as_json: bool) -> Result<(), Failure> {
     let set = place.read_set()?;
     let now = now();
     if as_json {

@@ -1,5 +1,6 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
+mod change;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 #[cfg(feature = "kubernetes")]
@@ -14,7 +15,6 @@ mod secret;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
     time::Duration,
 };
 
@@ -23,20 +23,21 @@ use clap::{Args, Subcommand};
 
 pub(super) use self::rotate::short_lead;
 use self::{
+    change::Change,
     object_name::ObjectName,
-    place::{Change, Place},
+    place::{Place, PlaceArgs},
 };
 use super::{
-    EXIT_USAGE, fail,
-    output::{print, say},
+    Failure, duration,
+    output::{date, print, say},
     serve::variables,
-    unusable,
 };
 use crate::{
     http::now,
     keys::{PrivateJwk, StoredKeys, rotation},
-    settings::{key_times_from_vars, parse_duration},
-    verify::{Algorithm, PublicKeySet},
+    secret_files::read_private,
+    settings::key_times_from_vars,
+    verify::{Algorithm, KeyError, PublicKeySet},
 };
 
 #[cfg(not(feature = "kubernetes"))]
@@ -108,17 +109,6 @@ pub(super) enum KeysCommand {
     },
 }
 
-/// Where the keys are.
-#[derive(Args)]
-pub(super) struct PlaceArgs {
-    /// The private JWK Set; else the path in WXMINT_KEYS
-    #[arg(long, value_name = "PATH", conflicts_with = "secret")]
-    keys: Option<PathBuf>,
-    /// A Kubernetes Secret, which holds the set under `keys.json`
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    secret: Option<ObjectName>,
-}
-
 /// Where the public set goes as well.
 #[derive(Args)]
 pub(super) struct PublishArgs {
@@ -144,15 +134,12 @@ pub(super) struct PolicyArgs {
     alg: Option<Algorithm>,
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
-}
-
 impl PolicyArgs {
-    fn policy(&self, keys: &StoredKeys) -> Result<rotation::Policy, String> {
-        let set = keys.check().map_err(|error| error.to_string())?;
+    fn policy(&self, keys: &StoredKeys) -> Result<rotation::Policy, Failure> {
+        let set = keys.check()?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
-        let span = |duration: Duration| TimeDelta::from_std(duration).map_err(|error| error.to_string());
+        let span =
+            |duration: Duration| TimeDelta::from_std(duration).map_err(|error| Failure::Usage(error.to_string()));
         let (lead, token_ttl) = self.times()?;
         Ok(rotation::Policy {
             every: span(self.every)?,
@@ -163,36 +150,30 @@ impl PolicyArgs {
     }
 
     /// Lead and life of a token: the options, or the variables, or their defaults.
-    fn times(&self) -> Result<(Duration, Duration), String> {
+    fn times(&self) -> Result<(Duration, Duration), Failure> {
         let given = [("WXMINT_KEYS_LEAD", self.lead), ("WXMINT_TOKEN_TTL", self.token_ttl)];
         let not_given = |(name, _): &(String, String)| given.iter().all(|(of, time)| of != name || time.is_none());
         let (lead, token_ttl) =
-            key_times_from_vars(variables().filter(not_given)).map_err(|faults| unusable(&faults))?;
+            key_times_from_vars(variables().filter(not_given)).map_err(|faults| Failure::from(&faults))?;
         Ok((self.lead.unwrap_or(lead), self.token_ttl.unwrap_or(token_ttl)))
     }
 }
 
-pub(super) fn run(command: KeysCommand) -> ExitCode {
-    let outcome = match command {
-        KeysCommand::Generate { place, alg } => place.open().and_then(|place| generate(&place, alg)),
-        KeysCommand::Rotate { place, policy, publish: _, dry_run: true } => {
-            place.open().and_then(|place| rotate::run(&place, &policy, true))
-        }
+pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Generate { place, alg } => generate(&place.open()?, alg),
+        KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
         KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
             publishing(place, publish, |place| rotate::run(place, &policy, false))
         }
-        KeysCommand::List { place, json } => place.open().and_then(|place| list::run(&place, json)),
+        KeysCommand::List { place, json } => list::run(&place.open()?, json),
         KeysCommand::Retire { place, publish, kid, now, yes } => {
             publishing(place, publish, |place| retire::run(place, &kid, now, yes))
         }
         KeysCommand::Import { place, policy, publish, key } => {
             publishing(place, publish, |place| import(place, &policy, &key))
         }
-        KeysCommand::Jwks { place } => place.open().and_then(|place| jwks(&place)),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => fail(EXIT_USAGE, reason),
+        KeysCommand::Jwks { place } => jwks(&place.open()?),
     }
 }
 
@@ -201,8 +182,8 @@ pub(super) fn run(command: KeysCommand) -> ExitCode {
 fn publishing(
     place: PlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), String>,
-) -> Result<(), String> {
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let place = place.open()?;
     let copy = publish.publish_configmap.map(configmap::PublicCopy::open).transpose()?;
     change(&place)?;
@@ -213,26 +194,26 @@ fn publishing(
 fn publishing(
     place: PlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), String>,
-) -> Result<(), String> {
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     match publish.publish_configmap {
-        Some(_) => Err(WITHOUT_KUBERNETES.into()),
+        Some(_) => Err(Failure::Usage(WITHOUT_KUBERNETES.into())),
         None => change(&place.open()?),
     }
 }
 
-fn generate(place: &Place, algorithm: Algorithm) -> Result<(), String> {
-    let key = PrivateJwk::generate(algorithm, now()).map_err(|error| error.to_string())?;
+fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
+    let key = PrivateJwk::generate(algorithm, now())?;
     let keys = StoredKeys::of(key);
-    let kid = place::checked(&keys)?.lives()[0].kid.clone();
+    let kid = change::checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
 }
 
-fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String> {
-    let content = crate::secret_files::read_private(file).map_err(|error| error.to_string())?;
-    let named = |error| format!("{file}: {error}", file = file.display());
+fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
+    let content = read_private(file)?;
+    let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
         let key = PrivateJwk::import(&content, now()).map_err(named)?;
         place.create(&StoredKeys::of(key.clone()))?;
@@ -241,35 +222,35 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String>
     }
     let (kid, nbf) = place.change(|keys| {
         let (now, policy) = (now(), policy.policy(keys)?);
-        policy.check().map_err(|refusal| refusal.to_string())?;
+        policy.check()?;
         let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;
-        let set = keys.check().map_err(|error| error.to_string())?;
-        rotation::admit(set.lives(), &policy, nbf, now).map_err(|refusal| refusal.to_string())?;
+        let set = keys.check()?;
+        rotation::admit(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
         keys.add(key);
         settle(keys, &policy, now)?;
         Ok(Change::Write((kid, nbf)))
     })?;
-    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = rotate::date(nbf)));
+    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
     Ok(())
 }
 
 /// Does what is due now that there is another key: sets how long the ones before stay visible.
-fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), String> {
-    let set = keys.check().map_err(|error| error.to_string())?;
-    let step = rotation::plan(set.lives(), policy, now).map_err(|refusal| refusal.to_string())?;
-    keys.apply(&step).map_err(|error| error.to_string())
+fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), Failure> {
+    let set = keys.check()?;
+    let step = rotation::plan(set.lives(), policy, now)?;
+    Ok(keys.apply(&step)?)
 }
 
-fn jwks(place: &Place) -> Result<(), String> {
+fn jwks(place: &Place) -> Result<(), Failure> {
     print(public_set(place)?);
     Ok(())
 }
 
 /// The JWKS as it is published now.
-fn public_set(place: &Place) -> Result<String, String> {
+fn public_set(place: &Place) -> Result<String, Failure> {
     let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
-    serde_json::to_string(&public).map_err(|error| error.to_string())
+    serde_json::to_string(&public).map_err(|error| Failure::Unfinished(error.to_string()))
 }

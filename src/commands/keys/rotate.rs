@@ -1,12 +1,8 @@
 //! `wxmint keys rotate`
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::{
-    PolicyArgs,
-    place::{Change, Place},
-    print, say,
-};
+use super::{Failure, PolicyArgs, change::Change, date, place::Place, print, say};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, Policy, Step},
@@ -23,16 +19,16 @@ pub(in crate::commands) fn short_lead(lead: TimeDelta) -> Option<String> {
 }
 
 /// Plans, says and does what is due.
-pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
+pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
     let (step, policy, waiting) = place.change(|keys| {
         let (policy, now) = (policy.policy(keys)?, now());
-        let set = keys.check().map_err(|error| error.to_string())?;
-        let step = rotation::plan(set.lives(), &policy, now).map_err(|refusal| refusal.to_string())?;
+        let set = keys.check()?;
+        let step = rotation::plan(set.lives(), &policy, now)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         if dry_run || step.is_nothing() {
             return Ok(Change::Keep((step, policy, waiting)));
         }
-        keys.apply(&step).map_err(|error| error.to_string())?;
+        keys.apply(&step)?;
         Ok(Change::Write((step, policy, waiting)))
     })?;
     if let Some(note) = short_lead(policy.lead) {
@@ -82,8 +78,4 @@ fn reason(policy: &Policy, waiting: Option<&KeyLife>) -> String {
         date(*nbf),
         if *algorithm == wanted { "" } else { &hint }
     )
-}
-
-pub(super) fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

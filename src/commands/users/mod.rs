@@ -4,15 +4,14 @@ mod list;
 mod password;
 
 use std::{
-    env, io,
+    env,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
 
 use super::{
-    EXIT_USAGE, fail,
+    Failure,
     output::{print, say},
 };
 use crate::{
@@ -25,6 +24,9 @@ use crate::{
 /// Of a new file.
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id. `!` before the hash: disabled. See: wxmint users --help\n";
+
+/// Makes a users file when its path follows.
+const MAKE_USERS: &str = "wxmint users add NAME --users";
 
 /// The commands on the users.
 #[derive(Subcommand)]
@@ -86,29 +88,11 @@ fn user_id(text: &str) -> Result<UserId, String> {
     text.parse().map_err(|error: InvalidId| error.to_string())
 }
 
-/// Why a command did nothing: what the caller can mend, or what was in the way here.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Refused(String),
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        match &error {
-            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::Failed(error.to_string()),
-            _ => Self::Refused(error.to_string()),
-        }
-    }
-}
-
 impl From<UsersError> for Failure {
     fn from(error: UsersError) -> Self {
         match error {
-            UsersError::Unreadable(error) => error.into(),
-            error => Self::Refused(error.to_string()),
+            UsersError::Unreadable(error) => unusable(error),
+            error => Self::Usage(error.to_string()),
         }
     }
 }
@@ -119,29 +103,22 @@ impl PlaceArgs {
         self.users
             .or_else(from_settings)
             .filter(|path: &PathBuf| !path.as_os_str().is_empty())
-            .ok_or_else(|| Failure::Refused("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
+            .ok_or_else(|| Failure::Usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
     }
 }
 
-pub(super) fn run(command: UsersCommand) -> ExitCode {
-    let outcome = match command {
-        UsersCommand::Add { place, name, user_id, replace } => {
-            place.path().and_then(|path| add(&path, name, user_id, replace))
-        }
-        UsersCommand::Remove(OneUser { place, name }) => place.path().and_then(|path| remove(&path, &name)),
-        UsersCommand::List { place, json } => place.path().and_then(|path| list::run(&path, json)),
-        UsersCommand::Disable(OneUser { place, name }) => {
-            place.path().and_then(|path| set_disabled(&path, &name, true))
-        }
-        UsersCommand::Enable(OneUser { place, name }) => {
-            place.path().and_then(|path| set_disabled(&path, &name, false))
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Refused(reason)) => fail(EXIT_USAGE, reason),
-        Err(Failure::Failed(reason)) => fail(1, reason),
+pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
+    match command {
+        UsersCommand::Add { place, name, user_id, replace } => add(&place.path()?, name, user_id, replace),
+        UsersCommand::Remove(OneUser { place, name }) => remove(&place.path()?, &name),
+        UsersCommand::List { place, json } => list::run(&place.path()?, json),
+        UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
+        UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
     }
+}
+
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(error, MAKE_USERS)
 }
 
 fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
@@ -150,8 +127,8 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
         check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
     }
     let password = password::ask(&name)?;
-    let hash = StoredHash::of(&password).map_err(|error| Failure::Failed(error.to_string()))?;
-    let said = change(Held::wait_or_create(path, HEADING)?, path, |file| {
+    let hash = StoredHash::of(&password).map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let said = change(Held::wait_or_create(path, HEADING).map_err(unusable)?, path, |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
@@ -171,14 +148,14 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
     let shown = name.as_str();
     match file.user(name) {
         Some(_) if !replace => {
-            Err(Failure::Refused(format!("{shown} is there already; for another password, add --replace")))
+            Err(Failure::Usage(format!("{shown} is there already; for another password, add --replace")))
         }
-        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Refused(format!(
+        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Usage(format!(
             "{shown} has the user id {id}, which stays; for another one, run first: wxmint users remove {shown}",
             id = user.id
         ))),
         None => match file.users().find(|user| Some(&user.id) == wanted) {
-            Some(User { name: other, id, .. }) => Err(Failure::Refused(format!(
+            Some(User { name: other, id, .. }) => Err(Failure::Usage(format!(
                 "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}",
                 other = other.as_str()
             ))),
@@ -189,7 +166,7 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
 }
 
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    let others = change(Held::wait(path)?, path, |file| {
+    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
         let others = other_names(file, name)?;
         file.remove(name);
         Ok(others)
@@ -203,7 +180,7 @@ fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
 }
 
 fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    let others = change(Held::wait(path)?, path, |file| {
+    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
         other_names(file, name)
     })?;
@@ -234,13 +211,13 @@ fn tell_what_goes_on(others: &str) {
 }
 
 fn unknown(name: &Username) -> Failure {
-    Failure::Refused(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
+    Failure::Usage(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
 /// Reads, lets `decide` change, and writes, with no other process in between.
 fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
-    held.replace(&file.content())?;
+    held.replace(&file.content()).map_err(unusable)?;
     Ok(outcome)
 }

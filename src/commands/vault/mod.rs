@@ -5,20 +5,18 @@ mod rotate;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
     time::Duration,
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{
-    at_redis::{Failure, check, end, open, walk_all},
-    keys::duration,
-    output::{print, say},
+    Failure,
+    at_redis::{check, open, walk_all},
+    duration,
+    output::{date, print, say},
     serve::variables,
-    unusable,
 };
 use crate::{
     http::{now, run_to_end},
@@ -61,35 +59,29 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => vault_key_file_from_vars(variables()).map_err(|faults| Failure::Usage(unusable(&faults))),
+            None => vault_key_file_from_vars(variables()).map_err(|faults| Failure::from(&faults)),
         }
     }
 }
 
-pub(super) fn run(command: VaultCommand) -> ExitCode {
-    end(match command {
+pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
+    match command {
         VaultCommand::List { place, json } => place.path().and_then(|path| run_to_end(list::run(&path, json))),
         VaultCommand::Rotate { place, lead } => place.path().and_then(|path| rotate::run(&path, lead)),
-    })
+    }
 }
 
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        Self::Usage(error.or_make(MAKE_VAULT_KEY))
-    }
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(error, MAKE_VAULT_KEY)
 }
 
 /// The file, and the keys in it as they are used now.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Vault), Failure> {
-    let content = read_private(path)?;
+    let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(|error| unfit(path, error))?.at(now());
     Ok((content, vault))
 }
 
 fn unfit(path: &Path, error: VaultError) -> Failure {
     Failure::Usage(format!("{path}: {error}", path = path.display()))
-}
-
-fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
