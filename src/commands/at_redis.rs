@@ -1,4 +1,4 @@
-//! What the commands share that work on the Redis of `wxmint serve`.
+//! What the commands share that use the Redis of `wxmint serve`.
 
 use std::time::Duration;
 
@@ -13,24 +13,23 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How often a step that Redis did not answer is taken again, and after which pauses: a Redis that saves, or hands over
-/// to a replica, is away for a few seconds.
+/// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
+/// is away for a few seconds.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// The Redis that `wxmint serve` has.
+/// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
     let url = store_from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
     let StoreUrl::Redis(url) = url else {
-        let reason =
-            "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";
+        let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));
     };
-    // No session key is written here, so that their life does not matter.
+    // The life of session keys is of no importance here, because commands write none.
     Ok(Redis::new(&url, Duration::ZERO, now, Metrics::default())?)
 }
 
-/// Before anything long is begun: whether Redis is there, and fit to keep bindings.
+/// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     match redis.fitness().await {
         Ok(Fitness::Fit) => {}
@@ -40,7 +39,7 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes a step again that Redis did not answer. Every step bears that.
+/// Repeats a step that Redis did not answer. Every step is idempotent.
 pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for pause in PAUSES {
         if let Ok(done) = step().await {
@@ -51,7 +50,7 @@ pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) 
     step().await
 }
 
-/// Walks over everything, and gathers what `add` makes of it. Begins anew where Redis was started anew meanwhile.
+/// Walks over all keys, and collects their content with `add`. Starts again if Redis was restarted meanwhile.
 pub(super) async fn walk_all<T, All: Default>(
     step: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
     mut add: impl AsyncFnMut(&mut All, T) -> Result<(), Failure>,
@@ -67,7 +66,7 @@ pub(super) async fn walk_all<T, All: Default>(
             add(&mut all, found).await?;
         }
         keys = (keys + seen).min(of);
-        progress.tell(keys, || format!("about {keys} of {of} keys looked at"));
+        progress.tell(keys, || format!("about {keys} of {of} keys read"));
         match next {
             Some(next) => place = next,
             None => return Ok(all),

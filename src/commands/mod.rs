@@ -21,7 +21,6 @@ use clap::{Parser, Subcommand};
 use self::failure::Failure;
 use crate::settings::parse_duration;
 
-/// It could not start or finish.
 const EXIT_UNFINISHED: u8 = 1;
 /// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
@@ -46,25 +45,25 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything on this machine, with a page that plays the mini program; nothing to configure
+    /// Try everything on this machine, with a page that plays the mini program; nothing to configure
     Demo(demo::DemoArgs),
     /// The issuer; settings come from the environment (see .env.example)
     Serve,
-    /// Verifies tokens beside a service: asked by nginx, Traefik, Caddy or Envoy; settings come from the environment
+    /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
     Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// The users file: who logs in with a password, where WXMINT_ACCOUNTS=file:PATH
+    /// The users file, if WXMINT_ACCOUNTS=file:PATH: who can log in with a password
     #[command(subcommand)]
     Users(users::UsersCommand),
-    /// Who is bound to whom: export, import, conflicts
+    /// Which WeChat identity belongs to which user: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
-    /// The vault keys, which seal session keys: what is under which, and a new one
+    /// The vault keys, which encrypt session keys: list them, make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
-    /// The WeChat stand-in alone, for a team's own tests
+    /// A stand-in for WeChat's server, for your own tests
     Simulator(simulator::SimulatorArgs),
 }
 
@@ -76,7 +75,7 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Prints the help or the version that was asked for, or what is wrong with the command line.
+/// Prints the requested help or version, or what is wrong with the command line.
 fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
         _ if error.use_stderr() => ExitCode::from(EXIT_USAGE),
@@ -105,4 +104,19 @@ fn run_command(command: Command) -> ExitCode {
 /// Reads the value of an option.
 fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let help = CommandLine::command().render_help().to_string();
+        for code in [0, EXIT_UNFINISHED, EXIT_USAGE, EXIT_CLOSED] {
+            assert!(help.contains(&format!("\n  {code} ")), "{code}: {help}");
+        }
+    }
 }

@@ -34,8 +34,9 @@ impl From<StartError> for Failure {
     }
 }
 
-/// Keeps secrets in memory: no core dumps, and no other process of the same user may trace this one, or read its memory
-/// and environment. Both, since a limit of 0 does not hold a core dump back that goes into a program (core(5)).
+/// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user to trace this one or
+/// to read its memory and environment. The limit alone is not enough, because it does not hold for core dumps that go
+/// to a program (core(5)).
 fn guard_memory() -> io::Result<()> {
     let no_dump = Resource::CORE.set(0, 0);
     #[cfg(target_os = "linux")]
@@ -43,12 +44,12 @@ fn guard_memory() -> io::Result<()> {
     no_dump
 }
 
-/// A variable that is not UTF-8 cannot be one of ours.
+/// The environment, without variables that are not UTF-8, because those cannot be ours.
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Names the variables that nothing reads.
+/// Warns about variables that wxmint does not know.
 pub(super) fn warn_about_unknown() {
     for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
         tracing::warn!(variable = name, "{remark}");
@@ -58,14 +59,14 @@ pub(super) fn warn_about_unknown() {
 fn warn_about(settings: &Settings) {
     warn_about_unknown();
     if matches!(settings.store, StoreUrl::Memory) {
-        tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
+        tracing::warn!("WXMINT_REDIS_URL=memory: loses every binding when the process ends");
     }
     if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
         tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");
     }
     if settings.dangerous_password_in_query {
         tracing::warn!(
-            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true lets passwords stand in URLs, which proxies and histories keep; \
+            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
              switch it off once the pages send method: 'POST'"
         );
     }

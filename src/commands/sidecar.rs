@@ -23,8 +23,8 @@ fn warn_about(settings: &SidecarSettings) {
     warn_about_unknown();
     if settings.dangerous_jwks_over_http {
         tracing::warn!(
-            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true takes keys over http: whoever can answer in the issuer's place there can \
-             sign tokens; use https where the network is not trusted as the issuer is"
+            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
+             can sign tokens; use https unless you trust the network as much as the issuer"
         );
     }
 }

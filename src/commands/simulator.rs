@@ -1,4 +1,4 @@
-//! `wxmint simulator`: the stand-in alone, for a team's own tests and for load.
+//! `wxmint simulator`
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -26,20 +26,19 @@ Make three in ten answers "system error", and the others slow; then heal:
 See what was asked and answered:
   curl http://127.0.0.1:8090/_simulator/journal"#;
 
-/// The options of `wxmint simulator`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SimulatorArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Listen on an address that others can reach, who may then read every session_key
+    /// Listen on an address that others can reach; they can then read every session_key
     #[arg(long)]
     dangerous_listen_anywhere: bool,
-    /// An app to know; may be repeated
+    /// A mini program; may be repeated
     #[arg(long = "app", value_name = "APPID:SECRET[:no-unionid]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
-    /// Seed of the draws by which faults with a probability fall
+    /// Seed that decides when faults with a probability occur
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Delay of each of WeChat's answers, for example 50ms
@@ -51,7 +50,7 @@ pub(super) struct SimulatorArgs {
     /// Threads that serve
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// Keep no journal, which saves a little under load
+    /// Keep no journal, for load tests
     #[arg(long)]
     no_journal: bool,
 }

@@ -19,7 +19,7 @@ pub struct App {
     pub unionid: bool,
 }
 
-/// Why a text is not an [`App`]. The text is not repeated.
+/// A text is not an [`App`]. The message does not repeat the text, because it holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be APPID:SECRET or APPID:SECRET:no-unionid, for example wx0123456789abcdef:00112233445566778899aabbccddeeff"

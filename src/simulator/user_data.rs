@@ -1,4 +1,4 @@
-//! What a phone hands its mini program sealed with the session key: the person's profile, phone number, steps, and the
+//! The data that a phone gives its mini program, encrypted with the session key: profile, phone number, steps, and the
 //! group that a page was shared to.
 
 use aws_lc_rs::{
@@ -12,15 +12,15 @@ use serde_json::{Map, Value, json};
 
 use super::{people::Account, state::random, world::World};
 
-/// More days of steps than fill 64 KiB.
+/// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;
-/// As many as WeChat hands over.
+/// The number of days that WeChat returns.
 const DAYS: u16 = 31;
-/// What everybody is called since WeChat keeps names to itself, and their picture.
+/// The name and the picture that WeChat returns for everybody since it stopped returning real ones.
 const NAME: &str = "微信用户";
 const PICTURE: &str = "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132";
 
-/// What is asked for, and what is to be otherwise with it than WeChat would have it.
+/// What a test asks for, and how it should differ from WeChat's data.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -47,7 +47,7 @@ enum Kind {
     Share,
 }
 
-/// Which session key: the phone's, or the one that the last login has replaced.
+/// Which session key: the current one, or the one that the last login replaced.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Under {
@@ -56,7 +56,6 @@ enum Under {
     Previous,
 }
 
-/// What the phone hands over.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Handed {
@@ -77,7 +76,7 @@ struct Signed {
 type Members = Vec<(String, Value)>;
 
 impl World {
-    /// What the phone of `wanted.person` hands to the mini program, or why it cannot.
+    /// The data that the phone of `wanted.person` gives the mini program, or why it cannot.
     pub(super) fn user_data(&self, app: usize, wanted: &Wanted, now: DateTime<Utc>) -> Result<Handed, String> {
         wanted.check()?;
         let (phone, account) = self.phone(&wanted.person, app);
@@ -103,7 +102,7 @@ impl Wanted {
     fn check(&self) -> Result<(), String> {
         match self.days {
             Some(days) if self.kind != Kind::Steps || !(1..=MOST_DAYS).contains(&days) => {
-                Err(format!("days must be from 1 to {MOST_DAYS}, and belong to the kind steps"))
+                Err(format!("days must be from 1 to {MOST_DAYS}, and only the kind steps has them"))
             }
             _ => Ok(()),
         }
@@ -113,7 +112,7 @@ impl Wanted {
         let (key, missing) = match self.under {
             Under::Current => (&account.session_key, "has no session key in this app; exchange a login code first"),
             Under::Previous => {
-                (&account.previous_session_key, "has had one session key at most; exchange two login codes")
+                (&account.previous_session_key, "has no previous session key; exchange two login codes first")
             }
         };
         key.as_deref().ok_or_else(|| format!("{} {missing}", self.person))
@@ -121,7 +120,7 @@ impl Wanted {
 }
 
 impl Signed {
-    /// Signed as WeChat does it: SHA-1 over the text and the session key's base64.
+    /// WeChat's signature: SHA-1 of the text and the session key's base64.
     fn new(mut members: Members, session_key: &str) -> Self {
         members.retain(|(name, _)| !["openId", "unionId", "watermark"].contains(&name.as_str()));
         let raw_data = object(&members);
@@ -154,7 +153,7 @@ fn phone_number(number: &str) -> Members {
     named([("phoneNumber", json!(number)), ("purePhoneNumber", json!(number)), ("countryCode", json!("86"))])
 }
 
-/// Of the last days, the latest last, each at its midnight.
+/// The steps of the last days, the latest last, each with the time of its midnight.
 fn steps(days: u16, at: DateTime<Utc>) -> Value {
     let midnight = at.timestamp() - at.timestamp().rem_euclid(86_400);
     let of_day =
@@ -162,7 +161,7 @@ fn steps(days: u16, at: DateTime<Utc>) -> Value {
     (0..days).rev().map(of_day).collect()
 }
 
-/// Puts members in the place of those of the same name, or beside the others; `null` takes one away.
+/// Replaces or adds members; `null` removes one.
 fn change(members: &mut Members, changes: &Map<String, Value>) {
     for (name, value) in changes {
         match members.iter_mut().find(|(present, _)| present == name) {
@@ -173,13 +172,13 @@ fn change(members: &mut Members, changes: &Map<String, Value>) {
     members.retain(|(_, value)| !value.is_null());
 }
 
-/// The text of an object with its members in this order.
+/// A JSON object with its members in this order.
 fn object(members: &[(String, Value)]) -> String {
     let written: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     format!("{{{}}}", written.join(","))
 }
 
-/// AES-128-CBC under the session key's bytes; ciphertext and iv, in base64.
+/// Encrypts with AES-128-CBC under the session key's bytes; returns ciphertext and iv in base64.
 fn seal(text: String, session_key: &str) -> (String, String) {
     let key = STANDARD.decode(session_key).expect("session keys are made here, of base64");
     let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7);

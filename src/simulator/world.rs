@@ -25,8 +25,8 @@ use super::{
 /// The options of a [`World`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Seed of the draws that decide whether a fault with a probability occurs. Codes and keys do not depend on it: a code
-    /// that came again after a restart would be refused as used.
+    /// Seed of the draws that decide whether a fault with a probability occurs. Codes and keys do not depend on it: a
+    /// code that came again after a restart would be refused as used.
     pub seed: u64,
     /// How long an access token is valid.
     pub access_token_ttl: Duration,

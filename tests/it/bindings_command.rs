@@ -138,7 +138,7 @@ async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users
     assert_eq!(mode, 0o600, "openids are personal");
     assert!(!folder.path("bindings.ndjson.part").exists());
     let imported = done(&other, &["import", &file]);
-    assert!(imported.contains("imported 2000 people; 0 were as the file says already; 0 were refused"), "{imported}");
+    assert!(imported.contains("imported 2000 people; 0 were unchanged; 0 were refused"), "{imported}");
     assert_eq!(sum_of(&other), (count, digest));
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());
@@ -164,7 +164,7 @@ async fn an_import_that_is_run_again_changes_nothing() {
     done(&redis, &["import", &table, "--no-trailer"]);
     let before = content(&redis);
     let told = done(&redis, &["import", &table, "--no-trailer"]);
-    assert!(told.contains("imported 0 people; 500 were as the file says already"), "{told}");
+    assert!(told.contains("imported 0 people; 500 were unchanged"), "{told}");
     assert_eq!(content(&redis), before);
 }
 
@@ -193,23 +193,23 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     let secret = format!(r#"{{"appid":"{APPID}","openid":"secret!","user_id":"u"}}"#);
     let twice = format!(r#"{{"appid":"{APPID}","openid":"o2","user_id":"secret"}}"#);
     for (content, sentence) in [
-        (lines[..3].join("\n"), "it ends without its trailer"),
+        (lines[..3].join("\n"), "it ends without a trailer"),
         (good[..good.len() - 20].to_owned(), "line 4 is a trailer of another form"),
-        ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, and had 3 when it was exported"),
-        (good.replace("user-2", "user-secret"), "its digest is another than when it was exported"),
+        ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, but had 3 when it was exported"),
+        (good.replace("user-2", "user-secret"), "its digest has changed since it was exported"),
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
         (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
-        (format!("{good}{secret}\n"), "line 5 stands behind the trailer"),
+        (format!("{good}{secret}\n"), "line 5 follows the trailer"),
         (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
-        ("secret\n".repeat(100), "and 80 lines more"),
+        ("secret\n".repeat(100), "and 80 more lines"),
         ("secret".repeat(10_000), "line 1 is longer than 16 KiB"),
-        (String::new(), "it ends without its trailer"),
+        (String::new(), "it ends without a trailer"),
     ] {
         let file = folder.write("bad.ndjson", &content);
         assert_refused(&redis, &["import", &file], 64, sentence);
         assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0, "{sentence}");
     }
-    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: leave");
+    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
     assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
     done(&redis, &["import", &folder.name("good.ndjson")]);
     assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")));
@@ -223,7 +223,7 @@ async fn whoever_is_bound_stays_bound_and_is_listed() {
     let output = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line 2: the person is bound to another user\n");
-    assert!(said(&output).contains("imported 1 people; 2 were as the file says already; 1 were refused"));
+    assert!(said(&output).contains("imported 1 people; 2 were unchanged; 1 were refused"));
     let bound_to =
         |openid: &str| redis.command::<String>(&["HGET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "user_id"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
@@ -236,8 +236,11 @@ async fn a_user_may_have_any_number_of_people_unless_a_number_is_given() {
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
     let output = run(&redis, &["import", &table, "--no-trailer", "--per-user", "2"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains(": the user has as many people in this app already\n"));
-    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were as"));
+    assert!(
+        String::from_utf8_lossy(&output.stdout)
+            .contains(": the user has the allowed number of people in this app already\n")
+    );
+    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were unchanged"));
 }
 
 #[tokio::test]
@@ -249,7 +252,10 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
     let told = done(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"]);
-    assert!(told.contains("imported 1 people") && told.contains("the unionid of 1 stands for another user"), "{told}");
+    assert!(
+        told.contains("imported 1 people") && told.contains("the unionids of 1 people belong to other users"),
+        "{told}"
+    );
     let listed = run(&redis, &["conflicts", "--json"]).stdout;
     let expected = json!({"appid": OTHER_APP, "openid": "o1", "user_id": "second", "unionid": "n1",
         "unionid_stands_for": "first"});

@@ -1,4 +1,4 @@
-//! `wxmint bindings`: bindings as NDJSON, for backup and moving.
+//! `wxmint bindings`
 
 mod conflicts;
 mod export;
@@ -21,7 +21,6 @@ use super::{
 };
 use crate::http::run_to_end;
 
-/// The commands on bindings. Redis is the one that WXMINT_REDIS_URL or WXMINT_REDIS_URL_FILE names.
 #[derive(Subcommand)]
 pub(super) enum BindingsCommand {
     /// Write all bindings as NDJSON

@@ -1,4 +1,4 @@
-//! The file of an export. It has another name until it is whole, so that nobody takes half an export for a backup.
+//! The file of an export. It has another name until it is complete, so that nobody takes half an export for a backup.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -16,7 +16,7 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    /// Begins the file. What a killed export has left under the other name is overwritten.
+    /// Creates the file under the other name, and overwrites what a killed export has left there.
     pub(super) fn begin(path: PathBuf) -> Result<Self, Failure> {
         refuse_existing(&path)?;
         let part = path.with_added_extension("part");
@@ -40,7 +40,7 @@ impl NewFile {
         writeln!(self.file, "{line}").map_err(|error| unwritable(&self.path, &error))
     }
 
-    /// Gives the file its name once it is on the disk.
+    /// Writes the file to the disk, then gives it its name.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(|error| unwritable(&self.path, &error))?;
@@ -49,7 +49,7 @@ impl NewFile {
     }
 }
 
-/// After a failure nothing is left. After the renaming there is nothing under the other name.
+/// Removes what a failed export has written. After the renaming there is nothing to remove.
 impl Drop for NewFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.part);

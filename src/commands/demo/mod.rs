@@ -1,5 +1,5 @@
-//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all on
-//! loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all
+//! on loopback.
 
 mod regulars;
 
@@ -30,11 +30,10 @@ use crate::{
     wechat::App,
 };
 
-/// The page has the same ones, in people.js.
+/// The page has the same AppIDs, in people.js.
 const TEA_ROOM: &str = "wxc0ffee0000000001";
 const BAKERY: &str = "wxc0ffee0000000002";
 
-/// The options of `wxmint demo`.
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Address of the page and of the issuer, on this machine; port 0 takes a free one
@@ -90,7 +89,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     })
 }
 
-/// What the issuer asks: WeChat and the account service, and what they know.
+/// The stand-ins for WeChat and the account service, and their data.
 struct StandIns {
     wechat: TcpListener,
     accounts: TcpListener,
@@ -131,7 +130,7 @@ impl StandIns {
     }
 }
 
-/// For the API's viewer: logins that succeed, each once.
+/// Logins for the API's viewer. Each code works once.
 fn examples(world: &Arc<World>) -> LoginExamples {
     let (codes, phone_codes) = (Arc::clone(world), Arc::clone(world));
     let Regular { name, password, .. } = regulars::LIN;
@@ -143,7 +142,7 @@ fn examples(world: &Arc<World>) -> LoginExamples {
     }
 }
 
-/// Whom the store has bound to the user.
+/// The people who are bound to the user.
 async fn links_of(memory: Memory, user: String) -> Vec<Link> {
     let Ok(user) = user.parse() else { return Vec::new() };
     let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
@@ -151,7 +150,7 @@ async fn links_of(memory: Memory, user: String) -> Vec<Link> {
     people.into_iter().map(link).collect()
 }
 
-/// The stand-ins at work.
+/// The running stand-ins.
 struct Running {
     stop: watch::Sender<()>,
     servers: [JoinHandle<io::Result<()>>; 2],
@@ -167,7 +166,7 @@ impl Running {
     }
 }
 
-/// Resolves when the sender is dropped, since the issuer has then ended.
+/// Resolves when the sender is dropped, because the issuer has ended then.
 async fn stopped(mut stop: watch::Receiver<()>) {
     let _ = stop.changed().await;
 }

@@ -1,4 +1,4 @@
-//! Objects of a Kubernetes cluster: read, and written only where nobody else has written in between.
+//! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
 
 use std::{error::Error as _, fmt, thread, time::Duration};
 
@@ -10,28 +10,27 @@ use tokio::runtime::{self, Runtime};
 
 use super::{Failure, object_name::ObjectName};
 
-/// Of an API server that is asked a few times a minute at most, more is a fault.
+/// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each lost race means that somebody else's change was made, so that many losses in a row are no accident.
+/// Each lost race means that another change was made, so many losses in a row are no accident.
 const TRIES: u32 = 5;
-/// After a lost race, at most, times the number of losses. Two that lose to each other must not come back in step.
+/// The longest pause after a lost race, for each loss so far. It is random, so that two losers do not meet again.
 const PAUSE_MILLIS: u64 = 100;
-/// Of an answer that is not the API server's own (a proxy's page).
+/// Bounds an answer that is not the API server's own, for example a proxy's page.
 const LONGEST_MESSAGE: usize = 300;
 
-/// One object, which may be there or not.
+/// One object, which need not exist.
 pub(super) struct Remote<K> {
     name: ObjectName,
     api: Api<K>,
     runtime: Runtime,
 }
 
-/// What came of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Done,
-    /// The object is not any more what it was when it was read; nothing was written.
+    /// Somebody else has changed the object since the read; nothing was written.
     Overtaken,
 }
 
@@ -39,12 +38,12 @@ pub(super) enum Written {
 pub(super) trait Object:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
 {
-    /// As `kubectl` takes it.
+    /// The name that `kubectl` uses.
     const KIND: &'static str;
 }
 
 impl<K: Object> Remote<K> {
-    /// By the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or else as the pod's service account.
+    /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
     pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(client())?;
@@ -60,7 +59,7 @@ impl<K: Object> Remote<K> {
         self.runtime.block_on(self.api.get_opt(self.name.name())).map_err(|error| self.explain("get", &error))
     }
 
-    /// Puts a changed object in the place of the one that it was read from (by `metadata.resourceVersion`).
+    /// Writes a changed object, if it is still the version that was read (`metadata.resourceVersion`).
     pub(super) fn replace(&self, object: &K) -> Result<Written, Failure> {
         let replaced = self.runtime.block_on(self.api.replace(self.name.name(), &PostParams::default(), object));
         match replaced {
@@ -78,7 +77,7 @@ impl<K: Object> Remote<K> {
         }
     }
 
-    /// Repeats `attempt` for as long as it gives nothing because somebody else was quicker.
+    /// Repeats `attempt` while it returns nothing because somebody else was quicker.
     pub(super) fn until_undisturbed<T>(
         &self,
         mut attempt: impl FnMut() -> Result<Option<T>, Failure>,
@@ -94,7 +93,7 @@ impl<K: Object> Remote<K> {
         )))
     }
 
-    /// An error as a sentence that says what to do.
+    /// Turns an error into a sentence that says what to do.
     fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
             Error::Api(status) if status.code == 403 => self.forbidden(verb, status),
@@ -106,11 +105,11 @@ impl<K: Object> Remote<K> {
                 format!("there is no namespace {}", self.name.namespace())
             }
             Error::Api(status) => format!("the API server refused to {verb} it ({}): {}", status.code, message(status)),
-            // Its text can quote what it could not read, which may be a key.
-            Error::SerdeError(_) => format!("what the API server answered is no {}", K::KIND),
+            // The error's text can quote the answer, which may be a key.
+            Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
             other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
             other => format!(
-                "the API server gave no answer, so that this may have been done or not; look with `kubectl get {}`: {}",
+                "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
                 K::KIND,
                 causes(other)
             ),
@@ -118,7 +117,7 @@ impl<K: Object> Remote<K> {
         Failure::Unfinished(format!("{self}: {reason}"))
     }
 
-    /// Says which right is missing, and how to give it.
+    /// Names the missing permission, and how to grant it.
     fn forbidden(&self, verb: &str, status: &Status) -> String {
         let (kind, namespace, name) = (K::KIND, self.name.namespace(), self.name.name());
         let said = message(status);
@@ -162,7 +161,7 @@ fn message(status: &Status) -> String {
     status.message.chars().take(LONGEST_MESSAGE).collect()
 }
 
-/// An error with what it came from; kube's own text often leaves the latter out.
+/// An error with its causes, which kube's own text often leaves out.
 fn causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -178,7 +177,7 @@ fn causes(error: &Error) -> String {
 
 fn pause(losses: u32) -> Duration {
     let mut byte = [0];
-    // Without random bits the pause is a fixed one, which is good enough for two.
+    // Without random bits there is no pause, which is good enough.
     let _ = rand::fill(&mut byte);
     Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte[0]) / 255)
 }

@@ -1,4 +1,4 @@
-//! The public set in a ConfigMap, for peers that mount it instead of asking for it.
+//! The public set in a ConfigMap, for peers that mount it instead of fetching it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::ObjectMeta;
@@ -18,7 +18,7 @@ impl Object for ConfigMap {
     const KIND: &'static str = "configmap";
 }
 
-/// A ConfigMap that holds the public set, or is to.
+/// The ConfigMap of the public set, which need not exist yet.
 pub(super) struct PublicCopy(Remote<ConfigMap>);
 
 impl PublicCopy {
@@ -37,7 +37,7 @@ impl PublicCopy {
     }
 
     fn try_to_follow(&self, place: &Place) -> Result<Option<&'static str>, Failure> {
-        // First the ConfigMap, then the keys: should another process publish newer keys in between, the ConfigMap has
+        // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
         // changed and this write is refused, so that old keys never replace new ones.
         let found = self.0.read()?;
         let jwks = public_set(place)?;

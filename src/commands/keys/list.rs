@@ -23,7 +23,7 @@ pub(super) fn run(place: &Place, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// When each key stops signing: at its successor's first signature.
+/// A key stops signing at its successor's first signature.
 fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
     lives.get(index + 1).map(|next| next.nbf)
 }
@@ -69,7 +69,7 @@ fn in_words(lives: &[KeyLife], index: usize, state: State) -> String {
     }
 }
 
-/// A stretch of time in columns.
+/// A span of time, drawn in columns.
 struct Timeline {
     from: i64,
     to: i64,

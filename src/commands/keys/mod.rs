@@ -44,18 +44,17 @@ use crate::{
 const WITHOUT_KUBERNETES: &str =
     "this wxmint was built without Kubernetes, to build sooner; build it with: cargo build --features kubernetes";
 
-/// The commands on the keys.
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a new set with one key, which signs from now on
+    /// Create a new set with one key, which signs from now on
     Generate {
         #[command(flatten)]
         place: PlaceArgs,
-        /// ES256 is understood by every verifier we know; EdDSA is cheaper and not known to all; RS256 is slow
+        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
         #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
         alg: Algorithm,
     },
-    /// Do what is due: publish the next key, let old ones go; run it as often as you like
+    /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
         #[command(flatten)]
         place: PlaceArgs,
@@ -63,11 +62,11 @@ pub(super) enum KeysCommand {
         policy: PolicyArgs,
         #[command(flatten)]
         publish: PublishArgs,
-        /// Say what would be done, and do nothing
+        /// Print what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show each key: what it does, since when and until when
+    /// List the keys: the state of each, since when and until when
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -75,7 +74,7 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The emergency: take a key out at once, and with it every token that it signed
+    /// For emergencies: remove a key at once, which invalidates every token that it signed
     Retire {
         #[command(flatten)]
         place: PlaceArgs,
@@ -84,10 +83,10 @@ pub(super) enum KeysCommand {
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Needed: keys that are not in danger retire by themselves, by `keys rotate`
+        /// Required, because `keys rotate` retires keys that have not leaked by itself
         #[arg(long)]
         now: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -99,7 +98,7 @@ pub(super) enum KeysCommand {
         policy: PolicyArgs,
         #[command(flatten)]
         publish: PublishArgs,
-        /// The file that holds it
+        /// The file of the key
         key: PathBuf,
     },
     /// Print the public keys as they are published (JWKS)
@@ -109,27 +108,27 @@ pub(super) enum KeysCommand {
     },
 }
 
-/// Where the public set goes as well.
+/// The option that publishes the public set.
 #[derive(Args)]
 pub(super) struct PublishArgs {
-    /// A Kubernetes ConfigMap that is to hold the public set under `jwks.json`, for peers that mount it
+    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for peers that mount it
     #[arg(long, value_name = "NAMESPACE/NAME")]
     publish_configmap: Option<ObjectName>,
 }
 
-/// How often keys change, and how carefully. What is not given comes from the variables that `wxmint serve` reads.
+/// The rotation policy. The defaults come from the variables that `wxmint serve` reads.
 #[derive(Args)]
 pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     every: Duration,
-    /// How long a key is published before it signs; else WXMINT_KEYS_LEAD, else 30m
+    /// How long a key is published before it signs; default: WXMINT_KEYS_LEAD or 30m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     lead: Option<Duration>,
-    /// The longest life of a token; else WXMINT_TOKEN_TTL, else 24h
+    /// The longest life of a token; default: WXMINT_TOKEN_TTL or 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     token_ttl: Option<Duration>,
-    /// Algorithm of the next key; else that of the last
+    /// Algorithm of the next key; default: that of the last
     #[arg(long, value_name = "ES256|EdDSA|RS256")]
     alg: Option<Algorithm>,
 }
@@ -149,7 +148,7 @@ impl PolicyArgs {
         })
     }
 
-    /// Lead and life of a token: the options, or the variables, or their defaults.
+    /// The lead and the life of a token: from the options, the variables, or the defaults.
     fn times(&self) -> Result<(Duration, Duration), Failure> {
         let given = [("WXMINT_KEYS_LEAD", self.lead), ("WXMINT_TOKEN_TTL", self.token_ttl)];
         let not_given = |(name, _): &(String, String)| given.iter().all(|(of, time)| of != name || time.is_none());
@@ -177,7 +176,7 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
     }
 }
 
-/// Changes the keys, then the public copy of them. A cluster out of reach is noticed before anything has changed.
+/// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
 #[cfg(feature = "kubernetes")]
 fn publishing(
     place: PlaceArgs,
@@ -236,7 +235,7 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure
     Ok(())
 }
 
-/// Does what is due now that there is another key: sets how long the ones before stay visible.
+/// Does what a new key makes due: sets how long the earlier keys stay visible.
 fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), Failure> {
     let set = keys.check()?;
     let step = rotation::plan(set.lives(), policy, now)?;
@@ -248,7 +247,7 @@ fn jwks(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The JWKS as it is published now.
+/// The JWKS that is published now.
 fn public_set(place: &Place) -> Result<String, Failure> {
     let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();

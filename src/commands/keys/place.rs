@@ -19,14 +19,12 @@ use crate::{
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
 };
 
-/// A place that holds a set of private keys.
 pub(super) enum Place {
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
     Secret(Box<Secret>),
 }
 
-/// The options that name a place.
 #[derive(Args)]
 pub(in crate::commands) struct PlaceArgs {
     /// The private JWK Set; default: the path in WXMINT_KEYS

@@ -41,7 +41,7 @@ fn plan(place: &Place, kid: &str) -> Result<Retirement, Failure> {
     rotation::retire(set.lives(), kid, now()).map_err(|refusal| Failure::from(refusal).at(place))
 }
 
-/// What breaks, and for how long. The times are those of docs/keys.md.
+/// What breaks, and for how long. docs/keys.md explains the times.
 fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     if planned.state == State::Published {
         return vec![format!("{kid} has signed nothing yet: nobody notices that it goes.")];

@@ -1,9 +1,9 @@
 //! Keys in a Kubernetes Secret.
 //!
-//! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses it
-//! (409) if the Secret has changed since; then the command reads and decides again.
+//! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
+//! it (409) if the Secret has changed since; then the command reads and decides again.
 //!
-//! The client's own copies of the keys are not wiped: the process ends right after.
+//! The client's own copies of the keys are not wiped, because the process ends right after.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl Object for v1::Secret {
     const KIND: &'static str = "secret";
 }
 
-/// A Secret that holds a set of private keys, or is to.
+/// The Secret of a set of private keys, which need not exist yet.
 pub(super) struct Secret(Remote<v1::Secret>);
 
 impl Secret {
@@ -39,7 +39,7 @@ impl Secret {
         Ok(self.0.read()?.is_some_and(|secret| field(&secret).is_some()))
     }
 
-    /// Makes the Secret, or adds the field to one that is there without it.
+    /// Creates the Secret, or adds the field to an existing one.
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         let content = keys.content();
         self.0.until_undisturbed(|| {
@@ -90,7 +90,7 @@ impl Secret {
     }
 }
 
-/// Everything else in the Secret stays as it was read.
+/// Changes the field alone.
 fn filled(mut secret: v1::Secret, content: &Zeroizing<Vec<u8>>) -> v1::Secret {
     secret.data.get_or_insert_default().insert(FIELD.into(), ByteString(content.to_vec()));
     secret

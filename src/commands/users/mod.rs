@@ -1,4 +1,4 @@
-//! `wxmint users`: the users file of `WXMINT_ACCOUNTS=file:PATH`.
+//! `wxmint users`
 
 mod list;
 mod password;
@@ -21,33 +21,32 @@ use crate::{
     secret_files::{FileError, Held},
 };
 
-/// Of a new file.
+/// The first line of a new file.
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id. `!` before the hash: disabled. See: wxmint users --help\n";
 
 /// Makes a users file when its path follows.
 const MAKE_USERS: &str = "wxmint users add NAME --users";
 
-/// The commands on the users.
 #[derive(Subcommand)]
 pub(super) enum UsersCommand {
-    /// Add a user; asks for the password, or reads it as a line of standard input
+    /// Add a user; asks for the password, or reads it from a line of standard input
     Add {
         #[command(flatten)]
         place: PlaceArgs,
-        /// What the user types to log in
+        /// The name that the user types to log in
         #[arg(value_parser = name)]
         name: Username,
-        /// Your own id of the user, the `sub` of the tokens; else a new one
+        /// Your own id of the user, the `sub` of the tokens; default: a new one
         #[arg(long, value_name = "ID", value_parser = user_id)]
         user_id: Option<UserId>,
-        /// Give a user who is there already another password
+        /// Give an existing user another password
         #[arg(long)]
         replace: bool,
     },
-    /// Take a user out of the file, who can then not log in any more
+    /// Remove a user from the file; the user cannot log in any more
     Remove(OneUser),
-    /// Show the users: name, user id, and whether the user may log in
+    /// List the users: name, user id, and whether the user may log in
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -55,26 +54,24 @@ pub(super) enum UsersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Keep a user from logging in, by password and by WeChat
+    /// Refuse a user's logins, by password and by WeChat
     Disable(OneUser),
     /// Let a user log in again
     Enable(OneUser),
 }
 
-/// Where the users are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The users file; else the path in WXMINT_ACCOUNTS=file:PATH
+    /// The users file; default: the path in WXMINT_ACCOUNTS=file:PATH
     #[arg(long, value_name = "PATH")]
     users: Option<PathBuf>,
 }
 
-/// A user, and where.
 #[derive(Args)]
 pub(super) struct OneUser {
     #[command(flatten)]
     place: PlaceArgs,
-    /// As `users list` shows it
+    /// The name, as `users list` shows it
     #[arg(value_parser = name)]
     name: Username,
 }
@@ -122,7 +119,7 @@ fn unusable(error: FileError) -> Failure {
 }
 
 fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
-    // Once before the password is asked for, and once more when nobody else can change the file.
+    // Checked before the password is asked for, and again below, while nobody else can change the file.
     if path.try_exists().unwrap_or(false) {
         check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
     }
@@ -143,15 +140,15 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
     Ok(())
 }
 
-/// A name that is taken keeps its user id: what the user has elsewhere is kept under that.
+/// A name that exists keeps its user id, because other systems know the user by it.
 fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
     let shown = name.as_str();
     match file.user(name) {
         Some(_) if !replace => {
-            Err(Failure::Usage(format!("{shown} is there already; for another password, add --replace")))
+            Err(Failure::Usage(format!("{shown} exists already; for another password, add --replace")))
         }
         Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Usage(format!(
-            "{shown} has the user id {id}, which stays; for another one, run first: wxmint users remove {shown}",
+            "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}",
             id = user.id
         ))),
         None => match file.users().find(|user| Some(&user.id) == wanted) {
@@ -174,7 +171,7 @@ fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
     print(format_args!("{path}: {name} removed", path = path.display(), name = name.as_str()));
     tell_what_goes_on(&others);
     say(
-        "note: where WXMINT_AUTO_PROVISION=true, disable the user instead, because who is not in the file logs in there.",
+        "note: if WXMINT_AUTO_PROVISION=true, disable the user instead, because it lets in people who are not in the file.",
     );
     Ok(())
 }
@@ -202,10 +199,10 @@ fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
 fn tell_what_goes_on(others: &str) {
     match others {
         "" => say(
-            "note: wxmint serve refuses the user's logins within 5 s. A token that the user has stays valid until it expires.",
+            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire.",
         ),
         others => {
-            say(format_args!("note: the user still logs in, because these names have the same user id: {others}"))
+            say(format_args!("note: the user can still log in, because these names have the same user id: {others}"))
         }
     }
 }
@@ -214,7 +211,7 @@ fn unknown(name: &Username) -> Failure {
     Failure::Usage(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
-/// Reads, lets `decide` change, and writes, with no other process in between.
+/// Reads the file, lets `decide` change it, and writes it, while no other process can.
 fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;

@@ -1,4 +1,4 @@
-//! Asks for a new password: at a terminal twice and without showing it, else as one line of standard input.
+//! Reads a new password: twice from a terminal without showing it, otherwise from one line of standard input.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::accounts::{InvalidCredential, Password, Username};
 
-/// The longest password in bytes, and its line break.
+/// The longest password in bytes, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
 
-/// In characters (NIST SP 800-63B, section 5.1.1.1). For new passwords only: those that are in use go on.
+/// In characters (NIST SP 800-63B, section 5.1.1.1). Shorter passwords that are in use stay valid.
 const SHORTEST: usize = 8;
 
 pub(super) fn ask(name: &Username) -> Result<Password, Failure> {

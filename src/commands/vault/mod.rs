@@ -1,4 +1,4 @@
-//! `wxmint vault`: the vault keys, a line each of a file.
+//! `wxmint vault`
 
 mod list;
 mod rotate;
@@ -25,11 +25,10 @@ use crate::{
     vault::{Vault, VaultError},
 };
 
-/// The commands on the vault keys.
 #[derive(Subcommand)]
 pub(super) enum VaultCommand {
-    /// Show each line of the file: what its key does, how much is sealed under it in WXMINT_REDIS_URL, and from when on
-    /// the line may be taken out
+    /// List the lines of the file: the state of each key, how much it has encrypted in WXMINT_REDIS_URL, and when the
+    /// line may be removed
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -37,20 +36,19 @@ pub(super) enum VaultCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Put a new key on top of the file, which opens at once and seals when every replica has read it
+    /// Add a new key as the first line of the file; it decrypts at once, and encrypts once every replica has read it
     Rotate {
         #[command(flatten)]
         place: PlaceArgs,
-        /// How long the file may take to reach every replica; the key seals from then on
+        /// How long the file may take to reach every replica; after that the key encrypts
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         lead: Duration,
     },
 }
 
-/// Where the vault keys are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The vault key file; else the path in WXMINT_VAULT_KEY_FILE
+    /// The vault key file; default: the path in WXMINT_VAULT_KEY_FILE
     #[arg(long, value_name = "PATH")]
     vault_key_file: Option<PathBuf>,
 }
@@ -75,7 +73,7 @@ fn unusable(error: FileError) -> Failure {
     Failure::of_file(error, MAKE_VAULT_KEY)
 }
 
-/// The file, and the keys in it as they are used now.
+/// The content of the file, and the keys in their present states.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Vault), Failure> {
     let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(|error| unfit(path, error))?.at(now());

@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::{Failure, date, now, print, read, say, unfit, unusable};
 use crate::{keys::rotation::whole_second, secret_files::Held, vault::with_new_key};
 
-const NEXT: &str = "Every replica reads the file by itself; a Kubernetes Secret is to be replaced by it. The lines below \
-    open what they sealed. When they may be taken out, tells: wxmint vault list";
+const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
+    the other lines, which decrypt what they encrypted; `wxmint vault list` shows when they may be removed.";
 
-/// Twice is as good as once: while a key waits, no other is made.
+/// Running it twice is the same as once, because no key is made while another one waits.
 pub(super) fn run(path: &Path, lead: Duration) -> Result<(), Failure> {
     let held = Held::wait(path).map_err(unusable)?;
     let (content, vault) = read(path)?;
