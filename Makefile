@@ -31,6 +31,12 @@ test: ## all tests, against a real Redis and Chromium, then each fuzz target bri
 	$(CARGO) test --locked --features kubernetes
 	tests/tools/fuzz.sh $(FUZZ_SECONDS_IN_TEST)
 
+.PHONY: nightly
+nightly: ## the tests that measure times, one at a time, for a machine that does nothing else
+	$(heading)
+	$(SETUP) cc redis node python
+	$(CARGO) test --locked --test nightly -- --test-threads=1
+
 .PHONY: check
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 
@@ -41,6 +47,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets --features kubernetes -- -D warnings
+	$(CARGO) clippy --locked --test nightly -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings

@@ -1,29 +1,31 @@
-//! The names that cross wxmint's border, parsed once and trusted from there on.
+//! The identifiers that come from outside. Each is parsed once, where it enters, and trusted from there on.
 //!
-//! The limits are wider than the forms WeChat uses today (`wechat` lists them), because those are observed and not
-//! promised. What they must hold is that a value can stand in a Redis key, a log line and a URL and mean one thing.
+//! The limits are wider than the forms that WeChat uses today, because WeChat does not promise those forms. What the
+//! limits guarantee: a value can stand in a Redis key, a log line and a URL, and means one thing in each.
+
+#![warn(missing_docs)]
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// Why a text is not the identifier it should be. The text itself is not repeated: it may be a secret in the wrong
-/// place.
+/// Why a text is not a valid identifier. The error does not repeat the text, because the text may be a secret that was
+/// pasted in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
-    /// More than the type's limit of bytes.
+    /// The text is longer than the type allows.
     #[error("must be at most {limit} characters")]
     TooLong {
-        /// The longest form accepted, in bytes.
+        /// The most bytes that the type allows.
         limit: usize,
     },
-    /// A character outside the type's alphabet.
+    /// The text has a character that the type does not allow.
     #[error("must consist of {alphabet}")]
     Alphabet {
-        /// The characters accepted, in words.
+        /// The characters that the type allows, in words.
         alphabet: &'static str,
     },
 }
@@ -35,10 +37,10 @@ macro_rules! identifier {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The longest accepted form, in bytes.
+            /// The most bytes that an identifier may have.
             pub const MAX_LEN: usize = $limit;
 
-            /// The identifier as it was given.
+            /// The identifier, unchanged.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -86,7 +88,7 @@ macro_rules! printable {
     };
 }
 
-/// Identifiers of a person at WeChat, and codes that stand for one, are kept out of logs by their `Debug`.
+/// `Debug` hides the value, because a person's WeChat identifiers and one-time codes must not reach a log.
 macro_rules! unprintable {
     ($name:ident) => {
         impl fmt::Debug for $name {
@@ -104,14 +106,14 @@ fn is_word(byte: u8) -> bool {
 }
 
 identifier! {
-    /// One mini program, `wx` and 16 hexadecimal digits in practice. Public.
+    /// The AppID of a mini program: in practice `wx` and 16 hexadecimal digits. It is public.
     AppId, 64, WORD, is_word
 }
 printable!(AppId);
 
 impl AppId {
-    /// Whether it looks as WeChat's AppIDs do today. WeChat does not promise the form, so that another one is a reason to
-    /// warn and not to refuse.
+    /// Whether the AppID has the form that all of WeChat's have today. WeChat does not promise that form, so another
+    /// form is a reason to warn and not to refuse.
     pub fn is_usual(&self) -> bool {
         let digits = self.as_str().strip_prefix("wx").unwrap_or_default();
         digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -119,20 +121,23 @@ impl AppId {
 }
 
 identifier! {
-    /// The one-time code of `wx.login`: 32 alphanumerics in practice, 5 minutes, one use. Spaces are allowed since
-    /// developer tools without an AppID send `the code is a mock one`, which WeChat is to judge and not we.
+    /// The one-time code of `wx.login`: in practice 32 letters and digits, valid for 5 minutes and for one use. Spaces
+    /// are allowed because developer tools without an AppID send `the code is a mock one`, and WeChat shall be the one
+    /// to refuse it.
     LoginCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(LoginCode);
 
 identifier! {
-    /// The one-time code of the button `open-type="getPhoneNumber"`: 5 minutes, one use, and not wx.login's.
+    /// The one-time code of the button `open-type="getPhoneNumber"`, valid for 5 minutes and for one use. It is not the
+    /// code of wx.login.
     PhoneCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(PhoneCode);
 
 identifier! {
-    /// One person in one app, 28 characters in practice. Comes from WeChat's answer alone; never in a token or log.
+    /// One person in one app, in practice 28 characters. It comes from WeChat's response alone, and never stands in a
+    /// token or a log.
     OpenId, 128, WORD, is_word
 }
 unprintable!(OpenId);
@@ -144,34 +149,34 @@ identifier! {
 unprintable!(UnionId);
 
 identifier! {
-    /// The business's own name for a person: the token's `sub`, 1 to 128 visible ASCII characters.
+    /// The business's own name for a person, which becomes the token's `sub`: 1 to 128 visible ASCII characters.
     UserId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
 printable!(UserId);
 
 identifier! {
-    /// A token's `jti`.
+    /// The `jti` of a token.
     TokenId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
 printable!(TokenId);
 
-/// One person in one app: what all of this person's data is kept under.
+/// One person in one app. All of a person's data is stored under this pair.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Person {
-    /// The app.
+    /// The app in which the person is known by `openid`.
     pub app: AppId,
-    /// The person in it, as WeChat said.
+    /// The person's openid in that app.
     pub openid: OpenId,
 }
 
-/// A phone number that WeChat has verified. Never in a token or log.
+/// A phone number that WeChat has verified. It never stands in a token or a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {
-    /// With the country code where it is a foreign one.
+    /// The number, preceded by the country code if it is a foreign number.
     pub number: String,
-    /// Without it.
+    /// The number without the country code.
     pub pure_number: String,
-    /// `86`
+    /// The country code, such as `86`.
     pub country_code: String,
 }
 unprintable!(Phone);

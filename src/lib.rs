@@ -1,20 +1,10 @@
 //! wxmint turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
 //!
-//! The rooms, in the order in which they may import each other (left may use right, never the reverse):
+//! Read [`login`] first: code to token, on one screen. The table of rooms in CONTRIBUTING.md says what each room knows and
+//! which rooms it imports; a test holds it against the code.
 //!
-//! `issuer`, `sidecar`, `simulator`, `commands` → [`session`], [`peer`] → [`login`] → [`wechat`], [`accounts`], [`store`], [`token`] → [`upstream`],
-//! [`keys`] → [`ids`]
-//!
-//! - [`login`]: code to token, the one screen to read first;
-//! - [`session`]: what is done with a session key after its login;
-//! - [`wechat`]: all that is known of WeChat; nothing else speaks to it;
-//! - [`accounts`]: who the business user is;
-//! - [`upstream`]: HTTP clients, as those of WeChat and of an account service share them;
-//! - [`store`]: what outlives a request, in Redis or in memory;
-//! - [`token`], [`keys`]: claims and signing, JWK sets; they know nothing of HTTP, Redis or WeChat, and are
-//!   all that is left with `default-features = false`;
-//! - [`peer`]: the verifier with keys that it fetches and refreshes by itself (`features = ["fetch"]`);
-//! - [`issuer`]: `wxmint serve`; [`sidecar`]: `wxmint sidecar`, which verifies for a peer; [`http`]: what every listener shares; [`simulator`]: the stand-in WeChat.
+//! A peer in Rust needs [`verify`] alone, which is the crate with `default-features = false`. With the feature `fetch`,
+//! `verify::peer` fetches the keys and keeps them fresh.
 
 pub mod ids;
 pub mod verify;
@@ -37,9 +27,9 @@ pub mod limits;
 #[cfg(feature = "service")]
 pub mod login;
 #[cfg(feature = "service")]
-pub mod secret_files;
+pub mod path_rules;
 #[cfg(feature = "service")]
-pub mod session;
+pub mod secret_files;
 #[cfg(feature = "service")]
 pub mod settings;
 #[cfg(feature = "service")]

@@ -1,8 +1,8 @@
-//! How often something may happen: the generic cell rate algorithm, in which a cell is one point in time.
+//! Rate limits by the generic cell rate algorithm (GCRA). The state of one limit is a cell, which is one point in time.
 //!
-//! A cell holds its theoretical arrival time (TAT): when it would be empty again. Each event moves it one interval into
-//! the future, and is refused when that would be more than a period ahead. So a full burst is let through at once, and
-//! from then on one event an interval. (ITU-T I.371, annex A.)
+//! The cell holds its theoretical arrival time (TAT): the time at which the limit is completely unused again. Each
+//! event moves it one interval into the future, and is refused if the cell would then lie more than one period ahead.
+//! So a full burst is admitted at once, and after that one event per interval. (ITU-T I.371, annex A.)
 
 mod local;
 
@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::local::{LocalLimit, MOST_CELLS};
 
-/// `burst` events at once, and as many in each `period`.
+/// At most `burst` events at once, and as many in each `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// At least 1.
@@ -21,36 +21,35 @@ pub struct Rate {
     pub period: Duration,
 }
 
-/// What is limited, and how often it may happen (`WXMINT_LIMIT_…`).
+/// The configured limits (`WXMINT_LIMIT_…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Logins from one address.
+    /// Logins per IP address.
     pub ip: Rate,
-    /// Logins of one person.
+    /// Logins per person.
     pub openid: Rate,
-    /// Failed passwords of one person for one name.
+    /// Failed passwords per person and user name.
     pub username: Rate,
 }
 
-/// Too many. Nothing of the event was counted.
+/// The limit is reached. The refused event was not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
-    /// After this long the same event is let through, if no other comes before it.
+    /// The event is admitted after this time, if no other event comes first.
     pub retry_after: Duration,
 }
 
 impl Rate {
-    /// Between two events of a steady stream, in microseconds.
+    /// The time between two events at a steady rate, in microseconds.
     pub fn interval_micros(self) -> u64 {
         self.period_micros() / u64::from(self.burst.max(1))
     }
 
-    /// In microseconds.
     pub fn period_micros(self) -> u64 {
         self.period.as_micros() as u64
     }
 
-    /// The cell after an event at `now`, or why there may be none. A cell that was never used is `None`.
+    /// Returns the cell after an event at `now`, or refuses the event. A cell that was never used is `None`.
     pub fn admit(self, cell: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, TooMany> {
         let micros = |micros: u64| TimeDelta::microseconds(micros as i64);
         let next = cell.unwrap_or(now).max(now) + micros(self.interval_micros());
@@ -61,7 +60,7 @@ impl Rate {
         Ok(next)
     }
 
-    /// The cell as if one of its events had not been.
+    /// The cell without one of its events.
     pub fn give_back(self, cell: DateTime<Utc>) -> DateTime<Utc> {
         cell - TimeDelta::microseconds(self.interval_micros() as i64)
     }

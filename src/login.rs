@@ -13,104 +13,72 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
-mod access_token;
-mod bearer;
-mod binding;
+mod bind;
+mod binder;
 mod error;
 mod identity;
+mod log_out;
 mod phone;
 mod request;
+mod session_key;
+mod shared_access_token;
+mod token_owner;
 mod unbind;
-mod whom;
+mod user_data;
+mod with_token;
+mod worker;
 
-use std::sync::Arc;
-
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
-pub(crate) use self::bearer::issued;
 pub use self::{
-    access_token::{AccessTokenError, AccessTokens},
-    binding::{Binder, Candidate, Settled, Vacancy},
+    binder::{Binder, Candidate, SettledState, Vacancy},
     error::LoginError,
     request::{Identity, LoggedIn, LoginRequest, Proof},
+    shared_access_token::{AccessTokenError, AccessTokens},
+    user_data::UserDataRequest,
+    with_token::{Asking, SessionError},
+    worker::{Policy, Worker},
 };
+use self::{token_owner::mark_of, worker::new_attempt};
 use crate::{
-    accounts::{Accounts, NewUserKey},
-    ids::Person,
-    ids::{AppId, LoginCode, UnionId},
-    limits::{Limits, LocalLimit},
+    accounts::NewUserKey,
+    ids::{AppId, LoginCode, Person, UnionId},
     store::{
-        Cell, Claim, ClaimId, ExchangeOrder, Intent, LoginRecord, Meter, Recorded, Standing, Store, StoreError,
+        AttemptId, BindingState, Cell, Claim, ExchangeOrder, Intent, LoginRecord, Meter, Recorded, StoreError,
         TakenTicket, Ticket, TicketHolder,
     },
-    telemetry::Metrics,
-    token::Minter,
-    vault::CurrentVault,
-    wechat::{App, CallError, CurrentApps, Session, WeChat},
+    wechat::{App, CallError, Session},
 };
 
-/// All that a login needs, for one worker thread.
-pub struct Login {
-    /// The mini programs that this service speaks for.
-    pub apps: Arc<CurrentApps>,
-    /// Exchanges codes.
-    pub wechat: WeChat,
-    /// Keeps claims, session keys and bindings.
-    pub store: Box<dyn Store>,
-    /// Seals session keys.
-    pub vault: Arc<CurrentVault>,
-    /// Knows the business users.
-    pub accounts: Box<dyn Accounts>,
-    /// How people are bound to users.
-    pub policy: Policy,
-    /// Counts while the store is away.
-    pub local_limit: Arc<LocalLimit>,
-    /// Signs tokens.
-    pub minter: Arc<Minter>,
-    /// Counts.
-    pub metrics: Metrics,
-}
-
-/// How people are bound to users, and how often they may try.
-#[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    /// Whether an unbound person gets a new user, where one could be asked for a password.
-    pub auto_provision: bool,
-    /// How many people of one app a user may have.
-    pub bindings_per_user: u32,
-    /// How often.
-    pub limits: Limits,
-}
-
-/// Where a request comes from, and when.
+/// The client's address and the time of a request.
 struct Visit<'a> {
     address: &'a str,
     meter: Meter,
     now: DateTime<Utc>,
 }
 
-/// Who has come, as WeChat says, and where they stand.
+/// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
-    standing: Standing,
-    /// By the store's clock.
+    state: BindingState,
+    /// When the login was recorded, by the store's clock.
     at: DateTime<Utc>,
 }
 
-impl Login {
-    /// Turns a login code into a token: one claim, one question to WeChat, one record, one signature. `address` is what
-    /// the client's logins are counted under.
-    pub async fn login(
+impl Worker {
+    /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
+    /// `address`.
+    pub async fn log_in(
         &self,
         request: LoginRequest,
         address: &str,
         now: DateTime<Utc>,
     ) -> Result<LoggedIn, LoginError> {
         self.check_accepted(&request.identity)?;
-        let claim = new_claim()?;
+        let attempt = new_attempt()?;
         let visit = Visit {
             address,
             meter: Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip },
@@ -120,39 +88,39 @@ impl Login {
             Proof::Code(code) => {
                 let apps = self.apps.all();
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
-                let order = self.claim(app, code, &claim, &visit).await?;
-                let session = self.exchange(app, code, &claim).await?;
-                self.record(app, session, order, &claim, now).await?
+                let order = self.claim(app, code, &attempt, &visit).await?;
+                let session = self.exchange(app, code, &attempt).await?;
+                self.record(app, session, order, &attempt, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &claim, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &visit).await?,
         };
-        let candidate = self.identify(&arrival, request.identity, &claim).await?;
-        let bound = self.bind(&arrival, candidate, &claim, now).await?;
+        let candidate = self.identify(&arrival, request.identity, &attempt).await?;
+        let bound = self.bind(&arrival, candidate, &attempt, now).await?;
         self.admit(&bound.user).await?;
 
-        let id = self.vault.keys().token_id(&arrival.person, bound.generation)?;
+        let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
         let token = self.minter.mint(&bound.user, &app, &id, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }
 
-    /// The first round trip: the address is counted, and the code is ours alone.
+    /// The first round trip counts the address and claims the code, so that no other request can use it.
     async fn claim(
         &self,
         app: &App,
         code: &LoginCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         visit: &Visit<'_>,
     ) -> Result<ExchangeOrder, LoginError> {
-        match self.first(visit, self.store.claim_code(&app.id, code, claim, &visit.meter)).await? {
+        match self.first(visit, self.store.claim_code(&app.id, code, attempt, &visit.meter)).await? {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
             Claim::Limited(refused) => Err(refused.into()),
         }
     }
 
-    /// The first question to the store. While it does not answer, the address is counted here, so that what cannot be
-    /// served is at least not asked for without end.
+    /// The first call of the store. While the store is away, the address is counted in this process, so that a client
+    /// cannot send requests without limit.
     async fn first<T>(
         &self,
         visit: &Visit<'_>,
@@ -167,25 +135,24 @@ impl Login {
         Ok(answer?)
     }
 
-    /// Asks WeChat. A code that provably was not sent is given back, so that the same request can be made again when
-    /// WeChat is there.
-    async fn exchange(&self, app: &App, code: &LoginCode, claim: &ClaimId) -> Result<Session, LoginError> {
+    /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it again.
+    async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
         let exchanged = self.wechat.code2session(app, code).await;
         if let Err(CallError::NotSent { .. }) = &exchanged
-            && let Err(error) = self.store.release_code(&app.id, code, claim).await
+            && let Err(error) = self.store.release_code(&app.id, code, attempt).await
         {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
         }
         Ok(exchanged?)
     }
 
-    /// The second round trip: the session key is kept, the person counted, and the binding found.
+    /// The second round trip stores the session key, counts the person and finds the binding.
     async fn record(
         &self,
         app: &App,
         session: Session,
         order: ExchangeOrder,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         now: DateTime<Utc>,
     ) -> Result<Arrival, LoginError> {
         let person = Person { app: app.id.clone(), openid: session.openid };
@@ -196,15 +163,14 @@ impl Login {
             order,
             rate: self.policy.limits.openid,
         };
-        match self.store.record_login(&record, claim).await? {
+        match self.store.record_login(&record, attempt).await? {
             Recorded::Limited(refused) => Err(refused.into()),
-            Recorded::Standing(standing, at) => {
-                Ok(Arrival { person: record.person, unionid: session.unionid, standing, at })
-            }
+            Recorded::State(state, at) => Ok(Arrival { person: record.person, unionid: session.unionid, state, at }),
         }
     }
 
-    /// Where nobody can be asked and no other app may know the person, a new user is written down with the login.
+    /// The user to bind a newcomer to, if the account backend accepts no credentials and there is no unionid by which
+    /// another app may know the person. Saves a first login two round trips.
     async fn intent_at_once(
         &self,
         unionid: Option<&UnionId>,
@@ -217,28 +183,22 @@ impl Login {
         Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
     }
 
-    /// In place of a code and its exchange. Where `app` is named, another app's ticket is none.
+    /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.
     async fn redeem(
         &self,
         ticket: &Ticket,
         app: Option<&AppId>,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         visit: &Visit<'_>,
     ) -> Result<Arrival, LoginError> {
         self.first(visit, self.store.count(&visit.meter)).await??;
-        let taken = self.store.take_ticket(ticket, claim).await?;
+        let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid }, at } = taken.ok_or(LoginError::TicketInvalid)?;
         self.apps.all().choose(Some(&person.app), None)?;
-        let standing = self.store.standing(&person, claim).await?;
-        Ok(Arrival { person, unionid, standing, at })
+        let state = self.store.binding_state(&person, attempt).await?;
+        Ok(Arrival { person, unionid, state, at })
     }
-}
-
-pub(crate) fn new_claim() -> Result<ClaimId, LoginError> {
-    let mut bits = [0; 16];
-    rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
-    Ok(ClaimId::new(bits))
 }
 
 fn short_digest(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The `auto` backend: a first login makes a user, and there is nothing to log in with but WeChat.
+//! The `auto` backend: a first login makes a user, and there are no credentials besides WeChat's.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -7,11 +7,11 @@ use uuid::{NoContext, Timestamp, Uuid};
 use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
 use crate::ids::{Phone, UserId};
 
-/// Names users by itself.
+/// Makes user ids by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Auto;
 
-/// A user id that was never given before: a UUIDv7 of `now` (RFC 9562 section 5.7).
+/// A new user id: a UUIDv7 of `now` (RFC 9562 section 5.7).
 pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
     let seconds = now.timestamp().max(0) as u64;
     let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));

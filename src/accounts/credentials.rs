@@ -1,32 +1,30 @@
-//! What people type: bounded at the border, and never printed.
+//! User names and passwords as people type them: limited in length, and never printed.
 
 use std::{fmt, str::FromStr};
 
 use zeroize::Zeroizing;
 
-/// Why a text is no name or password. The text is not repeated.
+/// Why a text is not a valid user name or password. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCredential {
-    /// Nothing was given.
     #[error("must not be empty")]
     Empty,
-    /// Longer than what is looked at: hashing and comparing cost time.
+    /// Too long. The length is limited because hashing and comparing take time.
     #[error("must be at most {0} characters")]
     TooLong(usize),
-    /// A line break, a tab, NUL.
+    /// It has a control character, such as a line break, a tab or NUL.
     #[error("must not hold control characters")]
     Control,
 }
 
-/// A business user's name, as it was typed, without the spaces around it.
+/// A business user's name as it was typed, without surrounding spaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(Box<str>);
 
 impl Username {
-    /// In characters.
+    /// The limit in characters.
     pub const MAX_CHARS: usize = 512;
 
-    /// As it was typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,15 +49,15 @@ impl fmt::Debug for Username {
     }
 }
 
-/// A password, byte for byte as it was typed. Wiped when dropped.
+/// A password, byte for byte as it was typed. It is wiped when dropped.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// In characters.
+    /// The limit in characters.
     pub const MAX_CHARS: usize = 1024;
 
-    /// For the one place that checks it.
+    /// The password itself, for the line that checks it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Who the business user is: one trait, and what may stand behind it.
+//! Who the business user is: one trait and its three implementations.
 
 mod automatic;
 mod credentials;
@@ -19,63 +19,59 @@ pub use self::{
 };
 use crate::ids::{Phone, UserId};
 
-/// What people can log in with beside WeChat's code.
+/// Which credentials the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
-    /// `username` and `password`.
     pub passwords: bool,
-    /// `phone_code`.
     pub phones: bool,
 }
 
 impl Accepts {
-    /// Whether somebody who is bound to nobody can be asked who they are.
+    /// Whether a person without a binding can be asked for credentials.
     pub fn anything(self) -> bool {
         self.passwords || self.phones
     }
 }
 
-/// A user that the backend named.
+/// A user that the backend found or made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// The business user.
     pub user: UserId,
-    /// Whether the backend made the user for this login.
+    /// Whether the user was made for this login.
     pub made: bool,
 }
 
-/// Tells a repeated wish for a new user from another one: the same key gives the same user, however often it is asked.
+/// The idempotency key of a request for a new user: the same key returns the same user, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUserKey(pub String);
 
-/// Why the backend gave no answer. Always a case for 503: the client has done nothing wrong.
+/// Why the backend did not respond. Always answered with 503, because the client has done nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the account backend did not answer: {reason}")]
 pub struct AccountsError {
-    /// For the log; holds no name, password or phone number.
+    /// For the log. It contains no user name, password or phone number.
     pub reason: String,
-    /// When it is worth asking again.
+    /// When to try again.
     pub retry_after: Duration,
 }
 
-/// Whatever knows business users. One value belongs to one worker thread.
+/// An account backend, which knows the business users. Each worker thread has its own value.
 #[async_trait(?Send)]
 pub trait Accounts {
-    /// What people can log in with here.
     fn accepts(&self) -> Accepts;
 
-    /// The user whom name and password belong to; `None` for an unknown name, a wrong password and a disabled user
-    /// alike, and after the same time.
+    /// The user with this name and password; `None` for an unknown name, a wrong password and a disabled user alike,
+    /// and after the same time.
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError>;
 
-    /// Finds or makes the user of a phone number that WeChat has verified; `None` if the backend refuses it.
+    /// Finds or makes the user with this phone number, which WeChat has verified; `None` if the backend refuses.
     async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError>;
 
-    /// Whether a user who is bound may still log in. Asked at each login.
+    /// Whether a user with a binding may still log in. Called at each login.
     async fn admits(&self, _: &UserId) -> Result<bool, AccountsError> {
         Ok(true)
     }
 
-    /// Makes a user who is known by WeChat alone.
+    /// Makes a user without credentials, who can log in only through WeChat.
     async fn new_user(&self, key: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError>;
 }

@@ -1,5 +1,5 @@
-//! The business's own service, by three calls that are described in docs/accounts.openapi.yaml. Each is signed with our
-//! key, bounded, and repeated once where it was not answered.
+//! The business's own account service, with the three calls of docs/accounts.openapi.yaml. Each call is signed with our
+//! key, limited in time, and repeated once if there was no response.
 
 mod answer;
 
@@ -28,20 +28,21 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// From the first attempt to the last byte, the second included. Who is that slow is not asked again.
+/// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// Before the second attempt: a service that restarts is back, and a connection that was being closed is closed.
+/// The pause before the second attempt, in which a service that is restarting may return and a closing connection is
+/// closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// When a client may ask again.
+/// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Calls that may wait in one process, shared out among the workers, with a floor for many cores: at 100 ms for a
-/// password, 2,500 a second.
+/// The most calls in flight in one process, divided among its workers, with a minimum per worker for machines with many
+/// cores. If checking a password takes 100 ms, this allows 2,500 per second.
 const MAX_IN_FLIGHT: u32 = 256;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The account service, as seen from one worker thread.
+/// The client of the account service for one worker thread.
 pub struct ServiceAccounts {
     http: Upstream,
     signer: RequestSigner,
@@ -55,7 +56,7 @@ pub struct ServiceAccounts {
 
 struct Endpoint {
     url: Url,
-    /// For metrics.
+    /// The call's name in metrics.
     label: &'static str,
 }
 
@@ -67,7 +68,7 @@ impl Endpoint {
     }
 }
 
-/// Why a call led to nothing.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the request was not sent: {0}")]
@@ -81,7 +82,7 @@ enum Failure {
 }
 
 impl ServiceAccounts {
-    /// A client of the service at `base`, one of `workers` in the process. `signer` signs for the same base.
+    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base.
     pub fn new(
         base: &Url,
         tls: &Tls,
@@ -102,7 +103,7 @@ impl ServiceAccounts {
         })
     }
 
-    /// Asks within the bounds: of calls in flight, of time, of attempts.
+    /// Makes a call, with limits on the calls in flight, the time and the attempts.
     async fn ask<A>(&self, question: Question<'_>, read: Reader<A>) -> Result<A, AccountsError> {
         let permit = self.breaker.admit(Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
@@ -133,7 +134,7 @@ impl ServiceAccounts {
         answer
     }
 
-    /// Signed anew for each attempt, so that a service that takes no token twice takes the second.
+    /// Each attempt is signed separately, because the service may accept each token only once.
     fn signed(&self, question: &Question<'_>) -> Result<Request, Failure> {
         let Question { endpoint: Endpoint { url, .. }, body, .. } = question;
         let outgoing = OutgoingRequest { method: Method::POST.as_str(), url: url.as_str(), body };
@@ -151,7 +152,7 @@ impl ServiceAccounts {
     }
 }
 
-/// Reads an answer's status and body.
+/// Reads the status and the body of a response.
 type Reader<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
 
 struct Question<'a> {
@@ -195,7 +196,7 @@ impl Accounts for ServiceAccounts {
 
     async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
         let mut question = Question::new(&self.users, &json!({"idempotency_key": key}));
-        // The body is what is signed and counts; the header is for gateways that know it.
+        // The key in the body is signed and counts. The header is for gateways that support it.
         if let Ok(value) = HeaderValue::from_str(key) {
             question.headers.insert(IDEMPOTENCY_KEY, value);
         }
@@ -204,7 +205,7 @@ impl Accounts for ServiceAccounts {
 }
 
 impl Failure {
-    /// Whether a second attempt may fare better. All calls may be repeated: two are idempotent, and a password check
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and a password check
     /// changes nothing.
     fn may_pass(&self) -> bool {
         match self {
@@ -214,7 +215,7 @@ impl Failure {
         }
     }
 
-    /// Whether the service is in trouble, and not this one request. Decides over the breaker.
+    /// Whether the service is failing, rather than this one request. The breaker counts only such failures.
     fn is_outage(&self) -> bool {
         match self {
             Self::NotSent(_) | Self::Unanswered(_) => true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Failure, output::say, progress::Progress, serve::variables};
 use crate::{
     http::now,
-    settings::{StoreUrl, store_from_vars},
+    settings::{StoreUrl, read_one, variables::REDIS_URL},
     store::{
         Fitness, Redis, Store, StoreError,
         walk::{Page, Place, Step},
@@ -20,7 +20,7 @@ const PAUSES: [Duration; 4] =
 
 /// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = store_from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
+    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::from(&faults))?;
     let StoreUrl::Redis(url) = url else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));

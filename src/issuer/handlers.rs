@@ -131,7 +131,7 @@ async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginReques
         Ok(asked) => {
             let address = worker.issuer.proxies.client_of(request);
             let asked = LoginRequest { app_hint: app_hint(request), ..asked };
-            worker.login.login(asked, &address.limit_key(), now()).await.map_err(Problem::from)
+            worker.login.log_in(asked, &address.limit_key(), now()).await.map_err(Problem::from)
         }
         Err(problem) => Err(problem),
     };

@@ -6,7 +6,7 @@ use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
     login::LoginError,
-    session::SessionError,
+    login::SessionError,
 };
 
 /// Lines on logins that fail because something is away, for each code: an outage fails thousands a second, and metrics

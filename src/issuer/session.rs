@@ -16,7 +16,7 @@ use super::{
 use crate::{
     http::{Problem, ProblemCode, SMALL_BODY, now, read_body},
     ids::{Phone, PhoneCode},
-    session::{Asking, SessionError, UserDataRequest},
+    login::{Asking, SessionError, UserDataRequest},
     verify::{Claims, Verified},
     wechat::{EncryptedData, RawData},
 };

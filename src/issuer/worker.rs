@@ -10,7 +10,7 @@ use crate::{
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
     limits::LocalLimit,
-    login::{Login, Policy},
+    login::{self, Policy},
     secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, read_private},
     settings::{AccountsSource, Settings, StoreUrl},
     store::{Memory, Redis, Store, StoreError},
@@ -194,8 +194,8 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    fn login(&self) -> Result<Login, StartError> {
-        Ok(Login {
+    fn login(&self) -> Result<login::Worker, StartError> {
+        Ok(login::Worker {
             apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
@@ -216,7 +216,7 @@ impl Issuer {
 /// One worker thread's part.
 pub(super) struct Worker {
     pub(super) issuer: Arc<Issuer>,
-    pub(super) login: Login,
+    pub(super) login: login::Worker,
 }
 
 impl Worker {

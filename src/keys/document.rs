@@ -1,4 +1,4 @@
-//! The JWKS as it is served: bytes and validators prepared once, not per request.
+//! The JWKS document. Body and ETag are computed once per change of the keys, not per request.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,14 +10,13 @@ use super::{
 };
 use crate::verify::PublicKeySet;
 
-/// The published keys at one time.
+/// The JWKS document as it is valid at one time.
 #[derive(Debug)]
 pub struct JwksDocument {
-    /// `{"keys":[…]}`
     pub body: Vec<u8>,
-    /// A strong entity tag, with its quotes.
+    /// A strong ETag, with its quotes.
     pub etag: String,
-    /// When the set of visible keys, or the key that signs, last changed and changes next.
+    /// When the visible keys or the signing key last changed (`since`) and will change next (`until`).
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
     lives: Vec<KeyLife>,
@@ -25,7 +24,7 @@ pub struct JwksDocument {
 }
 
 impl JwksDocument {
-    /// Prepares the document that holds at `now`, where keys are published `lead` before they sign.
+    /// Prepares the document for `now`. `lead` is how long keys are published before they sign.
     pub fn prepare(keys: &KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Self {
         let body = serde_json::to_vec(&keys.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, &body).as_ref()[..16]));
@@ -33,12 +32,12 @@ impl JwksDocument {
         Self { body, etag, since, until, lives: keys.lives().to_vec(), lead }
     }
 
-    /// Seconds for which a cache may hold this answer: [`rotation::max_age`].
+    /// Seconds for which a cache may keep the document: [`rotation::max_age`].
     pub fn max_age(&self, now: DateTime<Utc>) -> i64 {
         rotation::max_age(&self.lives, self.lead, now).num_seconds()
     }
 
-    /// Whether this is the document of `now` too: no key has changed since, nor would have if the clock was set back.
+    /// Whether the document is also valid at `now`, which may lie before the time that it was prepared for.
     pub(super) fn holds(&self, now: DateTime<Utc>) -> bool {
         self.since.is_none_or(|at| at <= now) && self.until.is_none_or(|at| now < at)
     }

@@ -1,7 +1,7 @@
-//! jsonwebtoken's cryptography, by aws-lc-rs with key pairs that are parsed once.
+//! Makes jsonwebtoken sign with aws-lc-rs and with key pairs that are parsed once.
 //!
-//! jsonwebtoken parses the private key on every `encode`. Here the [`EncodingKey`] that it is given holds a name in
-//! place of the key, and the signer that jsonwebtoken asks for is the pair registered under it.
+//! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] contains a name instead of a key,
+//! and the signer looks up the key pair that is registered under that name.
 
 use std::{
     collections::HashMap,
@@ -17,23 +17,23 @@ use jsonwebtoken::{
     errors::{Error, ErrorKind},
 };
 
-use super::{SigningKey, private::KeyPair};
+use super::{SigningKey, signing_key::KeyPair};
 use crate::verify::{Algorithm, KeyError};
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// jsonwebtoken takes one provider a process; somebody else's would not know our keys.
+/// Whether our provider is installed. jsonwebtoken accepts one provider per process, and another one would not know our
+/// keys.
 static INSTALLED: OnceLock<bool> = OnceLock::new();
 
-/// Weak, so that a key that has left its set is forgotten here too.
+/// The references are weak, so that a key that has left its set is forgotten here too.
 static PAIRS: LazyLock<RwLock<HashMap<Name, Weak<KeyPair>>>> = LazyLock::new(RwLock::default);
 
 type Name = [u8; 8];
 
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
-/// As jsonwebtoken knows it.
 pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
@@ -42,12 +42,13 @@ pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm 
     }
 }
 
-/// What jsonwebtoken's `encode` takes to sign with `key`, for as long as `key` lives.
+/// The value that makes jsonwebtoken's `encode` sign with `key`. It works as long as `key` lives.
 pub(crate) fn encoding_key(key: &SigningKey) -> Result<EncodingKey, KeyError> {
     if !*INSTALLED.get_or_init(|| PROVIDER.install_default().is_ok()) {
         return Err(KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process"));
     }
-    // Not the kid: a set that is read again holds the same keys in other memory, and may be dropped first.
+    // The name is not the `kid`, because a set that is read again holds the same keys at another address, and one of
+    // the two may be dropped first.
     let name = NEXT_NAME.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let mut pairs = PAIRS.write().unwrap_or_else(PoisonError::into_inner);
     pairs.retain(|_, pair| pair.strong_count() > 0);
@@ -83,7 +84,7 @@ fn signer(algorithm: &jsonwebtoken::Algorithm, key: &EncodingKey) -> Result<Box<
     Ok(Box::new(RegisteredSigner { pair, algorithm: *algorithm }))
 }
 
-/// wxmint verifies with `PublicKey::verifies`, which takes the algorithm from the key.
+/// Always fails, because wxmint verifies with `PublicKey::verifies`, which takes the algorithm from the key.
 fn verifier(_: &jsonwebtoken::Algorithm, _: &jsonwebtoken::DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     Err(ErrorKind::InvalidAlgorithm.into())
 }

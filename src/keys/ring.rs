@@ -1,4 +1,4 @@
-//! The keys as they are in use: one immutable value, swapped as a whole when the file changes.
+//! The keys in use: one immutable value, which is replaced as a whole when the file changes.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,26 +8,23 @@ use jsonwebtoken::EncodingKey;
 use super::{JwksDocument, KeySet, provider};
 use crate::verify::{Algorithm, KeyError, PublishedKeys};
 
-/// A set with everything prepared that signing and publishing need.
+/// A key set with all that signing and publishing need.
 pub struct Ring {
     set: KeySet,
-    /// In the order of the set.
+    /// One for each key, in the order of the set.
     prepared: Arc<[PreparedKey]>,
     document: JwksDocument,
 }
 
-/// What signing with a key takes.
+/// A key that is ready to sign.
 pub struct PreparedKey {
-    /// The header's `kid`.
     pub kid: String,
-    /// The header's `alg`.
     pub algorithm: Algorithm,
-    /// For jsonwebtoken.
     pub(crate) encoding: EncodingKey,
 }
 
 impl Ring {
-    /// Tests each key, and prepares the set for use at `now`.
+    /// Tests each key and prepares the set for `now`.
     fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
         set.self_test()?;
         set.signing(now)?;
@@ -37,55 +34,58 @@ impl Ring {
         };
         let prepared = set.iter().map(prepare).collect::<Result<_, KeyError>>()?;
         let document = JwksDocument::prepare(&set, lead, now);
-        // Whatever is served must be what a peer can use, and nothing that it should not see.
+        // The document is read back as a peer reads it, so that wxmint never publishes a key that peers cannot use, or
+        // a private member.
         if let Some(refused) = PublishedKeys::read(&document.body)?.refused.pop() {
             return Err(refused);
         }
         Ok(Self { set, prepared, document })
     }
 
-    /// The same keys, which have been tested, at another time.
+    /// The same keys, without testing them again, with the document for another time.
     fn again(&self, lead: TimeDelta, now: DateTime<Utc>) -> Self {
         let document = JwksDocument::prepare(&self.set, lead, now);
         Self { set: self.set.clone(), prepared: Arc::clone(&self.prepared), document }
     }
 
-    /// The key that signs at `now`.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&PreparedKey, KeyError> {
         self.set.signing_index(now).map(|index| &self.prepared[index])
     }
 
-    /// The keys.
     pub fn set(&self) -> &KeySet {
         &self.set
     }
 
-    /// The JWKS as it is served.
     pub fn document(&self) -> &JwksDocument {
         &self.document
     }
 }
 
-/// Holds the ring that is in use. Shared by all workers; a reader keeps what it has got.
+/// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
 pub struct KeyRing {
     current: RwLock<Arc<Ring>>,
     lead: TimeDelta,
 }
 
 impl KeyRing {
-    /// Begins with `set`. `lead` is how long keys are published before they sign.
+    /// `lead` is how long keys are published before they sign.
     pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
         Ok(Self { current: RwLock::new(Arc::new(Ring::new(set, lead, now)?)), lead })
     }
 
-    /// What is in use at `now`. The document is prepared anew when the clock has passed a key's `nbf` or `exp`, in either
+    /// The ring for `now`. The document is prepared again when the clock has passed a key's `nbf` or `exp`, in either
     /// direction.
     pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let current = self.current();
         if current.document.holds(now) { current } else { self.put(current.again(self.lead, now)) }
     }
 
-    /// Puts another set in use, once it has shown that it works; otherwise the one in use stays.
+    /// The ring as it was last prepared, for what does not depend on the time.
+    pub fn current(&self) -> Arc<Ring> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
         self.put(Ring::new(set, self.lead, now)?);
         Ok(())

@@ -1,51 +1,48 @@
-//! Decides what is to happen to a set of keys. Pure: a function of the keys' lives, the policy and the clock; somebody
-//! else acts.
+//! Decides how a set of keys changes: pure functions of the keys' times, the policy and the clock. Others carry the
+//! decision out.
 //!
-//! The promise: a token is valid to every verifier that looks at the JWKS at least once in a lead, from the moment it is
-//! issued until it expires. It holds because a key is visible for a lead before it signs, and after it last signed for as
-//! long as its last token can live.
+//! The promise: from when a token is issued until it expires, every verifier that fetches the JWKS at least once per
+//! lead accepts it. It holds because a key is visible for one lead before it first signs, and after it last signed for
+//! as long as its last token can live.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::verify::{Algorithm, MAX_LEEWAY};
 
-/// What verifiers allow for clocks that differ.
+/// The difference between clocks that verifiers allow.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);
-/// By how much the clocks of two replicas may differ. The slower one signs with the old key for so long after the other
-/// has changed, and the faster one hides it for so long before.
+/// The largest difference between the clocks of two replicas. The replica with the slower clock signs with the old key
+/// for this much longer, and the one with the faster clock hides the old key this much earlier.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
-/// A cache's share of the lead: what a proxy or CDN may add to the time for which a verifier does not look. With a lead
-/// of 30 minutes that is 5, and leaves 25 to a verifier that looks every 20.
+/// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
+/// see a new key. With a lead of 30 minutes that is 5 minutes, and 25 remain for a verifier that fetches every 20.
 pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 
-/// What one key does when.
+/// The times of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLife {
-    /// The key.
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// First signature.
+    /// When the key first signs.
     pub nbf: DateTime<Utc>,
-    /// When it leaves the JWKS.
+    /// When the key leaves the JWKS.
     pub exp: Option<DateTime<Utc>>,
 }
 
-/// Where a key is in its life.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Visible, and does not sign yet.
+    /// In the JWKS, and does not sign yet.
     Published,
-    /// Signs.
     Signing,
-    /// Visible, for the tokens that it signed.
+    /// No longer signs, and stays in the JWKS for the tokens that it signed.
     Retired,
-    /// Out of sight.
+    /// No longer in the JWKS.
     Gone,
 }
 
 impl State {
-    /// As it is shown and counted.
+    /// The state's name in listings and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -56,13 +53,13 @@ impl State {
     }
 }
 
-/// The index of the key that signs at `now`: of those whose `nbf` has come and whose `exp` has not, the one with the
-/// greatest `nbf`. `lives` is ordered by `nbf`.
+/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
+/// the latest `nbf`. `lives` must be ordered by `nbf`.
 pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
     lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
 }
 
-/// The state of each key, in the order of `lives` (by `nbf`).
+/// The state of each key, in the order of `lives`, which must be ordered by `nbf`.
 pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<State> {
     let signing = signing(lives, now);
     let state = |(index, life): (usize, &KeyLife)| match () {
@@ -78,79 +75,75 @@ pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
 }
 
-/// For how long a cache may hold the JWKS of `lives` (by `nbf`) that it fetches at `now`: its share of the lead, and never
-/// past the next key's first signature.
+/// How long a cache may keep the JWKS that it fetches at `now`: its share of the lead, and never past the next key's
+/// first signature. `lives` must be ordered by `nbf`.
 pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
     let longest = lead / CACHE_SHARE_OF_LEAD;
     let next = lives.iter().map(|life| life.nbf).find(|&nbf| nbf > now);
     next.map_or(longest, |nbf| longest.min(nbf - now))
 }
 
-/// How often keys change, and how carefully.
+/// How often keys are replaced, and with what safety margins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// From one key's first signature to the next one's.
+    /// The time from one key's first signature to the next key's.
     pub every: TimeDelta,
-    /// How long a key is visible before it signs: longer than any verifier goes without looking.
+    /// How long a key is visible before it signs. It must be longer than any verifier waits between two fetches.
     pub lead: TimeDelta,
-    /// The longest life of a token.
     pub token_ttl: TimeDelta,
-    /// What the next key is to be.
+    /// The algorithm of the next key.
     pub algorithm: Algorithm,
 }
 
-/// Why a policy or a step is refused.
+/// Why a policy or a change is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The policy contradicts itself.
     #[error(
         "keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead"
     )]
     EveryWithinLead {
-        /// Seconds.
+        /// In seconds.
         every: i64,
-        /// Seconds.
+        /// In seconds.
         lead: i64,
     },
-    /// A time of the policy is not above 0.
+    /// A duration of the policy is not positive.
     #[error("{0} must be longer than nothing")]
     NoTime(&'static str),
-    /// A key would sign before verifiers have seen it.
+    /// The key would sign before verifiers can know it.
     #[error("a key that is added now must not sign before {earliest}, since verifiers would not know it")]
     TooSoon {
-        /// RFC 3339.
+        /// In the format of RFC 3339.
         earliest: String,
     },
-    /// Two keys would begin at one moment.
+    /// Two keys would begin to sign at the same time.
     #[error("another key begins to sign at {nbf} already")]
     SameMoment {
-        /// RFC 3339.
+        /// In the format of RFC 3339.
         nbf: String,
     },
-    /// A key whose tokens may live would be removed.
+    /// The key must stay because tokens that it signed may not have expired.
     #[error("tokens that {kid} signed may live until {earliest}; it leaves after that by itself, with `keys rotate`")]
     TokensLive {
-        /// The key.
         kid: String,
-        /// RFC 3339.
+        /// In the format of RFC 3339.
         earliest: String,
     },
-    /// A key without a successor would be removed.
+    /// The key must stay because no key has replaced it.
     #[error("{0} has no successor yet, whose tokens peers could verify; `keys rotate` replaces it when it is time")]
     NoSuccessor(String),
-    /// No such key.
     #[error("there is no key {0} in the set")]
     UnknownKey(String),
 }
 
 impl Policy {
-    /// How long a key stays visible after its successor's first signature: until the last token of a replica with a slow
-    /// clock has expired for a verifier with full leeway, and the replica with a fast clock has not hidden it before.
+    /// How long a key stays visible after its successor first signs: until the last token from the replica with the
+    /// slowest clock has expired for a verifier with the full leeway, even on the replica with the fastest clock.
     pub fn retention(&self) -> TimeDelta {
         self.token_ttl + LEEWAY + CLOCK_SKEW
     }
 
-    /// Whether the parts fit each other.
+    /// Refuses a policy that contradicts itself.
     pub fn check(&self) -> Result<(), Refusal> {
         for (name, time) in [("--every", self.every), ("--lead", self.lead), ("the token's life", self.token_ttl)] {
             if time <= TimeDelta::zero() {
@@ -165,40 +158,39 @@ impl Policy {
     }
 }
 
-/// What is to be done now; nothing at all where every part is empty.
+/// The changes to make now. If all parts are empty, nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Step {
-    /// Keys that are out of sight and leave the file.
+    /// The keys to remove from the file, which have left the JWKS.
     pub drop: Vec<String>,
-    /// Keys that have a successor, and until when they stay visible.
+    /// The keys that get an `exp`, because they have a successor.
     pub expire: Vec<(String, DateTime<Utc>)>,
-    /// A key to add.
+    /// The key to add.
     pub publish: Option<Publication>,
-    /// When to look again: nothing changes before.
+    /// When to plan again. Nothing changes before.
     pub next_look: Option<DateTime<Utc>>,
 }
 
-/// A key to be made.
+/// A key to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publication {
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// Its first signature.
+    /// When the key first signs.
     pub nbf: DateTime<Utc>,
 }
 
 impl Step {
-    /// Whether there is nothing to do.
     pub fn is_nothing(&self) -> bool {
         self.drop.is_empty() && self.expire.is_empty() && self.publish.is_none()
     }
 }
 
-/// What is to happen to `lives` (ordered by `nbf`) at `now`. Planned again after it was done, there is nothing to do.
+/// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
+/// next plan is empty.
 pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<Step, Refusal> {
     policy.check()?;
     let publish = publication(lives, policy, now);
-    // By the successors' dates, the new key's included.
+    // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(publish.map(|key| key.nbf));
     let owed: Vec<_> = successors.map(|nbf| nbf + policy.retention()).collect();
     let expire: Vec<_> = lives
@@ -214,8 +206,8 @@ pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<St
     Ok(Step { drop, expire, publish, next_look: next_look(lives, policy, now) })
 }
 
-/// The next key, if it is time: one lead before the signing key has served its time, or at once where the policy wants
-/// another algorithm; and never a second one while one waits.
+/// The next key, if it is due: one lead before the signing key's term ends, or at once if the policy wants another
+/// algorithm. No key is added while another one has not begun to sign.
 fn publication(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<Publication> {
     let last = lives.last()?;
     if last.nbf > now {
@@ -226,13 +218,13 @@ fn publication(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option
     (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
 }
 
-/// Files hold whole seconds (NumericDate). Rounded up, so that nothing comes sooner than it may.
+/// Rounds up to a whole second, because files store whole seconds and nothing may happen early.
 pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
     let rest = i64::from(at.timestamp_subsec_nanos());
     if rest == 0 { at } else { at + TimeDelta::nanoseconds(1_000_000_000 - rest) }
 }
 
-/// When the next key falls due, or a key can leave the file, whichever is sooner.
+/// When the next key is due or a key can be removed from the file, whichever comes first.
 fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let last = lives.last()?;
     let due = if last.algorithm == policy.algorithm { last.nbf + policy.every - policy.lead } else { last.nbf };
@@ -240,14 +232,14 @@ fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<D
     Some(drops.chain([due]).min()?.max(now))
 }
 
-/// Whether a key that is added at `now` may begin to sign at `nbf`.
+/// Whether a key that is added at `now` may first sign at `nbf`.
 pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Refusal> {
     if lives.iter().any(|life| life.nbf == nbf) {
         return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
     }
     let earliest = whole_second(now + policy.lead);
-    // A key that begins below the one that signs now never signs. A replica with a slow clock may still be signing with
-    // the one before.
+    // A key whose `nbf` lies before the signing key's never signs. A replica with a slow clock may still be signing
+    // with the key before that.
     let signs_everywhere = |life: &&KeyLife| life.nbf <= now - CLOCK_SKEW;
     let will_sign = lives.iter().filter(signs_everywhere).all(|life| life.nbf < nbf);
     if !lives.is_empty() && will_sign && nbf < earliest {
@@ -256,8 +248,8 @@ pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTi
     Ok(())
 }
 
-/// Why `kid` is not removed now, where there is no emergency.
-pub fn keep(lives: &[KeyLife], kid: &str) -> Refusal {
+/// Why `kid` cannot be removed, unless it is an emergency.
+pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
     match lives.iter().find(|life| life.kid == kid) {
         None => Refusal::UnknownKey(kid.to_owned()),
         Some(KeyLife { exp: None, .. }) => Refusal::NoSuccessor(kid.to_owned()),
@@ -267,31 +259,32 @@ pub fn keep(lives: &[KeyLife], kid: &str) -> Refusal {
     }
 }
 
-/// The emergency: a key that must not be trusted any more leaves at once, and with it every token that it signed.
+/// An emergency retirement: a key that must no longer be trusted leaves the set at once, which invalidates every token
+/// that it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
-    /// What the key was doing.
+    /// The state of the retired key.
     pub state: State,
-    /// The key that signs from now on, where the retired one did; it may be unknown to verifiers for a lead.
+    /// Which key signs from now on. For up to one lead, verifiers may not know it.
     pub successor: Successor,
-    /// The successor's first signature: so long ago that it signs where the clock is slow too.
+    /// When the successor first signs: far enough in the past that it also signs on a replica with a slow clock.
     pub begins: DateTime<Utc>,
-    /// The key that was to be replaced by the retired one, and now is not: it has no `exp` any more.
+    /// The key that the retired key was going to replace. It loses its `exp`.
     pub released: Option<String>,
 }
 
-/// Who signs after an emergency.
+/// Which key signs after an emergency retirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Successor {
-    /// The same as before: the retired key did not sign.
+    /// The same key as before, because the retired key was not signing.
     Unchanged,
-    /// A key that was published already, and begins now.
+    /// The next published key, which begins to sign now.
     Promoted(String),
-    /// There was none: a new one must be made.
+    /// A new key, because no other key was published.
     New,
 }
 
-/// What it means to retire `kid` at `now`.
+/// Plans the emergency retirement of `kid` at `now`.
 pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retirement, Refusal> {
     let index = lives.iter().position(|life| life.kid == kid).ok_or_else(|| Refusal::UnknownKey(kid.to_owned()))?;
     let state = states(lives, now)[index];

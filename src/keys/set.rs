@@ -1,4 +1,4 @@
-//! A private JWK Set, checked as a whole.
+//! A private JWK Set whose keys fit each other.
 
 use chrono::{DateTime, Utc};
 
@@ -8,16 +8,16 @@ use super::{
 };
 use crate::verify::{KeyError, KeySource, PublicKey};
 
-/// The keys of one issuer. Immutable; a changed file becomes a new set.
+/// The keys of one issuer. The set is immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]
 pub struct KeySet {
-    /// Ordered by `nbf`, as `lives` is.
+    /// Ordered by `nbf`, like `lives`.
     keys: Vec<SigningKey>,
     lives: Vec<KeyLife>,
 }
 
 impl KeySet {
-    /// Reads the content of a key file.
+    /// Parses the content of a key file.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         StoredKeys::parse(json)?.check()
     }
@@ -41,7 +41,6 @@ impl KeySet {
         Ok(Self { keys, lives })
     }
 
-    /// The key that signs at `now`.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         self.signing_index(now).map(|index| &self.keys[index])
     }
@@ -51,35 +50,36 @@ impl KeySet {
             .ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
     }
 
-    /// What each key does when, by `nbf`.
+    /// The times of each key, ordered by `nbf`.
     pub fn lives(&self) -> &[KeyLife] {
         &self.lives
     }
 
-    /// The keys that belong in the JWKS at `now`: all but those whose `exp` has passed.
+    /// The public keys that are in the JWKS at `now`: all keys whose `exp` has not passed.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         let visible = move |(_, life): &(&SigningKey, &KeyLife)| !rotation::is_gone(life, now);
         self.keys.iter().zip(&self.lives).filter(visible).map(|(key, _)| key.public())
     }
 
-    /// The moments before and after `now` at which [`KeySet::signing`] or [`KeySet::visible`] changes by the clock alone.
+    /// The last time before `now` and the next time after it at which [`KeySet::signing`] or [`KeySet::visible`]
+    /// changes by the clock alone.
     pub fn changes_around(&self, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         let changes = || self.lives.iter().flat_map(|life| [Some(life.nbf), life.exp]).flatten();
         (changes().filter(|&at| at <= now).max(), changes().filter(|&at| at > now).min())
     }
 
-    /// All keys, by `nbf`.
+    /// All keys, ordered by `nbf`.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter()
     }
 
-    /// [`SigningKey::self_test`] of every key.
+    /// Runs [`SigningKey::self_test`] on every key.
     pub fn self_test(&self) -> Result<(), KeyError> {
         self.keys.iter().try_for_each(SigningKey::self_test)
     }
 }
 
-/// What is visible verifies: also a key that does not sign yet, since another replica's clock may be ahead.
+/// Every visible key verifies, even one that does not sign yet, because another replica's clock may be ahead.
 impl KeySource for KeySet {
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
         self.visible(now).find(|key| key.kid() == kid)

@@ -1,4 +1,4 @@
-//! The keys as they lie in a file or a Secret, where they are changed.
+//! The key set as it is stored in a file or a Secret, where commands change it.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::verify::KeyError;
 
-/// A private JWK Set, with all of its members. Every key has a `kid`.
+/// A private JWK Set with all members. Every key has a `kid`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
@@ -21,10 +21,10 @@ struct Borrowed<'a> {
 }
 
 impl StoredKeys {
-    /// Reads `{"keys":[…]}`. Every key must be usable: a key that is silently left out would be one whose tokens nobody
-    /// verifies.
+    /// Parses `{"keys":[…]}`. An unusable key is an error: if it were left out, nobody could verify the tokens that it
+    /// signed.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
-        // serde_json's message for a wrong type quotes the value, which may be a private member: say only where.
+        // Only the position is reported, because serde_json's message quotes the value, which may be a private member.
         let mut stored: Self = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
         for (index, key) in stored.keys.iter_mut().enumerate() {
@@ -33,18 +33,18 @@ impl StoredKeys {
         Ok(stored)
     }
 
-    /// Of one new key.
+    /// A set of one key.
     pub fn of(key: PrivateJwk) -> Self {
         Self { keys: vec![key] }
     }
 
-    /// The set that these keys make, if they fit each other.
+    /// Checks the keys against each other and makes a [`KeySet`] of them.
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
         KeySet::new(keys.collect::<Result<_, _>>()?)
     }
 
-    /// The file's content.
+    /// The content of the key file.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
         Self::content_of(&self.keys)
     }
@@ -55,12 +55,11 @@ impl StoredKeys {
         Zeroizing::new(json)
     }
 
-    /// Adds a key.
     pub fn add(&mut self, key: PrivateJwk) {
         self.keys.push(key);
     }
 
-    /// Does what was planned.
+    /// Carries out a step of [`super::rotation::plan`].
     pub fn apply(&mut self, step: &Step) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.is(kid)));
         for (kid, exp) in &step.expire {
@@ -72,7 +71,7 @@ impl StoredKeys {
         Ok(())
     }
 
-    /// Does what an emergency asks for.
+    /// Carries out an emergency retirement.
     pub fn retire(
         &mut self,
         kid: &str,

@@ -1,4 +1,4 @@
-//! Test vectors of the RFCs, and sets that must be refused.
+//! Test vectors from the RFCs, and key sets that must be refused.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{KeySet, PrivateJwk};
 use crate::verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
-/// The payload of RFC 7515's examples, after the header.
+/// The encoded payload of RFC 7515's examples.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
-/// RFC 7515 appendix A.3.1, with the `alg` that our sets need.
+/// The key of RFC 7515 appendix A.3.1, with the `alg` that our sets require.
 fn p256() -> Value {
     json!({
         "kty": "EC", "crv": "P-256", "alg": "ES256",
@@ -20,7 +20,7 @@ fn p256() -> Value {
     })
 }
 
-/// RFC 8037 appendix A.1.
+/// The key of RFC 8037 appendix A.1.
 fn ed25519() -> Value {
     json!({
         "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA",
@@ -29,7 +29,7 @@ fn ed25519() -> Value {
     })
 }
 
-/// RFC 7515 appendix A.2.1.
+/// The key of RFC 7515 appendix A.2.1.
 fn rsa() -> Value {
     json!({
         "kty": "RSA", "alg": "RS256", "e": "AQAB",
@@ -64,7 +64,7 @@ fn set_of_rfc_7517() -> [Value; 2] {
     [encryption, signing]
 }
 
-/// RFC 7520 section 4.1, the key of section 3.3.
+/// The signature of RFC 7520 section 4.1 and the key of section 3.3.
 #[test]
 fn the_rs256_signature_of_rfc_7520_is_its_keys() {
     let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
@@ -90,7 +90,7 @@ fn signatures_are_those_of_rfc_7515_and_rfc_8037() {
     let rs256 = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
     let es256 = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     let eddsa = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
-    // ECDSA takes a random number for each signature; the two others sign alike each time.
+    // ECDSA signatures differ each time, because each takes a random number; those of the other algorithms do not.
     for (key, header, payload, signature, repeats) in [
         (rsa(), "eyJhbGciOiJSUzI1NiJ9", JOE, rs256, true),
         (p256(), "eyJhbGciOiJFUzI1NiJ9", JOE, es256, false),

@@ -1,14 +1,15 @@
-//! The limit per address that holds while Redis is away: one process' own, shared by its workers.
+//! A rate limit per address for the time that Redis is unavailable. It lives in one process, whose workers share it.
 //!
-//! **When it is asked.** Before the store is, [`LocalLimit::check`], which counts nothing: an address over its limit is
-//! answered 429, and nobody waits for Redis on its behalf. Then, if and only if the store did not answer the claim,
-//! [`LocalLimit::admit`], which counts: 503 `store_unavailable` within the limit, 429 beyond it. What Redis counts is so
-//! not counted here, and when it is back, the limit here has nothing more to say than the last `Retry-After` it gave.
+//! **When it is used.** [`LocalLimit::check`], which counts nothing, runs before the store is asked: an address over
+//! its limit gets 429 without waiting for Redis. [`LocalLimit::admit`], which counts, runs only if the store did not
+//! respond: the answer is then 503 `store_unavailable` within the limit, and 429 beyond it. So events that Redis counts
+//! are not counted here, and once Redis is back, this limit refuses nobody for longer than the last `Retry-After` that
+//! it gave.
 //!
-//! **Bounded.** A cell goes when it is empty again; above [`MOST_CELLS`] the emptiest goes first. So whoever has more
-//! addresses than there are cells pushes out only cells that hold next to nothing, his own, while those that have
-//! reached their limit stay, and a newcomer is never refused for lack of room. What honest people can lose is a count
-//! against them.
+//! **Memory.** A cell is removed when it is unused again. If there are more than [`MOST_CELLS`], the least used cell is
+//! removed first. An attacker with more addresses than there are cells therefore removes only his own cells, which are
+//! nearly unused. Cells that have reached their limit stay, and a new address is never refused for lack of room. All
+//! that an honest client can lose is a count against it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,24 +21,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Rate, TooMany};
 
-/// Twice the /64 networks of a /48, the most that one customer is usually given. Some 10 MB, when so many have come
-/// within one period.
+/// Twice the number of /64 networks in a /48, which is the most that one customer usually gets. If all cells are used
+/// within one period, they take about 10 MB.
 pub const MOST_CELLS: usize = 100_000;
 
-/// Cells by key, in this process.
+/// The limits of all addresses, in this process.
 #[derive(Debug)]
 pub struct LocalLimit {
     most: usize,
-    /// Random in each process, so that nobody can choose a key that falls on another's.
+    /// Random in each process, so that nobody can choose a key that collides with another one.
     hashing: RandomState,
     cells: Mutex<Cells>,
 }
 
-/// One cell is in both, or in neither.
+/// Each cell is in both maps.
 #[derive(Debug, Default)]
 struct Cells {
     by_key: HashMap<u64, DateTime<Utc>>,
-    /// The emptiest first.
+    /// The least used first.
     by_time: BTreeSet<(DateTime<Utc>, u64)>,
 }
 
@@ -48,18 +49,19 @@ impl Default for LocalLimit {
 }
 
 impl LocalLimit {
-    /// With room for so many cells, at least 1.
+    /// Keeps at most `most` cells, and at least 1.
     pub fn new(most: usize) -> Self {
         Self { most: most.max(1), hashing: RandomState::new(), cells: Mutex::default() }
     }
 
-    /// Whether an event of `key` ([`crate::http::ClientAddress::limit_key`]) would be let through at `now`.
+    /// Whether an event of `key` ([`crate::http::ClientAddress::limit_key`]) would be admitted at `now`. Counts
+    /// nothing.
     pub fn check(&self, key: &str, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
         let cell = self.cells().at(self.hashing.hash_one(key), rate, now);
         rate.admit(cell, now).map(drop)
     }
 
-    /// Lets an event of `key` through and counts it, or neither. All events of one key come with the same `rate`.
+    /// Admits and counts an event of `key`, or refuses it. All events of a key must have the same `rate`.
     pub fn admit(&self, key: &str, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
         let key = self.hashing.hash_one(key);
         let mut cells = self.cells();
@@ -69,20 +71,21 @@ impl LocalLimit {
         Ok(())
     }
 
-    /// Held for a look-up, never across an await.
+    /// The lock is held for one lookup, never across an await.
     fn cells(&self) -> MutexGuard<'_, Cells> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cells {
-    /// No fuller than full: a clock that was set back would otherwise refuse everybody until it has caught up.
+    /// The cell, at most one period ahead of `now`. Without that bound, an address would be refused until the clock has
+    /// caught up if the clock was set back.
     fn at(&self, key: u64, rate: Rate, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let full = now + TimeDelta::microseconds(rate.period_micros() as i64);
         self.by_key.get(&key).map(|cell| full.min(*cell))
     }
 
-    /// A newcomer takes the place of the emptiest, and so never its own, where there is no more room.
+    /// Stores a cell. If there is no more room, a new cell replaces the least used one.
     fn put(&mut self, key: u64, cell: DateTime<Utc>, most: usize) {
         match self.by_key.get(&key) {
             Some(before) => drop(self.by_time.remove(&(*before, key))),
@@ -131,7 +134,7 @@ mod tests {
         cells.by_key.len()
     }
 
-    /// How many of a burst of twice the limit are let through.
+    /// How many events are admitted out of a burst of twice the limit.
     fn let_through(limit: &LocalLimit, key: &str, now: DateTime<Utc>) -> usize {
         (0..RATE.burst * 2).filter(|_| limit.admit(key, RATE, now).is_ok()).count()
     }

@@ -1,4 +1,4 @@
-//! Why there is no token.
+//! The reasons for refusing a login.
 
 use std::time::Duration;
 
@@ -12,20 +12,19 @@ use crate::{
     wechat::{CallError, UnknownApp, Verdict},
 };
 
-/// After how long a client may ask again when the store did not answer.
+/// `Retry-After` while the store is away.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// After how long a client may ask again when WeChat was asked and gave no answer.
+/// `Retry-After` while WeChat does not answer.
 const WECHAT_PAUSE: Duration = Duration::from_secs(2);
 /// "Retry next minute", says WeChat of errcode 45011.
 const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 
-/// Why there is no token: what the caller can do something about, and what went wrong here.
+/// Why a login was refused: either the client can mend it, or something is wrong here or at WeChat.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// It is not known which app is meant.
     #[error("no such app: {0}")]
     UnknownApp(#[from] UnknownApp),
-    /// A field that the account backend has no use for; ignoring a password would be a surprise.
+    /// The account backend does not take this field.
     #[error("the account backend takes no `{0}`")]
     NotAccepted(&'static str),
     /// WeChat does not accept the code.

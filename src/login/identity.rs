@@ -1,14 +1,14 @@
-//! Who the business says that is, where a login shows more than WeChat's code.
+//! Credentials: the business user whom a password or a phone number proves.
 
-use super::{Arrival, Candidate, Identity, Login, LoginError, short_digest};
+use super::{Arrival, Candidate, Identity, LoginError, Worker, short_digest};
 use crate::{
     accounts::{Password, Username},
     ids::Person,
-    store::{Cell, ClaimId, Meter},
+    store::{AttemptId, Cell, Meter},
 };
 
-impl Login {
-    /// A password that nobody looks at would be a surprise.
+impl Worker {
+    /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
         let accepts = self.accounts.accepts();
         match identity {
@@ -18,23 +18,24 @@ impl Login {
         }
     }
 
-    /// Who the business says that is. Looked at after WeChat accepted the code, so that each guess costs a fresh one.
+    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
     pub(super) async fn identify(
         &self,
         arrival: &Arrival,
         identity: Identity,
-        claim: &ClaimId,
+        attempt: &AttemptId,
     ) -> Result<Option<Candidate>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
                 self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, claim).await.map(Some),
+            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, attempt).await.map(Some),
         }
     }
 
-    /// Each attempt is counted before it is looked at, so that many at once are as many, and given back if it was right.
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. A right password
+    /// is uncounted.
     async fn check_password(
         &self,
         person: &Person,
@@ -55,7 +56,7 @@ impl Login {
     }
 }
 
-/// By which failed passwords are counted: what differs in case or by spaces is one name.
+/// Failed passwords are counted by this digest. Names that differ only in case are one name.
 fn digest_of(name: &Username) -> String {
     short_digest(&name.as_str().to_lowercase())
 }

@@ -1,22 +1,21 @@
-//! Phone numbers: what WeChat has verified, and whom the business knows by it.
+//! Phone numbers: WeChat verifies them, and the business knows its users by them.
 
-use super::{AccessTokens, Candidate, Login, LoginError};
+use super::{Candidate, LoginError, Worker};
 use crate::{
     accounts::Named,
-    ids::Person,
-    ids::{Phone, PhoneCode},
-    store::ClaimId,
+    ids::{Person, Phone, PhoneCode},
+    store::AttemptId,
 };
 
-impl Login {
+impl Worker {
     /// The business user of the phone number that `code` stands for, which must be this person's own.
     pub(super) async fn user_of_phone(
         &self,
         person: &Person,
         code: &PhoneCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
     ) -> Result<Candidate, LoginError> {
-        let phone = self.phone_of(person, code, claim).await?;
+        let phone = self.phone_of(person, code, attempt).await?;
         match self.accounts.user_of_phone(&phone).await? {
             Some(Named { user, made }) => Ok(Candidate { user, made }),
             None => Err(LoginError::PhoneRefused),
@@ -24,17 +23,15 @@ impl Login {
     }
 
     /// The phone number that `code` stands for, which must be this person's own.
-    pub(crate) async fn phone_of(
+    pub(super) async fn phone_of(
         &self,
         person: &Person,
         code: &PhoneCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
     ) -> Result<Phone, LoginError> {
         let apps = self.apps.all();
         let app = apps.choose(Some(&person.app), None)?;
-        let vault = self.vault.keys();
-        let tokens = AccessTokens { wechat: &self.wechat, shelf: &*self.store, vault: &vault };
         let exchange = async |token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
-        Ok(tokens.with(app, claim, exchange).await?)
+        Ok(self.access_tokens().with(app, attempt, exchange).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of a login, and what it gives.
+//! The input and the result of a login.
 
 use std::time::Duration;
 
@@ -9,50 +9,42 @@ use crate::{
     token::AccessToken,
 };
 
-/// What a mini program asks for.
 #[derive(Debug)]
 pub struct LoginRequest {
-    /// Which app; may be left out where there is only one.
+    /// May be left out if there is only one app.
     pub app: Option<AppId>,
-    /// The app that the Referer names, which anybody can forge: a hint for choosing among those that there are.
+    /// The app that the Referer names. Anybody can forge it, so it only helps to choose among the configured apps.
     pub app_hint: Option<AppId>,
-    /// What shows which WeChat identity is asking.
     pub proof: Proof,
-    /// What shows which business user is asking.
     pub identity: Identity,
 }
 
-/// What shows which WeChat identity is asking.
+/// Proves the WeChat identity of the client.
 #[derive(Debug)]
 pub enum Proof {
     /// The code of `wx.login`.
     Code(LoginCode),
-    /// What an earlier login gave in place of its code.
+    /// The ticket of an earlier login, which replaces the code.
     Ticket(Ticket),
 }
 
-/// What shows which business user is asking.
+/// Proves the business user.
 #[derive(Debug)]
 pub enum Identity {
-    /// Nothing: the WeChat identity is to be known already.
+    /// No credentials: only a WeChat identity that is bound gets a token.
     Nothing,
-    /// Name and password.
     Password(Username, Password),
     /// The code of the button `getPhoneNumber`.
     Phone(PhoneCode),
 }
 
-/// What it gets.
 #[derive(Debug)]
 pub struct LoggedIn {
-    /// Proves to every peer who is asking.
     pub token: AccessToken,
-    /// How long the token lives.
     pub expires_in: Duration,
     /// The token's `sub`.
     pub user: UserId,
-    /// Which app.
     pub app: AppId,
-    /// Whether this login made the user. True once.
+    /// Whether this login made the user. True once per user.
     pub new_user: bool,
 }

@@ -1,4 +1,4 @@
-//! The files that hold secrets: written for their owner alone, and refused when others can read them.
+//! Files that hold secrets. They are written with mode 0600, and refused if others can read them.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,32 +9,25 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// Why a file of secrets cannot be used. Says what to do.
+/// Why a secret file cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The file cannot be read or written.
     #[error("{path}: {source}", path = .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A new file was to be made, and there is one.
+    Io { path: PathBuf, source: io::Error },
+    /// The file to create exists already.
     #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
-    /// Somebody other than its owner can read it.
+    /// Users other than the owner can read the file.
     #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
     Exposed {
-        /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
 }
 
 impl FileError {
-    /// What is wrong and, where the file is missing, the command that makes it: `make` with the path behind it.
+    /// The error's text. If the file is missing, the text adds the command that makes it: `make`, followed by the path.
     pub fn or_make(&self, make: &str) -> String {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
@@ -45,13 +38,13 @@ impl FileError {
     }
 }
 
-/// Makes a key file when its path follows.
+/// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
-/// Makes a vault key file when its path follows.
+/// The command that makes a vault key file; its path follows.
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 
-/// Reads a file of secrets. Its mode must give nothing to group and others, unless it is a mounted Secret: there
-/// Kubernetes sets owner, group and mode, and who may look is decided by the pod.
+/// Reads a secret file. Its mode must allow nothing to group and others, unless it is a mounted Secret: there
+/// Kubernetes sets owner, group and mode, and the pod decides who may read it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let content = Zeroizing::new(fs::read(path).map_err(failed)?);
@@ -62,13 +55,13 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     Ok(content)
 }
 
-/// A Secret's volume is a folder in which every file is a link through `..data`, which the kubelet swaps.
+/// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the kubelet swaps.
 fn is_mounted_secret(path: &Path) -> bool {
     path.parent().is_some_and(|folder| folder.join("..data").is_symlink())
 }
 
-/// Writes a new file of secrets with mode 0600, and reaches the disk before it returns. Never overwrites: what a
-/// secret in the way protects cannot be made again.
+/// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a
+/// lost secret cannot be made again.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
@@ -76,21 +69,21 @@ pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half of a secret is of no use, and would be in the way of the next try.
+        // Half a secret is useless and would block the next attempt.
         let _ = fs::remove_file(path);
         failed(error)
     })
 }
 
-/// Holds a file against other processes that would replace it, until dropped. The lock is on a file beside it, since the
-/// file itself is a new one after each replacement.
+/// An exclusive lock on replacing a file, held until dropped. The locked file is another one beside it, because each
+/// replacement makes the file itself a new one.
 pub struct Held {
     path: PathBuf,
     _lock: File,
 }
 
-/// Where a replacement stands. Between any two of these the process may die; before [`Stage::Renamed`] the old content
-/// holds, from there on the new.
+/// The steps of a replacement. The process may die between any two of them: before [`Stage::Renamed`] the file has the
+/// old content, from then on the new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Created,
@@ -102,12 +95,13 @@ enum Stage {
 }
 
 impl Held {
-    /// Waits until no other process holds `path`. A link is followed: what it points to is replaced.
+    /// Waits until no other process holds `path`. If `path` is a link, the file that it points to is locked and
+    /// replaced.
     pub fn wait(path: &Path) -> Result<Self, FileError> {
         Self::lock(fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?)
     }
 
-    /// The same where there may be no file yet: then one is made, with this content.
+    /// As [`Held::wait`]; if there is no file, creates one with `content`.
     pub fn wait_or_create(path: &Path, content: &[u8]) -> Result<Self, FileError> {
         match Self::wait(path) {
             Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -116,7 +110,7 @@ impl Held {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(folder).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         let held = Self::lock(folder.join(path.file_name().unwrap_or_default()))?;
-        // Made under the lock: whoever finds the file and waits finds it whole.
+        // The file is created under the lock, so that whoever finds it and waits for the lock finds it complete.
         match create_private(&held.path, content) {
             Ok(()) | Err(FileError::Exists(_)) => Ok(held),
             Err(error) => Err(error),
@@ -130,12 +124,12 @@ impl Held {
         Ok(Self { path, _lock: lock.map_err(|source| FileError::Io { path: beside, source })? })
     }
 
-    /// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whenever this process or
-    /// the machine dies. Owner and mode stay.
+    /// Replaces the file's content atomically: a reader sees the old or the new content, even if this process or the
+    /// machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         let replaced = self.replace_in_stages(content, |_| Ok(()));
         if replaced.is_err() {
-            // What could not be put in place is not left lying beside it; that it was there is no error.
+            // Removes the unfinished file; it is no error if there is none.
             let _ = fs::remove_file(beside(&self.path, "new"));
         }
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
@@ -143,7 +137,7 @@ impl Held {
 
     fn replace_in_stages(&self, content: &[u8], reached: impl Fn(Stage) -> io::Result<()>) -> io::Result<()> {
         let (old, new) = (fs::metadata(&self.path)?, beside(&self.path, "new"));
-        // Left by a process that died here; nobody else is here now.
+        // A process that died may have left this file. Under the lock, nobody else is writing it.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

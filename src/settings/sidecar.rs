@@ -1,161 +1,80 @@
-//! What `wxmint sidecar` needs to know: settings of its own, and none of the issuer's secrets.
+//! What `wxmint sidecar` needs to know. It reads none of the issuer's secrets.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use reqwest::Url;
 
 use super::{
-    Faults, IssuerUrl, Raw, address,
-    fault::Reader,
-    forms::{self, Form},
-    log_format, path,
+    Faults, IssuerUrl, Reader,
+    forms::{self, form, list},
+    settings,
+    variable::Variable,
+    variables::*,
 };
-use crate::{
-    sidecar::{PathSource, Prefix, Rules},
-    telemetry::LogFormat,
-    verify::peer::TrustedIssuer,
-    verify::{TokenTyp, VerifierPolicy},
-};
+use crate::{path_rules::Rules, telemetry::LogFormat, verify::VerifierPolicy, verify::peer::TrustedIssuer};
 
-/// What the sidecar does.
-#[derive(Debug, Clone)]
-pub struct SidecarSettings {
-    /// `WXMINT_ISSUER` and `WXMINT_JWKS_URL`, in the same order; `WXMINT_AUDIENCE` and `WXMINT_TOKEN_TYP` hold for all;
-    /// `WXMINT_JWKS_CACHE`: the folder of the last good keys.
-    pub trusted: Vec<TrustedIssuer>,
-    /// `WXMINT_SIDECAR_AUDIENCES`, `WXMINT_SIDECAR_ANONYMOUS`, `WXMINT_SIDECAR_PATH_HEADER`
-    pub rules: Rules,
-    /// `WXMINT_SIDECAR_LISTEN`: where proxies ask.
-    pub listen: SocketAddr,
-    /// `WXMINT_ADMIN_LISTEN`: probes and metrics.
-    pub admin_listen: SocketAddr,
-    /// `WXMINT_MAX_CONNECTIONS`: how many connections proxies may have at once. The default takes at most 64 of the 128 MiB in
-    /// k8s/, the remembered tokens take 32.
-    pub max_connections: usize,
-    /// `WXMINT_DANGEROUS_JWKS_OVER_HTTP`: whether keys may come over a network in the clear.
-    pub dangerous_jwks_over_http: bool,
-    /// `WXMINT_LOG_FORMAT`
-    pub log_format: LogFormat,
-}
-
-const ISSUERS: Form = Form {
-    wanted: "the `iss` of the tokens, as the issuer's WXMINT_ISSUER has it, byte for byte, without a slash at the end; several \
-             separated by commas",
-    example: "WXMINT_ISSUER=https://login.example.com",
-};
-
-impl SidecarSettings {
-    /// Reads settings from variables, such as [`std::env::vars`].
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        let raw = Raw::from_vars(vars);
-        let mut reader = Reader::default();
-        let settings = Self::read(raw, &mut reader);
-        reader.finish(settings)
-    }
-
-    fn read(raw: Raw, reader: &mut Reader) -> Option<Self> {
-        let dangerous = ("WXMINT_DANGEROUS_JWKS_OVER_HTTP", raw.dangerous_jwks_over_http);
-        let dangerous_jwks_over_http =
-            reader.or(dangerous.0, dangerous.1, &forms::DANGEROUS_JWKS, "false", forms::flag);
-        let over_http = dangerous_jwks_over_http.unwrap_or_default();
-        let urls = |text: &str| text.split(',').map(|url| jwks_url(url.trim(), over_http)).collect::<Option<Vec<_>>>();
-        let urls = reader.required("WXMINT_JWKS_URL", raw.jwks_url, &forms::JWKS_URL, urls);
-        let issuers = reader.required("WXMINT_ISSUER", raw.issuer, &ISSUERS, issuers);
-        let audience = reader.required("WXMINT_AUDIENCE", raw.audience, &forms::AUDIENCE, forms::audiences);
-        let typ = reader.or("WXMINT_TOKEN_TYP", raw.token_typ, &forms::TOKEN_TYP, "at+jwt", |text| text.parse().ok());
-        let kept_in = reader.optional("WXMINT_JWKS_CACHE", raw.jwks_cache, &forms::JWKS_CACHE, path);
-        let trusted = Trusted { issuers, urls, audience, typ, kept_in }.join(reader);
-        let audiences = ("WXMINT_SIDECAR_AUDIENCES", raw.sidecar_audiences);
-        let audiences = reader.optional(audiences.0, audiences.1, &forms::SIDECAR_AUDIENCES, audience_rules);
-        let anonymous = ("WXMINT_SIDECAR_ANONYMOUS", raw.sidecar_anonymous);
-        let anonymous = reader.optional(anonymous.0, anonymous.1, &forms::SIDECAR_ANONYMOUS, prefixes);
-        let path_header = ("WXMINT_SIDECAR_PATH_HEADER", raw.sidecar_path_header);
-        let source = match audiences.is_some() || anonymous.is_some() {
-            true => reader.required(path_header.0, path_header.1, &forms::PATH_HEADER, PathSource::parse),
-            false => reader.or(path_header.0, path_header.1, &forms::PATH_HEADER, "path", PathSource::parse),
-        };
-        let listen =
-            reader.or("WXMINT_SIDECAR_LISTEN", raw.sidecar_listen, &forms::SIDECAR_LISTEN, "127.0.0.1:8181", address);
-        let admin_listen =
-            reader.or("WXMINT_ADMIN_LISTEN", raw.admin_listen, &forms::ADMIN_LISTEN, "127.0.0.1:9090", address);
-        let connections = ("WXMINT_MAX_CONNECTIONS", raw.max_connections);
-        let max_connections =
-            reader.or(connections.0, connections.1, &forms::MAX_CONNECTIONS, "2000", forms::connections);
-        let log_format = reader.or("WXMINT_LOG_FORMAT", raw.log_format, &forms::LOG_FORMAT, "json", log_format);
-        let rules = Rules {
-            source: source?,
-            audiences: audiences.unwrap_or_default(),
-            anonymous: anonymous.unwrap_or_default(),
-        };
-        Some(Self {
-            trusted: trusted?,
-            rules,
-            listen: listen?,
-            admin_listen: admin_listen?,
-            max_connections: max_connections?,
-            dangerous_jwks_over_http: dangerous_jwks_over_http?,
-            log_format: log_format?,
-        })
+settings! {
+    /// What `wxmint sidecar` needs to know.
+    SidecarSettings, |reader| {
+        dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
+        trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
+        rules: Rules = read_rules(reader),
+        listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
+        admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        max_connections: usize = reader.read(&MAX_CONNECTIONS),
+        log_format: LogFormat = reader.read(&LOG_FORMAT),
     }
 }
 
-struct Trusted {
-    issuers: Option<Vec<IssuerUrl>>,
-    urls: Option<Vec<Url>>,
-    audience: Option<Vec<String>>,
-    typ: Option<TokenTyp>,
-    kept_in: Option<PathBuf>,
-}
-
-impl Trusted {
-    /// Each issuer with the URL in its place.
-    fn join(self, reader: &mut Reader) -> Option<Vec<TrustedIssuer>> {
-        let (issuers, urls, audience, typ) = (self.issuers?, self.urls?, self.audience?, self.typ?);
-        if issuers.len() != urls.len() {
-            let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
-            reader.fault("WXMINT_JWKS_URL", problem, &forms::JWKS_URL);
-            return None;
-        }
-        let policy = |issuer: IssuerUrl| {
-            let policy = VerifierPolicy::new(issuer.as_str(), audience.iter().map(String::as_str));
-            VerifierPolicy { typ, ..policy }
-        };
-        let join =
-            |(issuer, jwks_url)| TrustedIssuer { policy: policy(issuer), jwks_url, kept_in: self.kept_in.clone() };
-        Some(issuers.into_iter().zip(urls).map(join).collect())
+/// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
+fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
+    let urls = reader.read(&jwks_url(over_http));
+    let issuers = reader.read(&issuers());
+    let audience = reader.read(&AUDIENCE.required());
+    let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
+    let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
+    if issuers.len() != urls.len() {
+        let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
+        return reader.fault(&JWKS_URL, problem);
     }
-}
-
-/// All different: two of one name would have two sets of keys.
-fn issuers(text: &str) -> Option<Vec<IssuerUrl>> {
-    let issuers: Vec<_> = text.split(',').map(|issuer| IssuerUrl::parse(issuer.trim())).collect::<Option<_>>()?;
-    forms::all_different(&issuers).then_some(issuers)
-}
-
-/// https; http to this machine alone, unless danger was asked for: whoever answers in the issuer's place can sign tokens.
-fn jwks_url(text: &str, over_http: bool) -> Option<Url> {
-    let url: Url = text.parse().ok()?;
-    let secure = url.scheme() == "https" || forms::is_loopback(&url) || over_http && url.scheme() == "http";
-    (secure && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()).then_some(url)
-}
-
-fn prefixes(text: &str) -> Option<Vec<Prefix>> {
-    text.split(',').map(|prefix| Prefix::parse(prefix.trim())).collect()
-}
-
-/// `/orders=https://orders.example.com`, a prefix each; a prefix that stands several times takes any of its audiences.
-fn audience_rules(text: &str) -> Option<Vec<(Prefix, String)>> {
-    let rule = |rule: &str| {
-        let (prefix, audience) = rule.split_once('=')?;
-        let audience = audience.trim();
-        Some((Prefix::parse(prefix.trim())?, (!audience.is_empty()).then(|| audience.to_owned())?))
+    let trusted = |(issuer, jwks_url): (IssuerUrl, Url)| TrustedIssuer {
+        policy: VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) },
+        jwks_url,
+        kept_in: kept_in.clone(),
     };
-    text.split(',').map(rule).collect()
+    Some(issuers.into_iter().zip(urls).map(trusted).collect())
+}
+
+fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
+    match over_http {
+        true => JWKS_URL.taking(form(JWKS_URL.about.wanted, |text| list(text, forms::jwks_url_over_http))),
+        false => JWKS_URL,
+    }
+}
+
+fn issuers() -> Variable<Vec<IssuerUrl>> {
+    ISSUER.taking(form(
+        "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; several \
+         separated by commas",
+        forms::issuers,
+    ))
+}
+
+/// If a rule depends on the path, somebody must say which path was requested.
+fn read_rules(reader: &mut Reader) -> Option<Rules> {
+    let (audiences, anonymous) = (reader.read(&SIDECAR_AUDIENCES), reader.read(&SIDECAR_ANONYMOUS));
+    let are_set = reader.is_set(&SIDECAR_AUDIENCES) || reader.is_set(&SIDECAR_ANONYMOUS);
+    let source = match are_set {
+        true => reader.read(&SIDECAR_PATH_HEADER.required()),
+        false => reader.read(&SIDECAR_PATH_HEADER),
+    };
+    Some(Rules { source: source?.unwrap_or_default(), audiences: audiences?, anonymous: anonymous? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{path_rules::PathSource, verify::TokenTyp};
 
     const VALID: [(&str, &str); 3] = [
         ("WXMINT_ISSUER", "https://login.example.com"),

@@ -3,17 +3,13 @@
 //!
 //! Knows the issuers by their public keys alone, and starts before they do.
 
-mod loose;
 mod metrics;
 mod remembered;
-mod rules;
 mod run;
 mod verify;
 
-pub use self::{
-    rules::{Demand, PathSource, Prefix, Rules},
-    run::{Listeners, StartError, run},
-};
+pub use self::run::{Listeners, StartError, run};
+pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
 
 use self::{metrics::SidecarMetrics, remembered::Remembered};
 use crate::{settings::SidecarSettings, verify::peer::Peer};

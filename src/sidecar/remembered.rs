@@ -146,7 +146,6 @@ mod tests {
             issued_at: at(NOW),
             expires_at: at(NOW) + TimeDelta::hours(1),
             not_before: None,
-            status: None,
         };
         Arc::new(Identity::of(&claims, Proof::of_a_test(0, 1)).expect("an identity"))
     }

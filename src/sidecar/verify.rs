@@ -14,14 +14,10 @@ use actix_web::{
     web::Data,
 };
 
-use super::{
-    Sidecar,
-    metrics::Outcome,
-    remembered::Identity,
-    rules::{Demand, PathSource},
-};
+use super::{Sidecar, metrics::Outcome, remembered::Identity};
 use crate::{
     http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
+    path_rules::{Demand, PathSource},
     verify::peer::NotVerified,
     verify::{NoBearer, bearer},
 };

@@ -1,7 +1,7 @@
-//! Where the access tokens of apps lie: all replicas use one, and one of them at a time fetches it.
+//! Stores the access tokens of apps. All replicas share a token, and one replica at a time fetches it.
 //!
-//! The store's clock decides over all times. A lease is for economy and not for safety: WeChat gives the same token to
-//! all who ask, so that two who fetch at once, because one was slow or was killed, do no harm.
+//! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token to
+//! everybody who asks, so two replicas that fetch at once do no harm.
 
 use std::{fmt, time::Duration};
 
@@ -9,22 +9,21 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{ClaimId, Sealed, StoreError};
+use super::{AttemptId, Sealed, StoreError};
 use crate::{ids::AppId, wechat::AppAccessToken};
 
-/// For how long nobody fetches after a fetch that failed. So long is WeChat left alone when it fails again and again.
+/// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
-/// For how long nobody renews after a renewal that failed: the token is good for minutes yet, and each attempt delays
-/// the login that makes it.
+/// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the login
+/// that makes it.
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
-/// Tells an access token from its successor, without telling anything about it: 128 bits of its SHA-256.
+/// Identifies an access token without revealing it: 128 bits of its SHA-256.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// That of a token.
     pub fn of(token: &AppAccessToken) -> Self {
         let hash = digest::digest(&digest::SHA256, token.expose().as_bytes());
         Self(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
@@ -49,59 +48,56 @@ impl fmt::Debug for Fingerprint {
 /// An access token as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptToken {
-    /// For the vault to open.
     pub sealed: Sealed,
-    /// The token's.
     pub fingerprint: Fingerprint,
 }
 
-/// What is left of a token's life.
+/// The remaining life of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLife {
-    /// After this long one caller is asked to fetch its successor.
+    /// After this time one caller is asked to fetch the next token.
     pub renew_in: Duration,
-    /// After this long it is not lent any more.
+    /// After this time the token is not lent any more.
     pub expires_in: Duration,
 }
 
-/// What somebody who needs an access token is told.
+/// The answer to a caller who needs an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lent {
-    /// Here it is.
     Token(KeptToken),
-    /// Here it is; it ends soon, and you hold the lease to fetch its successor.
+    /// The token expires soon, and the caller holds the lease to fetch the next one.
     Renew(KeptToken),
-    /// There is none, and you hold the lease to fetch one.
+    /// There is no token, and the caller holds the lease to fetch one.
     Fetch,
-    /// There is none, and somebody else is fetching one: ask again shortly.
+    /// There is no token, and another caller is fetching one: ask again shortly.
     Wait,
-    /// There is none, and whoever would have fetched one could not, less than [`FAILED_PAUSE`] ago.
+    /// There is no token, because a fetch failed less than [`FAILED_PAUSE`] ago.
     Failed,
 }
 
-/// Where access tokens lie, a slot for each app.
+/// Stores one access token for each app.
 #[async_trait(?Send)]
 pub trait AccessTokenShelf {
     /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
-    /// counts as none. Repeated by the same `claim`, a lease is given again.
+    /// is treated as missing. The same `attempt` gets the same lease again.
     async fn lend_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent, StoreError>;
 
-    /// Keeps what was fetched under a lease, and ends the lease. Nothing is kept if `claim` holds none (any more).
+    /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
     async fn keep_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<(), StoreError>;
 
-    /// Ends a lease under which nothing could be fetched. For [`FAILED_PAUSE`] nobody gets another, or for
-    /// [`UNRENEWED_PAUSE`] if there is a good token still.
-    async fn give_up_access_token(&self, app: &AppId, claim: &ClaimId) -> Result<(), StoreError>;
+    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if the
+    /// old token is still valid.
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError>;
 }

@@ -1,30 +1,30 @@
-//! What the steps of the binding protocol say (`login::binding` joins them).
+//! The steps of the binding protocol. `login::binder` puts them together.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{ClaimId, Person, StoreError};
+use super::{AttemptId, Person, StoreError};
 use crate::ids::{UnionId, UserId};
 
-/// The steps of the protocol. Each touches the keys of one person, one user or one unionid, may be repeated, and is one
-/// round trip. `claim` is the request's own: a step that is repeated with it answers the same again.
+/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent: repeated with
+/// the same `attempt`, it answers the same again.
 #[async_trait(?Send)]
 pub trait Bindings {
-    /// Where a person stands.
-    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError>;
+    /// The state of a person's binding.
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError>;
 
-    /// Writes down whom a person is to be bound to, if the person is free and of this `generation`; the intent is of the
-    /// next one.
+    /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has the next
+    /// generation.
     async fn intend(
         &self,
         person: &Person,
         generation: u64,
         intent: &Intent,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError>;
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError>;
 
-    /// Decides whether `user` takes the person: the one place where that is decided, once for each generation. `per_app`
-    /// is how many people of one app a user may have.
+    /// Decides whether the person may be bound to `user`. This is the only place where that is decided, once for each
+    /// generation. `per_app` is the number of people of one app that a user may have.
     async fn admit(
         &self,
         user: &UserId,
@@ -34,35 +34,36 @@ pub trait Bindings {
         per_app: u32,
     ) -> Result<Decision, StoreError>;
 
-    /// Carries a decision out, if the intent of this `generation` still waits for one.
+    /// Carries the decision out, if the intent of this `generation` still waits for it.
     async fn settle(
         &self,
         person: &Person,
         generation: u64,
-        outcome: Settlement,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError>;
+        outcome: IntentOutcome,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError>;
 
-    /// Ends a binding, and forgets the session key: the person can log in to nobody from here on.
-    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError>;
+    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError>;
 
-    /// Takes the person off the user's list.
+    /// Takes the person off the user's list, and ends the user's tokens of that app.
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError>;
 
-    /// Ends the leaving of this `generation`.
-    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError>;
+    /// Marks the dissolution of this `generation` as complete.
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId)
+    -> Result<BindingState, StoreError>;
 
-    /// Those whom the user has admitted and not dismissed; `None` for a user who never had any.
+    /// The people on the user's list. `None` if the user never had any.
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError>;
 
-    /// The user whom a unionid stands for: `candidate`, if it stood for nobody.
+    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody.
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError>;
 
-    /// Lets a unionid stand for `to`, if it stands for `from` or nobody. Answers whom it stands for now.
+    /// Links a unionid to `to`, if it is linked to `from` or to nobody. Returns the user whom it is linked to now.
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError>;
 
-    /// Writes down that the unionid of a person bound to `user` has been looked at, and whether it stands for another
-    /// user. Answers whether that is news.
+    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns true if the conflict is
+    /// new.
     async fn link_unionid(
         &self,
         person: &Person,
@@ -72,97 +73,85 @@ pub trait Bindings {
     ) -> Result<bool, StoreError>;
 }
 
-/// Where a person stands. Each generation has one intent, one decision, and perhaps one leaving.
+/// The state of a person's binding. Each generation has one intent, one decision, and perhaps one dissolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// Bound to nobody.
+pub enum BindingState {
     Free {
-        /// Of the last binding; 0 before the first.
+        /// The generation of the last binding; 0 before the first.
         generation: u64,
-        /// Whether the last binding was dissolved by its owner: it is not made again unasked.
+        /// Whether the person has dissolved the last binding. Then it is not made again without credentials.
         dissolved: bool,
     },
-    /// About to be bound; the decision is the user's.
+    /// An intent was written, and the user's list has to decide.
     Intended {
-        /// Of this binding.
         generation: u64,
-        /// Whom to.
         intent: Intent,
     },
-    /// Bound.
     Bound(Bound),
-    /// No longer bound, and still on the user's list.
+    /// No longer bound, but still on the user's list.
     Leaving {
-        /// Of this binding.
         generation: u64,
-        /// Whose list.
         user: UserId,
     },
 }
 
-/// Whom a person is to be bound to.
+/// The user to whom a person is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// The business user.
     pub user: UserId,
-    /// Whether the user may have been made for this: then the user's first binding answers `new_user`.
+    /// Whether the user may have been made for this binding. Then the user's first binding answers `new_user`.
     pub made: bool,
-    /// Whether it is for the unionid's sake alone, which is worth nothing where the user has left all of their people.
+    /// True if the binding was made only because of the unionid; ignored if that user has no bindings left.
     pub by_unionid: bool,
 }
 
-/// A binding.
+/// A binding, as far as a login needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// Tells it from the person's other bindings.
+    /// Differs from the person's earlier bindings.
     pub generation: u64,
-    /// The business user.
     pub user: UserId,
-    /// The unionid as it was last looked at.
+    /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
-    /// Whether the asking request itself has made the user's first binding.
+    /// Whether this request has made the user's first binding.
     pub new: bool,
 }
 
-/// A binding as it is looked up and moved: all that is known of it.
+/// All that is stored of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// Who is bound.
     pub person: Person,
-    /// The business user.
     pub user: UserId,
-    /// The unionid as it was last looked at.
+    /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
-    /// The user whom the unionid stood for then, if another.
+    /// The other user whom the unionid was linked to then.
     pub conflict: Option<UserId>,
-    /// Since when, to the millisecond.
+    /// To the millisecond.
     pub bound_at: DateTime<Utc>,
 }
 
-/// What a user's list says of a person, for one generation and for good.
+/// The decision of a user's list about one generation of a person. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// On the list.
     Admitted {
-        /// Whether nobody ever was before.
+        /// Whether this is the first person on the list.
         first: bool,
     },
-    /// The user has as many people in this app as may be.
+    /// The user has as many people of this app as allowed.
     Full,
-    /// Was to be for a unionid's sake, and the user has left all of their people.
+    /// The intent came from a unionid alone, and the user has no bindings left.
     Deserted,
-    /// Dismissed since.
+    /// The binding has been dissolved since.
     Dismissed,
 }
 
-/// What becomes of an intent.
+/// The outcome of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
-    /// A binding.
+pub enum IntentOutcome {
+    /// A binding, as far as a login needs it.
     Bound {
-        /// Whether it is the first of a user who was made for it.
+        /// Whether it is the first binding of a user who was made for it.
         new: bool,
     },
-    /// Nothing.
     Dropped,
 }

@@ -14,8 +14,8 @@ use crate::{
     wechat::{AppAccessToken, SessionKey},
 };
 
-fn claim_id(byte: u8) -> ClaimId {
-    ClaimId::new([byte; 16])
+fn attempt_id(byte: u8) -> AttemptId {
+    AttemptId::new([byte; 16])
 }
 
 fn app() -> AppId {
@@ -63,42 +63,43 @@ fn intent(name: &str) -> Intent {
 }
 
 /// Records a login and tells where the person stands.
-async fn recorded(store: &dyn Store, login: &LoginRecord, claim: u8) -> Standing {
-    match store.record_login(login, &claim_id(claim)).await.expect("recorded") {
-        Recorded::Standing(standing, at) => {
+async fn recorded(store: &dyn Store, login: &LoginRecord, attempt: u8) -> BindingState {
+    match store.record_login(login, &attempt_id(attempt)).await.expect("recorded") {
+        Recorded::State(state, at) => {
             assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
-            standing
+            state
         }
         Recorded::Limited(refused) => panic!("limited: {refused:?}"),
     }
 }
 
-fn granted(claim: Claim) -> ExchangeOrder {
-    let Claim::Granted(order) = claim else { panic!("granted") };
+fn granted(attempt: Claim) -> ExchangeOrder {
+    let Claim::Granted(order) = attempt else { panic!("granted") };
     order
 }
 
 /// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
 async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
-    let now = granted(store.claim_code(&app(), &code("for the clock"), &claim_id(0), &often()).await.expect("claimed"))
-        .micros();
-    let mut claim = 0;
+    let now =
+        granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
+            .micros();
+    let mut attempt = 0;
     micros.map(|offset| {
-        claim += 1;
-        ExchangeOrder::new(now + offset, &claim_id(claim))
+        attempt += 1;
+        ExchangeOrder::new(now + offset, &attempt_id(attempt))
     })
 }
 
 async fn a_code_is_claimed_once(store: Rc<dyn Store>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
-        async move { store.claim_code(&app(), &code("a code"), &claim_id(byte), &often()).await.expect("an answer") }
+        async move { store.claim_code(&app(), &code("a code"), &attempt_id(byte), &often()).await.expect("an answer") }
     };
     granted(claim(1).await);
     assert_eq!(claim(2).await, Claim::Taken);
     granted(claim(1).await);
     let other_app = "wxother".parse().expect("an app");
-    granted(store.claim_code(&other_app, &code("a code"), &claim_id(2), &often()).await.expect("another app's code"));
+    granted(store.claim_code(&other_app, &code("a code"), &attempt_id(2), &often()).await.expect("another app's code"));
 }
 
 async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
@@ -106,24 +107,24 @@ async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
     for byte in 0..50 {
         let text = format!("code {byte}");
         let order =
-            granted(store.claim_code(&app(), &code(&text), &claim_id(200 - byte), &often()).await.expect("claimed"));
+            granted(store.claim_code(&app(), &code(&text), &attempt_id(200 - byte), &often()).await.expect("claimed"));
         assert!(last.as_ref().is_none_or(|last| *last < order), "{last:?} before {order:?}");
         last = Some(order);
     }
 }
 
 async fn only_its_claimant_gives_a_code_back(store: Rc<dyn Store>) {
-    granted(store.claim_code(&app(), &code("returned"), &claim_id(1), &often()).await.expect("claimed"));
-    store.release_code(&app(), &code("returned"), &claim_id(2)).await.expect("ignored");
-    assert_eq!(store.claim_code(&app(), &code("returned"), &claim_id(2), &often()).await, Ok(Claim::Taken));
-    store.release_code(&app(), &code("returned"), &claim_id(1)).await.expect("released");
-    granted(store.claim_code(&app(), &code("returned"), &claim_id(2), &often()).await.expect("claimed"));
+    granted(store.claim_code(&app(), &code("returned"), &attempt_id(1), &often()).await.expect("claimed"));
+    store.release_code(&app(), &code("returned"), &attempt_id(2)).await.expect("ignored");
+    assert_eq!(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await, Ok(Claim::Taken));
+    store.release_code(&app(), &code("returned"), &attempt_id(1)).await.expect("released");
+    granted(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await.expect("claimed"));
 }
 
 async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
-    let intended = Standing::Intended { generation: 1, intent: intent("user-1") };
+    let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
     assert_eq!(recorded(&*store, &login, 1).await, intended);
     assert_eq!(recorded(&*store, &login, 1).await, intended, "a repetition answers the same");
     assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2"), 2).await, intended, "no other intent");
@@ -132,32 +133,32 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     assert_eq!(store.session_keys(&silent.person).await.expect("kept").expect("a key").current, sealed("k2"));
 }
 
-const FREE: Standing = Standing::Free { generation: 0, dissolved: false };
+const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
 
-fn bound(generation: u64, name: &str, new: bool) -> Standing {
-    Standing::Bound(Bound { generation, user: user(name), unionid: None, new })
+fn bound(generation: u64, name: &str, new: bool) -> BindingState {
+    BindingState::Bound(Bound { generation, user: user(name), unionid: None, new })
 }
 
 /// Binds through all steps.
-async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, Standing) {
-    let (person, claim) = (person(openid), claim_id(7));
-    store.intend(&person, generation - 1, &intent(name), &claim).await.expect("intended");
+async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
+    let (person, attempt) = (person(openid), attempt_id(7));
+    store.intend(&person, generation - 1, &intent(name), &attempt).await.expect("intended");
     let decision = store.admit(&user(name), &person, generation, false, 1).await.expect("decided");
     let outcome = match decision {
-        Decision::Admitted { first } => Settlement::Bound { new: first },
-        _ => Settlement::Dropped,
+        Decision::Admitted { first } => IntentOutcome::Bound { new: first },
+        _ => IntentOutcome::Dropped,
     };
-    (decision, store.settle(&person, generation, outcome, &claim).await.expect("settled"))
+    (decision, store.settle(&person, generation, outcome, &attempt).await.expect("settled"))
 }
 
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
     for _ in 0..2 {
-        let (decision, standing) = bind(&*store, "o1", "user-1", 1).await;
-        assert_eq!((decision, standing), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
+        let (decision, state) = bind(&*store, "o1", "user-1", 1).await;
+        assert_eq!((decision, state), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
     }
-    let others = store.standing(&person("o1"), &claim_id(8)).await.expect("an answer");
-    assert_eq!(others, bound(1, "user-1", false), "new for the claim that made it alone");
-    let rival = store.intend(&person("o1"), 1, &intent("user-2"), &claim_id(9)).await.expect("an answer");
+    let others = store.binding_state(&person("o1"), &attempt_id(8)).await.expect("an answer");
+    assert_eq!(others, bound(1, "user-1", false), "new for the attempt that made it alone");
+    let rival = store.intend(&person("o1"), 1, &intent("user-2"), &attempt_id(9)).await.expect("an answer");
     assert_eq!(rival, bound(1, "user-1", false), "no intent over a binding");
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("o1")])));
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
@@ -167,23 +168,23 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Stor
     let [order, ..] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
     recorded(&*store, &login, 1).await;
-    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
-    let Standing::Bound(made) = standing else { panic!("bound") };
-    store.leave(&person("o1"), &made, &claim_id(2)).await.expect("left");
-    store.set_free(&person("o1"), 1, &claim_id(2)).await.expect("free");
-    assert_eq!(recorded(&*store, &login, 1).await, Standing::Free { generation: 1, dissolved: true });
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    store.leave(&person("o1"), &made, &attempt_id(2)).await.expect("left");
+    store.set_free(&person("o1"), 1, &attempt_id(2)).await.expect("free");
+    assert_eq!(recorded(&*store, &login, 1).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
-    let stale = store.intend(&person("o1"), 3, &intent("user-1"), &claim_id(1)).await;
+    let stale = store.intend(&person("o1"), 3, &intent("user-1"), &attempt_id(1)).await;
     assert_eq!(stale, Ok(FREE));
 }
 
 async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
     bind(&*store, "o1", "user-1", 1).await;
-    let (decision, standing) = bind(&*store, "o2", "user-1", 1).await;
+    let (decision, state) = bind(&*store, "o2", "user-1", 1).await;
     assert_eq!(decision, Decision::Full);
-    assert_eq!(standing, Standing::Free { generation: 1, dissolved: false });
+    assert_eq!(state, BindingState::Free { generation: 1, dissolved: false });
     let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
     let elsewhere = store.admit(&user("user-1"), &other_app, 1, false, 1).await;
     assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
@@ -206,38 +207,38 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
 }
 
 async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<dyn Store>) {
-    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
-    let Standing::Bound(made) = standing else { panic!("bound") };
-    let (person, claim) = (person("o1"), claim_id(1));
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    let (person, attempt) = (person("o1"), attempt_id(1));
     let wrong = Bound { user: user("user-2"), ..made.clone() };
-    assert_eq!(store.leave(&person, &wrong, &claim).await, Ok(bound(1, "user-1", false)));
-    let leaving = Standing::Leaving { generation: 1, user: user("user-1") };
+    assert_eq!(store.leave(&person, &wrong, &attempt).await, Ok(bound(1, "user-1", false)));
+    let leaving = BindingState::Leaving { generation: 1, user: user("user-1") };
     for _ in 0..2 {
-        assert_eq!(store.leave(&person, &made, &claim).await, Ok(leaving.clone()));
+        assert_eq!(store.leave(&person, &made, &attempt).await, Ok(leaving.clone()));
         store.dismiss(&user("user-1"), &person, 1).await.expect("dismissed");
     }
-    let free = Standing::Free { generation: 1, dissolved: true };
+    let free = BindingState::Free { generation: 1, dissolved: true };
     for _ in 0..2 {
-        assert_eq!(store.set_free(&person, 1, &claim).await, Ok(free.clone()));
+        assert_eq!(store.set_free(&person, 1, &attempt).await, Ok(free.clone()));
     }
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
     assert_eq!(store.admit(&user("user-1"), &person, 1, false, 1).await, Ok(Decision::Dismissed));
-    let late = store.leave(&person, &made, &claim).await;
+    let late = store.leave(&person, &made, &attempt).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
-    let (again, standing) = bind(&*store, "o1", "user-1", 2).await;
-    assert_eq!((again, standing), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
-    assert_eq!(store.leave(&person, &made, &claim).await, Ok(bound(2, "user-1", false)), "of the binding before");
+    let (again, state) = bind(&*store, "o1", "user-1", 2).await;
+    assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(store.leave(&person, &made, &attempt).await, Ok(bound(2, "user-1", false)), "of the binding before");
 }
 
 async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Store>) {
-    let (_, standing) = bind(&*store, "o1", "user-1", 1).await;
-    let Standing::Bound(made) = standing else { panic!("bound") };
-    let (person, claim) = (person("o1"), claim_id(1));
-    store.leave(&person, &made, &claim).await.expect("left");
-    store.set_free(&person, 1, &claim).await.expect("free");
-    store.intend(&person, 1, &intent("user-2"), &claim).await.expect("intended");
-    let dropped = store.settle(&person, 2, Settlement::Dropped, &claim).await;
-    assert_eq!(dropped, Ok(Standing::Free { generation: 2, dissolved: true }));
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    let (person, attempt) = (person("o1"), attempt_id(1));
+    store.leave(&person, &made, &attempt).await.expect("left");
+    store.set_free(&person, 1, &attempt).await.expect("free");
+    store.intend(&person, 1, &intent("user-2"), &attempt).await.expect("intended");
+    let dropped = store.settle(&person, 2, IntentOutcome::Dropped, &attempt).await;
+    assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
 }
 
 async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>) {
@@ -284,7 +285,9 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     };
     assert!(!link("user-2", Some("user-3")).await, "bound to another");
     assert!(!link("user-1", None).await);
-    let Ok(Standing::Bound(bound)) = store.standing(&person("o1"), &claim_id(1)).await else { panic!("bound") };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1"), &attempt_id(1)).await else {
+        panic!("bound")
+    };
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
     assert!(link("user-1", Some("user-3")).await);
     assert!(!link("user-1", Some("user-3")).await, "no news");
@@ -292,10 +295,10 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
-    store.intend(&person("o1"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
+    store.intend(&person("o1"), 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     let before = crate::http::now().trunc_subsecs(3);
-    let (_, Standing::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
     let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
     assert!(before <= binding.bound_at && binding.bound_at <= crate::http::now(), "{binding:?}");
     let plain =
@@ -306,26 +309,27 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
     let linked = Binding { unionid: Some(unionid), conflict: Some(user("user-2")), ..plain };
     assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
-    store.leave(&person("o1"), &made, &claim_id(1)).await.expect("left");
+    store.leave(&person("o1"), &made, &attempt_id(1)).await.expect("left");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
 }
 
 async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     let ticket = Ticket::random().expect("a ticket");
     let holder = TicketHolder { person: person("o1"), unionid: Some("u1".parse().expect("a unionid")) };
-    assert_eq!(store.take_ticket(&ticket, &claim_id(1)).await, Ok(None));
+    assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
-        let taken = store.take_ticket(&ticket, &claim_id(1)).await.expect("an answer").expect("repeated by its claim");
+        let taken =
+            store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer").expect("repeated by its claim");
         assert_eq!(taken.holder, holder);
         assert!((crate::http::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
-    assert_eq!(store.take_ticket(&ticket, &claim_id(2)).await, Ok(None));
+    assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
     let plain = TicketHolder { unionid: None, ..holder };
     let other = Ticket::random().expect("a ticket");
     store.keep_ticket(&other, &plain).await.expect("kept");
     assert_eq!(
-        store.take_ticket(&other, &claim_id(2)).await.map(|taken| taken.map(|taken| taken.holder)),
+        store.take_ticket(&other, &attempt_id(2)).await.map(|taken| taken.map(|taken| taken.holder)),
         Ok(Some(plain))
     );
 }
@@ -334,7 +338,7 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
     let few = Rate { burst: 2, period: Duration::from_secs(3600) };
     let claim = |text: &'static str, address: &'static str| {
         let store = Rc::clone(&store);
-        async move { store.claim_code(&app(), &code(text), &claim_id(1), &visit(address, few)).await.expect("an answer") }
+        async move { store.claim_code(&app(), &code(text), &attempt_id(1), &visit(address, few)).await.expect("an answer") }
     };
     granted(claim("one", "192.0.2.7").await);
     granted(claim("two", "192.0.2.7").await);
@@ -362,7 +366,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_all_the_same(store: Rc
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
     let login = |order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record("o1", order, key, "user-1") };
     recorded(&*store, &login(&first, "k1"), 1).await;
-    let refused = store.record_login(&login(&second, "k2"), &claim_id(2)).await;
+    let refused = store.record_login(&login(&second, "k2"), &attempt_id(2)).await;
     assert!(matches!(refused, Ok(Recorded::Limited(refused)) if refused.retry_after.as_secs() == 3599), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
 }
@@ -379,13 +383,13 @@ async fn opened(store: &dyn Store, person: &Person) -> Opening {
     opened_by(store, person, 3).await
 }
 
-async fn opened_by(store: &dyn Store, person: &Person, claim: u8) -> Opening {
-    store.open(person, &user("user-1"), &claim_id(claim)).await.expect("an answer")
+async fn opened_by(store: &dyn Store, person: &Person, attempt: u8) -> Opening {
+    store.open(person, &user("user-1"), &attempt_id(attempt)).await.expect("an answer")
 }
 
 /// Ends the try that [`opened`] began.
 async fn closed(store: &dyn Store, person: &Person, tried: Tried) -> bool {
-    store.close(person, tried, &claim_id(3)).await.expect("closed")
+    store.close(person, tried, &attempt_id(3)).await.expect("closed")
 }
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
@@ -393,7 +397,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k1")]);
     closed(&*store, &owner, Tried::Well).await;
-    assert_eq!(store.open(&owner, &user("user-2"), &claim_id(3)).await, Ok(Opening::NotBound));
+    assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
     store.keep_session_key(&owner, &sealed("k2"), &kept.order).await.expect("kept");
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
@@ -418,8 +422,8 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     opened(&*store, &owner).await;
     closed(&*store, &owner, Tried::Failed).await;
-    for claim in 0..7 {
-        assert!(matches!(opened_by(&*store, &owner, claim).await, Opening::Keys(_)));
+    for attempt in 0..7 {
+        assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
     }
     assert_eq!(opened_by(&*store, &owner, 7).await, Opening::Busy);
     closed(&*store, &owner, Tried::Well).await;
@@ -428,12 +432,12 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
 
 async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    for claim in 0..7 {
+    for attempt in 0..7 {
         for _ in 0..3 {
-            assert!(matches!(opened_by(&*store, &owner, claim).await, Opening::Keys(_)));
+            assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
         }
         for _ in 0..3 {
-            let dropped = store.close(&owner, Tried::Failed, &claim_id(claim)).await;
+            let dropped = store.close(&owner, Tried::Failed, &attempt_id(attempt)).await;
             assert_eq!(dropped, Ok(false), "seven have failed and not more");
         }
     }
@@ -441,8 +445,8 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
         assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
         assert_eq!(opened_by(&*store, &owner, 8).await, Opening::Busy);
     }
-    assert_eq!(store.close(&owner, Tried::Failed, &claim_id(7)).await, Ok(true));
-    assert_eq!(store.close(&owner, Tried::Failed, &claim_id(7)).await, Ok(false));
+    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(true));
+    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(false));
 }
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
@@ -461,8 +465,8 @@ fn token(id: &str, issued_at: i64) -> Issued {
 }
 
 /// The owner's own binding, the user's first.
-fn of(owner: &Person) -> Result<Bearer, StoreError> {
-    Ok(Bearer::People(vec![Admission { person: owner.clone(), generation: 1 }]))
+fn of(owner: &Person) -> Result<TokenState, StoreError> {
+    Ok(TokenState::People(vec![Admission { person: owner.clone(), generation: 1 }]))
 }
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
@@ -470,10 +474,10 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>
     let now = crate::http::now().timestamp();
     assert_eq!(store.bearer(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
-    assert_eq!(store.bearer(&elsewhere).await, Ok(Bearer::People(vec![])));
+    assert_eq!(store.bearer(&elsewhere).await, Ok(TokenState::People(vec![])));
     for _ in 0..2 {
         store.end_token(&token("a", now)).await.expect("ended");
-        assert_eq!(store.bearer(&token("a", now)).await, Ok(Bearer::Ended));
+        assert_eq!(store.bearer(&token("a", now)).await, Ok(TokenState::Ended));
         assert_eq!(store.bearer(&token("b", now)).await, of(&owner));
     }
 }
@@ -488,8 +492,8 @@ async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn St
     }
     // What is too old goes when another token is ended.
     store.end_token(&token("another", now)).await.expect("ended");
-    assert_eq!(store.bearer(&expired(30)).await, Ok(Bearer::Ended));
-    assert!(matches!(store.bearer(&expired(120)).await, Ok(Bearer::People(_))), "not kept for ever");
+    assert_eq!(store.bearer(&expired(30)).await, Ok(TokenState::Ended));
+    assert!(matches!(store.bearer(&expired(120)).await, Ok(TokenState::People(_))), "not kept for ever");
 }
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
@@ -498,13 +502,13 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
-        assert_eq!(store.bearer(old).await, Ok(Bearer::EndedWithUser));
+        assert_eq!(store.bearer(old).await, Ok(TokenState::EndedWithUser));
     }
     assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
     store.end_user(&asking).await.expect("repeated");
     assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
     store.end_user(&newer).await.expect("ended");
-    assert_eq!(store.bearer(&newer).await, Ok(Bearer::EndedWithUser), "even if the clock of the store is behind");
+    assert_eq!(store.bearer(&newer).await, Ok(TokenState::EndedWithUser), "even if the clock of the store is behind");
 }
 
 async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
@@ -514,12 +518,12 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1).await.expect("dismissed");
     }
-    assert_eq!(store.bearer(&old).await, Ok(Bearer::Ended));
+    assert_eq!(store.bearer(&old).await, Ok(TokenState::Ended));
     store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
-    assert_eq!(store.bearer(&old).await, Ok(Bearer::Ended), "whoever is bound now");
+    assert_eq!(store.bearer(&old).await, Ok(TokenState::Ended), "whoever is bound now");
     assert_eq!(store.bearer(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
-    assert_eq!(store.bearer(&elsewhere).await, Ok(Bearer::People(vec![])), "another app");
+    assert_eq!(store.bearer(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -543,7 +547,7 @@ async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
 
 async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
     let [now, _, _] = orders(&*store, [0, 0, 0]).await;
-    let ago = |seconds: u64| ExchangeOrder::new(now.micros() - seconds * 1_000_000, &claim_id(9));
+    let ago = |seconds: u64| ExchangeOrder::new(now.micros() - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
         recorded(&*store, &record(openid, &ago(900), "old", "user"), 1).await;
         recorded(&*store, &record(openid, &ago(replaced), "new", "user"), 2).await;
@@ -670,12 +674,12 @@ mod redis_only {
         }
         let at = DateTime::from_timestamp_millis(1_000_000_000_123).expect("an instant");
         bind(&store.at(at), "earlier", "user-earlier", 1).await;
-        store.intend(&person("intended"), 0, &intent("user-1"), &claim_id(1)).await.expect("intended");
-        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(true));
-        assert_eq!(store.note_dissolved(&person("gone"), &claim_id(1)).await, Ok(false), "no news");
-        assert_eq!(store.note_dissolved(&person("earlier"), &claim_id(1)).await, Ok(false), "is bound");
-        let gone = store.standing(&person("gone"), &claim_id(1)).await;
-        assert_eq!(gone, Ok(Standing::Free { generation: 0, dissolved: true }));
+        store.intend(&person("intended"), 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
+        assert_eq!(store.note_dissolved(&person("gone"), &attempt_id(1)).await, Ok(true));
+        assert_eq!(store.note_dissolved(&person("gone"), &attempt_id(1)).await, Ok(false), "no news");
+        assert_eq!(store.note_dissolved(&person("earlier"), &attempt_id(1)).await, Ok(false), "is bound");
+        let gone = store.binding_state(&person("gone"), &attempt_id(1)).await;
+        assert_eq!(gone, Ok(BindingState::Free { generation: 0, dissolved: true }));
 
         let (found, pages) = walked(&store, walk::Place::default()).await;
         assert!(pages > 1);
@@ -700,7 +704,7 @@ mod redis_only {
         for number in 0..3000 {
             server
                 .store()
-                .intend(&person(&format!("o{number}")), 0, &intent("u"), &claim_id(1))
+                .intend(&person(&format!("o{number}")), 0, &intent("u"), &attempt_id(1))
                 .await
                 .expect("intended");
         }
@@ -732,9 +736,9 @@ mod redis_only {
     async fn scripts_survive_a_flush() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
-        granted(store.claim_code(&app(), &code("before"), &claim_id(1), &often()).await.expect("claimed"));
+        granted(store.claim_code(&app(), &code("before"), &attempt_id(1), &often()).await.expect("claimed"));
         server.cli(&["SCRIPT", "FLUSH"]);
-        granted(store.claim_code(&app(), &code("after"), &claim_id(1), &often()).await.expect("claimed"));
+        granted(store.claim_code(&app(), &code("after"), &attempt_id(1), &often()).await.expect("claimed"));
     }
 
     #[tokio::test]
@@ -743,7 +747,7 @@ mod redis_only {
         let store = server.store();
         let once = Rate { burst: 1, period: Duration::from_secs(3600) };
         assert_eq!(store.count(&visit("192.0.2.7", once)).await, Ok(Ok(())));
-        let claimed = store.claim_code(&app(), &code("first"), &claim_id(1), &visit("192.0.2.8", once)).await;
+        let claimed = store.claim_code(&app(), &code("first"), &attempt_id(1), &visit("192.0.2.8", once)).await;
         granted(claimed.expect("an answer"));
     }
 

@@ -1,28 +1,28 @@
-//! Session keys as they are kept: who may use one, how often it may fail, and what ends it.
+//! Whose a token is, how tokens are ended, and how stored session keys are used.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ClaimId, ExchangeOrder, Person, Sealed, StoreError};
+use super::{AttemptId, ExchangeOrder, Person, Sealed, StoreError};
 use crate::{
     ids::{AppId, TokenId, UserId},
     verify::{LONGEST_LIFE, MAX_LEEWAY},
 };
 
-/// So many failures of one person in [`FAILURES_WINDOW`], and the session key is dropped: encrypted data has no MAC, so
-/// that each failure might tell something about it.
+/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
+/// each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
 
-/// From the first failure on.
+/// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// For how long an end is remembered: until no verifier can accept a token from before it any more.
+/// How long an end is remembered: until no verifier can accept a token from before it.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
 /// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bearer {
+pub enum TokenState {
     /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
     People(Vec<Admission>),
     /// All tokens of its user were ended, and this one with them.
@@ -55,42 +55,41 @@ pub struct Issued {
     pub expires_at: i64,
 }
 
-/// The session keys of a person who is bound to the user that asks.
+/// The stored session keys of a person, for a try to decrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSession {
-    /// Newest first; none where none is kept, two while the one before is kept too.
+    /// Newest first. At most two: the current and the previous key.
     pub keys: Vec<Sealed>,
-    /// The place that an exchange which begins now has among all exchanges.
+    /// For a session key that replaces them now.
     pub order: ExchangeOrder,
 }
 
-/// Whether keys may be tried.
+/// Whether session keys may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
-    /// They may. [`Sessions::close`] is to be told how it went.
+    /// The caller must end the try with [`Sessions::close`].
     Keys(KeptSession),
     /// The person is not bound to this user.
     NotBound,
-    /// As many tries as may fail are under way.
+    /// As many tries are in progress as may fail.
     Busy,
 }
 
-/// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tried {
-    /// Nothing to remember.
+    /// The data was decrypted.
     Well,
-    /// One more failure.
+    /// The data was not decrypted, which is counted.
     Failed,
-    /// Nothing was tried with a key.
+    /// No key was tried.
     Nothing,
 }
 
-/// What is done with session keys after the login that brought them. Each step is one round trip.
+/// Each step takes one round trip.
 #[async_trait(?Send)]
 pub trait Sessions {
-    /// Whose a token is.
-    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError>;
+    /// Whose a token is, and whether it has been ended.
+    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
     async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
@@ -100,20 +99,19 @@ pub trait Sessions {
     /// replica has it.
     async fn end_user(&self, token: &Issued) -> Result<(), StoreError>;
 
-    /// The session keys of a person bound to `user`, and leave to try them.
-    async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError>;
+    /// Begins a try with the session keys of a person who is bound to `user`.
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError>;
 
-    /// Ends the try of `claim`. Whether this was the failure that dropped the session key; the answer to a repetition is
-    /// that it was not.
-    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError>;
+    /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError>;
 
-    /// Keeps a session key that came without a login, if no later exchange has kept one.
+    /// Stores a session key that came without a login, unless a later exchange has stored one.
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder)
     -> Result<(), StoreError>;
 
-    /// Puts the same session key under a newer vault key, if it is still the one that is kept.
+    /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError>;
 
-    /// Forgets the session keys of a person.
+    /// Deletes the session keys of a person.
     async fn forget(&self, person: &Person) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Bind tickets: who has shown WeChat's code may try a password without another one.
+//! Bind tickets: a person whose code WeChat has accepted may try one password without another code.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -8,58 +8,54 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{ClaimId, Person, StoreError};
+use super::{AttemptId, Person, StoreError};
 use crate::ids::UnionId;
 
-/// Where tickets are kept.
 #[async_trait(?Send)]
 pub trait Tickets {
-    /// Keeps a ticket for [`TICKET_TTL`].
+    /// Stores a ticket for [`TICKET_TTL`].
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
 
-    /// Spends a ticket; `None` if there is none, or somebody else has spent it.
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError>;
+    /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError>;
 }
 
-/// How long a ticket can be spent: as long as a login code.
+/// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// 128 random bits, base64url. Whoever has it may try one password as its holder, and it does not print.
+/// 128 random bits, base64url. Whoever has a ticket may try one password for its person, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ticket(String);
 
-/// Why a text is no ticket. The text is not repeated.
+/// The text does not have the form of a ticket. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the bind_ticket of a `binding_required` answer: 22 letters, digits, `_` and `-`")]
 pub struct InvalidTicket;
 
-/// Whom a ticket stands for.
+/// The person for whom a ticket was given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketHolder {
     /// The person whose code WeChat accepted.
     pub person: Person,
-    /// As WeChat gave it.
     pub unionid: Option<UnionId>,
 }
 
-/// A ticket that was spent.
+/// A ticket that was redeemed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenTicket {
-    /// Whom it stands for.
     pub holder: TicketHolder,
-    /// When it was spent, by the store's clock: the token's `iat`.
+    /// When it was redeemed, by the store's clock: the token's `iat`.
     pub at: DateTime<Utc>,
 }
 
 impl Ticket {
-    /// Draws a new one from the system's generator.
     pub fn random() -> Result<Self, Unspecified> {
         let mut bits = [0; 16];
         rand::fill(&mut bits)?;
         Ok(Self(URL_SAFE_NO_PAD.encode(bits)))
     }
 
-    /// As it is given to its owner.
+    /// As the client gets it.
     pub fn expose(&self) -> &str {
         &self.0
     }

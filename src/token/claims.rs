@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl TokenId {
-    /// 128 bits of the system's generator, base64url.
+    /// 128 random bits from the system, in base64url.
     pub fn random() -> Result<Self, KeyError> {
         let mut bits = [0; 16];
         rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
@@ -18,7 +18,7 @@ impl TokenId {
     }
 }
 
-/// RFC 7519 section 4.1.3: one audience is a string, several are an array.
+/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(super) enum Audience {
@@ -35,14 +35,14 @@ impl From<Vec<String>> for Audience {
     }
 }
 
-/// All that a token says, on its way out.
+/// The claims of a new token.
 #[derive(Serialize)]
 pub(super) struct MintedClaims<'a> {
     pub(super) iss: &'a str,
     pub(super) sub: &'a UserId,
     pub(super) aud: &'a Audience,
     pub(super) client_id: &'a AppId,
-    /// NumericDate, seconds. Never in the future: PyJWT and others allow no leeway here.
+    /// In seconds. Never in the future, because PyJWT and others allow no leeway here.
     pub(super) iat: i64,
     pub(super) exp: i64,
     pub(super) jti: &'a TokenId,

@@ -1,4 +1,4 @@
-//! Signs tokens with whichever key signs now.
+//! Signs access tokens with the current signing key.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,22 +13,21 @@ use crate::{
     verify::{KeyError, TokenTyp},
 };
 
-/// Why no token could be signed. The service's fault, never the client's.
+/// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// No key signs at this time, or the set is unusable.
+    /// No key may sign at this time, or the key set is unusable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// jsonwebtoken refused.
     #[error("the token could not be signed: {0}")]
     Signature(#[from] jsonwebtoken::errors::Error),
 }
 
-/// A signed token. Can be sent to its owner and not printed: whoever has it is its user.
+/// A signed token. It can be serialized into a response but not printed, because whoever has it can act as its user.
 pub struct AccessToken(String);
 
 impl AccessToken {
-    /// The compact serialization, `header.claims.signature`.
+    /// The compact form, `header.claims.signature`.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -46,28 +45,27 @@ impl Serialize for AccessToken {
     }
 }
 
-/// Issues the tokens of one issuer, with whichever key signs. Shared by all workers.
+/// Signs the tokens of one issuer with the current signing key. All workers share it.
 pub struct Minter {
     issuer: String,
     audience: Audience,
     typ: TokenTyp,
     ttl: Duration,
-    keys: Arc<KeyRing>,
+    pub(super) keys: Arc<KeyRing>,
 }
 
 impl Minter {
-    /// `ttl` is `exp - iat` of every token.
+    /// `ttl` is the life of every token, from `iat` to `exp`.
     pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
         Self { issuer, audience: audience.into(), typ, ttl, keys }
     }
 
-    /// How long a token lives.
     pub fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// The token that says: this is `user`, who logged in through `app` at `issued_at`. `now` chooses the key that signs;
-    /// the two differ where a store dates logins by its own clock.
+    /// Signs a token for `user`, who logged in through `app` at `issued_at`. `now` chooses the signing key; it differs
+    /// from `issued_at` if the store dates logins by its own clock.
     pub fn mint(
         &self,
         user: &UserId,
@@ -90,7 +88,7 @@ impl Minter {
     }
 }
 
-/// A JWT of these claims, by the key that signs at `now`.
+/// Signs a JWT with these claims, with the key that signs at `now`.
 pub(super) fn sign(
     keys: &KeyRing,
     typ: &str,

@@ -1,9 +1,10 @@
-//! The token: its claims, and the minter that signs it. Also what signs our own requests to other services.
+//! Access tokens: their claims and the minter that signs them. Also the signer of our own requests to other services.
 //!
-//! A JWT as RFC 9068 has it. Holds no openid, unionid, phone number or session_key: only what a peer needs to know
-//! who is asking and whether to believe it.
+//! An access token is a JWT as in RFC 9068. It contains only what a peer needs to know: who sends the request and
+//! whether to believe it. It contains no openid, unionid, phone number or session_key.
 
 mod claims;
+mod mark;
 mod minter;
 mod request_signer;
 

@@ -1,4 +1,4 @@
-//! Signs our requests to another service, so that it knows who asks, and that nobody has changed what is asked.
+//! Signs our requests to another service, so that the service knows the sender and that nobody has changed the request.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,23 +11,23 @@ use super::{MintError, minter::sign};
 use crate::ids::TokenId;
 use crate::keys::KeyRing;
 
-/// The header's `typ`: no verifier of access tokens takes one of these for one (RFC 8725 section 3.11).
+/// The header's `typ`, which no verifier of access tokens accepts (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
-/// `exp - iat`: longer than a request takes, and than honest clocks differ.
+/// The life of a request's token, from `iat` to `exp`: longer than a request takes, and longer than honest clocks
+/// differ.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// A request as it is signed.
+/// The parts of a request that are signed.
 #[derive(Clone, Copy)]
 pub struct OutgoingRequest<'a> {
-    /// In capitals.
+    /// In capital letters.
     pub method: &'a str,
-    /// Without query or fragment.
+    /// Without query and fragment.
     pub url: &'a str,
-    /// Byte for byte.
     pub body: &'a [u8],
 }
 
-/// All that a request's token says. `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
+/// The claims of a request's token. `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -41,11 +41,10 @@ struct Claims<'a> {
     body_sha256: String,
 }
 
-/// A signed request's token, for `Authorization: Bearer`. Does not print.
+/// The token of a signed request, for `Authorization: Bearer`. It cannot be printed.
 pub struct RequestToken(String);
 
 impl RequestToken {
-    /// The compact serialization.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -57,7 +56,7 @@ impl fmt::Debug for RequestToken {
     }
 }
 
-/// Signs the requests of one issuer to one service, with whichever key signs tokens.
+/// Signs the requests of one issuer to one service with the current signing key.
 pub struct RequestSigner {
     issuer: String,
     audience: String,
@@ -70,7 +69,7 @@ impl RequestSigner {
         Self { issuer, audience, keys }
     }
 
-    /// The token that says: this request is ours, and of `now`. A request that is sent again gets another `id`.
+    /// Signs the token for one request. If the request is sent again, it needs another `id`.
     pub fn sign(
         &self,
         request: OutgoingRequest<'_>,

@@ -1,6 +1,5 @@
-//! Keeps a service that is slow or gone from costing more than an answer of 503: a bound on the calls in flight
-//! (bulkhead), and a pause after many failures in a row (breaker). Belongs to one worker thread; takes the time as an
-//! argument.
+//! Limits what a slow or unreachable service can cost: a limit on the calls in flight (bulkhead), and a pause after
+//! many failures in a row (circuit breaker). A breaker belongs to one worker thread and takes the time as an argument.
 
 use std::{
     cell::Cell,
@@ -8,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many failures without a success between them mean an outage, not bad luck.
+/// This many failures in a row mean an outage, not bad luck.
 const FAILURES_TO_OPEN: u32 = 10;
-/// How long nothing is sent after that, before one call tries again. Service returns within this and one round trip.
+/// How long nothing is sent during an outage, before one call tries again. The service is back in use within this time
+/// and one round trip.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -21,12 +21,12 @@ pub(crate) struct Breaker {
     in_flight: Cell<u32>,
 }
 
-/// Why a call was not let through.
+/// Why the breaker rejects a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// The service has failed again and again.
+    /// The service has failed too often in a row.
     Pausing,
-    /// As many calls wait as may.
+    /// The limit of calls in flight is reached.
     Full,
 }
 
@@ -47,7 +47,7 @@ impl Breaker {
         Rc::new(Self { max_in_flight, failures, open_until, in_flight })
     }
 
-    /// Lets a call through, or says why not. While paused, one call is let through as a trial each [`PAUSE`].
+    /// Admits a call or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
     pub(crate) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
         if self.open_until.get().is_some_and(|until| now < until) {
             return Err(Closed::Pausing);
@@ -63,7 +63,7 @@ impl Breaker {
     }
 }
 
-/// A call in flight. Dropped without a word (its client has gone), it counts neither way.
+/// A call in flight. If it is dropped because its client has disconnected, it counts as neither success nor failure.
 #[derive(Debug)]
 pub(crate) struct Permit {
     breaker: Rc<Breaker>,

@@ -1,5 +1,7 @@
-//! Calling other services over HTTP: what the clients of WeChat, of an account service and of a JWKS share. A deadline, a bound
-//! on the answer, no redirects, no proxies from the environment, connections kept alive, and errors that hold no URL.
+//! The HTTP client that calls WeChat, an account service and a JWKS. It has a deadline, a limit on the response, no
+//! redirects, no proxies from the environment, persistent connections, and errors without the URL.
+
+#![warn(missing_docs)]
 
 #[cfg(feature = "service")]
 mod breaker;
@@ -12,42 +14,42 @@ use rustls_platform_verifier::ConfigVerifierExt;
 #[cfg(feature = "service")]
 pub(crate) use self::breaker::{Breaker, Closed};
 
-/// Services close idle connections when they like. One that was idle for longer is not trusted: a request written into a
-/// connection that is being closed may have been received, so it could not be repeated.
+/// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
+/// is written into a closing connection may have been received, so it could not be repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest answer that is read. Real ones have some hundred bytes.
+/// The largest response that is read, in bytes. Real ones have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Why a client could not be made.
+/// Why an HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be made: {0}")]
 pub struct StartError(String);
 
-/// What is shared by the clients of all workers: the system's root certificates are read once.
+/// The TLS configuration that the clients of all workers share, so that the system's root certificates are read once.
 #[derive(Clone)]
 pub struct Tls(rustls::ClientConfig);
 
 impl Tls {
     /// Reads the system's root certificates.
     pub fn from_system() -> Result<Self, StartError> {
-        // Another part of the process may have chosen the same provider already.
+        // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| StartError(error.to_string()))?;
         Ok(Self(config))
     }
 }
 
-/// A client for one worker thread.
+/// An HTTP client for one worker thread.
 pub(crate) struct Upstream(Client);
 
-/// An answer, whatever its status.
+/// A response of any status.
 pub(crate) struct Fetched {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer. The reason is for the log and holds no URL.
+/// Why there is no response. The reason is for the log and contains no URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FetchError {
     /// No byte of the request left.
@@ -57,7 +59,7 @@ pub(crate) enum FetchError {
 }
 
 impl Upstream {
-    /// `total` is from sending a request to the last byte of its answer.
+    /// `total` limits the time from sending a request to the last byte of its response.
     pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, StartError> {
         Client::builder()
             .tls_backend_preconfigured(tls.0.clone())
@@ -75,8 +77,8 @@ impl Upstream {
             .map_err(|error| StartError(error.without_url().to_string()))
     }
 
-    /// Sends the request once and reads the body, whatever its status. The only place that sends: errors leave it
-    /// without the URL, which may hold a secret.
+    /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
+    /// never contain the URL, which may hold a secret.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.0.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
@@ -96,7 +98,7 @@ impl Upstream {
     }
 }
 
-/// An HTTP error with its causes, and without the URL.
+/// The text of an HTTP error with its causes, without the URL.
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,7 +1,6 @@
-//! Seals session keys and access tokens, so that who reads Redis, a dump of it or a backup reads none.
+//! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
 
 mod file;
-mod mark;
 
 use std::{
     cmp::Ordering,
@@ -11,7 +10,7 @@ use std::{
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest, hmac, rand,
+    digest, rand,
 };
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
@@ -27,7 +26,7 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A secret that nobody can read without the vault key, and that opens for one person or one app alone.
+/// A secret that can only be opened with the vault key, and only for one person or app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
@@ -57,7 +56,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// Tells vault keys apart, and tells nothing about them.
+/// Identifies a vault key without revealing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; KEY_ID_LEN]);
 
@@ -111,7 +110,6 @@ pub enum VaultError {
 struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
-    mark_key: hmac::Key,
     line: usize,
     seals_from: Option<DateTime<Utc>>,
 }
@@ -179,9 +177,8 @@ impl Vault {
             if keys.iter().any(|earlier| earlier.id == id) {
                 return Err(VaultError::Repeated { line });
             }
-            let mark_key = mark::mark_key(&key);
             let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
-            keys.push(VaultKey { id, key: LessSafeKey::new(key), mark_key, line, seals_from });
+            keys.push(VaultKey { id, key: LessSafeKey::new(key), line, seals_from });
         }
         if keys.is_empty() {
             Err(VaultError::NoKey)

@@ -2,22 +2,23 @@
 
 use std::{fmt, str::FromStr};
 
-/// A JWS algorithm (RFC 7518 section 3.1, RFC 8037). Taken from the key, never from a token.
+/// A JWS algorithm (RFC 7518 section 3.1, RFC 8037). A verifier takes it from the key, never from the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// ECDSA on P-256 with SHA-256: understood by every verifier we know, and the default.
+    /// ECDSA on P-256 with SHA-256. The default, because every verifier that we know supports it.
     Es256,
-    /// Ed25519: the cheapest to sign; HAProxy, njs and jwks-rsa do not know it.
+    /// Ed25519. The cheapest to sign with, but HAProxy, njs and jwks-rsa do not support it.
     EdDsa,
-    /// RSA PKCS#1 v1.5 with SHA-256, 2048 bits: for verifiers that know nothing else; signs 17 times slower.
+    /// RSA PKCS#1 v1.5 with SHA-256 and keys of at least 2048 bits, for verifiers that support nothing else. Signing
+    /// takes 17 times as long.
     Rs256,
 }
 
 impl Algorithm {
-    /// All of them, the default first.
+    /// All algorithms, the default first.
     pub const ALL: [Self; 3] = [Self::Es256, Self::EdDsa, Self::Rs256];
 
-    /// The registered name, as in a header's or a JWK's `alg`.
+    /// The registered name, as it stands in the `alg` of a header or a JWK.
     pub fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",

@@ -1,47 +1,47 @@
-//! Why a key is refused, where it is published and where it is kept.
+//! Errors of public and private keys.
 
-/// Why a key or a set of keys cannot be used. Never contains a key's private part.
+/// Why a key or a set of keys cannot be used. The error never contains a private member of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not JSON, or not a JWK Set.
+    /// The text is not JSON, or the JSON is not a JWK Set.
     #[error("not a JWK Set (`{{\"keys\":[…]}}`): {0}")]
     Syntax(String),
-    /// A set without a key.
+    /// The set has no key.
     #[error("the set has no key; make one with `wxmint keys generate`")]
     Empty,
-    /// A member that the key's type needs is missing.
+    /// The key lacks a member that its type requires.
     #[error("key {key}: the member `{member}` is missing")]
     Missing {
-        /// The key's place in the set, counted from 1, and its `kid`.
+        /// The key's position in the set, counted from 1, and its `kid`.
         key: String,
-        /// The missing member's name.
+        /// The name of the missing member.
         member: &'static str,
     },
-    /// A key whose members do not agree with each other, or of a kind that does not sign here.
+    /// The key's members contradict each other, or keys of its kind are not supported.
     #[error("key {key}: {reason}")]
     Unusable {
-        /// The key's place in the set, counted from 1, and its `kid`.
+        /// The key's position in the set, counted from 1, and its `kid`.
         key: String,
-        /// What does not fit.
+        /// What is wrong with the key.
         reason: String,
     },
-    /// Two keys with one `kid` or one `nbf`, so that nobody could tell which is meant.
+    /// Two keys have the same `kid` or the same `nbf`, so it is unclear which one is meant.
     #[error("keys {first} and {second} have the same `{member}`")]
     Ambiguous {
-        /// One of the two, by its place in the set and its `kid`.
+        /// The position and the `kid` of one of the two keys.
         first: String,
-        /// The other.
+        /// The position and the `kid` of the other key.
         second: String,
-        /// `kid` or `nbf`.
+        /// The member that is the same: `kid` or `nbf`.
         member: &'static str,
     },
-    /// No key's `nbf` has come.
+    /// The `nbf` of every key lies in the future.
     #[error("no key may sign yet: the earliest `nbf` is {earliest}")]
     NoneSigning {
-        /// When the first key begins to sign, RFC 3339.
+        /// When the first key may sign, in the format of RFC 3339.
         earliest: String,
     },
-    /// The cryptographic library refused without a reason.
+    /// The cryptographic library failed without giving a reason.
     #[error("the cryptographic library could not {0}")]
     Crypto(&'static str),
 }

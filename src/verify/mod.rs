@@ -1,7 +1,10 @@
-//! What a service needs in order to believe tokens by itself, and nothing more: the public keys of an issuer, the one bearer
-//! token of a request, and the verifier. With the feature `fetch`, [`peer`] fetches the keys and keeps them fresh.
+//! What a service needs to verify tokens by itself, and nothing more: an issuer's public keys, the bearer token of a
+//! request, and the verifier. With the feature `fetch`, [`peer`] also fetches the keys and keeps them fresh.
 //!
-//! Knows nothing of private keys, servers, Redis or WeChat. Without default features, the crate is this room and `ids`.
+//! This module knows nothing of private keys, servers, Redis or WeChat. Without default features, the crate consists of
+//! this module and `ids`.
+
+#![warn(missing_docs)]
 
 mod algorithm;
 mod bearer_token;
@@ -21,7 +24,7 @@ pub use self::{
     published_keys::PublishedKeys,
     token_typ::TokenTyp,
     verifier::{
-        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, Part, PolicyError, Refused, StatusReference, UnverifiedHeader,
-        UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
+        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, Part, PolicyError, Refused, UnverifiedHeader, UnverifiedIssuer,
+        Verified, Verifier, VerifierPolicy,
     },
 };

@@ -1,5 +1,5 @@
-//! What a service in Rust needs in order to believe tokens by itself: verifiers, each with the keys of its issuer, which
-//! are fetched ahead of time and kept through any failure of the issuer's.
+//! Verifies tokens in a Rust service: a verifier for each trusted issuer, with keys that are fetched ahead of time and
+//! kept while the issuer cannot be reached.
 //!
 //! ```no_run
 //! # use chrono::{DateTime, Utc};
@@ -38,23 +38,24 @@ use crate::{
     verify::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy},
 };
 
-/// Where an issuer publishes its keys, unless it says otherwise.
+/// The path at which wxmint publishes its keys.
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-/// An issuer whose tokens are believed, and where its keys are.
+/// An issuer whose tokens are accepted, and the URL of its keys.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
-    /// Which of its tokens.
+    /// Which of the issuer's tokens are accepted.
     pub policy: VerifierPolicy,
-    /// Its JWKS. https, unless the network in between is trusted as much as the issuer is.
+    /// The URL of the issuer's JWKS. Use https, unless you trust the network as much as the issuer.
     pub jwks_url: Url,
-    /// A folder in which the last good keys are kept, for a start while the issuer is away. Whoever can write there can
-    /// have tokens believed.
+    /// A folder for the last good keys, which are used if the service starts while the issuer cannot be reached.
+    /// Whoever can write to this folder can make the service accept forged tokens.
     pub kept_in: Option<PathBuf>,
 }
 
 impl TrustedIssuer {
-    /// An issuer that publishes its keys where wxmint does, and what its tokens for us are meant for.
+    /// Trusts an issuer that publishes its keys at wxmint's path. `audiences` are the values of `aud` that mean this
+    /// service.
     pub fn new(issuer: &str, audiences: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, PeerError> {
         let jwks_url = format!("{}{JWKS_PATH}", issuer.trim_end_matches('/'));
         let jwks_url = jwks_url.parse().map_err(|_| PeerError::NotAUrl)?;
@@ -65,16 +66,16 @@ impl TrustedIssuer {
 /// Why a [`Peer`] cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// The issuer is not a URL, or has none from which its keys' could be made.
+    /// The issuer is not a URL, or no JWKS URL can be made from it.
     #[error("the issuer is not a URL such as https://login.example.com")]
     NotAUrl,
-    /// Nobody is trusted.
+    /// The list of issuers is empty.
     #[error("no issuer is given")]
     NoIssuer,
-    /// Two of one name: nobody could say whose keys hold.
+    /// Two issuers have the same name, so it is unclear whose keys count.
     #[error("an issuer is given twice")]
     IssuerTwice,
-    /// A policy under which no token could be believed.
+    /// A policy could accept no token, or its leeway is too long.
     #[error("{0}")]
     Policy(#[from] PolicyError),
     /// The HTTP client cannot be made.
@@ -82,40 +83,40 @@ pub enum PeerError {
     Start(#[from] StartError),
 }
 
-/// Why a token is not believed, or not yet.
+/// Why a token could not be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// It is not valid here: 401.
+    /// The token is not valid for this service. Answer with 401.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// Its issuer's keys have not been fetched yet, so that nobody can tell: 503.
+    /// The issuer's keys have never been fetched, so the token cannot be judged. Answer with 503.
     #[error("the issuer's keys have not been fetched yet")]
     NoKeys,
 }
 
-/// How a fetch of keys ended.
+/// The outcome of fetching an issuer's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchOutcome {
-    /// With a set.
+    /// A set of keys was received.
     Changed,
-    /// With 304: the set that is in use holds.
+    /// The issuer answered 304, so the keys in use are still current.
     Unchanged,
-    /// Without keys. Those of before stay in use.
+    /// The fetch failed; the previous keys stay in use.
     Failed,
 }
 
-/// Told of each fetch, for metrics.
+/// Is called after each fetch of keys, for metrics.
 pub trait Watcher: Send + Sync {
     /// A fetch of this issuer's keys has ended.
     fn fetched(&self, issuer: &str, outcome: FetchOutcome);
 }
 
-/// Nobody watches.
+/// Ignores all fetches.
 impl Watcher for () {
     fn fetched(&self, _: &str, _: FetchOutcome) {}
 }
 
-/// Believes tokens of the issuers that it trusts. Fetches their keys for as long as it lives.
+/// Verifies the tokens of the trusted issuers. Fetches their keys until it is dropped.
 pub struct Peer {
     trusted: Vec<Trusted>,
 }
@@ -126,18 +127,19 @@ struct Trusted {
     keys: RemoteKeys,
 }
 
-/// What is known of one issuer's keys.
+/// The state of one issuer's keys.
 #[derive(Debug, Clone, Copy)]
 pub struct KeysOf<'a> {
-    /// Whose keys.
+    /// The issuer.
     pub issuer: &'a str,
-    /// How many there are.
+    /// The number of usable keys.
     pub count: usize,
-    /// How long ago they were last fetched, also where nothing had changed; `None` before they were.
+    /// The time since the last successful fetch, including one that was answered with 304; `None` before the first.
     pub age: Option<Duration>,
 }
 
-/// By which keys a token was verified. No longer [`Peer::holds`] when its issuer's keys have changed.
+/// Which edition of an issuer's keys verified a token. [`Peer::holds`] no longer accepts it once those keys have
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
     issuer: usize,
@@ -146,19 +148,19 @@ pub struct Proof {
 
 #[cfg(all(test, feature = "service"))]
 impl Proof {
-    /// As of a token that was verified.
+    /// A proof as [`Peer::prove`] would return it.
     pub(crate) fn of_a_test(issuer: usize, edition: u64) -> Self {
         Self { issuer, edition }
     }
 }
 
 impl Peer {
-    /// Begins to fetch the issuers' keys. Call it in a tokio runtime that lives as long as the peer.
+    /// Starts to fetch the issuers' keys. Call it in a tokio runtime that lives as long as the peer.
     pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {
         Self::watched(trusted, Arc::new(()))
     }
 
-    /// As [`Peer::start`], and `watcher` is told of each fetch.
+    /// As [`Peer::start`]; `watcher` is called after each fetch.
     pub fn watched(trusted: Vec<TrustedIssuer>, watcher: Arc<dyn Watcher>) -> Result<Self, PeerError> {
         if trusted.is_empty() {
             return Err(PeerError::NoIssuer);
@@ -177,20 +179,20 @@ impl Peer {
         Ok(Self { trusted: trusted.into_iter().map(start).collect::<Result<_, PeerError>>()? })
     }
 
-    /// Resolves when there are keys of every issuer.
+    /// Waits until the keys of every issuer are available.
     pub async fn has_keys(&self) {
         for trusted in &self.trusted {
             trusted.keys.found().await;
         }
     }
 
-    /// The claims of `token` (its compact form) if one of the issuers signed it and its policy takes it at `now`. Waits only
-    /// where the token names a key that is unknown and may be new, and for 2 s at most.
+    /// Verifies `token` (its compact form) at the time `now` and returns its claims. Waits only if the token names an
+    /// unknown key, which may be a new one, and then for at most 2 s.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Verified<Claims>, NotVerified> {
         self.prove(token, now).await.map(|(claims, _)| claims)
     }
 
-    /// As [`Peer::verify`], and by which keys.
+    /// As [`Peer::verify`], and also returns which keys verified the token.
     pub async fn prove(&self, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let issuer = self.issuer_of(token)?;
         match self.judge(issuer, token, now) {
@@ -201,13 +203,13 @@ impl Peer {
         }
     }
 
-    /// Whether the keys that proved a token are still those of its issuer.
+    /// Whether the keys that verified a token are still in use.
     pub fn holds(&self, proof: Proof) -> bool {
         let edition = self.trusted.get(proof.issuer).and_then(|trusted| trusted.keys.edition());
         edition.is_some_and(|edition| edition.number == proof.edition)
     }
 
-    /// The state of each issuer's keys, in the order in which they were given.
+    /// The state of each issuer's keys, in the order in which the issuers were given.
     pub fn keys(&self) -> impl Iterator<Item = KeysOf<'_>> {
         let now = Instant::now();
         self.trusted.iter().map(move |Trusted { issuer, keys, .. }| KeysOf {
@@ -217,8 +219,8 @@ impl Peer {
         })
     }
 
-    /// Whose token it says it is; whether that is true is judged with that issuer's keys alone. With one issuer there is
-    /// nothing to find out.
+    /// Picks the issuer by the unverified `iss`; the token is then verified with that issuer's keys alone. Skipped if
+    /// there is only one issuer.
     fn issuer_of(&self, token: &str) -> Result<usize, Refused> {
         if self.trusted.len() == 1 {
             return Ok(0);

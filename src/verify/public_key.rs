@@ -1,4 +1,4 @@
-//! Public keys: what a verifier needs, and all that is ever published.
+//! Public keys: all that a verifier needs, and all that is ever published.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use super::Algorithm;
 
-/// Of an RSA modulus of 2048 to 8192 bits.
+/// The length in bytes of an RSA modulus of 2048 to 8192 bits.
 const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
 
-/// A public JWK (RFC 7517) with `use`, `alg` and `kid`, read once and ready to verify. Its `kid` is its RFC 7638
+/// A public JWK (RFC 7517) with `use`, `alg` and `kid`, parsed once and ready to verify. Its `kid` is its RFC 7638
 /// thumbprint.
 #[derive(Clone, Serialize)]
 pub struct PublicKey {
@@ -33,7 +33,7 @@ pub struct PublicKey {
     parsed: ParsedPublicKey,
 }
 
-/// The members that a thumbprint covers, in the lexicographic order that RFC 7638 section 3.3 wants.
+/// The members that the thumbprint covers, in the lexicographic order that RFC 7638 section 3.3 requires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Material {
@@ -43,24 +43,26 @@ enum Material {
 }
 
 impl PublicKey {
-    /// An EC key on P-256, by its affine coordinates of 32 bytes each.
+    /// Makes an EC key on P-256 from its affine coordinates of 32 bytes each.
     pub(crate) fn p256(x: &[u8], y: &[u8]) -> Option<Self> {
-        // Of the encodings that aws-lc reads, JWK has one.
+        // The uncompressed form: a JWK allows no other of the encodings that aws-lc accepts.
         let point = [&[4], x, y].concat();
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?.ok()?;
         let material = Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) };
         Some(Self::new(Algorithm::Es256, material, parsed))
     }
 
-    /// An Ed25519 key of 32 bytes.
+    /// Makes an Ed25519 key from its 32 bytes.
     pub(crate) fn ed25519(x: &[u8]) -> Option<Self> {
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ED25519, x))?.ok()?;
         Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
     }
 
-    /// An RSA key of 2048 to 8192 bits by modulus and exponent, big-endian without leading zeros (RFC 7518 section 6.3.1).
+    /// Makes an RSA key of 2048 to 8192 bits from modulus and exponent, big-endian without leading zeros (RFC 7518
+    /// section 6.3.1).
     pub(crate) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
-        // aws-lc looks at the numbers only when it verifies. With an exponent of 1 everybody's signature would be good.
+        // Checked here, because aws-lc checks the numbers only when it verifies. With the exponent 1, anybody could
+        // make a valid signature.
         let is_odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1);
         let fits = RSA_BYTES.contains(&n.len()) && is_odd(n) && is_odd(e) && e != [1];
         let components = RsaPublicKeyComponents { n, e };
@@ -73,24 +75,23 @@ impl PublicKey {
         Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm, parsed }
     }
 
-    /// The RFC 7638 thumbprint. May begin with `-`.
+    /// The RFC 7638 thumbprint. It may begin with `-`.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The one algorithm that this key's signatures have.
+    /// The only algorithm that this key verifies.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`. Takes its algorithm from the key, and
-    /// its signature without a `DecodingKey` and a boxed verifier in between, as jsonwebtoken would have it.
+    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`. The algorithm comes from the key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 }
 
-/// The thumbprint covers all that a key consists of.
+/// Comparing `kid` is enough, because the thumbprint covers all of the key.
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
         self.kid == other.kid
@@ -114,13 +115,13 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Where a verifier finds the key that a token names.
+/// A source of public keys, in which a verifier looks up the key that a token names.
 pub trait KeySource {
-    /// The public key of this name, if tokens that it signed are to be believed at `now`.
+    /// The public key with this `kid`, if the tokens that it signed are valid at `now`.
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey>;
 }
 
-/// A JWK Set (RFC 7517 section 5) of public keys; nothing else can be put into it.
+/// A JWK Set (RFC 7517 section 5). The type guarantees that it contains only public keys.
 #[derive(Debug, Clone, Serialize)]
 pub struct PublicKeySet<'a> {
     keys: Vec<&'a PublicKey>,

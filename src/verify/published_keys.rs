@@ -1,4 +1,4 @@
-//! A JWKS as a peer reads it: every key is checked, and a bad one spoils itself only.
+//! A JWKS as a peer reads it: every key is checked, and an unusable key does not affect the others.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -7,28 +7,30 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{KeyError, KeySource, PublicKey};
 
-/// Members that only a private or a shared key has (RFC 7518 sections 6.2.2, 6.3.2 and 6.4).
+/// Members that only private and symmetric keys have (RFC 7518 sections 6.2.2, 6.3.2 and 6.4).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The public keys of a set, and why others of it are none.
+/// The usable public keys of a set, and why the other keys of the set are unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedKeys {
-    /// In the order of the set.
+    /// The usable keys, in the order of the set.
     pub keys: Vec<PublicKey>,
-    /// One for each key that cannot be used, by its place in the set.
+    /// One error for each unusable key, in the order of the set.
     pub refused: Vec<KeyError>,
 }
 
 #[derive(Deserialize)]
 struct Set<'a> {
-    /// Each is parsed by itself, because one that is no object, or is nested too deep, must not spoil the others.
+    /// Each key is parsed by itself, so that a value that is no object or is nested too deeply does not affect the
+    /// others.
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
 impl PublishedKeys {
-    /// Reads a JWK Set (RFC 7517 section 5). Fails only if `json` is not a JWK Set. What is no JWK, and a key that is
-    /// private, of an unknown type, not on its curve, not for verifying, or has the `kid` of another, is refused by itself.
+    /// Reads a JWK Set (RFC 7517 section 5). Fails only if `json` is not a JWK Set. A key ends up in `refused` if it is
+    /// not a JWK, is private, has an unknown type, is not on its curve, is not for verifying, or repeats the `kid` of
+    /// another key.
     pub fn read(json: &[u8]) -> Result<Self, KeyError> {
         let set: Set<'_> = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
@@ -54,7 +56,7 @@ impl PublishedKeys {
     }
 }
 
-/// What was published when the set was fetched; to fetch it often enough is its holder's concern.
+/// Ignores the time: the set is as fresh as its last fetch.
 impl KeySource for PublishedKeys {
     fn key(&self, kid: &str, _: DateTime<Utc>) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.kid() == kid)
@@ -123,7 +125,7 @@ impl Members {
     }
 }
 
-/// RFC 7517 section 4.3.
+/// Whether `key_ops` contains `verify` (RFC 7517 section 4.3).
 fn includes_verify(operations: &Value) -> bool {
     operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
 }

@@ -2,22 +2,22 @@
 
 use std::str::FromStr;
 
-/// What stands before every media type, and is left out in a header (RFC 7515 section 4.1.9).
+/// The prefix of the media type, which a header may leave out (RFC 7515 section 4.1.9).
 const APPLICATION: &str = "application/";
 
-/// The header's `typ`.
+/// The `typ` of an access token's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenTyp {
-    /// `at+jwt` (RFC 9068 section 2.1): no other signed object of ours can be taken for an access token.
+    /// `at+jwt` (RFC 9068 section 2.1), which no other object that wxmint signs has.
     AccessToken,
-    /// `JWT`, for verifiers that know no other.
+    /// `JWT`, for verifiers that support nothing else.
     Jwt,
 }
 
 impl TokenTyp {
     const ALL: [Self; 2] = [Self::AccessToken, Self::Jwt];
 
-    /// As it stands in the header.
+    /// The value that stands in the header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AccessToken => "at+jwt",
@@ -25,7 +25,7 @@ impl TokenTyp {
         }
     }
 
-    /// Of a header: a media type has no case, and may be written out.
+    /// Parses a header's `typ`. A media type is case-insensitive, and `application/` may precede it.
     pub(super) fn of_header(text: &str) -> Option<Self> {
         let written_out = text.get(..APPLICATION.len()).is_some_and(|start| start.eq_ignore_ascii_case(APPLICATION));
         let bare = if written_out { &text[APPLICATION.len()..] } else { text };

@@ -1,9 +1,9 @@
-//! Whether to believe a token.
+//! Verifies access tokens.
 //!
-//! The checks are our own, and so is the order, by what they cost: size and form, the header, what the claims say, and then
-//! whether it was said by who should have: the key and its signature. Nothing leaves before the last of them.
-//! jsonwebtoken's `decode` would let pass a `typ` of any kind, an unknown `crit`, an `iss` that is an array with ours in it,
-//! a member that stands twice, an `exp` in the year 584 billion, and tokens of a megabyte.
+//! The checks are our own. They run in the order of their cost: size and form, the header, the claims, then the key and
+//! its signature. Claims are returned only after all checks have passed. jsonwebtoken's `decode` would accept any
+//! `typ`, an unknown `crit`, an `iss` that is an array containing our issuer, a repeated member, an `exp` in the year
+//! 584 billion, and a token of a megabyte.
 
 mod claims;
 mod header;
@@ -16,7 +16,7 @@ use std::{ops::Deref, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub use claims::{Claims, StatusReference};
+pub use claims::Claims;
 pub use header::{UnverifiedHeader, UnverifiedIssuer};
 pub use refused::{Part, Refused};
 
@@ -26,33 +26,34 @@ use self::{
 };
 use super::{KeySource, TokenTyp};
 
-/// The longest token that is looked at, in bytes. Ours have some 500, and a request's whole head is seldom larger.
+/// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
+/// seldom larger than this limit.
 pub const MAX_TOKEN: usize = 8 * 1024;
-/// The most that clocks may be allowed to differ by (RFC 7519 section 4.1.4 speaks of "a few minutes"). A key stays published
-/// for so long after its last token has expired.
+/// The largest allowed difference between clocks (RFC 7519 section 4.1.4 speaks of "a few minutes"). A key stays
+/// published for this long after its last token has expired.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
-/// The longest life that an issuer can be set to give its tokens (`WXMINT_TOKEN_TTL`).
+/// The longest token life that can be configured for an issuer (`WXMINT_TOKEN_TTL`).
 pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
-/// Which tokens are believed.
+/// Which tokens a verifier accepts.
 #[derive(Debug, Clone)]
 pub struct VerifierPolicy {
-    /// `iss`, byte for byte.
+    /// The issuer, which a token's `iss` must equal byte for byte.
     pub issuer: String,
-    /// A token must name one of these in its `aud`.
+    /// A token's `aud` must contain one of these.
     pub audiences: Vec<String>,
-    /// [`TokenTyp::AccessToken`] takes `at+jwt` alone. [`TokenTyp::Jwt`] takes `JWT` too, for an issuer that is set so: no
-    /// other object that wxmint signs is called either. An issuer can go from one to the other without a 401 while its
-    /// verifiers take both.
+    /// [`TokenTyp::AccessToken`] accepts `at+jwt` alone. [`TokenTyp::Jwt`] accepts `JWT` too, for an issuer that is
+    /// configured so; wxmint signs no other object with either `typ`. An issuer can change its `typ` without a 401
+    /// while its verifiers accept both.
     pub typ: TokenTyp,
-    /// The most that may lie between `iat` and `exp`.
+    /// The longest allowed time from `iat` to `exp`.
     pub longest_life: Duration,
-    /// By how much clocks may differ, up to [`MAX_LEEWAY`].
+    /// The allowed difference between clocks, at most [`MAX_LEEWAY`].
     pub leeway: Duration,
 }
 
 impl VerifierPolicy {
-    /// `at+jwt` of any life that an issuer can give, with the full leeway.
+    /// Accepts `at+jwt` with any life that an issuer can be configured for, and the full leeway.
     pub fn new(issuer: impl Into<String>, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -64,21 +65,21 @@ impl VerifierPolicy {
     }
 }
 
-/// Why a policy is none.
+/// Why no verifier can be made from a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// Nothing to compare `iss` with.
+    /// The issuer is empty.
     #[error("the issuer is empty")]
     NoIssuer,
-    /// No token could be meant for anybody.
+    /// The list of audiences is empty.
     #[error("no audience is given")]
     NoAudience,
-    /// More than [`MAX_LEEWAY`].
+    /// The leeway is longer than [`MAX_LEEWAY`].
     #[error("the leeway must be at most 60 s")]
     Leeway,
 }
 
-/// What a token says, once it is known to be true. Comes out of [`Verifier::verify`] and from nowhere else.
+/// The content of a token whose signature and claims have been verified. Only [`Verifier::verify`] makes such a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -90,7 +91,7 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// Decides whether a token is to be believed. Holds no keys, which change; see [`KeySource`].
+/// Verifies tokens by a policy. The keys are passed to each call, because they change; see [`KeySource`].
 ///
 /// ```
 /// use chrono::{DateTime, Utc};
@@ -117,7 +118,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Of a policy under which there are tokens to believe.
+    /// Fails if the policy could accept no token, or if its leeway is too long.
     pub fn new(policy: VerifierPolicy) -> Result<Self, PolicyError> {
         let VerifierPolicy { issuer, audiences, typ, longest_life, leeway } = policy;
         if issuer.is_empty() {
@@ -134,8 +135,8 @@ impl Verifier {
         Ok(Self { issuer, audiences, typ, longest_life, leeway })
     }
 
-    /// The claims of `token` (its compact form), if it was signed by the key of `keys` that it names, and is what this
-    /// verifier's policy wants, at `now`.
+    /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time `now`, and returns
+    /// its claims.
     pub fn verify(
         &self,
         token: &str,
@@ -165,8 +166,8 @@ impl Verifier {
         typ == TokenTyp::AccessToken || typ == self.typ
     }
 
-    /// What the claims say, as if it were true: a token that would be refused anyway costs neither a signature check nor a
-    /// search for its key.
+    /// Checks the claims before the signature, so that a token that would be refused anyway costs neither a key lookup
+    /// nor a signature check.
     fn judge(&self, claims: &Object<'_>, now: DateTime<Utc>) -> Result<Claims, Refused> {
         if claims.text("iss")? != self.issuer {
             return Err(Refused::Issuer);
@@ -179,7 +180,7 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// In differences alone: no date that can be written is far enough away to overflow one.
+    /// Compares differences of dates, because a sum of a date and a duration could overflow.
     fn judge_times(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), Refused> {
         let is_ahead = |time: DateTime<Utc>| time - now > self.leeway;
         let life = claims.expires_at - claims.issued_at;

@@ -1,6 +1,5 @@
-//! Which of WeChat's calls are made.
+//! The calls of WeChat's server API that wxmint makes.
 
-/// A call of WeChat's server API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     /// Exchanges a login code.
@@ -16,7 +15,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// As metrics name it.
+    /// The name in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Code2Session => "code2session",
@@ -37,7 +36,8 @@ impl Api {
         }
     }
 
-    /// Whether a call that may have been received has spent a code, or a session key, so that it cannot be repeated.
+    /// Whether the call uses up a code or a session key, so that it cannot be repeated once WeChat may have received
+    /// it.
     pub(super) fn spends_a_code(self) -> bool {
         match self {
             Self::Code2Session | Self::PhoneNumber | Self::ResetSessionKey => true,

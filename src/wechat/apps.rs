@@ -1,4 +1,4 @@
-//! Which mini programs there are, which of them a login means, and their AppSecrets as they change.
+//! The configured mini programs: which one a login means, and their AppSecrets, which may change.
 
 mod files;
 #[cfg(test)]
@@ -15,33 +15,32 @@ pub use self::files::{AppFault, AppFaults};
 use super::App;
 use crate::ids::AppId;
 
-/// Which mini programs there are.
+/// Where the mini programs are configured.
 #[derive(Debug, Clone)]
 pub enum AppsSource {
-    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file that the secret is read from again when it changes.
+    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again when it changes.
     One {
-        /// The mini program.
         app: App,
         /// `WXMINT_APP_SECRET_FILE`
         secret_file: Option<PathBuf>,
     },
-    /// `WXMINT_APPS_DIR`: a file for each, named by its AppID, with the AppSecret in it.
+    /// `WXMINT_APPS_DIR`: a file for each mini program. Its name is the AppID and its content the AppSecret.
     Folder(PathBuf),
-    /// Known to whoever builds the settings by hand, and in no file: the demo.
+    /// Given by the program itself and in no file, as in the demo.
     Given(Vec<App>),
 }
 
-/// The mini programs at one moment: at least one.
+/// The mini programs in use at one time, at least one.
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, App>);
 
-/// Why it is not known which mini program a login means. The text is for its client.
+/// Why it is unclear which mini program a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownApp {
-    /// The one that was named is none of them.
+    /// The named mini program is not configured.
     #[error("`appid` names a mini program that is not configured here.")]
     NotConfigured,
-    /// None was named.
+    /// Several are configured and none was named.
     #[error("Several mini programs are configured here: name one in `appid`.")]
     Several,
 }
@@ -52,7 +51,8 @@ impl Apps {
         (!apps.is_empty()).then_some(Self(apps))
     }
 
-    /// The one that is `wanted`; else the one that the `hint` is of, if it is one of them; else the only one.
+    /// Chooses the `wanted` mini program; if none is wanted, the one of the `hint` if it is configured; otherwise the
+    /// only one.
     pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
         match wanted {
             Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
@@ -64,7 +64,7 @@ impl Apps {
         self.0.values().next().filter(|_| self.0.len() == 1)
     }
 
-    /// Their AppIDs, with a space between them: for a log.
+    /// The AppIDs, separated by spaces, for the log.
     pub fn names(&self) -> String {
         names(self.0.values())
     }
@@ -80,8 +80,9 @@ fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
     apps.map(|app| app.id.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// The mini program that a `Referer` is of: WeChat puts `https://servicewechat.com/{appid}/{version}/page-frame.html` on
-/// every request of one, and nothing else is taken for it. Anyone can write it: a hint for choosing, and never a proof.
+/// The mini program that a `Referer` names. WeChat sends `https://servicewechat.com/{appid}/{version}/page-frame.html`
+/// with every request of a mini program, and no other form is accepted. Anyone can forge it, so it is a hint and no
+/// proof.
 pub fn app_of_referer(referer: &str) -> Option<AppId> {
     let mut parts = referer.strip_prefix("https://servicewechat.com/")?.split('/');
     let (id, version) = (parts.next()?, parts.next()?);
@@ -90,24 +91,24 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
     if is_version && is_frame { id.parse().ok() } else { None }
 }
 
-/// Holds the mini programs that are in use, and reads their files again. Shared by all workers; a login keeps what it
-/// has got.
+/// Holds the mini programs in use and reads their files again. All workers share it; a login keeps the values that it
+/// has taken.
 pub struct CurrentApps {
     source: AppsSource,
     in_use: RwLock<Arc<Apps>>,
 }
 
-/// What came of reading again.
+/// The result of reading the files again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reloaded {
-    /// Something else is in use now.
+    /// The mini programs in use have changed.
     Changed,
-    /// What is in use is what the files hold.
+    /// The mini programs in use are those of the files.
     Unchanged,
 }
 
 impl CurrentApps {
-    /// Reads a source for the first time: anything that is wrong with it is a fault.
+    /// Reads a source for the first time. Any fault is an error.
     pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
         let found = match &source {
             AppsSource::One { app, .. } => Found::given([app.clone()]),
@@ -122,12 +123,12 @@ impl CurrentApps {
         }
     }
 
-    /// Those in use.
+    /// The mini programs in use.
     pub fn all(&self) -> Arc<Apps> {
         Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Logs which AppIDs look unlike WeChat's.
+    /// Logs a warning for each AppID that does not look like WeChat's.
     pub fn warn_of_unusual(&self) {
         warn_of_unusual(self.all().0.values());
     }
@@ -137,8 +138,8 @@ impl CurrentApps {
         matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
     }
 
-    /// Reads the files again. What is fit is put in use, an app whose file has gone is dropped, and an app whose file is
-    /// not fit keeps its AppSecret; there is never no app at all.
+    /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
+    /// invalid keeps its AppSecret. The last app is never removed.
     ///
     /// # Errors
     /// Which files are not fit, and why; what they hold is not repeated.
@@ -173,7 +174,7 @@ impl CurrentApps {
 }
 
 impl AppsSource {
-    /// What is to be in use where this was found and those are `known`; nothing, if that would be no app at all.
+    /// The apps to use, given what was `found` and what is `known`; `None` if there would be no app at all.
     fn apps(&self, found: Found, known: Option<&Apps>) -> (Option<Apps>, AppFaults) {
         let (apps, mut faults) = found.or_known(known);
         let apps = Apps::new(apps);

@@ -1,4 +1,4 @@
-//! What all answers of WeChat have in common, and all ways in which there is none.
+//! What all of WeChat's responses have in common, and all ways in which a call can fail.
 
 use std::time::Duration;
 
@@ -10,38 +10,37 @@ use serde::{
 use super::{Api, Verdict};
 use crate::upstream::{Closed, FetchError};
 
-/// Why a call of WeChat's did not do what it should. Holds no URL, code, token or phone number.
+/// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// WeChat answered with an `errcode`.
     #[error("WeChat answered errcode {errcode} ({errmsg})")]
     Refused {
-        /// The code, never 0.
+        /// Never 0.
         errcode: i64,
-        /// WeChat's words, with the `rid` by which its support finds the call; cut, and without control characters.
+        /// WeChat's message with the `rid`, by which WeChat's support finds the call. It is shortened and has no
+        /// control characters.
         errmsg: String,
-        /// What the code means.
+        /// The meaning of the code.
         verdict: Verdict,
     },
-    /// The request did not leave: a code in it is unspent, and may be sent again.
+    /// The request was not sent: its code is unused and may be sent again.
     #[error("WeChat was not asked: {reason}")]
     NotSent {
-        /// What stood in the way.
+        /// Why the request was not sent.
         reason: String,
-        /// When it is worth asking again.
+        /// When to try again.
         retry_after: Duration,
     },
-    /// The request left, and no answer came that can be believed: a code in it may be spent.
+    /// The request was sent, and no usable response came: its code may be used up.
     #[error("WeChat gave no usable answer: {reason}")]
     Unanswered {
-        /// What came instead.
+        /// What came instead of a response.
         reason: String,
     },
-    /// WeChat answered in its own form, and something in the answer cannot be believed: a code in the request may be
-    /// spent.
+    /// WeChat itself responded, and something in its response cannot be trusted: the request's code may be used up.
     #[error("WeChat gave an answer that cannot be used: {reason}")]
     Unusable {
-        /// What is wrong with it.
+        /// What is wrong with the response.
         reason: String,
     },
 }
@@ -51,8 +50,8 @@ impl CallError {
         Self::Unanswered { reason: reason.into() }
     }
 
-    /// This error of a second attempt, where the first was received: whatever became of the second, a code may be
-    /// spent.
+    /// The error of a second attempt after WeChat has received the first one: even if the second was not sent, the code
+    /// may be used up.
     pub(super) fn after_an_answer(self) -> Self {
         match self {
             Self::NotSent { reason, .. } => Self::Unanswered { reason },
@@ -60,7 +59,7 @@ impl CallError {
         }
     }
 
-    /// What WeChat meant, if it said anything.
+    /// The meaning of WeChat's `errcode`, if there was one.
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Refused { verdict, .. } => Some(*verdict),
@@ -68,8 +67,8 @@ impl CallError {
         }
     }
 
-    /// Whether WeChat itself, and not this one request, is in trouble: it did not answer, or said -1. Decides over the
-    /// breaker. Everything else may follow from what one client has sent, and must not keep the others out.
+    /// Whether WeChat is failing, rather than this one request: it did not respond, or answered -1. The breaker counts
+    /// only such failures. Any other error may be caused by what one client has sent, and must not affect the others.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Refused { verdict, .. } => *verdict == Verdict::Busy,
@@ -78,7 +77,7 @@ impl CallError {
         }
     }
 
-    /// This error of reading `body`, which is no outage if WeChat itself has written the body.
+    /// Turns this error of reading `body` into one that is not an outage, if WeChat itself has written the body.
     pub(super) fn of_reading(self, body: &[u8]) -> Self {
         match self {
             Self::Unanswered { reason } if is_of_wechat(body) => Self::Unusable { reason },
@@ -102,7 +101,7 @@ impl From<Closed> for CallError {
     }
 }
 
-/// How a call went. WeChat sends this and what was asked for with one status and one content type.
+/// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
 #[derive(Deserialize)]
 struct Outcome {
     #[serde(default, deserialize_with = "number_or_quoted")]
@@ -111,8 +110,8 @@ struct Outcome {
     errmsg: Option<String>,
 }
 
-/// Whether a body has WeChat's form: an `errcode`, or the `openid` of a login that succeeded. A gateway's error page, also
-/// in JSON, has neither.
+/// Whether WeChat itself has written the body: it has an `errcode`, or the `openid` of a successful login. The error
+/// page of a gateway has neither, even if it is JSON.
 fn is_of_wechat(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Form {
@@ -126,8 +125,8 @@ fn is_of_wechat(body: &[u8]) -> bool {
     from_json::<Form>(body).is_ok_and(|form| form.errcode || form.openid.is_some())
 }
 
-/// Reads the body of an answer: what was asked for, or WeChat's refusal. The status and the content type say nothing
-/// and are not asked for.
+/// Reads the body of a response: the result, or WeChat's refusal. Status and content type are ignored because they say
+/// nothing.
 pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
@@ -138,17 +137,17 @@ pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, Call
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
-    // serde_json's message may quote what it read, and that may be a session_key.
+    // serde_json's message is dropped because it may quote the body, which may contain a session_key.
     serde_json::from_slice(body)
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not its JSON", body.len())))
 }
 
-/// A member that must be there to be believed, and is not when it is empty.
+/// Treats an empty member as missing.
 pub(super) fn believed(member: Option<String>) -> Option<String> {
     member.filter(|text| !text.is_empty())
 }
 
-/// WeChat sends some numbers either way.
+/// Reads a number that WeChat sends either as a number or as a string.
 pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -162,7 +161,7 @@ pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     }
 }
 
-/// WeChat's message as it may stand in a log: short, and on one line.
+/// Shortens WeChat's message to one short line for the log.
 fn loggable(errmsg: &str) -> String {
     errmsg.chars().filter(|character| !character.is_control()).take(200).collect()
 }

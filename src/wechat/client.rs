@@ -1,4 +1,5 @@
-//! The client: one per worker thread, connections kept alive. What one call is lives beside it; here is how all are made.
+//! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all calls share is
+//! here.
 
 use std::{
     rc::Rc,
@@ -19,33 +20,31 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// From the first attempt to the last byte, a retry included.
+/// The time for both attempts together, to the last byte.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls of one API that may wait for WeChat in one process, each with a connection of some 25 KiB: at 50 ms a call,
-/// 10,000 logins a second, and when WeChat stalls, what may pile up. Shared out among the workers, with a floor for many
-/// cores.
+/// The most calls of one API in flight in one process, divided among its workers, with a minimum per worker for
+/// machines with many cores. Each call has a connection of about 25 KiB. If a call takes 50 ms, this allows 10,000
+/// logins per second; it also limits how many calls pile up when WeChat stalls.
 const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
-/// "Retry shortly", says WeChat's page of errcode -1.
+/// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
-/// One mini program.
+/// A mini program.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Public.
     pub id: AppId,
-    /// Goes to WeChat alone.
+    /// Is sent to WeChat alone.
     pub secret: AppSecret,
 }
 
-/// WeChat, as seen from one worker thread.
+/// The client of WeChat's API for one worker thread.
 pub struct WeChat {
     http: Upstream,
     pub(super) endpoints: Endpoints,
     metrics: Metrics,
 }
 
-/// All that is called.
 pub(super) struct Endpoints {
     pub(super) code2session: Endpoint,
     pub(super) stable_token: Endpoint,
@@ -54,8 +53,8 @@ pub(super) struct Endpoints {
     pub(super) reset_session_key: Endpoint,
 }
 
-/// Where one API is, and how it fares: a breaker of its own, so that a broken `/wxa` or `/cgi-bin` never keeps anybody
-/// from logging in by code.
+/// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
+/// affects logins by code.
 pub(super) struct Endpoint {
     api: Api,
     pub(super) url: Url,
@@ -70,24 +69,24 @@ impl Endpoint {
         Self { api, url, breaker }
     }
 
-    /// Its URL with a query.
     pub(super) fn with_query<const N: usize>(&self, query: [(&str, &str); N]) -> Url {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(query);
-        // Written as a form, in which `+` is a space; WeChat documents percent-encoding.
+        // The form encoding writes a space as `+`, but WeChat documents percent-encoding.
         let percent_encoded = url.query().map(|query| query.replace('+', "%20"));
         url.set_query(percent_encoded.as_deref());
         url
     }
 
-    /// Its URL where the app stands for itself by an access token.
+    /// The URL of a call that is authenticated by the app's access token.
     pub(super) fn with_token(&self, token: &AppAccessToken) -> Url {
         self.with_query([("access_token", token.expose())])
     }
 }
 
 impl WeChat {
-    /// A client of the API at `base` (`https://api.weixin.qq.com`, or the simulator), one of `workers` in the process.
+    /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for one of `workers`
+    /// threads.
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
         let endpoint = |api| Endpoint::new(api, base, workers);
         let endpoints = Endpoints {
@@ -100,7 +99,7 @@ impl WeChat {
         Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
     }
 
-    /// Makes a call, at most twice, within [`TOTAL_TIMEOUT`] and past the endpoint's breaker.
+    /// Makes a call, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.
     pub(super) async fn call<T>(
         &self,
         endpoint: &Endpoint,
@@ -135,7 +134,7 @@ impl WeChat {
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let started = Instant::now();
-        // The status says nothing.
+        // The status is ignored because it says nothing.
         let answer = match self.http.fetch(request).await {
             Ok(Fetched { body, .. }) => read(&body).map_err(|error| error.of_reading(&body)),
             Err(error) => Err(error.into()),
@@ -145,7 +144,7 @@ impl WeChat {
     }
 }
 
-/// A request with a body of JSON.
+/// A request with a JSON body.
 pub(super) fn json(method: Method, url: Url, body: &impl Serialize) -> Request {
     let mut request = Request::new(method, url);
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -154,7 +153,7 @@ pub(super) fn json(method: Method, url: Url, body: &impl Serialize) -> Request {
     request
 }
 
-/// After which pause a call is made a second time, if it may be.
+/// The pause before a second attempt; `None` if there must be no second attempt.
 fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
     match error {
         CallError::NotSent { .. } => Some(Duration::ZERO),

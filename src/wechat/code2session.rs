@@ -1,4 +1,5 @@
-//! code2Session: a login code for a person and a session key. Read liberally and believed strictly.
+//! code2Session: exchanges a login code for an openid and a session key. The parser is lenient about the form and
+//! strict about the values.
 
 use reqwest::{Method, Request};
 use serde::Deserialize;
@@ -9,20 +10,19 @@ use super::{
 };
 use crate::ids::{LoginCode, OpenId, UnionId};
 
-/// What a login code was exchanged for.
+/// The result of exchanging a login code.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// The person in this app.
     pub openid: OpenId,
-    /// The person in all apps of the owner, where WeChat knows one.
+    /// The person in all apps of the owner, if WeChat knows a unionid.
     pub unionid: Option<UnionId>,
-    /// Never leaves the process but sealed.
+    /// Leaves the process only encrypted.
     pub session_key: SessionKey,
 }
 
 impl WeChat {
-    /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once; a second time only if no byte of the
-    /// first request had left, or if WeChat answered -1.
+    /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no
+    /// byte of the first request was sent, or if WeChat answered -1.
     pub async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = &self.endpoints.code2session;
         let url = endpoint.with_query([
@@ -45,7 +45,7 @@ struct Answer {
     session_key: Option<String>,
 }
 
-/// Reads the body of an answer to code2Session.
+/// Reads the body of a code2Session response.
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
     let answer: Answer = read(Api::Code2Session, body)?;
     let (Some(openid), Some(session_key)) = (believed(answer.openid), believed(answer.session_key)) else {

@@ -1,33 +1,34 @@
-//! WeChat's error codes, and whose problem each is.
+//! WeChat's error codes, and what each one means for the login.
 
 use super::Api;
 
-/// What an `errcode` means for the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// WeChat is busy: ask once more, shortly.
+    /// WeChat is busy: retry once after a short pause.
     Busy,
-    /// Wrong, expired, or another app's code: the mini program gets another (`wx.login`, the phone number's button).
+    /// The code is wrong, expired, or another app's: the mini program must get another (`wx.login`, or the phone
+    /// number's button).
     CodeInvalid,
-    /// The code is spent: the mini program gets another.
+    /// The code was used before: the mini program must get another.
     CodeUsed,
-    /// A person whom WeChat considers a risk, or has limited: refused, no retry.
+    /// WeChat considers this person a risk or has restricted them: refuse without a retry.
     PersonRefused,
-    /// This person asks too often; the minute after is another.
+    /// This person logs in too often: retry in a minute.
     SlowDown,
-    /// The access token is wrong or has expired: replace it, and ask once more.
+    /// The access token is wrong or expired: fetch another and retry once.
     BadAccessToken,
-    /// The session key is not the one that WeChat has for the person: the mini program logs in again.
+    /// The session key is no longer the current one: the mini program must log in again.
     StaleSession,
-    /// The operator has something to mend at WeChat: AppID, AppSecret, IP whitelist, quota, rights.
+    /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
-    /// Our own request was wrong. The operator cannot mend it, and a metric shows it.
+    /// Our own request was wrong. The operator cannot fix it; a metric shows it.
     OurBug,
-    /// Not in any list that we know. The client is told to come again, because nothing says what else would help.
+    /// The code is in no list that we know. The client is told to retry later, because nothing says what else would
+    /// help.
     Unknown,
 }
 
-/// errcode, and what it means. From WeChat's documentation and from public SDKs' lists.
+/// The meaning of each errcode, from WeChat's documentation and the lists of public SDKs.
 const TABLE: &[(i64, Verdict)] = &[
     (-1, Verdict::Busy),
     (40001, Verdict::BadAccessToken),
@@ -64,15 +65,15 @@ const TABLE: &[(i64, Verdict)] = &[
     (89507, Verdict::Misconfigured),
 ];
 
-/// Where the AppSecret is what WeChat calls a credential.
+/// The meanings for calls that are authenticated by the AppSecret.
 const OF_SECRETS: &[(i64, Verdict)] = &[(40001, Verdict::Misconfigured)];
 
-/// Where the app stands for itself by an access token that was just believed, and the openid is WeChat's own: it is the
-/// code that is another app's or another person's.
+/// The meanings for phone codes. The access token was just accepted and the openid is WeChat's own, so it is the code
+/// that belongs to another app or another person.
 const OF_PHONE_CODES: &[(i64, Verdict)] = &[(40003, Verdict::CodeInvalid), (40013, Verdict::CodeInvalid)];
 
 impl Verdict {
-    /// The meaning of an `errcode` other than 0, as an answer of `api`.
+    /// The meaning of an `errcode` other than 0 in a response of `api`.
     pub fn of(api: Api, errcode: i64) -> Self {
         let of_its_own = match api {
             Api::Code2Session | Api::StableToken => OF_SECRETS,
@@ -82,7 +83,7 @@ impl Verdict {
         let known = of_its_own.iter().chain(TABLE).find(|(code, _)| *code == errcode);
         let verdict = known.map_or(Self::Unknown, |&(_, verdict)| verdict);
         match (api, verdict) {
-            // Said of a code, where none was sent.
+            // The errcode is about a code, but these calls send none.
             (Api::StableToken | Api::CheckSession | Api::ResetSessionKey, Self::CodeInvalid | Self::CodeUsed) => {
                 Self::Unknown
             }
@@ -91,8 +92,8 @@ impl Verdict {
     }
 }
 
-/// The name under which an `errcode` is counted. WeChat may invent others than we know, which count as `other`, so that
-/// a metric's labels stay bounded.
+/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the number of labels is
+/// bounded.
 pub(super) fn label(errcode: i64) -> String {
     match TABLE.iter().any(|(known, _)| *known == errcode) {
         true => errcode.to_string(),

@@ -1,14 +1,13 @@
-//! All that is known of WeChat's server API. Nothing else speaks to it.
+//! All knowledge of WeChat's server API. No other module calls WeChat.
 //!
-//! WeChat answers every call with HTTP 200 and says in the body how it went, so that nothing here trusts a status:
-//! a login succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are there.
+//! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
+//! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
-//! - `client`: how calls are made; `call`: what all answers have in common; `api`, `errcode`: the tables;
-//! - `code2session`, `access_token`, `phone_number`: one call each; `session_key`: two that take the same;
-//! - `user_data`: what WeChat gives a mini program sealed or signed with the session key;
-//! - `apps`: the mini programs that there are.
+//! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
+//! - `code2session`, `stable_token`, `phone_number`: one call each; `session_key`: two calls with the same parameters;
+//! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program;
+//! - `apps`: the configured mini programs.
 
-mod access_token;
 mod api;
 mod apps;
 mod call;
@@ -18,9 +17,9 @@ mod errcode;
 mod phone_number;
 mod secrets;
 mod session_key;
+mod stable_token;
 mod user_data;
 
-pub use access_token::{FetchedAccessToken, read_access_token};
 pub use api::Api;
 pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, Reloaded, UnknownApp, app_of_referer};
 pub use call::CallError;
@@ -30,9 +29,10 @@ pub use errcode::Verdict;
 pub use phone_number::read_phone_number;
 pub use secrets::{AppAccessToken, AppSecret, SessionKey};
 pub use session_key::{read_new_session_key, read_session_check, session_signature};
+pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 
-/// What was published of WeChat's ciphers and signatures, each recomputed by other programs.
+/// The published examples of WeChat's ciphers and signatures, each recomputed by other programs.
 #[cfg(test)]
 fn vectors() -> serde_json::Value {
     serde_json::from_str(include_str!("../../tests/vectors/wechat.json")).expect("JSON")

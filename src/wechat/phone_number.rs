@@ -1,4 +1,4 @@
-//! getuserphonenumber: a phone code for the number that WeChat has verified.
+//! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,14 @@ use super::{
 };
 use crate::ids::{AppId, OpenId, Phone, PhoneCode};
 
-/// E.164 has 15 digits; some room for a sign and spaces.
+/// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;
 const LONGEST_COUNTRY_CODE: usize = 8;
 
 impl WeChat {
-    /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must be of the person with this openid.
-    /// The code is sent once; a second time only if no byte of the first request had left, or if WeChat answered -1.
+    /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must belong to the person with this
+    /// openid. The code is sent once. It is sent a second time only if no byte of the first request was sent, or if
+    /// WeChat answered -1.
     pub async fn phone_number(
         &self,
         app: &App,
@@ -56,7 +57,7 @@ struct PhoneInfo {
     watermark: Watermark,
 }
 
-/// Documented as a text, and a number in the documentation's own example.
+/// The documentation says string, but its own example has a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum CountryCode {
@@ -69,7 +70,7 @@ struct Watermark {
     appid: String,
 }
 
-/// Reads the body of an answer to getuserphonenumber, asked for `app`.
+/// Reads the body of a getuserphonenumber response for `app`.
 pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
     let answer: Answer = read(Api::PhoneNumber, body)?;
     let info = answer.phone_info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
@@ -87,7 +88,7 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone, CallError> {
     })
 }
 
-/// A member that somebody could dial: digits, and what people write between them.
+/// Requires a member that can be dialled: digits, and what people write between them.
 fn dialled(member: Option<String>, longest: usize) -> Result<String, CallError> {
     let fits = |text: &String| {
         text.len() <= longest

@@ -1,4 +1,4 @@
-//! The secrets of WeChat's protocol. None of them can be printed or serialized, and all are wiped when dropped.
+//! The secrets of WeChat's protocol. They cannot be printed or serialized, and are wiped when dropped.
 
 use std::{fmt, str::FromStr};
 
@@ -11,7 +11,6 @@ macro_rules! secret {
         pub struct $name(Zeroizing<String>);
 
         impl $name {
-            /// Takes the text into custody.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(Zeroizing::new(text.into()))
             }
@@ -31,19 +30,18 @@ macro_rules! secret {
 }
 
 secret! {
-    /// The password of an app at WeChat, 32 hexadecimal digits in practice.
+    /// The AppSecret, which authenticates an app to WeChat: in practice 32 hexadecimal digits.
     AppSecret
 }
 
 secret! {
-    /// `session_key` as WeChat gives it: base64 of 16 bytes. Signatures are keyed with this text, ciphers with its
-    /// bytes.
+    /// WeChat's `session_key`, base64 of 16 bytes. Signatures use this text as their key, ciphers the bytes.
     SessionKey
 }
 
 secret! {
-    /// WeChat's `access_token`: stands for the app in most of the server API, for two hours at most. Not to be taken for
-    /// the tokens that wxmint signs.
+    /// WeChat's `access_token`, which authenticates the app in most of the server API for at most two hours. It has
+    /// nothing to do with the tokens that wxmint signs.
     AppAccessToken
 }
 

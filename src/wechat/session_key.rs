@@ -1,4 +1,4 @@
-//! checksession and resetusersessionkey: whether WeChat still knows a session key, and another one for it.
+//! checksession and resetusersessionkey: check whether a session key is the current one, and replace it.
 
 use aws_lc_rs::hmac;
 use reqwest::{Method, Request, Url};
@@ -12,8 +12,7 @@ use super::{
 use crate::ids::OpenId;
 
 impl WeChat {
-    /// Whether the session key is the one that WeChat has for the person (`GET /wxa/checksession`). The app is the one
-    /// that the access token stands for.
+    /// Whether the session key is the person's current one (`GET /wxa/checksession`). The access token chooses the app.
     pub async fn check_session(
         &self,
         token: &AppAccessToken,
@@ -28,10 +27,9 @@ impl WeChat {
         }
     }
 
-    /// Has WeChat put another session key in the place of this one, which it must still know
-    /// ([`Verdict::StaleSession`]), and which is dead from then on (`GET /wxa/resetusersessionkey`). Asked once; a second
-    /// time only if no byte of the first request had left, or if WeChat answered -1: a key whose answer was lost is
-    /// nobody's.
+    /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
+    /// ([`Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the first
+    /// request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
     pub async fn reset_session_key(
         &self,
         token: &AppAccessToken,
@@ -45,7 +43,7 @@ impl WeChat {
     }
 }
 
-/// The URL of a call that proves by the session key that it is the person's.
+/// The URL of a call that is signed with the person's session key.
 fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Url {
     endpoint.with_query([
         ("access_token", token.expose()),
@@ -55,8 +53,8 @@ fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &Se
     ])
 }
 
-/// What proves that the session key is known: the HMAC-SHA256 of nothing in lower-case hexadecimal digits, keyed with the
-/// key's base64 text and not with the bytes that it stands for.
+/// The proof that the caller knows the session key: the HMAC-SHA256 of the empty string in lower-case hexadecimal
+/// digits. Its key is the base64 text and not the decoded bytes.
 pub fn session_signature(key: &SessionKey) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), b""))
 }
@@ -65,10 +63,10 @@ pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads the body of an answer to checksession.
+/// Reads the body of a checksession response.
 pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
     let checked: Checked = read(Api::CheckSession, body)?;
-    // Without it, `{}` would be a session that holds.
+    // Required, because otherwise `{}` would mean a valid session.
     checked.errcode.map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
@@ -86,10 +84,10 @@ struct Reset {
     session_key: Option<String>,
 }
 
-/// Reads the body of an answer to resetusersessionkey, asked for this person.
+/// Reads the body of a resetusersessionkey response for this person.
 pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey, CallError> {
     let reset: Reset = read(Api::ResetSessionKey, body)?;
-    // What was taken from the answer is wiped also where it is not believed.
+    // Made first, so that the key is wiped even if the response is refused.
     let key = believed(reset.session_key).map(SessionKey::new);
     if reset.openid.is_some_and(|of| of != openid.as_str()) {
         return Err(CallError::unanswered("another person's session_key"));
@@ -105,7 +103,8 @@ mod tests {
         "o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse().expect("an openid")
     }
 
-    /// The official key; the signature follows from the rule, which the official example of a POST has verified.
+    /// The key is from the official documentation. The signature follows from the rule, which the official example of a
+    /// POST confirms.
     #[test]
     fn the_signature_is_keyed_with_the_base64_text() {
         let vectors = crate::wechat::vectors();

@@ -1,12 +1,13 @@
-//! Data that WeChat gives a mini program sealed or signed with the session key, and that only a server can open or
-//! check.
+//! User data that WeChat encrypts or signs with the session key and gives to a mini program. Only a server can decrypt
+//! or check it.
 //!
-//! The seal is CBC without a MAC: whoever can tell one kind of failure from another can read and forge. So there is one
-//! error for whatever is wrong, and what a stranger can spoil without the key costs the same work, wherever it is.
+//! The encryption is CBC without a MAC, so an attacker who can tell failures apart could decrypt and forge data.
+//! Therefore there is only one error for everything, and every failure that an attacker can cause without the key takes
+//! the same work.
 //!
-//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `members`: what it says, and
-//!   whether that is to be believed;
-//! - `raw_data`: the form that is signed and not sealed.
+//! - `cbc`: the cipher and its padding; `text`: whether a plaintext can be JSON at all; `members`: reads the plaintext
+//!   and checks whom it is for;
+//! - `raw_data`: the form that is signed but not encrypted.
 
 mod cbc;
 mod members;
@@ -31,56 +32,58 @@ use self::{
 use super::SessionKey;
 use crate::ids::{AppId, OpenId, UnionId};
 
-/// The longest data that is opened, in bytes: a month of steps is 2 KiB, and nothing of WeChat's comes near this.
+/// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
 
-/// Read in place of what can be no JSON. It ends the reader within its first 16 bytes, as text does that a stranger has
-/// spoiled by the iv: elsewhere he can only spoil 16 bytes at once, which [`text`] finds.
+/// Parsed in place of a plaintext that cannot be JSON, so that such a failure takes as long as any other. The parser
+/// stops within the first 16 bytes, as it does if an attacker has changed the iv. Anywhere else an attacker can only
+/// spoil 16 bytes at once, which [`text`] detects.
 const DECOY: &[u8] = br#"{"phoneNumber";"#;
 
-/// `encryptedData` and `iv`, as a mini program hands them on.
+/// `encryptedData` and `iv`, as a mini program forwards them.
 pub struct EncryptedData {
-    /// Whole blocks, at least one.
+    /// One or more whole blocks.
     ciphertext: Vec<u8>,
     iv: [u8; BLOCK],
 }
 
-/// Why texts are not what WeChat gives a mini program, whatever the key. They are not repeated.
+/// Why the fields cannot come from WeChat, whatever the key. The text of the error does not repeat them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not base64 with `=` at its end.
+    /// The field is not base64 with padding.
     #[error("The field `{0}` is not base64. Send it as WeChat gave it.")]
     NotBase64(&'static str),
-    /// As when a form is put together without encoding its values.
+    /// The field contains spaces, which come from a form whose values were not encoded.
     #[error(
         "The field `{0}` is not base64: it has spaces in it, as when a form turns each `+` into one. \
          Send JSON, or put the value through encodeURIComponent."
     )]
     Spaces(&'static str),
-    /// Base64 of something that the cipher cannot have given.
+    /// The cipher cannot produce data of this length.
     #[error("The field `{0}` has a length that WeChat does not give it. Send it as WeChat gave it.")]
     Length(&'static str),
-    /// A signature that is none.
+    /// The signature is not 40 hexadecimal digits.
     #[error("The field `signature` must be 40 hexadecimal digits. Send it as WeChat gave it.")]
     Signature,
 }
 
-/// The data was not sealed or signed with this key, was changed, or is not to be believed. Which of it is not told.
+/// The data was not encrypted or signed with this key, was changed, or is for another app, person or time. The error
+/// does not say which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the data does not open with this session key, or is not to be believed")]
 pub struct Undecryptable;
 
-/// What was in it.
+/// Decrypted or verified user data.
 #[derive(Clone, PartialEq)]
 pub struct OpenedData {
-    /// Without `openId`, `unionId` and `watermark`.
+    /// All members except `openId`, `unionId` and `watermark`.
     pub data: Map<String, Value>,
-    /// The person in all apps of the owner, where WeChat named one.
+    /// The person in all apps of the owner, if the data has a unionid.
     pub unionid: Option<UnionId>,
 }
 
 impl EncryptedData {
-    /// Reads both texts, and their lengths before a cipher sees them.
+    /// Decodes both fields and checks their lengths, before a cipher sees them.
     pub fn parse(encrypted_data: &str, iv: &str) -> Result<Self, Malformed> {
         let ciphertext = from_base64("encryptedData", encrypted_data, LONGEST)?;
         if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
@@ -90,7 +93,7 @@ impl EncryptedData {
         Ok(Self { ciphertext, iv })
     }
 
-    /// Opens the data and believes it if it was sealed for this app and, where it says for whom, for this person, not
+    /// Decrypts the data. Refuses it unless it was encrypted for this app, for this person if it names one, and not
     /// longer ago than `max_age`.
     pub fn open(
         &self,
@@ -102,7 +105,7 @@ impl EncryptedData {
     ) -> Result<OpenedData, Undecryptable> {
         let mut text = cbc::decrypt(key, &self.ciphertext, &self.iv)?;
         let padded_well = cbc::blank_padding(&mut text);
-        // Both are asked for in any case, and then something is read as JSON in any case.
+        // Both checks always run, and then something is always parsed as JSON.
         let readable = padded_well & text::may_be_an_object(&text);
         Members::read(if readable { &text } else { DECOY })?.believed(&Belief { app, openid, now, max_age })
     }

@@ -31,7 +31,6 @@ pub(crate) enum Crowd {
     All,
 }
 
-/// A human in an app.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whom {
     pub(crate) human: usize,
@@ -50,15 +49,12 @@ pub(crate) enum Asked {
 pub(crate) enum Action {
     /// A request arrives, at whatever replica.
     Ask(Whom, Asked),
-    /// A request takes its next step.
     Step(usize),
-    /// A request takes all of its steps.
     Run(usize),
     /// A step is taken and its answer lost, so that it will be taken again.
     LoseAnswer(usize),
     /// A step is not answered in time.
     Fail(usize),
-    /// A replica dies.
     Crash(usize),
     /// A step arrives whose request is gone.
     Late(usize),

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use wxmint::{
     ids::Person,
     ids::{UnionId, UserId},
-    store::{ClaimId, Standing, Store},
+    store::{AttemptId, BindingState, Store},
 };
 
 use crate::stepwise::{About, people_in_order};
 
-/// One binding of a person.
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
     pub(crate) generation: u64,
@@ -22,9 +21,8 @@ pub(crate) struct Past {
 
 pub(crate) struct Books {
     pub(crate) people: Vec<Person>,
-    /// Counts steps.
     pub(crate) now: u64,
-    standings: BTreeMap<String, Standing>,
+    states: BTreeMap<String, BindingState>,
     pasts: BTreeMap<String, Vec<Past>>,
     /// Those of each user who ever had any.
     pub(crate) lists: BTreeMap<UserId, Vec<Person>>,
@@ -35,8 +33,8 @@ pub(crate) struct Books {
     pub(crate) told_new: BTreeSet<UserId>,
 }
 
-fn observer() -> ClaimId {
-    ClaimId::new([0xff; 16])
+fn observer() -> AttemptId {
+    AttemptId::new([0xff; 16])
 }
 
 impl Books {
@@ -44,7 +42,7 @@ impl Books {
         Self {
             people,
             now: 0,
-            standings: BTreeMap::new(),
+            states: BTreeMap::new(),
             pasts: BTreeMap::new(),
             lists: BTreeMap::new(),
             holders: BTreeMap::new(),
@@ -53,11 +51,11 @@ impl Books {
         }
     }
 
-    pub(crate) fn standing(&self, person: &Person) -> Standing {
-        self.standings
+    pub(crate) fn binding_state(&self, person: &Person) -> BindingState {
+        self.states
             .get(person.openid.as_str())
             .cloned()
-            .unwrap_or(Standing::Free { generation: 0, dissolved: false })
+            .unwrap_or(BindingState::Free { generation: 0, dissolved: false })
     }
 
     pub(crate) fn pasts(&self, person: &Person) -> &[Past] {
@@ -66,8 +64,8 @@ impl Books {
 
     /// The user to whom a person is bound.
     pub(crate) fn user_of(&self, person: &Person) -> Option<UserId> {
-        match self.standing(person) {
-            Standing::Bound(bound) => Some(bound.user),
+        match self.binding_state(person) {
+            BindingState::Bound(bound) => Some(bound.user),
             _ => None,
         }
     }
@@ -88,8 +86,8 @@ impl Books {
         self.now += 1;
         match about {
             About::Person(person) => {
-                let standing = store.standing(person, &observer()).await.expect("a standing");
-                self.keep(person, standing);
+                let state = store.binding_state(person, &observer()).await.expect("a standing");
+                self.keep(person, state);
             }
             About::List(user) => {
                 let people = people_in_order(store, user).await.expect("a list");
@@ -103,22 +101,22 @@ impl Books {
         }
     }
 
-    fn keep(&mut self, person: &Person, standing: Standing) {
+    fn keep(&mut self, person: &Person, state: BindingState) {
         let name = person.openid.as_str().to_owned();
         let pasts = self.pasts.entry(name.clone()).or_default();
-        let current = match &standing {
-            Standing::Bound(bound) => Some(bound.generation),
+        let current = match &state {
+            BindingState::Bound(bound) => Some(bound.generation),
             _ => None,
         };
         let now = self.now;
         pasts.iter_mut().filter(|past| Some(past.generation) != current).for_each(|past| {
             past.ended.get_or_insert(now);
         });
-        if let Standing::Bound(bound) = &standing
+        if let BindingState::Bound(bound) = &state
             && pasts.last().is_none_or(|past| past.generation != bound.generation)
         {
             pasts.push(Past { generation: bound.generation, user: bound.user.clone(), made: now, ended: None });
         }
-        self.standings.insert(name, standing);
+        self.states.insert(name, state);
     }
 }

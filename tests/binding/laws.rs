@@ -6,7 +6,7 @@ use wxmint::{
     ids::Person,
     ids::UserId,
     login::Candidate,
-    store::{Bound, Intent, Standing},
+    store::{BindingState, Bound, Intent},
 };
 
 use crate::{
@@ -25,21 +25,23 @@ fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
 }
 
 /// A person goes from free to intended to bound to leaving to free, and each way has its reason.
-pub(crate) fn of_a_change(person: &Person, before: &Standing, party: &Party, books: &Books) -> Held {
-    use Standing::{Free, Intended, Leaving};
-    let after = &books.standing(person);
+pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party, books: &Books) -> Held {
+    use BindingState::{Free, Intended, Leaving};
+    let after = &books.binding_state(person);
     let follows = match (before, after) {
-        (Standing::Bound(old), Standing::Bound(new)) => old.generation == new.generation && old.user == new.user,
+        (BindingState::Bound(old), BindingState::Bound(new)) => {
+            old.generation == new.generation && old.user == new.user
+        }
         (before, after) if before == after => true,
         (Free { generation: old, dissolved }, Intended { generation: new, intent }) => {
             of_an_intent(intent, *dissolved, party, books)?;
             *new == old + 1
         }
-        (Intended { generation, intent }, Standing::Bound(new)) => {
+        (Intended { generation, intent }, BindingState::Bound(new)) => {
             new.generation == *generation && new.user == intent.user
         }
         (Intended { generation: old, .. }, Free { generation: new, .. }) => old == new,
-        (Standing::Bound(old), Leaving { generation, user }) => {
+        (BindingState::Bound(old), Leaving { generation, user }) => {
             of_a_leaving(person, old, party, books)?;
             old.generation == *generation && old.user == *user
         }
@@ -74,8 +76,8 @@ fn of_an_intent(intent: &Intent, dissolved: bool, Party { visit, evidence }: &Pa
 
 /// For a unionid's sake nobody comes on the list of a user who has left all of their people.
 pub(crate) fn of_a_list_change(user: &UserId, before: Option<&[Person]>, books: &Books) -> Held {
-    let is_by_unionid = |person: &Person| match books.standing(person) {
-        Standing::Intended { intent, .. } => intent.by_unionid,
+    let is_by_unionid = |person: &Person| match books.binding_state(person) {
+        BindingState::Intended { intent, .. } => intent.by_unionid,
         _ => false,
     };
     let newcomers = books.lists.get(user).filter(|_| before.is_some_and(<[Person]>::is_empty));
@@ -93,12 +95,12 @@ pub(crate) fn of_a_new_holder(before: Option<&UserId>, about: &About, books: &Bo
 /// Between any two steps.
 pub(crate) fn at_all_times(books: &Books, per_user: u32) -> Held {
     for person in &books.people {
-        match books.standing(person) {
-            Standing::Bound(bound) => {
+        match books.binding_state(person) {
+            BindingState::Bound(bound) => {
                 let listed = books.lists.get(&bound.user).is_some_and(|list| list.contains(person));
                 hold(listed, || format!("{} is not on the list of {}", person.openid.as_str(), bound.user))?;
             }
-            Standing::Free { dissolved, .. } => {
+            BindingState::Free { dissolved, .. } => {
                 let had_any = !books.pasts(person).is_empty();
                 hold(dissolved == had_any, || format!("dissolved is {dissolved}, and should not be"))?;
             }
@@ -110,11 +112,11 @@ pub(crate) fn at_all_times(books: &Books, per_user: u32) -> Held {
 
 fn of_a_list(user: &UserId, list: &[Person], books: &Books, per_user: u32) -> Held {
     for person in list {
-        let concerned = match books.standing(person) {
-            Standing::Bound(bound) => bound.user == *user,
-            Standing::Intended { intent, .. } => intent.user == *user,
-            Standing::Leaving { user: left, .. } => left == *user,
-            Standing::Free { .. } => false,
+        let concerned = match books.binding_state(person) {
+            BindingState::Bound(bound) => bound.user == *user,
+            BindingState::Intended { intent, .. } => intent.user == *user,
+            BindingState::Leaving { user: left, .. } => left == *user,
+            BindingState::Free { .. } => false,
         };
         hold(concerned, || format!("{} is on the list of {user}, and is not theirs", person.openid.as_str()))?;
         let of_app = 1 + books.others(user, person);
@@ -203,9 +205,9 @@ impl Evidence {
 /// The user whom the person's unionid stands for, if nothing speaks against their binding.
 fn invitation(visit: &Visit, books: &Books) -> Option<UserId> {
     let holder = books.holders.get(visit.unionid.as_ref()?)?;
-    let unbound = match books.standing(&visit.person) {
-        Standing::Free { dissolved, .. } => !dissolved,
-        Standing::Intended { intent, .. } => intent.user == *holder && books.pasts(&visit.person).is_empty(),
+    let unbound = match books.binding_state(&visit.person) {
+        BindingState::Free { dissolved, .. } => !dissolved,
+        BindingState::Intended { intent, .. } => intent.user == *holder && books.pasts(&visit.person).is_empty(),
         _ => false,
     };
     let lives = books.lists.get(holder).is_some_and(|list| list.iter().any(|person| *person != visit.person));

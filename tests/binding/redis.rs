@@ -42,7 +42,6 @@ impl Redis {
         redis
     }
 
-    /// A store that holds nothing yet.
     pub(crate) fn empty_store(&self) -> Box<dyn Store> {
         let client = redis::Client::open(self.url.as_str()).expect("a URL");
         let emptied = client.get_connection().and_then(|mut link| redis::cmd("FLUSHALL").query::<()>(&mut link));
@@ -50,7 +49,6 @@ impl Redis {
         self.store()
     }
 
-    /// As another replica has it.
     pub(crate) fn store(&self) -> Box<dyn Store> {
         let url = self.url.parse().expect("a URL");
         Box::new(store::Redis::new(&url, DAY, clock, Metrics::default()).expect("a store"))

@@ -7,13 +7,12 @@ use wxmint::{
     ids::{UnionId, UserId},
     limits::Rate,
     login::{Binder, Candidate, LoginError, Vacancy},
-    store::{Bindings, Bound, ClaimId, ExchangeOrder, Intent, LoginRecord, Standing, StoreError},
+    store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, Intent, LoginRecord, StoreError},
     vault::Sealed,
 };
 
 use crate::stepwise::Stepwise;
 
-/// Who asks for what.
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) number: u64,
@@ -45,7 +44,6 @@ pub(crate) enum Outcome {
     Failed(StoreError),
 }
 
-/// What knows the business users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `auto`: a new user each time that it is asked.
@@ -67,7 +65,6 @@ impl Backend {
         Self { kind, made: Rc::default() }
     }
 
-    /// Whether it has made this user.
     pub(crate) fn has_made(&self, user: &UserId) -> bool {
         self.made.borrow().values().any(|made| made == user)
     }
@@ -93,11 +90,11 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) async fn serve(self) -> Outcome {
-        let claim = ClaimId::new(u128::from(self.visit.number).to_be_bytes());
+        let attempt = AttemptId::new(u128::from(self.visit.number).to_be_bytes());
         let served = match &self.visit.wish {
-            Wish::LogIn => self.log_in(None, &claim).await,
-            Wish::LogInAs(candidate) => self.log_in(Some(candidate), &claim).await,
-            Wish::Unbind(user) => self.unbind(user, &claim).await,
+            Wish::LogIn => self.log_in(None, &attempt).await,
+            Wish::LogInAs(candidate) => self.log_in(Some(candidate), &attempt).await,
+            Wish::Unbind(user) => self.unbind(user, &attempt).await,
         };
         match served {
             Ok(outcome) => outcome,
@@ -107,16 +104,16 @@ impl Request {
         }
     }
 
-    fn binder<'a>(&'a self, person: &'a Person, claim: &'a ClaimId) -> Binder<'a> {
+    fn binder<'a>(&'a self, person: &'a Person, attempt: &'a AttemptId) -> Binder<'a> {
         let Visit { unionid, per_user, .. } = &self.visit;
-        Binder { store: &self.store, person, unionid: unionid.as_ref(), claim, per_user: *per_user }
+        Binder { store: &self.store, person, unionid: unionid.as_ref(), attempt, per_user: *per_user }
     }
 
     /// `Login::record` and `Login::bind`.
-    async fn log_in(&self, candidate: Option<&Candidate>, claim: &ClaimId) -> Result<Outcome, LoginError> {
-        let standing = self.store.record(self.record(claim).await?, claim).await?;
-        let binder = self.binder(&self.visit.person, claim);
-        let settled = binder.settle(standing).await?;
+    async fn log_in(&self, candidate: Option<&Candidate>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
+        let state = self.store.record(self.record(attempt).await?, attempt).await?;
+        let binder = self.binder(&self.visit.person, attempt);
+        let settled = binder.settle(state).await?;
         let bound = match candidate {
             Some(candidate) => Some(binder.bind(candidate, settled).await?),
             None => binder.bind_unasked(settled, async |vacancy: Vacancy<'_>| self.make(&vacancy).await).await?,
@@ -126,7 +123,7 @@ impl Request {
         Ok(Outcome::Bound(bound))
     }
 
-    async fn record(&self, claim: &ClaimId) -> Result<LoginRecord, LoginError> {
+    async fn record(&self, attempt: &AttemptId) -> Result<LoginRecord, LoginError> {
         let Visit { number, person, unionid, .. } = &self.visit;
         let intent = match self.backend.kind {
             Kind::Auto if unionid.is_none() => {
@@ -138,7 +135,7 @@ impl Request {
         Ok(LoginRecord {
             person: person.clone(),
             session_key: Sealed::from_stored(b"sealed".to_vec()),
-            order: ExchangeOrder::new(*number, claim),
+            order: ExchangeOrder::new(*number, attempt),
             rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
             intent,
         })
@@ -167,15 +164,15 @@ impl Request {
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.
-    async fn unbind(&self, user: &UserId, claim: &ClaimId) -> Result<Outcome, LoginError> {
+    async fn unbind(&self, user: &UserId, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let people = self.store.people_of(user).await?.unwrap_or_default();
         for person in people.iter().filter(|person| person.app == self.visit.person.app) {
-            let (Standing::Bound(Bound { generation, .. }) | Standing::Leaving { generation, .. }) =
-                self.store.standing(person, claim).await?
+            let (BindingState::Bound(Bound { generation, .. }) | BindingState::Leaving { generation, .. }) =
+                self.store.binding_state(person, attempt).await?
             else {
                 continue;
             };
-            self.binder(person, claim).dissolve(user, generation).await?;
+            self.binder(person, attempt).dissolve(user, generation).await?;
         }
         Ok(Outcome::Unbound)
     }

@@ -14,7 +14,8 @@ use wxmint::{
     ids::Person,
     limits::Rate,
     store::{
-        ClaimId, ExchangeOrder, Intent, LoginRecord, MAX_FAILURES, Memory, Opening, Recorded, Settlement, Store, Tried,
+        AttemptId, ExchangeOrder, Intent, IntentOutcome, LoginRecord, MAX_FAILURES, Memory, Opening, Recorded, Store,
+        Tried,
     },
     vault::Sealed,
 };
@@ -86,11 +87,11 @@ struct Request {
 }
 
 impl Request {
-    fn claim(&self) -> ClaimId {
+    fn attempt(&self) -> AttemptId {
         let mut bits = [0; 16];
         // Spread, so that those of one microsecond have no order of their own.
         bits[..8].copy_from_slice(&self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-        ClaimId::new(bits)
+        AttemptId::new(bits)
     }
 
     /// What its exchange has brought, or what it was sealed anew as.
@@ -178,12 +179,13 @@ impl<'a> World<'a> {
 
     /// Only a person who is bound has session keys to try.
     fn bind(&self) {
-        let (store, person, user, claim) = (&self.replicas[0], &self.person, parse("user-1"), ClaimId::new([0; 16]));
+        let (store, person, user, attempt) =
+            (&self.replicas[0], &self.person, parse("user-1"), AttemptId::new([0; 16]));
         self.runtime.block_on(async {
             let intent = Intent { user: parse("user-1"), made: true, by_unionid: false };
-            store.intend(person, 0, &intent, &claim).await.expect("intended");
+            store.intend(person, 0, &intent, &attempt).await.expect("intended");
             store.admit(&user, person, 1, false, 1).await.expect("admitted");
-            store.settle(person, 1, Settlement::Bound { new: true }, &claim).await.expect("bound");
+            store.settle(person, 1, IntentOutcome::Bound { new: true }, &attempt).await.expect("bound");
         });
     }
 
@@ -202,7 +204,7 @@ impl<'a> World<'a> {
         request.next = match wish {
             Wish::LogIn(minutes) => {
                 let micros = self.began - minutes * 60_000_000;
-                Step::Record(ExchangeOrder::new(micros, &request.claim()), minutes)
+                Step::Record(ExchangeOrder::new(micros, &request.attempt()), minutes)
             }
             Wish::Reset | Wish::Try(_) => Step::Open(wish),
             Wish::LogOut => Step::Forget,
@@ -235,14 +237,14 @@ impl<'a> World<'a> {
 
     fn take(&mut self, request: &Request) -> Result<Option<Step>, String> {
         let (runtime, person) = (self.runtime, self.person.clone());
-        let (sealed, claim) = (request.sealed(), request.claim());
+        let (sealed, attempt) = (request.sealed(), request.attempt());
         match &request.next {
             Step::Record(order, minutes) => {
                 let rate = Rate { burst: 100_000, period: DAY };
                 let record =
                     LoginRecord { person, session_key: sealed.clone(), order: order.clone(), rate, intent: None };
-                let recorded = runtime.block_on(self.store().record_login(&record, &claim)).expect("recorded");
-                assert!(matches!(recorded, Recorded::Standing(..)));
+                let recorded = runtime.block_on(self.store().record_login(&record, &attempt)).expect("recorded");
+                assert!(matches!(recorded, Recorded::State(..)));
                 self.books.kept.entry(order.clone()).or_insert((sealed, *minutes));
             }
             Step::Keep(order) => {
@@ -253,7 +255,7 @@ impl<'a> World<'a> {
             }
             Step::Open(wish) => return self.open(request, *wish),
             Step::Close(tried) => {
-                let dropped = runtime.block_on(self.store().close(&person, *tried, &claim)).expect("closed");
+                let dropped = runtime.block_on(self.store().close(&person, *tried, &attempt)).expect("closed");
                 same("dropped", dropped, self.books.close(request.number, *tried))?;
             }
             Step::Forget => {
@@ -273,8 +275,8 @@ impl<'a> World<'a> {
     }
 
     fn open(&mut self, request: &Request, wish: Wish) -> Result<Option<Step>, String> {
-        let (runtime, person, user, claim) = (self.runtime, self.person.clone(), parse("user-1"), request.claim());
-        let opening = self.store().open(&person, &user, &claim);
+        let (runtime, person, user, attempt) = (self.runtime, self.person.clone(), parse("user-1"), request.attempt());
+        let opening = self.store().open(&person, &user, &attempt);
         let opening = runtime.block_on(opening).expect("an answer");
         same("busy", opening == Opening::Busy, self.books.busy(request.number))?;
         let Opening::Keys(kept) = opening else { return Ok(None) };
@@ -286,7 +288,6 @@ impl<'a> World<'a> {
         }))
     }
 
-    /// The law.
     fn check(&mut self, request: &Request) -> Result<(), String> {
         let person = self.person.clone();
         let kept = self.runtime.block_on(self.store().session_keys(&person)).expect("an answer");

@@ -8,7 +8,8 @@ use wxmint::{
     ids::Person,
     ids::{UnionId, UserId},
     store::{
-        Bindings, Bound, ClaimId, Decision, Intent, LoginRecord, Recorded, Settlement, Standing, Store, StoreError,
+        AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store,
+        StoreError,
     },
 };
 
@@ -31,7 +32,6 @@ pub(crate) struct Step {
     fail: Rc<dyn Fn()>,
 }
 
-/// What a step may change.
 #[derive(Debug, Clone)]
 pub(crate) enum About {
     Person(Person),
@@ -56,7 +56,6 @@ impl Step {
         (self.fail)();
     }
 
-    /// In words.
     pub(crate) fn text(&self) -> String {
         let about = match &self.about {
             About::Person(person) => person.openid.as_str(),
@@ -68,7 +67,6 @@ impl Step {
     }
 }
 
-/// The store of one request.
 #[derive(Clone)]
 pub(crate) struct Stepwise {
     stores: Stores,
@@ -86,11 +84,11 @@ impl Stepwise {
     }
 
     /// The second round trip of a login.
-    pub(crate) async fn record(&self, record: LoginRecord, claim: &ClaimId) -> Answer<Standing> {
-        let (claim, about) = (claim.clone(), About::Person(record.person.clone()));
+    pub(crate) async fn record(&self, record: LoginRecord, attempt: &AttemptId) -> Answer<BindingState> {
+        let (attempt, about) = (attempt.clone(), About::Person(record.person.clone()));
         let details = format!("{:?}", record.intent);
-        let recorded = async move |store: &dyn Store| match store.record_login(&record, &claim).await? {
-            Recorded::Standing(standing, _) => Ok(standing),
+        let recorded = async move |store: &dyn Store| match store.record_login(&record, &attempt).await? {
+            Recorded::State(state, _) => Ok(state),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         };
         self.step(("record_login", about, details), recorded).await
@@ -160,16 +158,22 @@ fn of_user(name: &'static str, user: &UserId, details: String) -> (&'static str,
 
 #[async_trait(?Send)]
 impl Bindings for Stepwise {
-    async fn standing(&self, person: &Person, claim: &ClaimId) -> Answer<Standing> {
-        let what = of_person("standing", person, String::new());
-        let (person, claim) = (person.clone(), claim.clone());
-        self.step(what, async move |store: &dyn Store| store.standing(&person, &claim).await).await
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Answer<BindingState> {
+        let what = of_person("binding_state", person, String::new());
+        let (person, attempt) = (person.clone(), attempt.clone());
+        self.step(what, async move |store: &dyn Store| store.binding_state(&person, &attempt).await).await
     }
 
-    async fn intend(&self, person: &Person, generation: u64, intent: &Intent, claim: &ClaimId) -> Answer<Standing> {
+    async fn intend(
+        &self,
+        person: &Person,
+        generation: u64,
+        intent: &Intent,
+        attempt: &AttemptId,
+    ) -> Answer<BindingState> {
         let what = of_person("intend", person, format!("{generation} {intent:?}"));
-        let (person, intent, claim) = (person.clone(), intent.clone(), claim.clone());
-        self.step(what, async move |store: &dyn Store| store.intend(&person, generation, &intent, &claim).await).await
+        let (person, intent, attempt) = (person.clone(), intent.clone(), attempt.clone());
+        self.step(what, async move |store: &dyn Store| store.intend(&person, generation, &intent, &attempt).await).await
     }
 
     async fn admit(
@@ -186,16 +190,22 @@ impl Bindings for Stepwise {
         self.step(what, run).await
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: Settlement, claim: &ClaimId) -> Answer<Standing> {
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        outcome: IntentOutcome,
+        attempt: &AttemptId,
+    ) -> Answer<BindingState> {
         let what = of_person("settle", person, format!("{generation} {outcome:?}"));
-        let (person, claim) = (person.clone(), claim.clone());
-        self.step(what, async move |store: &dyn Store| store.settle(&person, generation, outcome, &claim).await).await
+        let (person, attempt) = (person.clone(), attempt.clone());
+        self.step(what, async move |store: &dyn Store| store.settle(&person, generation, outcome, &attempt).await).await
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Answer<Standing> {
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Answer<BindingState> {
         let what = of_person("leave", person, format!("{} {}", bound.generation, bound.user));
-        let (person, bound, claim) = (person.clone(), bound.clone(), claim.clone());
-        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &claim).await).await
+        let (person, bound, attempt) = (person.clone(), bound.clone(), attempt.clone());
+        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &attempt).await).await
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Answer<()> {
@@ -204,10 +214,10 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation).await).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Answer<Standing> {
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Answer<BindingState> {
         let what = of_person("set_free", person, generation.to_string());
-        let (person, claim) = (person.clone(), claim.clone());
-        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation, &claim).await).await
+        let (person, attempt) = (person.clone(), attempt.clone());
+        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation, &attempt).await).await
     }
 
     async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {

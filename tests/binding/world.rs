@@ -8,7 +8,7 @@ use wxmint::{
     ids::Person,
     ids::{AppId, OpenId, UnionId, UserId},
     login::Candidate,
-    store::Standing,
+    store::BindingState,
 };
 
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     stepwise::{About, Step, Stepwise, Stores},
 };
 
-/// At once.
 const MOST_IN_FLIGHT: usize = 3;
 
 pub(crate) struct World<'a> {
@@ -140,7 +139,6 @@ impl<'a> World<'a> {
         self.begin(who, wish)
     }
 
-    /// What can be asked for here.
     fn wish(&self, who: usize, asked: &Asked) -> Option<Wish> {
         match *asked {
             Asked::LogIn => Some(Wish::LogIn),
@@ -211,7 +209,7 @@ impl<'a> World<'a> {
 
     fn take(&mut self, step: &Step, party: &mut Party) -> Result<(), String> {
         party.evidence.allows(step)?;
-        let (before, list, holder) = (self.standings(), self.list_of(&step.about), self.holder_of(&step.about));
+        let (before, list, holder) = (self.states(), self.list_of(&step.about), self.holder_of(&step.about));
         let said = self.runtime.block_on(step.take());
         self.trace.push(format!("{}: {} -> {said}", party.visit.number, step.text()));
         self.runtime.block_on(self.books.look(&*self.stores[0], &step.about));
@@ -239,8 +237,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn standings(&self) -> Vec<Standing> {
-        self.books.people.iter().map(|person| self.books.standing(person)).collect()
+    fn states(&self) -> Vec<BindingState> {
+        self.books.people.iter().map(|person| self.books.binding_state(person)).collect()
     }
 
     /// The store does not answer in time, or the replica dies; the step may arrive all the same.
@@ -279,7 +277,7 @@ impl<'a> World<'a> {
         if self.setup.late_ones_first {
             self.all_arrive_late()?;
         }
-        let before = self.standings();
+        let before = self.states();
         for who in self.callers.clone() {
             self.begin(who, Wish::LogIn)?;
             self.run(0)?;
@@ -295,16 +293,16 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn check_at_rest(&self, before: &[Standing]) -> Result<(), String> {
+    fn check_at_rest(&self, before: &[BindingState]) -> Result<(), String> {
         for (who, person) in self.books.people.iter().enumerate() {
-            let (name, standing) = (person.openid.as_str(), self.books.standing(person));
-            match (&before[who], &standing) {
-                (Standing::Bound(old), Standing::Bound(new)) if old.user == new.user => {}
-                (Standing::Bound(_), _) => return Err(format!("{name} has lost a binding by logging in")),
-                (_, Standing::Bound(_) | Standing::Free { .. }) => {}
+            let (name, state) = (person.openid.as_str(), self.books.binding_state(person));
+            match (&before[who], &state) {
+                (BindingState::Bound(old), BindingState::Bound(new)) if old.user == new.user => {}
+                (BindingState::Bound(_), _) => return Err(format!("{name} has lost a binding by logging in")),
+                (_, BindingState::Bound(_) | BindingState::Free { .. }) => {}
                 _ => return Err(format!("{name} is left half done")),
             }
-            if let Standing::Bound(bound) = standing {
+            if let BindingState::Bound(bound) = state {
                 self.check_link(who, bound.unionid.as_ref())?;
             }
         }

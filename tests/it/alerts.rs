@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::support::{Http, ISSUER, PATIENCE, Process, TestBed, WXMINT, eventually, repository};
 
-/// Names that only `wxmint sidecar` prints.
 const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
 /// What both print of themselves.
 const BUILD: &str = concat!("wxmint_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");

@@ -8,19 +8,18 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 
-use crate::support::{Pace, Received, TestBed};
+use crate::support::{BUSY, Pace, Received, TestBed};
 
 /// Stands for a secret in every request of this file, and must come back in none.
 const MARKED: &str = "hunter2";
 /// Of requests that are sent at once.
-const PROMPT: Duration = Duration::from_secs(5);
-/// 5 s for a head, 10 s for a body, and what a busy machine adds.
-const SLOW_HEAD: Duration = Duration::from_millis(7500);
-const SLOW_BODY: Duration = Duration::from_millis(12_500);
+const PROMPT: Duration = BUSY;
+/// 5 s for a head, 10 s for a body.
+const SLOW_HEAD: Duration = BUSY.saturating_add(Duration::from_secs(5));
+const SLOW_BODY: Duration = BUSY.saturating_add(Duration::from_secs(10));
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
-/// What a bad request may be told.
 const KNOWN: [&str; 7] = [
     "invalid_request",
     "code_invalid",
@@ -30,7 +29,6 @@ const KNOWN: [&str; 7] = [
     "invalid_token",
     "data_undecryptable",
 ];
-/// What `Allow` may say.
 const READ: &str = "GET, HEAD";
 const LOG_IN: &str = "GET, POST";
 const ALLOWED: [&str; 5] = [READ, LOG_IN, "GET", "POST", "DELETE"];

@@ -31,7 +31,6 @@ impl Business {
         Self::with(&[]).await
     }
 
-    /// With these variables.
     async fn with(environment: &[(&str, &str)]) -> Self {
         let (users, apps) = (UsersFile::of(&["alice", "bob"]), tempfile::tempdir().expect("a folder"));
         for (id, secret) in [(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)] {
@@ -60,7 +59,6 @@ impl Business {
         self.log_in_at(APPID, person, more).await
     }
 
-    /// A login by a code alone.
     async fn silent(&self, person: &str) -> Answer {
         self.log_in(person, &json!({})).await
     }
@@ -81,7 +79,6 @@ impl Business {
         self.bed.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     }
 
-    /// The log's lines with this message.
     fn logged(&self, message: &str) -> Vec<Value> {
         self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
     }

@@ -54,7 +54,6 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// As an argument.
     fn name(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
     }
@@ -417,9 +416,9 @@ async fn a_redis_that_is_away_for_a_moment_interrupts_nothing() {
 #[tokio::test]
 async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
     let (redis, folder) = (empty_redis().await, Folder::new());
-    let [readme, page] =
-        ["README.md", "docs/bindings.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
-    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let [rights, page] =
+        ["docs/redis.md", "docs/bindings.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
+    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = redis.url().replace("redis://", "redis://wxmint:hunter2@");
     let as_wxmint = |words: &[&str]| command(&redis, words).env("WXMINT_REDIS_URL", &url).output().expect("it runs");

@@ -131,7 +131,6 @@ fn an_emergency_is_carried_out_although_nobody_reads_of_it() {
     assert_ne!(kid(&path), before);
 }
 
-/// Of a set of one key.
 fn kid(path: &Path) -> String {
     let jwks = serde_json::from_str(&keys(path, &["jwks"])).expect("JSON");
     kids_of(&jwks).remove(0)

@@ -15,12 +15,10 @@ async fn bed(variable: &str, limit: &str) -> TestBed {
     TestBed::builder().env(variable, limit).start().await
 }
 
-/// Codes of as many people.
 async fn codes_of_people(bed: &TestBed, people: usize) -> Vec<String> {
     bed.wechat.mint_codes(json!({"person": "lin", "count": people, "distinct_people": true})).await
 }
 
-/// Codes of one person.
 async fn codes_of(bed: &TestBed, person: &str, count: usize) -> Vec<String> {
     bed.wechat.mint_codes(json!({"person": person, "count": count})).await
 }

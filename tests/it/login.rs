@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::{APPID, Answer, ISSUER, TestBed};
 
-/// Header and claims of a token, unverified.
 fn decoded(token: &str) -> (Value, Value) {
     let parts: Vec<&str> = token.split('.').collect();
     assert_eq!(parts.len(), 3, "{token}");

@@ -45,7 +45,6 @@ impl Memory {
         Self { file, ranges: ranges.collect() }
     }
 
-    /// Which of the needles are there.
     fn find(&self, needles: &[Needle]) -> Vec<&'static str> {
         let mut found = Vec::new();
         for &(start, end) in &self.ranges {

@@ -79,7 +79,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The same member of every visit.
 fn each(told: &Value, pointer: &str) -> Vec<Value> {
     let visits = told["visits"].as_array().expect("visits");
     visits.iter().map(|visit| visit.pointer(pointer).cloned().unwrap_or_default()).collect()
@@ -171,7 +170,6 @@ async fn six_first_logins_at_once_make_one_user() {
     }
 }
 
-/// What a login sent, by name.
 fn fields(login: &Value) -> Vec<&String> {
     login["data"].as_object().expect("fields").keys().collect()
 }

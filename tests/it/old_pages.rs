@@ -86,7 +86,6 @@ async fn the_dangerous_switch_lets_a_password_pass_in_the_query_of_get_and_warns
     asked(&bed, Method::POST, "/login?from=qr", body).await.expect_login();
 }
 
-/// The messages of the warnings so far.
 fn warnings(bed: &TestBed) -> Vec<String> {
     let events = bed.service().events();
     let warnings = events.iter().filter(|event| event["level"] == "WARN");

@@ -1,74 +1,32 @@
 //! Nobody learns from a refused password whether there is a user of that name: unknown names, wrong passwords, disabled
-//! users and the longest names get one answer, byte for byte, after times that cannot be told apart.
+//! users and the longest names get one answer, byte for byte, after the same work. tests/nightly measures the times.
 
-pub(crate) mod ranks;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
-use std::{collections::BTreeSet, io::Write};
+use serde_json::json;
 
-use fastrand::Rng;
-use serde_json::{Value, json};
+use crate::support::{Answer, PASSWORD, Service, TestBed, UsersFile, WRONG_PASSWORD};
 
-use self::ranks::p_of;
-use crate::support::{Answer, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD};
-
-/// Of each kind.
-const SAMPLES: usize = 400;
-/// A p that is lower says that times differ. It is so by chance once in a hundred; twice in a row, once in ten thousand.
-const P: f64 = 0.01;
-
-/// How often ranks are dealt out anew for a p that is only told.
-const DEALS: u32 = 999;
-
-/// Why a password is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Unknown,
-    Wrong,
-    Disabled,
-    Longest,
-    /// Nobody is asked for: the same way without a hash, as it would be if a check ended early.
-    Control,
+/// What is sent beside the code: names and passwords that are all refused.
+fn refused() -> [(String, &'static str); 4] {
+    [
+        ("nobody".to_owned(), PASSWORD),
+        ("alice".to_owned(), WRONG_PASSWORD),
+        ("bob".to_owned(), PASSWORD),
+        ("名".repeat(512), PASSWORD),
+    ]
 }
 
-const REFUSED: [Kind; 4] = [Kind::Unknown, Kind::Wrong, Kind::Disabled, Kind::Longest];
-const KINDS: [Kind; 5] = [Kind::Unknown, Kind::Wrong, Kind::Disabled, Kind::Longest, Kind::Control];
-
-impl Kind {
-    /// What is sent beside the code. No unknown name comes twice.
-    fn attempt(self, number: usize) -> Value {
-        let (name, password) = match self {
-            Self::Unknown => (format!("nobody-{number}"), PASSWORD),
-            Self::Wrong => ("alice".to_owned(), WRONG_PASSWORD),
-            Self::Disabled => ("bob".to_owned(), PASSWORD),
-            Self::Longest => (format!("{number:名>512}"), PASSWORD),
-            Self::Control => return json!({}),
-        };
-        json!({"username": name, "password": password})
-    }
+async fn attempt(bed: &TestBed, service: &Service, (name, password): &(String, &str)) -> Answer {
+    let body = json!({"code": bed.mint_code("lin").await, "username": name, "password": password});
+    bed.http.send(bed.http.0.post(service.url("/login")).json(&body)).await
 }
 
-/// Times in ms of each of [`KINDS`], taken in an order drawn by lot.
-type Times = [Vec<f64>; 5];
-
-async fn measure(bed: &TestBed, rng: &mut Rng) -> Times {
-    let mut order: Vec<Kind> = KINDS.into_iter().flat_map(|kind| [kind; SAMPLES]).collect();
-    rng.shuffle(&mut order);
-    let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": order.len()})).await;
-    let mut times = Times::default();
-    for (number, (kind, code)) in order.into_iter().zip(codes).enumerate() {
-        let answer = attempt(bed, kind, number, &code).await;
-        let expected = if kind == Kind::Control { "binding_required" } else { "invalid_credentials" };
-        times[kind as usize].push(answer.took.as_secs_f64() * 1e3);
-        answer.expect_problem(403, expected);
-    }
-    times
-}
-
-async fn attempt(bed: &TestBed, kind: Kind, number: usize, code: &str) -> Answer {
-    let mut body = kind.attempt(number);
-    body["code"] = code.into();
-    bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
-}
+/// In KiB: nearly all that a hash takes here.
+const HASH: u64 = 100 * 1024;
 
 /// The user alice, the disabled user bob, and no limits.
 async fn bed() -> (TestBed, UsersFile) {
@@ -82,61 +40,31 @@ async fn bed() -> (TestBed, UsersFile) {
 async fn refused_passwords_have_one_answer_byte_for_byte() {
     let (bed, _users) = bed().await;
     let mut answers = BTreeSet::new();
-    for (number, kind) in REFUSED.into_iter().cycle().take(8).enumerate() {
-        let answer = attempt(&bed, kind, number, &bed.mint_code("lin").await).await;
+    for refused in refused().iter().cycle().take(8) {
+        let answer = attempt(&bed, bed.service(), refused).await;
         answers.insert(answer.expect_problem(403, "invalid_credentials").told());
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
 }
 
+/// Redis counts its commands. The hash shows in memory that the service has touched: each attempt is the first of a
+/// service of its own.
 #[tokio::test]
-async fn refused_passwords_take_times_that_cannot_be_told_apart() {
-    let (bed, _users) = bed().await;
-    let mut rng = Rng::new();
-    let mut p = 0.0;
-    for _ in 0..2 {
-        let times = measure(&bed, &mut rng).await;
-        p = report(&times, &mut rng);
-        if p > P {
-            return;
-        }
+async fn every_refused_password_costs_the_memory_of_a_hash_and_the_same_commands_of_redis() {
+    let (bed, users) = bed().await;
+    let file = fs::read_to_string(users.path()).expect("the users file");
+    fs::write(users.path(), file.replace("m=19456", "m=131072")).expect("our file");
+    let mut work = BTreeMap::new();
+    for refused in refused() {
+        let service = Service::start(&bed.configuration, bed.http.clone()).await;
+        service.ready().await;
+        service.login(&bed.mint_code("lin").await).await.expect_problem(403, "binding_required");
+        let (memory, before) = (service.peak_memory(), bed.redis.calls());
+        attempt(&bed, &service, &refused).await.expect_problem(403, "invalid_credentials");
+        let commands = bed.redis.calls_since(&before);
+        let grown = service.peak_memory() - memory;
+        assert!(grown > HASH, "{refused:?}: {grown} KiB");
+        work.insert(commands, refused);
     }
-    panic!("the times of refused passwords differ, twice: p = {p}");
-}
-
-/// Tells what was found, and makes sure that more would have been: p of [`REFUSED`].
-fn report(times: &Times, rng: &mut Rng) -> f64 {
-    let refused: Vec<&[f64]> = times[..4].iter().map(Vec::as_slice).collect();
-    let p = p_of(&refused, 9_999, rng);
-    let mut told = format!("refused passwords, {SAMPLES} of each kind, by ranks: p = {p:.4}\n");
-    for (index, kind) in KINDS.into_iter().enumerate() {
-        told += &format!("  {kind:?}: median {:.3} ms; p", median(&times[index]));
-        for (other, sample) in REFUSED.into_iter().zip(&refused).take(index) {
-            let p = p_of(&[&times[index], sample], DEALS, rng);
-            assert!(kind != Kind::Control || p < P, "a check that ends early was not found beside {other:?}");
-            told += &format!(" {p:.3} beside {other:?}");
-        }
-        told += "\n";
-    }
-    told += &format!("  {:.3} ms more for one kind would have been found\n", found_from(&refused, rng));
-    // Not by println!, which nobody sees of a test that passes.
-    std::io::stderr().write_all(told.as_bytes()).expect("an open stderr");
-    p
-}
-
-pub(crate) fn median(sample: &[f64]) -> f64 {
-    let mut sorted = sample.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-/// How much more time for the first kind is found to be more, in ms.
-fn found_from(refused: &[&[f64]], rng: &mut Rng) -> f64 {
-    let mut shifts = (0..).map(|power| 0.01 * f64::powi(2.0, power));
-    let is_found = |shift: &f64| {
-        let later: Vec<f64> = refused[0].iter().map(|time| time + shift).collect();
-        let samples = [&[later.as_slice()], &refused[1..]].concat();
-        p_of(&samples, DEALS, rng) < P
-    };
-    shifts.find(is_found).expect("an endless row")
+    assert_eq!(work.len(), 1, "{work:?}");
 }

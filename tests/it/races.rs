@@ -21,7 +21,6 @@ const PEOPLE_AT_ONCE: usize = 6;
 const OTHER: &str = "wxfedcba9876543210";
 const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 
-/// A folder of both apps.
 fn apps() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (id, secret) in [(APPID, APP_SECRET), (OTHER, OTHER_SECRET)] {

@@ -1,4 +1,4 @@
-//! The README's commands do what it says, and both languages show the same ones.
+//! The README's commands do what it says, and the pages of both languages show the same programs.
 //!
 //! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `setup`,
 //! whose exports hold for the others, then the long-running `simulator` and `serve`, one command each, then `login`.
@@ -17,8 +17,11 @@ use tempfile::TempDir;
 use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository};
 
 const COMMANDS: [&str; 4] = ["setup", "simulator", "serve", "login"];
+/// The marked blocks that show a file of `tests/verifiers`.
 const FILES: [(&str, &str); 3] =
     [("verify-node", "verify.mjs"), ("verify-python", "verify.py"), ("verify-go", "verify.go")];
+/// The pages with marked blocks.
+const PAGES: [&str; 2] = ["README", "docs/verify"];
 
 /// Where `wxmint simulator` listens unless told otherwise.
 const SIMULATOR_PORT: u16 = 8090;
@@ -39,6 +42,12 @@ fn blocks(markdown: &str) -> BTreeMap<&str, String> {
 
 fn page(name: &str) -> String {
     fs::read_to_string(repository(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The marked blocks of all pages of one language.
+fn all_blocks(ending: &str) -> BTreeMap<String, String> {
+    let pages = PAGES.map(|name| page(&format!("{name}{ending}")));
+    pages.iter().flat_map(|page| blocks(page)).map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 /// The block of that name, which must be there.
@@ -170,8 +179,8 @@ fn the_example_of_settings_is_loaded_by_the_line_that_it_names() {
     fs::copy(repository(".env.example"), shell.folder.path().join(".env")).expect("our own .env.example");
     let line = page(".env.example").lines().find_map(|line| Some(line.strip_prefix("#   ")?.to_owned()));
     let line = line.expect("a command in the head of .env.example");
-    for readme in ["README.md", "README.zh-CN.md"] {
-        assert!(page(readme).contains(&format!("`{line}`")), "{readme} names {line}");
+    for settings in ["docs/settings.md", "docs/settings.zh-CN.md"] {
+        assert!(page(settings).contains(&format!("`{line}`")), "{settings} lacks {line}");
     }
     shell.source(&line);
     assert_eq!(shell.run("echo $WXMINT_APPID"), "wx0123456789abcdef\n");
@@ -196,23 +205,22 @@ fn no_page_wants_a_newer_curl_than_distributions_have() {
 }
 
 #[test]
-fn the_readme_shows_the_verifiers_that_are_tested() {
-    let readme = page("README.md");
+fn the_pages_show_the_verifiers_that_are_tested() {
+    let shown = all_blocks(".md");
     for (name, file) in FILES {
-        assert_eq!(block(&readme, name), page(&format!("tests/verifiers/{file}")), "{name}");
+        assert_eq!(shown[name], page(&format!("tests/verifiers/{file}")), "{name}");
     }
 }
 
 #[test]
 fn every_marked_block_is_run_or_compared() {
-    let known = COMMANDS.into_iter().chain(FILES.map(|(name, _)| name)).collect::<BTreeSet<_>>();
-    assert_eq!(blocks(&page("README.md")).into_keys().collect::<BTreeSet<_>>(), known);
+    let known = COMMANDS.into_iter().chain(FILES.map(|(name, _)| name)).map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(all_blocks(".md").into_keys().collect::<BTreeSet<_>>(), known);
 }
 
 #[test]
 fn both_languages_show_the_same_blocks() {
-    let (english, chinese) = (page("README.md"), page("README.zh-CN.md"));
-    assert_eq!(blocks(&english), blocks(&chinese));
+    assert_eq!(all_blocks(".md"), all_blocks(".zh-CN.md"));
 }
 
 /// Without its comments, which are translated.

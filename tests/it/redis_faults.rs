@@ -7,12 +7,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, user_ids};
+use crate::support::{BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, user_ids};
 
 const SERVED: usize = 50;
-/// design.md: a deadline of 1 s, and what a busy machine adds.
-const FAST: Duration = Duration::from_millis(1500);
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// The deadline of 1 s for the store.
+const FAST: Duration = BUSY.saturating_add(Duration::from_secs(1));
+const BACK_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 
 /// Spoils Redis during load, mends it, and holds the service to what it promises meanwhile and afterwards.
 async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend: impl AsyncFnOnce(&mut TestBed)) {
@@ -64,7 +64,7 @@ async fn in_full_service(load: &Load, since: Instant, within: Duration) {
 async fn keys_are_published(service: &Service) {
     let jwks = service.get("/.well-known/jwks.json").await;
     assert_eq!(jwks.status, 200);
-    assert!(jwks.took < Duration::from_millis(500), "{jwks:?}");
+    assert!(jwks.took < BUSY, "{jwks:?}");
 }
 
 async fn no_binding_is_lost(bed: &TestBed, record: &[Recorded]) {
@@ -217,7 +217,7 @@ async fn the_log_says_where_redis_was_away_and_why_without_a_line_for_each_login
     assert!((1..=3).contains(&away.len()), "said again every 30 s: {away:?}");
     assert_eq!((&away[0]["redis"], &back["redis"]), (&json!(address), &json!(address)));
     assert!(away[0]["reason"].as_str().is_some_and(|why| why.contains("Connection refused")), "{away:?}");
-    let failed = told(bed.service(), "a login failed");
+    let failed = told(bed.service(), "a request failed");
     assert!((1..200).contains(&failed.len()), "{} lines for 300 logins", failed.len());
     assert!(failed[0]["cause"].as_str().is_some_and(|cause| cause.contains(&address)), "{failed:?}");
     assert!(!bed.service().log().contains("hunter2"));
@@ -265,10 +265,10 @@ async fn a_redis_that_writes_nothing_to_disk_is_warned_about_and_the_service_is_
 }
 
 #[tokio::test]
-async fn the_rights_that_the_readme_names_are_enough() {
+async fn the_rights_that_the_page_names_are_enough() {
     let mut bed = TestBed::start().await;
-    let readme = fs::read_to_string(repository("README.md")).expect("README.md");
-    let rule = readme.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let page = fs::read_to_string(repository("docs/redis.md")).expect("docs/redis.md");
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     bed.redis.command::<()>(&rule.replace(">PASSWORD", ">hunter2").split(' ').collect::<Vec<_>>());
     bed.redis.command::<()>(&["SCRIPT", "FLUSH"]);
     let url = bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");

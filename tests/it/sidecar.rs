@@ -3,7 +3,6 @@
 
 mod answers;
 mod flood;
-#[expect(dead_code, reason = "the forge of the tests of examples; here its keys are needed")]
 #[path = "../peers/forge.rs"]
 mod forge;
 mod hostile;
@@ -16,14 +15,10 @@ mod secrets;
 mod signer;
 mod starting;
 
-use std::io::Write as _;
-
 use self::signer::Signer;
-use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed};
+use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed, tell};
 
-/// Where a service publishes its keys.
 const JWKS: &str = "/.well-known/jwks.json";
-/// The longest that keys are held.
 const LONG: u64 = 600;
 
 /// A sidecar that verifies the tokens of one key.
@@ -76,8 +71,3 @@ fn refused(what: &str, received: &Received, challenge: &str) {
 const NO_TOKEN: &str = "Bearer";
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 const INVALID_REQUEST: &str = r#"Bearer error="invalid_request""#;
-
-/// Shown also where the test passes.
-fn tell(text: &str) {
-    writeln!(std::io::stderr(), "{text}").expect("standard error");
-}

@@ -12,7 +12,6 @@ mod outages;
 mod race;
 mod sealing;
 mod sweep;
-mod timing;
 mod unionid;
 mod vault_keys;
 mod wechat;
@@ -25,7 +24,6 @@ use tempfile::TempDir;
 use crate::support::{APP_SECRET, APPID, Answer, TestBed};
 
 const OTHER_APPID: &str = "wxfedcba9876543210";
-/// Somebody's.
 const NUMBER: &str = "13800138000";
 
 const USER_DATA: &str = "/wechat/userdata";
@@ -48,7 +46,6 @@ fn endpoints() -> [(&'static str, &'static str, Value); 6] {
     ]
 }
 
-/// Two replicas.
 struct Replicas(TestBed);
 
 /// Somebody who has logged in, with what WeChat alone knows.
@@ -66,7 +63,6 @@ impl Replicas {
         Self(TestBed::builder().services(2).start().await)
     }
 
-    /// At the first replica.
     async fn log_in(&self, person: &str) -> Session {
         self.log_in_at(0, person).await
     }
@@ -100,7 +96,6 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
-    /// The session hash in Redis.
     fn kept(&self, session: &Session) -> BTreeMap<String, Vec<u8>> {
         self.0.redis.command(&["HGETALL", &key_of(APPID, session, "session")])
     }
@@ -128,7 +123,6 @@ impl Replicas {
     }
 }
 
-/// Two replicas with two mini programs of one owner.
 struct TwoApps {
     replicas: Replicas,
     _apps: TempDir,
@@ -167,7 +161,6 @@ fn data_of(answer: &Answer) -> Value {
     data
 }
 
-/// The answer is the one 422.
 #[track_caller]
 fn expect_undecryptable(answer: Answer) -> Answer {
     answer.expect_problem(422, "data_undecryptable")

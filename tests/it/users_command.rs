@@ -24,7 +24,6 @@ const PASSWORD: &str = "correct horse battery staple";
 const HASH: &str = "$argon2id$v=19$m=1";
 const ADDERS: usize = 20;
 
-/// What a command came to.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,

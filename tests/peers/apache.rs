@@ -81,13 +81,7 @@ fn wxmint_keys(folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
 async fn apache_with_mod_oauth2_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let apache = Apache::start(&scene, &scene.jwks_url()).await;
-    checks::tokens(&scene, &apache.example, &[]).await;
-    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
-    checks::strict(&scene, &apache.example, &[stray]).await;
-    checks::identity_headers(&scene, &apache.example).await;
-    checks::paths(&scene, &apache.example).await;
-    checks::unknown_keys(&scene, &apache.example, 0).await;
-    checks::issuer_away(&scene, &apache.example).await;
+    checks::verifies_before_a_back_end(&scene, &apache.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

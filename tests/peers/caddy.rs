@@ -3,43 +3,27 @@
 use std::{net::SocketAddr, process::Command};
 
 use crate::{
-    checks,
-    forward_auth::ForwardAuth,
+    forward_auth::{ForwardAuth, Stage},
     scene::Scene,
-    sidecar::Sidecar,
-    support::{Breakable, tools},
+    support::tools,
 };
 
 #[tokio::test]
-async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
-    let link = Breakable::before(sidecar.address).await;
-    let caddy = started(&scene, link.address()).await;
-    checks::asks_a_sidecar(&scene, &caddy.example, &link).await;
+async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else_and_without_it_says_when_to_come_again() {
+    let stage = Stage::with(&[], started).await;
+    stage.lets_good_tokens_through_and_nothing_else().await;
+    stage.says_when_to_come_again().await;
 }
 
 #[tokio::test]
 async fn caddy_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
-    let link = Breakable::before(sidecar.address).await;
-    let (target, headers) = started(&scene, link.address()).await.question(&scene, &link).await;
-    assert_eq!(target, "GET /verify");
-    let names: Vec<_> = headers.keys().map(String::as_str).collect();
-    assert_eq!(
-        names,
-        ["accept-encoding", "authorization", "host", "user-agent", "x-forwarded-method", "x-forwarded-uri"]
-    );
-    assert_eq!((&*headers["authorization"], &*headers["x-forwarded-uri"]), ("Bearer a.b.c", "/orders?page=2"));
-}
-
-#[tokio::test]
-async fn caddy_without_its_sidecar_says_when_to_come_again() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
-    let link = Breakable::before(sidecar.address).await;
-    started(&scene, link.address()).await.says_when_to_come_again(&scene, &link).await;
+    Stage::with(&[], started)
+        .await
+        .shows_the_sidecar(
+            "x-forwarded-uri",
+            &["accept-encoding", "authorization", "host", "user-agent", "x-forwarded-method", "x-forwarded-uri"],
+        )
+        .await;
 }
 
 pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {

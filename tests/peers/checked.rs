@@ -35,7 +35,6 @@ impl Stage {
     }
 }
 
-/// Whether a fault begins so.
 fn names(faults: &[String], name: &str) -> bool {
     faults.iter().any(|fault| fault.starts_with(name))
 }
@@ -84,8 +83,8 @@ async fn a_proxy_that_refuses_everybody_is_told() {
 async fn a_fetch_of_what_a_token_points_to_is_told() {
     let stage = Stage::with(Flaw::FollowsHeaders).await;
     let faults = stage.token_faults().await;
-    assert!(names(&faults, "the canary was asked: GET /jwks.json"), "{faults:#?}");
-    assert!(names(&faults, "the canary was asked: GET /certificate.pem"), "{faults:#?}");
+    assert!(names(&faults, "the canary was asked: /jwks.json"), "{faults:#?}");
+    assert!(names(&faults, "the canary was asked: /certificate.pem"), "{faults:#?}");
     assert_eq!(faults.len(), 2, "{faults:#?}");
 }
 

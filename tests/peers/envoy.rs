@@ -69,7 +69,6 @@ pub(crate) async fn leaves_nothing_to_interpretation(scene: &Scene, example: &Ex
     assert_eq!(sent("/orders", "X_Forwarded_For: 192.0.2.1").await, (400, String::new()), "an underscore");
 }
 
-/// Once it is ready.
 async fn listener(http: &Http, admin: &Path) -> Option<SocketAddr> {
     let admin = std::fs::read_to_string(admin).ok()?;
     http.0.get(format!("http://{admin}/ready")).send().await.ok()?.error_for_status().ok()?;

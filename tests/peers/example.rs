@@ -13,7 +13,6 @@ pub(crate) struct Example {
     /// Its folder below examples/peers.
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    /// Wants a token.
     pub(crate) protected: &'static str,
     /// Wants none. None where nothing is public.
     pub(crate) public: Option<&'static str>,

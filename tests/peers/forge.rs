@@ -1,5 +1,7 @@
 //! Tokens that no issuer would give: signed by its real key, by another one, or not at all.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{
     digest, hmac,
     rand::SystemRandom,
@@ -33,9 +35,7 @@ pub(crate) struct Forge<'a> {
     /// Of a real login's token.
     pub(crate) header: Value,
     pub(crate) claims: Value,
-    /// The issuer's own.
-    pub(crate) issuer: ForgeKey,
-    /// The forger's.
+    pub(crate) issuer: Arc<ForgeKey>,
     pub(crate) other: &'a ForgeKey,
     pub(crate) now: i64,
 }
@@ -45,12 +45,10 @@ pub(crate) struct ForgeKey {
     pair: EcdsaKeyPair,
     /// RFC 7638.
     pub(crate) kid: String,
-    /// The public JWK.
     pub(crate) jwk: Value,
 }
 
 impl ForgeKey {
-    /// The first key of a key file.
     pub(crate) fn of_file(set: &Value) -> Self {
         let member = |name: &str| {
             let member = set["keys"][0][name].as_str().expect("a member of a P-256 key");
@@ -62,7 +60,6 @@ impl ForgeKey {
         Self::of(pair.expect("a P-256 key"))
     }
 
-    /// The key of PKCS#8.
     pub(crate) fn of_pkcs8(der: &[u8]) -> Self {
         Self::of(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).expect("a P-256 key"))
     }
@@ -104,7 +101,6 @@ impl Forge<'_> {
         merged(&self.claims, members)
     }
 
-    /// The same with the header's.
     pub(crate) fn header_with(&self, members: Value) -> Value {
         merged(&self.header, members)
     }
@@ -139,6 +135,85 @@ impl Forge<'_> {
         bad.push(("long token", Credentials::bearer(&self.long())));
         bad.push(("duplicate member", Credentials::bearer(&self.with_a_subject_twice())));
         bad.into_iter().map(|(name, credentials)| BadToken { name, credentials }).collect()
+    }
+
+    /// These, too, for verifiers that look at everything. `real` is a token that is not odd.
+    pub(crate) fn odd_tokens(&self, real: &str) -> Vec<(&'static str, String)> {
+        [self.odd_claims(), self.odd_headers(), self.odd_forms(real)].concat()
+    }
+
+    fn odd_claims(&self) -> Vec<(&'static str, String)> {
+        let (now, iss) = (self.now, &self.claims["iss"]);
+        let odd = [
+            ("exp 2^64-1", json!({"exp": u64::MAX})),
+            ("exp in ten years", json!({"exp": now + 10 * 365 * 86_400})),
+            ("exp as a string", json!({"exp": (now + 3600).to_string()})),
+            ("iat as a string", json!({"iat": now.to_string()})),
+            ("no iat", json!({"iat": null})),
+            ("iss in an array", json!({"iss": [iss]})),
+            ("no iss", json!({"iss": null})),
+            ("no aud", json!({"aud": null})),
+            ("aud in an object", json!({"aud": {"aud": iss}})),
+            ("no sub", json!({"sub": null})),
+            ("sub an object", json!({"sub": {"id": "lin"}})),
+            ("sub empty", json!({"sub": ""})),
+            ("sub with a line end", json!({"sub": "lin\r\nX-User-Id: mei"})),
+            ("no client_id", json!({"client_id": null})),
+            ("jti with a blank", json!({"jti": "a b"})),
+            ("9 KiB", json!({"padding": "x".repeat(9 << 10)})),
+        ];
+        let mut odd: Vec<_> =
+            odd.map(|(name, members)| (name, self.by_issuer(&self.header, &self.claims_with(members)))).into();
+        odd.push(("a member twice, once escaped", self.twice(r#""s\u0075b":"mei""#)));
+        odd.push(("a member twice, at the end", self.twice(r#""sub":"mei""#)));
+        odd.push(("a member twice, further in", self.twice(r#""more":{"a":1,"a":2}"#)));
+        odd
+    }
+
+    /// The claims and one more member, signed by the issuer.
+    fn twice(&self, member: &str) -> String {
+        let claims = self.claims.to_string();
+        let claims = format!("{},{member}}}", claims.strip_suffix('}').expect("an object"));
+        self.by_issuer_as_written(&self.header.to_string(), &claims)
+    }
+
+    fn odd_headers(&self) -> Vec<(&'static str, String)> {
+        let odd = [
+            ("alg of another family", json!({"alg": "RS256"})),
+            ("alg of the same family", json!({"alg": "ES384"})),
+            ("alg in lower case", json!({"alg": "es256"})),
+            ("no alg", json!({"alg": null})),
+            ("no kid", json!({"kid": null})),
+            ("kid a number", json!({"kid": 1})),
+            ("no typ", json!({"typ": null})),
+            ("a status list", json!({"typ": "statuslist+jwt"})),
+            ("crit empty", json!({"crit": []})),
+            ("b64", json!({"b64": true})),
+            ("compressed", json!({"zip": "DEF"})),
+        ];
+        let mut odd: Vec<_> =
+            odd.map(|(name, members)| (name, self.by_issuer(&self.header_with(members), &self.claims))).into();
+        let header = self.header.to_string().replacen('{', r#"{"alg":"none","#, 1);
+        odd.push(("alg twice", self.by_issuer_as_written(&header, &self.claims.to_string())));
+        odd
+    }
+
+    fn odd_forms(&self, real: &str) -> Vec<(&'static str, String)> {
+        let (signed, signature) = real.rsplit_once('.').expect("a token");
+        // 64 bytes leave four bits of the last letter unused.
+        let (last, rest) = (signature.chars().last().expect("a letter"), &signature[..signature.len() - 1]);
+        let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let stray = letters.chars().nth(letters.find(last).expect("base64url") + 1).expect("not the last letter");
+        vec![
+            ("four parts", format!("{real}.e30")),
+            ("two parts", signed.to_owned()),
+            ("padding", format!("{real}==")),
+            ("stray bits", format!("{signed}.{rest}{stray}")),
+            ("half a signature", format!("{signed}.{}", &signature[..43])),
+            ("claims that are no object", self.by_issuer(&self.header, &json!([self.claims]))),
+            ("claims that are no JSON", self.by_issuer_as_written(&self.header.to_string(), "sub=lin")),
+            ("a header that is no JSON", format!("{}.{}", URL_SAFE_NO_PAD.encode("alg=none"), &real[real.len() / 2..])),
+        ]
     }
 
     fn with_bad_signatures(&self, real: &str) -> Vec<(&'static str, Credentials)> {
@@ -234,7 +309,6 @@ fn with_another_signature(token: &str) -> String {
     with_signature(signed, &signature)
 }
 
-/// Header and claims, unverified.
 pub(crate) fn decoded(token: &str) -> (Value, Value) {
     let mut parts = token.split('.').map(|part| {
         let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");

@@ -5,11 +5,54 @@ use std::{collections::BTreeMap, net::SocketAddr, process::Command};
 use tempfile::TempDir;
 
 use crate::{
+    checks,
     example::{Example, example_folder},
     raw::Request,
     scene::Scene,
+    sidecar::Sidecar,
     support::{Breakable, Connection, PATIENCE, Process, eventually, free_port},
 };
+
+/// A proxy before a scene's back end, and a sidecar that can be cut off from it.
+pub(crate) struct Stage {
+    pub(crate) scene: Scene,
+    pub(crate) proxy: ForwardAuth,
+    link: Breakable,
+    _sidecar: Sidecar,
+}
+
+impl Stage {
+    /// With further settings of the sidecar.
+    pub(crate) async fn with(rules: &[(&str, &str)], started: impl AsyncFn(&Scene, SocketAddr) -> ForwardAuth) -> Self {
+        let scene = Scene::start().await;
+        let sidecar = Sidecar::with(&scene, rules).await;
+        let link = Breakable::before(sidecar.address).await;
+        let proxy = started(&scene, link.address()).await;
+        Self { scene, proxy, link, _sidecar: sidecar }
+    }
+
+    pub(crate) async fn lets_good_tokens_through_and_nothing_else(&self) {
+        checks::asks_a_sidecar(&self.scene, &self.proxy.example, &self.link).await;
+    }
+
+    /// Asks it `GET /verify` with these headers and no others; the path is in `path_header`.
+    pub(crate) async fn shows_the_sidecar(&self, path_header: &str, names: &[&str]) {
+        let (target, headers) = self.proxy.question(&self.scene, &self.link).await;
+        assert_eq!(target, "GET /verify");
+        assert_eq!(headers.keys().map(String::as_str).collect::<Vec<_>>(), names);
+        assert_eq!((&*headers["authorization"], &*headers[path_header]), ("Bearer a.b.c", "/orders?page=2"));
+    }
+
+    /// Without its sidecar it answers 503 with `Retry-After`, and what is public is served all the same.
+    pub(crate) async fn says_when_to_come_again(&self) {
+        self.link.cut().await;
+        let asked = Request::get("/orders").bearer(&self.scene.lin.token).send(self.proxy.example.address).await;
+        let reply = asked.expect("an answer");
+        assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
+        let public = Request::get("/public/hello").send(self.proxy.example.address).await.expect("an answer");
+        assert_eq!(public.status, 200);
+    }
+}
 
 pub(crate) struct ForwardAuth {
     pub(crate) example: Example,
@@ -43,19 +86,9 @@ impl ForwardAuth {
         Self { example, _process: process, _folder: folder }
     }
 
-    /// Without its sidecar it answers 503 with `Retry-After`, and what is public is served all the same.
-    pub(crate) async fn says_when_to_come_again(&self, scene: &Scene, sidecar: &Breakable) {
-        sidecar.cut().await;
-        let asked = Request::get("/orders").bearer(&scene.lin.token).send(self.example.address).await;
-        let reply = asked.expect("an answer");
-        assert_eq!((reply.status, reply.header("retry-after")), (503, vec!["5"]));
-        let public = Request::get("/public/hello").send(self.example.address).await.expect("an answer");
-        assert_eq!(public.status, 200);
-    }
-
     /// What it asks the sidecar about a POST of `/orders?page=2` with a body and much else in its head: the target, and
     /// the headers by name. The question goes to the scene's back end.
-    pub(crate) async fn question(&self, scene: &Scene, sidecar: &Breakable) -> (String, BTreeMap<String, String>) {
+    async fn question(&self, scene: &Scene, sidecar: &Breakable) -> (String, BTreeMap<String, String>) {
         let real = sidecar.target();
         sidecar.lead_to(scene.back_end.address);
         sidecar.hang_up().await;

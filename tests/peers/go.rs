@@ -2,21 +2,12 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
 
 use crate::{
     checks,
@@ -24,10 +15,10 @@ use crate::{
     key_source::{KeySource, bad_keys_spoil_themselves_only},
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port, repository},
+    support::{JwksServer, Manner, PATIENCE, Process, Step, answer, eventually, free_port, repository},
 };
 
-/// Debian's packages of Go libraries.
+const JWKS: &str = "/.well-known/jwks.json";
 const LIBRARIES: &str = "/usr/share/gocode";
 
 /// For a test that would not wait for minutes.
@@ -36,7 +27,6 @@ const OFTEN: [(&str, &str); 2] = [
     ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
 ];
 
-/// The example, running.
 pub(crate) struct Orders {
     pub(crate) example: Example,
     _process: Process,
@@ -99,8 +89,8 @@ async fn net_http_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
 async fn a_bad_key_spoils_nothing_but_itself_for_net_http() {
     let scene = Scene::start().await;
     let source = KeySource::with_bad_keys(&scene).await;
-    let url = format!("url: \"{}\" +", source.url());
-    let Orders { example, .. } = &Orders::start(&scene, &[("url: issuer +", &url)]);
+    let url = format!("{:?}", source.url());
+    let Orders { example, .. } = &Orders::start(&scene, &[("issuer + \"/.well-known/jwks.json\"", &url)]);
     bad_keys_spoil_themselves_only(&scene, example).await;
 }
 
@@ -113,85 +103,58 @@ async fn golang_jwt_takes_each_algorithm_of_our_keys() {
     }
 }
 
-/// Answers each request for keys by what it was last told, and counts them.
-struct KeyServer {
-    address: SocketAddr,
-    answer: Arc<Mutex<Vec<u8>>>,
-    asked: Arc<AtomicUsize>,
-}
-
-impl KeyServer {
-    async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (answer, asked) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<AtomicUsize>::default());
-        let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let _ = client.read(&mut [0; 4096]).await;
-                let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                // It may not want to read all of it.
-                let _ = client.write_all(&answer).await;
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { address, answer, asked }
-    }
-
-    /// Returns when it has been asked since, and that answer has been dealt with: one at a time is under way.
-    async fn answer(&self, answer: impl Into<Vec<u8>>) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer.into();
-        let before = self.asked.load(Ordering::SeqCst);
-        let has_been_asked = async || (self.asked.load(Ordering::SeqCst) >= before + 3).then_some(());
-        eventually("it asks for keys", PATIENCE, has_been_asked).await;
-    }
-}
-
-fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+/// Returns when the peer has asked since, and has dealt with that answer: it asks again only then.
+async fn answers(server: &JwksServer, manner: Manner) {
+    server.at(JWKS, manner);
+    let before = server.fetches(JWKS).len();
+    eventually("it asks for keys", PATIENCE, async || (server.fetches(JWKS).len() >= before + 3).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_go_peer_goes_on_with_the_keys_it_has_whatever_it_is_answered() {
     let scene = Scene::start().await;
-    let server = KeyServer::start().await;
-    let url = format!("keySet{{url: \"http://{}\" +", server.address);
+    let server = JwksServer::start().await;
+    let url = format!("keySet{{url: \"{}\" +", server.url(""));
     let settings: [(&str, &str); 1] = [("keySet{url: issuer +", &url)];
     let Orders { example, .. } = &Orders::start(&scene, &[&settings[..], &OFTEN].concat());
     let status = async || {
         let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await;
         reply.ok().map(|reply| reply.status)
     };
-    server.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+    let ok = |body: &str| Manner::says("200 OK", "", body);
+    answers(&server, Manner::says("503 Service Unavailable", "", "")).await;
     let waits = async || (status().await? == 503).then_some(());
     eventually("it runs, without keys", PATIENCE, waits).await;
     let keys = scene.bed.http.get(&scene.jwks_url()).await.body;
-    server.answer(ok(&keys)).await;
+    answers(&server, ok(&keys)).await;
     assert_eq!(status().await, Some(200), "with keys");
 
     // Whoever takes one of these takes a key that is not the issuer's.
     let another = scene.canary.key.jwk.to_string();
-    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", scene.canary.jwks_url());
+    let forged = format!("{{\"keys\":[{another}]}}");
+    let redirect = format!("Location: {}\r\n", scene.canary.jwks_url());
     let padded = format!("{{\"keys\":[{another}{}]}}", ",1".repeat(5 << 20));
-    for (what, answer) in [
-        ("500", ok(&format!("{{\"keys\":[{another}]}}")).replacen("200 OK", "500 Internal Server Error", 1)),
-        ("a redirect", redirect),
-        ("nothing", String::new()),
-        ("garbage", "+OK\r\n".to_owned()),
+    let mut half = answer("200 OK", "", keys.as_bytes());
+    half.truncate(half.len() - keys.len() / 2);
+    let bytes = |bytes: &[u8]| Manner::Does(vec![Step::Send(bytes.to_vec())]);
+    let bad_keys =
+        r#"{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"a","x":"AQ","y":"AQ"},1,null]}"#;
+    for (what, manner) in [
+        ("500", Manner::says("500 Internal Server Error", "", &forged)),
+        ("a redirect", Manner::says("302 Found", &redirect, "")),
+        ("nothing", bytes(b"")),
+        ("garbage", bytes(b"+OK\r\n")),
         ("an empty body", ok("")),
         ("HTML", ok("<html><title>welcome</title></html>")),
         ("an empty set", ok(r#"{"keys":[]}"#)),
-        ("half of a set", ok(&keys).replacen(&keys, &keys[..keys.len() / 2], 1)),
-        (
-            "a set of bad keys",
-            ok(r#"{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"a","x":"AQ","y":"AQ"},1,null]}"#),
-        ),
+        ("half of a set", bytes(&half)),
+        ("a set of bad keys", ok(bad_keys)),
         ("10 MiB", ok(&padded)),
     ] {
-        server.answer(answer).await;
+        answers(&server, manner).await;
         assert_eq!(status().await, Some(200), "{what}");
     }
-    server.answer(ok(&format!("{{\"keys\":[{another}]}}"))).await;
+    answers(&server, ok(&forged)).await;
     assert_eq!(status().await, Some(401), "its key is gone");
     assert_eq!(scene.canary.seen(), Vec::<String>::new(), "a redirect was followed");
 }

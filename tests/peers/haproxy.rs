@@ -63,13 +63,7 @@ fn wxmint_keys(folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
 async fn haproxy_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let haproxy = Haproxy::start(&scene, &scene.jwks_url()).await;
-    checks::tokens(&scene, &haproxy.example, &[]).await;
-    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are not looked at.");
-    checks::strict(&scene, &haproxy.example, &[stray]).await;
-    checks::identity_headers(&scene, &haproxy.example).await;
-    checks::paths(&scene, &haproxy.example).await;
-    checks::unknown_keys(&scene, &haproxy.example, 0).await;
-    checks::issuer_away(&scene, &haproxy.example).await;
+    checks::verifies_before_a_back_end(&scene, &haproxy.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,47 +1,30 @@
 //! Keys that come and go, for programs that fetch them: an address whose answers a test chooses.
 
 use std::{
-    future::pending,
-    net::SocketAddr,
     path::Path,
     process::{Command, Output},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
 
 use crate::{
     example::Example,
-    raw::{Request, head},
+    raw::Request,
     scene::Scene,
-    support::{PATIENCE, TestBed, eventually},
+    support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually},
 };
 
-pub(crate) struct KeySource {
-    address: SocketAddr,
-    /// Whole answers. An empty one is silence.
-    reply: Arc<Mutex<String>>,
-    server: JoinHandle<()>,
-}
+const PATH: &str = "/jwks.json";
+
+pub(crate) struct KeySource(JwksServer);
 
 impl KeySource {
-    /// With the keys of the scene's issuer.
     pub(crate) async fn start(scene: &Scene) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let reply = Arc::default();
-        let server = tokio::spawn(serve(listener, Arc::clone(&reply)));
-        let source = Self { address, reply, server };
+        let source = Self(JwksServer::start().await);
         source.give(&keys_of(&scene.bed).await);
         source
     }
 
-    /// With bad keys before them.
     pub(crate) async fn with_bad_keys(scene: &Scene) -> Self {
         let source = Self::start(scene).await;
         source.give(&[bad_keys(scene), keys_of(&scene.bed).await].concat());
@@ -49,48 +32,12 @@ impl KeySource {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/jwks.json", self.address)
+        self.0.url(PATH)
     }
 
     pub(crate) fn give(&self, keys: &[Value]) {
-        self.answer(&ok(&json!({"keys": keys}).to_string()));
+        self.0.at(PATH, Manner::says("200 OK", "", json!({"keys": keys}).to_string()));
     }
-
-    fn answer(&self, reply: &str) {
-        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = reply.to_owned();
-    }
-
-    fn go_away(&self) {
-        self.server.abort();
-    }
-}
-
-impl Drop for KeySource {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-}
-
-async fn serve(listener: TcpListener, reply: Arc<Mutex<String>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        connections.spawn(answer(stream, reply));
-    }
-}
-
-async fn answer(stream: TcpStream, reply: String) {
-    let mut stream = BufReader::new(stream);
-    // Whoever asked may be gone.
-    let Ok(Some(_)) = head(&mut stream).await else { return };
-    if reply.is_empty() {
-        pending().await
-    }
-    let _ = stream.get_mut().write_all(reply.as_bytes()).await;
 }
 
 /// Keys that would do but for their kids, which are no file names, nor words of a configuration.
@@ -142,7 +89,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     expect(example, old_token, 200, "the first key beside a new one").await;
 
     for (what, reply) in nonsense(scene) {
-        source.answer(&reply);
+        source.0.at(PATH, reply);
         look(Look::InVain).await;
         expect(example, &new_token, 200, what).await;
         expect(example, old_token, 200, what).await;
@@ -155,7 +102,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     expect(example, &new_token, 200, "a good key among bad ones").await;
     takes_no_bad_key(scene, example).await;
 
-    source.go_away();
+    source.0.at(PATH, Manner::Does(vec![Step::Reset]));
     look(Look::InVain).await;
     expect(example, &new_token, 200, "no answer at all").await;
 }
@@ -192,10 +139,11 @@ async fn expect(example: &Example, token: &str, status: u16, what: &str) {
     .await;
 }
 
-fn nonsense(scene: &Scene) -> Vec<(&'static str, String)> {
-    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", scene.canary.jwks_url());
+fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
+    let redirect = format!("Location: {}\r\n", scene.canary.jwks_url());
     let long = json!({"keys": [scene.canary.key.jwk], "padding": "x".repeat(10 << 20)}).to_string();
     let forged = json!({"keys": [scene.canary.key.jwk]}).to_string();
+    let ok = |body: &str| Manner::says("200 OK", "", body);
     vec![
         ("HTML", ok("<html>maintenance</html>")),
         ("an empty body", ok("")),
@@ -203,9 +151,9 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, String)> {
         ("another document", ok(r#"{"issuer":"https://login.example.com"}"#)),
         ("half a set", ok(r#"{"keys":[{"kty":"EC","crv":"P-256","#)),
         ("10 MiB", ok(&long)),
-        ("500", ok(&forged).replacen("200 OK", "500 Internal Server Error", 1)),
-        ("a redirect", redirect),
-        ("silence", String::new()),
+        ("500", Manner::says("500 Internal Server Error", "", forged)),
+        ("a redirect", Manner::says("302 Found", &redirect, "")),
+        ("silence", Manner::Does(vec![Step::Stall])),
     ]
 }
 

@@ -21,7 +21,6 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// With keys of `jwks_url`.
     pub(crate) async fn start(scene: &Scene, jwks_url: &str) -> Self {
         let nginx = Self::begin(scene, jwks_url);
         eventually("nginx has keys", PATIENCE, async || scene.is_let_in(&nginx.example).await).await;

@@ -41,7 +41,7 @@ impl Express {
 async fn express_with_jose_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let Express { example, .. } = &Express::start(&scene);
-    let twice = ("duplicate member", "of a member that stands twice it takes the last");
+    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
     checks::verifies_by_itself(&scene, example, &[twice], 0).await;
 }
 

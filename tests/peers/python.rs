@@ -42,7 +42,7 @@ impl FastApi {
 async fn fastapi_with_pyjwt_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let FastApi { example, .. } = &FastApi::start(&scene);
-    let twice = ("duplicate member", "of a member that stands twice it takes the last");
+    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
     checks::verifies_by_itself(&scene, example, &[twice], 0).await;
 }
 

@@ -1,22 +1,20 @@
 //! HTTP/1.1 as bytes: what no client would send, and each line as it was received.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
-/// Time enough for most answers.
 pub(crate) const LONGEST: Duration = Duration::from_secs(15);
 
-/// A GET.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     target: String,
-    /// Further header lines, without CRLF.
     lines: Vec<String>,
 }
 
@@ -28,7 +26,6 @@ pub(crate) struct Reply {
 }
 
 impl Request {
-    /// `target` is sent as it is.
     pub(crate) fn get(target: &str) -> Self {
         Self { target: target.to_owned(), lines: Vec::new() }
     }
@@ -64,7 +61,6 @@ impl Request {
 }
 
 impl Reply {
-    /// All values of a header.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         named.map(|(_, value)| &**value).collect()
@@ -147,4 +143,31 @@ async fn body(from: &mut (impl AsyncBufReadExt + Unpin), reply: &Reply) -> io::R
 
 fn no_http() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not HTTP")
+}
+
+/// Answers the requests of each connection; without an answer, closes it.
+pub(crate) async fn listen<F: Future<Output = Option<String>> + Send>(
+    answer: impl Fn(Head) -> F + Send + Sync + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let answer = Arc::new(answer);
+    let server = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
+            connections.spawn(async move { serve(stream, &*answer).await });
+        }
+    });
+    (address, server)
+}
+
+async fn serve<F: Future<Output = Option<String>>>(stream: TcpStream, answer: &impl Fn(Head) -> F) {
+    let mut stream = BufReader::new(stream);
+    while let Ok(Some(head)) = head(&mut stream).await {
+        let Some(answer) = answer(head).await else { return };
+        if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What stands around an example: an issuer with its Redis and WeChat, a back end, and a canary.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
 use wxmint::http::now;
@@ -20,10 +20,8 @@ pub(crate) struct Scene {
     pub(crate) issuer: String,
     /// Between examples and issuer. Logins do not need it.
     pub(crate) link: Breakable,
-    /// For proxies.
     pub(crate) back_end: BackEnd,
     pub(crate) canary: Canary,
-    /// Two real logins.
     pub(crate) lin: Login,
     pub(crate) mei: Login,
 }
@@ -75,7 +73,6 @@ impl Scene {
         reply.is_ok_and(|reply| reply.status == 200).then_some(())
     }
 
-    /// One more login.
     pub(crate) async fn log_in(&self, person: &str) -> Login {
         Login::of(&self.bed, person).await
     }
@@ -85,10 +82,15 @@ impl Scene {
         let (header, claims) = decoded(&self.lin.token);
         let file = fs::read(self.bed.configuration.value("WXMINT_KEYS")).expect("the key file");
         let file: Value = serde_json::from_slice(&file).expect("JSON");
-        Forge { header, claims, issuer: ForgeKey::of_file(&file), other: &self.canary.key, now: now().timestamp() }
+        Forge {
+            header,
+            claims,
+            issuer: Arc::new(ForgeKey::of_file(&file)),
+            other: &self.canary.key,
+            now: now().timestamp(),
+        }
     }
 
-    /// Everything that every peer should refuse.
     pub(crate) fn bad_tokens(&self) -> Vec<BadToken> {
         let canary = (&*self.canary.jwks_url(), &*self.canary.certificate_url());
         self.forge().bad_tokens(&self.lin.token, &self.mei.token, canary)

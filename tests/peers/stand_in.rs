@@ -1,15 +1,11 @@
 //! A proxy of the test's own, which can be given a flaw that the checks must find.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::task::JoinHandle;
 
 use crate::{
-    raw::{Head, Reply, Request, head},
+    raw::{Head, Reply, Request, listen},
     scene::Scene,
 };
 
@@ -20,13 +16,11 @@ fn refusal(status: &str, header: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{header}\r\n")
 }
 
-/// All values of a header.
 fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
     let named = head.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
     named.map(|(_, value)| &**value).collect()
 }
 
-/// What a proxy can do wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
@@ -34,7 +28,6 @@ pub(crate) enum Flaw {
     AsksNobody,
     /// Takes the last of two tokens.
     TakesOneOfTwo,
-    /// Refuses everybody.
     RefusesAll,
     /// Removes the identity headers only as they are usually written.
     StripsOneSpelling,
@@ -48,11 +41,9 @@ pub(crate) enum Flaw {
     IgnoresCase,
     /// Lets everybody through while the sidecar does not answer.
     FailsOpen,
-    /// Waits for the sidecar for ever.
     Waits,
     /// Fetches what a token's header points to.
     FollowsHeaders,
-    /// Fetches the keys for each token.
     AsksTheIssuer,
 }
 
@@ -182,33 +173,6 @@ async fn follow(head: &Head) {
         let url = header["jku"].as_str().or(header["x5u"].as_str()).and_then(|url| url.strip_prefix("http://"));
         let Some((address, path)) = url.and_then(|url| url.split_once('/')) else { continue };
         let _ = Request::get(&format!("/{path}")).send(address.parse().expect("an address")).await;
-    }
-}
-
-/// Answers the requests of each connection; without an answer, closes it.
-async fn listen<F: Future<Output = Option<String>> + Send>(
-    answer: impl Fn(Head) -> F + Send + Sync + 'static,
-) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let answer = Arc::new(answer);
-    let server = tokio::spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let answer = Arc::clone(&answer);
-            connections.spawn(async move { serve(stream, &*answer).await });
-        }
-    });
-    (address, server)
-}
-
-async fn serve<F: Future<Output = Option<String>>>(stream: TcpStream, answer: &impl Fn(Head) -> F) {
-    let mut stream = BufReader::new(stream);
-    while let Ok(Some(head)) = head(&mut stream).await {
-        let Some(answer) = answer(head).await else { return };
-        if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use crate::{
     checks,
-    forward_auth::ForwardAuth,
+    forward_auth::{ForwardAuth, Stage},
     raw::Request,
     scene::Scene,
     sidecar::Sidecar,
-    support::{Breakable, tools},
+    support::tools,
 };
 
 /// What is public says the sidecar.
@@ -17,45 +17,34 @@ pub(crate) const RULES: &[(&str, &str)] =
 
 #[tokio::test]
 async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::with(&scene, RULES).await;
-    let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, link.address()).await;
-    checks::asks_a_sidecar(&scene, &traefik.example, &link).await;
+    Stage::with(RULES, started).await.lets_good_tokens_through_and_nothing_else().await;
 }
 
 #[tokio::test]
 async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::with(&scene, RULES).await;
-    let link = Breakable::before(sidecar.address).await;
-    let (target, headers) = started(&scene, link.address()).await.question(&scene, &link).await;
-    assert_eq!(target, "GET /verify");
-    let names: Vec<_> = headers.keys().map(String::as_str).collect();
-    assert_eq!(
-        names,
-        [
-            "accept-encoding",
-            "authorization",
-            "host",
-            "user-agent",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-method",
-            "x-forwarded-port",
-            "x-forwarded-proto",
-            "x-forwarded-uri"
-        ]
-    );
-    assert_eq!((&*headers["authorization"], &*headers["x-forwarded-uri"]), ("Bearer a.b.c", "/orders?page=2"));
+    Stage::with(RULES, started)
+        .await
+        .shows_the_sidecar(
+            "x-forwarded-uri",
+            &[
+                "accept-encoding",
+                "authorization",
+                "host",
+                "user-agent",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-method",
+                "x-forwarded-port",
+                "x-forwarded-proto",
+                "x-forwarded-uri",
+            ],
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::with(&scene, RULES).await;
-    let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, link.address()).await;
+    let Stage { scene, proxy: traefik, .. } = &Stage::with(RULES, started).await;
     // An empty token is none.
     for bad in scene.bad_tokens().into_iter().filter(|bad| !["no token", "empty token"].contains(&bad.name)) {
         scene.back_end.take();
@@ -88,10 +77,7 @@ async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
 /// The sidecar would not take these paths for public, but back ends may have rules by path of their own.
 #[tokio::test]
 async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_resolve() {
-    let scene = Scene::start().await;
-    let sidecar = Sidecar::with(&scene, RULES).await;
-    let link = Breakable::before(sidecar.address).await;
-    let traefik = started(&scene, link.address()).await;
+    let Stage { scene, proxy: traefik, .. } = &Stage::with(RULES, started).await;
     let status = async |path: &str, more: &str| {
         let request = Request::get(path).bearer(&scene.lin.token).line(more);
         request.send(traefik.example.address).await.expect("an answer").status

@@ -27,7 +27,6 @@ impl Draws {
         i64::try_from(drawn).expect("below a limit that was an i64")
     }
 
-    /// True once in `times`.
     pub(crate) fn once_in(&mut self, times: i64) -> bool {
         self.below(times) == times - 1
     }
@@ -48,7 +47,6 @@ pub(crate) struct Failure {
     pub(crate) case: u64,
     /// The case is drawn from this.
     pub(crate) seed: u64,
-    /// What the property said.
     pub(crate) why: String,
     made: Vec<u64>,
 }

@@ -17,7 +17,6 @@ pub(crate) trait Rules {
         rotation::retire(lives, kid, now)
     }
 
-    /// The index of the key that signs.
     fn signing(&self, lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
         rotation::signing(lives, now)
     }
@@ -27,7 +26,6 @@ pub(crate) trait Rules {
     }
 }
 
-/// No fault.
 pub(crate) struct AsTheyAre;
 
 impl Rules for AsTheyAre {}

@@ -12,7 +12,6 @@ const DAY: Millis = 24 * 60 * MINUTE;
 /// How often an unknown kid makes jose and PyJWT fetch.
 const COOLDOWN: Millis = 30 * SECOND;
 
-/// A JWKS that somebody has.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
     pub(crate) when: Millis,
@@ -22,7 +21,6 @@ pub(crate) struct Fetched {
     pub(crate) fresh_until: Millis,
 }
 
-/// A kind of verifier.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -62,7 +60,6 @@ impl Kind {
     }
 }
 
-/// One verifier, as time goes by.
 pub(crate) struct Verifier {
     kind: Kind,
     /// When its clock strikes, for one that looks by it.

@@ -61,7 +61,6 @@ pub(crate) struct Token {
     pub(crate) refused_from: Millis,
 }
 
-/// One run of a rotator.
 #[derive(Clone, Copy)]
 struct Run {
     task: Task,

@@ -26,7 +26,6 @@ const DAMAGES: [Damage; 13] = [
     |sealed, rng| sealed.asked.now += rng.i64(-1300..1300),
 ];
 
-/// What was asked, taken apart.
 struct Sealed {
     asked: Asked,
     ciphertext: Vec<u8>,

@@ -17,7 +17,6 @@ use wxmint::wechat::{EncryptedData, RawData, SessionKey, session_signature};
 
 use crate::damage::damaged;
 
-/// Of each of the two.
 const CASES: usize = 5000;
 
 /// What peer.py and peer.mjs take for recent.
@@ -35,7 +34,6 @@ pub(crate) struct Asked {
     pub(crate) now: i64,
 }
 
-/// What a peer has made.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Case {
@@ -61,7 +59,6 @@ impl Asked {
     }
 }
 
-/// Another program that knows WeChat's ciphers.
 struct Peer {
     program: PathBuf,
     script: &'static str,

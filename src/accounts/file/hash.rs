@@ -1,4 +1,4 @@
-//! A stored password: an Argon2id hash (RFC 9106), read and written as a PHC string, its cost bounded when it is read.
+//! Stored passwords: Argon2id hashes (RFC 9106) in the PHC string format. Parsing limits their cost.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -10,51 +10,51 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 
 use crate::accounts::Password;
 
-/// In KiB. At least what OWASP's cheat sheet on password storage asks for; at most what Django uses and a little more,
-/// so that no line of a file can take the memory of the whole service.
+/// The memory of a hash, in KiB. The minimum is that of OWASP's cheat sheet on password storage. The maximum is a
+/// little more than Django's default, so that no line of a file can take the memory of the whole service.
 const MEMORY: RangeInclusive<u32> = 19_456..=131_072;
-/// How often the memory is gone over. At the upper end of both, a hash takes about half a second.
+/// The number of passes over the memory. A hash with the most memory and the most passes takes about half a second.
 const PASSES: RangeInclusive<u32> = 2..=10;
-/// Computed one after the other here: they change the hash, and not what it costs.
+/// The number of lanes. They are computed one after the other here, so they change the hash but not its cost.
 const LANES: RangeInclusive<u32> = 1..=16;
-/// Of the hash, in bytes.
+/// The length of the hash, in bytes.
 const LENGTH: RangeInclusive<usize> = 16..=64;
 
 const ARGON2ID: &str = "argon2id";
 const SALT_LENGTH: usize = 16;
 const OUTPUT_LENGTH: usize = 32;
 
-/// Why a text is no stored password. The text is not repeated.
+/// Why a text is not a valid stored password. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashFault {
-    /// Not a PHC string, or one without salt or hash.
+    /// The text is not a PHC string, or it lacks salt or hash.
     #[error("the password must stand as an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
     NotPhc,
-    /// bcrypt, scrypt, argon2i.
+    /// The hash function is another one, such as bcrypt, scrypt or argon2i.
     #[error("the password is hashed by another function than argon2id")]
     OtherFunction,
-    /// Before version 1.3 of Argon2.
+    /// The version is not Argon2 1.3, which is written as 19.
     #[error("the password's hash must be of version 19 (v=19)")]
     OtherVersion,
-    /// Not m, t and p and nothing else.
+    /// The parameters are not exactly m, t and p.
     #[error("the password's hash must name m, t and p, and nothing else")]
     OtherParameters,
-    /// Too cheap to protect a password, or too dear to be checked.
+    /// A parameter is too small to protect a password, or so large that a check would take too long.
     #[error("the password's hash has {name} outside of {least} to {most}")]
     Cost {
-        /// `m`, `t` or `p`.
+        /// The parameter: `m`, `t` or `p`.
         name: &'static str,
-        /// The least accepted.
+        /// The smallest allowed value.
         least: u32,
-        /// The greatest accepted.
+        /// The largest allowed value.
         most: u32,
     },
-    /// A hash that another password would have too.
+    /// The hash is so short that another password could match it, or too long.
     #[error("the password's hash must be of 16 to 64 bytes")]
     Length,
 }
 
-/// What it takes to compute a hash.
+/// The cost of computing a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cost {
     memory: u32,
@@ -63,10 +63,11 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// What `wxmint users add` takes: OWASP's first recommendation. 12 ms on one core of 2024.
+    /// The cost that `wxmint users add` uses, which is OWASP's first recommendation. It takes 12 ms on one core of
+    /// 2024.
     const DEFAULT: Self = Self { memory: 19_456, passes: 2, lanes: 1 };
 
-    /// In MiB.
+    /// The memory in MiB.
     pub(super) fn mebibytes(self) -> u32 {
         self.memory.div_ceil(1024)
     }
@@ -90,12 +91,12 @@ fn within(name: &'static str, value: u32, range: RangeInclusive<u32>) -> Result<
     if range.contains(&value) { Ok(value) } else { Err(HashFault::Cost { name, least, most }) }
 }
 
-/// Why a password could not be hashed: no memory, or no random bits.
+/// Why a password could not be hashed, such as a lack of memory or of random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the password could not be hashed: {0}")]
 pub struct NotHashed(&'static str);
 
-/// What a file holds of a password.
+/// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
     cost: Cost,
@@ -104,7 +105,7 @@ pub struct StoredHash {
 }
 
 impl StoredHash {
-    /// Reads a PHC string.
+    /// Parses a PHC string.
     pub fn parse(text: &str) -> Result<Self, HashFault> {
         let phc = PasswordHash::new(text).map_err(|_| HashFault::NotPhc)?;
         if phc.algorithm.as_str() != ARGON2ID {
@@ -121,7 +122,7 @@ impl StoredHash {
         Ok(Self { cost, salt: salt.as_ref().into(), output: output.as_bytes().into() })
     }
 
-    /// Hashes a new password, with a random salt.
+    /// Hashes a new password with a random salt.
     pub fn of(password: &Password) -> Result<Self, NotHashed> {
         let mut salt = [0; SALT_LENGTH];
         rand::fill(&mut salt).map_err(|_| NotHashed("the system gave no random bits"))?;
@@ -129,12 +130,12 @@ impl StoredHash {
         Ok(Self { cost: Cost::DEFAULT, salt: salt.into(), output: output.into() })
     }
 
-    /// Takes the time of a check, and is nobody's password.
+    /// A hash that no password matches. Checking it takes as long as checking a real one.
     pub(super) fn nobodys() -> Self {
         Self { cost: Cost::DEFAULT, salt: [0; SALT_LENGTH].into(), output: [0; OUTPUT_LENGTH].into() }
     }
 
-    /// Whether it is this password's. Takes as long as [`Cost`] says, and is for threads that may.
+    /// Whether the password matches. Takes as long as [`Cost`] says, so it must not run on an event loop.
     pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, NotHashed> {
         let output = compute(password, self.cost, &self.salt, self.output.len(), workspace)?;
         Ok(verify_slices_are_equal(&output, &self.output).is_ok())
@@ -144,12 +145,12 @@ impl StoredHash {
         self.cost
     }
 
-    /// A secret that is the same wherever this file is read.
+    /// A secret that is the same on every replica that reads the same file.
     pub(super) fn secret(&self) -> &[u8] {
         &self.output
     }
 
-    /// As it stands in the file.
+    /// The PHC string for the file.
     pub(super) fn phc(&self) -> String {
         let text = PasswordHash {
             algorithm: Ident::new(ARGON2ID).expect("an identifier"),
@@ -172,16 +173,16 @@ fn params(cost: Cost, length: usize) -> Params {
     Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).expect("bounded when it was read")
 }
 
-/// What hashes are computed in, one after another: as much as the dearest so far took, and kept. The C library would get
-/// more from the system again and again for memory of this size and alignment, and give none back (glibc before 2.38:
-/// 158 MB after 500 hashes of 19 MiB).
+/// Memory in which one hash after another is computed. It grows to the most that a hash has needed, and is kept,
+/// because the C library would request memory of this size and alignment from the system each time without returning it
+/// (glibc before 2.38: 158 MB after 500 hashes of 19 MiB).
 #[derive(Default)]
 pub(super) struct Workspace(Vec<Block>);
 
 impl Workspace {
     fn blocks(&mut self, count: usize) -> Result<&mut [Block], NotHashed> {
         if self.0.len() < count {
-            // What was there goes first.
+            // Frees the old blocks before the new ones are allocated.
             self.0 = Vec::new();
             self.0.try_reserve_exact(count).map_err(|_| NO_MEMORY)?;
             self.0.resize(count, Block::new());
@@ -211,10 +212,11 @@ fn compute(
 mod tests {
     use super::*;
 
-    /// Of `hunter2`, by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2 -k 19456 -p 1 -l 32 -e`.
+    /// The hash of `hunter2` by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2 -k 19456 -p 1 -l 32
+    /// -e`.
     const HUNTER2: &str =
         "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
-    /// The same with `-t 3 -k 65536 -p 4`, as argon2-cffi and PHP have it.
+    /// The same with `-t 3 -k 65536 -p 4`, the defaults of argon2-cffi and PHP.
     const DEARER: &str =
         "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
 

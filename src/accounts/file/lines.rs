@@ -1,4 +1,4 @@
-//! The users file as people see it: a user a line, between comments and blank lines that stay where they are.
+//! The users file line by line: one user per line. Comments and blank lines stay where they are.
 
 use std::{collections::HashMap, fmt::Write, str};
 
@@ -10,58 +10,51 @@ use crate::{
     ids::{InvalidId, UserId},
 };
 
-/// Before the hash of a user who may not log in, as in shadow(5).
+/// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
-/// What editors of another system put before a text; invisible.
+/// An invisible character that editors on Windows put at the start of a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// One user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// What is typed. One of a kind in a file.
+    /// The name to log in with. It is unique in a file.
     pub name: Username,
-    /// Of the password.
     pub hash: StoredHash,
-    /// Who that is. Two names may be one user's.
+    /// The user id. Two names may have the same one.
     pub id: UserId,
-    /// May not log in.
+    /// Whether the user may not log in.
     pub disabled: bool,
 }
 
-/// Why a line is no user. Its content is not repeated.
+/// Why a line is not a valid user. The error does not repeat the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
-    /// Not UTF-8.
     #[error("is not UTF-8")]
     NotText,
-    /// Fewer than three fields.
+    /// The line has fewer than three fields.
     #[error("must be a user name, a password's hash and a user id, with a tab or spaces between them")]
     Fields,
-    /// The first.
     #[error("the user name {0}")]
     Name(InvalidCredential),
-    /// The second.
     #[error("{0}")]
     Hash(HashFault),
-    /// The third.
     #[error("the user id {0}")]
     Id(InvalidId),
-    /// Nobody could tell which is meant.
+    /// An earlier line has the same user name.
     #[error("has the user name of line {0}")]
     Repeated(usize),
 }
 
-/// A line that is no user, comment or blank.
+/// A line that is neither a user nor a comment nor blank.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {fault}")]
 pub struct BrokenLine {
-    /// Counted from 1.
+    /// The line's number, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
     pub fault: LineFault,
 }
 
-/// A users file in all its lines.
+/// A users file with all its lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UsersFile {
     lines: Vec<Line>,
@@ -69,13 +62,13 @@ pub struct UsersFile {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
-    /// A comment, or nothing.
+    /// A comment or a blank line.
     Remark(String),
     User(User),
 }
 
 impl UsersFile {
-    /// Reads all lines; the first broken one is the error.
+    /// Parses all lines. The error is the first broken line.
     pub fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
         if content.is_empty() {
             return Ok(Self::default());
@@ -95,7 +88,7 @@ impl UsersFile {
         Ok(Self { lines })
     }
 
-    /// As it is written: a tab between two fields, a line break after each line.
+    /// The text of the file: a tab between two fields, a line break after each line.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(String::new());
         for line in &self.lines {
@@ -104,7 +97,7 @@ impl UsersFile {
         Zeroizing::new(text.as_bytes().to_vec())
     }
 
-    /// In the file's order.
+    /// The users in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.lines.iter().filter_map(|line| match line {
             Line::User(user) => Some(user),
@@ -112,12 +105,11 @@ impl UsersFile {
         })
     }
 
-    /// The user of this name.
     pub fn user(&self, name: &Username) -> Option<&User> {
         self.users().find(|user| user.name == *name)
     }
 
-    /// The user of this name, to be changed in anything but the name.
+    /// The user with this name, to change anything but the name.
     pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
         self.lines.iter_mut().find_map(|line| match line {
             Line::User(user) if user.name == *name => Some(user),
@@ -125,20 +117,19 @@ impl UsersFile {
         })
     }
 
-    /// Adds a user at the end; whoever has had the name is replaced.
+    /// Adds a user at the end. Replaces the user with the same name.
     pub fn add(&mut self, user: User) {
         self.remove(&user.name);
         self.lines.push(Line::User(user));
     }
 
-    /// Takes a user out; whether there was one.
+    /// Removes a user. Returns whether there was one.
     pub fn remove(&mut self, name: &Username) -> bool {
         let before = self.lines.len();
         self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));
         self.lines.len() != before
     }
 
-    /// The users alone.
     pub(super) fn into_users(self) -> impl Iterator<Item = User> {
         self.lines.into_iter().filter_map(|line| match line {
             Line::User(user) => Some(user),
@@ -170,7 +161,7 @@ impl Line {
 }
 
 impl User {
-    /// Fields are counted from the end: a name may hold spaces, a hash and a user id none.
+    /// Parses the fields from the end, because a name may contain spaces, and a hash and a user id may not.
     fn parse(text: &str) -> Result<Self, LineFault> {
         let (rest, id) = text.rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
         let (name, hash) = rest.trim_end().rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
@@ -183,7 +174,7 @@ impl User {
         })
     }
 
-    /// Whether a line can begin with this name.
+    /// Whether a line may begin with this name.
     pub fn can_be_named(name: &Username) -> bool {
         !name.as_str().starts_with(['#', BYTE_ORDER_MARK])
     }

@@ -1,4 +1,4 @@
-//! The `file:PATH` backend: a user name, an Argon2id hash and a user id, one user a line.
+//! The `file:PATH` backend: each line has a user name, an Argon2id hash and a user id.
 //!
 //! ```text
 //! # staff
@@ -6,8 +6,9 @@
 //! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002
 //! ```
 //!
-//! Tabs or spaces between them. `!` before the hash disables the user. Unknown names, wrong passwords and disabled users
-//! get one answer, after one hash. Who is bound logs in without a password, and only if the file has the user enabled.
+//! Tabs or spaces separate the fields. `!` before the hash disables the user. Unknown names, wrong passwords and
+//! disabled users get the same response, after one hash. A user with a binding logs in without a password, if the file
+//! has the user enabled.
 
 mod hash;
 mod lines;
@@ -34,16 +35,15 @@ use crate::{
     secret_files::{FileError, read_private},
 };
 
-/// Why a users file cannot be used. Names the file and the line, and nothing that stands in it.
+/// Why a users file cannot be used. Names the file and the line, and does not repeat the line.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// It cannot be read, or others can read it too.
+    /// The file cannot be read, or others can read it too.
     #[error("{}", .0.or_make("wxmint users add NAME --users"))]
     Unreadable(#[from] FileError),
-    /// It holds something else than users.
+    /// A line of the file is not a user.
     #[error("{path}: {source}", path = .path.display())]
     Broken {
-        /// The file.
         path: PathBuf,
         /// Where, and what is wrong.
         source: BrokenLine,
@@ -61,8 +61,8 @@ impl UsersFile {
     }
 }
 
-/// The users of a file, and the threads that check their passwords. One for all workers of a process; clones are the
-/// same one.
+/// The users of a file, and the threads that check their passwords. One value serves all workers of a process; clones
+/// share it.
 #[derive(Clone)]
 pub struct FileAccounts {
     path: Arc<Path>,
@@ -73,15 +73,15 @@ pub struct FileAccounts {
 }
 
 impl FileAccounts {
-    /// Reads the file, and starts the threads, on a machine with so many cores.
+    /// Reads the file and starts the threads. `cores` is the number of the machine's cores.
     pub fn open(path: &Path, cores: usize, admits_strangers: bool) -> Result<Self, UsersError> {
         let users = parse(path, &read_private(path)?)?;
         let threads = HashThreads::start(cores).map_err(UsersError::NoThreads)?;
         Ok(Self { path: path.into(), users: Arc::new(RwLock::new(Arc::new(users))), threads, admits_strangers })
     }
 
-    /// Reads the file again, and puts it in use if it has changed; whether it has. A file that is not fit to be used
-    /// changes nothing.
+    /// Reads the file again and puts it in use if it has changed. Returns whether it has. An invalid file changes
+    /// nothing.
     pub fn reload(&self) -> Result<bool, UsersError> {
         let content = read_private(&self.path)?;
         if self.users().was_read_from(&content) {
@@ -92,17 +92,16 @@ impl FileAccounts {
         Ok(true)
     }
 
-    /// How many users there are.
+    /// The number of user names.
     pub fn len(&self) -> usize {
         self.users().len()
     }
 
-    /// Whether there is nobody yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The most memory that hashing takes at any time, in MiB: that of the dearest hash for each thread.
+    /// The most memory that hashing can take, in MiB: that of the most expensive hash, for each thread.
     pub fn hashing_mebibytes(&self) -> u32 {
         self.users().dearest() * self.threads.count as u32
     }
@@ -135,7 +134,7 @@ impl Accounts for FileAccounts {
         Ok(self.users().is_enabled(user).unwrap_or(self.admits_strangers))
     }
 
-    /// For `WXMINT_AUTO_PROVISION`: a user who is not in the file, and whom no password belongs to.
+    /// For `WXMINT_AUTO_PROVISION`: the new user is not in the file and has no password.
     async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
         Ok(Named { user: fresh_user(now), made: true })
     }

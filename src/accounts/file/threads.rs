@@ -1,4 +1,4 @@
-//! Threads that hash passwords and do nothing else, so that the event loops never wait for a hash.
+//! Threads that only hash passwords, so that the event loops never wait for a hash.
 
 use std::{
     io,
@@ -18,23 +18,23 @@ use crate::{
     ids::UserId,
 };
 
-/// How many passwords may wait. At 12 ms each, a thread is through with them in less than a second.
+/// The most passwords that wait in the queue. At 12 ms each, one thread checks them all in less than a second.
 const WAITING: usize = 64;
-/// After which a check is given up, if the machine is that busy.
+/// A check that takes longer is given up, because the machine is too busy.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// When it is worth asking again.
+/// When the client may try again.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Of 19 nicer than usual. Hashing gets a tenth of what a login without a password gets, where both want the same core;
-/// at 19 it would get nothing to speak of on a machine that is always busy.
+/// The nice value of the threads, 10 of 19. If both want the same core, hashing gets a tenth of the time of logins
+/// without a password. At 19 it would get almost none on a machine that is always busy.
 const NICENESS: i32 = 10;
-/// However many cores there are: a hash takes memory, and a container sees all cores of its node.
+/// The most threads, because each hash takes memory, and a container sees all cores of its node.
 const MOST: usize = 4;
 
-/// The queue to them. The threads end when the last clone of it is gone.
+/// The queue to the threads. They end when its last clone is dropped.
 #[derive(Clone)]
 pub(super) struct HashThreads {
     queue: SyncSender<Job>,
-    /// How many hashes are computed at once.
+    /// The number of threads.
     pub(super) count: usize,
     patience: Duration,
 }
@@ -48,7 +48,7 @@ struct Job {
 type Jobs = Arc<Mutex<Receiver<Job>>>;
 
 impl HashThreads {
-    /// Half as many threads as cores, so that the other half is never taken.
+    /// Starts half as many threads as there are cores, so that hashing never takes the other half.
     pub(super) fn start(cores: usize) -> io::Result<Self> {
         let (threads, jobs) = Self::queue((cores / 2).clamp(1, MOST), WAITING);
         for _ in 0..threads.count {
@@ -63,7 +63,7 @@ impl HashThreads {
         (Self { queue, count, patience: PATIENCE }, Arc::new(Mutex::new(jobs)))
     }
 
-    /// Waits for the hash. Who goes away meanwhile takes the job along, if it has not begun.
+    /// Checks a password. If the client disconnects before hashing begins, nothing is hashed.
     pub(super) async fn check(
         &self,
         candidate: Candidate,
@@ -97,7 +97,7 @@ fn work(jobs: &Jobs) {
     lower_priority();
     let mut workspace = Workspace::default();
     loop {
-        // Released before the hash is computed.
+        // The lock is released before the hash is computed.
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         if job.is_awaited() {
@@ -107,21 +107,22 @@ fn work(jobs: &Jobs) {
 }
 
 impl Job {
-    /// Nothing is computed for who has gone.
+    /// Whether the client is still waiting for the result.
     fn is_awaited(&self) -> bool {
         !self.answer.is_closed()
     }
 
     fn perform(self, workspace: &mut Workspace) {
         match self.candidate.hash().matches(&self.password, workspace) {
-            // Fails only if nobody waits any more.
+            // Sending fails only if the client has disconnected.
             Ok(matches) => drop(self.answer.send(self.candidate.answer(matches))),
             Err(error) => tracing::error!(%error, "a password was not checked"),
         }
     }
 }
 
-/// Elsewhere the priority is the whole process's (setpriority(2), "C library/kernel differences").
+/// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C
+/// library/kernel differences").
 #[cfg(target_os = "linux")]
 fn lower_priority() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {

@@ -1,4 +1,4 @@
-//! The users as they are in use: one immutable value, swapped as a whole when the file changes.
+//! The users in use: one immutable value, which is replaced as a whole when the file changes.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{accounts::Username, ids::UserId};
 
-/// Whose hash is computed for a name, and whether it counts.
+/// The hash that is computed for a name, and whether a match counts.
 ///
-/// A name that nobody has gets the hash of a stand-in: computed as any other, and without effect. So the answers take
-/// the same time.
+/// For an unknown name, another user's hash is computed and its result is ignored, so that the response takes the same
+/// time.
 pub(super) struct Candidate {
     user: Arc<User>,
     counts: bool,
@@ -24,21 +24,21 @@ impl Candidate {
         &self.user.hash
     }
 
-    /// The user, if the password was that of the hash.
+    /// The user, if the password matched and the match counts.
     pub(super) fn answer(&self, matches: bool) -> Option<UserId> {
         (matches & self.counts).then(|| self.user.id.clone())
     }
 }
 
-/// All users of a file.
 pub(super) struct Users {
     by_name: HashMap<Username, Arc<User>>,
-    /// Whether a user may log in by one of their names at least: two names may be one user's.
+    /// Whether a user may log in with at least one of their names; two names may have the same user id.
     enabled: HashMap<UserId, bool>,
-    /// Everybody, or nobody's hash: ordered by its cost, so that few stand-ins change with the file.
+    /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
+    /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
     draw: hmac::Key,
-    /// SHA-256 of the file's content.
+    /// The SHA-256 of the file's content.
     fingerprint: Vec<u8>,
 }
 
@@ -51,7 +51,8 @@ impl Users {
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
         stand_ins.sort_by_key(|user| user.hash.cost());
-        // The same on every replica, seldom another when the file changes, and known to nobody who cannot read the file.
+        // This secret is the same on every replica, seldom changes with the file, and is unknown to whoever cannot read
+        // the file.
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
         Ok(Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
@@ -70,12 +71,12 @@ impl Users {
         self.by_name.len()
     }
 
-    /// What the dearest hash takes, in MiB.
+    /// The memory of the most expensive hash, in MiB.
     pub(super) fn dearest(&self) -> u32 {
         self.stand_ins.iter().map(|user| user.hash.cost().mebibytes()).max().unwrap_or_default()
     }
 
-    /// Whether the user may log in; `None` if the file does not name the user.
+    /// Whether the user may log in; `None` if the user is not in the file.
     pub(super) fn is_enabled(&self, user: &UserId) -> Option<bool> {
         self.enabled.get(user).copied()
     }
@@ -88,8 +89,8 @@ impl Users {
         }
     }
 
-    /// Always the same for a name, and of a cost as often as users have it: where hashes of several costs are mixed, the
-    /// time would otherwise tell whether there is somebody of this name.
+    /// The hash for an unknown name. It is always the same for a name, and costs are distributed as among the users.
+    /// Otherwise, in a file with hashes of several costs, the time would reveal whether a name exists.
     fn stand_in(&self, name: &Username) -> &Arc<User> {
         let tag = hmac::sign(&self.draw, name.as_str().as_bytes());
         let drawn = tag.as_ref()[..8].iter().fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
@@ -98,7 +99,7 @@ impl Users {
     }
 }
 
-/// Of an empty file.
+/// The stand-in of an empty file.
 fn nobody() -> User {
     User {
         name: "nobody".parse().expect("a name"),
@@ -125,7 +126,7 @@ mod tests {
         Users::parse(lines.join("\n").as_bytes()).expect("users")
     }
 
-    /// 100 users, of whom the first `dear` have the dearer hash.
+    /// 100 users. The first `dear` of them have the more expensive hash.
     fn mixed(dear: usize) -> Vec<String> {
         (0..100).map(|index| format!("user{index} {} u-{index}", if index < dear { DEAR } else { CHEAP })).collect()
     }

@@ -1,5 +1,5 @@
-//! What a service may answer (docs/accounts.openapi.yaml): one way to say yes, one to say no. Everything else is no
-//! answer, since a gateway, a login page or an error page must never count as a wrong password.
+//! The responses that a service may give (docs/accounts.openapi.yaml): one form for yes and one for no. Any other
+//! response counts as none, because the error page of a gateway must never count as a wrong password.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -9,61 +9,57 @@ use crate::{
     ids::{InvalidId, UserId},
 };
 
-/// Why an answer is none. The texts are for the operator, complete "the account backend did not answer: …", and repeat
-/// nothing that was read.
+/// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
+/// repeat nothing of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// 3xx.
     #[error("it redirects ({0}), and a password goes to no other place: WXMINT_ACCOUNTS must be the final URL")]
     Redirect(u16),
-    /// 401, 403.
     #[error(
         "status {0}: it, or a gateway before it, does not accept our signature; a wrong password is answered by 200 and \
          {{\"user_id\":null}}"
     )]
     Unwelcome(u16),
-    /// 404, 405.
     #[error("status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone and /users lie")]
     NotFound(u16),
-    /// 429.
     #[error("status 429: it wants to be asked less often")]
     TooOften,
-    /// 5xx.
     #[error("status {0}: it has failed")]
     Failed(u16),
-    /// All others but 200 and 201.
+    /// Any other status except 200 and 201.
     #[error("status {0}, where 200 is wanted")]
     Status(u16),
-    /// HTML, half a JSON.
+    /// The body is not JSON, such as HTML or incomplete JSON.
     #[error("{0} bytes that are not JSON")]
     NotJson(usize),
-    /// A member is missing, of another type, there twice, or not in the contract.
+    /// A member is missing, repeated, of another type, or not in the contract.
     #[error("JSON that has not exactly the members of docs/accounts.openapi.yaml")]
     Members,
-    /// A user that cannot be a token's `sub`.
+    /// The `user_id` cannot be a token's `sub`.
     #[error("a user_id that {0}")]
     UserId(#[from] InvalidId),
-    /// One of `user_id` and `new_user` speaks of a user, and the other does not.
+    /// Only one of `user_id` and `new_user` means that there is a user.
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
-    /// Where a user was to be made, there is no "no".
+    /// A user had to be made, so "no" is not an answer.
     #[error("no user, where it was asked to make one")]
     NotMade,
 }
 
 impl Unusable {
-    /// Whether the same request may fare better at once.
+    /// Whether the same request may succeed if it is repeated at once.
     pub(super) fn may_pass(self) -> bool {
         matches!(self, Self::Failed(_))
     }
 
-    /// Whether the service, and not this one request or the configuration, is in trouble. Only a gateway says so for
-    /// certain. A service may answer 500 to a strange user name, and 429 to one name, and that must not keep the others out.
+    /// Whether the service is failing, rather than this one request or the configuration. Only the status of a gateway
+    /// is proof: a service may answer 500 for one strange user name, or 429 for one name, and that must not affect
+    /// other users.
     pub(super) fn is_outage(self) -> bool {
         matches!(self, Self::Failed(502..=504))
     }
 
-    /// For metrics.
+    /// The name in metrics.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Redirect(_) => "status_3xx",
@@ -91,18 +87,18 @@ struct Found {
     new_user: Option<bool>,
 }
 
-/// `null` says no; a member that was left out says nothing.
+/// Requires the member: `null` means no, but a missing member means nothing.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// The answer to a password check: the user, or `None` for a refusal.
+/// Reads the response to a password check; `None` means that the password is wrong.
 pub fn read_checked(status: u16, body: &[u8]) -> Result<Option<UserId>, Unusable> {
     let Checked { user_id } = read(status, body)?;
     Ok(user_id.map(|id| id.parse()).transpose()?)
 }
 
-/// The answer to a search by phone number: the user, or `None` for a refusal.
+/// Reads the response to a search by phone number; `None` means that the service refuses.
 pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     match read(status, body)? {
         Found { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: id.parse()?, made })),
@@ -111,18 +107,18 @@ pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     }
 }
 
-/// The answer to the wish for a user.
+/// Reads the response to a request for a new user.
 pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
     read_found(status, body)?.ok_or(Unusable::NotMade)
 }
 
 fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
     check_status(status)?;
-    // serde reads members from an array, too, by their order.
+    // serde would also read the members from an array, in order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Unusable::Members);
     }
-    // serde_json's message may quote what it read.
+    // serde_json's message is dropped because it may quote the body.
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => Unusable::Members,
         Category::Io | Category::Syntax | Category::Eof => Unusable::NotJson(body.len()),

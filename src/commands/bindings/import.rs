@@ -18,8 +18,8 @@ use crate::{
     http::now,
     ids::Person,
     ids::{AppId, UnionId, UserId},
-    login::{Binder, Candidate, LoginError, Settled},
-    store::{Bindings, Bound, ClaimId, Redis, StoreError},
+    login::{Binder, Candidate, LoginError, SettledState},
+    store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
@@ -61,20 +61,20 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let mut progress = Progress::begin();
     let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
     let people = file.check(&mut progress)?;
-    let import = Import { redis, claim: claim()?, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
+    let import = Import { redis, attempt: claim()?, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
     import.all(&file, people).await
 }
 
 /// One id for the whole import, because it only tells a repeated step from the step of another writer.
-fn claim() -> Result<ClaimId, Failure> {
+fn claim() -> Result<AttemptId, Failure> {
     let mut bits = [0; 16];
     rand::fill(&mut bits).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
-    Ok(ClaimId::new(bits))
+    Ok(AttemptId::new(bits))
 }
 
 struct Import<'a> {
     redis: &'a Redis,
-    claim: ClaimId,
+    attempt: AttemptId,
     per_user: u32,
     now: DateTime<Utc>,
 }
@@ -101,11 +101,11 @@ impl Import<'_> {
     async fn one(&self, record: &Record) -> Result<Outcome, StoreError> {
         let person = &record.person;
         let State::Bound { user, unionid, conflict, bound_at } = &record.state else {
-            let news = self.redis.note_dissolved(person, &self.claim).await?;
+            let news = self.redis.note_dissolved(person, &self.attempt).await?;
             return Ok(Outcome::Done { news, conflict: false });
         };
         let store = self.redis.at(bound_at.unwrap_or(self.now));
-        let binder = Binder { store: &store, person, unionid: None, claim: &self.claim, per_user: self.per_user };
+        let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
         let (bound, news) = match self.bind(&binder, user).await {
             Ok(done) => done,
             Err(NotBound::Refused(reason)) => return Ok(Outcome::Refused(reason)),
@@ -118,8 +118,8 @@ impl Import<'_> {
     /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
     /// Returns the binding, and whether it is new.
     async fn bind(&self, binder: &Binder<'_>, user: &UserId) -> Result<(Bound, bool), NotBound> {
-        let settled = binder.settle(binder.store.standing(binder.person, binder.claim).await?).await?;
-        let free = matches!(settled, Settled::Free { .. });
+        let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
+        let free = matches!(settled, SettledState::Free { .. });
         let candidate = Candidate { user: user.clone(), made: false };
         match binder.bind(&candidate, settled).await {
             Ok(bound) => Ok((bound, free)),
@@ -147,7 +147,7 @@ impl Import<'_> {
             self.redis.claim_unionid(unionid, stands_for).await?;
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
-        let binder = Binder { store: self.redis, person, unionid, claim: &self.claim, per_user };
+        let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
         Ok(binder.link(bound).await?.is_some())
     }
 }

@@ -36,7 +36,10 @@ use crate::{
     http::now,
     keys::{PrivateJwk, StoredKeys, rotation},
     secret_files::read_private,
-    settings::key_times_from_vars,
+    settings::{
+        Reader,
+        variables::{KEYS_LEAD, TOKEN_TTL},
+    },
     verify::{Algorithm, KeyError, PublicKeySet},
 };
 
@@ -122,11 +125,11 @@ pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     every: Duration,
-    /// How long a key is published before it signs; default: WXMINT_KEYS_LEAD or 30m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
     lead: Option<Duration>,
-    /// The longest life of a token; default: WXMINT_TOKEN_TTL or 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<Duration>,
     /// Algorithm of the next key; default: that of the last
     #[arg(long, value_name = "ES256|EdDSA|RS256")]
@@ -150,11 +153,10 @@ impl PolicyArgs {
 
     /// The lead and the life of a token: from the options, the variables, or the defaults.
     fn times(&self) -> Result<(Duration, Duration), Failure> {
-        let given = [("WXMINT_KEYS_LEAD", self.lead), ("WXMINT_TOKEN_TTL", self.token_ttl)];
-        let not_given = |(name, _): &(String, String)| given.iter().all(|(of, time)| of != name || time.is_none());
-        let (lead, token_ttl) =
-            key_times_from_vars(variables().filter(not_given)).map_err(|faults| Failure::from(&faults))?;
-        Ok((self.lead.unwrap_or(lead), self.token_ttl.unwrap_or(token_ttl)))
+        let mut reader = Reader::new(variables());
+        let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
+        let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
+        reader.finish(lead.zip(token_ttl)).map_err(|faults| Failure::from(&faults))
     }
 }
 

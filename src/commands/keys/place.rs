@@ -1,7 +1,7 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
 use std::{
-    env, fmt,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -13,10 +13,12 @@ use super::{
     Failure,
     change::{Change, checked},
     object_name::ObjectName,
+    variables,
 };
 use crate::{
     keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
+    settings::{read_one, variables::KEYS},
 };
 
 pub(super) enum Place {
@@ -27,8 +29,8 @@ pub(super) enum Place {
 
 #[derive(Args)]
 pub(in crate::commands) struct PlaceArgs {
-    /// The private JWK Set; default: the path in WXMINT_KEYS
     #[arg(long, value_name = "PATH", conflicts_with = "secret")]
+    #[arg(help = format!("The private JWK Set; {}", KEYS.fallback()))]
     keys: Option<PathBuf>,
     /// A Kubernetes Secret, which holds the set under `keys.json`
     #[arg(long, value_name = "NAMESPACE/NAME")]
@@ -40,7 +42,7 @@ impl PlaceArgs {
         if let Some(name) = self.secret {
             return open_secret(name);
         }
-        let named = self.keys.or_else(|| env::var_os("WXMINT_KEYS").filter(|path| !path.is_empty()).map(PathBuf::from));
+        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok());
         named
             .map(Place::File)
             .ok_or_else(|| Failure::Usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into()))

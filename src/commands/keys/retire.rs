@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
     if !at_once {
         let set = place.read_set()?;
-        let kept = rotation::keep(set.lives(), kid);
+        let kept = rotation::refuse_removal(set.lives(), kid);
         return Err(Failure::Usage(format!(
             "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
         )));

@@ -3,22 +3,21 @@
 mod list;
 mod password;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::{
     Failure,
     output::{print, say},
+    serve::variables,
 };
 use crate::{
     accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
     ids::{InvalidId, UserId},
     secret_files::{FileError, Held},
+    settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
 
 /// The first line of a new file.
@@ -96,7 +95,10 @@ impl From<UsersError> for Failure {
 
 impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let from_settings = || Some(env::var("WXMINT_ACCOUNTS").ok()?.strip_prefix("file:")?.into());
+        let from_settings = || match read_one(&ACCOUNTS, variables()) {
+            Ok(AccountsSource::File(path)) => Some(path),
+            _ => None,
+        };
         self.users
             .or_else(from_settings)
             .filter(|path: &PathBuf| !path.as_os_str().is_empty())

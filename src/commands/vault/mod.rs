@@ -21,7 +21,7 @@ use super::{
 use crate::{
     http::{now, run_to_end},
     secret_files::{FileError, MAKE_VAULT_KEY, read_private},
-    settings::vault_key_file_from_vars,
+    settings::{read_one, variables::VAULT_KEY_FILE},
     vault::{Vault, VaultError},
 };
 
@@ -48,8 +48,7 @@ pub(super) enum VaultCommand {
 
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The vault key file; default: the path in WXMINT_VAULT_KEY_FILE
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
     vault_key_file: Option<PathBuf>,
 }
 
@@ -57,7 +56,7 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => vault_key_file_from_vars(variables()).map_err(|faults| Failure::from(&faults)),
+            None => read_one(&VAULT_KEY_FILE, variables()).map_err(|faults| Failure::from(&faults)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The plan by table: spoiled one thing at a time.
+//! Tables for the planning of rotations.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
     KeyLife { kid: kid.into(), algorithm: Algorithm::Es256, nbf: at(nbf), exp: exp.map(at) }
 }
 
-/// What acting on a step makes of the keys.
+/// The keys after a step has been carried out.
 fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
     let mut lives: Vec<_> = lives.iter().filter(|life| !step.drop.contains(&life.kid)).cloned().collect();
     for (kid, exp) in &step.expire {
@@ -142,9 +142,9 @@ fn a_key_that_would_sign_unseen_is_not_admitted_and_the_earliest_time_is_said() 
 fn without_an_emergency_a_key_is_kept_and_the_earliest_time_is_said() {
     let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None)];
     let earliest = "1970-02-10T00:00:00Z".to_owned();
-    assert_eq!(keep(&lives, "old"), Refusal::TokensLive { kid: "old".into(), earliest });
-    assert_eq!(keep(&lives, "now"), Refusal::NoSuccessor("now".into()));
-    assert_eq!(keep(&lives, "none"), Refusal::UnknownKey("none".into()));
+    assert_eq!(refuse_removal(&lives, "old"), Refusal::TokensLive { kid: "old".into(), earliest });
+    assert_eq!(refuse_removal(&lives, "now"), Refusal::NoSuccessor("now".into()));
+    assert_eq!(refuse_removal(&lives, "none"), Refusal::UnknownKey("none".into()));
 }
 
 #[test]

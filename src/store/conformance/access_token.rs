@@ -13,21 +13,21 @@ fn token(name: &str) -> KeptToken {
     KeptToken { sealed: sealed(name), fingerprint }
 }
 
-async fn lend(store: &dyn Store, claim: u8) -> Lent {
-    store.lend_access_token(&app(), &claim_id(claim), None, LEASE).await.expect("an answer")
+async fn lend(store: &dyn Store, attempt: u8) -> Lent {
+    store.lend_access_token(&app(), &attempt_id(attempt), None, LEASE).await.expect("an answer")
 }
 
 /// Lends to somebody to whom WeChat has refused a token.
-async fn lend_another(store: &dyn Store, claim: u8, bad: &KeptToken) -> Lent {
-    store.lend_access_token(&app(), &claim_id(claim), Some(&bad.fingerprint), LEASE).await.expect("an answer")
+async fn lend_another(store: &dyn Store, attempt: u8, bad: &KeptToken) -> Lent {
+    store.lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE).await.expect("an answer")
 }
 
-async fn keep(store: &dyn Store, claim: u8, token: &KeptToken, life: TokenLife) {
-    store.keep_access_token(&app(), &claim_id(claim), token, life).await.expect("an answer");
+async fn keep(store: &dyn Store, attempt: u8, token: &KeptToken, life: TokenLife) {
+    store.keep_access_token(&app(), &attempt_id(attempt), token, life).await.expect("an answer");
 }
 
-async fn give_up(store: &dyn Store, claim: u8) {
-    store.give_up_access_token(&app(), &claim_id(claim)).await.expect("an answer");
+async fn give_up(store: &dyn Store, attempt: u8) {
+    store.give_up_access_token(&app(), &attempt_id(attempt)).await.expect("an answer");
 }
 
 /// A shelf with a token.
@@ -57,8 +57,8 @@ async fn one_fetches_and_the_others_wait_and_share(store: Rc<dyn Store>) {
     keep(&*store, 2, &token("a rival's"), AN_HOUR).await;
     assert_eq!(lend(&*store, 2).await, Lent::Wait, "only the lease's holder keeps a token");
     keep(&*store, 1, &token("t1"), AN_HOUR).await;
-    for claim in [1, 2, 3] {
-        assert_eq!(lend(&*store, claim).await, Lent::Token(token("t1")));
+    for attempt in [1, 2, 3] {
+        assert_eq!(lend(&*store, attempt).await, Lent::Token(token("t1")));
     }
     keep(&*store, 1, &token("late"), AN_HOUR).await;
     assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1")), "the lease has ended");
@@ -67,7 +67,7 @@ async fn one_fetches_and_the_others_wait_and_share(store: Rc<dyn Store>) {
 async fn apps_have_their_own(store: Rc<dyn Store>) {
     shelve(&*store, &token("t1"), AN_HOUR).await;
     let other = "wxother".parse().expect("an app");
-    assert_eq!(store.lend_access_token(&other, &claim_id(1), None, LEASE).await, Ok(Lent::Fetch));
+    assert_eq!(store.lend_access_token(&other, &attempt_id(1), None, LEASE).await, Ok(Lent::Fetch));
 }
 
 async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<dyn Store>) {
@@ -119,7 +119,7 @@ async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<dy
 }
 
 async fn a_lease_ends_by_itself(store: Rc<dyn Store>) {
-    let lent = store.lend_access_token(&app(), &claim_id(1), None, A_MOMENT).await;
+    let lent = store.lend_access_token(&app(), &attempt_id(1), None, A_MOMENT).await;
     assert_eq!(lent, Ok(Lent::Fetch));
     assert_eq!(after(Lent::Wait, async || lend(&*store, 2).await).await, Lent::Fetch);
     keep(&*store, 1, &token("late"), AN_HOUR).await;

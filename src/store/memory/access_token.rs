@@ -1,4 +1,4 @@
-//! Access tokens in the process.
+//! Access tokens in memory.
 
 use std::time::Duration;
 
@@ -7,13 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife, UNRENEWED_PAUSE,
+        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife, UNRENEWED_PAUSE,
     },
     Memory,
 };
 use crate::ids::AppId;
 
-/// What is kept for an app.
 #[derive(Default)]
 pub(super) struct Slot {
     token: Option<Stored>,
@@ -28,37 +27,37 @@ struct Stored {
 
 struct Lease {
     /// `None` after a fetch that failed.
-    by: Option<ClaimId>,
+    by: Option<AttemptId>,
     /// Whether there was a good token when the lease was given.
     renews: bool,
     until: DateTime<Utc>,
 }
 
 impl Slot {
-    fn lend(&mut self, claim: &ClaimId, bad: Option<&Fingerprint>, lease: Duration, now: DateTime<Utc>) -> Lent {
+    fn lend(&mut self, attempt: &AttemptId, bad: Option<&Fingerprint>, lease: Duration, now: DateTime<Utc>) -> Lent {
         let good = self.token.as_ref().filter(|token| token.expires > now && bad != Some(&token.kept.fingerprint));
         if let Some(token) = good.filter(|token| token.renew_from > now) {
             return Lent::Token(token.kept.clone());
         }
         let good = good.map(|token| token.kept.clone());
-        let held = self.lease.as_ref().filter(|held| held.until > now && held.by.as_ref() != Some(claim));
+        let held = self.lease.as_ref().filter(|held| held.until > now && held.by.as_ref() != Some(attempt));
         if let Some(held) = held {
             let none = if held.by.is_some() { Lent::Wait } else { Lent::Failed };
             return good.map_or(none, Lent::Token);
         }
-        self.lease = Some(Lease { by: Some(claim.clone()), renews: good.is_some(), until: now + lease });
+        self.lease = Some(Lease { by: Some(attempt.clone()), renews: good.is_some(), until: now + lease });
         good.map_or(Lent::Fetch, Lent::Renew)
     }
 
-    fn keep(&mut self, claim: &ClaimId, kept: &KeptToken, life: TokenLife, now: DateTime<Utc>) {
-        if self.is_held_by(claim) {
+    fn keep(&mut self, attempt: &AttemptId, kept: &KeptToken, life: TokenLife, now: DateTime<Utc>) {
+        if self.is_held_by(attempt) {
             let (renew_from, expires) = (now + life.renew_in, now + life.expires_in);
             *self = Self { token: Some(Stored { kept: kept.clone(), renew_from, expires }), lease: None };
         }
     }
 
-    fn give_up(&mut self, claim: &ClaimId, now: DateTime<Utc>) {
-        if !self.is_held_by(claim) {
+    fn give_up(&mut self, attempt: &AttemptId, now: DateTime<Utc>) {
+        if !self.is_held_by(attempt) {
             return;
         }
         let renewed = self.lease.take().is_some_and(|lease| lease.renews);
@@ -68,8 +67,8 @@ impl Slot {
         }
     }
 
-    fn is_held_by(&self, claim: &ClaimId) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.by.as_ref() == Some(claim))
+    fn is_held_by(&self, attempt: &AttemptId) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.by.as_ref() == Some(attempt))
     }
 }
 
@@ -78,29 +77,29 @@ impl AccessTokenShelf for Memory {
     async fn lend_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent, StoreError> {
         let now = (self.clock)();
-        Ok(self.shelves().access_tokens.entry(app.clone()).or_default().lend(claim, bad, lease, now))
+        Ok(self.shelves().access_tokens.entry(app.clone()).or_default().lend(attempt, bad, lease, now))
     }
 
     async fn keep_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<(), StoreError> {
         let now = (self.clock)();
-        self.shelves().access_tokens.entry(app.clone()).or_default().keep(claim, token, life, now);
+        self.shelves().access_tokens.entry(app.clone()).or_default().keep(attempt, token, life, now);
         Ok(())
     }
 
-    async fn give_up_access_token(&self, app: &AppId, claim: &ClaimId) -> Result<(), StoreError> {
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError> {
         let now = (self.clock)();
-        self.shelves().access_tokens.entry(app.clone()).or_default().give_up(claim, now);
+        self.shelves().access_tokens.entry(app.clone()).or_default().give_up(attempt, now);
         Ok(())
     }
 }

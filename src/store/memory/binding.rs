@@ -1,4 +1,4 @@
-//! The steps of the binding protocol in memory. What the scripts in `redis/lua` are held against.
+//! The steps of the binding protocol in memory. The scripts in `redis/lua` must behave the same.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{Binding, Bindings, Bound, ClaimId, Decision, Intent, Person, Settlement, Standing, StoreError},
+    super::{AttemptId, Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, StoreError},
     Memory,
 };
 use crate::ids::{UnionId, UserId};
 
-/// What is kept of a person.
 #[derive(Default)]
 pub(super) struct StoredBinding {
     generation: u64,
@@ -30,7 +29,7 @@ enum State {
         unionid: Option<UnionId>,
         conflict: Option<UserId>,
         at: DateTime<Utc>,
-        new_for: Option<ClaimId>,
+        new_for: Option<AttemptId>,
     },
     Leaving(UserId),
 }
@@ -40,7 +39,7 @@ impl StoredBinding {
         matches!(&self.state, State::Bound { user, .. } if user == wanted)
     }
 
-    /// If the person is free and of this generation.
+    /// Writes the intent, if the person is free and has this generation.
     pub(super) fn intend(&mut self, generation: u64, intent: &Intent) {
         if matches!(self.state, State::Free) && self.generation == generation {
             self.generation += 1;
@@ -48,16 +47,16 @@ impl StoredBinding {
         }
     }
 
-    pub(super) fn standing(&self, claim: &ClaimId) -> Standing {
+    pub(super) fn binding_state(&self, attempt: &AttemptId) -> BindingState {
         let generation = self.generation;
         match &self.state {
-            State::Free => Standing::Free { generation, dissolved: self.dissolved },
-            State::Intended(intent) => Standing::Intended { generation, intent: intent.clone() },
+            State::Free => BindingState::Free { generation, dissolved: self.dissolved },
+            State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
             State::Bound { user, unionid, new_for, .. } => {
-                let new = new_for.as_ref() == Some(claim);
-                Standing::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new })
+                let new = new_for.as_ref() == Some(attempt);
+                BindingState::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new })
             }
-            State::Leaving(user) => Standing::Leaving { generation, user: user.clone() },
+            State::Leaving(user) => BindingState::Leaving { generation, user: user.clone() },
         }
     }
 
@@ -67,20 +66,20 @@ impl StoredBinding {
         Some(Binding { person, user, unionid: unionid.clone(), conflict: conflict.clone(), bound_at: *at })
     }
 
-    fn settle(&mut self, outcome: Settlement, claim: &ClaimId, at: DateTime<Utc>) {
+    fn settle(&mut self, outcome: IntentOutcome, attempt: &AttemptId, at: DateTime<Utc>) {
         let State::Intended(intent) = &self.state else { return };
         self.state = match outcome {
-            Settlement::Dropped => State::Free,
-            Settlement::Bound { new } => {
+            IntentOutcome::Dropped => State::Free,
+            IntentOutcome::Bound { new } => {
                 self.dissolved = false;
-                let (user, new_for) = (intent.user.clone(), new.then(|| claim.clone()));
+                let (user, new_for) = (intent.user.clone(), new.then(|| attempt.clone()));
                 State::Bound { user, unionid: None, conflict: None, at, new_for }
             }
         };
     }
 }
 
-/// A user's people, each with the generation that was decided last.
+/// A user's list: for each person the last decision and its generation.
 #[derive(Default)]
 pub(super) struct StoredList {
     decided: HashMap<Person, (u64, Decision)>,
@@ -112,8 +111,8 @@ impl StoredList {
 
 #[async_trait(?Send)]
 impl Bindings for Memory {
-    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError> {
-        Ok(self.shelves().bindings.entry(person.clone()).or_default().standing(claim))
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError> {
+        Ok(self.shelves().bindings.entry(person.clone()).or_default().binding_state(attempt))
     }
 
     async fn intend(
@@ -121,12 +120,12 @@ impl Bindings for Memory {
         person: &Person,
         generation: u64,
         intent: &Intent,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError> {
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         binding.intend(generation, intent);
-        Ok(binding.standing(claim))
+        Ok(binding.binding_state(attempt))
     }
 
     async fn admit(
@@ -153,18 +152,18 @@ impl Bindings for Memory {
         &self,
         person: &Person,
         generation: u64,
-        outcome: Settlement,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError> {
+        outcome: IntentOutcome,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
-            binding.settle(outcome, claim, (self.clock)().trunc_subsecs(3));
+            binding.settle(outcome, attempt, (self.clock)().trunc_subsecs(3));
         }
-        Ok(binding.standing(claim))
+        Ok(binding.binding_state(attempt))
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         let ours = binding.generation == bound.generation
@@ -172,11 +171,11 @@ impl Bindings for Memory {
         if ours {
             binding.state = State::Leaving(bound.user.clone());
         }
-        let standing = binding.standing(claim);
+        let state = binding.binding_state(attempt);
         if ours {
             shelves.sessions.remove(person);
         }
-        Ok(standing)
+        Ok(state)
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
@@ -192,13 +191,18 @@ impl Bindings for Memory {
         Ok(())
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError> {
+    async fn set_free(
+        &self,
+        person: &Person,
+        generation: u64,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation && matches!(binding.state, State::Leaving(_)) {
             (binding.state, binding.dissolved) = (State::Free, true);
         }
-        Ok(binding.standing(claim))
+        Ok(binding.binding_state(attempt))
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {

@@ -1,4 +1,4 @@
-//! The store of the demo: in the process, forgotten with it. The model that the Redis scripts are held against.
+//! The store of the demo. It lies in memory and is lost with the process. The Redis scripts must behave the same.
 
 mod access_token;
 mod binding;
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
     Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
@@ -53,7 +53,7 @@ enum StoredCell {
 }
 
 struct ClaimedCode {
-    by: ClaimId,
+    by: AttemptId,
     until: DateTime<Utc>,
 }
 
@@ -80,7 +80,7 @@ impl Store for Memory {
         &self,
         app: &AppId,
         code: &LoginCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         meter: &Meter,
     ) -> Result<Claim, StoreError> {
         let now = (self.clock)();
@@ -92,25 +92,25 @@ impl Store for Memory {
         let claimed = shelves
             .codes
             .entry((app.clone(), code.clone()))
-            .or_insert_with(|| ClaimedCode { by: claim.clone(), until: now + CLAIM_TTL });
-        if claimed.by != *claim {
+            .or_insert_with(|| ClaimedCode { by: attempt.clone(), until: now + CLAIM_TTL });
+        if claimed.by != *attempt {
             return Ok(Claim::Taken);
         }
-        // Strictly rising, as no two claims of one process happen at once.
+        // Strictly increasing, because two claims of one process never happen at the same time.
         shelves.last_micros = (now.timestamp_micros().max(0) as u64).max(shelves.last_micros + 1);
-        Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, claim)))
+        Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, attempt)))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<(), StoreError> {
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError> {
         let key = (app.clone(), code.clone());
         let mut shelves = self.shelves();
-        if shelves.codes.get(&key).is_some_and(|claimed| claimed.by == *claim) {
+        if shelves.codes.get(&key).is_some_and(|claimed| claimed.by == *attempt) {
             shelves.codes.remove(&key);
         }
         Ok(())
     }
 
-    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         shelves.keep_key(&record.person, (record.order.clone(), record.session_key.clone()), now + self.session_ttl);
@@ -121,7 +121,7 @@ impl Store for Memory {
         if let Some(intent) = &record.intent {
             binding.intend(0, intent);
         }
-        Ok(Recorded::Standing(binding.standing(claim), now))
+        Ok(Recorded::State(binding.binding_state(attempt), now))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {

@@ -1,4 +1,4 @@
-//! What is done with session keys in memory.
+//! Ends of tokens, and session keys, in memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        Admission, Bearer, ClaimId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person,
-        Sealed, Sessions, StoreError, Tried,
+        Admission, AttemptId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person,
+        Sealed, Sessions, StoreError, TokenState, Tried,
     },
     Memory,
 };
@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) struct StoredTries {
     failed: u32,
-    under_way: HashSet<ClaimId>,
+    under_way: HashSet<AttemptId>,
     until: DateTime<Utc>,
 }
 
@@ -43,21 +43,21 @@ impl StoredEnds {
 
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError> {
+    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError> {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
-                return Ok(Bearer::EndedWithUser);
+                return Ok(TokenState::EndedWithUser);
             }
             // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
             let with_app = ends.apps.get(&token.app).is_some_and(|before| token.issued_at < *before);
             if with_app || ends.tokens.contains_key(&token.id) {
-                return Ok(Bearer::Ended);
+                return Ok(TokenState::Ended);
             }
         }
         let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
         let of_app = people.filter(|(person, _)| person.app == token.app);
-        Ok(Bearer::People(
+        Ok(TokenState::People(
             of_app.map(|(person, generation)| Admission { person: person.clone(), generation }).collect(),
         ))
     }
@@ -81,7 +81,7 @@ impl Sessions for Memory {
         Ok(())
     }
 
-    async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
@@ -90,24 +90,24 @@ impl Sessions for Memory {
         shelves.tries.retain(|_, tries| tries.until > now);
         let fresh = StoredTries { failed: 0, under_way: HashSet::new(), until: now };
         let tries = shelves.tries.entry(person.clone()).or_insert(fresh);
-        if tries.failed + tries.under_way.len() as u32 >= MAX_FAILURES && !tries.under_way.contains(claim) {
+        if tries.failed + tries.under_way.len() as u32 >= MAX_FAILURES && !tries.under_way.contains(attempt) {
             return Ok(Opening::Busy);
         }
-        tries.under_way.insert(claim.clone());
+        tries.under_way.insert(attempt.clone());
         if tries.failed == 0 {
             tries.until = now + FAILURES_WINDOW;
         }
         let kept = shelves.kept_keys(person, now);
         let keys = kept.into_iter().flat_map(|keys| [Some(keys.current), keys.previous]).flatten().collect();
-        let order = ExchangeOrder::new(now.timestamp_micros().max(0) as u64, claim);
+        let order = ExchangeOrder::new(now.timestamp_micros().max(0) as u64, attempt);
         Ok(Opening::Keys(KeptSession { keys, order }))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
-        if !tries.under_way.remove(claim) || tried != Tried::Failed {
+        if !tries.under_way.remove(attempt) || tried != Tried::Failed {
             return Ok(false);
         }
         tries.failed += 1;

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    super::{ClaimId, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+    super::{AttemptId, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Memory,
 };
 
 pub(super) struct StoredTicket {
     holder: TicketHolder,
     until: DateTime<Utc>,
-    taken_by: Option<ClaimId>,
+    taken_by: Option<AttemptId>,
 }
 
 #[async_trait(?Send)]
@@ -25,11 +25,11 @@ impl Tickets for Memory {
         Ok(())
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(kept) = shelves.tickets.get_mut(ticket).filter(|kept| kept.until > now) else { return Ok(None) };
-        let ours = kept.taken_by.get_or_insert_with(|| claim.clone()) == claim;
+        let ours = kept.taken_by.get_or_insert_with(|| attempt.clone()) == attempt;
         Ok(ours.then(|| TakenTicket { holder: kept.holder.clone(), at: now }))
     }
 }

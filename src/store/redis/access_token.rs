@@ -7,7 +7,7 @@ use redis::Script;
 
 use super::{
     super::{
-        AccessTokenShelf, ClaimId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Sealed, StoreError, TokenLife,
+        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Sealed, StoreError, TokenLife,
         UNRENEWED_PAUSE,
     },
     Redis, name, script,
@@ -23,31 +23,31 @@ impl AccessTokenShelf for Redis {
     async fn lend_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent, StoreError> {
         let mut script = LEND.key(name::access_token(app));
-        script.arg(claim.as_str()).arg(bad.map_or("", Fingerprint::as_str)).arg(millis(lease));
+        script.arg(attempt.as_str()).arg(bad.map_or("", Fingerprint::as_str)).arg(millis(lease));
         read(self.link.run("lend_access_token", &script).await?)
     }
 
     async fn keep_access_token(
         &self,
         app: &AppId,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<(), StoreError> {
         let mut script = KEEP.key(name::access_token(app));
-        script.arg(claim.as_str()).arg(token.sealed.as_bytes()).arg(token.fingerprint.as_str());
+        script.arg(attempt.as_str()).arg(token.sealed.as_bytes()).arg(token.fingerprint.as_str());
         script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
         self.link.run("keep_access_token", &script).await
     }
 
-    async fn give_up_access_token(&self, app: &AppId, claim: &ClaimId) -> Result<(), StoreError> {
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError> {
         let mut script = GIVE_UP.key(name::access_token(app));
-        script.arg(claim.as_str()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        script.arg(attempt.as_str()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         self.link.run("give_up_access_token", &script).await
     }
 }

@@ -7,25 +7,26 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Script, Value};
 
 use super::{
-    super::{Bindings, Bound, ClaimId, Decision, ENDS_KEPT, Intent, Person, Settlement, Standing, StoreError},
+    super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, StoreError},
     Redis, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
-static WHERE: LazyLock<Script> = script!("standing", "where");
-static INTEND: LazyLock<Script> = script!("standing", "intend");
+static GET_BINDING_STATE: LazyLock<Script> = script!("binding_state", "get_binding_state");
+static INTEND: LazyLock<Script> = script!("binding_state", "intend");
 static ADMIT: LazyLock<Script> = script!("admit");
-static SETTLE: LazyLock<Script> = script!("standing", "settle");
-static LEAVE: LazyLock<Script> = script!("standing", "leave");
+static SETTLE: LazyLock<Script> = script!("binding_state", "settle");
+static LEAVE: LazyLock<Script> = script!("binding_state", "leave");
 static DISMISS: LazyLock<Script> = script!("dismiss");
-static SET_FREE: LazyLock<Script> = script!("standing", "set_free");
+static SET_FREE: LazyLock<Script> = script!("binding_state", "set_free");
 static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
 static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
-/// What `standing.lua` answers: kind, generation, user, and two members of the kind's own. A login's has its second, too.
+/// The answer of `binding_state.lua`: kind, generation, user, and two members that depend on the kind. The answer to a login
+/// also has the second in which it was recorded.
 pub(super) struct Answer {
-    standing: [String; 5],
+    state: [String; 5],
     at: Option<i64>,
 }
 
@@ -34,15 +35,15 @@ impl FromRedisValue for Answer {
         let mut members: Vec<String> = Vec::from_redis_value(value)?;
         let at = members.get(5).and_then(|second| second.parse().ok());
         members.truncate(5);
-        let standing = members.try_into().map_err(|_| ParsingError::from("five members were to be there"))?;
-        Ok(Self { standing, at })
+        let state = members.try_into().map_err(|_| ParsingError::from("five members were to be there"))?;
+        Ok(Self { state, at })
     }
 }
 
 impl Answer {
-    /// For how many microseconds the login was refused.
+    /// The wait in microseconds, if the login was refused by a limit.
     pub(super) fn limited(&self) -> Option<u64> {
-        (self.standing[0] == "limited").then(|| self.standing[1].parse().ok()).flatten()
+        (self.state[0] == "limited").then(|| self.state[1].parse().ok()).flatten()
     }
 
     /// When a login was recorded.
@@ -50,29 +51,30 @@ impl Answer {
         self.at.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
     }
 
-    pub(super) fn standing(self) -> Result<Standing, StoreError> {
-        let [kind, generation, user, one, other] = self.standing;
+    pub(super) fn binding_state(self) -> Result<BindingState, StoreError> {
+        let [kind, generation, user, one, other] = self.state;
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
-            return Ok(Standing::Free { generation, dissolved: one == "1" });
+            return Ok(BindingState::Free { generation, dissolved: one == "1" });
         }
         let user = parse_user(&user)?;
         Ok(match kind.as_str() {
-            "bound" => Standing::Bound(Bound { generation, user, unionid: one.parse().ok(), new: other == "1" }),
-            "intended" => {
-                Standing::Intended { generation, intent: Intent { user, made: one == "1", by_unionid: other == "1" } }
-            }
-            _ => Standing::Leaving { generation, user },
+            "bound" => BindingState::Bound(Bound { generation, user, unionid: one.parse().ok(), new: other == "1" }),
+            "intended" => BindingState::Intended {
+                generation,
+                intent: Intent { user, made: one == "1", by_unionid: other == "1" },
+            },
+            _ => BindingState::Leaving { generation, user },
         })
     }
 }
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
-    async fn standing(&self, person: &Person, claim: &ClaimId) -> Result<Standing, StoreError> {
-        let mut script = WHERE.key(name::binding(person));
-        script.arg(claim.as_str());
-        self.link.run::<Answer>("standing", &script).await?.standing()
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError> {
+        let mut script = GET_BINDING_STATE.key(name::binding(person));
+        script.arg(attempt.as_str());
+        self.link.run::<Answer>("binding_state", &script).await?.binding_state()
     }
 
     async fn intend(
@@ -80,16 +82,16 @@ impl Bindings for Redis {
         person: &Person,
         generation: u64,
         intent: &Intent,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError> {
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let mut script = INTEND.key(name::binding(person));
         script
-            .arg(claim.as_str())
+            .arg(attempt.as_str())
             .arg(generation)
             .arg(intent.user.as_str())
             .arg(flag(intent.made))
             .arg(flag(intent.by_unionid));
-        self.link.run::<Answer>("intend", &script).await?.standing()
+        self.link.run::<Answer>("intend", &script).await?.binding_state()
     }
 
     async fn admit(
@@ -116,26 +118,28 @@ impl Bindings for Redis {
         &self,
         person: &Person,
         generation: u64,
-        outcome: Settlement,
-        claim: &ClaimId,
-    ) -> Result<Standing, StoreError> {
+        outcome: IntentOutcome,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let (word, new) = match outcome {
-            Settlement::Bound { new } => ("bound", new),
-            Settlement::Dropped => ("dropped", false),
+            IntentOutcome::Bound { new } => ("bound", new),
+            IntentOutcome::Dropped => ("dropped", false),
         };
         let mut script = SETTLE.key(name::binding(person));
-        script.arg(claim.as_str()).arg(generation).arg(word).arg(flag(new));
+        script.arg(attempt.as_str()).arg(generation).arg(word).arg(flag(new));
         script.arg((self.clock)().timestamp_millis());
         match outcome {
-            Settlement::Bound { .. } => self.durable.run_confirmed::<Answer>("settle", &script).await?.standing(),
-            Settlement::Dropped => self.link.run::<Answer>("settle", &script).await?.standing(),
+            IntentOutcome::Bound { .. } => {
+                self.durable.run_confirmed::<Answer>("settle", &script).await?.binding_state()
+            }
+            IntentOutcome::Dropped => self.link.run::<Answer>("settle", &script).await?.binding_state(),
         }
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, claim: &ClaimId) -> Result<Standing, StoreError> {
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError> {
         let mut script = LEAVE.key(name::binding(person));
-        script.key(name::session(person)).arg(claim.as_str()).arg(bound.user.as_str()).arg(bound.generation);
-        self.durable.run_confirmed::<Answer>("leave", &script).await?.standing()
+        script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
+        self.durable.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
@@ -149,10 +153,15 @@ impl Bindings for Redis {
         self.durable.run_confirmed("dismiss", &script).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, claim: &ClaimId) -> Result<Standing, StoreError> {
+    async fn set_free(
+        &self,
+        person: &Person,
+        generation: u64,
+        attempt: &AttemptId,
+    ) -> Result<BindingState, StoreError> {
         let mut script = SET_FREE.key(name::binding(person));
-        script.arg(claim.as_str()).arg(generation);
-        self.durable.run_confirmed::<Answer>("set_free", &script).await?.standing()
+        script.arg(attempt.as_str()).arg(generation);
+        self.durable.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
@@ -192,7 +201,7 @@ impl Bindings for Redis {
     }
 }
 
-/// A person in a user's list. Neither part can hold the separator.
+/// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
 fn entry(person: &Person) -> String {
     format!("{}:{}", person.app, person.openid.as_str())
 }

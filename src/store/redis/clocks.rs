@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::telemetry::Metrics;
 
-/// Far less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
+/// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 const FAR: TimeDelta = TimeDelta::seconds(5);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
@@ -21,7 +21,7 @@ impl Clocks {
         Self { warned: Rc::default(), metrics }
     }
 
-    /// `at` is the second by Redis that was asked for just before `now`.
+    /// `at` is the time of Redis, and `now` the time of this machine when the answer arrived.
     pub(super) fn compare(&self, now: DateTime<Utc>, at: DateTime<Utc>) {
         let ahead = now - at;
         if ahead.abs() <= FAR {

@@ -1,7 +1,7 @@
-//! One connection to Redis, made when first needed and made anew when it is of no more use.
+//! One connection to Redis. It is made when it is first needed, and again when it has become useless.
 //!
-//! Ours and not redis-rs' `ConnectionManager`, which stays on a server that has become a replica (READONLY), remembers
-//! one refused password for ever, and lets a command wait 9 s for a dead server (as of 1.8.1).
+//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
+//! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::{
     cell::RefCell,
@@ -20,18 +20,18 @@ use redis::{
 use super::{super::StoreError, outage::OUTAGE};
 use crate::telemetry::Metrics;
 
-/// From the call to its answer, connecting and one repetition included. A login has two of these and WeChat's 5 s.
+/// For a call with connecting and one repetition. A login waits for two of these and for WeChat, 5 s at most.
 const DEADLINE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// A replica that is well has it in a millisecond.
+/// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
-/// After a refused connection, calls fail at once for this long, so that a dead Redis costs nothing and one that is
-/// back is found soon.
+/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
+/// soon.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Answers of a server that this connection should not be talking to (any more). A new connection may find the right
-/// one behind the same name, or be let in again.
+/// Errors of a server to which this connection should not talk any more. A new connection may reach the right server behind
+/// the same name, or may be allowed in again.
 const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"];
 
 type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
@@ -46,7 +46,7 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct State {
-    /// Tells a connection from its successor, so that a late failure does not throw away the new one.
+    /// Differs for each connection, so that a late failure of an old connection does not drop the new one.
     generation: u64,
     connecting: Option<Connecting>,
     refused: Option<(Instant, StoreError)>,
@@ -59,8 +59,8 @@ impl Link {
         Ok(Self { client, address, state: RefCell::default(), metrics })
     }
 
-    /// Runs a script within [`DEADLINE`]. On a connection that turns out to be dead or wrong it is repeated once on a
-    /// new one; every script bears being repeated.
+    /// Runs a script within [`DEADLINE`]. If the connection is dead or leads to the wrong server, the script is repeated once
+    /// on a new connection. Every script is idempotent.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         step: &'static str,
@@ -72,8 +72,8 @@ impl Link {
         outcome
     }
 
-    /// Runs two scripts in one round trip, in this order. Their keys may lie apart. A script that Redis does not know yet
-    /// is repeated alone: the other has run already, and what counts would count twice.
+    /// Runs two scripts in one round trip, in this order. Their keys may lie in different slots. If Redis does not know one of
+    /// the scripts yet, that script alone is repeated, because the other one has run already and would count twice.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
@@ -94,7 +94,7 @@ impl Link {
         outcome
     }
 
-    /// Runs a command of one key that only reads.
+    /// Runs a command that reads one key.
     pub(super) async fn read<T: FromRedisValue>(
         &self,
         step: &'static str,
@@ -109,7 +109,7 @@ impl Link {
         outcome
     }
 
-    /// Runs commands that only read, in one round trip.
+    /// Runs reading commands in one round trip.
     pub(super) async fn query<T: FromRedisValue>(
         &self,
         step: &'static str,
@@ -138,8 +138,8 @@ impl Link {
         self.within_deadline(ask).await
     }
 
-    /// Runs a script, and waits until a replica has all that was written on this connection and before it, where there is
-    /// a replica: one that takes over must not have forgotten a binding. Nothing else can be sent meanwhile.
+    /// Runs a script. If Redis has a replica, waits until a replica has all writes up to this one, because a replica that
+    /// takes over must not have lost them. Nothing else can be sent on this connection meanwhile.
     pub(super) async fn run_confirmed<T: FromRedisValue>(
         &self,
         step: &'static str,
@@ -247,7 +247,7 @@ async fn is_confirmed(connection: &mut MultiplexedConnection) -> RedisResult<boo
     Ok(confirmed > 0)
 }
 
-/// How many replicas Redis has, as it says in `INFO replication`.
+/// The number of replicas by `INFO replication`.
 fn replicas(info: &str) -> u32 {
     let count = info.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
     count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
@@ -294,7 +294,7 @@ async fn or_loaded<T: FromRedisValue>(
 }
 
 fn is_wrong_server(error: &RedisError) -> bool {
-    // Redis 6 wraps what a script's command answered.
+    // Redis 6 wraps the error of a command within a script.
     let wrapped = |code: &str| error.detail().is_some_and(|detail| detail.contains(code));
     error.kind() == ErrorKind::AuthenticationFailed
         || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || wrapped(code))

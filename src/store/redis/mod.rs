@@ -1,5 +1,5 @@
-//! The store in Redis. Each operation is one round trip: a script over keys of one hash slot, so that a Cluster can
-//! hold them.
+//! The store in Redis. Each operation takes one round trip. A script touches the keys of one hash slot, so that it also runs
+//! on a Cluster.
 
 mod access_token;
 mod binding;
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::{clocks::Clocks, link::Link};
 use super::{
-    Binding, CLAIM_TTL, Cell, Claim, ClaimId, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
     PersonalCall, Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// A script, with the functions in front of it that it needs.
+/// A script with the shared functions in front of it.
 macro_rules! script {
     ($($name:literal),+) => {
         LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
@@ -41,12 +41,12 @@ use script;
 
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
-static RECORD_LOGIN: LazyLock<Script> = script!("standing", "meter", "keep_key", "record_login");
+static RECORD_LOGIN: LazyLock<Script> = script!("binding_state", "meter", "keep_key", "record_login");
 static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
-/// A `redis://` URL that was checked. May hold a password, and does not print.
+/// A checked `redis://` URL. It does not print, because it may contain a password.
 #[derive(Clone)]
 pub struct RedisUrl(Zeroizing<String>);
 
@@ -72,7 +72,7 @@ impl fmt::Debug for RedisUrl {
 /// A connection to one Redis, for one worker thread.
 pub struct Redis {
     link: Rc<Link>,
-    /// For what must be confirmed by a replica: waiting for that holds up its connection.
+    /// For writes that a replica must confirm, because waiting for that blocks the connection.
     durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
@@ -80,7 +80,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects when first used. Session keys are kept for `session_ttl`; `clock` dates bindings.
+    /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(
         url: &RedisUrl,
         session_ttl: Duration,
@@ -92,7 +92,7 @@ impl Redis {
         Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
     }
 
-    /// The same connection, for bindings that were made at `instant`.
+    /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
         Self {
@@ -105,11 +105,11 @@ impl Redis {
     }
 }
 
-/// The names of design.md's table "Redis". Braces are hash tags.
+/// The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot.
 mod name {
     use super::*;
 
-    /// The code itself is not stored: for its ten minutes it would be a credential.
+    /// The code is stored hashed, because it is a credential for some minutes.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
         format!("wxmint:code:{{{}}}", short_hash(&format!("{app}:{}", code.as_str())))
     }
@@ -126,7 +126,6 @@ mod name {
         format!("wxmint:{{{}:{}}}:binding", person.app, person.openid.as_str())
     }
 
-    /// The person's own logins are counted beside what else is the person's.
     pub(super) fn logins(person: &Person) -> String {
         format!("wxmint:{{{}:{}}}:limit:logins", person.app, person.openid.as_str())
     }
@@ -152,7 +151,7 @@ mod name {
         format!("wxmint:user:{{{}}}", user.as_str())
     }
 
-    /// In the user's slot: both are read at once.
+    /// In the slot of the user's list, because one script reads both.
     pub(super) fn ends(user: &UserId) -> String {
         format!("wxmint:user:{{{}}}:ends", user.as_str())
     }
@@ -166,7 +165,7 @@ mod name {
         format!("wxmint:union:{{{}}}", unionid.as_str())
     }
 
-    /// Nor is the ticket: whoever reads Redis could spend it, and so bind its holder to a user of their own.
+    /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
     pub(super) fn ticket(ticket: &Ticket) -> String {
         format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
     }
@@ -183,33 +182,33 @@ impl Store for Redis {
         &self,
         app: &AppId,
         code: &LoginCode,
-        claim: &ClaimId,
+        attempt: &AttemptId,
         meter: &Meter,
     ) -> Result<Claim, StoreError> {
         let counting = count(meter);
         let mut claiming = CLAIM.key(name::code(app, code));
-        claiming.arg(claim.as_str()).arg(CLAIM_TTL.as_secs());
+        claiming.arg(attempt.as_str()).arg(CLAIM_TTL.as_secs());
         let (wait, (granted, seconds, micros)): (u64, (u8, u64, u64)) =
             self.link.run_both("claim_code", &counting, &claiming).await?;
         if wait > 0 {
             if granted == 1 {
-                self.release_code(app, code, claim).await?;
+                self.release_code(app, code, attempt).await?;
             }
             return Ok(Claim::Limited(too_many(wait)));
         }
         if granted == 0 {
             return Ok(Claim::Taken);
         }
-        Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, claim)))
+        Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, claim: &ClaimId) -> Result<(), StoreError> {
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError> {
         let mut script = RELEASE.key(name::code(app, code));
-        script.arg(claim.as_str());
+        script.arg(attempt.as_str());
         self.link.run("release_code", &script).await
     }
 
-    async fn record_login(&self, record: &LoginRecord, claim: &ClaimId) -> Result<Recorded, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError> {
         let (user, made) = match &record.intent {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
@@ -218,7 +217,7 @@ impl Store for Redis {
         script
             .key(name::binding(&record.person))
             .key(name::logins(&record.person))
-            .arg(claim.as_str())
+            .arg(attempt.as_str())
             .arg(record.order.as_str())
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
@@ -232,7 +231,7 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::Standing(answer.standing()?, at))
+                Ok(Recorded::State(answer.binding_state()?, at))
             }
         }
     }
@@ -279,12 +278,12 @@ fn too_many(micros: u64) -> TooMany {
     TooMany { retry_after: Duration::from_micros(micros) }
 }
 
-/// As scripts know it.
+/// A boolean, as the scripts take it.
 fn flag(value: bool) -> &'static str {
     if value { "1" } else { "" }
 }
 
-/// What was written by nobody of ours, or by a version to come.
+/// A value that this version did not write.
 fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }

@@ -1,4 +1,4 @@
-//! What is done with session keys in Redis.
+//! Ends of tokens, and session keys, in Redis.
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,8 @@ use redis::{Script, Value, from_redis_value};
 
 use super::{
     super::{
-        Admission, Bearer, ClaimId, ENDS_KEPT, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES,
-        Opening, PREVIOUS_KEY_TTL, Person, Sealed, Sessions, StoreError, Tried,
+        Admission, AttemptId, ENDS_KEPT, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening,
+        PREVIOUS_KEY_TTL, Person, Sealed, Sessions, StoreError, TokenState, Tried,
     },
     Redis,
     binding::person_of,
@@ -27,16 +27,16 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn bearer(&self, token: &Issued) -> Result<Bearer, StoreError> {
+    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError> {
         let mut script = BEARER.key(name::user(&token.user));
         script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("bearer", &script).await?;
         match answer.split_first() {
             Some((word, people)) if word == "people" => {
-                people.chunks(2).map(admission).collect::<Result<_, _>>().map(Bearer::People)
+                people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
             }
-            Some((word, _)) if word == "ended with user" => Ok(Bearer::EndedWithUser),
-            _ => Ok(Bearer::Ended),
+            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser),
+            _ => Ok(TokenState::Ended),
         }
     }
 
@@ -53,7 +53,7 @@ impl Sessions for Redis {
         self.durable.run_confirmed("end_user", &script).await
     }
 
-    async fn open(&self, person: &Person, user: &UserId, claim: &ClaimId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
         let mut script = OPEN.key(name::binding(person));
         script
             .key(name::session(person))
@@ -62,19 +62,19 @@ impl Sessions for Redis {
             .arg(PREVIOUS_KEY_TTL.as_millis() as u64)
             .arg(MAX_FAILURES)
             .arg(FAILURES_WINDOW.as_secs())
-            .arg(claim.as_str());
+            .arg(attempt.as_str());
         let answer: Vec<Value> = self.link.run("open", &script).await?;
-        opening(answer, claim).map_err(|_| unreadable("a session"))
+        opening(answer, attempt).map_err(|_| unreadable("a session"))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, claim: &ClaimId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
         let mut script = CLOSE.key(name::session(person));
         script
             .key(name::tries(person))
             .arg(flag(tried == Tried::Failed))
             .arg(MAX_FAILURES)
             .arg(FAILURES_WINDOW.as_secs())
-            .arg(claim.as_str());
+            .arg(attempt.as_str());
         let dropped: u8 = self.link.run("close", &script).await?;
         Ok(dropped == 1)
     }
@@ -107,7 +107,7 @@ fn admission(entry: &[String]) -> Result<Admission, StoreError> {
     Ok(Admission { person: person_of(person)?, generation })
 }
 
-fn opening(answer: Vec<Value>, claim: &ClaimId) -> Result<Opening, redis::ParsingError> {
+fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {
     let mut members = answer.into_iter();
     let word: String = from_redis_value(members.next().unwrap_or(Value::Nil))?;
     match word.as_str() {
@@ -118,5 +118,5 @@ fn opening(answer: Vec<Value>, claim: &ClaimId) -> Result<Opening, redis::Parsin
     let mut number = || from_redis_value::<u64>(members.next().unwrap_or(Value::Nil));
     let micros = number()? * 1_000_000 + number()?;
     let keys = members.map(|key| from_redis_value(key).map(Sealed::from_stored)).collect::<Result<_, _>>()?;
-    Ok(Opening::Keys(KeptSession { keys, order: ExchangeOrder::new(micros, claim) }))
+    Ok(Opening::Keys(KeptSession { keys, order: ExchangeOrder::new(micros, attempt) }))
 }

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{ClaimId, Person, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+    super::{AttemptId, Person, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Redis, name, script, unreadable,
 };
 
@@ -26,9 +26,9 @@ impl Tickets for Redis {
         self.link.run("keep_ticket", &script).await
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, claim: &ClaimId) -> Result<Option<TakenTicket>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError> {
         let mut script = TAKE.key(name::ticket(ticket));
-        script.arg(claim.as_str());
+        script.arg(attempt.as_str());
         let held: Vec<String> = self.link.run("take_ticket", &script).await?;
         let [app, openid, unionid, second] = held.as_slice() else { return Ok(None) };
         let unionid = Some(unionid).filter(|text| !text.is_empty()).map(|text| text.parse());

@@ -1,5 +1,5 @@
-//! A walk over all people in Redis, page by page: for moving bindings, and for what lies under which vault key. Beside the
-//! trait: nobody walks the memory of another process.
+//! A walk over all people in Redis, page by page: to move bindings, and to find which vault keys are in use. Not part of the
+//! trait `Store`, because it makes no sense for the store in memory.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. SCAN knows the keys of one node: in a Cluster each would be walked by itself.
@@ -13,7 +13,7 @@ use redis::Script;
 
 pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
-    super::{Binding, ClaimId, Person, StoreError},
+    super::{AttemptId, Binding, Person, StoreError},
     Redis,
     binding::{parse_user, person_of},
     link::Link,
@@ -26,7 +26,7 @@ const PAGE: usize = 1000;
 /// In metrics.
 const STEP: &str = "walk";
 
-static NOTE_DISSOLVED: LazyLock<Script> = script!("standing", "note_dissolved");
+static NOTE_DISSOLVED: LazyLock<Script> = script!("binding_state", "note_dissolved");
 
 /// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
 /// started again, keeps its keys in another order.
@@ -102,9 +102,9 @@ impl Redis {
     }
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
-    pub async fn note_dissolved(&self, person: &Person, claim: &ClaimId) -> Result<bool, StoreError> {
+    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool, StoreError> {
         let mut script = NOTE_DISSOLVED.key(name::binding(person));
-        script.arg(claim.as_str());
+        script.arg(attempt.as_str());
         self.link.run("note_dissolved", &script).await
     }
 }

@@ -1,4 +1,5 @@
-//! Who calls a handler of actix-web. The app has the peer as `app_data(web::Data<Peer>)`:
+//! An extractor for actix-web that verifies the token of a request. The app needs the peer as
+//! `app_data(web::Data<Peer>)`:
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
@@ -34,8 +35,8 @@ use chrono::Utc;
 use super::{NotVerified, Peer};
 use crate::verify::{Claims, NoBearer, Verified, bearer};
 
-/// Whoever sent the one valid token of a request. A handler that asks for it is not called without one: the answer is 401
-/// with `WWW-Authenticate`, or 503 while the issuer's keys have never been fetched.
+/// The caller of a request: the claims of its valid token. Without a valid token the handler is not called; the client
+/// gets 401 with `WWW-Authenticate`, or 503 if the issuer's keys have never been fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Verified<Claims>);
 
@@ -47,15 +48,15 @@ impl Deref for Caller {
     }
 }
 
-/// Why a handler was not called. What exactly was wrong with a token is for the log; its sender is told that it is not
-/// valid.
+/// Why a handler was not called. What was wrong with a token goes to the log; the client is told only that the token is
+/// not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// No token was sent, or several.
+    /// The request has no token, or several.
     NoToken(NoBearer),
-    /// The token is not believed, or not yet.
+    /// The token is not valid, or cannot be verified yet.
     NotVerified(NotVerified),
-    /// The app has no `web::Data<Peer>`: a mistake of whoever built it.
+    /// The app has no `web::Data<Peer>`, which is a bug of the app.
     NoPeer,
 }
 
@@ -83,7 +84,7 @@ fn now() -> chrono::DateTime<Utc> {
 }
 
 impl Rejection {
-    /// RFC 6750 section 3: no `error` where no token was sent.
+    /// The value of `WWW-Authenticate`. It has no `error` if no token was sent (RFC 6750 section 3).
     fn challenge(self) -> Option<&'static str> {
         match self {
             Self::NoToken(NoBearer::None) => Some("Bearer"),

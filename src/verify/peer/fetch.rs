@@ -1,4 +1,4 @@
-//! One fetch of a JWKS: bounded in time and size, no redirects, and refused unless it brings a key that can be used.
+//! Fetches a JWKS. Time and size are limited, redirects are not followed, and a set without a usable key is an error.
 
 use std::{str, time::Duration};
 
@@ -19,15 +19,15 @@ const TOTAL: Duration = Duration::from_secs(5);
 pub(super) struct Fetcher {
     upstream: Upstream,
     url: Url,
-    /// Of the keys in use: asked with, so that a set that has not changed is not sent again.
+    /// The ETag of the keys in use. It is sent along, so that the issuer does not send an unchanged set again.
     etag: Option<HeaderValue>,
 }
 
-/// What a fetch brought.
+/// The result of a successful fetch.
 pub(super) struct Answer {
-    /// The set and its bytes; `None` where it has not changed.
+    /// The set and its bytes; `None` if the set has not changed.
     pub(super) changed: Option<(PublishedKeys, Vec<u8>)>,
-    /// For how long it may be held.
+    /// How long the set may be cached.
     pub(super) max_age: Option<Duration>,
 }
 
@@ -36,7 +36,7 @@ impl Fetcher {
         Ok(Self { upstream: Upstream::new(tls, CONNECT, TOTAL)?, url, etag: None })
     }
 
-    /// Fetches once. An error says what was wrong, without the URL and without a word of the answer.
+    /// Fetches once. The error says what was wrong, without the URL and without quoting the response.
     pub(super) async fn fetch(&mut self) -> Result<Answer, String> {
         let mut request = Request::new(Method::GET, self.url.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
@@ -68,7 +68,7 @@ impl Fetcher {
     }
 }
 
-/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1); what does not read as one is none.
+/// The `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1); `None` if it cannot be parsed.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let directives =
         headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| str::from_utf8(value.as_bytes()).ok());

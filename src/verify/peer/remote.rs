@@ -1,4 +1,4 @@
-//! The keys of one issuer, fetched and refreshed by a task of their own. Nothing that goes wrong takes good keys away.
+//! The keys of one issuer, which a task of their own fetches and refreshes. A failure never removes good keys.
 
 use std::{
     io,
@@ -29,24 +29,24 @@ use crate::{
     verify::{KeyError, PublicKey, PublishedKeys},
 };
 
-/// How long a request waits for keys that its token made us fetch. An issuer that is slower than this is asked to its end
-/// all the same, and the next request finds its keys.
+/// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch still runs to its end,
+/// and the next request finds its keys.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
-/// So many requests wait at most; the others are refused at once. Good tokens wait for nothing.
+/// The most requests that wait for such a fetch; the others are refused at once. Tokens with a known key never wait.
 const STRANGERS_WAITING: u32 = 64;
-/// Log lines for each fetch about keys that cannot be used, because a set of 64 KiB can have 32,000 of them.
+/// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000 of them.
 const TOLD: usize = 10;
 
-/// The keys of one issuer at one time.
+/// One version of an issuer's keys.
 #[derive(Debug)]
 pub(crate) struct Edition {
     pub(crate) keys: PublishedKeys,
-    /// Another number whenever the keys are others.
+    /// Changes whenever the keys change.
     pub(crate) number: u64,
     fetched: Option<Instant>,
 }
 
-/// The keys of one issuer. Fetched for as long as this lives.
+/// The keys of one issuer, refreshed until this value is dropped.
 pub(crate) struct RemoteKeys {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -56,13 +56,13 @@ struct Shared {
     edition: RwLock<Option<Arc<Edition>>>,
     schedule: Mutex<Schedule>,
     wanted: Notify,
-    /// How many fetches have ended.
+    /// The number of fetches that have ended.
     ended: watch::Sender<u64>,
     waiting: AtomicU32,
 }
 
 impl RemoteKeys {
-    /// Begins to fetch, on the runtime that this is called in. Has keys at once where some were kept on disk.
+    /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at once.
     pub(crate) fn start(
         issuer: &str,
         url: &Url,
@@ -84,19 +84,19 @@ impl RemoteKeys {
         Ok(Self { shared, task: tokio::spawn(refresh.run()) })
     }
 
-    /// The keys of now; `None` before any were found.
+    /// The current keys; `None` before any were found.
     pub(crate) fn edition(&self) -> Option<Arc<Edition>> {
         self.shared.edition()
     }
 
-    /// How long ago the keys were last fetched; `None` before they were.
+    /// The time since the last successful fetch; `None` before the first.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         let fetched = self.shared.edition()?.fetched?;
         Some(now.saturating_duration_since(fetched))
     }
 
-    /// A token names a key that is not there. Has the keys fetched if that may be, and waits for the outcome: whether it is
-    /// worth looking again.
+    /// Call this when a token names an unknown key. Requests a fetch if the schedule allows one and waits for its end;
+    /// returns whether looking again is worthwhile.
     pub(crate) async fn look_again(&self) -> bool {
         let mut ended = self.shared.ended.subscribe();
         match self.shared.schedule().stranger(Instant::now()) {
@@ -108,7 +108,7 @@ impl RemoteKeys {
         matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
     }
 
-    /// Resolves when there are keys.
+    /// Waits until keys are available.
     pub(crate) async fn found(&self) {
         let mut ended = self.shared.ended.subscribe();
         while self.edition().is_none() && ended.changed().await.is_ok() {}
@@ -130,7 +130,7 @@ impl Shared {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts keys in use. The same keys fetched again stay the same edition.
+    /// Puts keys in use. If they are the same as before, the edition keeps its number.
     fn publish(&self, keys: Option<PublishedKeys>, now: Instant) {
         let mut edition = self.edition.write().unwrap_or_else(PoisonError::into_inner);
         let before = edition.as_ref();
@@ -145,13 +145,13 @@ impl Shared {
     }
 }
 
-/// One of the requests that wait.
+/// The place of one waiting request, given back when dropped.
 struct Waiting<'a>(&'a AtomicU32);
 
 impl<'a> Waiting<'a> {
     fn admit(waiting: &'a AtomicU32) -> Option<Self> {
         let place = Self(waiting);
-        // Given back when dropped, also where there is no room.
+        // Dropped, and so given back, even if there is no room.
         (waiting.fetch_add(1, Ordering::Relaxed) < STRANGERS_WAITING).then_some(place)
     }
 }
@@ -162,7 +162,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The task: the only one that fetches, so that there is one fetch at a time.
+/// The task that fetches. There is only one, so that there is only one fetch at a time.
 struct Refresh {
     issuer: String,
     shared: Arc<Shared>,
@@ -233,11 +233,11 @@ impl Refresh {
         }
     }
 
-    /// Until the next fetch is due, or a stranger has asked for one.
+    /// Waits until the next fetch is due or a request has asked for one.
     async fn rest(&self) {
         let due = self.shared.schedule().due();
         let asked = async {
-            // Asked while the last fetch was about to begin, its wish has been granted.
+            // A request that came just before the last fetch began has been served by that fetch.
             while !self.shared.schedule().is_in_flight() {
                 self.shared.wanted.notified().await;
             }
@@ -264,7 +264,7 @@ fn kept(shelf: &Shelf, issuer: &str) -> Option<PublishedKeys> {
     }
 }
 
-/// For the log.
+/// The `kid`s, for the log.
 fn kids(keys: &PublishedKeys) -> String {
     keys.keys.iter().map(PublicKey::kid).collect::<Vec<_>>().join(" ")
 }
@@ -272,7 +272,7 @@ fn kids(keys: &PublishedKeys) -> String {
 /// A number from 0 to 1.
 fn jitter() -> f64 {
     let mut bits = [0; 4];
-    // Without random bits everybody comes at the same time, which is bearable.
+    // Without random bits all replicas fetch at the same time, which is acceptable.
     let _ = rand::fill(&mut bits);
     f64::from(u32::from_le_bytes(bits)) / f64::from(u32::MAX)
 }

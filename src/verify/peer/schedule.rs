@@ -1,32 +1,34 @@
-//! When to fetch the keys: decided here, as a function of what has happened and the time.
+//! Decides when to fetch the keys, as a function of past events and the time.
 
 use std::time::{Duration, Instant};
 
-/// What a server that says nothing of `max-age` is taken to have said.
+/// The `max-age` that is assumed if the response has none.
 const USUAL_MAX_AGE: Duration = Duration::from_secs(300);
-/// However short the `max-age`: an issuer says 1 s when its next key is about to sign, and that key is in the set already.
+/// The shortest `max-age` that is obeyed. An issuer sends `max-age=1` when its next key is about to sign, and that key
+/// is in the set already.
 const SOONEST: Duration = Duration::from_secs(10);
-/// However long the `max-age`: a key that was retired in an emergency is gone within this.
+/// The longest `max-age` that is obeyed, so that a key that was retired in an emergency disappears within this time.
 const LATEST: Duration = Duration::from_secs(600);
-/// The first wait after a failure, doubled with each further one.
+/// The wait after the first failure. It doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// With the fetch's own deadline, an issuer that is back is found within a minute.
+/// The longest wait after a failure. Together with the timeout of a fetch, it ensures that an issuer that is back is
+/// found within a minute.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// However many strangers name unknown keys, they cause one fetch in this time.
+/// Unknown `kid`s cause at most one fetch in this time, however many requests name them.
 pub(crate) const STRANGER_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What an unknown `kid` leads to.
+/// What to do about an unknown `kid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stranger {
-    /// A fetch, now.
+    /// Fetch now.
     Fetch,
-    /// A fetch is on its way: its outcome will tell.
+    /// A fetch is in flight; wait for it.
     Wait,
-    /// Keys were fetched a moment ago, and this was not among them.
+    /// Refuse the token, because keys were fetched a moment ago and this key was not among them.
     Refuse,
 }
 
-/// The fetches of one set of keys: at most one at a time.
+/// The schedule of fetches for one set of keys, at most one at a time.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     due: Instant,
@@ -41,31 +43,31 @@ impl Schedule {
         Self { due: now, begun: None, in_flight: false, failures: 0 }
     }
 
-    /// When the next fetch is due, if no stranger asks for one sooner.
+    /// When the next fetch is due, unless an unknown `kid` causes one sooner.
     pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
-    /// A fetch begins.
+    /// Records that a fetch begins.
     pub(crate) fn begins(&mut self, now: Instant) {
         self.begun = Some(now);
         self.in_flight = true;
     }
 
-    /// Whether a fetch has begun, or a stranger was promised one.
+    /// Whether a fetch has begun or was promised to a request.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight
     }
 
-    /// It brought keys that may be held for `max_age`. The next is due ahead of that, at 70 to 90 % of it as `jitter` (0 to
-    /// 1) has it, so that replicas that started together do not ask together.
+    /// Records that a fetch brought keys that may be cached for `max_age`. The next fetch is due at 70 to 90 % of that
+    /// time, depending on `jitter` (0 to 1), so that replicas that started together do not fetch together.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>, jitter: f64) {
         let held = max_age.unwrap_or(USUAL_MAX_AGE).clamp(SOONEST, LATEST);
         (self.in_flight, self.failures) = (false, 0);
         self.due = now + held.mul_f64(0.7 + 0.2 * jitter);
     }
 
-    /// It brought none. Returns how long until the next.
+    /// Records that a fetch failed. Returns the wait before the next one.
     pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
         let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_RETRY);
         (self.in_flight, self.failures) = (false, self.failures.saturating_add(1));
@@ -74,8 +76,7 @@ impl Schedule {
         wait
     }
 
-    /// A token names a key that is not known. Counted from any fetch, so that strangers cannot add to a fetch that was just
-    /// made.
+    /// Decides about a token that names an unknown key. The interval counts from the last fetch of any cause.
     pub(crate) fn stranger(&mut self, now: Instant) -> Stranger {
         let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < STRANGER_INTERVAL);
         match (self.in_flight, recent) {

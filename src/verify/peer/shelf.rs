@@ -1,4 +1,5 @@
-//! The last good keys on disk, so that a peer that starts while the issuer is away verifies all the same.
+//! Keeps the last good keys on disk, so that a peer that starts while its issuer cannot be reached still verifies
+//! tokens.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -13,28 +14,28 @@ use rustix::process::Uid;
 
 use crate::verify::PublishedKeys;
 
-/// As much as a fetch takes.
+/// The same limit as for a fetch.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The file of one issuer's keys, in a folder that several may share. Whoever can write it can have tokens believed, so
-/// one that others may write is not read.
+/// The file with one issuer's keys, in a folder that several peers may share. A file that others may write is not read,
+/// because whoever can write it can make the peer accept forged tokens.
 pub(super) struct Shelf(PathBuf);
 
 impl Shelf {
-    /// Named by a hash of issuer and URL, so that another issuer's keys are never taken for these.
+    /// The file is named by a hash of issuer and URL, so that the keys of another issuer are never used.
     pub(super) fn of(folder: &Path, issuer: &str, url: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{issuer}\n{url}").as_bytes());
         Self(folder.join(format!("jwks-{}.json", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]))))
     }
 
-    /// The keys that were kept; none where nothing was. An error says what is wrong with the file.
+    /// The stored keys; `None` if there is no file. The error says what is wrong with the file.
     pub(super) fn read(&self) -> Result<Option<PublishedKeys>, String> {
         let told = |error: io::Error| format!("{}: {error}", self.0.display());
         let is = match fs::symlink_metadata(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             is => is.map_err(told)?,
         };
-        // Before it is opened: to open a pipe is to wait for who writes into it.
+        // Checked before opening the file, because opening a pipe waits for a writer.
         distrust(&is).map_err(|reason| format!("{}: {reason}", self.0.display()))?;
         let file = File::open(&self.0).map_err(told)?;
         let opened = file.metadata().map_err(told)?;
@@ -47,27 +48,27 @@ impl Shelf {
         Ok(Some(keys).filter(|keys| !keys.keys.is_empty()))
     }
 
-    /// Replaces what is kept, whole or not at all.
+    /// Replaces the stored keys atomically.
     pub(super) fn write(&self, content: &[u8]) -> io::Result<()> {
         let draft = self.0.with_extension(format!("{}.new", unforeseen()?));
         let written = OpenOptions::new()
             .write(true)
-            // Not through a link that somebody has laid there.
+            // Refuses to write through a link that somebody has put there.
             .create_new(true)
             .mode(0o600)
             .open(&draft)
             .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&draft, &self.0));
         if written.is_err() {
-            // Half a file would only be in the way.
+            // Half a file must not be left behind.
             let _ = fs::remove_file(&draft);
         }
         written
     }
 }
 
-/// Why nobody should believe what is in a file: we did not write it, or others have a hand in it. What we write is a file
-/// of our own, never a link to one.
+/// Why the content of a file cannot be trusted: another user owns it or may write it. A link is not trusted either,
+/// because the peer writes only regular files.
 fn distrust(is: &Metadata) -> Result<(), String> {
     let mode = is.mode();
     match () {
@@ -78,12 +79,13 @@ fn distrust(is: &Metadata) -> Result<(), String> {
     }
 }
 
-/// Ours, or root's, whom nothing here could keep out.
+/// Whether the file belongs to this user or to root, against whom no check would help.
 fn is_ours(owner: u32) -> bool {
     [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&owner)
 }
 
-/// Of several sidecars that share a folder, each writes a draft of its own; in containers all of them may be process 1.
+/// Each of the sidecars that share a folder writes a temporary file of its own. The process id would not tell them
+/// apart, because in containers all of them may be process 1.
 fn unforeseen() -> io::Result<String> {
     let mut bits = [0; 9];
     rand::fill(&mut bits).map_err(io::Error::other)?;
@@ -143,7 +145,7 @@ mod tests {
         symlink(&elsewhere, &shelf.0).expect("a link");
         assert!(shelf.read().expect_err("a link").contains("not a file"));
         fs::remove_file(&shelf.0).expect("a link");
-        // A socket, as a pipe or a device would be.
+        // A socket stands for a pipe or a device.
         let _socket = UnixListener::bind(&shelf.0).expect("a socket");
         assert!(shelf.read().expect_err("a socket").contains("not a file"));
     }

@@ -1,4 +1,4 @@
-//! A token's parts, and its header: what is read of it before anything is believed.
+//! The three parts of a token, and its header: what is read before anything is verified.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -8,16 +8,16 @@ use super::{
 };
 use crate::{verify::Algorithm, verify::TokenTyp};
 
-/// Parameters that change what is signed, say that the rest must be understood, or bring a key along. None of them is
-/// ever obeyed, and a token that has one is not ours (RFC 8725 sections 3.1, 3.10; RFC 7797 for `b64`).
+/// Parameters that change what is signed, name extensions that must be understood, or bring a key along. None is ever
+/// obeyed: a token with one of them is refused (RFC 8725 sections 3.1, 3.10; RFC 7797 for `b64`).
 const NEVER: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"];
 
-/// A token's three parts, undecoded.
+/// The three parts of a token, still encoded.
 pub(super) struct Parts<'a> {
     pub(super) header: &'a str,
     pub(super) claims: &'a str,
     pub(super) signature: &'a str,
-    /// What is signed: header, dot, claims.
+    /// The signed text: header, dot, claims.
     pub(super) signed: &'a str,
 }
 
@@ -35,12 +35,13 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Strict: no padding, and no bits left over, so that a token has one spelling.
+/// Decodes strictly, without padding and without leftover bits, so that a token has only one spelling.
 pub(super) fn decode(text: &str, part: Part) -> Result<Vec<u8>, Refused> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused::NotBase64url(part))
 }
 
-/// A header whose token nobody has verified. Good for one thing: to know which key the token says it was signed with.
+/// The header of a token that has not been verified. Use it only to find out which key the token claims to be signed
+/// with.
 #[derive(Debug)]
 pub struct UnverifiedHeader {
     kid: Box<str>,
@@ -49,7 +50,7 @@ pub struct UnverifiedHeader {
 }
 
 impl UnverifiedHeader {
-    /// Reads the header of a token in its compact form. Refuses all that no token of wxmint has.
+    /// Reads the header of a token in its compact form. Refuses a header that no token of wxmint can have.
     pub fn of(token: &str) -> Result<Self, Refused> {
         Self::read(Parts::of(token)?.header)
     }
@@ -67,32 +68,32 @@ impl UnverifiedHeader {
         })
     }
 
-    /// The key's name, as whoever wrote the token would have it.
+    /// The `kid` that the sender of the token has written.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 }
 
-/// The `iss` of a token that nobody has verified. Good for one thing: to know whose keys to verify it with.
+/// The `iss` of a token that has not been verified. Use it only to choose the issuer whose keys verify the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedIssuer(Box<str>);
 
 impl UnverifiedIssuer {
-    /// Reads the claims of a token in its compact form.
+    /// Reads `iss` from a token in its compact form.
     pub fn of(token: &str) -> Result<Self, Refused> {
         let json = decode(Parts::of(token)?.claims, Part::Claims)?;
         let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
         claims.text("iss").map(|issuer| Self(issuer.into()))
     }
 
-    /// The issuer, as whoever wrote the token would have it.
+    /// The issuer that the sender of the token has written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Object<'_> {
-    /// A member that must be there and be a string.
+    /// The text of a required member.
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Refused> {
         match self.member(name) {
             Some(Json::Text(text)) => Ok(text),

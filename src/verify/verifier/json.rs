@@ -1,7 +1,7 @@
-//! JSON as headers and claims have it: read once, borrowed where it can be, and refused where a member stands twice.
+//! A JSON reader for headers and claims. It borrows from the input where it can, and refuses an object with a repeated
+//! member.
 //!
-//! A member that stands twice means one thing to one reader and another to the next (RFC 8259 section 4), and serde_json
-//! takes the last.
+//! Different readers take different values of a repeated member (RFC 8259 section 4); serde_json takes the last.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -11,21 +11,22 @@ use serde::{
 };
 use serde_json::error::Category;
 
-/// A value, as far as a header or claims need to tell it from others.
+/// A JSON value, in the detail that headers and claims need.
 pub(super) enum Json<'a> {
     Text(Cow<'a, str>),
-    /// An integer that is written as one: no fraction, no exponent.
+    /// An integer without fraction and exponent.
     Whole(i64),
     List(Vec<Json<'a>>),
     Object(Object<'a>),
-    /// `null`, `true`, `false`, and all other numbers.
+    /// `null`, `true`, `false`, and every other number.
     Other,
 }
 
-/// An object of which each member stands once, at any depth. A tree, since a stranger chooses the names and how many.
+/// An object without repeated members at any depth. It is a tree and not a hash map, because an attacker chooses the
+/// names and their number.
 pub(super) struct Object<'a>(BTreeMap<Cow<'a, str>, Json<'a>>);
 
-/// Why bytes are no [`Object`].
+/// Why bytes cannot be read as an [`Object`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Malformed {
     NotAnObject,
@@ -33,11 +34,11 @@ pub(super) enum Malformed {
 }
 
 impl<'a> Object<'a> {
-    /// Reads a text that is one object. serde_json bounds its depth (128).
+    /// Reads one JSON object. serde_json limits its depth to 128.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, Malformed> {
         match serde_json::from_slice(json) {
             Ok(Json::Object(object)) => Ok(object),
-            // The one error of ours: every type has its value above, so that serde_json has none to refuse.
+            // Only our own error is a data error, because `AnyValue` accepts every type.
             Err(error) if error.classify() == Category::Data => Err(Malformed::MemberTwice),
             _ => Err(Malformed::NotAnObject),
         }
@@ -54,7 +55,7 @@ impl<'de> Deserialize<'de> for Json<'de> {
     }
 }
 
-/// A member's name. Escapes are resolved, so that `"\u0061ud"` is `"aud"` a second time.
+/// The name of a member. Escapes are resolved, so `"\u0061ud"` repeats `"aud"`.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,17 +1,17 @@
-//! Which check a token failed.
+//! Why a token is refused.
 
 use std::fmt;
 
 use super::{MAX_TOKEN, json::Malformed};
 
-/// One of a token's three parts.
+/// A part of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Before the first dot.
+    /// The part before the first dot.
     Header,
-    /// Between the dots.
+    /// The part between the dots.
     Claims,
-    /// After the second dot.
+    /// The part after the second dot.
     Signature,
 }
 
@@ -25,62 +25,62 @@ impl fmt::Display for Part {
     }
 }
 
-/// Why a token is not believed: for the log. Whoever sent it is told that it is not valid, and nothing else. Repeats
-/// nothing of the token.
+/// The check that a token failed. It is for the log: the client is told only that the token is not valid. The text
+/// repeats nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refused {
-    /// More than [`MAX_TOKEN`].
+    /// The token is longer than [`MAX_TOKEN`].
     #[error("it is longer than {MAX_TOKEN} bytes")]
     TooLong,
-    /// Not a JWS in its compact form.
+    /// The token is not a JWS in its compact form.
     #[error("it does not consist of three parts")]
     NotThreeParts,
-    /// Padded, of another alphabet, or with bits left over.
+    /// The part is padded, uses another alphabet, or has leftover bits.
     #[error("its {0} is not base64url without padding")]
     NotBase64url(Part),
-    /// Header or claims.
+    /// The header or the claims are not a JSON object.
     #[error("its {0} is not a JSON object")]
     NotAnObject(Part),
-    /// Header or claims, at any depth.
+    /// The header or the claims repeat a member, at any depth.
     #[error("a member of its {0} stands twice")]
     MemberTwice(Part),
-    /// A parameter that would change how the token is to be read, or where its key is to be found.
+    /// The header has a parameter that would change how the token is read or where its key is found.
     #[error("its header has `{0}`")]
     HeaderParameter(&'static str),
-    /// A header parameter or claim.
+    /// A required header parameter or claim is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// A header parameter or claim of another type, or outside its range.
+    /// A header parameter or claim has the wrong type or is out of range.
     #[error("`{0}` is not what it should be")]
     Malformed(&'static str),
-    /// Another signed object, or `JWT` where that is not taken.
+    /// The token is another kind of signed object, or its `typ` is `JWT` and the policy does not accept that.
     #[error("its `typ` is not that of an access token")]
     Typ,
-    /// No key of this name, or not any more.
+    /// No published key has this `kid`.
     #[error("no key has its `kid`")]
     UnknownKey,
-    /// `alg` is not that of the key.
+    /// `alg` differs from the key's algorithm.
     #[error("its `alg` is not the key's")]
     Algorithm,
-    /// Not signed by the key that it names, or changed since.
+    /// The key did not sign this token, or the token was changed afterwards.
     #[error("its signature is not the key's")]
     Signature,
-    /// `iss` is another.
+    /// `iss` is not the expected issuer.
     #[error("another issuer issued it")]
     Issuer,
-    /// `aud` names none of those that were asked for.
+    /// `aud` contains none of the expected audiences.
     #[error("it is meant for another audience")]
     Audience,
-    /// `exp` has passed, and the leeway.
+    /// `exp` and the leeway have passed.
     #[error("it has expired")]
     Expired,
-    /// `nbf` has not come, nor the leeway before it.
+    /// `nbf` lies further in the future than the leeway.
     #[error("it is not valid yet")]
     NotYetValid,
-    /// `iat` has not come, nor the leeway before it.
+    /// `iat` lies further in the future than the leeway.
     #[error("it was issued in the future")]
     IssuedInFuture,
-    /// From `iat` to `exp` is more than the longest life, or less than nothing.
+    /// The time from `iat` to `exp` is longer than the policy allows, or not positive.
     #[error("it lives for longer than a token may, or not at all")]
     Life,
 }

@@ -1,4 +1,4 @@
-//! The files that hold AppSecrets. A fault names the file and never what it holds.
+//! The files that hold AppSecrets. An error names the file and never repeats its content.
 
 use std::{
     ffi::OsStr,
@@ -16,12 +16,12 @@ use crate::{
     wechat::{App, AppSecret},
 };
 
-/// More than any AppSecret has; a file that somebody has put there by mistake is not read to its end.
+/// More bytes than any AppSecret has, so that a large file that was put there by mistake is not read to its end.
 const MOST_BYTES: u64 = 1024;
-/// What the Kubernetes manifests have where only the operator knows the value.
+/// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
-/// One file, or the folder, that is not fit to be used.
+/// What is wrong with one file or with the folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path} {wrong}", path = .path.display())]
 pub struct AppFault {
@@ -29,7 +29,7 @@ pub struct AppFault {
     wrong: String,
 }
 
-/// All that is wrong with the files.
+/// All faults of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFaults(pub(super) Vec<AppFault>);
 
@@ -62,11 +62,11 @@ impl AppFault {
     }
 }
 
-/// What files hold, fit or not.
+/// The apps that were found, and the faults.
 #[derive(Default)]
 pub(super) struct Found {
     apps: Vec<FoundApp>,
-    /// Of files that are no app's.
+    /// The faults of files that are not named by an AppID.
     faults: Vec<AppFault>,
 }
 
@@ -77,7 +77,7 @@ struct FoundApp {
 }
 
 impl Found {
-    /// In no file.
+    /// Apps that are in no file.
     pub(super) fn given(apps: impl IntoIterator<Item = App>) -> Self {
         let found = |app: App| FoundApp { id: app.id, path: PathBuf::new(), secret: Ok(app.secret) };
         Self { apps: apps.into_iter().map(found).collect(), faults: Vec::new() }
@@ -88,8 +88,8 @@ impl Found {
         Self { apps: vec![app], faults: Vec::new() }
     }
 
-    /// Each file of the folder, but for those whose name begins with a dot: editors and Kubernetes (`..data`) put those
-    /// there.
+    /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
+    /// (`..data`) put there.
     pub(super) fn in_folder(folder: &Path) -> Result<Self, AppFault> {
         let unreadable = |error: io::Error| AppFault::unreadable(folder, &error);
         let mut found = Self::default();
@@ -99,7 +99,7 @@ impl Found {
                 found.take(&folder.join(&name), &name);
             }
         }
-        // A folder has no order, and a fault that is told once must be the same text each time.
+        // Sorted because a folder has no order, and a fault that is logged only once must have the same text each time.
         found.apps.sort_by(|one, other| one.id.cmp(&other.id));
         found.faults.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(found)
@@ -115,7 +115,7 @@ impl Found {
         }
     }
 
-    /// The apps: each with the secret that was found, else with the one that is known of it.
+    /// The apps, each with the secret from its file, or with the known one if the file is invalid.
     pub(super) fn or_known(self, known: Option<&Apps>) -> (Vec<App>, Vec<AppFault>) {
         let (mut apps, mut faults) = (Vec::new(), self.faults);
         for FoundApp { id, path, secret } in self.apps {
@@ -132,7 +132,8 @@ impl Found {
     }
 }
 
-/// A secret that is shorter than the one before it is a file of which half has been written: WeChat's have one length.
+/// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
+/// one length.
 fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, AppFault> {
     let is_shorter = known.is_some_and(|known| secret.expose().len() < known.expose().len());
     let half = "holds less than the AppSecret in use has, as if only half had been written; if it is whole, restart";
@@ -150,7 +151,7 @@ fn read(path: &Path) -> Result<AppSecret, AppFault> {
 }
 
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // A pipe would be waited for.
+    // Checked first, because opening a pipe waits for a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }

@@ -1,4 +1,4 @@
-//! Folders and files that change, step by step; nothing here waits.
+//! Folders and files that change step by step. No test waits.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -11,7 +11,7 @@ const TWO: &str = "wx0000000000000002";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
 const ROTATED: &str = "ffeeddccbbaa99887766554433221100";
 
-/// A folder with an app, and those read from it.
+/// A folder and the apps that were read from it.
 struct Watched {
     folder: TempDir,
     current: CurrentApps,
@@ -32,7 +32,7 @@ impl Watched {
         fs::remove_file(self.folder.path().join(name)).expect("removed");
     }
 
-    /// What is in use after reading again, and what is told.
+    /// Reads the files again. Returns the apps in use and the result.
     fn reloaded(&self) -> (Vec<(String, String)>, Result<Reloaded, String>) {
         let told = self.current.reload();
         let apps = self.current.all();

@@ -1,4 +1,4 @@
-//! AES-128-CBC as WeChat uses it, and PKCS#7 padding (RFC 5652 section 6.3).
+//! AES-128-CBC and PKCS#7 padding (RFC 5652 section 6.3), as WeChat uses them.
 
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -7,16 +7,16 @@ use zeroize::{Zeroizing, zeroize_stack};
 use super::Undecryptable;
 use crate::wechat::SessionKey;
 
-/// The block of the cipher, and its iv.
+/// The length of the cipher's block and of its iv, in bytes.
 pub(super) const BLOCK: usize = 16;
 
-/// What base64 wants to decode the 24 characters of a key.
+/// The buffer that base64 needs to decode the 24 characters of a key.
 const DECODED: usize = 18;
 
-/// More than decoding and setting up a key use, which leave copies of it on the stack.
+/// More stack than decoding and setting up a key use. Both leave copies of the key on the stack.
 const STACK: usize = 16 * 1024;
 
-/// The plaintext with its padding, which is not looked at. `ciphertext` must be whole blocks.
+/// Decrypts the data and leaves its padding unchecked. `ciphertext` must be whole blocks.
 pub(super) fn decrypt(
     key: &SessionKey,
     ciphertext: &[u8],
@@ -28,19 +28,19 @@ pub(super) fn decrypt(
     decrypted.map(|()| text)
 }
 
-/// Apart, so that what it leaves on the stack lies where [`zeroize_stack`] wipes.
+/// A function of its own, so that its stack frame lies where [`zeroize_stack`] wipes.
 #[inline(never)]
 fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Result<(), Undecryptable> {
     let mut bytes = Zeroizing::new([0; DECODED]);
     let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).map_err(|_| Undecryptable)?;
-    // Refuses another length than that of a key.
+    // Fails if the length is not that of a key.
     let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
     let context = DecryptionContext::Iv128(iv.into());
     key.and_then(|key| key.decrypt(text, context).map(drop)).map_err(|_| Undecryptable)
 }
 
-/// Puts spaces in the place of the padding, which JSON may end with; whether it was right. Reads the whole last block
-/// whatever stands there.
+/// Replaces the padding by spaces, with which JSON may end. Returns whether the padding was valid. Always reads the
+/// whole last block, so that the time does not depend on its content.
 pub(super) fn blank_padding(text: &mut [u8]) -> bool {
     let Some((_, last_block)) = text.split_last_chunk_mut::<BLOCK>() else { return false };
     let padding = last_block[BLOCK - 1];

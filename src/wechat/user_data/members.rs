@@ -1,4 +1,4 @@
-//! What a plaintext says, and whether it is to be believed.
+//! Reads a plaintext and decides whether to accept it.
 
 use std::{fmt, time::Duration};
 
@@ -15,21 +15,21 @@ use crate::{
     wechat::call::{believed, number_or_quoted},
 };
 
-/// WeChat's clock may be ahead of ours by so much.
+/// How far WeChat's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// The members of a plaintext, of which none stands twice: WeChat writes none twice, and two readers could take
-/// different ones.
+/// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take
+/// different values.
 #[derive(Default)]
 pub(super) struct Members {
     openid: Option<String>,
-    /// Empty or `null` where there is none.
+    /// Empty or `null` if there is no unionid.
     unionid: Option<Option<String>>,
     watermark: Option<Watermark>,
     others: Map<String, Value>,
 }
 
-/// For which app, and when, WeChat sealed the data.
+/// For which app and when WeChat encrypted the data.
 #[derive(Deserialize)]
 struct Watermark {
     appid: String,
@@ -38,7 +38,7 @@ struct Watermark {
     timestamp: i64,
 }
 
-/// What must hold for members to be believed.
+/// What the members must match.
 pub(super) struct Belief<'a> {
     pub(super) app: &'a AppId,
     pub(super) openid: &'a OpenId,
@@ -62,7 +62,7 @@ impl Members {
         Ok(OpenedData { data: self.others, unionid })
     }
 
-    /// What is left of data that says for nobody by itself for whom it is.
+    /// The data without its unionid, because signed data does not say whom it is for.
     pub(super) fn anonymous(self) -> OpenedData {
         OpenedData { data: self.others, unionid: None }
     }

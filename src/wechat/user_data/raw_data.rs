@@ -1,4 +1,4 @@
-//! `rawData` and `signature`: what anybody may read, and only WeChat can have signed.
+//! `rawData` and `signature`: data that is not encrypted and that WeChat has signed.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use aws_lc_rs::{
 use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members};
 use crate::wechat::{SessionKey, session_key::hex};
 
-/// Hexadecimal digits of a SHA-1.
+/// The number of hexadecimal digits of a SHA-1.
 const SIGNATURE_LENGTH: usize = 40;
 
-/// `rawData` and its `signature`, as a mini program hands them on.
+/// `rawData` and its `signature`, as a mini program forwards them.
 pub struct RawData {
     text: String,
     /// In lower case.
@@ -21,7 +21,7 @@ pub struct RawData {
 }
 
 impl RawData {
-    /// Takes both texts, if they have a length that can be right.
+    /// Refuses fields whose length or form is wrong.
     pub fn parse(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
         if raw_data.len() > LONGEST {
             return Err(Malformed::Length("rawData"));
@@ -32,12 +32,12 @@ impl RawData {
         Ok(Self { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
     }
 
-    /// The data, if it was signed with this key. Nothing but the key says for whom it is, and nothing when: so a unionid
-    /// in it is not believed.
+    /// The data, if it was signed with this key. The data does not say for which person it is or from when, so a
+    /// unionid in it is ignored.
     pub fn open(&self, key: &SessionKey) -> Result<OpenedData, Undecryptable> {
         let mut signed = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
         signed.update(self.text.as_bytes());
-        // As base64, and not as the bytes that it stands for.
+        // The base64 text is signed, not the decoded bytes.
         signed.update(key.expose().as_bytes());
         verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
             .map_err(|_| Undecryptable)?;

@@ -1,4 +1,4 @@
-//! That opening data leaves nothing of the session key behind in memory.
+//! Proves that decrypting data leaves no copy of the session key in memory.
 
 use std::{fs, fs::File, os::unix::fs::FileExt, sync::mpsc, thread};
 
@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::*;
 
-/// A key that is held in another form, so that what looks for it is not what it finds.
+/// A key that is stored inverted, so that the search does not find the value that it searches for.
 #[derive(Clone, Copy)]
 struct Hidden([u8; BLOCK]);
 
@@ -24,7 +24,7 @@ impl Hidden {
         SessionKey::new(text)
     }
 
-    /// Whether its bytes are anywhere in the memory of this process.
+    /// Whether the key's bytes are anywhere in the memory of this process.
     fn is_in_memory(self) -> bool {
         let maps = fs::read_to_string("/proc/self/maps").expect("Linux");
         let memory = File::open("/proc/self/mem").expect("Linux");
@@ -38,13 +38,13 @@ impl Hidden {
         let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).expect("an address"));
         let mut chunk = vec![0; CHUNK + BLOCK];
         (start..end).step_by(CHUNK).any(|at| {
-            // Some of what is mapped cannot be read.
+            // Some mapped memory cannot be read.
             let read = memory.read_at(&mut chunk, at).unwrap_or(0);
             self.is_among(&chunk[..read])
         })
     }
 
-    /// Compares the first byte by itself: all of memory is long in a build for tests.
+    /// Compares the first byte separately, because searching all of memory takes long in a test build.
     fn is_among(self, bytes: &[u8]) -> bool {
         let (first, mut at) = (!self.0[0], 0);
         while at + BLOCK <= bytes.len() {
@@ -57,7 +57,7 @@ impl Hidden {
     }
 }
 
-/// Does `work` on a thread that then stands still, so that nothing overwrites what it has left on its stack.
+/// Runs `work` on a thread that then waits, so that nothing overwrites what it has left on its stack.
 fn leaves_the_key(work: fn(Hidden)) -> bool {
     let hidden = Hidden::random();
     let (done, is_done) = mpsc::channel();

@@ -1,4 +1,4 @@
-//! The published vectors, fresh ones, and whatever can be done to them.
+//! The published examples, generated ones, and everything that can be wrong with them.
 
 use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use chrono::TimeDelta;
@@ -13,12 +13,12 @@ const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// When everything here was sealed.
+/// The time at which the data of these tests was encrypted.
 fn sealed_at() -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).expect("a date")
 }
 
-/// `text` as WeChat seals it, whatever it says.
+/// Encrypts `text` as WeChat does.
 fn seal(text: &str) -> EncryptedData {
     let key = STANDARD.decode(KEY).expect("a key");
     let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
@@ -27,7 +27,7 @@ fn seal(text: &str) -> EncryptedData {
     EncryptedData { ciphertext, iv }
 }
 
-/// With a watermark that is believed.
+/// Encrypts `members` with a valid watermark.
 fn sealed_with_watermark(mut members: Value) -> EncryptedData {
     members["watermark"] = watermark();
     seal(&members.to_string())
@@ -50,7 +50,7 @@ fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
     vector[name].as_str().expect("a text")
 }
 
-/// A vector as it is opened by its app and person at its time, or as `app` says.
+/// Decrypts a published example at the time of its watermark, for `app`.
 fn open_vector(vector: &Value, app: &str) -> Result<OpenedData, Undecryptable> {
     let data = EncryptedData::parse(text(vector, "encryptedData"), text(vector, "iv")).expect("well formed");
     let key = SessionKey::new(text(vector, "session_key"));
@@ -157,7 +157,7 @@ fn data_of_every_length_opens_up_to_the_longest() {
     }
 }
 
-/// `{"watermark":…}` fills blocks to the last byte, and a block of padding follows.
+/// A plaintext that fills its last block is followed by a whole block of padding.
 #[test]
 fn a_text_of_whole_blocks_has_a_block_of_padding() {
     for length in [112, 111, 113] {
@@ -167,7 +167,7 @@ fn a_text_of_whole_blocks_has_a_block_of_padding() {
         assert_eq!(data.ciphertext.len(), length / BLOCK * BLOCK + BLOCK);
         assert_eq!(open(&data).map(|opened| Value::from(opened.data)), Ok(members));
     }
-    // One block and no more is too short for a watermark, and no reason to stumble.
+    // One block is too short for a watermark; it must be refused without a panic.
     assert_eq!(seal(r#"{"a":"twelve"}"#).ciphertext.len(), BLOCK);
     assert_eq!(open(&seal(r#"{"a":"twelve"}"#)), Err(Undecryptable));
 }
@@ -257,7 +257,8 @@ fn what_is_not_one_object_without_a_member_twice_is_not_read() {
     }
 }
 
-/// Each bit of the iv is a bit of the first block, and CBC has no MAC: what is written there may be another text.
+/// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the first block may become
+/// another text.
 #[test]
 fn every_change_of_a_byte_is_noticed_but_in_the_iv() {
     let members = json!({"a": "first block", "openId": OPENID, "phoneNumber": "13800138000", "unionId": "o1"});

@@ -1,12 +1,12 @@
-//! Whether a plaintext can be a JSON object at all, by steps that are the same whatever stands in it: no branch and no
-//! address depends on a byte.
+//! Checks whether a plaintext can be a JSON object at all, in constant time: no branch and no address depends on a
+//! byte.
 //!
-//! Where the key is wrong, or anything but the first block was changed, some 16 bytes are as if drawn by lot; that they
-//! are a text happens once in a million. A reader of JSON would stop there, and tell by its time where that was. This goes
-//! on to the end. What it lets pass is read strictly afterwards.
+//! With a wrong key, or if anything but the first block was changed, a block decrypts to random bytes, which are text
+//! in one of a million cases. A JSON parser would stop there, and its time would show where. This check reads the whole
+//! plaintext. What it accepts is parsed strictly afterwards.
 
-/// Whether the text begins an object, has no control characters but blanks, and has bytes that continue a character
-/// (UTF-8, RFC 3629) where there is one to continue, and nowhere else.
+/// Whether the text begins with `{`, has no control characters except whitespace, and has UTF-8 continuation bytes (RFC
+/// 3629) exactly where they belong.
 pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     let mut wrong = text.first() != Some(&b'{');
     let [mut first, mut second, mut third] = [0; 3];
@@ -30,13 +30,13 @@ mod tests {
 
     use super::*;
 
-    /// The same by the standard library, but for sequences that stand for no character (RFC 3629 section 4).
+    /// The same check by the standard library, except for sequences that encode no character (RFC 3629 section 4).
     fn expected(text: &[u8]) -> Option<bool> {
         let begins = text.starts_with(b"{");
         match str::from_utf8(text) {
             Ok(text) => Some(begins && !text.chars().any(|c| c.is_ascii_control() && !"\t\n\r\x7f".contains(c))),
             Err(_) if text.iter().any(|byte| [0xe0, 0xed, 0xf0, 0xf4].contains(byte)) => None,
-            // Nothing is known here of what follows, which a blank ends.
+            // The standard library says nothing about the rest, which a space ends.
             Err(error) if error.error_len().is_none() => None,
             Err(_) => Some(false),
         }

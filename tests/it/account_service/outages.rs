@@ -9,12 +9,12 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{AccountService, Answer, Breakable, PATIENCE, Reply, TestBed, eventually};
+use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, TestBed, eventually};
 
 /// The service's 3 s, and a login around them.
-const LONGEST: Duration = Duration::from_millis(4500);
+const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(3));
 /// What a login takes that has nothing to do with it.
-const UNDISTURBED: Duration = Duration::from_millis(1000);
+const UNDISTURBED: Duration = BUSY;
 
 /// Two replicas, and an account service that can be cut off.
 struct Shop {

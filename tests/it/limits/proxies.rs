@@ -2,7 +2,6 @@
 
 use crate::support::{Answer, TestBed};
 
-/// A header's name and value.
 type Header<'a> = (&'a str, &'a str);
 
 /// A login of somebody by a request with these headers.

@@ -53,7 +53,6 @@ impl Traces {
         self.add(Place::Log, service.log());
     }
 
-    /// Every key with its value.
     pub(super) fn redis(&mut self, redis: &RedisServer) {
         for key in redis.command::<Vec<String>>(&["KEYS", "*"]) {
             let value: Vec<Vec<u8>> = match redis.command::<String>(&["TYPE", &key]).as_str() {

@@ -13,7 +13,6 @@ use crate::support::{ISSUER, JwksServer, Manner, SidecarMetrics, SidecarSettings
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5 s,
 /// and the first two retries up to 1 and 2 s more.
 const TWICE_FAILED: Duration = Duration::from_secs(40);
-/// What the issue promises.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// Of resident memory, in KiB: for thirty connections, their buffers and the 64 KiB of an answer that are read.
 const GROWTH: u64 = 24 * 1024;

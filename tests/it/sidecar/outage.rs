@@ -19,7 +19,6 @@ struct Clock {
 }
 
 impl Clock {
-    /// As it is.
     fn new() -> Self {
         let clock = Self { folder: tempfile::tempdir().expect("a folder") };
         clock.set("+0");

@@ -27,19 +27,16 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// A new key of the usual issuer.
     pub(super) fn new() -> Self {
         Self::of(ISSUER)
     }
 
-    /// A new key of this issuer.
     pub(super) fn of(issuer: &str) -> Self {
         let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         let key = ForgeKey::of_pkcs8(pair.expect("random bits").as_ref());
         Self { key: Arc::new(key), issuer: issuer.to_owned() }
     }
 
-    /// The key that a service signs with.
     pub(super) fn of_file(path: &Path) -> Self {
         let set = serde_json::from_slice(&fs::read(path).expect("the key file")).expect("JSON");
         Self { key: Arc::new(ForgeKey::of_file(&set)), issuer: ISSUER.to_owned() }
@@ -50,7 +47,6 @@ impl Signer {
         Self { key: Arc::clone(&self.key), issuer: self.issuer.clone() }
     }
 
-    /// Its JWK Set.
     pub(super) fn set(&self) -> Value {
         json!({"keys": [self.key.jwk]})
     }
@@ -68,7 +64,6 @@ impl Signer {
         })
     }
 
-    /// A good token, unlike any other.
     pub(super) fn token(&self) -> String {
         self.token_with(json!({}))
     }
@@ -78,13 +73,11 @@ impl Signer {
         self.key.token(&self.header().to_string(), &merged(&self.claims(), claims).to_string())
     }
 
-    /// The same with another header.
     pub(super) fn token_under(&self, header: Value) -> String {
         self.key.token(&merged(&self.header(), header).to_string(), &self.claims().to_string())
     }
 }
 
-/// NumericDate.
 #[expect(clippy::disallowed_methods, reason = "the sidecar goes by the system's clock")]
 pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64

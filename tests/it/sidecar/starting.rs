@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tempfile::TempDir;
@@ -188,8 +188,6 @@ async fn told_to_stop_it_ends_soon() {
     let signer = Signer::new();
     let (_issuer, mut sidecar) = super::sidecar_of(&signer).await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
-    let began = Instant::now();
     sidecar.signal(Signal::TERM);
     assert!(sidecar.end(PATIENCE).await.success());
-    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
 }

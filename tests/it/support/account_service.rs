@@ -21,7 +21,6 @@ use actix_web::{
 use futures_util::stream;
 use serde_json::{Value, json};
 
-/// Longer than anybody waits.
 const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
 
@@ -34,19 +33,15 @@ pub(crate) enum Reply {
     Text(&'static str),
     /// 307 to the same path below `/elsewhere`.
     Redirect,
-    /// 10 MiB of JSON.
     Huge,
     /// The head, and then a byte every 100 ms.
     Drip,
-    /// The connection is closed.
     Lost,
-    /// Nothing.
     Stalled,
     /// The right answer, so much later.
     Late(Duration),
 }
 
-/// A call as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) path: String,
@@ -59,7 +54,6 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The token that signs it.
     pub(crate) fn token(&self) -> &str {
         self.headers["authorization"].strip_prefix("Bearer ").expect("a bearer token")
     }
@@ -107,12 +101,10 @@ impl AccountService {
         format!("http://{}/wxmint", self.address)
     }
 
-    /// From now on.
     pub(crate) fn misbehave(&self, reply: Reply) {
         self.state().always = Some(reply);
     }
 
-    /// At the next call.
     pub(crate) fn misbehave_once(&self, reply: Reply) {
         self.state().once = Some(reply);
     }
@@ -122,7 +114,6 @@ impl AccountService {
         (state.once, state.always) = (None, None);
     }
 
-    /// What has arrived so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
@@ -132,7 +123,6 @@ impl AccountService {
         std::mem::take(&mut self.state().calls)
     }
 
-    /// How many users it has made.
     pub(crate) fn users_made(&self) -> usize {
         let state = self.state();
         state.by_key.len() + state.by_phone.len()
@@ -214,7 +204,6 @@ fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
 }
 
 impl State {
-    /// Carries the call out, and notes it.
     fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
         let answer = self.answer(request.path(), &serde_json::from_slice(body).unwrap_or_default());
         let header = |(name, value): (&header::HeaderName, &header::HeaderValue)| {

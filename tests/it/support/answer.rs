@@ -23,7 +23,6 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// What the token of a login says.
     pub(crate) fn claims(&self) -> Value {
         let token = self.clone().expect_login().member("access_token");
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
@@ -35,7 +34,6 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("visible ASCII"))
     }
 
-    /// A string member of the JSON.
     pub(crate) fn member(&self, name: &str) -> String {
         self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
     }
@@ -53,7 +51,6 @@ impl Answer {
         told.replace(&id, "ID")
     }
 
-    /// A login that succeeded.
     #[track_caller]
     pub(crate) fn expect_login(self) -> Self {
         assert_eq!(self.status, 200, "{self:?}");
@@ -91,7 +88,6 @@ impl Http {
         Self(client.build().expect("a client"))
     }
 
-    /// Sends, and reads to the end.
     pub(crate) async fn try_send(&self, request: RequestBuilder) -> Result<Answer, Error> {
         let sent = Instant::now();
         let response = request.send().await?;

@@ -16,7 +16,6 @@ pub(crate) struct TestBed {
     redis_link: Option<Breakable>,
 }
 
-/// What a test wants otherwise.
 pub(crate) struct Builder {
     services: usize,
     algorithm: &'static str,
@@ -49,7 +48,6 @@ impl TestBed {
         }
     }
 
-    /// The first service.
     pub(crate) fn service(&self) -> &Service {
         &self.services[0]
     }
@@ -58,7 +56,6 @@ impl TestBed {
         self.wechat.mint_code(person).await
     }
 
-    /// A login at the first service.
     pub(crate) async fn login(&self, code: &str) -> Answer {
         self.service().login(code).await
     }
@@ -95,13 +92,11 @@ impl Builder {
         self
     }
 
-    /// A variable for the services.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// One more app that WeChat knows.
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
         self.further_apps.push(format!("{id}:{secret}"));
         self

@@ -80,7 +80,6 @@ impl Objects {
     }
 }
 
-/// What a command said.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
@@ -115,7 +114,6 @@ impl Said {
 }
 
 impl Said {
-    /// Refused by the command line.
     #[track_caller]
     pub(crate) fn expect_usage_error(self, word: &str) {
         assert!(self.code == Some(64) && self.stderr.contains(word), "{self:?}");
@@ -123,7 +121,6 @@ impl Said {
 }
 
 impl Cluster {
-    /// By http.
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -199,7 +196,6 @@ impl Cluster {
         self.objects().get(path).unwrap_or_else(|| panic!("no {path}")).clone()
     }
 
-    /// The content of a field of a Secret.
     pub(crate) fn secret_field(&self, name: &str, field: &str) -> Value {
         let secret = self.object(&format!("secrets/{name}"));
         let content = STANDARD.decode(secret["data"][field].as_str().expect("a field")).expect("base64");
@@ -251,7 +247,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a request is about.
 struct Target {
     verb: &'static str,
     resource: String,

@@ -24,7 +24,6 @@ pub(crate) struct Configuration {
     folder: TempDir,
 }
 
-/// A command that has ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -70,7 +69,6 @@ impl Configuration {
         &self.environment[name]
     }
 
-    /// Where this configuration's files are.
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }

@@ -15,7 +15,6 @@ use tokio::{
     time::sleep,
 };
 
-/// How a path answers.
 #[derive(Clone)]
 pub(crate) enum Manner {
     /// As it should: a set, for how many seconds it may be held, and 304 to whoever has it.
@@ -36,7 +35,6 @@ pub(crate) enum Step {
     Reset,
 }
 
-/// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetch {
     pub(crate) path: String,
@@ -71,7 +69,6 @@ impl Manner {
     }
 }
 
-/// With its length.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
@@ -111,7 +108,6 @@ impl JwksServer {
         lock(&self.shared.fetches).iter().filter(|fetch| fetch.path == path).cloned().collect()
     }
 
-    /// All requests so far.
     pub(crate) fn all_fetches(&self) -> Vec<Fetch> {
         lock(&self.shared.fetches).clone()
     }

@@ -25,7 +25,6 @@ pub(crate) fn keys(file: &Path, words: &[&str]) -> String {
     said(&output)
 }
 
-/// Both of its outputs.
 pub(crate) fn said(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
@@ -37,14 +36,12 @@ pub(crate) fn private_parts(file: &[u8]) -> Vec<String> {
     keys.iter().map(|key| key["d"].as_str().expect("d").to_owned()).collect()
 }
 
-/// A token's `kid`, unverified.
 pub(crate) fn kid_of(token: &str) -> String {
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64url");
     let header: Value = serde_json::from_slice(&header).expect("JSON");
     header["kid"].as_str().expect("a kid").to_owned()
 }
 
-/// The `kid`s of a JWKS.
 pub(crate) fn kids_of(jwks: &Value) -> Vec<String> {
     jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
 }

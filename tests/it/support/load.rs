@@ -16,7 +16,6 @@ use super::{Answer, Http, TestBed};
 
 const PEOPLE: usize = 20;
 const CODES_EACH: usize = 200;
-/// 50 logins a second.
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// Logins at the first service until it is stopped.

@@ -27,7 +27,6 @@ pub(crate) struct Process {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// The lines that a process has written so far.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 

@@ -23,7 +23,6 @@ use super::{PATIENCE, eventually, ports::free_port};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Passing,
-    /// Requests pass, and answers wait.
     Withholding,
     /// Connections are accepted and kept, and no byte moves.
     Stalled,
@@ -97,7 +96,6 @@ impl Breakable {
         self.answers_until_wait.store(number, Ordering::Relaxed);
     }
 
-    /// Whether answers wait.
     pub(crate) fn is_withholding(&self) -> bool {
         *self.wanted.borrow() == State::Withholding
     }
@@ -113,7 +111,6 @@ impl Breakable {
         self.restore().await;
     }
 
-    /// Where new connections go.
     pub(crate) fn target(&self) -> SocketAddr {
         *self.target.borrow()
     }
@@ -162,7 +159,6 @@ impl Drop for Breakable {
     }
 }
 
-/// What a connection needs to know.
 #[derive(Clone)]
 struct Route {
     target: watch::Receiver<SocketAddr>,

@@ -1,6 +1,6 @@
 //! A Redis server of the test's own, that can be killed, frozen, and told anything.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
@@ -46,7 +46,6 @@ impl RedisServer {
         replica
     }
 
-    /// As `WXMINT_REDIS_URL` wants it.
     pub(crate) fn url(&self) -> String {
         url(self.port, &self.password)
     }
@@ -67,6 +66,23 @@ impl RedisServer {
             redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
         };
         run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// How often each command has been called, within scripts too.
+    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
+        let stats: String = self.command(&["INFO", "commandstats"]);
+        let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+        let number = |rest: &str| rest.split(',').next().expect("a number").parse().expect("calls");
+        lines.map(|(name, rest)| (name.to_owned(), number(rest))).collect()
+    }
+
+    /// What has been called more often since `before`, but for this question.
+    pub(crate) fn calls_since(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let more = |(name, calls): (String, u64)| {
+            let more = calls - before.get(&name).copied().unwrap_or_default();
+            (name, more)
+        };
+        self.calls().into_iter().map(more).filter(|(name, more)| *more > 0 && name != "info").collect()
     }
 
     /// Lets nobody in who does not know the new password, those who were in already included.

@@ -28,7 +28,6 @@ impl Service {
         Self { public, admin, http, process }
     }
 
-    /// Waits for 200 of /readyz.
     pub(crate) async fn ready(&self) {
         eventually("ready", PATIENCE, async || (self.readyz().await.status == 200).then_some(())).await;
     }
@@ -42,7 +41,6 @@ impl Service {
         self.http.get(&self.url(path)).await
     }
 
-    /// `GET` on the admin listener.
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         self.http.get(&format!("http://{}{path}", self.admin)).await
     }
@@ -62,7 +60,6 @@ impl Service {
         assert!(!log.contains("panicked") && faults.count() == 0, "{log}\n{metrics}");
     }
 
-    /// `POST /login` by JSON.
     pub(crate) async fn login(&self, code: &str) -> Answer {
         self.try_login(code).await.expect("an answer")
     }
@@ -94,7 +91,6 @@ impl Service {
         [self.process.stdout(), self.process.stderr()].concat().join("\n")
     }
 
-    /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -104,7 +100,6 @@ impl Service {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("Linux").count()
     }
 
-    /// Resident memory now, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         self.process.status("VmRSS")
     }

@@ -10,11 +10,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Answer, Http, ISSUER, PATIENCE, Pace, Process, Received, Signal, WXMINT, configuration::Outcome, eventually,
+    Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, Signal, WXMINT, configuration::Outcome, eventually,
 };
 
 /// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
 
 pub(crate) struct Sidecar {
     pub(crate) address: SocketAddr,
@@ -23,7 +23,6 @@ pub(crate) struct Sidecar {
     process: Process,
 }
 
-/// Its text exposition.
 pub(crate) struct SidecarMetrics(String);
 
 /// The environment of a `wxmint sidecar`: complete and right, until a test changes something.
@@ -97,7 +96,6 @@ impl Sidecar {
         format!("http://{}{path}", self.address)
     }
 
-    /// Asks whether this token is good.
     pub(crate) async fn verify(&self, token: &str) -> Answer {
         self.http.send(self.http.0.get(self.url("/verify")).bearer_auth(token)).await
     }
@@ -108,27 +106,22 @@ impl Sidecar {
         self.bytes(format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n{body}").as_bytes()).await
     }
 
-    /// Bytes, whatever they are.
     pub(crate) async fn bytes(&self, bytes: &[u8]) -> Received {
         Received::after(self.address, bytes, Pace::AtOnce, PROMPT).await
     }
 
-    /// `GET` on the admin listener.
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         self.http.get(&format!("http://{}{path}", self.admin)).await
     }
 
-    /// Waits for 200 of /readyz.
     pub(crate) async fn ready_within(&self, within: Duration) {
         eventually("ready", within, async || (self.admin("/readyz").await.status == 200).then_some(())).await;
     }
 
-    /// What it counts, at one moment.
     pub(crate) async fn metrics(&self) -> SidecarMetrics {
         SidecarMetrics(self.admin("/metrics").await.body)
     }
 
-    /// One of its metrics.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         self.metrics().await.of(name)
     }
@@ -151,7 +144,6 @@ impl Sidecar {
         [self.process.stdout(), self.process.stderr()].concat().join("\n")
     }
 
-    /// Resident memory now, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         self.process.status("VmRSS")
     }

@@ -49,7 +49,6 @@ impl Simulator {
         self.control("phone-codes", "POST", &json!({"person": person})).await.member("code")
     }
 
-    /// Gives `person` a phone number.
     pub(crate) async fn phone_of(&self, person: &str, phone: &str) {
         self.control(&format!("people/{person}"), "PUT", &json!({"phone": phone})).await;
     }
@@ -59,7 +58,6 @@ impl Simulator {
         self.account_in(APPID, person).await
     }
 
-    /// The same in another app.
     pub(crate) async fn account_in(&self, app: &str, person: &str) -> Value {
         let known = self.control(&format!("people/{person}"), "PUT", &json!({})).await;
         known.json()["apps"][app].take()
@@ -80,7 +78,6 @@ impl Simulator {
         self.control("faults", "PUT", &json!({"faults": faults})).await;
     }
 
-    /// Whether WeChat considers `person` a risk.
     pub(crate) async fn block(&self, person: &str, blocked: bool) {
         self.control(&format!("people/{person}"), "PUT", &json!({"blocked": blocked})).await;
     }
@@ -94,12 +91,10 @@ impl Simulator {
         self.http.get(&format!("{}/_simulator/stats", self.url())).await.json()
     }
 
-    /// How many requests to code2Session have arrived.
     pub(crate) async fn exchanges(&self) -> u64 {
         self.asked(CODE2SESSION).await
     }
 
-    /// How many requests to `path` have arrived.
     pub(crate) async fn asked(&self, path: &str) -> u64 {
         self.stats().await["requests"][path].as_u64().unwrap_or_default()
     }

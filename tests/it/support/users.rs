@@ -11,9 +11,7 @@ use tempfile::TempDir;
 
 use super::WXMINT;
 
-/// Everybody's.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-/// Nobody's.
 pub(crate) const WRONG_PASSWORD: &str = "incorrect horse battery staple";
 
 pub(crate) struct UsersFile(TempDir);
@@ -26,7 +24,6 @@ impl UsersFile {
         file
     }
 
-    /// Another one with [`PASSWORD`].
     pub(crate) fn add(&self, name: &str, user_id: &str) {
         let mut command = self.command(&["add", name, "--user-id", user_id]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("wxmint runs");
@@ -34,7 +31,6 @@ impl UsersFile {
         assert!(child.wait().expect("a child of ours").success());
     }
 
-    /// Runs `disable`, `enable` or `remove`.
     pub(crate) fn change(&self, word: &str, name: &str) {
         assert!(self.command(&[word, name]).output().expect("wxmint runs").status.success());
     }
@@ -43,7 +39,6 @@ impl UsersFile {
         self.0.path().join("users")
     }
 
-    /// As `WXMINT_ACCOUNTS` has it.
     pub(crate) fn setting(&self) -> String {
         format!("file:{}", self.path().display())
     }

@@ -21,7 +21,6 @@ pub(crate) struct Received {
     bytes: Vec<u8>,
 }
 
-/// How fast bytes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     AtOnce,
@@ -63,7 +62,6 @@ impl Received {
         }
     }
 
-    /// The answer's text, whatever it is.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }

@@ -1,18 +1,16 @@
 //! The eighth failure within ten minutes drops the session key: counted for a person, over all replicas, and exactly.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, key_of, sealing::sealed_phone};
-use crate::support::{PATIENCE, RedisServer, eventually};
+use crate::support::{PATIENCE, eventually};
 
-/// Nobody's.
 pub(super) const FOREIGN_KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
 impl Replicas {
-    /// Sends what does not open.
     async fn fail(&self, replica: usize, session: &Session) {
         expect_undecryptable(self.decrypt(replica, session, &sealed_phone(FOREIGN_KEY, NUMBER)).await);
     }
@@ -33,15 +31,6 @@ impl Replicas {
         };
         events.filter(dropped).count()
     }
-}
-
-/// How often each command was called, within scripts too.
-fn calls(redis: &RedisServer) -> HashMap<String, u64> {
-    let stats: String = redis.command(&["INFO", "commandstats"]);
-    let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
-    lines
-        .map(|(name, rest)| (name.to_owned(), rest.split(',').next().expect("a number").parse().expect("calls")))
-        .collect()
 }
 
 #[tokio::test]
@@ -115,7 +104,7 @@ async fn of_fifty_at_once_at_two_replicas_exactly_eight_are_tried() {
             answer.expect_problem(429, "rate_limited");
         }
         let let_through = refused.into_iter().map(expect_undecryptable).count() as u64;
-        assert_eq!(calls(&replicas.0.redis)["hincrby"], 8, "of {let_through} that were let through");
+        assert_eq!(replicas.0.redis.calls()["hincrby"], 8, "of {let_through} that were let through");
         assert!(replicas.kept(&lin).is_empty() && !replicas.opens_now(&lin).await);
         assert!(replicas.opens_now(&replicas.log_in(&format!("lin-{round}")).await).await);
     }

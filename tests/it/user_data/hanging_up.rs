@@ -18,7 +18,6 @@ const REDIS_WAITS: Duration = Duration::from_millis(400);
 /// More answers of Redis than any of these requests waits for.
 const MOST_STEPS: u64 = 8;
 
-/// Method, path, body.
 type Request<'a> = (&'a str, &'a str, &'a Value);
 
 impl Replicas {

@@ -22,7 +22,6 @@ fn steps() -> Value {
     json!({"stepInfoList": (0..1800).map(day).collect::<Vec<_>>()})
 }
 
-/// `data` with further members.
 fn with(data: &Value, more: &Value) -> String {
     let mut data = data.clone();
     data.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

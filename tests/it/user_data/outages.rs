@@ -8,10 +8,10 @@ use super::{
     LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, endpoints, expect_undecryptable, failures::FOREIGN_KEY,
     sealing::sealed_phone,
 };
-use crate::support::{PATIENCE, TestBed, eventually};
+use crate::support::{BUSY, PATIENCE, TestBed, eventually};
 
-/// A deadline of 1 s at most for each step, of which there may be a few, and what a busy machine adds.
-const DEADLINE: Duration = Duration::from_secs(4);
+/// 1 s for each step, of which there may be a few.
+const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(3));
 /// More steps than any of these requests takes.
 const MOST_STEPS: u64 = 16;
 

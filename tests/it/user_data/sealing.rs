@@ -73,7 +73,6 @@ pub(super) fn watermark(app: &str, seconds_ago: i64) -> Value {
     json!({"timestamp": now().timestamp() - seconds_ago, "appid": app})
 }
 
-/// A phone number as WeChat gives it.
 pub(super) fn phone(number: &str) -> Value {
     phone_with(number, watermark(APPID, 0))
 }
@@ -82,7 +81,6 @@ pub(super) fn phone_with(number: &str, watermark: Value) -> Value {
     json!({"phoneNumber": number, "purePhoneNumber": number, "countryCode": "86", "watermark": watermark})
 }
 
-/// A phone number, sealed.
 pub(super) fn sealed_phone(key: &str, number: &str) -> Value {
     seal(key, &phone(number).to_string())
 }

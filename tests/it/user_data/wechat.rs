@@ -7,14 +7,14 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NUMBER, PHONE, RESET, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{APP_SECRET, APPID, Answer, PATIENCE, eventually};
+use crate::support::{APP_SECRET, APPID, Answer, BUSY, PATIENCE, eventually};
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const CHECK: &str = "/wxa/checksession";
 const RESET_KEY: &str = "/wxa/resetusersessionkey";
 const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
-/// 6 s for all that a call by access token takes, and what a busy machine adds.
-const DEADLINE: Duration = Duration::from_millis(7500);
+/// 6 s for all that a call by access token takes.
+const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(6));
 
 impl Replicas {
     async fn check(&self, replica: usize, session: &Session) -> Answer {
@@ -43,7 +43,6 @@ impl Replicas {
         self.0.faults(json!([fault])).await;
     }
 
-    /// The key that WeChat has now.
     async fn key_at_wechat(&self, person: &str) -> String {
         self.0.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
     }
@@ -268,7 +267,7 @@ async fn while_access_tokens_cannot_be_had_logins_and_data_go_on() {
         replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await
     });
     assert!(checked.took < DEADLINE, "{checked:?}");
-    checked.expect_problem(503, "wechat_unavailable");
-    assert!(opened.took < Duration::from_secs(1), "{opened:?}");
+    checked.clone().expect_problem(503, "wechat_unavailable");
+    assert!(opened.sent + opened.took < checked.sent + checked.took, "it waits for nothing: {opened:?}");
     data_of(&opened);
 }

@@ -3,7 +3,6 @@
 use super::Asked;
 use crate::{example::Example, raw::Request, scene::Scene};
 
-/// What a client claims to be.
 const FORGED: &str = "forged";
 
 pub(crate) async fn identity_header_faults(scene: &Scene, example: &Example) -> Vec<String> {

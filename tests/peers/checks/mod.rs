@@ -73,6 +73,17 @@ pub(crate) async fn verifies_by_itself(scene: &Scene, example: &Example, excepti
     issuer_away(scene, example).await;
 }
 
+/// All that is asked of a proxy that verifies by itself, line by line, and needs nobody meanwhile.
+pub(crate) async fn verifies_before_a_back_end(scene: &Scene, example: &Example) {
+    tokens(scene, example, &[]).await;
+    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are ignored");
+    strict(scene, example, &[stray]).await;
+    identity_headers(scene, example).await;
+    paths(scene, example).await;
+    unknown_keys(scene, example, 0).await;
+    issuer_away(scene, example).await;
+}
+
 /// While the issuer is away, old tokens and new ones are taken all the same.
 pub(crate) async fn issuer_away(scene: &Scene, example: &Example) {
     fail_with(example, issuer_faults(scene, example).await);
@@ -129,7 +140,6 @@ impl Asked {
         Self { reply, seen: scene.back_end.take() }
     }
 
-    /// 0 where there is no answer.
     fn status(&self) -> u16 {
         self.reply.as_ref().map_or(0, |reply| reply.status)
     }
@@ -138,7 +148,6 @@ impl Asked {
         self.status() == 200
     }
 
-    /// In a few words.
     fn told(&self) -> String {
         match &self.reply {
             Ok(reply) => {
@@ -183,7 +192,6 @@ impl Seen {
             && headers.all(|(name, value)| self.values(name).into_iter().all(|found| found == value))
     }
 
-    /// Whether the identity headers name nobody.
     fn is_of_nobody(&self) -> bool {
         let mut names = ["x-user-id", "x-client-id", "x-token-id"].into_iter();
         names.all(|name| self.values(name).into_iter().all(str::is_empty))

@@ -1,4 +1,4 @@
--- Claims a login code. KEYS: code. ARGV: claim id, seconds to remember it.
+-- Claims a login code. KEYS: code. ARGV: attempt id, seconds to remember it.
 -- Answers {1 or 0, seconds, microseconds}; a claim repeated by its own claimant is granted again.
 local holder = redis.call('GET', KEYS[1])
 if not holder then

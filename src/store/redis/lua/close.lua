@@ -1,4 +1,4 @@
--- Ends a try. KEYS: session, tries (one hash slot). ARGV: '1' for a failure, failures that are too many, window (s), claim.
+-- Ends a try. KEYS: session, tries (one hash slot). ARGV: '1' for a failure, failures that are too many, window (s), attempt.
 -- Answers 1 if the session key was dropped for it. Repeated, it finds no try under way and does nothing.
 if redis.call('HDEL', KEYS[2], ARGV[4]) == 0 or ARGV[1] ~= '1' then
   return 0

@@ -1,6 +1,6 @@
 -- Ends a lease under which no access token could be fetched. KEYS: access token.
--- ARGV: claim id, ms for which nobody fetches, ms for which nobody renews a token that is still good.
--- Does nothing where the claim holds no lease, so also when it is repeated.
+-- ARGV: attempt id, ms for which nobody fetches, ms for which nobody renews a token that is still good.
+-- Does nothing where the attempt holds no lease, so also when it is repeated.
 local kept = redis.call('HMGET', KEYS[1], 'holder', 'renews', 'expires')
 if kept[1] ~= ARGV[1] then
   return 0

@@ -1,6 +1,6 @@
 -- Keeps an access token that was fetched under a lease, and ends the lease. KEYS: access token.
--- ARGV: claim id, sealed token, fingerprint, ms until it is to be renewed, ms until it expires.
--- Does nothing where the claim holds no lease, so also when it is repeated.
+-- ARGV: attempt id, sealed token, fingerprint, ms until it is to be renewed, ms until it expires.
+-- Does nothing where the attempt holds no lease, so also when it is repeated.
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then
   return 0
 end

@@ -1,8 +1,8 @@
 -- Lends an app's access token, or the lease to fetch one. KEYS: access token.
--- ARGV: claim id, fingerprint that counts as none ('' for no such), lease (ms).
+-- ARGV: attempt id, fingerprint that counts as none ('' for no such), lease (ms).
 -- Answers {'token' or 'renew', sealed, fingerprint} or {'fetch'} or {'wait'} or {'failed'}.
--- Repeated by its claimant, a lease is given again.
-local claim, bad = ARGV[1], ARGV[2]
+-- Repeated by its attempt, a lease is given again.
+local attempt, bad = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -13,7 +13,7 @@ if good and tonumber(kept[3] or 0) > now then
   return {'token', kept[1], kept[2]}
 end
 
-if tonumber(kept[6] or 0) > now and kept[5] ~= claim then
+if tonumber(kept[6] or 0) > now and kept[5] ~= attempt then
   if good then
     return {'token', kept[1], kept[2]}
   end
@@ -22,7 +22,7 @@ if tonumber(kept[6] or 0) > now and kept[5] ~= claim then
 end
 
 local till = now + ARGV[3]
-redis.call('HSET', KEYS[1], 'holder', claim, 'until', till, 'renews', good and 1 or 0)
+redis.call('HSET', KEYS[1], 'holder', attempt, 'until', till, 'renews', good and 1 or 0)
 redis.call('PEXPIREAT', KEYS[1], math.max(till, expires))
 if good then
   return {'renew', kept[1], kept[2]}

@@ -1,7 +1,7 @@
 -- The session keys of a person bound to a user, and leave to try them. KEYS: binding, session, tries (one hash slot).
--- ARGV: user, milliseconds for which a replaced key is kept, failures that are too many, window (s), claim. Needs
+-- ARGV: user, milliseconds for which a replaced key is kept, failures that are too many, window (s), attempt. Needs
 -- kept_keys.lua. Answers {'keys', seconds, microseconds, key...}, {'not bound'} or {'busy'}.
--- Tries hold how many have failed, and a field for each claim whose try is under way. Repeated by its claim, a try is one.
+-- Tries hold how many have failed, and a field for each attempt whose try is under way. Repeated by its attempt, a try is one.
 if redis.call('HGET', KEYS[1], 'user_id') ~= ARGV[1] then
   return {'not bound'}
 end

@@ -1,6 +1,6 @@
--- Carries a decision out. KEYS: binding. ARGV: claim, generation, 'bound' or 'dropped', new, now (ms).
--- Needs standing.lua.
-local now = standing(KEYS[1], ARGV[1])
+-- Carries a decision out. KEYS: binding. ARGV: attempt, generation, 'bound' or 'dropped', new, now (ms).
+-- Needs binding_state.lua.
+local now = binding_state(KEYS[1], ARGV[1])
 if now[1] ~= 'intended' or now[2] ~= ARGV[2] then
   return now
 end
@@ -12,4 +12,4 @@ if ARGV[3] == 'bound' then
   end
 end
 redis.call('HDEL', KEYS[1], 'intent_user', 'intent_made', 'intent_by_unionid')
-return standing(KEYS[1], ARGV[1])
+return binding_state(KEYS[1], ARGV[1])

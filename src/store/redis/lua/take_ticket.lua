@@ -1,5 +1,5 @@
--- Spends a ticket. KEYS: ticket. ARGV: claim. Answers {appid, openid, unionid, seconds} or {}; again to
--- the same claim.
+-- Spends a ticket. KEYS: ticket. ARGV: attempt. Answers {appid, openid, unionid, seconds} or {}; again to
+-- the same attempt.
 local held = redis.call('HMGET', KEYS[1], 'appid', 'openid', 'unionid', 'taken_by')
 if not held[1] or (held[4] and held[4] ~= ARGV[1]) then
   return {}

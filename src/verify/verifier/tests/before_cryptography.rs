@@ -1,4 +1,4 @@
-//! What is refused before any cryptography: nobody can make a verifier work by sending it what could never be a token.
+//! Tokens that are refused before any cryptography, so that a stranger cannot make a verifier work by sending garbage.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 
 use super::*;
 
-/// Keys that nobody may ask for: without one there is nothing to verify with.
+/// Fails the test if a key is looked up.
 struct Unasked;
 
 impl KeySource for Unasked {
@@ -15,13 +15,13 @@ impl KeySource for Unasked {
     }
 }
 
-/// Why it is refused, without a key.
+/// Verifies a token that must be refused before its key is looked up.
 #[track_caller]
 fn unasked(token: &str) -> Refused {
     Verifier::new(policy()).expect("a policy").verify(token, &Unasked, now()).expect_err("refused")
 }
 
-/// Signed by the right key, so that it is refused for its form alone.
+/// A token with one claim written as `json`, signed by the right key, so that only the claim's form is wrong.
 fn with_text(forge: &Forge, name: &str, json: &str) -> String {
     let claims = without(&forge.claims, name).replacen('{', &format!("{{\"{name}\":{json},"), 1);
     forge.sign(&forge.header.to_string(), &claims)
@@ -86,7 +86,7 @@ fn a_member_that_stands_twice_is_refused_before_any_key_is_looked_up() {
         let token = forge.sign(&twice(&header, member), &claims);
         assert_eq!(unasked(&token), Refused::MemberTwice(Part::Header), "{member}");
     }
-    for member in [r#""sub":"root""#, r#""exp":1"#, r#""a\u0075d":[]"#, r#""status":{"idx":1,"idx":2}"#] {
+    for member in [r#""sub":"root""#, r#""exp":1"#, r#""a\u0075d":[]"#, r#""a":{"b":1,"b":2}"#] {
         let token = forge.sign(&header, &twice(&claims, member));
         assert_eq!(unasked(&token), Refused::MemberTwice(Part::Claims), "{member}");
     }
@@ -117,11 +117,11 @@ fn a_mebibyte_is_refused_whatever_it_consists_of() {
     }
 }
 
-/// Each part in each of the other spellings that a lenient reader takes for the same bytes (RFC 4648 sections 3.2 to 3.5).
+/// Each part in every other spelling that a lenient decoder reads as the same bytes (RFC 4648 sections 3.2 to 3.5).
 #[test]
 fn base64url_that_is_not_canonical_is_refused_in_each_part() {
     let forge = Forge::of(Algorithm::Es256);
-    // Of three lengths, so that each part ends on one byte, on two, and on three.
+    // Three lengths, so that each part ends on one byte, on two, and on three.
     for padding in ["", "a", "aa"] {
         let [header, claims] = [&forge.header, &forge.claims].map(|object| with(object, "a", padding).to_string());
         let token = forge.sign(&header, &claims);
@@ -143,7 +143,7 @@ fn other_spellings(text: &str) -> Vec<String> {
     let mut spellings = ["=", "==", "\n", " ", "\0"].map(|end| format!("{text}{end}")).to_vec();
     spellings.extend(["\r\n", " ", "=", "+", "/", "%2D"].map(|middle| format!("{half}{middle}{rest}")));
     if !text.len().is_multiple_of(4) {
-        // The lowest bit of the last letter belongs to no byte.
+        // The lowest bit of the last letter is unused.
         let (most, last) = text.split_at(text.len() - 1);
         let place = ALPHABET.iter().position(|&byte| byte == last.as_bytes()[0]).expect("of the alphabet");
         spellings.push(format!("{most}{}", char::from(ALPHABET[place ^ 1])));
@@ -169,7 +169,7 @@ fn a_header_that_no_token_of_ours_has_is_refused_before_any_key_is_looked_up() {
     }
 }
 
-/// Where the algorithm comes from the token, the public key is a secret that everybody knows.
+/// The attack on verifiers that take the algorithm from the token: the public key serves as an HMAC secret.
 #[test]
 fn a_token_with_the_public_key_as_its_shared_secret_is_refused_before_any_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
@@ -215,7 +215,6 @@ fn a_claim_that_is_missing_or_of_another_form_is_refused_before_any_key_is_looke
         ("sub", json!("")),
         ("client_id", json!(null)),
         ("jti", json!({})),
-        ("status", json!("revoked")),
     ] {
         assert_eq!(unasked(&forge.with_claim(name, value.clone())), Refused::Malformed(name), "{value}");
     }

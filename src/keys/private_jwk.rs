@@ -1,0 +1,239 @@
+//! A private key as a JWK: the form in which it lies in the key file.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der},
+    hmac,
+    rsa::KeySize,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::SigningKey;
+use crate::verify::{Algorithm, KeyError};
+
+/// A private JWK as it is stored in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
+/// NumericDates. It is serialized into that file and nowhere else.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrivateJwk {
+    pub(super) kty: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) crv: Option<String>,
+    pub(super) alg: String,
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub(super) usage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exp: Option<i64>,
+    #[serde(flatten)]
+    pub(super) material: Material,
+}
+
+/// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Material {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) x: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) y: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) n: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) e: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) d: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) q: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dp: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dq: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) qi: Member,
+}
+
+pub(super) type Member = Option<Zeroizing<String>>;
+
+impl PrivateJwk {
+    /// Generates a key that signs from `nbf` on.
+    pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
+        let material = match algorithm {
+            Algorithm::Es256 => Material::p256()?,
+            Algorithm::EdDsa => Material::ed25519()?,
+            Algorithm::Rs256 => Material::rsa2048()?,
+        };
+        let mut jwk = Self::of(algorithm, material);
+        jwk.nbf = Some(nbf.timestamp());
+        jwk.name_itself(0)?;
+        Ok(jwk)
+    }
+
+    /// Reads a private key that was made elsewhere: PEM of PKCS#8, PKCS#1 or SEC 1, or a JWK, alone or as the only key
+    /// of a set. The key signs from `nbf` on, whatever `nbf` it has itself.
+    pub fn import(content: &[u8], nbf: DateTime<Utc>) -> Result<Self, KeyError> {
+        let mut jwk = match PrivateKeyDer::from_pem_slice(content) {
+            Ok(der) => Self::from_der(&der)?,
+            Err(_) => Self::from_json(content)?,
+        };
+        (jwk.nbf, jwk.exp, jwk.usage) = (Some(nbf.timestamp()), None, Some("sig".into()));
+        jwk.kid = None;
+        jwk.name_itself(0)?;
+        Ok(jwk)
+    }
+
+    /// Derived, because the private part itself is for signing alone.
+    pub(super) fn marking(&self) -> hmac::Key {
+        let private = self.material.d.as_ref().map_or(&b""[..], |d| d.as_bytes());
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, private), b"wxmint mark of a binding");
+        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+    }
+
+    fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
+        let unknown = || KeyError::Unusable {
+            key: "in the file".into(),
+            reason: "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more".into(),
+        };
+        let bytes = der.secret_der();
+        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
+            .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes))
+        {
+            return Ok(Self::of(Algorithm::Es256, Material::of_p256(&pair)?));
+        }
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
+            return Ok(Self::of(Algorithm::EdDsa, Material::of_ed25519(&pair)?));
+        }
+        let pkcs1 = pkcs8::PrivateKeyInfo::try_from(bytes).map_or(bytes, |info| info.private_key);
+        let key = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|_| unknown())?;
+        Ok(Self::of(Algorithm::Rs256, Material::of_rsa(&key)))
+    }
+
+    fn from_json(content: &[u8]) -> Result<Self, KeyError> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: [PrivateJwk; 1],
+        }
+        let set = serde_json::from_slice::<Set>(content).map(|Set { keys: [jwk] }| jwk);
+        set.or_else(|_| serde_json::from_slice(content))
+            .map_err(|_| KeyError::Syntax("neither PEM of a private key, nor one private JWK".into()))
+    }
+
+    fn of(algorithm: Algorithm, material: Material) -> Self {
+        let (kty, crv) = match algorithm {
+            Algorithm::Es256 => ("EC", Some("P-256")),
+            Algorithm::EdDsa => ("OKP", Some("Ed25519")),
+            Algorithm::Rs256 => ("RSA", None),
+        };
+        Self {
+            kty: kty.into(),
+            crv: crv.map(Into::into),
+            alg: algorithm.name().into(),
+            usage: Some("sig".into()),
+            kid: None,
+            nbf: None,
+            exp: None,
+            material,
+        }
+    }
+
+    /// The `kid`; empty if the key has none yet.
+    pub fn kid(&self) -> &str {
+        self.kid.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn is(&self, kid: &str) -> bool {
+        self.kid.as_deref() == Some(kid)
+    }
+
+    /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error messages.
+    pub(super) fn name_itself(&mut self, index: usize) -> Result<(), KeyError> {
+        if self.kid.is_none() {
+            self.kid = Some(SigningKey::from_jwk(self, index)?.public().kid().to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_nbf(&mut self, nbf: DateTime<Utc>) {
+        self.nbf = Some(nbf.timestamp());
+    }
+
+    pub(super) fn set_exp(&mut self, exp: Option<DateTime<Utc>>) {
+        self.exp = exp.map(|exp| exp.timestamp());
+    }
+
+    /// The key's name in error messages: its position in the set, and its `kid` if it has one.
+    pub(super) fn label(&self, index: usize) -> String {
+        let place = index + 1;
+        self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
+    }
+}
+
+impl fmt::Debug for PrivateJwk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateJwk({} {})", self.alg, self.kid.as_deref().unwrap_or("without kid"))
+    }
+}
+
+impl Material {
+    fn p256() -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| cannot_generate())?;
+        Self::of_p256(&pair)
+    }
+
+    fn of_p256(pair: &EcdsaKeyPair) -> Result<Self, KeyError> {
+        let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| cannot_generate())?;
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        Ok(Self { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Self::default() })
+    }
+
+    fn ed25519() -> Result<Self, KeyError> {
+        Self::of_ed25519(&Ed25519KeyPair::generate().map_err(|_| cannot_generate())?)
+    }
+
+    fn of_ed25519(pair: &Ed25519KeyPair) -> Result<Self, KeyError> {
+        let seed: Curve25519SeedBin<'_> =
+            pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| cannot_generate())?;
+        Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
+    }
+
+    fn rsa2048() -> Result<Self, KeyError> {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| cannot_generate())?;
+        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| cannot_generate())?;
+        let info = pkcs8::PrivateKeyInfo::try_from(der.as_ref()).map_err(|_| cannot_generate())?;
+        let key = pkcs1::RsaPrivateKey::try_from(info.private_key).map_err(|_| cannot_generate())?;
+        Ok(Self::of_rsa(&key))
+    }
+
+    fn of_rsa(key: &pkcs1::RsaPrivateKey<'_>) -> Self {
+        Self {
+            n: encode(key.modulus.as_bytes()),
+            e: encode(key.public_exponent.as_bytes()),
+            d: encode(key.private_exponent.as_bytes()),
+            p: encode(key.prime1.as_bytes()),
+            q: encode(key.prime2.as_bytes()),
+            dp: encode(key.exponent1.as_bytes()),
+            dq: encode(key.exponent2.as_bytes()),
+            qi: encode(key.coefficient.as_bytes()),
+            ..Self::default()
+        }
+    }
+}
+
+fn cannot_generate() -> KeyError {
+    KeyError::Crypto("generate a key")
+}
+
+fn encode(bytes: &[u8]) -> Member {
+    Some(URL_SAFE_NO_PAD.encode(bytes).into())
+}

@@ -1,0 +1,253 @@
+//! Binds a person to a user, across keys that no transaction spans.
+//!
+//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is made in
+//! steps, and a process may die between any two of them:
+//!
+//! ```text
+//!            person                     user's list                unionid
+//!   free ──intend──▶ intended ──admit──▶ decided, once ──settle──▶ bound ──link──▶ stands for the user
+//!   free ◀─set_free── leaving ◀─dismiss── off the list  ◀──leave── bound
+//! ```
+//!
+//! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
+//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person who is
+//! bound takes none of these steps.
+
+#[cfg(test)]
+mod tests;
+
+use super::LoginError;
+use crate::{
+    ids::Person,
+    ids::{UnionId, UserId},
+    store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
+};
+
+/// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
+const MAX_ROUNDS: usize = 32;
+
+/// The user whose credentials a person has shown beside WeChat's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The business user.
+    pub user: UserId,
+    /// Whether the user may have been made for this login.
+    pub made: bool,
+}
+
+/// The state of a binding when no step is left to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettledState {
+    Free {
+        /// The generation of the last binding.
+        generation: u64,
+        /// Whether its owner has dissolved it.
+        dissolved: bool,
+    },
+    Bound(Bound),
+}
+
+/// What is known when a user is to be made for a person without credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vacancy<'a> {
+    /// The generation of the person's last binding.
+    pub generation: u64,
+    /// Whether its owner has dissolved it.
+    pub dissolved: bool,
+    /// The unionid that will be linked to the user. `None` if the person has dissolved a binding.
+    pub unionid: Option<&'a UnionId>,
+    /// The user this unionid used to mean, who has no bindings left. A different user must be chosen.
+    pub deserted: Option<&'a UserId>,
+}
+
+/// Takes the steps for one request.
+pub struct Binder<'a> {
+    pub store: &'a dyn Bindings,
+    pub person: &'a Person,
+    pub unionid: Option<&'a UnionId>,
+    pub attempt: &'a AttemptId,
+    /// How many people of one app a user may have.
+    pub per_user: u32,
+}
+
+impl Binder<'_> {
+    /// Finishes a binding that is half made or half dissolved.
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, StoreError> {
+        self.settle_and_tell(state).await.map(|(settled, _)| settled)
+    }
+
+    /// The same, with the last decision and its user. The decision may concern the intent of another request.
+    async fn settle_and_tell(
+        &self,
+        mut state: BindingState,
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+        let mut last = None;
+        for _ in 0..MAX_ROUNDS {
+            state = match state {
+                BindingState::Free { generation, dissolved } => {
+                    return Ok((SettledState::Free { generation, dissolved }, last));
+                }
+                BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
+                BindingState::Intended { generation, intent } => {
+                    let Intent { user, by_unionid, .. } = &intent;
+                    let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
+                    let outcome = outcome(decision, &intent);
+                    last = Some((intent.user, decision));
+                    self.store.settle(self.person, generation, outcome, self.attempt).await?
+                }
+                BindingState::Leaving { generation, user } => {
+                    self.store.dismiss(&user, self.person, generation).await?;
+                    self.store.set_free(self.person, generation, self.attempt).await?
+                }
+            };
+        }
+        Err(contended())
+    }
+
+    /// Binds a person who is not bound to the user whose credentials they have shown.
+    pub async fn bind(&self, candidate: &Candidate, mut settled: SettledState) -> Result<Bound, LoginError> {
+        for _ in 0..MAX_ROUNDS {
+            let (generation, dissolved) = match settled {
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
+                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
+            };
+            if self.unionid_is_anothers(candidate, dissolved).await? {
+                return Err(LoginError::AlreadyBound);
+            }
+            let Candidate { user, made } = candidate.clone();
+            settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
+                (settled, _) => settled,
+            };
+        }
+        Err(contended().into())
+    }
+
+    /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that `make`
+    /// makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of the unionid.
+    pub async fn bind_unasked(
+        &self,
+        mut settled: SettledState,
+        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
+    ) -> Result<Option<Bound>, LoginError> {
+        let mut deserted = None;
+        for _ in 0..MAX_ROUNDS {
+            let (generation, dissolved) = match settled {
+                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Bound(bound) => return Ok(Some(bound)),
+            };
+            let unionid = self.unionid.filter(|_| !dissolved);
+            let intent = match self.holder(unionid, deserted.as_ref()).await? {
+                Some(user) => Intent { user, made: true, by_unionid: true },
+                None => {
+                    let vacancy = Vacancy { generation, dissolved, unionid, deserted: deserted.as_ref() };
+                    let Some(made) = make(vacancy).await? else { return Ok(None) };
+                    self.intent_for(made, unionid, deserted.take()).await?
+                }
+            };
+            settled = match self.try_to_bind(generation, intent.clone()).await? {
+                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
+                    return Err(LoginError::AlreadyBound);
+                }
+                (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => {
+                    deserted = Some(user);
+                    free
+                }
+                (settled, _) => settled,
+            };
+        }
+        Err(contended().into())
+    }
+
+    /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
+    async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+        let Some(unionid) = unionid else { return Ok(None) };
+        let holder = self.store.claim_unionid(unionid, None).await?;
+        Ok(holder.filter(|holder| Some(holder) != deserted))
+    }
+
+    /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a moment
+    /// before. Either login may tell `new_user`: the user's list decides which binding is the first, because the other
+    /// request may have died.
+    async fn intent_for(
+        &self,
+        made: UserId,
+        unionid: Option<&UnionId>,
+        deserted: Option<UserId>,
+    ) -> Result<Intent, StoreError> {
+        let Some(unionid) = unionid else {
+            return Ok(Intent { user: made, made: true, by_unionid: false });
+        };
+        let user = match deserted {
+            Some(from) => self.store.move_unionid(unionid, &from, &made).await?,
+            None => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
+        };
+        Ok(Intent { user, made: true, by_unionid: true })
+    }
+
+    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. Returns the other user if it is
+    /// linked to one; both users stay as they are. `None` if the conflict was known before.
+    pub async fn link(&self, bound: &Bound) -> Result<Option<UserId>, StoreError> {
+        let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
+            return Ok(None);
+        };
+        let mut holder = self.store.claim_unionid(unionid, Some(&bound.user)).await?;
+        if let Some(other) = holder.take_if(|holder| *holder != bound.user) {
+            holder = Some(match self.is_deserted(&other).await? {
+                true => self.store.move_unionid(unionid, &other, &bound.user).await?,
+                false => other,
+            });
+        }
+        let conflict = holder.filter(|holder| *holder != bound.user);
+        let news = self.store.link_unionid(self.person, &bound.user, unionid, conflict.as_ref()).await?;
+        Ok(conflict.filter(|_| news))
+    }
+
+    /// Ends the person's binding of this generation to `user`.
+    pub async fn dissolve(&self, user: &UserId, generation: u64) -> Result<(), StoreError> {
+        let state = self.store.binding_state(self.person, self.attempt).await?;
+        match self.settle(state).await? {
+            SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
+                let state = self.store.leave(self.person, &bound, self.attempt).await?;
+                self.settle(state).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn unionid_is_anothers(&self, candidate: &Candidate, dissolved: bool) -> Result<bool, StoreError> {
+        let unionid = self.unionid.filter(|_| !dissolved);
+        match self.holder(unionid, Some(&candidate.user)).await? {
+            Some(holder) => self.is_deserted(&holder).await.map(|deserted| !deserted),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the user had bindings once and has none left.
+    async fn is_deserted(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
+    }
+
+    async fn try_to_bind(
+        &self,
+        generation: u64,
+        intent: Intent,
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+        let state = self.store.intend(self.person, generation, &intent, self.attempt).await?;
+        self.settle_and_tell(state).await
+    }
+}
+
+fn outcome(decision: Decision, intent: &Intent) -> IntentOutcome {
+    match decision {
+        Decision::Admitted { first } => IntentOutcome::Bound { new: first && intent.made },
+        Decision::Full | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
+    }
+}
+
+fn contended() -> StoreError {
+    StoreError { reason: "a binding is changed by others again and again".into() }
+}

@@ -1,0 +1,90 @@
+//! Races that the scheduler of `tests/binding` found, step by step.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{ids::UnionId, store::Memory};
+
+fn store() -> Memory {
+    Memory::new(crate::http::now, Duration::from_secs(86_400))
+}
+
+fn person(openid: &str) -> Person {
+    Person { app: "wx0123456789abcdef".parse().expect("an app"), openid: openid.parse().expect("an openid") }
+}
+
+fn user(name: &str) -> UserId {
+    name.parse().expect("a user id")
+}
+
+fn unionid() -> UnionId {
+    "u1".parse().expect("a unionid")
+}
+
+fn attempt(byte: u8) -> AttemptId {
+    AttemptId::new([byte; 16])
+}
+
+fn rival() -> AttemptId {
+    attempt(2)
+}
+
+const FREE: SettledState = SettledState::Free { generation: 0, dissolved: false };
+
+fn intent(name: &str, by_unionid: bool) -> Intent {
+    Intent { user: user(name), made: by_unionid, by_unionid }
+}
+
+async fn bind(store: &Memory, person: &Person, name: &str) -> u64 {
+    let attempt = attempt(9);
+    let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
+    let candidate = Candidate { user: user(name), made: false };
+    binder.bind(&candidate, FREE).await.expect("bound").generation
+}
+
+/// A binding that was made, and dissolved.
+async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
+    let generation = bind(store, person, name).await;
+    let attempt = attempt(9);
+    let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
+    binder.dissolve(&user(name), generation).await.expect("dissolved");
+}
+
+#[tokio::test]
+async fn who_finds_a_rivals_intent_for_a_full_user_binds_to_their_own() {
+    let (store, lin, attempt) = (store(), person("lin"), attempt(1));
+    bind(&store, &person("mei"), "full").await;
+    let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
+    store.intend(&lin, 0, &intent("full", false), &rival()).await.expect("the rival's");
+    let candidate = Candidate { user: user("own"), made: false };
+    let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
+    assert_eq!(bound.user, candidate.user);
+}
+
+#[tokio::test]
+async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
+    let (store, lin, attempt) = (store(), person("lin"), attempt(1));
+    bind(&store, &Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") }, "known").await;
+    bind_and_leave(&store, &person("mei"), "deserted").await;
+    store.claim_unionid(&unionid(), Some(&user("known"))).await.expect("claimed");
+    store.intend(&lin, 0, &intent("deserted", true), &rival()).await.expect("the rival's");
+    let unionid = unionid();
+    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    let nobody_is_made = async |_: Vacancy<'_>| panic!("the unionid is known");
+    let bound = binder.bind_unasked(FREE, nobody_is_made).await.expect("no error").expect("bound");
+    assert_eq!(bound.user, user("known"));
+}
+
+#[tokio::test]
+async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
+    let (store, lin, attempt) = (store(), person("lin"), attempt(1));
+    bind_and_leave(&store, &person("mei"), "deserted").await;
+    store.claim_unionid(&unionid(), Some(&user("deserted"))).await.expect("claimed");
+    let unionid = unionid();
+    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    // As a backend that names the same user for the same wish.
+    let make = async |vacancy: Vacancy<'_>| Ok(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
+    let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
+    assert_eq!((bound.user, bound.new), (user("another"), true));
+    assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
+}

@@ -1,0 +1,43 @@
+//! The end of tokens, at the wish of their owner.
+
+use super::{SessionError, Worker, token_owner::issued};
+use crate::{
+    store::{Issued, TokenState},
+    verify::{Claims, Verified},
+};
+
+impl Worker {
+    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with the
+    /// same token, also after an answer that was lost.
+    pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+        let issued = issued(token);
+        let bearer = self.store.bearer(&issued).await?;
+        if everywhere {
+            return self.log_out_everywhere(token, &issued, bearer).await;
+        }
+        if let TokenState::People(people) = bearer
+            && let Some(own) = self.own(token, people)
+        {
+            self.store.forget(&own.person).await?;
+        }
+        Ok(self.store.end_token(&issued).await?)
+    }
+
+    async fn log_out_everywhere(
+        &self,
+        token: &Verified<Claims>,
+        issued: &Issued,
+        bearer: TokenState,
+    ) -> Result<(), SessionError> {
+        match bearer {
+            TokenState::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
+            // A repetition. It only waits until a replica has the end.
+            TokenState::EndedWithUser => return Ok(self.store.end_user(issued).await?),
+            TokenState::Ended => return Err(SessionError::NotYours),
+        };
+        for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
+            self.store.forget(&person).await?;
+        }
+        Ok(self.store.end_user(issued).await?)
+    }
+}

@@ -1,0 +1,299 @@
+//! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
+
+use std::sync::Arc;
+use std::{
+    cell::Cell,
+    io,
+    net::{SocketAddr, TcpListener},
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::{
+    ids::{OpenId, Phone},
+    simulator,
+    store::Memory,
+    telemetry::Metrics,
+    upstream::Tls,
+    wechat::AppSecret,
+};
+
+const APPID: &str = "wx0123456789abcdef";
+const SECRET: &str = "00112233445566778899aabbccddeeff";
+const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
+const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
+
+thread_local! {
+    /// By how much the store's clock is ahead.
+    static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
+}
+
+fn clock() -> DateTime<Utc> {
+    crate::http::now() + AHEAD.get()
+}
+
+/// A running simulator, and what two replicas share.
+struct Bed {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    http: reqwest::Client,
+    replicas: [WeChat; 2],
+    shelf: Memory,
+    vault: Arc<Vault>,
+    app: App,
+}
+
+impl Bed {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = simulator::App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
+        let serve = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let stopped = async { drop(stopped.await) };
+            runtime.block_on(simulator::run(listener, simulator::World::new(vec![app], 0), 1, stopped))
+        };
+        let tls = Tls::from_system().expect("the system's certificates");
+        let base = format!("http://{address}").parse().expect("a URL");
+        let replica = |()| WeChat::new(&base, &tls, 1, Metrics::default()).expect("a client");
+        Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread::spawn(serve)),
+            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            replicas: [(); 2].map(replica),
+            shelf: Memory::new(clock, Duration::from_secs(60)),
+            vault: Arc::new(vault(1)),
+            app: App { id: APPID.parse().expect("an AppID"), secret: AppSecret::new(SECRET) },
+        }
+    }
+
+    async fn control(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("http://{}/_simulator{path}", self.address);
+        let request = self.http.request(method.parse().expect("a method"), url).json(&body);
+        let answer = request.send().await.expect("an answer").text().await.expect("a body");
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    async fn fault(&self, fault: Value) {
+        let set = self.control("PUT", "/faults", json!({"faults": [fault]})).await;
+        assert!(set["faults"].is_array(), "{set}");
+    }
+
+    async fn heal(&self) {
+        self.control("DELETE", "/faults", Value::Null).await;
+    }
+
+    /// How often `path` has been asked.
+    async fn asked(&self, path: &str) -> u64 {
+        self.control("GET", "/stats", Value::Null).await["requests"][path].as_u64().expect("a count")
+    }
+
+    /// Has lin's phone number exchanged by a replica, with a fresh code.
+    async fn phone(&self, replica: usize) -> Result<Phone, AccessTokenError> {
+        self.phone_by(&self.vault, replica).await
+    }
+
+    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, AccessTokenError> {
+        let person = self.control("PUT", "/people/lin", json!({"phone": "13800138000"})).await;
+        let openid: OpenId = text(&person["apps"][APPID]["openid"]).parse().expect("an openid");
+        let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
+        let code = text(&minted["code"]).parse().expect("a phone code");
+        let wechat = &self.replicas[replica];
+        let attempt = AttemptId::new(*uuid::Uuid::new_v4().as_bytes());
+        AccessTokens { wechat, shelf: &self.shelf, vault: Arc::clone(vault) }
+            .with(&self.app, &attempt, async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
+            .await
+    }
+
+    /// Twenty at once, ten by each replica, of which none fails.
+    async fn twenty_phones(&self) {
+        for phone in join_all((0..20).map(|call| self.phone(call % 2))).await {
+            assert_eq!(phone.expect("a phone number").number, "13800138000");
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+fn vault(key: u8) -> Vault {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    Vault::parse(STANDARD.encode([key; 32]).as_bytes()).expect("a vault")
+}
+
+fn verdict(outcome: Result<Phone, AccessTokenError>) -> Option<Verdict> {
+    match outcome {
+        Err(AccessTokenError::WeChat(error)) => error.verdict(),
+        other => panic!("refused: {other:?}"),
+    }
+}
+
+fn not_sent(outcome: Result<Phone, AccessTokenError>) -> String {
+    match outcome {
+        Err(AccessTokenError::WeChat(CallError::NotSent { reason, .. })) => reason,
+        other => panic!("not sent: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn all_replicas_share_one_token() {
+    let bed = Bed::start();
+    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN})).await;
+    bed.twenty_phones().await;
+    bed.twenty_phones().await;
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_wechat_refuses_is_replaced_once_for_all() {
+    let bed = Bed::start();
+    for (ended, how) in ["revoke", "expire"].into_iter().enumerate() {
+        bed.twenty_phones().await;
+        bed.control("POST", "/access-tokens", json!({how: true})).await;
+        bed.twenty_phones().await;
+        assert_eq!(bed.asked(STABLE_TOKEN).await, 2 + ended as u64, "after {how}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_reason_costs_a_fetch_and_a_repetition() {
+    let bed = Bed::start();
+    for errcode in [40001, 40014, 42001] {
+        bed.control("POST", "/reset", json!({})).await;
+        bed.phone(0).await.expect("a phone number");
+        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER, "times": 1})).await;
+        bed.phone(0).await.expect("a phone number");
+        assert_eq!(bed.asked(PHONE_NUMBER).await, 3);
+    }
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 1, "since the last reset");
+}
+
+#[tokio::test]
+async fn a_call_is_repeated_once_at_most() {
+    let bed = Bed::start();
+    bed.fault(json!({"kind": "errcode", "errcode": 40001, "path": PHONE_NUMBER})).await;
+    assert_eq!(verdict(bed.phone(0).await), Some(Verdict::BadAccessToken));
+    assert_eq!((bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await), (2, 2));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_code_is_no_reason_to_replace_the_token() {
+    let bed = Bed::start();
+    for (errcode, meaning) in [(40029, Verdict::CodeInvalid), (40163, Verdict::CodeUsed), (45011, Verdict::SlowDown)] {
+        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER})).await;
+        assert_eq!(verdict(bed.phone(0).await), Some(meaning));
+    }
+    assert_eq!((bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await), (3, 1));
+}
+
+#[tokio::test]
+async fn a_fetch_that_failed_is_not_repeated_for_a_second_by_anybody() {
+    let bed = Bed::start();
+    bed.fault(json!({"kind": "errcode", "errcode": 40125, "path": STABLE_TOKEN})).await;
+    assert_eq!(verdict(bed.phone(0).await), Some(Verdict::Misconfigured));
+    for replica in [0, 1] {
+        assert!(not_sent(bed.phone(replica).await).contains("has just failed"));
+    }
+    assert_eq!((bed.asked(STABLE_TOKEN).await, bed.asked(PHONE_NUMBER).await), (1, 0));
+    bed.heal().await;
+    AHEAD.set(TimeDelta::seconds(2));
+    bed.phone(1).await.expect("a phone number");
+}
+
+#[tokio::test]
+async fn fetching_may_be_repeated_after_a_broken_connection() {
+    let bed = Bed::start();
+    bed.fault(json!({"kind": "reset", "path": STABLE_TOKEN, "times": 1, "after": true})).await;
+    bed.phone(0).await.expect("a phone number");
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
+}
+
+#[tokio::test]
+async fn a_phone_code_that_may_have_been_received_is_not_sent_again() {
+    let bed = Bed::start();
+    bed.fault(json!({"kind": "reset", "path": PHONE_NUMBER, "times": 1})).await;
+    let Err(AccessTokenError::WeChat(CallError::Unanswered { .. })) = bed.phone(0).await else { panic!("unanswered") };
+    bed.fault(json!({"kind": "errcode", "errcode": -1, "path": PHONE_NUMBER, "times": 1})).await;
+    bed.phone(0).await.expect("busy once");
+    assert_eq!(bed.asked(PHONE_NUMBER).await, 3);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_its_end_and_used_meanwhile() {
+    let bed = Bed::start();
+    bed.twenty_phones().await;
+    AHEAD.set(TimeDelta::seconds(7200 - 260));
+    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN})).await;
+    bed.twenty_phones().await;
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
+    let bed = Bed::start();
+    bed.phone(0).await.expect("a phone number");
+    AHEAD.set(TimeDelta::seconds(7200 - 260));
+    for (fault, longest) in [
+        (json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN}), Duration::from_secs(1)),
+        (json!({"kind": "stall", "path": STABLE_TOKEN}), Duration::from_secs(3)),
+    ] {
+        bed.fault(fault).await;
+        let before = (bed.asked(STABLE_TOKEN).await, Instant::now());
+        bed.phone(0).await.expect("a phone number");
+        assert!(before.1.elapsed() < longest, "{:?}", before.1.elapsed());
+        bed.twenty_phones().await;
+        assert_eq!(bed.asked(STABLE_TOKEN).await, before.0 + 1, "and nobody tries for a while");
+        AHEAD.set(AHEAD.get() + TimeDelta::seconds(25));
+    }
+    AHEAD.set(TimeDelta::seconds(7201));
+    bed.fault(json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN})).await;
+    assert_eq!(verdict(bed.phone(0).await), Some(Verdict::Misconfigured));
+}
+
+#[tokio::test]
+async fn a_token_that_another_vault_sealed_is_fetched_anew() {
+    let bed = Bed::start();
+    bed.phone(0).await.expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_another_gives_up_after_two_seconds() {
+    let bed = Bed::start();
+    let rival = AttemptId::new([0; 16]);
+    let lent = bed.shelf.lend_access_token(&bed.app.id, &rival, None, Duration::from_secs(60)).await;
+    assert_eq!(lent, Ok(Lent::Fetch));
+    let began = Instant::now();
+    assert!(not_sent(bed.phone(0).await).contains("still being fetched"));
+    assert!((1900..3000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 0);
+}
+
+#[test]
+fn a_token_is_renewed_in_wechats_last_five_minutes_or_in_its_last_tenth() {
+    for (expires_in, renew_in) in [(7200, 6930), (2700, 2430), (300, 270), (270, 243), (10, 9)] {
+        let life = life(Duration::from_secs(expires_in));
+        assert_eq!((life.renew_in.as_secs(), life.expires_in.as_secs()), (renew_in, expires_in));
+    }
+}

@@ -1,0 +1,123 @@
+//! User data: decrypted with the stored session key, and believed only if it names the right person and app.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::{Asking, SessionError, SettledState, Worker, with_token::BUSY_PAUSE};
+use crate::{
+    ids::{Person, UnionId},
+    store::{KeptSession, Opening, Tried},
+    vault::{Sealed, Vault},
+    wechat::{EncryptedData, OpenedData, RawData, SessionKey},
+};
+
+/// What a mini program got from WeChat and cannot decrypt or verify itself.
+#[derive(Debug)]
+pub enum UserDataRequest {
+    /// `encryptedData` and `iv`.
+    Encrypted(EncryptedData),
+    /// `rawData` and `signature`.
+    Raw(RawData),
+}
+
+/// What decrypted data must match in order to be believed.
+struct Belief<'a> {
+    person: &'a Person,
+    now: DateTime<Utc>,
+    max_age: Duration,
+}
+
+impl UserDataRequest {
+    fn open(&self, key: &SessionKey, belief: &Belief<'_>) -> Option<OpenedData> {
+        let Belief { person, now, max_age } = belief;
+        match self {
+            Self::Encrypted(data) => data.open(key, &person.app, &person.openid, *now, *max_age).ok(),
+            Self::Raw(data) => data.open(key).ok(),
+        }
+    }
+}
+
+impl Worker {
+    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a login, the
+    /// previous one. Each failure is counted; the eighth deletes the session key.
+    pub async fn user_data(
+        &self,
+        asking: &Asking,
+        request: &UserDataRequest,
+        now: DateTime<Utc>,
+        max_age: Duration,
+    ) -> Result<Map<String, Value>, SessionError> {
+        let kept = self.open_session(asking).await?;
+        let belief = Belief { person: &asking.person, now, max_age };
+        let opened = self.try_keys(&kept, request, &belief).await;
+        let tried = match (&opened, kept.keys.is_empty()) {
+            (Some(_), _) => Tried::Well,
+            (None, true) => Tried::Nothing,
+            (None, false) => Tried::Failed,
+        };
+        if self.store.close(&asking.person, tried, &asking.attempt).await? {
+            tracing::warn!(user = asking.user.as_str(), "a session key was dropped: too much data failed to decrypt");
+        }
+        let OpenedData { data, unionid } = opened.ok_or(SessionError::Undecryptable)?;
+        if let Some(unionid) = &unionid {
+            self.link_found(asking, unionid).await?;
+        }
+        Ok(data)
+    }
+
+    pub(super) async fn open_session(&self, asking: &Asking) -> Result<KeptSession, SessionError> {
+        match self.store.open(&asking.person, &asking.user, &asking.attempt).await? {
+            Opening::Keys(kept) => Ok(kept),
+            Opening::NotBound => Err(SessionError::NotYours),
+            Opening::Busy => Err(SessionError::Busy { retry_after: BUSY_PAUSE }),
+        }
+    }
+
+    async fn try_keys(&self, kept: &KeptSession, request: &UserDataRequest, belief: &Belief<'_>) -> Option<OpenedData> {
+        let vault = self.vault.keys();
+        for sealed in &kept.keys {
+            let Some(key) = self.unseal(&vault, sealed, belief.person).await else { continue };
+            let opened = request.open(&key, belief);
+            if opened.is_some() {
+                return opened;
+            }
+        }
+        None
+    }
+
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. If its vault key is lost,
+    /// the person must log in again.
+    pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<SessionKey> {
+        let key = match vault.open(sealed, person) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
+                return None;
+            }
+        };
+        if !vault.is_newest(sealed) {
+            let resealed = vault.seal(&key, person);
+            let put = match &resealed {
+                Ok(anew) => self.store.reseal(person, sealed, anew).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = put {
+                tracing::warn!(error, "a session key stays under an older vault key");
+            }
+        }
+        Some(key)
+    }
+
+    /// Links a unionid that was found in the data.
+    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
+        let Asking { person, attempt, .. } = asking;
+        let binder = self.binder(person, Some(unionid), attempt);
+        let state = self.store.binding_state(person, attempt).await?;
+        if let SettledState::Bound(bound) = binder.settle(state).await? {
+            self.link(&binder, &bound).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! What the use cases of this room share: the context of one worker thread.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+
+use super::{AccessTokens, Binder, LoginError};
+use crate::{
+    accounts::Accounts,
+    ids::{Person, UnionId},
+    limits::{Limits, LocalLimit},
+    store::{AttemptId, Store},
+    telemetry::Metrics,
+    token::Minter,
+    vault::CurrentVault,
+    wechat::{CurrentApps, WeChat},
+};
+
+/// What one worker thread needs for whatever a person can do.
+pub struct Worker {
+    pub apps: Arc<CurrentApps>,
+    pub wechat: WeChat,
+    pub store: Box<dyn Store>,
+    pub vault: Arc<CurrentVault>,
+    pub accounts: Box<dyn Accounts>,
+    pub policy: Policy,
+    /// Counts logins while the store is away.
+    pub local_limit: Arc<LocalLimit>,
+    pub minter: Arc<Minter>,
+    pub metrics: Metrics,
+}
+
+/// How people are bound to users, and how often they may try.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Whether an unbound person gets a new user, where one could be asked for a password.
+    pub auto_provision: bool,
+    /// How many people of one app a user may have.
+    pub bindings_per_user: u32,
+    pub limits: Limits,
+}
+
+impl Worker {
+    /// Binds `person` to users, as `attempt`.
+    pub(super) fn binder<'a>(
+        &'a self,
+        person: &'a Person,
+        unionid: Option<&'a UnionId>,
+        attempt: &'a AttemptId,
+    ) -> Binder<'a> {
+        Binder { store: &*self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
+    }
+
+    pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
+        AccessTokens { wechat: &self.wechat, shelf: &*self.store, vault: self.vault.keys() }
+    }
+}
+
+pub(super) fn new_attempt() -> Result<AttemptId, LoginError> {
+    let mut bits = [0; 16];
+    rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
+    Ok(AttemptId::new(bits))
+}

@@ -1,0 +1,134 @@
+//! The settings, which are environment variables. `variables.rs` declares each variable once; this file and `sidecar.rs` say
+//! which of them each command reads. All faults are reported at once. A fault never repeats a value, because the value may
+//! be a secret in the wrong place.
+
+mod forms;
+#[cfg(test)]
+mod pages;
+mod reader;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+mod variable;
+pub mod variables;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use reqwest::Url;
+
+use self::variables::*;
+pub use self::{
+    forms::{IssuerUrl, parse_duration},
+    reader::{Fault, Faults, Reader},
+    sidecar::SidecarSettings,
+    variable::{Variable, unknown_variables},
+};
+use crate::{limits::Limits, store::RedisUrl, telemetry::LogFormat, verify::TokenTyp, wechat::App};
+
+pub use crate::wechat::AppsSource;
+
+/// Where codes, session keys and bindings are kept.
+#[derive(Debug, Clone)]
+pub enum StoreUrl {
+    /// `memory:`: lost when the process ends.
+    Memory,
+    /// `redis://…`
+    Redis(RedisUrl),
+}
+
+/// Who knows the business users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountsSource {
+    /// `auto`: the first login of a person makes a user.
+    Auto,
+    /// `file:PATH`: the password file.
+    File(PathBuf),
+    /// `https://…`: the business's own service.
+    Service(Url),
+}
+
+/// Declares a struct of settings, and how each field is read. Every field is read, so that no fault hides another.
+macro_rules! settings {
+    ($(#[$attribute:meta])* $name:ident, |$reader:ident| { $($field:ident: $type:ty = $value:expr,)+ }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone)]
+        #[allow(missing_docs, reason = "a field means what its variable means")]
+        pub struct $name {
+            $(pub $field: $type,)+
+        }
+
+        impl $name {
+            /// Reads settings from variables, such as [`std::env::vars`].
+            pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
+                let mut reader = Reader::new(vars);
+                let settings = Self::read(&mut reader);
+                reader.finish(settings)
+            }
+
+            fn read($reader: &mut Reader) -> Option<Self> {
+                $(let $field = $value;)+
+                Some(Self { $($field: $field?,)+ })
+            }
+        }
+    };
+}
+use settings;
+
+settings! {
+    /// What `wxmint serve` needs to know.
+    Settings, |reader| {
+        issuer: IssuerUrl = reader.read(&ISSUER),
+        audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
+        apps: AppsSource = read_apps(reader),
+        store: StoreUrl = reader.read(&REDIS_URL),
+        keys: PathBuf = reader.read(&KEYS),
+        vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
+        listen: SocketAddr = reader.read(&LISTEN),
+        admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        max_connections: usize = reader.read(&MAX_CONNECTIONS),
+        token_ttl: Duration = reader.read(&TOKEN_TTL),
+        token_typ: TokenTyp = reader.read(&TOKEN_TYP),
+        keys_lead: Duration = reader.read(&KEYS_LEAD),
+        session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
+        accounts: AccountsSource = reader.read(&ACCOUNTS),
+        auto_provision: bool = reader.read(&AUTO_PROVISION),
+        bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
+        login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
+        token_aliases: Vec<String> = reader.read(&TOKEN_ALIASES),
+        dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),
+        trusted_proxies: Vec<IpNet> = reader.read(&TRUSTED_PROXIES),
+        limits: Limits = read_limits(reader),
+        watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
+        wechat_url: Url = reader.read(&WECHAT_URL),
+        log_format: LogFormat = reader.read(&LOG_FORMAT),
+    }
+}
+
+fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
+    Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
+}
+
+fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
+    if let Some(folder) = reader.read(&APPS_DIR)? {
+        return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
+            true => reader.fault(&APPS_DIR, "is set beside WXMINT_APPID or WXMINT_APP_SECRET"),
+            false => Some(AppsSource::Folder(folder)),
+        };
+    }
+    let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
+    let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
+    Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file })
+}
+
+fn read_limits(reader: &mut Reader) -> Option<Limits> {
+    let [ip, openid, username] = [&LIMIT_IP, &LIMIT_OPENID, &LIMIT_USERNAME].map(|limit| reader.read(limit));
+    Some(Limits { ip: ip?, openid: openid?, username: username? })
+}
+
+/// One variable alone, for a command that needs nothing else.
+pub fn read_one<T>(variable: &Variable<T>, vars: impl IntoIterator<Item = (String, String)>) -> Result<T, Faults> {
+    let mut reader = Reader::new(vars);
+    let value = reader.read(variable);
+    reader.finish(value)
+}

@@ -1,0 +1,105 @@
+//! Reads variables and collects what is wrong with them, so that all faults are reported at once.
+
+use std::{collections::HashMap, fmt, fs};
+
+use super::variable::{About, Variable};
+
+/// One variable that is missing or wrong. Never holds its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable.
+    pub variable: &'static str,
+    /// `is not set`, `is not valid` and the like.
+    pub problem: String,
+    /// The right form, in words.
+    pub wanted: &'static str,
+    /// A value in the right form.
+    pub example: &'static str,
+}
+
+/// All faults of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Fault { variable, problem, wanted, example } in &self.0 {
+            writeln!(f, "{variable} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")?;
+        }
+        write!(f, "Every variable is explained in .env.example.")
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// What the Kubernetes manifests contain where only the operator knows the value.
+const PLACEHOLDER: &str = "REPLACE-ME";
+
+/// Reads one variable after the other.
+pub struct Reader {
+    values: HashMap<String, String>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and manifests
+    /// cannot always leave a variable out.
+    pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { values: vars.into_iter().filter(|(_, value)| !value.is_empty()).collect(), faults: Vec::new() }
+    }
+
+    /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
+    pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
+        let text = self.text(variable)?;
+        if text.contains(PLACEHOLDER) {
+            return self.fault(variable, "still holds its placeholder");
+        }
+        (variable.parse)(&text).or_else(|| self.fault(variable, "is not valid"))
+    }
+
+    /// The settings, if there was no fault.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
+        settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
+    }
+
+    pub(super) fn is_set<T>(&self, variable: &Variable<T>) -> bool {
+        self.value(variable.about.name).is_some() || self.secret_file(variable).is_some()
+    }
+
+    /// The path that the variable's `_FILE` names.
+    pub(super) fn secret_file<T>(&self, variable: &Variable<T>) -> Option<&str> {
+        self.value(&variable.about.file_variable()?)
+    }
+
+    /// `None`, to return in place of the value.
+    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: impl Into<String>) -> Option<U> {
+        let About { name, wanted, .. } = variable.about;
+        self.faults.push(Fault { variable: name, problem: problem.into(), wanted, example: variable.about.example() });
+        None
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {
+        let name = variable.about.name;
+        match (self.value(name), self.secret_file(variable)) {
+            (Some(_), Some(_)) => self.fault(variable, format!("and {name}_FILE are both set")),
+            (Some(value), None) => Some(value.to_owned()),
+            (None, Some(path)) => match read_secret_file(path) {
+                Ok(text) => Some(text),
+                Err(error) => self.fault(variable, format!("cannot be read from {name}_FILE: {error}")),
+            },
+            (None, None) => {
+                let default = variable.about.default().map(str::to_owned);
+                default.or_else(|| self.fault(variable, "is not set"))
+            }
+        }
+    }
+}
+
+/// The content of the file, without the line break that editors add.
+fn read_secret_file(path: &str) -> Result<String, std::io::Error> {
+    fs::read_to_string(path).map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+}

@@ -1,0 +1,19 @@
+-- Where a person stands, for `attempt`. KEY: binding. In front of the scripts that say so.
+local function binding_state(key, attempt)
+  local b = redis.call('HMGET', key, 'generation', 'user_id', 'unionid', 'new_for',
+    'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved')
+  local generation = b[1] or '0'
+  if b[2] then
+    return {'bound', generation, b[2], b[3] or '', b[4] == attempt and '1' or ''}
+  elseif b[5] then
+    return {'intended', generation, b[5], b[6] or '', b[7] or ''}
+  elseif b[8] then
+    return {'leaving', generation, b[8], '', ''}
+  end
+  return {'free', generation, '', b[9] or '', ''}
+end
+
+local function intend(key, user, made, by_unionid)
+  redis.call('HINCRBY', key, 'generation', 1)
+  redis.call('HSET', key, 'intent_user', user, 'intent_made', made, 'intent_by_unionid', by_unionid)
+end

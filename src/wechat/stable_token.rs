@@ -1,0 +1,109 @@
+//! stable_token: fetches the app's access token, which authenticates the app in all calls except code2Session.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, App, AppAccessToken, CallError, WeChat,
+    call::{believed, number_or_quoted, read},
+    client::json,
+};
+
+/// A longer value is not a token. WeChat asks for room for 512 bytes.
+const LONGEST: usize = 2048;
+/// The longest life that is trusted, because WeChat's tokens live two hours.
+const LONGEST_LIFE: Duration = Duration::from_secs(7200);
+
+/// An access token fresh from WeChat.
+#[derive(Debug, Clone)]
+pub struct FetchedAccessToken {
+    pub token: AppAccessToken,
+    /// The rest of its life, from one second to two hours.
+    pub expires_in: Duration,
+}
+
+impl WeChat {
+    /// Fetches the app's access token (`POST /cgi-bin/stable_token`) in normal mode. Every caller gets the same token,
+    /// and in its last five minutes the next one, while both are valid. So the call may be repeated.
+    pub async fn stable_token(&self, app: &App) -> Result<FetchedAccessToken, CallError> {
+        let endpoint = &self.endpoints.stable_token;
+        let wanted = Wanted {
+            grant_type: "client_credential",
+            appid: app.id.as_str(),
+            secret: app.secret.expose(),
+            force_refresh: false,
+        };
+        self.call(endpoint, || json(Method::POST, endpoint.url.clone(), &wanted), read_access_token).await
+    }
+}
+
+#[derive(Serialize)]
+struct Wanted<'a> {
+    grant_type: &'static str,
+    appid: &'a str,
+    secret: &'a str,
+    force_refresh: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default, deserialize_with = "number_or_quoted")]
+    expires_in: i64,
+}
+
+/// Reads the body of a stable_token response.
+pub fn read_access_token(body: &[u8]) -> Result<FetchedAccessToken, CallError> {
+    let answer: Answer = read(Api::StableToken, body)?;
+    let token = believed(answer.access_token)
+        .map(AppAccessToken::new)
+        .ok_or_else(|| CallError::unanswered("neither an errcode nor an access_token"))?;
+    if token.expose().len() > LONGEST || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(CallError::unanswered("an access_token that is too long, or not of visible ASCII characters"));
+    }
+    let seconds = u64::try_from(answer.expires_in).ok().filter(|&seconds| seconds > 0);
+    let expires_in = seconds.ok_or_else(|| CallError::unanswered("an access_token that has expired"))?;
+    Ok(FetchedAccessToken { token, expires_in: Duration::from_secs(expires_in).min(LONGEST_LIFE) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answers_that_were_seen_are_read() {
+        for (body, seconds) in [
+            (r#"{"access_token":"80_abc-DEF","expires_in":7200}"#, 7200),
+            (r#"{"access_token":"80_abc-DEF","expires_in":"345","errcode":0,"errmsg":"ok"}"#, 345),
+            (r#"{"access_token":"80_abc-DEF","expires_in":99999999999}"#, 7200),
+        ] {
+            let fetched = read_access_token(body.as_bytes()).expect(body);
+            assert_eq!((fetched.token.expose(), fetched.expires_in.as_secs()), ("80_abc-DEF", seconds));
+            assert!(!format!("{fetched:?}").contains("80_abc"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_not_believed_and_not_repeated() {
+        let long = format!(r#"{{"access_token":"secret{}","expires_in":7200}}"#, "x".repeat(3000));
+        for body in [
+            r#"{}"#,
+            r#"{"access_token":"","expires_in":7200}"#,
+            r#"{"access_token":"secret"}"#,
+            r#"{"access_token":"secret","expires_in":0}"#,
+            r#"{"access_token":"secret","expires_in":-1}"#,
+            r#"{"access_token":"secret\n","expires_in":7200}"#,
+            r#"{"access_token":"secret","expires_in":"soon"}"#,
+            r#"{"access_token":"secret","expires_in":72"#,
+            "<html>secret</html>",
+            &long,
+        ] {
+            let error = read_access_token(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+}

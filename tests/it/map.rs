@@ -1,0 +1,118 @@
+//! The map of rooms in CONTRIBUTING.md, held against the imports of the code.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use crate::support::repository;
+
+type Rooms = BTreeMap<String, BTreeSet<String>>;
+
+/// Each row of the table: a room, and the rooms that it may import.
+fn rooms_of_the_map() -> Rooms {
+    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
+    let table = page.split("| room |").nth(1).expect("the table of rooms");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+    let row = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').collect();
+        (names(cells[0]).pop_first().expect("a room"), names(cells.last().expect("cells")))
+    };
+    rows.map(row).collect()
+}
+
+/// The rooms that the files of each room import. Unit tests count too, because they are built with their room.
+fn rooms_of_the_code() -> Rooms {
+    let src = repository("src");
+    let mut rooms = Rooms::new();
+    for path in rust_files(&src) {
+        let place = path.strip_prefix(&src).expect("below src").with_extension("");
+        let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
+        let code = fs::read_to_string(&path).expect("readable");
+        let is_test = place.iter().any(|name| name == "tests" || name == "conformance");
+        let found = if is_test { BTreeSet::new() } else { imports(without_tests(&code)) };
+        rooms.entry(room.clone()).or_default().extend(found.into_iter().filter(|other| *other != room));
+    }
+    rooms.retain(|room, _| room != "lib" && room != "main");
+    rooms
+}
+
+fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect()
+}
+
+fn without_tests(code: &str) -> &str {
+    code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
+/// The first names behind `crate::`, with or without braces.
+fn imports(code: &str) -> BTreeSet<String> {
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(top_names(list)),
+            None => found.extend([first_word(rest)]),
+        }
+    }
+    found.retain(|name| !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
+    found
+}
+
+fn first_word(text: &str) -> String {
+    text.trim_start().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
+}
+
+/// Of `a::b, c::{d, e}}`: `a` and `c`.
+fn top_names(list: &str) -> Vec<String> {
+    let (mut depth, mut names, mut start) = (0_i32, Vec::new(), 0);
+    for (place, char) in list.char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(first_word(&list[start..place]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(first_word(&list[start..place]));
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+#[test]
+fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
+    let (map, code) = (rooms_of_the_map(), rooms_of_the_code());
+    assert_eq!(
+        map.keys().collect::<Vec<_>>(),
+        code.keys().collect::<Vec<_>>(),
+        "the rooms of CONTRIBUTING.md and of src"
+    );
+    for (room, imported) in &code {
+        let unexpected: Vec<_> = imported.difference(&map[room]).collect();
+        assert!(unexpected.is_empty(), "{room} imports {unexpected:?}: change the code, or the map first");
+        let unused: Vec<_> = map[room].difference(imported).collect();
+        assert!(unused.is_empty(), "the map lets {room} import {unused:?}, and it does not");
+    }
+    // Rooms whose imports have all been taken away, one after another: what is left is a circle.
+    let mut left = code;
+    while let Some(free) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(room, _)| room.clone()) {
+        left.remove(&free);
+        left.values_mut().for_each(|imported| _ = imported.remove(&free));
+    }
+    assert!(left.is_empty(), "these rooms import each other in a circle: {left:?}");
+}
+
+#[test]
+fn imports_are_found_in_each_form() {
+    let code = "use crate::one;\nuse crate::{\n    two::A,\n    three::{self, b::{C, D}},\n};\nlet x = crate::four::f();\n// crate::no";
+    assert_eq!(Vec::from_iter(imports(code)), ["four", "one", "three", "two"]);
+}
