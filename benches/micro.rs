@@ -1,4 +1,4 @@
-//! What computes: of a login, signing, sealing and reading what strangers send; verifying; user data; and the JWKS.
+//! The computations: signing, sealing and parsing in a login; verifying; user data; and the JWKS.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ fn main() {
     divan::main();
 }
 
-/// Any moment: nothing here depends on which.
+/// Any time; nothing here depends on it.
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).expect("a date")
 }
@@ -59,7 +59,7 @@ fn user() -> UserId {
     "0193f5b2-9c5e-7cc0-8000-000000000000".parse().expect("a user")
 }
 
-/// A token from claims to compact form, its `jti` included.
+/// Signs a token, from its claims to the compact form, including its `jti`.
 #[divan::bench(args = Algorithm::ALL)]
 fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
@@ -84,14 +84,14 @@ mod verify {
         Verifier::new(VerifierPolicy::new(ISSUER, [ISSUER])).expect("a policy")
     }
 
-    /// A token from its compact form to its claims.
+    /// Verifies a token, from its compact form to its claims.
     #[divan::bench(args = Algorithm::ALL)]
     fn valid(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
         let (verifier, (keys, token)) = (verifier(), token(algorithm));
         bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect("believed"));
     }
 
-    /// All but the signature: another key's token.
+    /// All checks except the signature: the token of another key.
     #[divan::bench]
     fn of_an_unknown_key(bencher: Bencher<'_, '_>) {
         let (verifier, (_, token), (keys, _)) = (verifier(), token(Algorithm::Es256), token(Algorithm::EdDsa));
@@ -130,7 +130,7 @@ mod user_data {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
     const MAX_AGE: Duration = Duration::from_secs(600);
 
-    /// Steps of a month or so, sealed as WeChat seals them: in all a text of `length` bytes.
+    /// A month of steps, encrypted as WeChat does, with a plaintext of `length` bytes.
     fn sealed(length: usize) -> EncryptedData {
         let text = |filling: &str, steps: &[Value]| {
             let watermark = json!({"timestamp": now().timestamp(), "appid": app()});
@@ -152,7 +152,7 @@ mod user_data {
         bencher.bench(|| data.open(black_box(&key), &app, &openid, now(), MAX_AGE).expect("opened"));
     }
 
-    /// What a stranger has changed.
+    /// Data that an attacker has changed.
     #[divan::bench]
     fn refuse(bencher: Bencher<'_, '_>) {
         let (data, Person { app, openid }) = (sealed(1024), person());
@@ -164,14 +164,14 @@ mod user_data {
 mod jwks {
     use super::*;
 
-    /// What a request pays.
+    /// The cost for each request.
     #[divan::bench]
     fn document(bencher: Bencher<'_, '_>) {
         let ring = ring(Algorithm::Es256);
         bencher.bench(|| ring.at(black_box(now())).document().max_age(now()));
     }
 
-    /// What is paid when the set of visible keys changes.
+    /// The cost when the set of visible keys changes.
     #[divan::bench]
     fn prepare(bencher: Bencher<'_, '_>) {
         let keys = keys(Algorithm::Es256);

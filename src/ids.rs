@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_appid_of_another_form_is_accepted_and_not_usual() {
+    fn an_appid_of_an_unusual_form_is_accepted() {
         let is_usual = |text: &str| text.parse::<AppId>().expect("an AppID").is_usual();
         assert!(is_usual("wx4f4bc4dec97d474b"));
         assert!(
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_is_named() {
+    fn the_error_names_the_broken_rule() {
         assert_eq!("".parse::<AppId>(), Err(InvalidId::Empty));
         assert_eq!("a".repeat(65).parse::<AppId>(), Err(InvalidId::TooLong { limit: 64 }));
         for wrong in ["wx}{", "wx:1", "wx 1", "wx\0", "wx\u{e9}"] {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_and_a_persons_ids_do_not_print() {
+    fn codes_and_a_persons_ids_are_not_printed() {
         let code: LoginCode = "0a1b2c".parse().expect("a code");
         let openid: OpenId = "oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse().expect("an openid");
         assert_eq!(format!("{code:?} {openid:?}"), "LoginCode(…) OpenId(…)");

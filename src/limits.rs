@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_one_event_an_interval() {
+    fn a_burst_is_admitted_and_then_one_event_per_interval() {
         let rate = Rate { burst: 10, period: Duration::from_secs(300) };
         let mut cell = None;
         for _ in 0..10 {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_cell_is_full_again_after_a_period() {
+    fn after_an_idle_period_a_full_burst_is_admitted_again() {
         let rate = Rate { burst: 3, period: Duration::from_secs(1) };
         let mut cell = Some(at(0));
         for _ in 0..3 {

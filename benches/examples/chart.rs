@@ -9,7 +9,7 @@ use crate::{
 
 const LEFT: f64 = 200.0;
 const WIDTH: f64 = 760.0;
-/// Beside the longest bar there is room for its numbers.
+/// The width of the longest bar, which leaves room for its numbers.
 const LONGEST: f64 = WIDTH - LEFT - 90.0;
 const BAR: f64 = 12.0;
 const ROW: f64 = 38.0;
@@ -41,7 +41,7 @@ pub(crate) fn svg(report: &Report) -> String {
     svg
 }
 
-/// First sight, with a token, without.
+/// The bars: a new token, a known token, no token.
 fn values(report: &Report, example: &'static str) -> [f64; 3] {
     [Measure::New, Measure::Known, Measure::Public].map(|measure| report.median(example, measure).unwrap_or_default())
 }
@@ -51,7 +51,7 @@ fn row(svg: &mut String, top: f64, title: &str, [first, token, none]: [f64; 3], 
     let middle = top + BAR + 5.0;
     let _ = writeln!(svg, r#"<text x="{}" y="{middle}" text-anchor="end">{title}</text>"#, LEFT - 12.0);
     let below = top + BAR + 2.0;
-    // What is longer is drawn first, and covered by what is shorter.
+    // Longer bars are drawn first, so that shorter ones cover them.
     for (class, us, y) in [("first", first, top), ("token", token, top), ("none", none, below)] {
         let width = us * pixels_per_us;
         let _ = writeln!(svg, r#"<rect x="{LEFT}" y="{y}" width="{width:.1}" height="{BAR}" rx="2" class="{class}"/>"#);

@@ -1,7 +1,7 @@
-//! What a request costs through each of examples/peers as a reader copies it, run with the real program between a load
-//! generator and a back end: without a token to `/public/hello`, and with one to `/orders`.
+//! What a request costs through each of examples/peers: run with the real program between a load generator and a back
+//! end, without a token to `/public/hello` and with one to `/orders`.
 //!
-//! CPU time is the kernel's account of all processes of the example, the sidecar's included, and of nothing else.
+//! CPU time is what the kernel reports for all processes of the example, including the sidecar.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
 mod chart;
@@ -31,39 +31,39 @@ use self::{
     running::{EXAMPLES, Running, Way},
     upstream::Upstream,
 };
-// These are the names by which they know each other.
+// The modules import each other by these names.
 use self::peers::*;
 
-/// Ends a benchmark: nothing that is not as expected is measured.
+/// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "cargo bench --bench examples -- [--quick] [NAME]...";
 const CONNECTIONS: usize = 64;
-/// So many people come again and again.
+/// The number of people who come again and again.
 const REGULARS: usize = 500;
-/// More first sights a second than any machine will do; each is of a token of its own.
+/// The number of new tokens per second; more than any machine can verify.
 const MOST_FIRST_SIGHTS_A_SECOND: usize = 40_000;
 const USER: &str = "0193f5b2-9c5e-7cc0-8000-000000000000";
 
-/// For what is started anew: Node compiles what it often runs.
+/// The warm-up after a start, because Node compiles code that runs often.
 const AT_FIRST: Phases = Phases { warm_up: Duration::from_millis(1500), measured: Duration::from_millis(1250) };
 const AFTERWARDS: Phases = Phases { warm_up: Duration::from_millis(500), measured: Duration::from_millis(1000) };
 
-/// How much is measured.
+/// What is measured, and for how long.
 struct Plan {
-    /// Of these examples; of all if there are none.
+    /// The examples to measure; all if the list is empty.
     chosen: Vec<String>,
     runs: usize,
 }
 
 impl Plan {
-    /// `None` for arguments that mean nothing here.
+    /// `None` if an argument is unknown.
     fn from_args(args: impl Iterator<Item = String>) -> Option<Self> {
         let mut plan = Self { chosen: Vec::new(), runs: 3 };
         for arg in args {
             match arg.as_str() {
                 "--quick" => plan.runs = 1,
-                // Cargo's own.
+                // Cargo passes this argument.
                 "--bench" => {}
                 name if EXAMPLES.iter().any(|example| example.name == name) => plan.chosen.push(arg),
                 _ => return None,
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 fn bench(plan: &Plan) -> Result<(), Fault> {
     let load = fs::read_to_string("/proc/loadavg")?;
     eprintln!("load average before: {}", load.trim());
-    // What waits and watches; it has nothing to do while something is measured.
+    // This runtime only waits and watches. It is idle during a measurement.
     let runtime = Runtime::new()?;
     let upstream = Upstream::start()?;
     let mut scene = runtime.block_on(scene::Scene::start());
@@ -115,7 +115,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     keep(&report, &folder, load.trim(), plan.chosen.is_empty())
 }
 
-/// Writes what was measured to `folder`, the chart only if there is all that it shows.
+/// Writes the results to `folder`, and the chart if all of its values were measured.
 fn keep(report: &Report, folder: &Path, load: &str, is_whole: bool) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     let json = json!({"load_average_before": load, "measures": report.to_json()});
@@ -127,10 +127,10 @@ fn keep(report: &Report, folder: &Path, load: &str, is_whole: bool) -> Result<()
     Ok(())
 }
 
-/// Signed by the issuer's own key, so that no login is needed for each.
+/// Tokens signed with the issuer's own key, so that they need no login.
 struct Tokens {
     regulars: Vec<String>,
-    /// Seen by nobody yet.
+    /// New tokens.
     new: Vec<String>,
 }
 
@@ -147,7 +147,7 @@ impl Tokens {
     }
 }
 
-/// One example, started anew.
+/// Starts one example and measures it.
 fn measure(
     example: &'static Way,
     runtime: &Runtime,
@@ -176,7 +176,7 @@ fn measure(
     Ok(())
 }
 
-/// How fast generator and back end are, with nothing between them.
+/// Measures the load generator and the back end without an example between them.
 fn ask_upstream(upstream: &Upstream) -> Result<Outcome, Fault> {
     let target = Target { address: upstream.address, pids: Vec::new(), request: public_request, is_good: is_ok };
     saturate(target, CONNECTIONS, Box::new(iter::repeat_with(String::new)), AFTERWARDS)
@@ -194,7 +194,8 @@ fn is_ok(answer: &str) -> bool {
     answer.starts_with("HTTP/1.1 200 ")
 }
 
-/// Of who the token says; through proxies, of who the back end has been told.
+/// Checks that the response names the token's user. Behind a proxy, the back end names the user that the proxy has told
+/// it.
 fn is_users(answer: &str) -> bool {
     is_ok(answer) && answer.contains(USER)
 }

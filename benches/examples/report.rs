@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The results, as a table and as JSON.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::{running::EXAMPLES, spread::Spread};
 
-/// What is measured of each example. CPU is in microseconds a request.
+/// The measures of each example. CPU time is in microseconds per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Measure {
-    /// Where no token is needed, and none sent.
+    /// Requests without a token to a path that needs none.
     Public,
-    /// With tokens that come again and again.
+    /// Requests with tokens that come again and again.
     Known,
-    /// With tokens of which none came before.
+    /// Requests with new tokens.
     New,
     /// The sidecar's part of `Known`.
     Sidecar,
-    /// Requests a second of `Known`.
+    /// Requests per second of `Known`.
     Rate,
 }
 
@@ -29,17 +29,17 @@ const COLUMNS: [(Measure, &str, &str); 5] = [
     (Measure::Rate, "rate", "requests/s, token"),
 ];
 
-/// The values of each measure of each example, in the order in which they were taken.
+/// The values of each measure of each example, in the order of measurement.
 #[derive(Default)]
 pub(crate) struct Report(BTreeMap<(&'static str, Measure), Vec<f64>>);
 
 impl Report {
-    /// Takes one value of an example; of the back end alone, if its name is empty.
+    /// Adds one value of an example; an empty name means the back end alone.
     pub(crate) fn add(&mut self, example: &'static str, measure: Measure, value: f64) {
         self.0.entry((example, measure)).or_default().push(value);
     }
 
-    /// If it was taken.
+    /// The median, if the value was measured.
     pub(crate) fn median(&self, example: &'static str, measure: Measure) -> Option<f64> {
         self.spread(example, measure).map(|spread| spread.median)
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The median, and what it lies between.
+/// The median and the range.
 fn cell(measure: Measure, Spread { median, min, max }: Spread) -> String {
     let decimals = usize::from(measure != Measure::Rate);
     format!("{median:.decimals$} ({min:.0}–{max:.0})")

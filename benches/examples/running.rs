@@ -1,4 +1,4 @@
-//! The examples: how each is started, and which processes are its own.
+//! How each example is started, and which processes belong to it.
 
 use std::{any::Any, process};
 
@@ -19,15 +19,15 @@ use crate::{
     traefik,
 };
 
-/// One way of verifying.
+/// One way to verify tokens.
 pub(crate) struct Way {
-    /// On the command line.
+    /// The name on the command line.
     pub(crate) name: &'static str,
-    /// For people.
+    /// The name in tables and charts.
     pub(crate) title: &'static str,
-    /// It asks the sidecar, started with these settings besides those that it needs.
+    /// The settings of its sidecar, besides those that every sidecar needs; `None` if it has no sidecar.
     sidecar: Option<&'static [(&'static str, &'static str)]>,
-    /// What it has verified once is cheaper the next time.
+    /// Whether it caches verified tokens.
     pub(crate) remembers: bool,
 }
 
@@ -56,17 +56,17 @@ pub(crate) const EXAMPLES: [Way; 13] = [
     with_sidecar("envoy-sidecar", "Envoy, sidecar"),
 ];
 
-/// A running example. All of it ends with this value.
+/// A running example. Its processes end when it is dropped.
 pub(crate) struct Running {
     pub(crate) example: Example,
-    /// Of the program, and of the sidecar if it has one.
+    /// The process ids of the program and of its sidecar, if it has one.
     pub(crate) pids: Vec<u32>,
     _program: Box<dyn Any>,
     _sidecar: Option<Sidecar>,
 }
 
 impl Running {
-    /// Takes tokens when this returns.
+    /// Starts the example and waits until it accepts tokens.
     pub(crate) async fn start(way: &Way, scene: &Scene) -> Result<Self, Fault> {
         let before = kernel::children(process::id())?;
         let sidecar = match way.sidecar {

@@ -1,5 +1,5 @@
-//! What stands behind a proxy. The tests' own keeps all that it is sent; this one answers at once with the user whom it was
-//! told of, from one thread.
+//! The back end behind a proxy. The tests' own back end records all requests; this one only names the user that the
+//! proxy has told it, from one thread.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     }
 }
 
-/// Requests without a body, until whoever asks closes or does not keep connections.
+/// Answers requests without a body until the client closes the connection.
 async fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut head = Vec::with_capacity(4096);

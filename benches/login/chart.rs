@@ -1,9 +1,10 @@
-//! The result as a bar chart beside what others need for the same.
+//! The results as a bar chart beside those of other implementations.
 
 use std::fmt::Write;
 
-/// CPU µs a login of other implementations: saturated, and at 500 a second with 50 ms upstream. Measured in November
-/// 2026 by the same method on another machine of two cores, so that only their order of size can be compared.
+/// CPU µs per login of other implementations: under full load, and at 500 per second with 50 ms upstream latency.
+/// Measured in November 2026 with the same method on another machine of two cores, so only orders of magnitude can be
+/// compared.
 const OTHERS: [(&str, f64, f64); 5] = [
     ("Koa, axios, jsonwebtoken", 240.0, 452.0),
     ("Fastify, undici, jose", 98.0, 298.0),
@@ -19,10 +20,10 @@ const ROW: f64 = 44.0;
 const TOP: f64 = 76.0;
 const WIDTH: f64 = 760.0;
 
-/// What minting one token took on that machine, as a measure of its processor.
+/// The time to sign one token on that machine, which measures its processor.
 const OTHERS_MINT_US: f64 = 12.4;
 
-/// An SVG for light and dark pages. `mint_us` is what minting one token takes on this machine.
+/// An SVG for light and dark pages. `mint_us` is the time to sign one token on this machine.
 pub(crate) fn svg(saturated_us: f64, paced_us: f64, mint_us: f64) -> String {
     let rows: Vec<_> = [("wxmint", saturated_us, paced_us)].into_iter().chain(OTHERS).collect();
     let height = TOP + ROW * rows.len() as f64 + 30.0;

@@ -1,14 +1,14 @@
-//! What the kernel says that a process has used.
+//! The resources that a process has used, from the kernel.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use crate::Fault;
 
-/// The time that each thread of a process has run, in nanoseconds. `/proc/PID/stat` would count in steps of 10 ms.
+/// The run time of each thread of a process, in nanoseconds. `/proc/PID/stat` would count in steps of 10 ms.
 pub(crate) struct CpuTime(BTreeMap<String, u64>);
 
 impl CpuTime {
-    /// Of the threads that live now.
+    /// Reads the run time of all running threads.
     pub(crate) fn of(pid: u32) -> Result<Self, Fault> {
         let mut threads = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -20,7 +20,7 @@ impl CpuTime {
         Ok(Self(threads))
     }
 
-    /// The same of a process and of all that descend from it.
+    /// The same for a process and all its descendants.
     pub(crate) fn of_family(pid: u32) -> Result<Self, Fault> {
         let mut family = Self::of(pid)?;
         for child in children(pid)? {
@@ -29,7 +29,7 @@ impl CpuTime {
         Ok(family)
     }
 
-    /// The time between the two. A thread that has ended takes its time with it, so that is an error.
+    /// The time between two readings. It is an error if a thread has ended meanwhile, because its time is lost.
     pub(crate) fn since(&self, earlier: &Self) -> Result<Duration, Fault> {
         match earlier.0.keys().find(|thread| !self.0.contains_key(*thread)) {
             Some(thread) => Err(format!("thread {thread} ended while it was measured").into()),
@@ -38,7 +38,7 @@ impl CpuTime {
     }
 }
 
-/// The processes that `pid` has started and that have not been waited for.
+/// The child processes of `pid`.
 pub(crate) fn children(pid: u32) -> Result<Vec<u32>, Fault> {
     let mut children = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -51,12 +51,12 @@ pub(crate) fn children(pid: u32) -> Result<Vec<u32>, Fault> {
     Ok(children)
 }
 
-/// The most memory that a process has held at a time (`VmHWM`), in MB of 10⁶ bytes.
+/// The peak memory of a process (`VmHWM`), in MB of 10⁶ bytes.
 pub(crate) fn peak_memory_mb(pid: u32) -> Result<f64, Fault> {
     status_mb(pid, "VmHWM:")
 }
 
-/// What a process holds now (`VmRSS`), in MB of 10⁶ bytes.
+/// The current memory of a process (`VmRSS`), in MB of 10⁶ bytes.
 pub(crate) fn memory_mb(pid: u32) -> Result<f64, Fault> {
     status_mb(pid, "VmRSS:")
 }

@@ -1,5 +1,5 @@
-//! Load from one thread over kept connections. Raw HTTP/1.1, because the generator shares the machine with what it
-//! measures.
+//! Load from one thread over persistent connections. It speaks raw HTTP/1.1, because the generator shares the machine
+//! with the measured process.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,57 +21,57 @@ use tokio::{
 
 use crate::{Fault, kernel::CpuTime};
 
-/// Nothing measured here takes as long.
+/// The timeout of a request, far longer than any measured request takes.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// A connection that was idle for longer may be about to be closed by the other side, the stand-in's after 5 s.
+/// A connection that was idle for longer is not reused, because the server may be about to close it; the simulator does
+/// so after 5 s.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What is asked, and how a good answer is known.
+/// The target of the load: what is sent, and how a successful response is recognized.
 pub(crate) struct Target {
-    /// Where.
     pub(crate) address: SocketAddr,
-    /// Whose CPU time is counted, with that of the processes which they have started.
+    /// The processes whose CPU time is counted, including that of their child processes.
     pub(crate) pids: Vec<u32>,
-    /// Writes the request for a login code.
+    /// Makes the request for a login code.
     pub(crate) request: fn(&str) -> String,
-    /// Knows a good answer.
+    /// Whether a response is successful.
     pub(crate) is_good: fn(&str) -> bool,
 }
 
-/// How long load lasts.
+/// The lengths of the phases.
 #[derive(Clone, Copy)]
 pub(crate) struct Phases {
-    /// Not measured.
+    /// The phase before the measurement.
     pub(crate) warm_up: Duration,
-    /// Measured.
+    /// The measured phase.
     pub(crate) measured: Duration,
 }
 
-/// What was seen in the measured phase.
+/// The results of the measured phase.
 pub(crate) struct Outcome {
-    /// Good answers; there are no others, since one bad answer ends the measurement.
+    /// The number of responses. All are successful, because one failure ends the measurement.
     pub(crate) answers: u64,
-    /// How long the phase was.
+    /// The length of the phase.
     pub(crate) took: Duration,
-    /// What each of the target's `pids` used in it.
+    /// The CPU time of each of the target's `pids`.
     pub(crate) cpu: Vec<Duration>,
-    /// In microseconds.
+    /// The latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl Outcome {
-    /// Answers a second.
+    /// Responses per second.
     pub(crate) fn rate(&self) -> f64 {
         self.answers as f64 / self.took.as_secs_f64()
     }
 
-    /// CPU microseconds for each answer.
+    /// CPU microseconds per response.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu.iter().map(|cpu| self.us_each(*cpu)).sum()
     }
 
-    /// `cpu` as microseconds for each answer.
+    /// `cpu` in microseconds per response.
     pub(crate) fn us_each(&self, cpu: Duration) -> f64 {
         cpu.as_secs_f64() * 1e6 / self.answers as f64
     }
@@ -113,7 +113,7 @@ impl Run {
         self.latency.borrow_mut().saturating_record(took.as_micros() as u64);
     }
 
-    /// Lets the phases pass and reads the kernel's accounts at both ends of the measured one.
+    /// Waits for the phases and reads CPU times at the start and the end of the measured one.
     async fn measure(&self, phases: Phases, begin: Instant) -> Result<(Duration, Vec<Duration>), Fault> {
         sleep_until((begin + phases.warm_up).into()).await;
         let (started, before) = (Instant::now(), self.cpu_times()?);
@@ -136,7 +136,7 @@ impl Run {
     }
 }
 
-/// Closed loop: each connection asks again as soon as it has its answer.
+/// Closed loop: each connection sends its next request as soon as it has a response.
 pub(crate) fn saturate(target: Target, connections: usize, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
     let run = Run::new(target, codes)?;
     on_this_thread(async {
@@ -165,7 +165,7 @@ async fn ask_again_and_again(run: Rc<Run>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Asks once with each of `codes`.
+/// Sends one request with each of `codes`.
 pub(crate) fn ask_each(target: Target, connections: usize, codes: impl Iterator<Item = String>) -> Result<(), Fault> {
     let (target, codes) = (&target, &RefCell::new(codes));
     on_this_thread(async {
@@ -180,8 +180,8 @@ pub(crate) fn ask_each(target: Target, connections: usize, codes: impl Iterator<
     })
 }
 
-/// Open loop: requests leave at a constant rate whether or not the earlier ones have been answered, and latency counts
-/// from when a request should have left, so that a pause is felt by all who would have come during it.
+/// Open loop: requests are sent at a constant rate even if earlier ones are unanswered. Latency counts from when a
+/// request was due, so that a pause affects all requests that were due during it.
 pub(crate) fn pace(target: Target, rate: u32, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
     let run = Run::new(target, codes)?;
     on_this_thread(async {
@@ -220,7 +220,7 @@ async fn ask_once(run: Rc<Run>, idle: Rc<RefCell<Vec<Connection>>>, at: Instant)
     Ok(())
 }
 
-/// The times at which requests are due, each sent when it has come. From a thread, because tokio's timer has a
+/// Sends each time at which a request is due once it has come. It runs in a thread, because tokio's timer has a
 /// resolution of a millisecond.
 fn ticks(begin: Instant, interval: Duration) -> mpsc::UnboundedReceiver<Instant> {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -241,12 +241,12 @@ fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T
     LocalSet::new().block_on(&runtime, future)
 }
 
-/// A kept connection that speaks just enough HTTP.
+/// A persistent connection with a minimal HTTP client.
 struct Connection {
     address: SocketAddr,
     stream: TcpStream,
     answer: Vec<u8>,
-    /// The other side has said that it would close, as nginx does after a thousand requests.
+    /// The server has announced that it will close the connection, as nginx does after a thousand requests.
     is_over: bool,
     is_used: bool,
     last_used: Instant,
@@ -267,8 +267,8 @@ impl Connection {
         }
         let answered = self.ask(request).await?;
         if answered.is_err() && self.answer.is_empty() && kept && request.starts_with("GET ") {
-            // The other side may close a kept connection at any time, as Apache does when all its threads are busy; then a
-            // request that changes nothing is sent again (RFC 9110, section 9.2.2).
+            // The server may close a persistent connection at any time, as Apache does when all its threads are busy.
+            // Then a request that changes nothing is sent again (RFC 9110, section 9.2.2).
             *self = Self::open(self.address).await?;
             self.ask(request).await??;
         } else {
@@ -282,7 +282,7 @@ impl Connection {
         Err(format!("an answer other than expected: {answer}").into())
     }
 
-    /// Fails for silence; gives what else went wrong.
+    /// Fails if no response comes; returns any other error.
     async fn ask(&mut self, request: &str) -> Result<Result<(), Fault>, Fault> {
         self.answer.clear();
         (self.last_used, self.is_used) = (Instant::now(), true);
@@ -303,7 +303,7 @@ impl Connection {
     }
 }
 
-/// Length of head and body, once the head is there.
+/// The lengths of head and body, once the head is complete.
 fn answer_len(received: &[u8]) -> Result<Option<usize>, Fault> {
     let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let lines = str::from_utf8(&received[..head])?.lines();

@@ -1,8 +1,9 @@
-//! What a login costs: the service as it is deployed (release build, JSON logs at info, metrics, claimed codes, sealed
-//! session keys) between a load generator, a real Redis and the stand-in WeChat, each a process of its own.
+//! What a login costs: the service as deployed (release build, JSON logs at info, metrics, claimed codes, sealed
+//! session keys) between a load generator, a real Redis and the WeChat simulator, each a process of its own.
 //!
-//! CPU time is the kernel's account of the service's process. Added latency is the latency of a login minus that of
-//! code2Session asked of the stand-in directly, at the same rate and by the same means, percentile by percentile.
+//! CPU time is what the kernel reports for the service's process. Added latency is the latency of a login minus that of
+//! a code2Session request directly to the simulator, at the same rate and from the same load generator, percentile by
+//! percentile.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
 mod chart;
@@ -36,7 +37,7 @@ use self::{
     user_data::user_data,
 };
 
-/// Ends a benchmark: nothing that is not as expected is measured.
+/// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [peers] [million] [start]";
@@ -44,30 +45,30 @@ const SCENARIOS: [&str; 9] =
     ["saturated", "paced", "first", "passwords", "userdata", "jwks", "peers", "million", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
-/// Wrong passwords a second. At 12 ms each, more than two cores can check.
+/// Wrong passwords per second: at 12 ms each, more than two cores can check.
 const WRONG_PASSWORDS: u32 = 200;
 const LOGIN_CONNECTIONS: usize = 64;
 const JWKS_CONNECTIONS: usize = 32;
-/// More logins a second than any machine will do; each needs a code, minted beforehand.
+/// More logins per second than any machine can do. Each needs a code that was made beforehand.
 const MOST_LOGINS_A_SECOND: usize = 25_000;
 
-/// How much is measured.
+/// What is measured, and for how long.
 struct Plan {
     scenarios: Vec<String>,
     runs: usize,
     starts: usize,
-    /// Divides the length of each phase.
+    /// The divisor of each phase's length.
     haste: u32,
 }
 
 impl Plan {
-    /// `None` for arguments that mean nothing here.
+    /// `None` if an argument is unknown.
     fn from_args(args: impl Iterator<Item = String>) -> Option<Self> {
         let mut plan = Self { scenarios: Vec::new(), runs: 3, starts: 10, haste: 1 };
         for arg in args {
             match arg.as_str() {
                 "--quick" => (plan.runs, plan.starts, plan.haste) = (1, 3, 4),
-                // Cargo's own.
+                // Cargo passes this argument.
                 "--bench" => {}
                 scenario if SCENARIOS.contains(&scenario) => plan.scenarios.push(arg),
                 _ => return None,
@@ -141,7 +142,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     keep(&report, &scratch.with_file_name("bench"), load.trim())
 }
 
-/// Writes what was measured to `folder`, the chart only if there is all that it shows.
+/// Writes the results to `folder`, and the chart if all of its values were measured.
 fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     let json = json!({"load_average_before": load, "measures": report.to_json()});
@@ -154,7 +155,7 @@ fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What all scenarios share. The service is started anew for each, since its peak memory is measured.
+/// What all scenarios share. The service is started for each scenario, because its peak memory is measured.
 struct Stage {
     files: Files,
     redis: Redis,
@@ -204,7 +205,7 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Logins of people who were never here, and who have a unionid or none.
+/// First logins, of people with or without a unionid.
 fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     for (rate, cpu, stand_in) in [
         ("first.rate", "first.cpu_us", &stage.without_unionids),
@@ -222,13 +223,13 @@ fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Logins without a password, first by themselves, then beside more passwords than can be checked.
+/// Logins without a password, first alone, then together with more passwords than the machine can check.
 fn passwords(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(2, 8);
     let service = Service::start_with_passwords(&stage.files, &stage.redis, &stage.slow)?;
     service.started()?;
     stage.slow.forget_codes()?;
-    // So few that all of them are known before they are measured.
+    // So few people that all of them are known before the measurement.
     let returning = People::Returning { group: "silent", number: RATE as usize };
     let mint = |people: &People, rate: u32| stage.slow.mint_codes(needed(rate as usize, phases), people);
     let silent = |codes: Vec<String>| pace(logins(&service), RATE, Box::new(codes.into_iter()), phases);
@@ -276,7 +277,8 @@ fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A part of each login that depends on nothing but the processor: tells one machine, or one hour, from another.
+/// A part of each login that depends only on the processor. It makes results of different machines and times
+/// comparable.
 fn mint_alone_us() -> Result<f64, Fault> {
     const TOKENS: u32 = 10_000;
     let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
@@ -293,7 +295,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
     Ok(used.as_secs_f64() * 1e6 / f64::from(TOKENS))
 }
 
-/// As many codes as requests at `rate` can use up, and some for what is in flight.
+/// As many codes as requests at `rate` can use, and some more for requests in flight.
 fn needed(rate: usize, phases: Phases) -> usize {
     (rate as f64 * (phases.warm_up + phases.measured).as_secs_f64()) as usize + 1000
 }
@@ -318,7 +320,7 @@ fn first_logins(service: &Service) -> Target {
     Target { is_good, ..logins(service) }
 }
 
-/// Refused as wrong, or told to come again.
+/// The password was refused as wrong, or the client was told to retry later.
 fn wrong_passwords(service: &Service) -> Target {
     let is_good = |answer: &str| {
         answer.starts_with("HTTP/1.1 403 ") && answer.contains(r#""code":"invalid_credentials""#)

@@ -1,5 +1,5 @@
-//! What verifying a token costs: the sidecar at first sight and remembered, beside Envoy's jwt_authn with and without its
-//! cache, in the same run, with the same tokens and the same load.
+//! What verifying a token costs: the sidecar with new and with known tokens, beside Envoy's jwt_authn with and without
+//! its cache, in the same run, with the same tokens and the same load.
 
 use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,15 +21,15 @@ use crate::{
 };
 
 const CONNECTIONS: usize = 64;
-/// So many people come again and again.
+/// The number of people who come again and again.
 const REGULARS: usize = 1_000;
-/// More first sights a second than any machine will do; each is of a token of its own.
+/// The number of new tokens per second; more than any machine can verify.
 const MOST_FIRST_SIGHTS_A_SECOND: usize = 60_000;
 const A_MILLION: usize = 1_000_000;
-/// Room for all of them in the cache of each of Envoy's workers.
+/// The size of the cache in each of Envoy's workers, which has room for all of these people.
 const ENVOY_CACHE: usize = 10 * REGULARS;
 
-/// What is measured of one program with one kind of tokens.
+/// The measures of one program with one kind of tokens.
 struct Measures {
     rate: &'static str,
     cpu: &'static str,
@@ -45,10 +45,10 @@ const ENVOY: Measures = Measures { rate: "envoy_jwt.rate", cpu: "envoy_jwt.cpu_u
 const ENVOY_CACHED: Measures =
     Measures { rate: "envoy_cached.rate", cpu: "envoy_cached.cpu_us", p99: "envoy_cached.p99_ms" };
 
-/// Signs as the issuer does.
+/// Signs tokens as the issuer does.
 struct Tokens(Minter);
 
-/// Each program in turn, started anew.
+/// Starts and measures each program in turn.
 pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(1, 4);
     let service = stage.service(&stage.prompt)?;
@@ -73,7 +73,7 @@ pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// A million distinct tokens, each once: what the sidecar holds after the first hundred thousand, and at the end.
+/// A million distinct tokens, once each: the sidecar's memory after the first hundred thousand and at the end.
 pub(crate) fn a_million_tokens(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let service = stage.service(&stage.prompt)?;
     let tokens = Tokens::of(stage, &service)?;
@@ -96,7 +96,7 @@ impl Measures {
 }
 
 impl Tokens {
-    /// By the key of `service`, in its name.
+    /// Signs with the key of `service` and with its `iss`.
     fn of(stage: &Stage, service: &Service) -> Result<Self, Fault> {
         let keys = KeyRing::new(KeySet::parse(&stage.files.signing_keys()?)?, TimeDelta::minutes(30), now())?;
         let issuer = service.issuer();
@@ -127,7 +127,7 @@ fn request(path: &str, token: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
 
-/// Answers by itself whatever is asked, after jwt_authn where `jwt` says so, and with how large a cache.
+/// An Envoy configuration that answers every request itself; `jwt` puts jwt_authn in front, with the given cache size.
 fn configuration(issuer: SocketAddr, jwt: Option<usize>) -> Value {
     let typed = |kind: &str| json!(format!("type.googleapis.com/envoy.extensions.filters.{kind}"));
     let address = |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});

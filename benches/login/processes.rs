@@ -1,5 +1,5 @@
-//! The processes of a benchmark: a real Redis, the stand-in WeChat and the service, each on a port of its own and
-//! ended with the value that stands for it.
+//! The processes of a benchmark: a real Redis, the simulator and the service. Each has its own port and ends when its
+//! value is dropped.
 
 use std::{
     fs::File,
@@ -22,20 +22,20 @@ use wxmint::{
 
 use crate::Fault;
 
-/// The mini program that stand-in and service know.
+/// The mini program that the simulator and the service know.
 pub(crate) const APP: &str = "wxbe4c000000000001";
-/// Its AppSecret.
+/// The AppSecret of the mini program.
 pub(crate) const SECRET: &str = "be4c5ec2e7000000be4c5ec2e7000000";
-/// One user, with a hash as `wxmint users add` makes them.
+/// A users file with one user, whose hash is one that `wxmint users add` makes.
 const USERS: &str =
     "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
-/// The most codes that the stand-in mints at once.
+/// The most codes that the simulator makes per request.
 const CODES_AT_ONCE: usize = 10_000;
-/// Short beside what is measured by it.
+/// The interval of polling, short beside what it measures.
 const POLL: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A process that ends with this value.
+/// A process that ends when this value is dropped.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -45,7 +45,6 @@ impl Process {
         started.map(Self).map_err(|error| format!("{program} cannot be started: {error}").into())
     }
 
-    /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -53,19 +52,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only for a process that has ended already.
+        // Fails only if the process has ended already.
         let _ = self.0.kill().and_then(|()| self.0.wait());
     }
 }
 
-/// A Redis that keeps nothing on disk.
+/// A Redis without persistence.
 pub(crate) struct Redis {
     _process: Process,
     address: SocketAddr,
 }
 
 impl Redis {
-    /// Starts one.
     pub(crate) fn start() -> Result<Self, Fault> {
         let address = free_address()?;
         let port = address.port().to_string();
@@ -77,36 +75,35 @@ impl Redis {
     }
 }
 
-/// Whose codes they are.
+/// The people to whom codes belong.
 pub(crate) enum People {
-    /// So many, at most 10,000, who come back again and again.
+    /// At most 10,000 people who come again and again.
     Returning {
-        /// Tells them from others.
+        /// Distinguishes these people from others.
         group: &'static str,
-        /// How many.
+        /// The number of people.
         number: usize,
     },
-    /// Everybody comes once.
+    /// Each person comes once.
     New {
-        /// Tells them from others.
+        /// Distinguishes these people from others.
         group: String,
     },
 }
 
-/// The stand-in WeChat.
+/// The WeChat simulator.
 pub(crate) struct StandIn {
     process: Process,
-    /// Where it listens.
     pub(crate) address: SocketAddr,
 }
 
 impl StandIn {
-    /// Starts one that delays each answer by `latency`, and gives unionids.
+    /// Starts a simulator that delays each response by `latency` and sends unionids.
     pub(crate) fn start(latency: Duration) -> Result<Self, Fault> {
         Self::start_with(latency, &format!("{APP}:{SECRET}"))
     }
 
-    /// Starts one that knows people in this app alone.
+    /// Starts a simulator that sends no unionids.
     pub(crate) fn start_without_unionids() -> Result<Self, Fault> {
         Self::start_with(Duration::ZERO, &format!("{APP}:{SECRET}:no-unionid"))
     }
@@ -121,17 +118,15 @@ impl StandIn {
         Ok(Self { process, address })
     }
 
-    /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Forgets all earlier codes.
     pub(crate) fn forget_codes(&self) -> Result<(), Fault> {
         fetch(self.address, "POST", "/_simulator/reset", "{}").map(drop)
     }
 
-    /// Mints at least `count` codes for people who come back again and again.
+    /// Makes at least `count` codes for people who come again and again.
     pub(crate) fn mint_codes(&self, count: usize, people: &People) -> Result<Vec<String>, Fault> {
         let mut codes = Vec::new();
         for round in 0.. {
@@ -147,7 +142,7 @@ impl StandIn {
         Ok(codes)
     }
 
-    /// A code for each of so many people.
+    /// Makes one code for each of `count` people.
     fn mint_for(&self, group: &str, number: usize) -> Result<Vec<String>, Fault> {
         let order = format!(r#"{{"person":"{group}","count":{number},"distinct_people":true}}"#);
         let (status, body) = fetch(self.address, "POST", "/_simulator/codes", &order)?;
@@ -157,22 +152,22 @@ impl StandIn {
     }
 }
 
-/// `wxmint serve` with everything on.
+/// `wxmint serve` with all features.
 pub(crate) struct Service {
     process: Process,
-    /// The public listener.
+    /// The address of the public listener.
     pub(crate) public: SocketAddr,
     started: Instant,
     admin: SocketAddr,
 }
 
 impl Service {
-    /// Starts it; see [`Service::started`] for when it serves. A first login makes a user.
+    /// Starts the service; [`Service::started`] waits until it serves. A first login makes a user.
     pub(crate) fn start(files: &Files, redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
         Self::start_with(files, redis, stand_in, &[])
     }
 
-    /// The same where users may have passwords.
+    /// The same with a users file.
     pub(crate) fn start_with_passwords(files: &Files, redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
         let accounts = format!("file:{}", files.users.display());
         let passwords = [("WXMINT_ACCOUNTS", accounts.as_str()), ("WXMINT_AUTO_PROVISION", "true")];
@@ -196,7 +191,7 @@ impl Service {
             .env("WXMINT_REDIS_URL", format!("redis://{}", redis.address))
             .env("WXMINT_KEYS", &files.keys)
             .env("WXMINT_VAULT_KEY_FILE", &files.vault_key)
-            // All load comes from one address. The limits are counted all the same.
+            // All load comes from one address, so the limits are high. They are counted all the same.
             .env("WXMINT_LIMIT_IP", "1000000/1s")
             .env("WXMINT_LIMIT_OPENID", "1000000/1s")
             .env("WXMINT_LISTEN", public.to_string())
@@ -208,19 +203,18 @@ impl Service {
         Ok(Self { process: Process::start(&mut command)?, public, admin, started })
     }
 
-    /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// How many logins have ended so.
+    /// The number of logins with this outcome.
     pub(crate) fn ended(&self, outcome: &str) -> Result<f64, Fault> {
         let (_, metrics) = fetch(self.admin, "GET", "/metrics", "")?;
         let name = format!("wxmint_logins_total{{outcome=\"{outcome}\"}} ");
         Ok(metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default())
     }
 
-    /// Waits until it serves. How long that took from its start until `/readyz` and the JWKS each answered with 200.
+    /// Waits until the service serves. Returns the times from its start until `/readyz` and the JWKS answered with 200.
     pub(crate) fn started(&self) -> Result<(Duration, Duration), Fault> {
         let answers = |address, path| until(|| fetch(address, "GET", path, "").is_ok_and(|(status, _)| status == 200));
         thread::scope(|scope| {
@@ -232,7 +226,7 @@ impl Service {
 }
 
 impl Service {
-    /// What it calls itself in its tokens.
+    /// The `iss` of its tokens.
     pub(crate) fn issuer(&self) -> String {
         format!("http://{}", self.public)
     }
@@ -241,12 +235,12 @@ impl Service {
 /// `wxmint sidecar` with the keys of a service.
 pub(crate) struct Sidecar {
     process: Process,
-    /// Where it is asked.
+    /// The address that answers requests.
     pub(crate) address: SocketAddr,
 }
 
 impl Sidecar {
-    /// Starts it, and waits for its keys.
+    /// Starts the sidecar and waits for its keys.
     pub(crate) fn start(files: &Files, service: &Service) -> Result<Self, Fault> {
         let (address, admin) = (free_address()?, free_address()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
@@ -264,7 +258,6 @@ impl Sidecar {
         Ok(Self { process, address })
     }
 
-    /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -273,12 +266,12 @@ impl Sidecar {
 /// A real Envoy with two workers.
 pub(crate) struct Envoy {
     process: Process,
-    /// Where it is asked.
+    /// The address that answers requests.
     pub(crate) address: SocketAddr,
 }
 
 impl Envoy {
-    /// Starts one, and waits until it has what it verifies with.
+    /// Starts Envoy and waits until it has the keys.
     pub(crate) fn start(files: &Files, configuration: &serde_json::Value) -> Result<Self, Fault> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin/envoy");
         if !program.exists() {
@@ -286,7 +279,7 @@ impl Envoy {
         }
         let [settings, admin] = ["envoy.json", "envoy.admin"].map(|name| files.folder.join(name));
         std::fs::write(&settings, configuration.to_string())?;
-        // Left over from another.
+        // Removes the file of an earlier Envoy.
         let _ = std::fs::remove_file(&admin);
         let mut command = Command::new(program);
         command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error", "--config-path"]);
@@ -308,13 +301,12 @@ impl Envoy {
         (status == 200).then_some(address)
     }
 
-    /// The kernel's name for it.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 }
 
-/// What the service reads and writes, in a folder that lives as long as this value.
+/// The folder with the service's files, removed when dropped.
 pub(crate) struct Files {
     folder: PathBuf,
     keys: PathBuf,
@@ -324,7 +316,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes an ES256 key, a vault key, a users file and a place for the log.
+    /// Makes an ES256 key, a vault key, a users file and a log file.
     pub(crate) fn create(folder: &Path) -> Result<Self, Fault> {
         let folder = folder.join(format!("login-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
@@ -339,7 +331,7 @@ impl Files {
 }
 
 impl Files {
-    /// The service's own private set.
+    /// The service's private key set.
     pub(crate) fn signing_keys(&self) -> Result<Vec<u8>, Fault> {
         Ok(std::fs::read(&self.keys)?)
     }
@@ -347,12 +339,12 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // What stays behind lies under target/ and harms nobody.
+        // A folder that cannot be removed stays under target/ and does no harm.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// A port that nobody else has now.
+/// A free port.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
@@ -368,7 +360,7 @@ fn until(mut condition: impl FnMut() -> bool) -> Result<(), String> {
     Ok(())
 }
 
-/// One request on a connection of its own: status and body.
+/// Sends one request on a new connection. Returns status and body.
 pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String), Fault> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The results, as a table and as JSON.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::spread::Spread;
 
-/// A thing that is measured.
+/// A measured value.
 struct Measure {
     key: &'static str,
     name: &'static str,
     decimals: usize,
-    /// The most that it should be.
+    /// The target: the value should be at most this.
     goal: Option<f64>,
 }
 
@@ -129,17 +129,17 @@ const SECTIONS: [Section; 10] = [
     },
 ];
 
-/// The values of each measure, in the order in which they were taken.
+/// The values of each measure, in the order of measurement.
 #[derive(Default)]
 pub(crate) struct Report(BTreeMap<&'static str, Vec<f64>>);
 
 impl Report {
-    /// Takes one value of the measure `key`.
+    /// Adds one value of the measure `key`.
     pub(crate) fn add(&mut self, key: &'static str, value: f64) {
         self.0.entry(key).or_default().push(value);
     }
 
-    /// The median of a measure, if it was taken.
+    /// The median of a measure, if there is one.
     pub(crate) fn median(&self, key: &str) -> Option<f64> {
         self.0.get(key).map(|values| Spread::of(values).median)
     }

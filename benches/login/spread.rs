@@ -1,6 +1,6 @@
-//! A median, and what it lies between.
+//! A median and its range.
 
-/// What several measurements of one thing have given.
+/// The results of several measurements of the same value.
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,
@@ -8,7 +8,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// `values` must not be empty.
     pub(crate) fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

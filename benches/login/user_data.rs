@@ -1,4 +1,4 @@
-//! What opening a person's data costs: by token, with the session key that Redis keeps.
+//! What decrypting a person's data costs, with a token and the session key from Redis.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use crate::{
     report::Report,
 };
 
-/// Each request is another's than those beside it: of one person's, no more than eight are tried at once.
+/// Concurrent requests belong to different people, because at most eight attempts of one person run at a time.
 const PEOPLE: usize = 500;
 const CONNECTIONS: usize = 32;
-/// What WeChat's own members leave of 1 KiB.
+/// The rest of 1 KiB after WeChat's own members.
 const FILLING: usize = 900;
 const SEALED_BYTES: usize = 1024;
 
-/// Data of 1 KiB, saturated.
+/// Data of 1 KiB, under full load.
 pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(1, 4);
     let service = stage.service(&stage.prompt)?;
@@ -31,7 +31,7 @@ pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Resu
     Ok(())
 }
 
-/// A request for each of those who have just logged in.
+/// One request for each person who has just logged in.
 fn requests(stand_in: &StandIn, service: &Service) -> Result<Vec<String>, Fault> {
     let group = "opened";
     let codes = stand_in.mint_codes(PEOPLE, &People::Returning { group, number: PEOPLE })?;
@@ -51,7 +51,7 @@ fn request(stand_in: &StandIn, service: &Service, person: &str, code: &str) -> R
     ))
 }
 
-/// The body of a good answer, and sealed data of the size that is measured.
+/// The body of a successful response, and encrypted data of the measured size.
 fn json_of((status, body): (u16, String)) -> Result<Value, Fault> {
     let answer: Value = serde_json::from_str(&body)?;
     let is_other_size = |sealed: &str| sealed.len() != SEALED_BYTES.div_ceil(3) * 4;

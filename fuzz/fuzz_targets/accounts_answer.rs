@@ -1,4 +1,4 @@
-//! An account service's answer to each of the three calls, or whatever came in its place.
+//! A response of an account service to each of the three calls, or garbage in its place.
 
 #![no_main]
 
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use wxmint::accounts::{read_checked, read_found, read_made};
 
-/// Of seeds that stand for a secret in the wrong place.
+/// Seeds contain this in place of a secret.
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|body: &[u8]| {
@@ -24,9 +24,9 @@ fuzz_target!(|body: &[u8]| {
         assert_eq!(named.as_ref().map(|named| named.user.as_str()), user);
         assert!(named.as_ref().is_none_or(|named| Some(named.made) == new_user));
     }
-    // What made a user has named one, and a check knows nothing of making.
+    // A response that made a user names a user, and a password check never makes one.
     assert_eq!(made.is_ok(), matches!(found, Ok(Some(_))));
     assert!(checked.is_err() || members.get("new_user").is_none());
-    // No other status is an answer.
+    // A response with another status is unusable.
     assert!([204, 301, 401, 403, 404, 500].into_iter().all(|status| read_found(status, body).is_err()));
 });

@@ -1,4 +1,5 @@
-//! The headers by which proxies say who asked them, with a stranger's words on the left: nobody chooses his address.
+//! The headers in which proxies name their client, preceded by an attacker's entries: nobody can choose his own
+//! address.
 
 #![no_main]
 
@@ -8,7 +9,7 @@ use wxmint::http::{ClientAddress, TrustedProxies};
 type Lines = Vec<Vec<u8>>;
 
 const PEER: &str = "10.0.0.1";
-/// What the proxies add, once they have been asked by 203.0.113.9.
+/// The entries that the proxies add for a request from 203.0.113.9.
 const CLIENT: &str = "203.0.113.9";
 const X_FORWARDED_FOR: &[u8] = b", 203.0.113.9, [::ffff:10.2.0.1]:80";
 const FORWARDED: &[u8] = b", host=\"\\\",;for=1.1.1.1\";For=\"203.0.113.9:80\",for=10.2.0.1;proto=https";
@@ -30,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// `Forwarded` and `X-Forwarded-For`: a line's first byte says which by its lowest bit.
+/// `Forwarded` and `X-Forwarded-For`; the lowest bit of a line's first byte chooses the header.
 fn header_lines(input: &[u8]) -> (Lines, Lines) {
     let lines = input.split(|byte| *byte == b'\n').filter_map(<[u8]>::split_first);
     let (forwarded, x_forwarded_for) = lines.partition::<Vec<_>, _>(|(name, _)| *name % 2 == 0);
@@ -38,7 +39,7 @@ fn header_lines(input: &[u8]) -> (Lines, Lines) {
     (values(forwarded), values(x_forwarded_for))
 }
 
-/// By a proxy that adds to the last line, and by one that adds a line.
+/// As from a proxy that appends to the last line, and from one that adds a line.
 fn appended(lines: &Lines, added: &[u8]) -> [Lines; 2] {
     let (mut same, mut another) = (lines.clone(), lines.clone());
     match same.last_mut() {
@@ -62,7 +63,7 @@ fn contradicted_at_most(client: ClientAddress) {
     assert!([address(CLIENT), address(PEER)].contains(&client), "{client} was a stranger's choice");
 }
 
-/// Can stand in a Redis key, and is the same for the address that it names.
+/// The limit's key can stand in a Redis key, and is the same for every spelling of an address.
 fn check_key(client: ClientAddress) {
     let key = client.limit_key();
     assert!(key.len() <= 43 && key.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:/".contains(&byte)), "{key}");

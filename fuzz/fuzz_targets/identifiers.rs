@@ -1,4 +1,4 @@
-//! What crosses the border as an identifier can stand in a Redis key, a log line and a URL, and is what was given.
+//! Every accepted identifier can stand in a Redis key, a log line and a URL, and is unchanged.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use wxmint::{
     wechat::app_of_referer,
 };
 
-/// Of seeds that stand for a secret in the wrong place.
+/// Seeds contain this in place of a misplaced secret.
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|text: &str| {
@@ -28,7 +28,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Accepted if and only if it keeps to the type's length and alphabet, and then unchanged.
+/// An identifier is accepted if and only if it has the type's length and alphabet, and then unchanged.
 fn check<T: Debug>(
     text: &str,
     parsed: Result<T, InvalidId>,

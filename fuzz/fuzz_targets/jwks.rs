@@ -1,5 +1,5 @@
-//! A JWKS as a peer fetches it, from an issuer or from whoever answers in its place: as it came, and with each key named by
-//! its thumbprint, so that what comes after the name is reached too.
+//! A JWKS as a peer fetches it, from an issuer or from an attacker: unchanged, and with the `kid` of each key replaced
+//! by its thumbprint, so that the checks after the `kid` are reached too.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use wxmint::verify::{PublicKeySet, PublishedKeys};
 
-/// Members that only a private or a shared key has.
+/// Members that only private and symmetric keys have.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 fuzz_target!(|input: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
 
 fn read(input: &[u8]) {
     let Ok(read) = PublishedKeys::read(input) else { return };
-    // A member may be nested deeper than a Value can be.
+    // A member may be nested deeper than a `Value` can be.
     let Ok(set) = serde_json::from_slice::<Value>(input) else { return };
     let listed = set["keys"].as_array().expect("a list");
     assert_eq!(read.keys.len() + read.refused.len(), listed.len());
@@ -40,7 +40,7 @@ fn read(input: &[u8]) {
         };
         assert!(listed.iter().any(is_it), "{key:?} in {set}");
     }
-    // Published again, the keys are the same.
+    // The keys survive being published and read again.
     let again = serde_json::to_vec(&read.keys.iter().collect::<PublicKeySet<'_>>()).expect("JSON");
     let again = PublishedKeys::read(&again).expect("a set");
     assert_eq!((again.keys, again.refused), (read.keys, Vec::new()));
@@ -50,7 +50,7 @@ fn includes_verify(operations: &Vec<Value>) -> bool {
     operations.iter().any(|operation| operation == "verify")
 }
 
-/// RFC 7638 section 3. A map is ordered by its members' names.
+/// The thumbprint of RFC 7638 section 3. The map is ordered by member names, as required.
 fn thumbprint(jwk: &Map<String, Value>) -> String {
     let covered = |name: &&String| ["crv", "e", "kty", "n", "x", "y"].contains(&name.as_str());
     let members: Map<String, Value> =

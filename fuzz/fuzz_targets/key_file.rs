@@ -1,4 +1,4 @@
-//! A private JWK Set. Not for strangers, but what is wrong with it is printed, and must not be its private members.
+//! A private JWK Set. Strangers cannot send one, but its printed error must not contain private members.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use wxmint::{keys::KeySet, verify::PublicKeySet};
 
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
-/// Shorter ones may be found in a message's own words.
+/// A shorter value may occur in the text of an error by chance.
 const TELLING: usize = 16;
 
 fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
@@ -25,7 +25,7 @@ fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
 fn shows_nothing_private(file: &[u8], shown: &str) {
     let Ok(file) = serde_json::from_slice::<Value>(file) else { return };
     for key in file["keys"].as_array().into_iter().flatten() {
-        // A message names a key by its kid; whoever writes the private part there has published it.
+        // An error names the key's `kid`; a private member that was written there has been published anyway.
         let kid = key["kid"].as_str().unwrap_or_default();
         for private in PRIVATE.iter().filter_map(|member| key[member].as_str()) {
             let tells = private.len() >= TELLING && !kid.contains(private) && is_nowhere_public(key, private);

@@ -14,7 +14,7 @@ fuzz_target!(|body: &[u8]| {
     check_login(&asked);
     if let Ok(asked) = asked {
         assert!(str::from_utf8(body).is_ok());
-        // A number or a surrogate that no value can hold, in a member that nobody reads, is no login's concern.
+        // A number or surrogate that cannot be represented does not matter in a member that the login does not read.
         let Ok(members) = serde_json::from_slice::<serde_json::Value>(body) else { return };
         match &asked.proof {
             Proof::Code(code) => assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null()),

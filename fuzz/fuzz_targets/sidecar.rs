@@ -1,5 +1,5 @@
-//! What a stranger brings to a sidecar: a path that the proxy tells (the first line), and Authorization headers (a line
-//! each). Whoever is let through without a token asks for a path that every program reads alike.
+//! A request to the sidecar: the path that the proxy reports (the first line), and Authorization headers (one per
+//! line). A path that is allowed without a token must mean the same to every program.
 
 #![no_main]
 

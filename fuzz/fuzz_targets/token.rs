@@ -1,5 +1,5 @@
-//! An access token: as a stranger writes it, and with whatever header and claims (a line each) behind a good signature,
-//! so that what comes after the signature is reached too.
+//! An access token: as an attacker writes it, and with any header and claims (one line each) and a valid signature, so
+//! that the code after the signature check is reached too.
 
 #![no_main]
 
@@ -17,11 +17,11 @@ use wxmint::{
 
 const ISSUER: &str = "https://login.example.com";
 const API: &str = "https://api.example.com";
-/// The seeds' `iat`.
+/// The `iat` of the seeds.
 const NOW: i64 = 1_800_000_000;
 const MONTH: i64 = 30 * 86_400;
 
-/// RFC 8037 appendix A: a private key that everybody knows.
+/// The public example of a private key in RFC 8037 appendix A.
 const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
@@ -64,7 +64,7 @@ fn signed(header: &[u8], claims: &[u8]) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// As another reader has it.
+/// Parses with another JSON parser.
 fn read(json: &[u8]) -> Value {
     serde_json::from_slice(json).expect("what was believed is JSON")
 }

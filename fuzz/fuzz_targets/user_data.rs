@@ -1,5 +1,5 @@
-//! User data: as a stranger writes it (the iv on a line before the data), and whatever stands behind a good seal or
-//! signature, so that what comes after the cipher is reached too.
+//! User data: as an attacker writes it (the iv on the line before the data), and any text with valid encryption or a
+//! valid signature, so that the code after the cipher is reached too.
 
 #![no_main]
 
@@ -19,10 +19,10 @@ const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 const IV: [u8; 16] = [0xfb; 16];
-/// The seeds' time.
+/// The time in the watermarks of the seeds.
 const NOW: i64 = 1_800_000_000;
 const MAX_AGE: u64 = 600;
-/// Of seeds that stand for what nobody may read in a log.
+/// Seeds contain this in place of data that must not reach a log.
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|input: &[u8]| {
@@ -44,7 +44,7 @@ fn as_a_stranger_sends_it(input: &[u8]) {
     assert!(!format!("{parsed:?}").contains(MARKED));
     match parsed {
         Ok(parsed) => {
-            // Its members cannot be known here: it may be a seed, changed in its first block.
+            // Its members are unknown: it may be a seed with a changed first block.
             let _ = open(&parsed);
         }
         Err(error) => assert!(!error.to_string().contains(MARKED), "{error}"),
@@ -73,7 +73,8 @@ fn behind_a_good_seal(input: &[u8]) {
     }
 }
 
-/// Written once, as we would, and with nothing else that could be wrong with it.
+/// Whether the input is written as wxmint would write it, with the expected watermark, so that nothing can be wrong
+/// with it.
 fn must_be_believed(input: &[u8], members: &Map<String, Value>) -> bool {
     let stamped = json!({"appid": APP, "timestamp": NOW});
     let plain = !members.contains_key("openId") && !members.contains_key("unionId");
@@ -87,7 +88,7 @@ fn is_of_the_app_and_now(watermark: Option<&Value>) -> bool {
     watermark["appid"] == APP && timestamp.is_some_and(|at| (NOW - MAX_AGE as i64..=NOW + 60).contains(&at))
 }
 
-/// Made once: setting up a key is slower than the rest.
+/// Made once, because setting up a key is slower than everything else.
 static CIPHER: LazyLock<PaddedBlockEncryptingKey> = LazyLock::new(|| {
     let key = STANDARD.decode(KEY).expect("a key");
     UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key")

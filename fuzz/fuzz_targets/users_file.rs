@@ -1,11 +1,11 @@
-//! A users file. What is wrong with it is printed, and must not be a name, a hash or a password in the wrong place.
+//! A users file. The printed error must not contain a name, a hash or a misplaced password.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use wxmint::accounts::UsersFile;
 
-/// Of seeds that stand for a password in the wrong place.
+/// Seeds contain this in place of a misplaced password.
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|file: &[u8]| match UsersFile::parse(file) {

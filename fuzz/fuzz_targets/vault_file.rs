@@ -1,14 +1,11 @@
-//! A vault key file. What is wrong with it is printed, and must not be a key.
+//! A vault key file. The printed error must not contain a key.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{
-    ids::Person, vault::Vault,
-    wechat::SessionKey,
-};
+use wxmint::{ids::Person, vault::Vault, wechat::SessionKey};
 
-/// Of seeds that stand for a key in a wrong form.
+/// Seeds contain this in place of a malformed key.
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|file: &[u8]| {

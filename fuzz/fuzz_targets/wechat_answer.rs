@@ -1,4 +1,4 @@
-//! WeChat's answers, or whatever came in their place.
+//! Responses of WeChat, or garbage in their place.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use wxmint::wechat::{
     CallError, read_access_token, read_answer, read_new_session_key, read_phone_number, read_session_check,
 };
 
-/// Of seeds that stand for a secret: a session_key, an access token, a phone number.
+/// Seeds contain these in place of secrets: a session_key, an access token, a phone number.
 const MARKED: &str = "hunter2";
 const PHONE_MARKED: &str = "13580006666";
 
@@ -51,7 +51,7 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-/// What WeChat says in `errmsg` is its own, and logged. Nothing else is.
+/// Only WeChat's own `errmsg` may be logged.
 fn prints_nothing(debug: &str) {
     if !debug.contains("Refused") {
         assert!(!debug.contains(MARKED) && !debug.contains(PHONE_MARKED), "{debug}");

@@ -1,15 +1,15 @@
-//! What holds of a login's fields in whichever form they came.
+//! What must hold for the fields of a login, in JSON and in a form.
 
 use wxmint::{
     issuer::RefusedLogin,
     login::{Identity, LoginRequest, Proof},
 };
 
-/// Of seeds that stand for a password in the wrong field.
+/// Seeds contain this in place of a password in the wrong field.
 const MARKED: &str = "hunter2";
 
 /// An accepted login has a code of visible ASCII or a ticket, an app that can stand in a Redis key, and a name and a
-/// password within their bounds. A refusal is a sentence, and neither it nor any Debug text repeats what was sent.
+/// password within their limits. A refusal is a sentence. Neither the refusal nor any `Debug` text repeats the input.
 pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
     assert!(!format!("{asked:?}").contains(MARKED) || asked.as_ref().is_ok_and(names_it));
     match asked {
@@ -35,7 +35,7 @@ pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
     }
 }
 
-/// Whether two readings came to the same, as far as they can be told apart.
+/// Whether two results are equal, as far as they can be compared.
 pub fn is_the_same(one: &Result<LoginRequest, RefusedLogin>, other: &Result<LoginRequest, RefusedLogin>) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
@@ -63,7 +63,7 @@ fn is_visible(code: &str) -> bool {
     (1..=256).contains(&code.len()) && code.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// An AppID is public and prints.
+/// An AppID is public and may be printed.
 fn names_it(asked: &LoginRequest) -> bool {
     asked.app.as_ref().is_some_and(|app| app.as_str().contains(MARKED))
 }

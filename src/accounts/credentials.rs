@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_passwords_are_bounded_and_do_not_print() {
+    fn names_and_passwords_are_limited_in_length_and_not_printed() {
         assert!("名".repeat(512).parse::<Username>().is_ok());
         assert_eq!("n".repeat(513).parse::<Username>(), Err(InvalidCredential::TooLong(512)));
         assert_eq!("a\nb".parse::<Username>(), Err(InvalidCredential::Control));

@@ -127,7 +127,7 @@ impl ServiceAccounts {
         let answer = match fetched {
             Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(Failure::from),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Failure::Unanswered("nothing came within 3 s".into())),
+            Err(_) => Err(Failure::Unanswered("no response within 3 s".into())),
         };
         let outcome = answer.as_ref().map_or_else(Failure::label, |_| "ok");
         self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());

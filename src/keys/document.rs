@@ -52,7 +52,7 @@ mod tests {
     };
 
     #[test]
-    fn a_cache_never_holds_the_set_past_the_next_keys_first_signature() {
+    fn a_cache_never_keeps_the_set_past_the_next_keys_first_signature() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_a_wrong_clock_hid_is_seen_again_when_the_clock_is_set_right() {
+    fn a_key_that_a_wrong_clock_hid_is_visible_again_once_the_clock_is_right() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].set_exp(Some(at(2000)));

@@ -108,10 +108,10 @@ pub enum Refusal {
         lead: i64,
     },
     /// A duration of the policy is not positive.
-    #[error("{0} must be longer than nothing")]
+    #[error("{0} must be longer than 0 s")]
     NoTime(&'static str),
     /// The key would sign before verifiers can know it.
-    #[error("a key that is added now must not sign before {earliest}, since verifiers would not know it")]
+    #[error("a key that is added now must not sign before {earliest}, because verifiers may not know it until then")]
     TooSoon {
         /// In the format of RFC 3339.
         earliest: String,
@@ -123,14 +123,14 @@ pub enum Refusal {
         nbf: String,
     },
     /// The key must stay because tokens that it signed may not have expired.
-    #[error("tokens that {kid} signed may live until {earliest}; it leaves after that by itself, with `keys rotate`")]
+    #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
     TokensLive {
         kid: String,
         /// In the format of RFC 3339.
         earliest: String,
     },
     /// The key must stay because no key has replaced it.
-    #[error("{0} has no successor yet, whose tokens peers could verify; `keys rotate` replaces it when it is time")]
+    #[error("no other key can replace {0} yet; `keys rotate` replaces it when it is due")]
     NoSuccessor(String),
     #[error("there is no key {0} in the set")]
     UnknownKey(String),
@@ -165,7 +165,6 @@ pub struct Step {
     pub drop: Vec<String>,
     /// The keys that get an `exp`, because they have a successor.
     pub expire: Vec<(String, DateTime<Utc>)>,
-    /// The key to add.
     pub publish: Option<Publication>,
     /// When to plan again. Nothing changes before.
     pub next_look: Option<DateTime<Utc>>,

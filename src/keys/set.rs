@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_nbf_not_after_now_signs() {
+    fn the_key_with_the_latest_nbf_that_has_come_signs() {
         let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::content_of(&[new, old])).expect("a set");
         let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leaves_at_its_exp() {
+    fn a_key_leaves_the_set_at_its_exp() {
         let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let mut file = file_of(&keys);
         file["keys"][0]["exp"] = 300.into();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_that_nobody_could_tell_apart_are_refused() {
+    fn two_keys_with_the_same_kid_or_nbf_are_refused() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         let twin = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         for (keys, member) in [([key.clone(), key.clone()], "`kid`"), ([key, twin], "`nbf`")] {

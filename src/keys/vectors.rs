@@ -66,7 +66,7 @@ fn set_of_rfc_7517() -> [Value; 2] {
 
 /// The signature of RFC 7520 section 4.1 and the key of section 3.3.
 #[test]
-fn the_rs256_signature_of_rfc_7520_is_its_keys() {
+fn the_rs256_signature_of_rfc_7520_verifies() {
     let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
     let signed = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
     let signature = "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg";
@@ -116,7 +116,7 @@ fn the_rsa_key_of_rfc_7517_is_imported_under_the_thumbprint_of_rfc_7638() {
 }
 
 #[test]
-fn a_bad_set_is_refused_with_the_keys_place_and_why() {
+fn an_invalid_private_set_is_refused_with_the_keys_position_and_the_reason() {
     let [encryption, other_kid] = set_of_rfc_7517();
     let shared = json!({ "kty": "oct", "alg": "HS256", "kid": "s", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMko" });
     let mut public = with(ed25519(), "nbf", 1);
@@ -145,7 +145,7 @@ fn a_bad_set_is_refused_with_the_keys_place_and_why() {
 }
 
 #[test]
-fn a_bad_key_of_a_public_set_spoils_itself_only_and_a_private_part_is_named_and_not_shown() {
+fn an_invalid_public_key_does_not_affect_the_others_and_a_private_member_is_not_shown() {
     let set = parse(&[ed25519(), with(rsa(), "nbf", 1), with(p256(), "nbf", 2)]).expect("a set");
     let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
     let public = serde_json::to_value(&public).expect("JSON");
@@ -181,7 +181,7 @@ fn a_bad_key_of_a_public_set_spoils_itself_only_and_a_private_part_is_named_and_
 }
 
 #[test]
-fn what_is_no_jwk_in_a_public_set_spoils_itself_only() {
+fn a_value_that_is_no_jwk_does_not_affect_the_other_keys() {
     let set = parse(&[ed25519()]).expect("a set");
     let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
     let public = serde_json::to_value(&public).expect("JSON")["keys"][0].to_string();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_has_a_limit_of_its_own_and_is_told_when_to_come_again() {
+    fn each_key_has_its_own_limit_and_a_refusal_says_when_to_retry() {
         let limit = LocalLimit::default();
         assert_eq!(let_through(&limit, "203.0.113.9", at(0)), 5);
         let refused = Err(TooMany { retry_after: Duration::from_secs(720) });
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_threads_exactly_as_many_are_let_through_as_the_limit_has() {
+    fn many_threads_together_get_exactly_the_limit() {
         let rate = Rate { burst: 1_000, period: Duration::from_secs(3600) };
         let (limit, admitted) = (LocalLimit::default(), AtomicU32::new(0));
         thread::scope(|scope| {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_forgotten_when_it_is_empty_again() {
+    fn a_cell_is_removed_when_it_is_unused_again() {
         let limit = LocalLimit::default();
         for number in 0..1_000 {
             limit.admit(&number.to_string(), RATE, at(0)).expect("the first of each");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_addresses_take_no_more_room_than_there_is_and_lock_nobody_out() {
+    fn a_million_addresses_use_bounded_memory_and_lock_nobody_out() {
         let limit = LocalLimit::new(1_000);
         assert_eq!(let_through(&limit, "at its limit", at(0)), 5);
         for network in 0..1_000_000_u128 {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_addresses_of_one_subscriber_are_one() {
+    fn a_million_addresses_of_one_subscriber_share_one_limit() {
         let limit = LocalLimit::default();
         let admitted = (0..1_000_000_u128).filter(|host| {
             let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | (host << 40));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_refuses_for_an_interval_at_most() {
+    fn after_the_clock_is_set_back_an_address_waits_one_interval_at_most() {
         let limit = LocalLimit::default();
         assert_eq!(let_through(&limit, "a", at(100_000)), 5);
         assert_eq!(limit.check("a", RATE, at(0)), Err(TooMany { retry_after: Duration::from_secs(720) }));

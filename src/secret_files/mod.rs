@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_many_make_at_once_is_made_once() {
+    fn a_file_that_many_create_at_once_is_created_once() {
         let folder = folder("made");
         let path = folder.join("users");
         let add = |_| {

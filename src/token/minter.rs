@@ -27,7 +27,7 @@ pub enum MintError {
 pub struct AccessToken(String);
 
 impl AccessToken {
-    /// The compact form, `header.claims.signature`.
+    /// The token in its compact form.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_key_verifies_the_signature_of_each_algorithm_and_no_other_message() {
+    fn the_published_key_verifies_a_token_of_each_algorithm_and_no_other_message() {
         for algorithm in Algorithm::ALL {
             let (keys, token) = minted(algorithm, &["a"]);
             let key = keys.iter().next().expect("a key").public();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_does_not_print() {
+    fn an_access_token_is_not_printed() {
         assert_eq!(format!("{:?}", AccessToken("eyJ".into())), "AccessToken(…)");
     }
 

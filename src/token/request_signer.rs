@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn it_names_who_asks_whom_what_when_and_the_body() {
+    fn a_request_token_names_sender_receiver_request_time_and_body() {
         let (keys, token) = signed(Algorithm::Es256);
         let [header, claims] = [0, 1].map(|index| serde_json::from_slice::<Value>(&part(&token, index)).expect("JSON"));
         let kid = keys.iter().next().expect("a key").public().kid();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_key_verifies_it_whatever_the_algorithm() {
+    fn the_published_key_verifies_a_request_token_of_each_algorithm() {
         for algorithm in Algorithm::ALL {
             let (keys, token) = signed(algorithm);
             let message = token.rsplit_once('.').expect("a signature").0;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_token_does_not_print() {
+    fn a_request_token_is_not_printed() {
         assert_eq!(format!("{:?}", RequestToken("eyJ".into())), "RequestToken(…)");
     }
 }

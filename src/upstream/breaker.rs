@@ -35,8 +35,8 @@ impl Closed {
 
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Self::Pausing => "its last answers all failed, so it is left alone for a second",
-            Self::Full => "too many calls wait for its answer",
+            Self::Pausing => "its last calls all failed, so no call is sent for a second",
+            Self::Full => "too many calls are waiting for its answer",
         }
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_failures_in_a_row_pause_it_and_one_trial_a_second_ends_the_pause() {
+    fn ten_failures_in_a_row_start_a_pause_and_a_successful_trial_ends_it() {
         let now = Instant::now();
         let breaker = broken(now);
         assert_eq!(breaker.admit(now).expect_err("paused"), Closed::Pausing);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_or_forgotten_trial_is_followed_by_another() {
+    fn a_failed_or_abandoned_trial_is_followed_by_another() {
         let now = Instant::now();
         let breaker = broken(now);
         breaker.admit(now + PAUSE).expect("a trial").failed(now + PAUSE);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_between_failures_keeps_it_closed() {
+    fn a_success_between_failures_prevents_the_pause() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW);
         for _ in 0..3 {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_in_flight_are_bounded_and_given_back() {
+    fn calls_in_flight_are_limited_and_ended_calls_make_room() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW);
         let mut permits: Vec<_> = (0..FEW).map(|_| breaker.admit(now).expect("room")).collect();

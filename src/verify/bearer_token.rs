@@ -11,7 +11,7 @@ pub enum NoBearer {
     #[error("there are several Authorization headers")]
     Several,
     /// `Bearer` is followed by something that is not one token.
-    #[error("the Authorization header is not `Bearer`, a space, and one token")]
+    #[error("the Authorization header is not `Bearer`, a space and one token")]
     Malformed,
 }
 

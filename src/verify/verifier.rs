@@ -9,7 +9,7 @@ mod claims;
 mod header;
 mod json;
 mod refused;
-#[cfg(all(test, feature = "service"))]
+#[cfg(test)]
 mod tests;
 
 use std::{ops::Deref, time::Duration};

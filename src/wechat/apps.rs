@@ -72,7 +72,7 @@ impl Apps {
 
 fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
     for app in apps.filter(|app| !app.id.is_usual()) {
-        tracing::warn!(appid = %app.id, "this AppID looks unlike WeChat's, which are wx and 16 hexadecimal digits");
+        tracing::warn!(appid = %app.id, "this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
     }
 }
 
@@ -142,7 +142,7 @@ impl CurrentApps {
     /// invalid keeps its AppSecret. The last app is never removed.
     ///
     /// # Errors
-    /// Which files are not fit, and why; what they hold is not repeated.
+    /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<Reloaded, String> {
         let before = self.all();
         let (apps, faults) = self.source.apps(self.found_again()?, Some(&before));
@@ -168,7 +168,7 @@ impl CurrentApps {
         }
         warn_of_unusual(apps.0.values().filter(|app| !before.0.contains_key(&app.id)));
         *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(apps);
-        tracing::info!(added, removed, rotated, "the mini programs were read again");
+        tracing::info!(added, removed, rotated, "the mini programs have changed");
         Reloaded::Changed
     }
 }

@@ -24,7 +24,7 @@ pub enum CallError {
         verdict: Verdict,
     },
     /// The request was not sent: its code is unused and may be sent again.
-    #[error("WeChat was not asked: {reason}")]
+    #[error("the request to WeChat was not sent: {reason}")]
     NotSent {
         /// Why the request was not sent.
         reason: String,
@@ -139,7 +139,7 @@ pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, Call
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
     // serde_json's message is dropped because it may quote the body, which may contain a session_key.
     serde_json::from_slice(body)
-        .map_err(|_| CallError::unanswered(format!("{} bytes that are not its JSON", body.len())))
+        .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
 }
 
 /// Treats an empty member as missing.
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errcode_is_a_number_or_a_quoted_one_and_keeps_its_rid() {
+    fn an_errcode_may_be_a_number_or_a_string_and_its_message_keeps_the_rid() {
         for body in [
             r#"{"errcode":40029,"errmsg":"invalid code, rid: 66c69111-4157f271-729ca238"}"#,
             r#"{"errcode":"40029","errmsg":"invalid code, rid: 66c69111-4157f271-729ca238","phone_info":null}"#,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn one_errcode_may_mean_something_else_in_another_call() {
+    fn the_same_errcode_may_mean_something_else_in_another_call() {
         for (errcode, api, verdict) in [
             (40001, Api::PhoneNumber, Verdict::BadAccessToken),
             (40014, Api::PhoneNumber, Verdict::BadAccessToken),
@@ -206,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_was_received_once_never_counts_as_unsent_again() {
+    fn a_code_that_was_sent_once_never_counts_as_unsent_again() {
         let unsent = CallError::NotSent { reason: "refused".into(), retry_after: Duration::from_secs(1) };
         assert_eq!(unsent.after_an_answer(), CallError::unanswered("refused"));
     }
 
     #[test]
-    fn only_minus_one_and_what_wechat_has_not_written_are_an_outage() {
+    fn only_errcode_minus_one_and_bodies_that_are_not_wechats_are_an_outage() {
         let read =
             |body: &str| crate::wechat::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
         for (body, outage) in [

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_that_were_seen_are_read() {
+    fn the_responses_that_were_observed_are_read() {
         let escaped = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o000000000000000000000000000","unionid":"o111111111111111111111111111"}"#;
         let session = read_answer(escaped).expect("a session");
         assert_eq!(session.session_key.expose(), "O/YVQPHxQY18DrsFq+/bjQ==");

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_phone_number_of_this_app_is_not_believed_and_not_repeated() {
+    fn an_invalid_phone_number_or_another_apps_is_refused_and_not_repeated() {
         let app = "wx0123456789abcdef";
         for body in [
             answer("13580006666", "86", "wxfedcba9876543210"),

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_holds_only_where_wechat_says_so() {
+    fn a_session_is_valid_only_if_wechat_says_so() {
         assert_eq!(read_session_check(br#"{"errcode":0,"errmsg":"ok"}"#), Ok(()));
         assert_eq!(read_session_check(br#"{"errcode":"0","errmsg":"ok"}"#), Ok(()));
         let stale = br#"{"errcode":87009,"errmsg":"invalid signature rid: 6552e3da-6397437b-3f0d4f01"}"#;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_session_key_is_of_the_person_who_was_asked_for() {
+    fn a_new_session_key_must_belong_to_the_person_of_the_request() {
         let given = r#"{"errcode":0,"errmsg":"ok","openid":"o6_bmjrPTlm6_2sgVt7hMZOPfL2M","session_key":"O\/YVQPHxQY18DrsFq+\/bjQ=="}"#;
         let key = read_new_session_key(&openid(), given.as_bytes()).expect("a key");
         assert_eq!(key.expose(), "O/YVQPHxQY18DrsFq+/bjQ==");

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_that_were_seen_are_read() {
+    fn the_responses_that_were_observed_are_read() {
         for (body, seconds) in [
             (r#"{"access_token":"80_abc-DEF","expires_in":7200}"#, 7200),
             (r#"{"access_token":"80_abc-DEF","expires_in":"345","errcode":0,"errmsg":"ok"}"#, 345),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_not_believed_and_not_repeated() {
+    fn an_invalid_access_token_is_refused_and_not_repeated() {
         let long = format!(r#"{{"access_token":"secret{}","expires_in":7200}}"#, "x".repeat(3000));
         for body in [
             r#"{}"#,

@@ -12,7 +12,7 @@
 mod cbc;
 mod members;
 mod raw_data;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod residue;
 #[cfg(test)]
 mod tests;
@@ -55,12 +55,12 @@ pub enum Malformed {
     NotBase64(&'static str),
     /// The field contains spaces, which come from a form whose values were not encoded.
     #[error(
-        "The field `{0}` is not base64: it has spaces in it, as when a form turns each `+` into one. \
-         Send JSON, or put the value through encodeURIComponent."
+        "The field `{0}` is not base64: it contains spaces, because an unencoded form turns each `+` into \
+         one. Send JSON, or encode the value with encodeURIComponent."
     )]
     Spaces(&'static str),
     /// The cipher cannot produce data of this length.
-    #[error("The field `{0}` has a length that WeChat does not give it. Send it as WeChat gave it.")]
+    #[error("The field `{0}` does not have a length that WeChat uses. Send it as WeChat gave it.")]
     Length(&'static str),
     /// The signature is not 40 hexadecimal digits.
     #[error("The field `signature` must be 40 hexadecimal digits. Send it as WeChat gave it.")]
@@ -70,7 +70,7 @@ pub enum Malformed {
 /// The data was not encrypted or signed with this key, was changed, or is for another app, person or time. The error
 /// does not say which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the data does not open with this session key, or is not to be believed")]
+#[error("the data cannot be decrypted with this session key, or is not for this app, person and time")]
 pub struct Undecryptable;
 
 /// Decrypted or verified user data.

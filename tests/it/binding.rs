@@ -43,8 +43,7 @@ impl Business {
     }
 
     async fn post(&self, body: &Value) -> Answer {
-        let bed = &self.bed;
-        bed.http.send(bed.http.0.post(bed.service().url("/login")).json(body)).await
+        self.bed.service().log_in_with(body).await
     }
 
     /// A login in an app by a fresh code, with `more` beside it.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Breakable, PATIENCE, Process, RedisServer, Service, Signal, TestBed, WXMINT, eventually, repository, said,
+    APPID, Breakable, IDLE, PATIENCE, Process, RedisServer, Service, Signal, TestBed, WXMINT, eventually, repository,
+    said,
 };
 
 const OTHER_APP: &str = "wxanother";
@@ -387,7 +388,7 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
         import.kill();
         (kills, keys) = (kills + 1, redis.command(&["DBSIZE"]));
     }
-    assert!(kills > 2, "{kills} kills");
+    assert!(!IDLE || kills > 2, "{kills} kills");
     assert_eq!(sum_of(&redis), sum(&folder.path("in.ndjson")));
 }
 
@@ -403,7 +404,7 @@ async fn a_redis_that_is_away_for_a_moment_interrupts_nothing() {
         let before = link.round_trips();
         let mut process = Process::spawn(words[0], &mut command);
         eventually("it is under way", PATIENCE, async || (link.round_trips() > before + 8).then_some(())).await;
-        assert!(process.ended().is_none(), "{words:?} ends too soon");
+        assert!(!IDLE || process.ended().is_none(), "{words:?} ends too soon");
         link.cut().await;
         link.restore().await;
         let status = process.end(PATIENCE).await;

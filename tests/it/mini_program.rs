@@ -38,10 +38,7 @@ impl Business {
     }
 
     async fn bind(&self, person: &str) -> Answer {
-        let bed = &self.bed;
-        let mut body = password_of("alice");
-        body["code"] = bed.mint_code(person).await.into();
-        bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
+        self.bed.log_in_with(person, password_of("alice")).await
     }
 
     /// What was seen in a story that lin's phone plays.

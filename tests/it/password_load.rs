@@ -113,12 +113,6 @@ async fn two_hundred_wrong_passwords_a_second_keep_nobody_out_who_logs_in_withou
         assert!(attempt < ATTEMPTS, "{told}");
     }
     tell(&told);
-    let back = async || (log_in_by_password(&bed).await.status == 200).then_some(());
+    let back = async || (bed.log_in_with("lin", password_of("alice")).await.status == 200).then_some(());
     eventually("passwords are checked again", PATIENCE, back).await;
-}
-
-async fn log_in_by_password(bed: &TestBed) -> Answer {
-    let mut body = password_of("alice");
-    body["code"] = bed.mint_code("lin").await.into();
-    bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&body)).await
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, eventually};
 
@@ -25,11 +25,6 @@ impl Phones {
         Self { bed, accounts }
     }
 
-    async fn post(&self, replica: usize, body: Value) -> Answer {
-        let url = self.bed.services[replica].url("/login");
-        self.bed.http.send(self.bed.http.0.post(url).json(&body)).await
-    }
-
     /// A login by phone, all codes fresh.
     async fn log_in(&self, replica: usize, person: &str) -> Answer {
         let phone_code = self.bed.wechat.mint_phone_code(person).await;
@@ -38,7 +33,7 @@ impl Phones {
 
     async fn log_in_with(&self, replica: usize, person: &str, phone_code: &str) -> Answer {
         let code = self.bed.mint_code(person).await;
-        self.post(replica, json!({"code": code, "phone_code": phone_code})).await
+        self.bed.services[replica].log_in_with(&json!({"code": code, "phone_code": phone_code})).await
     }
 
     /// Twenty people at once, ten at each replica, of whom none is refused; their user ids.

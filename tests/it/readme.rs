@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -221,6 +221,36 @@ fn every_marked_block_is_run_or_compared() {
 #[test]
 fn both_languages_show_the_same_blocks() {
     assert_eq!(all_blocks(".md"), all_blocks(".zh-CN.md"));
+}
+
+/// The pages of the repository, by path.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(repository("")).output().expect("git");
+    let names = String::from_utf8(listed.stdout).expect("names");
+    names.lines().map(|name| (repository(name), page(name))).collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches(['#', ' ']));
+    let is_kept = |letter: &char| letter.is_alphanumeric() || ['-', '_', ' '].contains(letter);
+    headings.map(|text| text.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_link_between_pages_leads_to_a_file_and_a_heading() {
+    let pages = pages();
+    for (path, text) in &pages {
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next());
+        for link in links.filter(|link| !link.contains(':')) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = path.parent().expect("a folder").join(file);
+            let target = if file.is_empty() { path.clone() } else { target.canonicalize().unwrap_or(target) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            let is_heading = |page: &String| anchor.is_empty() || anchors(page).contains(anchor);
+            assert!(pages.get(&target).is_none_or(is_heading), "{}: {link}", path.display());
+        }
+    }
 }
 
 /// Without its comments, which are translated.

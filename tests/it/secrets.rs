@@ -296,7 +296,7 @@ async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_
         bed.faults(faults).await;
         let (code, phone_code) = (bed.mint_code("lin").await, bed.wechat.mint_phone_code("lin").await);
         let login = json!({"code": code, "phone_code": phone_code});
-        let answer = bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&login)).await;
+        let answer = bed.service().log_in_with(&login).await;
         assert_eq!(answer.status, status, "{answer:?}");
         traces.answer(&answer);
         secrets.extend([Secret::new("code", &code), Secret::new("phone code", &phone_code)]);
@@ -327,7 +327,7 @@ async fn binding_by_password_shows_neither_name_nor_password_nor_ticket() {
     for (password, status) in [(WRONG_PASSWORD, 403), (PASSWORD, 200)] {
         let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
         let attempt = json!({"bind_ticket": ticket, "username": name, "password": password});
-        let mut answer = bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&attempt)).await;
+        let mut answer = bed.service().log_in_with(&attempt).await;
         assert_eq!(answer.status, status, "{answer:?}");
         secrets.push(Secret::new("ticket", &ticket));
         if status == 200 {

@@ -183,7 +183,7 @@ fn a_file_that_is_broken_or_exposed_is_refused_by_every_command() {
     let commands = [&["add", "bob"][..], &["remove", "alice"], &["disable", "alice"], &["enable", "alice"], &["list"]];
     for words in commands {
         fs::write(&path, format!("{good}bob:{PASSWORD}\n")).expect("written");
-        assert_refused(command(&path, words), PASSWORD, &path, 64, "users: line 3: the password must stand as");
+        assert_refused(command(&path, words), PASSWORD, &path, 64, "users: line 3: the password must be");
         fs::write(&path, &good).expect("written");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("our file");
         assert_refused(command(&path, words), PASSWORD, &path, 64, "run: chmod 600");

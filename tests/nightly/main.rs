@@ -12,10 +12,14 @@ mod user_data_over_http;
 
 #[path = "../it/apps.rs"]
 mod apps;
+#[path = "../it/bindings_command.rs"]
+mod bindings_command;
 #[path = "../it/password_load.rs"]
 mod password_load;
 #[path = "../it/phone.rs"]
 mod phone;
+#[path = "../it/races.rs"]
+mod races;
 #[path = "../it/redis_faults.rs"]
 mod redis_faults;
 #[path = "../it/reload.rs"]

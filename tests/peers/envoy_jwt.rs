@@ -27,10 +27,10 @@ const LOOKS_EVERY_SECOND: (&str, &str) = ("cache_duration: 60s", "cache_duration
 const ANOTHER_NAME: &str = "san_type: IP_ADDRESS, matcher: { exact: 127.0.0.2 }";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_alone_lets_good_tokens_through_and_nothing_else() {
-    let scene = Scene::start().await;
+async fn envoy_alone_lets_good_tokens_through_and_nothing_else_and_says_503_until_it_has_keys() {
+    let scene = Scene::without_issuer().await;
     let Envoy { example, .. } = &started(&scene, scene.address(), &[]).await;
-    eventually("Envoy has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::starts_before_the_issuer(&scene, example).await;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;
     checks::paths(&scene, example).await;
@@ -39,14 +39,6 @@ async fn envoy_alone_lets_good_tokens_through_and_nothing_else() {
     refuses_what_jwt_authn_alone_would_take(&scene, example).await;
     passes_on_who_it_is_and_no_token(&scene, example).await;
     leaves_nothing_to_interpretation(&scene, example).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn envoy_alone_started_before_the_issuer_says_503_until_it_has_keys() {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
-    let Envoy { example, .. } = &started(&scene, scene.address(), &[]).await;
-    checks::starts_before_the_issuer(&scene, example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,8 +71,7 @@ async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_started_before_the_issuer_says_503_until_it_has_keys() {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
+    let scene = Scene::without_issuer().await;
     let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
     checks::starts_before_the_issuer(&scene, example).await;
 }

@@ -70,9 +70,10 @@ fn run(folder: &Path) -> Process {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nginx_with_njs_takes_our_tokens_alone() {
-    let scene = Scene::start().await;
-    let nginx = Nginx::start(&scene, &scene.jwks_url()).await;
+async fn nginx_with_njs_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
+    let scene = Scene::without_issuer().await;
+    let nginx = Nginx::begin(&scene, &scene.jwks_url());
+    checks::starts_before_the_issuer(&scene, &nginx.example).await;
     checks::tokens(&scene, &nginx.example, &[]).await;
     checks::strict(&scene, &nginx.example, &[]).await;
     checks::identity_headers(&scene, &nginx.example).await;
@@ -101,12 +102,4 @@ async fn nginx_with_njs_does_without_the_issuer_and_asks_it_once_in_ten_seconds(
     nginx.years_pass();
     nginx.start_again();
     eventually("a token is taken", PATIENCE, async || scene.is_let_in(&nginx.example).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nginx_with_njs_starts_before_the_issuer() {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
-    let nginx = Nginx::begin(&scene, &scene.jwks_url());
-    checks::starts_before_the_issuer(&scene, &nginx.example).await;
 }

@@ -38,19 +38,12 @@ impl Express {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn express_with_jose_takes_our_tokens_alone() {
-    let scene = Scene::start().await;
-    let Express { example, .. } = &Express::start(&scene);
-    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
-    checks::verifies_by_itself(&scene, example, &[twice], 0).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn express_started_before_the_issuer_says_503_until_it_has_keys() {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
+async fn express_with_jose_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
+    let scene = Scene::without_issuer().await;
     let Express { example, .. } = &Express::start(&scene);
     checks::starts_before_the_issuer(&scene, example).await;
+    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
+    checks::verifies_by_itself(&scene, example, &[twice], 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

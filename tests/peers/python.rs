@@ -39,19 +39,12 @@ impl FastApi {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fastapi_with_pyjwt_takes_our_tokens_alone() {
-    let scene = Scene::start().await;
-    let FastApi { example, .. } = &FastApi::start(&scene);
-    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
-    checks::verifies_by_itself(&scene, example, &[twice], 0).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn fastapi_started_before_the_issuer_says_503_until_it_has_keys() {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
+async fn fastapi_with_pyjwt_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
+    let scene = Scene::without_issuer().await;
     let FastApi { example, .. } = &FastApi::start(&scene);
     checks::starts_before_the_issuer(&scene, example).await;
+    let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
+    checks::verifies_by_itself(&scene, example, &[twice], 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

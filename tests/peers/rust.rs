@@ -33,34 +33,18 @@ impl RustApi {
 }
 
 async fn takes_our_tokens_alone(name: &'static str) {
-    let scene = Scene::start().await;
+    let scene = Scene::without_issuer().await;
     let RustApi { example, .. } = &RustApi::start(&scene, name);
+    checks::starts_before_the_issuer(&scene, example).await;
     checks::verifies_by_itself(&scene, example, &[], 1).await;
 }
 
-async fn says_503_until_it_has_keys(name: &'static str) {
-    let scene = Scene::start().await;
-    scene.link.cut().await;
-    let RustApi { example, .. } = &RustApi::start(&scene, name);
-    checks::starts_before_the_issuer(&scene, example).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn actix_web_takes_our_tokens_alone() {
+async fn actix_web_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
     takes_our_tokens_alone("peer-actix").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn axum_takes_our_tokens_alone() {
+async fn axum_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
     takes_our_tokens_alone("peer-axum").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn actix_web_started_before_the_issuer_says_503_until_it_has_keys() {
-    says_503_until_it_has_keys("peer-actix").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn axum_started_before_the_issuer_says_503_until_it_has_keys() {
-    says_503_until_it_has_keys("peer-axum").await;
 }

@@ -40,6 +40,13 @@ impl Scene {
         Self::signing_by("ES256").await
     }
 
+    /// Whose issuer cannot be reached until [`Scene::link`] is restored.
+    pub(crate) async fn without_issuer() -> Self {
+        let scene = Self::start().await;
+        scene.link.cut().await;
+        scene
+    }
+
     /// With a key for another algorithm. `forge` signs ES256 alone.
     pub(crate) async fn signing_by(algorithm: &'static str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

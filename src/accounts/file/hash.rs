@@ -28,13 +28,13 @@ const OUTPUT_LENGTH: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashFault {
     /// The text is not a PHC string, or it lacks salt or hash.
-    #[error("the password must stand as an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
+    #[error("the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
     NotPhc,
     /// The hash function is another one, such as bcrypt, scrypt or argon2i.
-    #[error("the password is hashed by another function than argon2id")]
+    #[error("the password must be hashed with argon2id")]
     OtherFunction,
     /// The version is not Argon2 1.3, which is written as 19.
-    #[error("the password's hash must be of version 19 (v=19)")]
+    #[error("the password's hash must have version 19 (v=19)")]
     OtherVersion,
     /// The parameters are not exactly m, t and p.
     #[error("the password's hash must name m, t and p, and nothing else")]
@@ -50,7 +50,7 @@ pub enum HashFault {
         most: u32,
     },
     /// The hash is so short that another password could match it, or too long.
-    #[error("the password's hash must be of 16 to 64 bytes")]
+    #[error("the password's hash must have 16 to 64 bytes")]
     Length,
 }
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_implementations_hashes_are_accepted_and_written_as_they_were() {
+    fn the_reference_implementations_hashes_are_accepted_and_written_back_unchanged() {
         for text in [HUNTER2, DEARER] {
             let stored = StoredHash::parse(text).expect("a PHC string");
             assert_eq!(matches(&stored, "hunter2"), Ok(true));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_hash_is_of_its_password_alone_and_never_the_same_twice() {
+    fn a_new_hash_matches_only_its_password_and_is_different_each_time() {
         let [one, other] = [(); 2].map(|()| StoredHash::of(&password("hunter2")).expect("hashed"));
         assert_ne!(one, other);
         assert_eq!(matches(&one, "hunter2"), Ok(true));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_cheap_too_dear_or_of_another_kind_is_refused() {
+    fn a_hash_that_is_too_cheap_too_expensive_or_of_another_kind_is_refused() {
         let cost = |name, least, most| HashFault::Cost { name, least, most };
         let with = |from: &str, to: &str| HUNTER2.replace(from, to);
         for (text, fault) in [

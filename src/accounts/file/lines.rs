@@ -41,7 +41,7 @@ pub enum LineFault {
     #[error("the user id {0}")]
     Id(InvalidId),
     /// An earlier line has the same user name.
-    #[error("has the user name of line {0}")]
+    #[error("repeats the user name of line {0}")]
     Repeated(usize),
 }
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_blank_lines_and_the_order_stay() {
+    fn comments_blank_lines_and_order_are_preserved() {
         let text = format!("# staff\n\nalice\t{HASH}\tu-1\n  # gone:\nbob\t!{HASH}\tu-2\n名 字\t{HASH}\tu-1\n");
         let file = parse(&text);
         let users: Vec<_> = file.users().map(|user| (user.name.as_str(), user.id.as_str(), user.disabled)).collect();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_named_by_its_number_and_not_repeated() {
+    fn the_error_names_the_number_of_a_broken_line_and_not_its_content() {
         let user = format!("alice\t{HASH}\tu-1");
         let (long, weak) = ("n".repeat(513), HASH.replace("t=2", "t=1"));
         for (line, fault) in [
@@ -228,14 +228,14 @@ mod tests {
             (format!("hunter2 {HASH}"), "must be a user name"),
             (format!("{HASH} hunter2"), "must be a user name"),
             ("bob:hunter2:1:1".to_owned(), "must be a user name"),
-            ("bob hunter2 u-2".to_owned(), "the password must stand as an Argon2id PHC string"),
-            (format!("bob {HASH} u-2 # hunter2"), "the password must stand as an Argon2id PHC string"),
-            (format!("bob !!{HASH} u-2"), "the password must stand as an Argon2id PHC string"),
+            ("bob hunter2 u-2".to_owned(), "the password must be an Argon2id PHC string"),
+            (format!("bob {HASH} u-2 # hunter2"), "the password must be an Argon2id PHC string"),
+            (format!("bob !!{HASH} u-2"), "the password must be an Argon2id PHC string"),
             (format!("bob {weak} u-2"), "the password's hash has t outside of 2 to 10"),
             (format!("bob {HASH} u-名"), "the user id must consist of visible ASCII characters"),
             (format!("bob\u{7} {HASH} u-2"), "the user name must not hold control characters"),
             (format!("{long} {HASH} u-2"), "the user name must be at most 512 characters"),
-            (user.clone(), "has the user name of line 2"),
+            (user.clone(), "repeats the user name of line 2"),
         ] {
             let file = format!("# staff\n{user}\n{line}\n");
             let said = UsersFile::parse(file.as_bytes()).expect_err("broken").to_string();

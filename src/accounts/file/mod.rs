@@ -43,12 +43,8 @@ pub enum UsersError {
     Unreadable(#[from] FileError),
     /// A line of the file is not a user.
     #[error("{path}: {source}", path = .path.display())]
-    Broken {
-        path: PathBuf,
-        /// Where, and what is wrong.
-        source: BrokenLine,
-    },
-    /// The system gave no threads.
+    Broken { path: PathBuf, source: BrokenLine },
+    /// The system could not start the threads.
     #[error("the threads that check passwords could not be started: {0}")]
     NoThreads(io::Error),
 }
@@ -174,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_names_its_user_and_nothing_else_does() {
+    async fn only_the_right_password_returns_the_user() {
         let Fixture { accounts, folder: _folder } = fixture();
         assert_eq!(check(&accounts, "alice", "hunter2").await.as_deref(), Some("u-1"));
         for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2")] {
@@ -206,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_disabled_by_all_names_or_gone_is_not_admitted() {
+    async fn a_user_who_is_gone_or_disabled_under_all_names_is_not_admitted() {
         let Fixture { accounts, folder } = fixture();
         let path = folder.path().join("users");
         write(&path, &format!("alice !{HASH} u-1\nalice2 {HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"));

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_queue_is_bounded_and_works_on_when_a_thread_comes() {
+    async fn a_full_queue_refuses_and_its_jobs_are_done_once_a_thread_is_free() {
         let (threads, jobs) = HashThreads::queue(1, 2);
         let submit = |name| threads.submit(candidate(name), password());
         let (alice, bob) = (submit("alice").expect("room"), submit("bob").expect("room"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_gone_is_not_hashed_for() {
+    fn nothing_is_hashed_for_a_client_that_has_disconnected() {
         let (threads, jobs) = HashThreads::queue(1, 2);
         let waits = threads.submit(candidate("alice"), password()).expect("room");
         let job = jobs.lock().expect("ours alone").recv().expect("a job");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_half_as_many_threads_as_cores_and_never_many() {
+    fn there_are_half_as_many_threads_as_cores_and_at_most_four() {
         for (cores, count) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (64, 4)] {
             assert_eq!(HashThreads::start(cores).expect("threads").count, count, "{cores} cores");
         }
@@ -193,7 +193,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_threads_are_nice_and_the_others_are_not() {
+    fn only_the_hashing_threads_have_a_lower_priority() {
         use rustix::process::getpriority_process;
         let before = getpriority_process(None).expect("a priority");
         let theirs = thread::spawn(|| {

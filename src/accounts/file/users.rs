@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn every_name_has_a_hash_to_compute_also_in_an_empty_file() {
+    fn a_hash_is_computed_for_every_name_even_with_an_empty_file() {
         let empty = users(&["# nobody yet".into()]);
         assert_eq!(empty.len(), 0);
         assert!(empty.candidate(&name("alice")).hash().cost() == StoredHash::nobodys().cost());
     }
 
     #[test]
-    fn strangers_have_each_cost_as_often_as_users_and_always_the_same() {
+    fn unknown_names_have_the_same_distribution_of_costs_as_users() {
         let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
         let dear = |users: &Users, name| users.candidate(name).hash().cost().mebibytes() == 64;
         let (before, again) = (users(&mixed(30)), users(&mixed(30)));

@@ -13,27 +13,29 @@ use crate::{
 /// repeat nothing of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    #[error("it redirects ({0}), and a password goes to no other place: WXMINT_ACCOUNTS must be the final URL")]
+    #[error(
+        "status {0}: it redirects, but a password is never sent to another URL; WXMINT_ACCOUNTS must be the final URL"
+    )]
     Redirect(u16),
     #[error(
-        "status {0}: it, or a gateway before it, does not accept our signature; a wrong password is answered by 200 and \
+        "status {0}: it, or a gateway before it, does not accept our signature; the answer to a wrong password is 200 with \
          {{\"user_id\":null}}"
     )]
     Unwelcome(u16),
     #[error("status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone and /users lie")]
     NotFound(u16),
-    #[error("status 429: it wants to be asked less often")]
+    #[error("status 429: it allows fewer calls")]
     TooOften,
-    #[error("status {0}: it has failed")]
+    #[error("status {0}: it failed")]
     Failed(u16),
     /// Any other status except 200 and 201.
-    #[error("status {0}, where 200 is wanted")]
+    #[error("status {0} instead of 200")]
     Status(u16),
     /// The body is not JSON, such as HTML or incomplete JSON.
     #[error("{0} bytes that are not JSON")]
     NotJson(usize),
     /// A member is missing, repeated, of another type, or not in the contract.
-    #[error("JSON that has not exactly the members of docs/accounts.openapi.yaml")]
+    #[error("JSON whose members are not exactly those of docs/accounts.openapi.yaml")]
     Members,
     /// The `user_id` cannot be a token's `sub`.
     #[error("a user_id that {0}")]
@@ -42,7 +44,7 @@ pub enum Unusable {
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
     /// A user had to be made, so "no" is not an answer.
-    #[error("no user, where it was asked to make one")]
+    #[error("no user, although it had to make one")]
     NotMade,
 }
 
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_status_is_an_answer_whatever_the_body_says() {
+    fn a_response_with_another_status_is_unusable_whatever_its_body_says() {
         for (status, unusable) in [
             (204, Unusable::Status(204)),
             (301, Unusable::Redirect(301)),
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_check_is_answered_exactly_or_not_at_all() {
+    fn a_response_to_a_password_check_must_have_exactly_the_right_form() {
         for (body, unusable) in [
             ("", Unusable::NotJson(0)),
             ("<html>login</html>", Unusable::NotJson(18)),
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_comes_with_whether_it_is_new_and_a_refusal_without() {
+    fn a_user_needs_new_user_and_a_refusal_must_not_have_it() {
         for body in
             [r#"{"user_id":"u-1"}"#, r#"{"user_id":"u-1","new_user":null}"#, r#"{"user_id":null,"new_user":true}"#]
         {

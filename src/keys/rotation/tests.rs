@@ -38,7 +38,7 @@ fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
 }
 
 #[test]
-fn a_key_is_published_one_lead_before_the_old_one_has_served_its_time_and_not_sooner() {
+fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_sooner() {
     let lives = [key("a", 0, None)];
     let due = 30 * DAY - LEAD;
     let early = plan(&lives, &policy(), at(due - 1)).expect("a plan");
@@ -50,7 +50,7 @@ fn a_key_is_published_one_lead_before_the_old_one_has_served_its_time_and_not_so
 }
 
 #[test]
-fn the_lead_is_never_shorter_for_a_fraction_of_a_second() {
+fn rounding_to_whole_seconds_never_shortens_the_lead() {
     let now = at(90 * DAY) + TimeDelta::nanoseconds(1);
     let step = plan(&[key("a", 0, None)], &policy(), now).expect("a plan");
     assert_eq!(step.publish.expect("a key").nbf, at(90 * DAY + LEAD + 1));
@@ -63,7 +63,7 @@ fn a_rotator_that_slept_still_gives_verifiers_a_whole_lead() {
 }
 
 #[test]
-fn run_twice_it_changes_nothing() {
+fn running_a_rotation_twice_changes_nothing_more() {
     let mut lives = vec![key("a", 0, None)];
     for now in (0..200 * DAY).step_by(40_000).map(at) {
         let step = plan(&lives, &policy(), now).expect("a plan");
@@ -76,14 +76,14 @@ fn run_twice_it_changes_nothing() {
 }
 
 #[test]
-fn another_algorithm_is_a_rotation_like_any_other_and_at_once() {
+fn another_algorithm_starts_a_rotation_at_once() {
     let policy = Policy { algorithm: Algorithm::EdDsa, ..policy() };
     let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
     assert_eq!(step.publish, Some(Publication { algorithm: Algorithm::EdDsa, nbf: at(DAY + LEAD) }));
 }
 
 #[test]
-fn another_algorithm_waits_until_the_key_that_is_published_signs() {
+fn another_algorithm_waits_until_the_published_key_signs() {
     let (policy, lives) =
         (Policy { algorithm: Algorithm::EdDsa, ..policy() }, [key("a", 0, None), key("b", DAY, None)]);
     let waits = plan(&lives, &policy, at(DAY - 1)).expect("a plan");
@@ -100,7 +100,7 @@ fn a_clock_that_jumps_back_changes_nothing() {
 }
 
 #[test]
-fn an_exp_that_is_too_early_is_put_off_and_a_later_one_is_left() {
+fn an_exp_that_is_too_early_is_postponed_and_a_later_one_stays() {
     let early = [key("a", 0, Some(30 * DAY + 5)), key("b", 30 * DAY, None)];
     assert_eq!(plan(&early, &policy(), at(30 * DAY)).expect("a plan").expire, [("a".into(), at(31 * DAY + 120))]);
     let late = [key("a", 0, Some(50 * DAY)), key("b", 30 * DAY, None)];
@@ -108,7 +108,7 @@ fn an_exp_that_is_too_early_is_put_off_and_a_later_one_is_left() {
 }
 
 #[test]
-fn a_key_leaves_the_file_a_lead_after_it_has_gone_out_of_sight() {
+fn a_key_leaves_the_file_one_lead_after_it_has_left_the_jwks() {
     let lives = [key("a", 0, Some(31 * DAY + 120)), key("b", 30 * DAY, None)];
     let gone = 31 * DAY + 120 + LEAD;
     assert!(plan(&lives, &policy(), at(gone - 1)).expect("a plan").is_nothing());
@@ -124,7 +124,7 @@ fn a_policy_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_key_that_would_sign_unseen_is_not_admitted_and_the_earliest_time_is_said() {
+fn a_key_that_would_sign_before_verifiers_know_it_is_refused_with_the_earliest_time() {
     let lives = [key("a", 100, None)];
     let admit = |nbf| admit(&lives, &policy(), at(nbf), at(DAY));
     assert_eq!(admit(DAY + LEAD - 1), Err(Refusal::TooSoon { earliest: at(DAY + LEAD).to_rfc3339() }));
@@ -139,7 +139,7 @@ fn a_key_that_would_sign_unseen_is_not_admitted_and_the_earliest_time_is_said() 
 }
 
 #[test]
-fn without_an_emergency_a_key_is_kept_and_the_earliest_time_is_said() {
+fn without_an_emergency_a_key_is_not_removed_and_the_error_says_when_it_can_be() {
     let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None)];
     let earliest = "1970-02-10T00:00:00Z".to_owned();
     assert_eq!(refuse_removal(&lives, "old"), Refusal::TokensLive { kid: "old".into(), earliest });
@@ -148,7 +148,7 @@ fn without_an_emergency_a_key_is_kept_and_the_earliest_time_is_said() {
 }
 
 #[test]
-fn the_emergency_names_who_signs_afterwards() {
+fn an_emergency_retirement_names_the_key_that_signs_afterwards() {
     let lives = [key("old", 0, Some(40 * DAY)), key("now", 10, None), key("next", 50 * DAY, None)];
     let retire = |lives: &[KeyLife], kid: &str| retire(lives, kid, at(DAY));
     let (begins, released) = (at(DAY - 60), None);
@@ -169,13 +169,13 @@ fn the_emergency_names_who_signs_afterwards() {
 }
 
 #[test]
-fn a_key_that_lost_its_successor_is_not_to_leave() {
+fn a_key_whose_successor_is_retired_loses_its_exp() {
     let lives = [key("now", 0, Some(2 * DAY)), key("next", DAY + LEAD, None)];
     assert_eq!(retire(&lives, "next", at(DAY)).expect("known").released, Some("now".into()));
 }
 
 #[test]
-fn an_emergency_key_signs_where_the_clock_is_slow_and_above_the_key_before() {
+fn an_emergency_key_begins_after_the_previous_key_and_early_enough_for_a_slow_clock() {
     let lives = [key("old", DAY - 30, None), key("now", DAY - 10, None)];
     assert_eq!(retire(&lives, "now", at(DAY)).expect("known").begins, at(DAY - 29));
 }

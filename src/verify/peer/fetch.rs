@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_found_among_other_directives_and_nonsense_is_none() {
+    fn max_age_is_found_among_other_directives_and_garbage_is_ignored() {
         let told = |value: &'static str| {
             let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(value))]);
             max_age(&headers).map(|age| age.as_secs())

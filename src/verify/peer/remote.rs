@@ -212,7 +212,7 @@ impl Refresh {
         let Some(shelf) = self.shelf.clone() else { return };
         let written = spawn_blocking(move || shelf.write(&body)).await.map_err(io::Error::other).flatten();
         if let Err(error) = written {
-            tracing::warn!(issuer = self.issuer, %error, "the keys could not be kept on disk");
+            tracing::warn!(issuer = self.issuer, %error, "the keys could not be written to disk");
         }
     }
 
@@ -220,8 +220,12 @@ impl Refresh {
         let wait = self.shared.schedule().failed(Instant::now(), jitter());
         let again_ms = wait.as_millis() as u64;
         match self.shared.edition() {
-            Some(_) => tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; those of before stay"),
-            None => tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; there are none yet"),
+            Some(_) => {
+                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; keeping the previous keys")
+            }
+            None => {
+                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; there are no previous keys")
+            }
         }
         self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
     }
@@ -253,12 +257,12 @@ fn kept(shelf: &Shelf, issuer: &str) -> Option<PublishedKeys> {
     match shelf.read() {
         Ok(kept) => {
             if let Some(keys) = &kept {
-                tracing::info!(issuer, kids = kids(keys), "keys from disk, until they have been fetched");
+                tracing::info!(issuer, kids = kids(keys), "using the keys from disk until the keys are fetched");
             }
             kept
         }
         Err(reason) => {
-            tracing::warn!(issuer, reason, "the keys that were kept on disk cannot be used");
+            tracing::warn!(issuer, reason, "the keys on disk cannot be used");
             None
         }
     }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_fetched_again_ahead_of_their_max_age_and_not_all_at_once() {
+    fn keys_are_fetched_again_before_their_max_age_ends_and_not_by_all_replicas_at_once() {
         let now = Instant::now();
         for (max_age, jitter, due) in [
             (Some(300), 0.0, 210.0),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_repeated_ever_more_slowly_and_an_issuer_that_is_back_is_found_within_a_minute() {
+    fn after_failures_the_wait_doubles_up_to_thirty_seconds() {
         let now = Instant::now();
         let mut schedule = Schedule::starting(now);
         let waits: Vec<_> = (0..8).map(|_| schedule.failed(now, 1.0).as_secs()).collect();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_strangers_in_a_minute_cause_at_most_one_fetch_in_ten_seconds() {
+    fn ten_thousand_unknown_kids_in_a_minute_cause_at_most_one_fetch_in_ten_seconds() {
         let start = Instant::now();
         let mut schedule = Schedule::starting(start);
         schedule.begins(start);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_while_keys_are_fetched_waits_for_them() {
+    fn an_unknown_kid_waits_for_a_fetch_in_flight() {
         let now = Instant::now();
         let mut schedule = Schedule::starting(now);
         assert_eq!(schedule.stranger(now), Stranger::Fetch);

@@ -104,7 +104,7 @@ mod tests {
     const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]}"#;
 
     #[test]
-    fn what_was_kept_is_found_again_by_its_own_issuer_and_url_alone() {
+    fn stored_keys_are_found_again_only_for_their_own_issuer_and_url() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         assert_eq!(shelf.read(), Ok(None));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_write_or_that_is_damaged_is_not_believed() {
+    fn a_file_that_others_can_write_or_that_is_damaged_is_not_used() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         shelf.write(JWKS.as_bytes()).expect("written");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_user_or_what_is_no_file_is_not_believed_and_not_waited_for() {
+    fn another_users_file_a_link_and_a_pipe_are_refused_without_waiting() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         let own = rustix::process::geteuid().as_raw();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_files_place_is_replaced_and_not_written_through() {
+    fn a_link_in_place_of_the_file_is_replaced_and_its_target_is_untouched() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         let precious = folder.path().join("precious");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error_and_leaves_nothing() {
+    fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(&folder.path().join("gone"), "https://a.example", "https://a.example/jwks");
         assert!(shelf.write(b"{}").is_err());

@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for AnyValue {
         let mut object = BTreeMap::new();
         while let Some((Name(name), value)) = members.next_entry()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom("a repeated member"));
             }
         }
         Ok(Json::Object(Object(object)))
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_refused_at_any_depth_and_however_it_is_spelled() {
+    fn a_repeated_member_is_refused_at_any_depth_and_in_any_spelling() {
         let twice = Some(Malformed::MemberTwice);
         assert_eq!(malformed(r#"{"a":1,"b":{"a":1,"c":[{"a":1}]}}"#), None);
         assert_eq!(malformed(r#"{"a":1,"a":1}"#), twice);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_object_is_refused() {
+    fn anything_but_one_object_is_refused() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
         for json in [
             "",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_integer_that_is_written_as_one_and_fits_is_whole() {
+    fn only_an_integer_without_fraction_and_exponent_that_fits_is_whole() {
         for (json, whole) in [
             ("0", Some(0)),
             ("-1", Some(-1)),

@@ -42,34 +42,34 @@ pub enum Refused {
     #[error("its {0} is not a JSON object")]
     NotAnObject(Part),
     /// The header or the claims repeat a member, at any depth.
-    #[error("a member of its {0} stands twice")]
+    #[error("its {0} repeats a member")]
     MemberTwice(Part),
     /// The header has a parameter that would change how the token is read or where its key is found.
-    #[error("its header has `{0}`")]
+    #[error("its header has the parameter `{0}`, which is never accepted")]
     HeaderParameter(&'static str),
     /// A required header parameter or claim is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A header parameter or claim has the wrong type or is out of range.
-    #[error("`{0}` is not what it should be")]
+    #[error("`{0}` has the wrong type or is out of range")]
     Malformed(&'static str),
     /// The token is another kind of signed object, or its `typ` is `JWT` and the policy does not accept that.
     #[error("its `typ` is not that of an access token")]
     Typ,
     /// No published key has this `kid`.
-    #[error("no key has its `kid`")]
+    #[error("no published key has its `kid`")]
     UnknownKey,
     /// `alg` differs from the key's algorithm.
-    #[error("its `alg` is not the key's")]
+    #[error("its `alg` is not the key's algorithm")]
     Algorithm,
     /// The key did not sign this token, or the token was changed afterwards.
-    #[error("its signature is not the key's")]
+    #[error("its signature is wrong")]
     Signature,
     /// `iss` is not the expected issuer.
-    #[error("another issuer issued it")]
+    #[error("its `iss` names another issuer")]
     Issuer,
     /// `aud` contains none of the expected audiences.
-    #[error("it is meant for another audience")]
+    #[error("its `aud` names another audience")]
     Audience,
     /// `exp` and the leeway have passed.
     #[error("it has expired")]
@@ -81,7 +81,7 @@ pub enum Refused {
     #[error("it was issued in the future")]
     IssuedInFuture,
     /// The time from `iat` to `exp` is longer than the policy allows, or not positive.
-    #[error("it lives for longer than a token may, or not at all")]
+    #[error("its life is longer than the policy allows, or not positive")]
     Life,
 }
 

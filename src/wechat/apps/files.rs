@@ -29,7 +29,6 @@ pub struct AppFault {
     wrong: String,
 }
 
-/// All faults of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFaults(pub(super) Vec<AppFault>);
 
@@ -58,7 +57,10 @@ impl AppFault {
     }
 
     pub(super) fn nothing_in(folder: &Path) -> Self {
-        Self::new(folder, "holds no mini program: put a file there that is named by the AppID and holds the AppSecret")
+        Self::new(
+            folder,
+            "holds no mini program: put a file there whose name is the AppID and whose content is the AppSecret",
+        )
     }
 }
 
@@ -110,7 +112,7 @@ impl Found {
             Some(id) => self.apps.push(FoundApp { id, path: path.to_owned(), secret: read(path) }),
             None => self.faults.push(AppFault::new(
                 path,
-                "is not named by an AppID; remove it, or begin its name with a dot to have it passed over",
+                "is not named by an AppID; remove it, or begin its name with a dot so that it is ignored",
             )),
         }
     }
@@ -136,7 +138,8 @@ impl Found {
 /// one length.
 fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, AppFault> {
     let is_shorter = known.is_some_and(|known| secret.expose().len() < known.expose().len());
-    let half = "holds less than the AppSecret in use has, as if only half had been written; if it is whole, restart";
+    let half =
+        "is shorter than the AppSecret in use, as if only half had been written; if it is complete, restart wxmint";
     if is_shorter { Err(AppFault::new(path, half)) } else { Ok(secret) }
 }
 

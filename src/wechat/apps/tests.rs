@@ -70,7 +70,7 @@ fn apps(ids: &[&str]) -> Apps {
 }
 
 #[test]
-fn the_named_app_then_the_hint_then_the_only_one() {
+fn an_app_is_chosen_by_name_then_by_hint_then_as_the_only_one() {
     use UnknownApp::{NotConfigured, Several};
     let (one, both) = (apps(&[ONE]), apps(&[ONE, TWO]));
     for (apps, wanted, hint, chosen) in [
@@ -92,7 +92,7 @@ fn the_named_app_then_the_hint_then_the_only_one() {
 }
 
 #[test]
-fn a_referer_of_a_mini_program_names_it_and_no_other_does() {
+fn only_the_referer_of_a_mini_program_names_an_app() {
     for version in ["0", "devtools", "123"] {
         let referer = format!("https://servicewechat.com/{ONE}/{version}/page-frame.html");
         assert_eq!(app_of_referer(&referer), Some(id(ONE)));
@@ -121,7 +121,7 @@ fn a_referer_of_a_mini_program_names_it_and_no_other_does() {
 }
 
 #[test]
-fn a_folder_is_refused_at_start_with_all_that_is_wrong_in_it() {
+fn the_start_fails_with_all_faults_of_the_folder() {
     let folder = folder(&[ONE]);
     let path = |name: &str| folder.path().join(name);
     fs::write(path("wx2"), "hunter2 is no secret").expect("written");
@@ -150,7 +150,7 @@ fn a_folder_is_refused_at_start_with_all_that_is_wrong_in_it() {
 }
 
 #[test]
-fn no_app_at_all_and_no_folder_are_refused_at_start() {
+fn the_start_fails_without_an_app_and_without_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |path: PathBuf| CurrentApps::read(AppsSource::Folder(path)).err().expect("refused").to_string();
     assert!(refused(folder.path().into()).contains("holds no mini program"));
@@ -171,7 +171,7 @@ fn an_app_is_added_rotated_and_removed() {
 }
 
 #[test]
-fn a_file_that_is_not_fit_keeps_its_apps_secret_and_hinders_no_other() {
+fn an_app_with_an_invalid_file_keeps_its_secret_and_does_not_affect_the_others() {
     let watched = Watched::with(&[ONE, TWO]);
     for (content, wrong) in [
         ("", "must hold the AppSecret"),
@@ -194,7 +194,7 @@ fn a_file_that_is_not_fit_keeps_its_apps_secret_and_hinders_no_other() {
 }
 
 #[test]
-fn there_is_never_no_app_at_all() {
+fn the_last_app_is_never_removed() {
     let watched = Watched::with(&[ONE]);
     watched.remove(ONE);
     watched.expect(&[(ONE, SECRET)], Err("holds no mini program"));
@@ -227,7 +227,7 @@ fn a_secret_that_kubernetes_mounts_and_swaps_is_read_through_its_links() {
 }
 
 #[test]
-fn the_only_apps_secret_file_is_read_again_and_what_is_in_use_stays_where_it_is_not_fit() {
+fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_nothing() {
     let folder = folder(&["secret"]);
     let app = App { id: id(ONE), secret: SECRET.parse().expect("a secret") };
     let source = AppsSource::One { app: app.clone(), secret_file: Some(folder.path().join("secret")) };
@@ -246,7 +246,7 @@ fn the_only_apps_secret_file_is_read_again_and_what_is_in_use_stays_where_it_is_
 }
 
 #[test]
-fn apps_that_are_given_stay_as_they_are() {
+fn given_apps_never_change() {
     let app = |name| App { id: id(name), secret: SECRET.parse().expect("a secret") };
     let given = CurrentApps::read(AppsSource::Given(vec![app(TWO), app(ONE)])).expect("apps");
     assert_eq!(given.all().names(), format!("{ONE} {TWO}"));
@@ -254,7 +254,7 @@ fn apps_that_are_given_stay_as_they_are() {
 }
 
 #[test]
-fn a_login_in_flight_keeps_the_apps_that_it_has_got() {
+fn a_login_in_flight_keeps_its_apps() {
     let watched = Watched::with(&[ONE]);
     let kept = watched.current.all();
     watched.write(ONE, ROTATED);

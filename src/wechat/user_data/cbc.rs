@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_of_the_padding_is_looked_at() {
+    fn each_byte_of_the_padding_is_checked() {
         for padding in 1..=16u8 {
             let right = vec![padding; usize::from(padding)];
             for place in 0..right.len() - 1 {

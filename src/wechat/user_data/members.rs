@@ -114,5 +114,5 @@ fn once<T, E: Error>(member: &mut Option<T>, value: T) -> Result<(), E> {
 }
 
 fn twice<E: Error>() -> E {
-    E::custom("a member stands twice")
+    E::custom("a repeated member")
 }

@@ -1,5 +1,7 @@
 //! Proves that decrypting data leaves no copy of the session key in memory.
 
+#![cfg(target_os = "linux")]
+
 use std::{fs, fs::File, os::unix::fs::FileExt, sync::mpsc, thread};
 
 use zeroize::Zeroize;
@@ -82,11 +84,11 @@ fn open_something(hidden: Hidden) {
 }
 
 #[test]
-fn a_key_that_has_opened_data_is_nowhere_in_memory() {
+fn after_decrypting_the_key_is_nowhere_in_memory() {
     assert!(!leaves_the_key(open_something));
 }
 
 #[test]
-fn a_key_that_is_in_memory_is_found() {
+fn the_search_finds_a_key_that_is_in_memory() {
     assert!(leaves_the_key(|hidden| std::mem::forget(Box::new(hidden.0.map(|byte| !byte)))));
 }

@@ -61,7 +61,7 @@ fn open_vector(vector: &Value, app: &str) -> Result<OpenedData, Undecryptable> {
 }
 
 #[test]
-fn the_published_data_opens_to_what_was_published() {
+fn the_published_data_decrypts_to_the_published_text() {
     for vector in vectors()["aes_128_cbc_pkcs7"].as_array().expect("vectors") {
         let opened = open_vector(vector, text(vector, "appid")).expect("opened");
         let mut expected: Map<String, Value> = serde_json::from_str(text(vector, "plaintext")).expect("JSON");
@@ -74,7 +74,7 @@ fn the_published_data_opens_to_what_was_published() {
 }
 
 #[test]
-fn the_published_data_does_not_open_by_a_stale_key_nor_in_another_app() {
+fn the_published_data_is_refused_with_a_stale_key_and_in_another_app() {
     let vectors = vectors();
     let [stale, foreign] = [0, 1].map(|number| &vectors["aes_negative"][number]);
     assert_eq!(open_vector(stale, "wx4f4bc4dec97d474b"), Err(Undecryptable));
@@ -83,7 +83,7 @@ fn the_published_data_does_not_open_by_a_stale_key_nor_in_another_app() {
 }
 
 #[test]
-fn the_published_signature_verifies_and_no_other() {
+fn only_the_published_signature_verifies() {
     let vectors = vectors();
     let vector = &vectors["sha1_rawData_plus_session_key"][0];
     let (raw, signature) = (text(vector, "rawData"), text(vector, "signature"));
@@ -100,7 +100,7 @@ fn the_published_signature_verifies_and_no_other() {
 }
 
 #[test]
-fn signed_data_is_one_object_and_says_nothing_of_whom_it_is() {
+fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
     let sign = |raw: &str| {
         let signature = crate::wechat::session_key::hex(aws_lc_rs::digest::digest(
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -122,7 +122,7 @@ fn signed_data_is_one_object_and_says_nothing_of_whom_it_is() {
 }
 
 #[test]
-fn whatever_wechat_seals_opens() {
+fn all_kinds_of_data_that_wechat_encrypts_are_decrypted() {
     let steps = |days| (0..days).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect::<Value>();
     for members in [
         json!({"nickName": "😀🤦🏽‍♀️ 王子轩 𠮷 é\u{301} \u{10ffff}", "gender": 1, "openId": OPENID}),
@@ -139,7 +139,7 @@ fn whatever_wechat_seals_opens() {
 }
 
 #[test]
-fn sixty_four_kibibytes_of_steps_open() {
+fn sixty_four_kibibytes_of_steps_are_decrypted() {
     let steps: Value = (0..1940).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
     let data = sealed_with_watermark(json!({"stepInfoList": steps}));
     assert!(data.ciphertext.len() > 64 * 1024, "{}", data.ciphertext.len());
@@ -147,7 +147,7 @@ fn sixty_four_kibibytes_of_steps_open() {
 }
 
 #[test]
-fn data_of_every_length_opens_up_to_the_longest() {
+fn data_of_every_length_up_to_the_limit_is_decrypted() {
     for text_length in (0..48).chain([LONGEST - 101]) {
         let members = json!({"a": "x".repeat(text_length)});
         let data = sealed_with_watermark(members.clone());
@@ -159,7 +159,7 @@ fn data_of_every_length_opens_up_to_the_longest() {
 
 /// A plaintext that fills its last block is followed by a whole block of padding.
 #[test]
-fn a_text_of_whole_blocks_has_a_block_of_padding() {
+fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
     for length in [112, 111, 113] {
         let without = json!({"a": "", "watermark": watermark()}).to_string().len();
         let members = json!({"a": "x".repeat(length - without)});
@@ -173,7 +173,7 @@ fn a_text_of_whole_blocks_has_a_block_of_padding() {
 }
 
 #[test]
-fn a_unionid_is_taken_out_and_told_apart() {
+fn a_unionid_is_removed_from_the_data_and_returned_separately() {
     let opened = |unionid: Value| open(&sealed_with_watermark(json!({"unionId": unionid, "a": 1})));
     let with = opened(json!("ocMvos6NjeKLIBqg5Mr9QjxrP1FA")).expect("opened");
     assert_eq!(with.unionid.expect("a unionid").as_str(), "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
@@ -187,7 +187,7 @@ fn a_unionid_is_taken_out_and_told_apart() {
 }
 
 #[test]
-fn data_is_believed_for_so_long_and_a_little_ahead_of_its_time() {
+fn data_is_accepted_up_to_its_maximum_age_and_a_minute_from_the_future() {
     let data = sealed_with_watermark(json!({}));
     for (age, believed) in [(0, true), (600, true), (601, false), (-60, true), (-61, false), (86_400 * 9000, false)] {
         let opened = open_at(&data, sealed_at() + TimeDelta::seconds(age));
@@ -198,7 +198,7 @@ fn data_is_believed_for_so_long_and_a_little_ahead_of_its_time() {
 }
 
 #[test]
-fn what_is_not_of_this_app_and_person_and_time_is_not_believed() {
+fn data_of_another_app_person_or_time_is_refused() {
     let (good, at) = (watermark(), sealed_at().timestamp());
     assert!(open(&seal(&json!({"watermark": good}).to_string())).is_ok());
     assert!(open(&seal(&json!({"watermark": {"appid": APP, "timestamp": at.to_string()}}).to_string())).is_ok());
@@ -226,7 +226,7 @@ fn what_is_not_of_this_app_and_person_and_time_is_not_believed() {
 }
 
 #[test]
-fn what_is_not_one_object_without_a_member_twice_is_not_read() {
+fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
     let good = format!(r#"{{"a":1,"openId":"{OPENID}","unionId":"o1","watermark":{}}}"#, watermark());
     assert!(open(&seal(&good)).is_ok());
     assert!(open(&seal(&format!("{good}\r\n\t "))).is_ok());
@@ -260,7 +260,7 @@ fn what_is_not_one_object_without_a_member_twice_is_not_read() {
 /// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the first block may become
 /// another text.
 #[test]
-fn every_change_of_a_byte_is_noticed_but_in_the_iv() {
+fn every_changed_byte_is_detected_except_in_the_iv() {
     let members = json!({"a": "first block", "openId": OPENID, "phoneNumber": "13800138000", "unionId": "o1"});
     let whole = sealed_with_watermark(members);
     let opened = open(&whole).expect("opened");
@@ -280,7 +280,7 @@ fn every_change_of_a_byte_is_noticed_but_in_the_iv() {
 }
 
 #[test]
-fn no_part_of_the_blocks_opens() {
+fn no_incomplete_sequence_of_blocks_is_accepted() {
     let whole = sealed_with_watermark(json!({"nickName": "Band", "openId": OPENID}));
     let blocks = whole.ciphertext.len() / BLOCK;
     for (first, last) in (0..blocks).flat_map(|first| (first + 1..=blocks).map(move |last| (first, last))) {
@@ -322,7 +322,7 @@ fn ten_thousand_random_texts_are_refused_and_nothing_panics() {
 }
 
 #[test]
-fn a_malformed_text_is_told_by_its_field_and_a_plus_that_became_a_space_is_named() {
+fn the_error_names_the_malformed_field_and_a_plus_that_became_a_space() {
     let (data, iv) = (STANDARD.encode([0xfb; 32]), STANDARD.encode([0xfb; 16]));
     assert!(data.contains('+'));
     let longest = STANDARD.encode(vec![0; LONGEST]);
@@ -351,7 +351,7 @@ fn a_malformed_text_is_told_by_its_field_and_a_plus_that_became_a_space_is_named
 }
 
 #[test]
-fn nothing_of_the_data_prints() {
+fn user_data_is_never_printed() {
     let data = sealed_with_watermark(json!({"phoneNumber": "13800138000"}));
     let raw = RawData::parse(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
     let printed = format!("{data:?} {:?} {raw:?} {Undecryptable:?} {Undecryptable}", open(&data));

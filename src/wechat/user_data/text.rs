@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_text_but_control_characters() {
+    fn every_character_except_control_characters_is_text() {
         for character in '\0'..=char::MAX {
             let text = format!("{{{character} ");
             assert_eq!(Some(may_be_an_object(text.as_bytes())), expected(text.as_bytes()), "{character:?}");
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn three_bytes_that_are_no_text_are_refused() {
+    fn every_three_bytes_that_are_not_utf_8_are_refused() {
         for bytes in 0x007f_0000..=0x00ff_ffffu32 {
             let [_, a, b, c] = bytes.to_be_bytes();
             let text = [b'{', a, b, c, b' '];
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_drawn_by_lot_is_hardly_ever_text() {
+    fn a_random_block_is_hardly_ever_text() {
         let mut rng = Rng::with_seed(5);
         let passed = (0..1_000_000).filter(|_| {
             let block = rng.u128(..).to_be_bytes();

@@ -22,7 +22,7 @@ pub(super) async fn log_in(bed: &TestBed, person: &str, mut members: Value) -> A
     if members["bind_ticket"].is_null() {
         members["code"] = bed.mint_code(person).await.into();
     }
-    bed.http.send(bed.http.0.post(bed.service().url("/login")).json(&members)).await
+    bed.service().log_in_with(&members).await
 }
 
 pub(super) fn alice(password: &str) -> Value {

@@ -35,8 +35,7 @@ impl Shop {
     async fn log_in(&self, replica: usize, person: &str, more: Value) -> Answer {
         let mut body = more;
         body["code"] = self.bed.mint_code(person).await.into();
-        let url = self.bed.services[replica].url("/login");
-        self.bed.http.send(self.bed.http.0.post(url).json(&body)).await
+        self.bed.services[replica].log_in_with(&body).await
     }
 
     async fn silent(&self, replica: usize, person: &str) -> Answer {

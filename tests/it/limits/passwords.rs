@@ -27,7 +27,7 @@ async fn try_password(bed: &TestBed, person: &str, name: &str, password: &str) -
 
 async fn send(bed: &TestBed, service: usize, code: &str, name: &str, password: &str) -> Answer {
     let fields = json!({"code": code, "username": name, "password": password});
-    bed.http.send(bed.http.0.post(bed.services[service].url("/login")).json(&fields)).await
+    bed.services[service].log_in_with(&fields).await
 }
 
 /// Uses up the attempts of `person` for `name`.

@@ -90,7 +90,7 @@ async fn an_hour_without_the_issuer_and_tokens_still_verify_until_they_expire() 
     // A thread that sleeps does not see that its clock was moved; a stranger wakes the one that fetches.
     refused("a stranger", &ask(&sidecar, &Signer::new().token()).await, INVALID_TOKEN);
     eventually("a failed fetch", PATIENCE, async || {
-        sidecar.log().contains("keys not fetched; those of before stay").then_some(())
+        sidecar.log().contains("keys not fetched; keeping the previous keys").then_some(())
     })
     .await;
     named("as before", &ask(&sidecar, &day).await);

@@ -118,7 +118,7 @@ async fn a_folder_that_cannot_be_written_is_said_and_hinders_nobody() {
     let sidecar = settings.ready().await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
     crate::support::eventually("a warning", PATIENCE, async || {
-        sidecar.log().contains("could not be kept on disk").then_some(())
+        sidecar.log().contains("could not be written to disk").then_some(())
     })
     .await;
 }

@@ -65,6 +65,12 @@ impl TestBed {
         self.login(&self.mint_code(person).await).await
     }
 
+    /// The same with `members` beside the code, such as [`password_of`](super::password_of) gives them.
+    pub(crate) async fn log_in_with(&self, person: &str, mut members: Value) -> Answer {
+        members["code"] = self.mint_code(person).await.into();
+        self.service().log_in_with(&members).await
+    }
+
     pub(crate) async fn faults(&self, faults: Value) {
         self.wechat.faults(faults).await;
     }

@@ -60,6 +60,11 @@ impl Service {
         assert!(!log.contains("panicked") && faults.count() == 0, "{log}\n{metrics}");
     }
 
+    /// `POST /login` with these members.
+    pub(crate) async fn log_in_with(&self, body: &Value) -> Answer {
+        self.http.send(self.http.0.post(self.url("/login")).json(body)).await
+    }
+
     pub(crate) async fn login(&self, code: &str) -> Answer {
         self.try_login(code).await.expect("an answer")
     }

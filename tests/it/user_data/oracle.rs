@@ -11,7 +11,7 @@ use super::{
     key_of,
     sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, seal, sealed_phone, sign, watermark},
 };
-use crate::support::APPID;
+use crate::support::{APPID, Answer, PATIENCE, eventually};
 
 /// Every way to be wrong in 3 blocks of padding and more.
 fn paddings(text: &str) -> Vec<Vec<u8>> {
@@ -106,26 +106,42 @@ fn damages(session: &Session, another: &Session) -> Vec<(String, Value)> {
     damages
 }
 
+/// The answer to data that does not open, and the commands of Redis that it costs. Costs no try.
+async fn refused(
+    replicas: &Replicas,
+    session: &Session,
+    replica: usize,
+    data: &Value,
+) -> (Answer, BTreeMap<String, u64>) {
+    let before = replicas.0.redis.calls();
+    let answer = expect_undecryptable(replicas.decrypt(replica, session, data).await);
+    let cost = replicas.0.redis.calls_since(&before);
+    replicas.forget_failures(session);
+    (answer, cost)
+}
+
 #[tokio::test]
 async fn whatever_is_wrong_with_data_has_one_answer_byte_for_byte_after_the_same_commands_of_redis() {
     let replicas = Replicas::start().await;
     let (lin, mei) = (replicas.log_in("lin").await, replicas.log_in("mei").await);
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut costs = Vec::new();
     // The first one loads the scripts.
-    replicas.decrypt(0, &lin, &sealed_phone(FOREIGN_KEY, NUMBER)).await;
-    replicas.forget_failures(&lin);
-    let mut work = BTreeMap::new();
+    for _ in 0..4 {
+        costs.push(refused(&replicas, &lin, 0, &sealed_phone(FOREIGN_KEY, NUMBER)).await.1);
+    }
+    let usual = costs.into_iter().min_by_key(|cost| cost.values().sum::<u64>()).expect("four");
     let damages = damages(&lin, &mei);
     let count = damages.len();
     for (number, (what, damaged)) in damages.into_iter().enumerate() {
-        let before = replicas.0.redis.calls();
-        let answer = expect_undecryptable(replicas.decrypt(number % 2, &lin, &damaged).await);
-        work.insert(replicas.0.redis.calls_since(&before), what.clone());
+        // On a busy machine a command is repeated now and then; a defect shows each time.
+        let answer = eventually(&format!("{what}: {usual:?}"), PATIENCE, async || {
+            let (answer, cost) = refused(&replicas, &lin, number % 2, &damaged).await;
+            (cost == usual).then_some(answer)
+        })
+        .await;
         told.entry(answer.told()).or_default().push(what);
-        // Not to run into the eighth failure.
-        replicas.forget_failures(&lin);
     }
-    assert_eq!(work.len(), 1, "the commands of Redis differ: {work:?}");
     let good = sealed_phone(&lin.key, NUMBER);
     assert_eq!(replicas.decrypt(0, &lin, &good).await.status, 200, "the key was there all the time");
 

@@ -28,7 +28,7 @@ fn with_text(forge: &Forge, name: &str, json: &str) -> String {
 }
 
 #[test]
-fn a_sound_token_asks_for_its_key_once() {
+fn a_valid_token_looks_up_its_key_once() {
     struct Counted<'a>(&'a KeySet, Cell<usize>);
     impl KeySource for Counted<'_> {
         fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
@@ -44,7 +44,7 @@ fn a_sound_token_asks_for_its_key_once() {
 }
 
 #[test]
-fn what_is_not_a_compact_jws_of_two_json_objects_is_refused_before_any_key_is_looked_up() {
+fn anything_but_a_compact_jws_of_two_json_objects_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     let (token, claims) = (forge.token(), forge.claims.to_string());
     let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
@@ -78,7 +78,7 @@ fn what_is_not_a_compact_jws_of_two_json_objects_is_refused_before_any_key_is_lo
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused_before_any_key_is_looked_up() {
+fn a_repeated_member_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     let (header, claims) = (forge.header.to_string(), forge.claims.to_string());
     let twice = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
@@ -93,7 +93,7 @@ fn a_member_that_stands_twice_is_refused_before_any_key_is_looked_up() {
 }
 
 #[test]
-fn a_mebibyte_is_refused_whatever_it_consists_of() {
+fn a_mebibyte_of_anything_is_refused() {
     const MEBIBYTE: usize = 1 << 20;
     let forge = Forge::of(Algorithm::Es256);
     let token = forge.token();
@@ -152,7 +152,7 @@ fn other_spellings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_header_that_no_token_of_ours_has_is_refused_before_any_key_is_looked_up() {
+fn a_header_that_wxmint_never_writes_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     for (name, value, refused) in [
         ("alg", json!("none"), Refused::Algorithm),
@@ -171,7 +171,7 @@ fn a_header_that_no_token_of_ours_has_is_refused_before_any_key_is_looked_up() {
 
 /// The attack on verifiers that take the algorithm from the token: the public key serves as an HMAC secret.
 #[test]
-fn a_token_with_the_public_key_as_its_shared_secret_is_refused_before_any_key_is_looked_up() {
+fn a_token_with_the_public_key_as_its_hmac_secret_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     let held = forge.ring.at(now());
     let jwk = serde_json::to_value(held.set().visible(now()).next().expect("a key")).expect("JSON");
@@ -186,7 +186,7 @@ fn a_token_with_the_public_key_as_its_shared_secret_is_refused_before_any_key_is
 }
 
 #[test]
-fn another_serialization_of_the_same_signature_is_refused_before_any_key_is_looked_up() {
+fn another_serialization_of_the_same_token_is_refused_before_the_key_is_looked_up() {
     let token = Forge::of(Algorithm::Es256).token();
     let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
     let flattened = json!({ "protected": header, "payload": payload, "signature": signature });
@@ -199,7 +199,7 @@ fn another_serialization_of_the_same_signature_is_refused_before_any_key_is_look
 }
 
 #[test]
-fn a_claim_that_is_missing_or_of_another_form_is_refused_before_any_key_is_looked_up() {
+fn a_missing_or_malformed_claim_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     for name in ["iat", "exp", "nbf"] {
         for value in
@@ -225,7 +225,7 @@ fn a_claim_that_is_missing_or_of_another_form_is_refused_before_any_key_is_looke
 }
 
 #[test]
-fn claims_that_would_be_refused_anyway_are_refused_before_any_key_is_looked_up() {
+fn claims_that_the_policy_refuses_are_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);
     let longest = LONGEST_LIFE.as_secs() as i64;
     for (name, value, refused) in [
