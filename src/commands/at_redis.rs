@@ -1,14 +1,8 @@
-//! What the commands share that work on the Redis of `wxmint serve`.
+//! What the commands share that use the Redis of `wxmint serve`.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::time::Duration;
 
-use super::{
-    EXIT_USAGE, fail,
-    output::{self, say},
-    progress::Progress,
-    serve::variables,
-    unusable,
-};
+use super::{Failure, output::say, progress::Progress, serve::variables};
 use crate::{
     http::now,
     settings::{StoreUrl, read_one, variables::REDIS_URL},
@@ -19,51 +13,23 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How often a step that Redis did not answer is taken again, and after which pauses: a Redis that saves, or hands over
-/// to a replica, is away for a few seconds.
+/// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
+/// is away for a few seconds.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// Why a command does not end well.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Settings, options or a file are not fit to be used, and nothing was changed.
-    Usage(String),
-    /// It was begun, and is not done.
-    Unfinished(String),
-    /// Standard output cannot be written.
-    Output(io::Error),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Unfinished(format!("{error}. Run the same again to go on."))
-    }
-}
-
-/// The exit code, and before it the reason of a failure.
-pub(super) fn end(done: Result<(), Failure>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(reason)) => fail(EXIT_USAGE, reason),
-        Err(Failure::Unfinished(reason)) => fail(1, reason),
-        Err(Failure::Output(error)) => output::unwritten(&error),
-    }
-}
-
-/// The Redis that `wxmint serve` has.
+/// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::Usage(unusable(&faults)))?;
+    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::from(&faults))?;
     let StoreUrl::Redis(url) = url else {
-        let reason =
-            "WXMINT_REDIS_URL=memory: lies within another process and ends with it; this command needs a Redis";
+        let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));
     };
-    // No session key is written here, so that their life does not matter.
+    // The life of session keys is of no importance here, because commands write none.
     Ok(Redis::new(&url, Duration::ZERO, now, Metrics::default())?)
 }
 
-/// Before anything long is begun: whether Redis is there, and fit to keep bindings.
+/// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     match redis.fitness().await {
         Ok(Fitness::Fit) => {}
@@ -73,7 +39,7 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes a step again that Redis did not answer. Every step bears that.
+/// Repeats a step that Redis did not answer. Every step is idempotent.
 pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for pause in PAUSES {
         if let Ok(done) = step().await {
@@ -84,7 +50,7 @@ pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) 
     step().await
 }
 
-/// Walks over everything, and gathers what `add` makes of it. Begins anew where Redis was started anew meanwhile.
+/// Walks over all keys, and collects their content with `add`. Starts again if Redis was restarted meanwhile.
 pub(super) async fn walk_all<T, All: Default>(
     step: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
     mut add: impl AsyncFnMut(&mut All, T) -> Result<(), Failure>,
@@ -100,7 +66,7 @@ pub(super) async fn walk_all<T, All: Default>(
             add(&mut all, found).await?;
         }
         keys = (keys + seen).min(of);
-        progress.tell(keys, || format!("about {keys} of {of} keys looked at"));
+        progress.tell(keys, || format!("about {keys} of {of} keys read"));
         match next {
             Some(next) => place = next,
             None => return Ok(all),

@@ -1,34 +1,43 @@
-//! The commands, and what each exit code means: 0 done, 64 wrong usage or settings, 1 could not start or finish, 141 nobody
-//! reads the output any more.
+//! The command line. Every command fails with a [`Failure`]; the exit codes are these, and `wxmint --help` shows them.
 
 mod at_redis;
 mod bindings;
 mod demo;
+mod failure;
 mod keys;
 mod output;
 mod progress;
 mod serve;
 mod sidecar;
+mod simulator;
 mod table;
 mod users;
 mod vault;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use self::output::{announce, fail};
-use crate::{
-    settings::Faults,
-    simulator::{self, SimulatorArgs},
-};
+use self::failure::Failure;
+use crate::settings::parse_duration;
 
-/// Of the manual pages' sysexits: EX_USAGE.
+const EXIT_UNFINISHED: u8 = 1;
+/// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
+/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
+/// complete: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
+const EXIT_CLOSED: u8 = 141;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    could not start or finish: a full disk, an address in use, no answer from Redis
+  64   the command line, a setting or a file cannot be used; nothing was changed
+  141  the reader of the output has gone away";
 
 /// Turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
 #[derive(Parser)]
-#[command(name = "wxmint", version)]
+#[command(name = "wxmint", version, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -36,31 +45,26 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything on this machine, with a page that plays the mini program; nothing to configure
+    /// Try everything on this machine, with a page that plays the mini program; nothing to configure
     Demo(demo::DemoArgs),
     /// The issuer; settings come from the environment (see .env.example)
     Serve,
-    /// Verifies tokens beside a service: asked by nginx, Traefik, Caddy or Envoy; settings come from the environment
+    /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
     Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// The users file: who logs in with a password, where WXMINT_ACCOUNTS=file:PATH
+    /// The users file, if WXMINT_ACCOUNTS=file:PATH: who can log in with a password
     #[command(subcommand)]
     Users(users::UsersCommand),
-    /// Who is bound to whom: export, import, conflicts
+    /// Which WeChat identity belongs to which user: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
-    /// The vault keys, which seal session keys: what is under which, and a new one
+    /// The vault keys, which encrypt session keys: list them, make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
-    /// The WeChat stand-in alone, for a team's own tests
-    Simulator(SimulatorArgs),
-}
-
-/// Why a command does nothing: the settings are at fault.
-fn unusable(faults: &Faults) -> String {
-    format!("the settings cannot be used\n\n{faults}")
+    /// A stand-in for WeChat's server, for your own tests
+    Simulator(simulator::SimulatorArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -71,7 +75,7 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Prints the help or the version that was asked for, or what is wrong with the command line.
+/// Prints the requested help or version, or what is wrong with the command line.
 fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
         _ if error.use_stderr() => ExitCode::from(EXIT_USAGE),
@@ -81,7 +85,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn run_command(command: Command) -> ExitCode {
-    match command {
+    let done = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
         Command::Sidecar => sidecar::run(),
@@ -89,9 +93,30 @@ fn run_command(command: Command) -> ExitCode {
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),
         Command::Vault(command) => vault::run(command),
-        Command::Simulator(args) => match simulator::run_command(args, announce) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err((code, reason)) => fail(code, reason),
-        },
+        Command::Simulator(args) => simulator::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Reads the value of an option.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let help = CommandLine::command().render_help().to_string();
+        for code in [0, EXIT_UNFINISHED, EXIT_USAGE, EXIT_CLOSED] {
+            assert!(help.contains(&format!("\n  {code} ")), "{code}: {help}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What commands write to people. Every line goes through here, because `println!` and `eprintln!` panic where the reader
-//! has gone away, as in `wxmint users list | head -1`.
+//! What commands print. Every line goes through here, because `println!` and `eprintln!` panic if the reader has gone
+//! away, as in `wxmint users list | head -1`.
 
 use std::{
     fmt,
@@ -8,46 +8,46 @@ use std::{
     sync::OnceLock,
 };
 
-/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
-/// whole: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
-const EXIT_CLOSED: u8 = 141;
+use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Why standard output could not be written, from then on.
+use super::{EXIT_CLOSED, EXIT_UNFINISHED};
+
+/// The first error of writing to standard output. After it nothing more is printed.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a line on standard output. Where that fails the command goes on, because it may have more to do than to
-/// print (`keys rotate --publish-configmap`), and [`end`] makes the exit code of it.
+/// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
+/// (`keys rotate --publish-configmap`); [`end`] turns the error into the exit code.
 pub(super) fn print(line: impl fmt::Display) {
     if UNWRITTEN.get().is_none()
         && let Err(error) = writeln!(stdout(), "{line}")
     {
-        // Set by nobody else: commands print from one thread.
+        // Cannot be set already, because commands print from one thread.
         let _ = UNWRITTEN.set(error);
     }
 }
 
-/// Writes a line on standard output for a server, which goes on serving whether or not anybody reads it.
+/// Prints a line for a server, which goes on serving even if nobody reads the line.
 pub(super) fn announce(line: fmt::Arguments<'_>) {
     let _ = writeln!(stdout(), "{line}");
 }
 
-/// Writes on standard error. Where that fails there is nowhere to say so.
+/// Prints a line on standard error. An error is ignored, because there is no place left to report it.
 pub(super) fn say(words: impl fmt::Display) {
     let _ = writeln!(stderr(), "{words}");
 }
 
-/// Writes over the line at a terminal: back to its beginning, and nothing left behind the words (ECMA-48: EL).
+/// Overwrites the current line of a terminal, and clears the rest of it (EL of ECMA-48).
 pub(super) fn say_over(words: &str) {
     let _ = write!(stderr(), "\r{words}\x1b[K");
 }
 
-/// Says why a command ends with `code`.
+/// Prints why a command fails, and returns its exit code.
 pub(super) fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
     say(format_args!("wxmint: {reason}"));
     ExitCode::from(code)
 }
 
-/// The exit code of a command that came to `code`, by whether its output was written.
+/// The exit code of a command: `code`, unless its output could not be printed.
 pub(super) fn end(code: ExitCode) -> ExitCode {
     match UNWRITTEN.get() {
         Some(error) if code == ExitCode::SUCCESS => unwritten(error),
@@ -55,10 +55,15 @@ pub(super) fn end(code: ExitCode) -> ExitCode {
     }
 }
 
-/// The exit code where standard output could not be written. A reader that went away needs no explanation.
+/// The exit code if standard output could not be written. No message is needed if the reader has gone away.
 pub(super) fn unwritten(error: &io::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::BrokenPipe => ExitCode::from(EXIT_CLOSED),
-        _ => fail(1, format_args!("standard output: {error}")),
+        _ => fail(EXIT_UNFINISHED, format_args!("standard output: {error}")),
     }
+}
+
+/// A time as commands print it.
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,4 +1,4 @@
-//! How far a long command is, said on standard error.
+//! Progress of a long command, on standard error.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -8,10 +8,9 @@ use std::{
 use super::output::{say, say_over};
 
 const AT_A_TERMINAL: Duration = Duration::from_millis(100);
-/// Where the words go into a log, a line each.
+/// In a log, where every message is a line.
 const IN_A_LOG: Duration = Duration::from_secs(10);
 
-/// Says now and then how far it is.
 pub(super) struct Progress {
     terminal: bool,
     began: Instant,
@@ -23,7 +22,7 @@ impl Progress {
         Self { terminal: stderr().is_terminal(), began: Instant::now(), told: None }
     }
 
-    /// Says `words` if it is time; `done` since the beginning gives their pace.
+    /// Prints `words` and the rate of `done` per second, unless it printed a moment ago.
     pub(super) fn tell(&mut self, done: u64, words: impl FnOnce() -> String) {
         let now = Instant::now();
         if now - self.told.unwrap_or(self.began) < if self.terminal { AT_A_TERMINAL } else { IN_A_LOG } {
@@ -37,7 +36,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for other lines.
+    /// Clears the line, so that other lines can follow.
     pub(super) fn clear(&mut self) {
         if self.terminal && self.told.is_some() {
             say_over("");
@@ -45,7 +44,7 @@ impl Progress {
     }
 }
 
-/// What is said next, perhaps of a failure, stands on a line of its own.
+/// The next message, perhaps an error, begins on a clear line.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();

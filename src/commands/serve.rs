@@ -1,11 +1,11 @@
 //! `wxmint serve`
 
-use std::{env, io, process::ExitCode, sync::Arc};
+use std::{env, io, sync::Arc};
 
 use chrono::TimeDelta;
 use rlimit::Resource;
 
-use super::{EXIT_USAGE, fail, keys::short_lead, unusable};
+use super::{Failure, keys::short_lead};
 use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, StartError},
@@ -14,25 +14,29 @@ use crate::{
 };
 
 /// Runs the issuer until SIGTERM.
-pub(super) fn run() -> ExitCode {
+pub(super) fn run() -> Result<(), Failure> {
     let guarded = guard_memory();
-    let settings = match Settings::from_vars(variables()) {
-        Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
-    };
+    let settings = Settings::from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
     telemetry::init(settings.log_format);
     warn_about(&settings);
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
-    match start(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(if error.is_in_settings() { EXIT_USAGE } else { 1 }, error),
+    Ok(start(settings)?)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error.is_in_settings() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Unfinished(error.to_string()),
+        }
     }
 }
 
-/// Keeps secrets in memory: no core dumps, and no other process of the same user may trace this one, or read its memory
-/// and environment. Both, since a limit of 0 does not hold a core dump back that goes into a program (core(5)).
+/// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user to trace this one or
+/// to read its memory and environment. The limit alone is not enough, because it does not hold for core dumps that go
+/// to a program (core(5)).
 fn guard_memory() -> io::Result<()> {
     let no_dump = Resource::CORE.set(0, 0);
     #[cfg(target_os = "linux")]
@@ -40,12 +44,12 @@ fn guard_memory() -> io::Result<()> {
     no_dump
 }
 
-/// A variable that is not UTF-8 cannot be one of ours.
+/// The environment, without variables that are not UTF-8, because those cannot be ours.
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Names the variables that nothing reads.
+/// Warns about variables that wxmint does not know.
 pub(super) fn warn_about_unknown() {
     for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
         tracing::warn!(variable = name, "{remark}");
@@ -55,14 +59,14 @@ pub(super) fn warn_about_unknown() {
 fn warn_about(settings: &Settings) {
     warn_about_unknown();
     if matches!(settings.store, StoreUrl::Memory) {
-        tracing::warn!("WXMINT_REDIS_URL=memory: forgets every binding when the process ends");
+        tracing::warn!("WXMINT_REDIS_URL=memory: loses every binding when the process ends");
     }
     if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
         tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");
     }
     if settings.dangerous_password_in_query {
         tracing::warn!(
-            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true lets passwords stand in URLs, which proxies and histories keep; \
+            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
              switch it off once the pages send method: 'POST'"
         );
     }

@@ -1,11 +1,8 @@
 //! `wxmint sidecar`
 
-use std::process::ExitCode;
-
 use super::{
-    EXIT_USAGE, fail,
+    Failure,
     serve::{variables, warn_about_unknown},
-    unusable,
 };
 use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
@@ -15,25 +12,19 @@ use crate::{
 };
 
 /// Runs the sidecar until SIGTERM.
-pub(super) fn run() -> ExitCode {
-    let settings = match SidecarSettings::from_vars(variables()) {
-        Ok(settings) => settings,
-        Err(faults) => return fail(EXIT_USAGE, unusable(&faults)),
-    };
+pub(super) fn run() -> Result<(), Failure> {
+    let settings = SidecarSettings::from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
     telemetry::init(settings.log_format);
     warn_about(&settings);
-    match start(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, error),
-    }
+    start(settings).map_err(|error| Failure::Unfinished(error.to_string()))
 }
 
 fn warn_about(settings: &SidecarSettings) {
     warn_about_unknown();
     if settings.dangerous_jwks_over_http {
         tracing::warn!(
-            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true takes keys over http: whoever can answer in the issuer's place there can \
-             sign tokens; use https where the network is not trusted as the issuer is"
+            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
+             can sign tokens; use https unless you trust the network as much as the issuer"
         );
     }
 }

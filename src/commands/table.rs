@@ -1,6 +1,6 @@
 //! Tables for people to read.
 
-/// In columns as wide as their widest value.
+/// Lines whose columns are as wide as their widest value.
 pub(super) fn lines<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();

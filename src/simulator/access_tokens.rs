@@ -1,19 +1,20 @@
-//! The access tokens of `stable_token`: one for all callers, renewed in its last minutes, forced anew at most so often.
+//! The access tokens of `stable_token`: all callers share one, which is renewed in its last minutes. A caller can force
+//! a new one a limited number of times.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::state::alphanumeric;
 
-/// In its last five minutes a token has a successor, and both are good.
+/// In its last five minutes a token has a successor, and both are valid.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
-/// A refresh forced sooner than this after another changes nothing.
+/// A forced refresh sooner than this after another has no effect.
 const FORCED_APART: TimeDelta = TimeDelta::seconds(30);
-/// Refreshes that may be forced in a day.
+/// Forced refreshes in a day.
 const FORCED_PER_DAY: usize = 20;
-/// A token expired for longer is forgotten, and from then on "invalid" rather than "expired".
+/// A token that expired longer ago is forgotten, and is then invalid rather than expired.
 const REMEMBERED: TimeDelta = TimeDelta::hours(1);
 
-/// All access tokens of all apps. An app is the number of its place in the world's list.
+/// All access tokens of all apps. An app is the number of its place in the list.
 pub(super) struct AccessTokens {
     life: TimeDelta,
     issued: Vec<Issued>,
@@ -38,7 +39,7 @@ impl AccessTokens {
         Self { life, issued: Vec::new(), forced: Vec::new() }
     }
 
-    /// The app's token and the seconds that are left to it; `None` when refreshes were forced too often today.
+    /// The app's token and its remaining seconds; `None` if refreshes were forced too often today.
     pub(super) fn issue(&mut self, app: usize, force: bool, now: DateTime<Utc>) -> Option<(String, i64)> {
         if force && !self.force(app, now) {
             return None;
@@ -54,7 +55,7 @@ impl AccessTokens {
         Some((value, self.life.num_seconds()))
     }
 
-    /// Drops the app's tokens, unless that was done a moment ago; `false` when it was done too often today.
+    /// Drops the app's tokens, unless that happened a moment ago; `false` if it happened too often today.
     fn force(&mut self, app: usize, now: DateTime<Utc>) -> bool {
         self.forced.retain(|(_, at)| now - *at < TimeDelta::days(1));
         let of_app = || self.forced.iter().filter(|(forced, _)| *forced == app);
@@ -69,7 +70,7 @@ impl AccessTokens {
         true
     }
 
-    /// Ends the app's tokens before their time, or all apps'; tells how many that were.
+    /// Ends the tokens of one app, or of all, before they expire, and returns their number.
     pub(super) fn end(&mut self, app: Option<usize>, how: Bad, now: DateTime<Utc>) -> usize {
         let concerned = |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
         let ended = self.issued.iter().filter(|token| concerned(token)).count();
@@ -82,7 +83,7 @@ impl AccessTokens {
         ended
     }
 
-    /// The app that a token stands for.
+    /// The app that a token was issued to.
     pub(super) fn app(&self, value: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
         let token = self.issued.iter().find(|token| token.value == value).ok_or(Bad::Unknown)?;
         if now < token.expires { Ok(token.app) } else { Err(Bad::Expired) }

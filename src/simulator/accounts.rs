@@ -1,6 +1,7 @@
-//! A stand-in for a business's account service (docs/accounts.openapi.yaml), with users in memory, for the demo.
+//! The demo's stand-in for a business's account service (docs/accounts.openapi.yaml), with users in memory.
 //!
-//! It believes whoever asks: its users are toys, on loopback. examples/accounts shows how a real one checks who it is.
+//! It answers every caller, because its users are toys on loopback. examples/accounts shows how a real service
+//! authenticates wxmint.
 
 use std::{
     future::ready,
@@ -29,15 +30,15 @@ use crate::http::serve;
 
 const JSON: &str = "application/json";
 
-/// A user of the stand-in, as the demo's page shows it, password and all.
+/// A user, as the demo's page shows it with the password.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// The business's own name for the user.
     pub user_id: String,
-    /// Name and password, where the user has them.
+    /// Name and password, if the user has them.
     #[serde(flatten)]
     pub credentials: Option<Credentials>,
-    /// As WeChat gives it, where it is known.
+    /// In WeChat's form, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     #[serde(skip)]
@@ -50,7 +51,7 @@ pub struct Account {
 pub struct Credentials {
     /// Exactly as it is typed.
     pub username: String,
-    /// In clear: nobody should have it anywhere else.
+    /// In plain text, as only a demo may have it.
     pub password: String,
 }
 
@@ -64,12 +65,12 @@ struct NewUser {
     idempotency_key: String,
 }
 
-/// The stand-in's users. Shared by its threads and the page.
+/// The users, shared by the stand-in's threads and the page.
 #[derive(Default)]
 pub struct AccountBook(Mutex<Vec<Account>>);
 
 impl AccountBook {
-    /// Begins with users that have a name, a password and a phone number: `user-NAME`.
+    /// A book of these users: name, password and phone number. Their ids are `user-NAME`.
     pub fn with<const N: usize>(users: [(&str, &str, &str); N]) -> Arc<Self> {
         let account = |(username, password, phone): (&str, &str, &str)| Account {
             user_id: format!("user-{username}"),
@@ -80,7 +81,7 @@ impl AccountBook {
         Arc::new(Self(Mutex::new(users.into_iter().map(account).collect())))
     }
 
-    /// All users, in the order in which they came.
+    /// All users, the oldest first.
     pub fn users(&self) -> Vec<Account> {
         lock(&self.0).clone()
     }
@@ -101,7 +102,7 @@ impl AccountBook {
     fn new_user(&self, NewUser { idempotency_key }: NewUser) -> Value {
         let wanted = Account { key: Some(idempotency_key), ..Account::default() };
         let (user_id, _) = self.find_or_make(wanted, |account, wanted| account.key == wanted.key);
-        // The same key gets the same answer, also when the first one was lost on its way.
+        // The same key gets the same answer, because the first answer may have been lost.
         json!({"user_id": user_id, "new_user": true})
     }
 
@@ -116,10 +117,10 @@ impl AccountBook {
     }
 }
 
-/// Serves the three calls on `listener` until `shutdown` resolves, and notes them in the journal of `world`.
+/// Serves the three calls on `listener` until `shutdown` resolves, and records them in the journal of `world`.
 ///
 /// # Errors
-/// When the listener cannot be used or the worker thread cannot be started.
+/// If the listener cannot be used or the worker thread cannot be started.
 pub async fn run_accounts(
     listener: TcpListener,
     book: Arc<AccountBook>,
@@ -141,7 +142,7 @@ fn routes(config: &mut ServiceConfig) {
     call(config, "/users", AccountBook::new_user);
 }
 
-/// A call that reads `A` and is answered by `answer`.
+/// A route whose body is `A`.
 fn call<A>(config: &mut ServiceConfig, path: &'static str, answer: fn(&AccountBook, A) -> Value)
 where
     A: for<'de> Deserialize<'de> + 'static,
@@ -150,7 +151,9 @@ where
         let started = Instant::now();
         let (status, answer) = match serde_json::from_slice(&body) {
             Ok(asked) => (StatusCode::OK, answer(&book, asked)),
-            Err(_) => (StatusCode::BAD_REQUEST, json!({"error": "not as docs/accounts.openapi.yaml has it"})),
+            Err(_) => {
+                (StatusCode::BAD_REQUEST, json!({"error": "the body is not of the form in docs/accounts.openapi.yaml"}))
+            }
         };
         let sent = Bytes::from(answer.to_string());
         note(&world, path, (started, body), status, sent.clone());
@@ -177,13 +180,13 @@ fn note(world: &World, path: &'static str, (started, asked): (Instant, Bytes), s
 /// A WeChat identity that is bound to a user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Link {
-    /// In which mini program.
+    /// The mini program.
     pub appid: String,
-    /// Who, there.
+    /// The person in it.
     pub openid: String,
 }
 
-/// Tells what is bound to the user of this id. Not the accounts' to know: only wxmint does.
+/// Finds what is bound to a user id. The account service cannot know it; wxmint does.
 pub type Links = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Vec<Link>> + Send + Sync>;
 
 #[derive(Serialize)]
@@ -193,7 +196,7 @@ struct ShownAccount {
     links: Vec<Link>,
 }
 
-/// `GET /demo/accounts` for the page: the users, passwords and all, and what is bound to them.
+/// `GET /demo/accounts` for the page: the users with their passwords, and what is bound to them.
 pub fn account_page_routes(book: Arc<AccountBook>, links: Links) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let accounts = web::resource("/demo/accounts").app_data(Data::from(book)).app_data(Data::new(links));

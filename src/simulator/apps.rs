@@ -1,12 +1,49 @@
-//! What of the apps can be changed while the simulator runs: the secrets that are taken, and whether unionids are given.
+//! The mini programs of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted,
+//! and whether unionids are returned.
 
-use std::sync::Mutex;
+use std::{str::FromStr, sync::Mutex};
 
 use serde::Serialize;
 
-use super::{state::lock, world::App};
+use super::state::lock;
+use crate::ids::AppId;
 
-/// The terms of each app, in the order of the apps.
+/// A mini program that the simulator knows.
+#[derive(Clone)]
+pub struct App {
+    /// Its AppID.
+    pub id: AppId,
+    /// Its AppSecret when the simulator starts.
+    pub secret: String,
+    /// Whether code2Session returns a unionid when the simulator starts, as for apps of an Open Platform account.
+    pub unionid: bool,
+}
+
+/// A text is not an [`App`]. The message does not repeat the text, because it holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "must be APPID:SECRET or APPID:SECRET:no-unionid, for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
+)]
+pub struct InvalidApp;
+
+impl FromStr for App {
+    type Err = InvalidApp;
+
+    /// Reads `APPID:SECRET` or `APPID:SECRET:no-unionid`.
+    fn from_str(text: &str) -> Result<Self, InvalidApp> {
+        let mut parts = text.split(':');
+        let id = parts.next().and_then(|id| id.parse().ok()).ok_or(InvalidApp)?;
+        let secret = parts.next().filter(|secret| !secret.is_empty()).ok_or(InvalidApp)?.to_owned();
+        let unionid = match (parts.next(), parts.next()) {
+            (None, _) => true,
+            (Some("no-unionid"), None) => false,
+            _ => return Err(InvalidApp),
+        };
+        Ok(Self { id, secret, unionid })
+    }
+}
+
+/// What holds for each app now, in the order of the apps.
 pub(super) struct Terms(Mutex<Vec<Term>>);
 
 struct Term {
@@ -15,22 +52,21 @@ struct Term {
     unionid: bool,
 }
 
-/// What is to be otherwise with an app.
+/// A change of one app.
 #[derive(Default)]
 pub(super) struct AppChange {
-    /// Taken from now on, beside those of before.
+    /// Accepted from now on, as well as the earlier ones.
     pub(super) secret: Option<String>,
-    /// Whether the newest secret alone is taken.
+    /// From now on only the newest secret is accepted.
     pub(super) drop_old_secrets: bool,
-    /// Whether code2Session gives a unionid.
     pub(super) unionid: Option<bool>,
 }
 
-/// An app's terms as the control side shows them.
+/// An app as the control API shows it.
 #[derive(Serialize)]
 pub(super) struct ShownApp {
     appid: String,
-    /// How many are taken.
+    /// How many secrets are accepted.
     secrets: usize,
     unionid: bool,
 }

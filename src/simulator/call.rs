@@ -1,9 +1,8 @@
-//! A request to WeChat: which endpoint, and with what.
+//! A request to WeChat: its endpoint and its parameters.
 
 use actix_web::{http::Method, web};
 use chrono::{DateTime, Utc};
 
-/// One of the endpoints that are played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Code2Session,
@@ -28,7 +27,7 @@ impl Endpoint {
         }
     }
 
-    /// The media type of its answers, spelled as WeChat does.
+    /// The media type of its answers, in WeChat's spelling.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Code2Session => "text/plain",
@@ -43,7 +42,7 @@ impl Endpoint {
         }
     }
 
-    /// What stands between an error's message and its `rid`.
+    /// The text between an error's message and its `rid`.
     pub(super) fn rid_separator(self) -> &'static str {
         match self {
             Self::Code2Session => ", rid: ",
@@ -52,7 +51,7 @@ impl Endpoint {
     }
 }
 
-/// The parameters of a query string, in the order given, percent-decoded as far as they can be.
+/// The parameters of a query string, percent-decoded, in the order given.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<(String, String)>);
 
@@ -61,7 +60,7 @@ impl Params {
         Self(web::Query::from_query(query).map(web::Query::into_inner).unwrap_or_default())
     }
 
-    /// The first value of that name, unless it is empty.
+    /// The first value with that name, unless it is empty.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
         (!value.is_empty()).then_some(value)
@@ -72,7 +71,6 @@ impl Params {
     }
 }
 
-/// A request to WeChat.
 pub(super) struct Call<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) method: &'a Method,

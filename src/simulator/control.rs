@@ -1,4 +1,4 @@
-//! The control side, `/_simulator/…`: JSON, for tests and for curl.
+//! The control API, `/_simulator/…`: JSON, for tests and for curl.
 
 use std::{fmt, sync::Arc};
 
@@ -17,16 +17,17 @@ use super::{
     apps::{AppChange, ShownApp},
     faults::{Fault, FaultSpec},
     journal::Page,
+    people::Purpose,
     state::lock,
     user_data::{Handed, Wanted},
-    world::{Purpose, ShownPerson, Stats, World},
+    world::{ShownPerson, Stats, World},
 };
 
 const MOST_CODES: usize = 10_000;
 const LONGEST_NAME: usize = 64;
 const LONGEST_SECRET: usize = 128;
 
-/// A mistake of the caller's, and what to do about it.
+/// An error of the caller, with what to do about it.
 #[derive(Debug)]
 struct Mistake {
     status: StatusCode,
@@ -55,7 +56,7 @@ impl ResponseError for Mistake {
     }
 }
 
-/// The control side alone, for a listener that wants it beside its own routes.
+/// The routes of the control API.
 pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let scope = web::scope("/_simulator")
@@ -83,7 +84,7 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
     }
 }
 
-/// A path, and 405 with `Allow` for all methods but its own, where actix-web by itself would name none.
+/// A path. Other methods get 405 with `Allow`, which actix-web by itself leaves out.
 fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
     let refuse = move |method: Method| async move {
         HttpResponse::MethodNotAllowed()
@@ -93,10 +94,10 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
 }
 
-/// What every path outside WeChat's and the control side's is answered.
+/// The answer of every unknown path.
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
-        "{} is not a path of the simulator; the control side has /_simulator/codes, phone-codes, user-data, apps, \
+        "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, apps, \
          people, access-tokens, faults, journal, stats and reset",
         request.path()
     );
@@ -183,7 +184,7 @@ fn check_name(name: &str) -> Result<(), Mistake> {
     )))
 }
 
-/// The app named, or the first.
+/// The app with this AppID; the first one if none is given.
 fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     let Some(appid) = appid else { return Ok(0) };
     world.app(appid).ok_or_else(|| {
@@ -301,8 +302,8 @@ async fn stats(world: Data<World>) -> Json<Stats> {
     Json(world.stats())
 }
 
-/// The body of a request that says everything by its path. It is wanted all the same: a page of another origin can send a
-/// POST, but not one with `Content-Type: application/json`.
+/// The body `{}`. It is required because a page of another origin can send a POST, but not one with
+/// `Content-Type: application/json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}

@@ -1,6 +1,7 @@
-//! What each of WeChat's endpoints answers: a function of the request, the world and the time.
+//! The answers of WeChat's endpoints, as functions of the request, the world and the time.
 //!
-//! Every answer has HTTP status 200. The order in which parameters are missed is a guess; each message has been seen.
+//! Every answer has HTTP status 200. The order in which missing parameters are reported is a guess; each message has
+//! been observed.
 
 use std::fmt::Write;
 
@@ -12,11 +13,12 @@ use serde_json::{Map, Value, json};
 use super::{
     access_tokens::Bad,
     call::{Call, Endpoint},
+    people::CodeRefusal,
     state::{lock, random},
-    world::{CodeRefusal, World},
+    world::World,
 };
 
-/// An errcode in place of what was asked for.
+/// An answer with this errcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Refusal(i32);
 
@@ -109,7 +111,7 @@ impl World {
         })
     }
 
-    /// The openid and the session_key by which the caller has signed.
+    /// The openid, and the session_key that the caller has signed with.
     fn signed_session<'a>(&self, call: &Call<'a>) -> Result<(&'a str, String), Refusal> {
         let app = self.app_of_token(call)?;
         let openid = call.params.first("openid").ok_or(Refusal(41009))?;
@@ -135,7 +137,7 @@ impl From<CodeRefusal> for Refusal {
     }
 }
 
-/// The body by which WeChat tells an errcode.
+/// WeChat's body of an errcode.
 pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> String {
     let [a, b] = [random(), random()].map(u32::from_be_bytes);
     let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
@@ -143,7 +145,7 @@ pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> S
     format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode))
 }
 
-/// How WeChat's message begins.
+/// The beginning of WeChat's message.
 fn errmsg(errcode: i32) -> &'static str {
     match errcode {
         -1 => "system error",
@@ -181,7 +183,7 @@ fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal(47001))
 }
 
-/// A member that is a text and not empty.
+/// A member that is a non-empty text.
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name)?.as_str().filter(|value| !value.is_empty())
 }
@@ -191,7 +193,7 @@ fn escaped(session_key: &str) -> String {
     session_key.replace('/', r"\/")
 }
 
-/// Lower-case hex of the HMAC-SHA256 of nothing, keyed with session_key's base64 text and not with its bytes.
+/// Lower-case hex of the HMAC-SHA256 of the empty text. The key is session_key's base64 text and not its bytes.
 fn signature(session_key: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.as_bytes());
     let tag = hmac::sign(&key, b"");
@@ -209,7 +211,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::{super::call::Params, *};
-    use crate::simulator::{App, world::Purpose};
+    use crate::simulator::{App, people::Purpose};
 
     const APPID: &str = "wx0123456789abcdef";
     const OTHER_APPID: &str = "wxfedcba9876543210";

@@ -1,4 +1,4 @@
-//! How the simulator misbehaves: what was asked for, and which fault falls on which request.
+//! The faults that tests switch on, and which request meets which fault.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{call::Endpoint, state::lock};
 
-/// Longer delays and stalls are of no use to a test, and would keep sockets for ever.
+/// The longest delay or stall. Longer ones are of no use to a test, and keep sockets open.
 pub(super) const LONGEST: Duration = Duration::from_secs(120);
 
 const EVERY_PATH: &str = "*";
 
-/// A fault as it is put and shown: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`.
+/// A fault, as callers write and read it: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultSpec {
@@ -44,7 +44,7 @@ fn always() -> f64 {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum KindName {
+pub(super) enum KindName {
     Latency,
     Stall,
     Reset,
@@ -72,7 +72,7 @@ pub(super) enum Misconduct {
     Stall,
     /// A TCP RST before any byte of an answer.
     Reset,
-    /// An errcode of choice.
+    /// This errcode.
     Errcode(i32),
     /// A proxy's HTML page with status 200.
     Html,
@@ -91,29 +91,13 @@ pub(super) enum Misconduct {
 }
 
 impl Misconduct {
-    /// The name under which it is put and journalled.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Stall => "stall",
-            Self::Reset => "reset",
-            Self::Errcode(_) => "errcode",
-            Self::Html => "html",
-            Self::Status(_) => "status",
-            Self::Truncated => "truncated",
-            Self::Empty => "empty",
-            Self::Huge => "huge",
-            Self::Drip => "drip",
-            Self::Garbage => "garbage",
-        }
-    }
-
-    /// Whether it spoils the delivery of the real answer, for which the code is always spent.
+    /// Whether it needs the real answer, which always spends the code.
     fn needs_the_answer(self) -> bool {
         matches!(self, Self::Truncated | Self::Drip)
     }
 }
 
-/// A fault that has been checked, with the uses that are left to it.
+/// A fault that has been checked, with its remaining uses.
 #[derive(Debug, Clone)]
 pub(super) struct Fault {
     spec: FaultSpec,
@@ -140,7 +124,7 @@ impl TryFrom<FaultSpec> for Fault {
 }
 
 impl FaultSpec {
-    /// The kind with the members that belong to it; a member of another kind is a mistake worth an error.
+    /// The kind with its members. A member of another kind is an error.
     fn kind(&self) -> Result<Kind, String> {
         let latency = self.kind == KindName::Latency;
         let misplaced = [
@@ -190,7 +174,7 @@ impl Fault {
         self.spec.path == EVERY_PATH || self.spec.path == path
     }
 
-    /// Draws whether it falls on this request, and if so spends one of its uses.
+    /// Draws whether it occurs at this request, and then spends one of its uses.
     fn fires(&mut self, draws: &mut SplitMix64) -> bool {
         if self.spec.probability < 1.0 && draws.unit() >= self.spec.probability {
             return false;
@@ -202,25 +186,16 @@ impl Fault {
     }
 }
 
-/// What befalls one request.
+/// What happens to one request.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// To be waited for first.
     pub(super) delay: Duration,
-    /// In place of a proper answer.
+    /// Replaces the real answer.
     pub(super) misconduct: Option<Misconduct>,
-    /// Whether WeChat acts on the request (and spends the code) although the proper answer is not what is sent.
+    /// The name in the journal.
+    pub(super) name: Option<KindName>,
+    /// Whether WeChat acts on the request, and spends the code, although the real answer is not sent.
     pub(super) acts: bool,
-}
-
-impl Plan {
-    /// What the journal calls it.
-    pub(super) fn name(&self) -> Option<&'static str> {
-        match self.misconduct {
-            Some(misconduct) => Some(misconduct.name()),
-            None => (!self.delay.is_zero()).then_some("latency"),
-        }
-    }
 }
 
 /// The faults in force.
@@ -241,20 +216,22 @@ impl Faults {
         Self { seed, standing_delay, state }
     }
 
-    /// Puts `list` in place of all faults. Draws begin anew from the seed, so that a test meets the same ones whatever
-    /// ran before it.
+    /// Replaces all faults. Draws start again from the seed, so that a test meets the same faults whatever ran before
+    /// it.
     pub(super) fn replace(&self, list: Vec<Fault>) {
         *lock(&self.state) = State { list, draws: SplitMix64(self.seed) };
     }
 
-    /// The faults in force, each with the uses that are left to it.
+    /// The faults in force, each with its remaining uses.
     pub(super) fn list(&self) -> Vec<FaultSpec> {
         lock(&self.state).list.iter().map(|fault| fault.spec.clone()).collect()
     }
 
-    /// What befalls the next request to `path`: the first fault that fires, and the sum of all latencies that do.
+    /// Draws what happens to the next request to `path`: the first fault that occurs, and the sum of all latencies that
+    /// do.
     pub(super) fn draw(&self, path: &str) -> Plan {
-        let mut plan = Plan { delay: self.standing_delay, ..Plan::default() };
+        let name = (!self.standing_delay.is_zero()).then_some(KindName::Latency);
+        let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
         let mut state = lock(&self.state);
         let State { list, draws } = &mut *state;
         for fault in list.iter_mut().filter(|fault| fault.matches(path)) {
@@ -262,11 +239,13 @@ impl Faults {
                 Kind::Latency { base, jitter } => {
                     if fault.fires(draws) {
                         plan.delay += Duration::from_millis(base + draws.up_to(jitter));
+                        plan.name = plan.name.or(Some(KindName::Latency));
                     }
                 }
                 Kind::Misconduct(misconduct) => {
                     if plan.misconduct.is_none() && fault.fires(draws) {
                         plan.misconduct = Some(misconduct);
+                        plan.name = Some(fault.spec.kind);
                         plan.acts = fault.spec.after || misconduct.needs_the_answer();
                     }
                 }
@@ -277,8 +256,7 @@ impl Faults {
     }
 }
 
-/// Steele, Lea and Flood's SplitMix64: sixteen lines that give the same draws in every version, as a dependency might
-/// not.
+/// SplitMix64 of Steele, Lea and Flood. It is here because a dependency could change its draws in a new version.
 struct SplitMix64(u64);
 
 impl SplitMix64 {

@@ -1,6 +1,6 @@
-//! What was asked and what was answered, the last thousand times, for tests to read back.
+//! The last thousand requests and answers, for tests to read.
 //!
-//! Entries are kept as they were and masked when they are read, so that a load test pays for neither.
+//! Secrets are masked when entries are read, so that a load test does not pay for it.
 
 use std::{
     collections::VecDeque,
@@ -13,10 +13,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{call::Params, state::lock};
+use super::{call::Params, faults::KindName, state::lock};
 
 const KEPT: usize = 1000;
-/// Of longer bodies the beginning is kept.
+/// Longer bodies are cut.
 const BODY_KEPT: usize = 4096;
 
 const SECRET_MEMBERS: [&str; 4] = ["secret", "access_token", "session_key", "password"];
@@ -30,8 +30,8 @@ pub(super) struct Exchange {
     pub(super) path: &'static str,
     pub(super) query: String,
     pub(super) request_body: Bytes,
-    pub(super) fault: Option<&'static str>,
-    /// `None` when no answer was sent.
+    pub(super) fault: Option<KindName>,
+    /// `None` if no answer was sent.
     pub(super) answer: Option<Answered>,
 }
 
@@ -48,7 +48,7 @@ struct Kept {
     answer_length: usize,
 }
 
-/// The ring of the last exchanges. Numbers count on when it is cleared, so that a reader misses nothing.
+/// The last exchanges. Their numbers go on after the journal is cleared, so that a reader misses nothing.
 pub(super) struct Journal {
     wanted: bool,
     ring: Mutex<Ring>,
@@ -61,7 +61,7 @@ struct Ring {
 }
 
 impl Journal {
-    /// A journal; one that is not `wanted` stays empty.
+    /// A journal that is not `wanted` stays empty.
     pub(super) fn new(wanted: bool) -> Self {
         Self { wanted, ring: Mutex::default() }
     }
@@ -96,14 +96,13 @@ impl Journal {
     }
 }
 
-/// What `GET /_simulator/journal` answers. `next` is the `since` of the next reading.
+/// The answer of `GET /_simulator/journal`. `next` is the `since` of the next request.
 #[derive(Serialize)]
 pub(super) struct Page {
     pub(super) next: u64,
     pub(super) entries: Vec<Entry>,
 }
 
-/// An exchange as it is shown.
 #[derive(Serialize)]
 pub(super) struct Entry {
     seq: u64,
@@ -116,7 +115,7 @@ pub(super) struct Entry {
     content_type: Option<&'static str>,
     body: Option<String>,
     took_ms: f64,
-    fault: Option<&'static str>,
+    fault: Option<KindName>,
 }
 
 impl Entry {
@@ -148,7 +147,7 @@ fn masked_query(query: &str) -> Map<String, Value> {
     shown
 }
 
-/// A body that is no JSON object is not shown, since nobody could say where a secret is in it.
+/// A body that is not a JSON object is not shown, because it is unknown where it holds a secret.
 fn masked_request_body(body: &[u8]) -> Option<String> {
     if body.is_empty() {
         return None;
@@ -164,8 +163,8 @@ fn masked_request_body(body: &[u8]) -> Option<String> {
     Some(Value::Object(members).to_string())
 }
 
-/// Masks in the text itself, since what was sent may be half a JSON. Answers are the simulator's own, so that the form
-/// of their members is known.
+/// Masks by searching the text, because an answer may be half a JSON. The simulator writes its answers itself, so the
+/// form of their members is known.
 fn masked_answer(body: &[u8], whole: usize) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for name in SECRET_MEMBERS {

@@ -1,27 +1,27 @@
 //! The stand-in WeChat: `wxmint simulator`.
 //!
-//! It answers as WeChat's server API does, down to the content types and the escaped slashes, and has a control side
-//! under `/_simulator` by which a test mints login codes, switches on faults and reads back what was sent. It serves
-//! wxmint's own tests, its demo and its benchmark, and any team that tests a back end of its own.
+//! It answers as WeChat's server API does, down to the content types and the escaped slashes. By its control API under
+//! `/_simulator`, a test mints login codes, switches on faults and reads what was sent. wxmint's own tests, its demo
+//! and its benchmark use it, and so can any team that tests a back end.
 //!
-//! - `call`: a request to WeChat; `endpoints`: what each of WeChat's endpoints answers, a function of request, world and time;
-//! - `world`: people and codes, and the one lock about them; `apps`: what can be changed about an app; `access_tokens`:
-//!   those of `stable_token`;
-//! - `user_data`: what a phone hands its mini program, sealed with the session key;
-//! - `faults`: how it misbehaves on request, drawn from a seed; `wechat_routes`: HTTP, and the misbehaving itself;
-//! - `journal`: what was asked and answered, with secrets masked; `control`: the control side; `page`: the demo's phone;
-//! - `accounts`: a stand-in for a business's account service, for the demo alone.
+//! - `call`: a request to WeChat; `endpoints`: the answers of WeChat's endpoints;
+//! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
+//!   `stable_token`;
+//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
+//! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
+//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
+//! - `accounts`: the demo's stand-in for a business's account service.
 
 mod access_tokens;
 mod accounts;
 mod apps;
 mod call;
-mod command;
 mod control;
 mod endpoints;
 mod faults;
 mod journal;
 mod page;
+mod people;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,21 +34,21 @@ use std::{io, net::TcpListener, sync::Arc};
 use actix_web::web;
 
 pub use accounts::{Account, AccountBook, Credentials, Link, Links, account_page_routes, run_accounts};
-pub use command::{SimulatorArgs, run_command};
+pub use apps::{App, InvalidApp};
 pub use control::control_routes;
 pub use page::page_routes;
-pub use world::{App, InvalidApp, Options, World};
+pub use world::{Options, World};
 
 use crate::http::{Limits, serve};
 
-/// More than a load test opens, and less than would end the machine's memory.
+/// More than a load test opens, and less than would exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
 
-/// Serves WeChat's side and the control side on `listener` until `shutdown` resolves. Requests that are then stalled by
-/// a fault get one second more.
+/// Serves WeChat's endpoints and the control API on `listener` until `shutdown` resolves. Requests that a fault stalls
+/// then get one more second.
 ///
 /// # Errors
-/// When the listener cannot be used or the worker threads cannot be started.
+/// If the listener cannot be used or the worker threads cannot be started.
 pub async fn run(
     listener: TcpListener,
     world: Arc<World>,

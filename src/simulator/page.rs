@@ -1,4 +1,4 @@
-//! The page of the demo, which plays the phone. Served at the issuer's own origin, and loads nothing from elsewhere.
+//! The demo's page, which plays the phone. It is served at the issuer's own origin, and loads nothing from elsewhere.
 
 use actix_web::{
     HttpResponse,

@@ -1,8 +1,9 @@
-//! What the simulator's parts need to keep and make state: chance and locks.
+//! Random values and locks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Random letters and digits. That 256 is no multiple of 62 favours a few; nothing here depends on that.
+/// Random letters and digits. Some are slightly more frequent, because 256 is not a multiple of 62; that does no harm
+/// here.
 pub(super) fn alphanumeric(length: usize) -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = vec![0; length];
@@ -10,7 +11,6 @@ pub(super) fn alphanumeric(length: usize) -> String {
     bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
 }
 
-/// Random bytes.
 pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     fill(&mut bytes);
@@ -21,7 +21,7 @@ fn fill(bytes: &mut [u8]) {
     aws_lc_rs::rand::fill(bytes).expect("the system's random generator works once it has been seeded");
 }
 
-/// Locks; after a panic elsewhere the state is still a state, and a simulator had better go on.
+/// Locks, even after a panic of another thread, because the simulator should go on.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

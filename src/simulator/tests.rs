@@ -1,4 +1,4 @@
-//! The simulator over real sockets: what a client sees of each fault, and the control side.
+//! The simulator over real sockets: what a client sees of each fault, and the control API.
 
 use std::{
     io::{self, ErrorKind, Read, Write},

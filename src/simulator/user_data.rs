@@ -1,4 +1,4 @@
-//! What a phone hands its mini program sealed with the session key: the person's profile, phone number, steps, and the
+//! The data that a phone gives its mini program, encrypted with the session key: profile, phone number, steps, and the
 //! group that a page was shared to.
 
 use aws_lc_rs::{
@@ -10,20 +10,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{
-    state::random,
-    world::{Phone, World},
-};
+use super::{people::Account, state::random, world::World};
 
-/// More days of steps than fill 64 KiB.
+/// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;
-/// As many as WeChat hands over.
+/// The number of days that WeChat returns.
 const DAYS: u16 = 31;
-/// What everybody is called since WeChat keeps names to itself, and their picture.
+/// The name and the picture that WeChat returns for everybody since it stopped returning real ones.
 const NAME: &str = "微信用户";
 const PICTURE: &str = "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132";
 
-/// What is asked for, and what is to be otherwise with it than WeChat would have it.
+/// What a test asks for, and how it should differ from WeChat's data.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -50,7 +47,7 @@ enum Kind {
     Share,
 }
 
-/// Which session key: the phone's, or the one that the last login has replaced.
+/// Which session key: the current one, or the one that the last login replaced.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Under {
@@ -59,7 +56,6 @@ enum Under {
     Previous,
 }
 
-/// What the phone hands over.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Handed {
@@ -80,13 +76,21 @@ struct Signed {
 type Members = Vec<(String, Value)>;
 
 impl World {
-    /// What the phone of `wanted.person` hands to the mini program, or why it cannot.
+    /// The data that the phone of `wanted.person` gives the mini program, or why it cannot.
     pub(super) fn user_data(&self, app: usize, wanted: &Wanted, now: DateTime<Utc>) -> Result<Handed, String> {
         wanted.check()?;
-        let phone = self.phone(&wanted.person, app);
-        let session_key = wanted.session_key(&phone)?;
-        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(phone.unionid.as_str());
-        let mut members = wanted.members(&phone, unionid, self.apps[app].id.as_str(), now);
+        let (phone, account) = self.phone(&wanted.person, app);
+        let session_key = wanted.session_key(&account)?;
+        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(account.unionid.as_str());
+        let at = now - TimeDelta::seconds(wanted.age_seconds.into());
+        let mut members = match wanted.kind {
+            Kind::UserInfo => user_info(&account.openid, unionid),
+            Kind::Phone => phone_number(&phone),
+            Kind::Steps => named([("stepInfoList", steps(wanted.days.unwrap_or(DAYS), at))]),
+            Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),
+        };
+        let appid = wanted.watermark_appid.as_deref().unwrap_or(self.apps[app].id.as_str());
+        members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
         change(&mut members, &wanted.members);
         let (encrypted_data, iv) = seal(object(&members), session_key);
         let signed = (wanted.kind == Kind::UserInfo).then(|| Signed::new(members, session_key));
@@ -98,38 +102,25 @@ impl Wanted {
     fn check(&self) -> Result<(), String> {
         match self.days {
             Some(days) if self.kind != Kind::Steps || !(1..=MOST_DAYS).contains(&days) => {
-                Err(format!("days must be from 1 to {MOST_DAYS}, and belong to the kind steps"))
+                Err(format!("days must be from 1 to {MOST_DAYS}, and only the kind steps has them"))
             }
             _ => Ok(()),
         }
     }
 
-    fn session_key<'a>(&self, phone: &'a Phone) -> Result<&'a str, String> {
+    fn session_key<'a>(&self, account: &'a Account) -> Result<&'a str, String> {
         let (key, missing) = match self.under {
-            Under::Current => (&phone.session_key, "has no session key in this app; exchange a login code first"),
+            Under::Current => (&account.session_key, "has no session key in this app; exchange a login code first"),
             Under::Previous => {
-                (&phone.previous_session_key, "has had one session key at most; exchange two login codes")
+                (&account.previous_session_key, "has no previous session key; exchange two login codes first")
             }
         };
         key.as_deref().ok_or_else(|| format!("{} {missing}", self.person))
     }
-
-    fn members(&self, phone: &Phone, unionid: Option<&str>, appid: &str, now: DateTime<Utc>) -> Members {
-        let at = now - TimeDelta::seconds(self.age_seconds.into());
-        let mut members = match self.kind {
-            Kind::UserInfo => user_info(phone, unionid),
-            Kind::Phone => phone_number(phone),
-            Kind::Steps => named([("stepInfoList", steps(self.days.unwrap_or(DAYS), at))]),
-            Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),
-        };
-        let appid = self.watermark_appid.as_deref().unwrap_or(appid);
-        members.extend(named([("watermark", json!({"timestamp": at.timestamp(), "appid": appid}))]));
-        members
-    }
 }
 
 impl Signed {
-    /// Signed as WeChat does it: SHA-1 over the text and the session key's base64.
+    /// WeChat's signature: SHA-1 of the text and the session key's base64.
     fn new(mut members: Members, session_key: &str) -> Self {
         members.retain(|(name, _)| !["openId", "unionId", "watermark"].contains(&name.as_str()));
         let raw_data = object(&members);
@@ -143,9 +134,9 @@ fn named<const N: usize>(members: [(&str, Value); N]) -> Members {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn user_info(phone: &Phone, unionid: Option<&str>) -> Members {
+fn user_info(openid: &str, unionid: Option<&str>) -> Members {
     let mut members = named([
-        ("openId", json!(phone.openid)),
+        ("openId", json!(openid)),
         ("nickName", json!(NAME)),
         ("gender", json!(0)),
         ("language", json!("")),
@@ -158,12 +149,11 @@ fn user_info(phone: &Phone, unionid: Option<&str>) -> Members {
     members
 }
 
-fn phone_number(phone: &Phone) -> Members {
-    let number = json!(phone.number);
-    named([("phoneNumber", number.clone()), ("purePhoneNumber", number), ("countryCode", json!("86"))])
+fn phone_number(number: &str) -> Members {
+    named([("phoneNumber", json!(number)), ("purePhoneNumber", json!(number)), ("countryCode", json!("86"))])
 }
 
-/// Of the last days, the latest last, each at its midnight.
+/// The steps of the last days, the latest last, each with the time of its midnight.
 fn steps(days: u16, at: DateTime<Utc>) -> Value {
     let midnight = at.timestamp() - at.timestamp().rem_euclid(86_400);
     let of_day =
@@ -171,7 +161,7 @@ fn steps(days: u16, at: DateTime<Utc>) -> Value {
     (0..days).rev().map(of_day).collect()
 }
 
-/// Puts members in the place of those of the same name, or beside the others; `null` takes one away.
+/// Replaces or adds members; `null` removes one.
 fn change(members: &mut Members, changes: &Map<String, Value>) {
     for (name, value) in changes {
         match members.iter_mut().find(|(present, _)| present == name) {
@@ -182,13 +172,13 @@ fn change(members: &mut Members, changes: &Map<String, Value>) {
     members.retain(|(_, value)| !value.is_null());
 }
 
-/// The text of an object with its members in this order.
+/// A JSON object with its members in this order.
 fn object(members: &[(String, Value)]) -> String {
     let written: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     format!("{{{}}}", written.join(","))
 }
 
-/// AES-128-CBC under the session key's bytes; ciphertext and iv, in base64.
+/// Encrypts with AES-128-CBC under the session key's bytes; returns ciphertext and iv in base64.
 fn seal(text: String, session_key: &str) -> (String, String) {
     let key = STANDARD.decode(session_key).expect("session keys are made here, of base64");
     let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7);
@@ -204,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        simulator::{App, world::Purpose},
+        simulator::{App, people::Purpose},
         wechat::{EncryptedData, OpenedData, RawData, SessionKey, Undecryptable},
     };
 
@@ -230,7 +220,7 @@ mod tests {
 
     fn open(world: &World, handed: &Handed, key: &str) -> Result<OpenedData, Undecryptable> {
         let data = EncryptedData::parse(&handed.encrypted_data, &handed.iv).expect("a form");
-        let openid = world.phone("lin", 0).openid.parse().expect("an openid");
+        let openid = world.phone("lin", 0).1.openid.parse().expect("an openid");
         let app = APPID.parse().expect("an AppID");
         data.open(&SessionKey::new(key), &app, &openid, crate::http::now(), Duration::from_secs(600))
     }
@@ -288,7 +278,7 @@ mod tests {
             |wanted| open(&world, &hand(&world, wanted).expect("handed over"), &current).expect("opened").unionid;
         assert_eq!(unionid(json!({"kind": "user_info"})), None);
         let wanted = unionid(json!({"kind": "user_info", "unionid": true})).expect("a unionid");
-        assert_eq!(wanted.as_str(), world.phone("lin", 0).unionid);
+        assert_eq!(wanted.as_str(), world.phone("lin", 0).1.unionid);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! WeChat's side over HTTP: each request is drawn a fate, answered or misused accordingly, and journalled.
+//! WeChat's endpoints over HTTP. Each request is answered properly or as a fault wants it, and recorded in the journal.
 
 use std::{
     convert::Infallible,
@@ -69,13 +69,12 @@ async fn serve(endpoint: Endpoint, request: HttpRequest, body: Bytes, world: &Wo
         path: endpoint.path(),
         query: request.query_string().to_owned(),
         request_body: body,
-        fault: plan.name(),
+        fault: plan.name,
         answer: reply.answered(),
     });
     reply.send(&request).await
 }
 
-/// What goes back, and how.
 enum Reply {
     Whole { status: StatusCode, content_type: &'static str, body: Bytes },
     Cut { content_type: &'static str, body: Bytes, promised: usize },
@@ -89,7 +88,7 @@ impl Reply {
         Self::Whole { status: StatusCode::OK, content_type: endpoint.content_type(), body }
     }
 
-    /// `answer` is empty unless the misconduct needs it.
+    /// `answer` is the real answer if the misconduct needs it, otherwise empty.
     fn misconduct(misconduct: Misconduct, endpoint: Endpoint, answer: Bytes) -> Self {
         let content_type = endpoint.content_type();
         let proper = |body| Self::proper(endpoint, body);
@@ -115,7 +114,7 @@ impl Reply {
         }
     }
 
-    /// What the journal shows of it.
+    /// The part that the journal shows.
     fn answered(&self) -> Option<Answered> {
         let (status, content_type, body) = match self {
             Self::Whole { status, content_type, body } => (status.as_u16(), *content_type, body),
@@ -155,11 +154,11 @@ fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
     response
 }
 
-/// Ends the connection by a TCP RST. A body that fails at its first byte makes actix-web drop the connection before the
-/// head has been sent, and a socket that does not linger is closed by a reset.
+/// Ends the connection with a TCP RST. actix-web drops the connection before it sends the head, because the body fails
+/// at its first byte; the system then resets the connection, because the socket does not linger.
 fn reset(request: &HttpRequest) -> HttpResponse {
     if let Some(connection) = request.conn_data::<Rc<Connection>>() {
-        // Fails on a socket that is gone already, where there is nothing left to reset.
+        // Fails only if the connection is closed already.
         let _ = connection.reset_on_close();
     }
     HttpResponse::Ok().body(SizedStream::new(1, stream::once(ready(Err(broken())))))
@@ -169,13 +168,13 @@ fn broken() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the simulator")
 }
 
-/// All of `body`, and then the connection breaks.
+/// Sends `body`, then breaks the connection.
 fn cut(body: Bytes) -> impl stream::Stream<Item = io::Result<Bytes>> + 'static {
     stream::unfold(Some(body), |unsent| async move {
         match unsent {
             Some(body) => Some((Ok(body), None)),
             None => {
-                // Without this pause actix-web would drop what it has not yet written.
+                // Without this pause actix-web would drop what it has not sent yet.
                 tokio::task::yield_now().await;
                 Some((Err(broken()), None))
             }
@@ -183,7 +182,7 @@ fn cut(body: Bytes) -> impl stream::Stream<Item = io::Result<Bytes>> + 'static {
     })
 }
 
-/// `body`, a byte at a time.
+/// Sends `body` a byte at a time.
 fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
     stream::unfold(body, |mut unsent| async move {
         if unsent.is_empty() {
@@ -195,7 +194,7 @@ fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 
     })
 }
 
-/// An answer whose session_key is far too long. Made once, so that a hundred at a time cost no memory.
+/// An answer whose session_key is far too long. It is shared, so that a hundred at a time need no more memory.
 static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
     let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);
     let filling = "A".repeat(HUGE_BYTES - opening.len() - closing.len());

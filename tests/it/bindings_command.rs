@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Breakable, IDLE, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, eventually, repository, said,
+    APPID, Breakable, IDLE, PATIENCE, Process, RedisServer, Service, Signal, TestBed, WXMINT, eventually, repository,
+    said,
 };
 
 const OTHER_APP: &str = "wxanother";
@@ -135,9 +136,9 @@ async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users
     assert!(told.contains(&format!("exported 2000 people, sha256 {digest}")), "{told}");
     let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "openids are personal");
-    assert!(!folder.path("bindings.ndjson.resume").exists());
+    assert!(!folder.path("bindings.ndjson.part").exists());
     let imported = done(&other, &["import", &file]);
-    assert!(imported.contains("imported 2000 people; 0 were as the file says already; 0 were refused"), "{imported}");
+    assert!(imported.contains("imported 2000 people; 0 were unchanged; 0 were refused"), "{imported}");
     assert_eq!(sum_of(&other), (count, digest));
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());
@@ -163,7 +164,7 @@ async fn an_import_that_is_run_again_changes_nothing() {
     done(&redis, &["import", &table, "--no-trailer"]);
     let before = content(&redis);
     let told = done(&redis, &["import", &table, "--no-trailer"]);
-    assert!(told.contains("imported 0 people; 500 were as the file says already"), "{told}");
+    assert!(told.contains("imported 0 people; 500 were unchanged"), "{told}");
     assert_eq!(content(&redis), before);
 }
 
@@ -192,23 +193,23 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     let secret = format!(r#"{{"appid":"{APPID}","openid":"secret!","user_id":"u"}}"#);
     let twice = format!(r#"{{"appid":"{APPID}","openid":"o2","user_id":"secret"}}"#);
     for (content, sentence) in [
-        (lines[..3].join("\n"), "it ends without its trailer"),
+        (lines[..3].join("\n"), "it ends without a trailer"),
         (good[..good.len() - 20].to_owned(), "line 4 is a trailer of another form"),
-        ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, and had 3 when it was exported"),
-        (good.replace("user-2", "user-secret"), "its digest is another than when it was exported"),
+        ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, but had 3 when it was exported"),
+        (good.replace("user-2", "user-secret"), "its digest has changed since it was exported"),
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
         (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
-        (format!("{good}{secret}\n"), "line 5 stands behind the trailer"),
+        (format!("{good}{secret}\n"), "line 5 follows the trailer"),
         (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
-        ("secret\n".repeat(100), "and 80 lines more"),
+        ("secret\n".repeat(100), "and 80 more lines"),
         ("secret".repeat(10_000), "line 1 is longer than 16 KiB"),
-        (String::new(), "it ends without its trailer"),
+        (String::new(), "it ends without a trailer"),
     ] {
         let file = folder.write("bad.ndjson", &content);
         assert_refused(&redis, &["import", &file], 64, sentence);
         assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0, "{sentence}");
     }
-    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: leave");
+    assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
     assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
     done(&redis, &["import", &folder.name("good.ndjson")]);
     assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")));
@@ -222,7 +223,7 @@ async fn whoever_is_bound_stays_bound_and_is_listed() {
     let output = run(&redis, &["import", &folder.write("second.ndjson", &second), "--no-trailer"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line 2: the person is bound to another user\n");
-    assert!(said(&output).contains("imported 1 people; 2 were as the file says already; 1 were refused"));
+    assert!(said(&output).contains("imported 1 people; 2 were unchanged; 1 were refused"));
     let bound_to =
         |openid: &str| redis.command::<String>(&["HGET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "user_id"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
@@ -235,8 +236,11 @@ async fn a_user_may_have_any_number_of_people_unless_a_number_is_given() {
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
     let output = run(&redis, &["import", &table, "--no-trailer", "--per-user", "2"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains(": the user has as many people in this app already\n"));
-    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were as"));
+    assert!(
+        String::from_utf8_lossy(&output.stdout)
+            .contains(": the user has the allowed number of people in this app already\n")
+    );
+    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were unchanged"));
 }
 
 #[tokio::test]
@@ -248,7 +252,10 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     done(&redis, &["import", &folder.write("one.ndjson", &line(APPID, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
     let told = done(&redis, &["import", &folder.write("two.ndjson", &line(OTHER_APP, "second")), "--no-trailer"]);
-    assert!(told.contains("imported 1 people") && told.contains("the unionid of 1 stands for another user"), "{told}");
+    assert!(
+        told.contains("imported 1 people") && told.contains("the unionids of 1 people belong to other users"),
+        "{told}"
+    );
     let listed = run(&redis, &["conflicts", "--json"]).stdout;
     let expected = json!({"appid": OTHER_APP, "openid": "o1", "user_id": "second", "unionid": "n1",
         "unionid_stands_for": "first"});
@@ -288,7 +295,10 @@ async fn what_is_half_done_is_left_out_and_said() {
         redis.command::<()>(&["HSET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "generation", "1", field, "u"]);
     }
     let told = done(&redis, &["export", "--out", &folder.name("out.ndjson")]);
-    assert!(told.contains("exported 2 people") && told.contains("left out 2 who were being bound or freed"), "{told}");
+    assert!(
+        told.contains("exported 2 people") && told.contains("left out 2 people who were being bound or unbound"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -315,65 +325,44 @@ async fn an_export_never_overwrites_a_file() {
     assert_refused(&redis, &["export", "--out", &folder.name("none/out.ndjson")], 1, "No such file");
 }
 
-/// How many people an unfinished export has for certain.
-fn marked(folder: &Folder) -> Option<u64> {
-    let mark: Value = serde_json::from_slice(&fs::read(folder.path("out.ndjson.resume")).ok()?).expect("JSON");
-    mark["sum"]["count"].as_u64()
-}
-
-/// Starts an export that is killed as soon as it has more than so many people; how many, or `None` if it has ended before.
-async fn killed_export(redis: &RedisServer, folder: &Folder, beyond: u64) -> Option<u64> {
-    let mut export = Process::spawn("export", &mut command(redis, &["export", "--out", &folder.name("out.ndjson")]));
-    let further = eventually("a new mark, or the end", PATIENCE, async || {
-        if let Some(status) = export.ended() {
-            assert!(status.success(), "{:?}", export.stderr());
-            return Some(None);
-        }
-        marked(folder).filter(|people| *people > beyond).map(Some)
-    })
-    .await;
-    export.kill();
-    further
+/// An export to `out.ndjson` that has written some lines, and waits for an answer of Redis behind the link.
+async fn halted_export(redis: &RedisServer, folder: &Folder) -> (Process, Breakable) {
+    fill(redis, 20_000);
+    let link = Breakable::before(([127, 0, 0, 1], redis.port()).into()).await;
+    link.withhold_from(30);
+    let mut command = command(redis, &["export", "--out", &folder.name("out.ndjson")]);
+    let export = Process::spawn("export", command.env("WXMINT_REDIS_URL", redis.url_through(link.port())));
+    eventually("some pages", PATIENCE, async || link.is_withholding().then_some(())).await;
+    (export, link)
 }
 
 #[tokio::test]
-async fn an_export_that_is_killed_again_and_again_comes_to_the_whole() {
+async fn an_export_that_was_killed_is_made_whole_by_running_it_again() {
     let (redis, folder) = (empty_redis().await, Folder::new());
-    fill(&redis, 40_000);
-    let (mut kills, mut people) = (0, 0);
-    while let Some(further) = killed_export(&redis, &folder, people + 5_000).await {
-        (kills, people) = (kills + 1, further);
-    }
-    assert!(!IDLE || kills > 2, "{kills} kills");
-    let exported = lines(&folder.path("out.ndjson"));
-    assert_eq!(exported.len(), 40_001);
+    let (mut export, _link) = halted_export(&redis, &folder).await;
+    export.signal(Signal::STOP);
+    let out = folder.name("out.ndjson");
+    assert_refused(&redis, &["export", "--out", &out], 64, "out.ndjson is being written by another export");
+    export.kill();
+    assert!(!folder.path("out.ndjson").exists(), "half an export has not the name of a whole one");
+    assert!(fs::metadata(folder.path("out.ndjson.part")).expect("half an export").len() > 0);
+    done(&redis, &["export", "--out", &out]);
+    assert_eq!(lines(&folder.path("out.ndjson")).len(), 20_001);
     assert_eq!(sum(&folder.path("out.ndjson")), sum_of(&redis));
-    assert!(!folder.path("out.ndjson.resume").exists());
+    assert!(!folder.path("out.ndjson.part").exists());
 }
 
 #[tokio::test]
-async fn an_interrupted_export_begins_anew_where_redis_was_started_anew_and_refuses_a_changed_file() {
-    let (mut redis, folder) = (empty_redis().await, Folder::new());
-    fill(&redis, 60_000);
-    let killed = killed_export(&redis, &folder, 0).await;
-    assert!(!IDLE || killed.is_some(), "it ends before it is killed");
-    if killed.is_none() {
-        return;
-    }
-    let out = folder.name("out.ndjson");
-    let written = fs::read(&out).expect("half an export");
-    let mut changed = written.clone();
-    changed[40] ^= 1;
-    fs::write(&out, changed).expect("written");
-    assert_refused(&redis, &["export", "--out", &out], 64, "is not as the export has left it; to begin anew, remove");
-    fs::write(&out, written).expect("written");
-
-    redis.kill();
-    redis.start_again().await;
-    fill(&redis, 100);
-    let told = done(&redis, &["export", "--out", &out]);
-    assert!(told.contains("going on behind") && told.contains("the export begins anew"), "{told}");
-    assert_eq!((sum(&folder.path("out.ndjson")), lines(&folder.path("out.ndjson")).len()), (sum_of(&redis), 101));
+async fn an_export_that_meets_another_redis_halfway_leaves_nothing_and_says_to_export_again() {
+    let (redis, another, folder) = (empty_redis().await, empty_redis().await, Folder::new());
+    let (mut export, link) = halted_export(&redis, &folder).await;
+    link.lead_to(([127, 0, 0, 1], another.port()).into());
+    link.hang_up().await;
+    let status = export.end(PATIENCE).await;
+    let told = export.stderr().join("\n");
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("Redis was restarted during the export; export again"), "{told}");
+    assert_eq!(fs::read_dir(folder.path("")).expect("the folder").count(), 0);
 }
 
 #[tokio::test]

@@ -98,13 +98,13 @@ fn a_rotator_that_is_killed_leaves_the_old_set_or_the_new_one() {
     assert!(keys(&path, &DUE).contains("published a new EdDSA key"), "what the dead left is in nobody's way");
 }
 
-/// It fails, says `sentence`, shows no private part, and the set is what it was.
+/// It fails with this code, says `sentence`, shows no private part, and the set is what it was.
 #[track_caller]
-fn assert_refused(command: &mut Command, path: &Path, sentence: &str, secrets: &[String]) {
+fn assert_refused(command: &mut Command, path: &Path, code: i32, sentence: &str, secrets: &[String]) {
     let before = fs::read(path).ok();
     let output: Output = command.output().expect("it runs");
     let said = said(&output);
-    assert_eq!(output.status.code(), Some(64), "{command:?}: {said}");
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
     assert!(said.contains(sentence) && !said.contains("panicked"), "{command:?}: {said}");
     assert!(secrets.iter().all(|secret| !said.contains(secret)), "{command:?} shows a private part");
     assert_eq!(fs::read(path).ok(), before, "{command:?} has touched the set");
@@ -134,13 +134,13 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     for (content, sentence) in broken {
         fs::write(&path, content).expect("written");
         for words in commands(&kid, &other.to_string_lossy()) {
-            assert_refused(&mut keys_command(&path, &words), &path, sentence, &secrets);
+            assert_refused(&mut keys_command(&path, &words), &path, 64, sentence, &secrets);
         }
     }
     fs::remove_file(&path).expect("our file");
     for words in commands(&kid, &other.to_string_lossy()).iter().take(4) {
         let hint = format!("; make it with: wxmint keys generate --keys {}\n", path.display());
-        assert_refused(&mut keys_command(&path, words), &path, &hint, &secrets);
+        assert_refused(&mut keys_command(&path, words), &path, 64, &hint, &secrets);
     }
 }
 
@@ -150,6 +150,7 @@ fn generate_never_replaces_a_set() {
     assert_refused(
         &mut keys_command(&path, &["generate"]),
         &path,
+        64,
         "keys.json exists already and is not overwritten",
         &[],
     );
@@ -192,7 +193,7 @@ fn a_set_that_may_not_be_read_is_refused() {
     }
     for words in commands(&kid, "/nowhere").iter().take(4) {
         let mut command = stranger.command(&path, words);
-        assert_refused(&mut command, &path, "Permission denied", &secrets);
+        assert_refused(&mut command, &path, 1, "Permission denied", &secrets);
     }
 }
 
@@ -212,10 +213,10 @@ fn a_folder_that_may_not_be_written_is_named_and_the_set_stays() {
     assert!(readable.status.success(), "{}", said(&readable));
     for words in [DUE.to_vec(), vec!["retire", &kid, "--now", "--yes"]] {
         let mut command = stranger.command(&path, &words);
-        assert_refused(&mut command, &path, ".keys.json.lock: Permission denied", &[]);
+        assert_refused(&mut command, &path, 1, ".keys.json.lock: Permission denied", &[]);
     }
     let mut generate = stranger.command(&folder.join("others.json"), &["generate"]);
-    assert_refused(&mut generate, &folder.join("others.json"), "others.json: Permission denied", &[]);
+    assert_refused(&mut generate, &folder.join("others.json"), 1, "others.json: Permission denied", &[]);
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our folder");
 }
 
@@ -228,11 +229,11 @@ fn a_full_disk_is_said_and_the_set_stays() {
     keys(&other, &["generate"]);
     for words in [DUE.to_vec(), vec!["retire", &kid, "--now", "--yes"]] {
         let mut command = on_a_full_disk(&keys_command(&path, &words));
-        assert_refused(&mut command, &path, "keys.json: File too large", &secrets);
+        assert_refused(&mut command, &path, 1, "keys.json: File too large", &secrets);
     }
     let fresh = folder.path().join("fresh.json");
     let mut generate = on_a_full_disk(&keys_command(&fresh, &["generate"]));
-    assert_refused(&mut generate, &fresh, "fresh.json: File too large", &[]);
+    assert_refused(&mut generate, &fresh, 1, "fresh.json: File too large", &[]);
     assert!(!fresh.exists(), "half a set is in the way of the next try");
     assert!(keys(&path, &DUE).contains("published a new EdDSA key"), "with room again it goes on");
 }

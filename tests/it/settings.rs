@@ -152,7 +152,7 @@ async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
     let warnings: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "WARN").collect();
     for (member, value, sentence) in [
         ("appid", "foo", "this AppID does not look like WeChat's"),
-        ("variable", "WXMINT_KEYS_LEAD", "with a lead of 5 s, verifiers that look less often refuse new tokens"),
+        ("variable", "WXMINT_KEYS_LEAD", "with a lead of 5 s, verifiers that fetch keys less often refuse new tokens"),
         ("variable", "RUST_LOG", "not understood, so that the level is info"),
     ] {
         let is_it = |event: &serde_json::Value| {

@@ -138,7 +138,7 @@ fn a_user_of_two_names_is_said_to_log_in_still_when_one_is_disabled_or_removed()
     fs::write(&path, format!("{content}{}\n", lines(&path)[1].replacen("alice", "al", 1))).expect("written");
     for word in ["disable", "remove"] {
         let said = run(command(&path, &[word, "alice"]), "").said;
-        assert!(said.contains("still logs in, because these names have the same user id: al\n"), "{said}");
+        assert!(said.contains("can still log in, because these names have the same user id: al\n"), "{said}");
     }
     let said = run(command(&path, &["disable", "al"]), "").said;
     assert!(said.contains("refuses the user's logins within 5 s"), "{said}");

@@ -161,7 +161,7 @@ async fn each_line_tells_what_is_under_it_and_from_when_on_it_may_go() {
     replace(&file, &old);
     assert_eq!(counts(&file, &bed.redis), [json!([1, "seals", 0, 0, 0]), json!([null, "missing", 2, 0, 0])]);
     let said = said(&list(&file, &bed.redis, &[]));
-    assert!(said.contains("Nobody can open what is under a missing key"), "{said}");
+    assert!(said.contains("Session keys under a missing key cannot be decrypted"), "{said}");
 }
 
 /// The name in Redis of a person's session.

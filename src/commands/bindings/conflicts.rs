@@ -11,12 +11,12 @@ use crate::{
     store::{Binding, Bindings, Redis, walk::Found},
 };
 
-const ADVICE: &str = "Each of these people is bound to one user, and their unionid stands for another. Both users are \
-    kept and go on logging in; in a new app the person becomes the second one. To make them one: merge the users in your \
-    own system, let the person end the binding (DELETE /binding), then import a line that binds them to the user who \
-    stays (docs/bindings.md).";
+const ADVICE: &str = "Each of these people is bound to one user, and their unionid belongs to another. Both users \
+    stay and can log in; in a new app the person becomes the second one. To make them one: merge the users in your own \
+    system, let the person end the binding (DELETE /binding), then import a line that binds the person to the other \
+    user (docs/bindings.md).";
 
-/// A person whose unionid stands for another user.
+/// A person whose unionid belongs to another user.
 #[derive(Serialize)]
 struct Conflict {
     appid: AppId,
@@ -52,7 +52,7 @@ async fn find(redis: &Redis) -> Result<Conflicts, Failure> {
     walk_all(async |place| redis.walk(place).await, add).await
 }
 
-/// Whom the unionid stands for is asked again: it may be mended since the person's last login.
+/// Reads again whose the unionid is, because the conflict may have been resolved since the person's last login.
 async fn conflict_of(redis: &Redis, binding: &Binding) -> Result<Option<Conflict>, Failure> {
     let (Some(unionid), Some(_)) = (&binding.unionid, &binding.conflict) else { return Ok(None) };
     let stands_for = patiently(async || redis.claim_unionid(unionid, None).await).await?;

@@ -6,69 +6,78 @@ use std::{
 };
 
 use super::{
-    Failure, Progress, check, patiently,
+    Failure, Progress, check,
+    new_file::NewFile,
+    patiently,
     record::{Record, State},
-    resume::{Mark, Resumable},
     say,
     tally::Tally,
 };
 use crate::store::{
     Redis,
-    walk::{Found, Step},
+    walk::{Found, Page, Place, Step},
 };
 
 pub(super) async fn run(redis: &Redis, out: Option<PathBuf>) -> Result<(), Failure> {
     check(redis).await?;
-    let mut export = Export::open(out)?;
-    export.walk(redis).await?;
+    let mut export = Export { target: Target::open(out)?, tally: Tally::default(), half_done: 0 };
+    export.write_all(redis).await?;
     export.finish()
 }
 
 struct Export {
     target: Target,
-    mark: Mark,
     tally: Tally,
-    /// How many people were there when this process came.
-    before: u64,
-    progress: Progress,
+    /// People who are left out, because they were being bound or unbound.
+    half_done: u64,
 }
 
 enum Target {
     Stdout(BufWriter<Stdout>),
-    File(Resumable),
+    File(NewFile),
+}
+
+impl Target {
+    fn open(out: Option<PathBuf>) -> Result<Self, Failure> {
+        match out {
+            Some(path) => NewFile::begin(path).map(Self::File),
+            None => Ok(Self::Stdout(BufWriter::new(stdout()))),
+        }
+    }
+
+    fn write_line(&mut self, line: &str) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(stdout) => writeln!(stdout, "{line}").map_err(Failure::Output),
+            Self::File(file) => file.write_line(line),
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(mut stdout) => stdout.flush().map_err(Failure::Output),
+            Self::File(file) => file.finish(),
+        }
+    }
 }
 
 impl Export {
-    fn open(out: Option<PathBuf>) -> Result<Self, Failure> {
-        let (target, mark, tally) = match out {
-            Some(path) => Resumable::open(path).map(|(file, mark, tally)| (Target::File(file), mark, tally))?,
-            None => (Target::Stdout(BufWriter::new(stdout())), Mark::beginning(), Tally::default()),
-        };
-        let before = tally.count();
-        if before > 0 {
-            say(format_args!("going on behind {before} people"));
-        }
-        Ok(Self { target, mark, tally, before, progress: Progress::begin() })
-    }
-
-    /// From the mark to the end.
-    async fn walk(&mut self, redis: &Redis) -> Result<(), Failure> {
+    async fn write_all(&mut self, redis: &Redis) -> Result<(), Failure> {
+        let (mut place, mut looked_at, mut progress) = (Place::default(), 0, Progress::begin());
         loop {
-            let page = match patiently(async || redis.walk(&self.mark.place).await).await? {
-                Step::Page(page) => page,
-                Step::Elsewhere => {
-                    self.begin_anew()?;
-                    continue;
-                }
+            let step = patiently(async || redis.walk(&place).await).await?;
+            let Step::Page(Page { found, keys, of, next }) = step else {
+                return Err(Failure::Unfinished("Redis was restarted during the export; export again".into()));
             };
-            for found in page.found {
+            for found in found {
                 self.write(found)?;
             }
-            self.mark.keys = (self.mark.keys + page.keys).min(page.of);
-            self.tell(page.of);
-            let Some(next) = page.next else { return Ok(()) };
-            self.mark.place = next;
-            self.keep_mark()?;
+            looked_at = (looked_at + keys).min(of);
+            let people = self.tally.count();
+            progress.tell(people, || format!("{people} people, about {looked_at} of {of} keys read"));
+            match next {
+                Some(next) => place = next,
+                None => return Ok(()),
+            }
         }
     }
 
@@ -77,62 +86,27 @@ impl Export {
             Found::Bound(binding) => Record::from(binding),
             Found::Dissolved(person) => Record { person, state: State::Dissolved },
             Found::HalfDone => {
-                self.mark.half_done += 1;
+                self.half_done += 1;
                 return Ok(());
             }
         };
-        // SCAN gives some people twice.
-        if self.tally.add(&record) {
-            self.write_line(&record.line())?;
+        // SCAN returns some people twice.
+        match self.tally.add(&record) {
+            true => self.target.write_line(&record.line()),
+            false => Ok(()),
         }
-        Ok(())
-    }
-
-    fn write_line(&mut self, line: &str) -> Result<(), Failure> {
-        self.mark.bytes += line.len() as u64 + 1;
-        match &mut self.target {
-            Target::Stdout(stdout) => writeln!(stdout, "{line}").map_err(Failure::Output),
-            Target::File(file) => writeln!(file.writer(), "{line}")
-                .map_err(|error| Failure::Unfinished(format!("the export cannot be written: {error}"))),
-        }
-    }
-
-    fn keep_mark(&mut self) -> Result<(), Failure> {
-        self.mark.sum = self.tally.sum();
-        match &mut self.target {
-            Target::Stdout(_) => Ok(()),
-            Target::File(file) => file.mark(&self.mark),
-        }
-    }
-
-    /// Where Redis is not the process that it was, the walk's place is none.
-    fn begin_anew(&mut self) -> Result<(), Failure> {
-        let Target::File(file) = &mut self.target else {
-            return Err(Failure::Unfinished("Redis was started anew meanwhile: export again".into()));
-        };
-        self.progress.clear();
-        say("Redis was started anew since: the export begins anew");
-        file.begin_anew()?;
-        (self.mark, self.tally, self.before) = (Mark::beginning(), Tally::default(), 0);
-        Ok(())
-    }
-
-    fn tell(&mut self, of: u64) {
-        let (people, keys) = (self.tally.count(), self.mark.keys);
-        self.progress.tell(people - self.before, || format!("{people} people, about {keys} of {of} keys looked at"));
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        let (sum, half_done) = (self.tally.sum(), self.mark.half_done);
-        self.write_line(&self.tally.trailer())?;
-        match self.target {
-            Target::Stdout(mut stdout) => stdout.flush().map_err(Failure::Output)?,
-            Target::File(file) => file.finish()?,
-        }
-        self.progress.clear();
+        self.target.write_line(&self.tally.trailer())?;
+        self.target.finish()?;
+        let sum = self.tally.sum();
         say(format_args!("exported {} people, sha256 {}", sum.count, sum.sha256));
-        if half_done > 0 {
-            say(format_args!("left out {half_done} who were being bound or freed: their next login ends that"));
+        if self.half_done > 0 {
+            say(format_args!(
+                "left out {} people who were being bound or unbound; their next login completes that",
+                self.half_done
+            ));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A file to be imported: read once to be checked, and again to be imported.
+//! The file of an import. It is read twice: to check it, and to import it.
 
 use std::{
     fs::File,
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::ids::AppId;
 
-/// Longer than any line of ours, so that a file of anything else is no trouble.
+/// Longer than any line of an export. Bounds the memory if the file is something else.
 const MAX_LINE: u64 = 16 * 1024;
-/// Broken lines that are named; the rest is counted.
+/// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;
 
-/// Lines without their ends, numbered from 1.
+/// Lines without their line breaks, numbered from 1.
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
     number: u64,
@@ -50,13 +50,12 @@ impl<R: Read> Iterator for Lines<R> {
     }
 }
 
-/// A file of bindings.
 pub(super) struct BindingsFile {
     path: PathBuf,
     file: File,
-    /// Whether the last line must say what the others come to.
+    /// Whether the last line must be a trailer.
     trailer: bool,
-    /// Meant where a line names none.
+    /// The app of lines that name none.
     app: Option<AppId>,
 }
 
@@ -66,7 +65,7 @@ impl BindingsFile {
         Ok(Self { path, file, trailer, app })
     }
 
-    /// Reads all of it, and says everything that is wrong. How many people are in it.
+    /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
     pub(super) fn check(&self, progress: &mut Progress) -> Result<u64, Failure> {
         let mut check = Check { file: self, tally: Tally::default(), trailer: None, faults: Vec::new(), unnamed: 0 };
         for line in self.lines()? {
@@ -77,9 +76,9 @@ impl BindingsFile {
         check.end()
     }
 
-    /// The people in it, once it has been checked, each with the number of the line.
+    /// The people in a file that has been checked, each with the number of the line.
     pub(super) fn records(&self) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
-        let changed = |_| self.unusable("it is changed by somebody else meanwhile");
+        let changed = |_| self.unusable("somebody else is changing it");
         Ok(self.lines()?.filter_map(move |line| match line {
             Ok((_, line)) if Trailer::parse(&line).is_some() => None,
             Ok((number, line)) => {
@@ -101,7 +100,7 @@ impl BindingsFile {
     }
 }
 
-/// What has been found in a file so far.
+/// The check of a file.
 struct Check<'a> {
     file: &'a BindingsFile,
     tally: Tally,
@@ -122,11 +121,11 @@ impl Check<'_> {
 
     fn read(&mut self, line: &[u8]) -> Result<(), String> {
         if self.trailer.is_some() {
-            return Err("stands behind the trailer".into());
+            return Err("follows the trailer".into());
         }
         if let Some(trailer) = Trailer::parse(line) {
             if !self.file.trailer {
-                return Err("is a trailer: leave --no-trailer out, or the line".into());
+                return Err("is a trailer: remove the line, or leave out --no-trailer".into());
             }
             self.trailer = Some(trailer?.sum);
             return Ok(());
@@ -143,7 +142,7 @@ impl Check<'_> {
             self.faults.extend(self.compare().err());
         }
         if self.unnamed > 0 {
-            self.faults.push(format!("and {} lines more", self.unnamed));
+            self.faults.push(format!("and {} more lines", self.unnamed));
         }
         match self.faults.as_slice() {
             [] => Ok(self.tally.count()),
@@ -153,16 +152,16 @@ impl Check<'_> {
 
     fn compare(&self) -> Result<(), String> {
         let (found, Some(told)) = (self.tally.sum(), &self.trailer) else {
-            return Err("it ends without its trailer, so that it is cut short; if it is another system's table, add \
+            return Err("it ends without a trailer: it was cut off; if it is the table of another system, add \
                         --no-trailer"
                 .into());
         };
         if found.count != told.count {
-            return Err(format!("it has {} people, and had {} when it was exported", found.count, told.count));
+            return Err(format!("it has {} people, but had {} when it was exported", found.count, told.count));
         }
         match found.sha256 == told.sha256 {
             true => Ok(()),
-            false => Err("its digest is another than when it was exported, so that a line was changed".into()),
+            false => Err("its digest has changed since it was exported: a line was changed".into()),
         }
     }
 }

@@ -22,32 +22,29 @@ use crate::{
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
-/// People who are being bound at the same time. Redis works on one after another; this hides the way there and back.
+/// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;
 
-/// The options of `wxmint bindings import`.
 #[derive(Args)]
 pub(in crate::commands) struct ImportArgs {
-    /// NDJSON: what `bindings export` has written, or another system's table
+    /// NDJSON: an export, or the table of another system
     file: PathBuf,
-    /// Another system's table: it does not end with the number and digest of its lines
+    /// The file is the table of another system, and does not end with the number and digest of its lines
     #[arg(long)]
     no_trailer: bool,
     /// The app of lines that name none
     #[arg(long, value_name = "APPID")]
     appid: Option<AppId>,
-    /// Refuse people of whom a user has so many in one app already; else a user may have any number
+    /// The number of people that a user may have in one app; default: any number
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     per_user: Option<u32>,
 }
 
-/// What became of a line.
 enum Outcome {
     Done { news: bool, conflict: bool },
     Refused(&'static str),
 }
 
-/// Why a person is not bound.
 enum NotBound {
     Refused(&'static str),
     Store(StoreError),
@@ -68,7 +65,7 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     import.all(&file, people).await
 }
 
-/// For the whole import: it only tells a repeated step from a rival's.
+/// One id for the whole import, because it only tells a repeated step from the step of another writer.
 fn claim() -> Result<AttemptId, Failure> {
     let mut bits = [0; 16];
     rand::fill(&mut bits).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
@@ -100,7 +97,7 @@ impl Import<'_> {
         report.end()
     }
 
-    /// Every step of this may be repeated, and so may the whole.
+    /// Imports one person. Each step is idempotent, and so is the whole.
     async fn one(&self, record: &Record) -> Result<Outcome, StoreError> {
         let person = &record.person;
         let State::Bound { user, unionid, conflict, bound_at } = &record.state else {
@@ -118,8 +115,8 @@ impl Import<'_> {
         Ok(Outcome::Done { news, conflict })
     }
 
-    /// Without the unionid: that it stands for another user is no reason to refuse, since both users are there. The
-    /// binding, and whether it is news.
+    /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
+    /// Returns the binding, and whether it is new.
     async fn bind(&self, binder: &Binder<'_>, user: &UserId) -> Result<(Bound, bool), NotBound> {
         let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
         let free = matches!(settled, SettledState::Free { .. });
@@ -128,15 +125,16 @@ impl Import<'_> {
             Ok(bound) => Ok((bound, free)),
             Err(LoginError::StoreUnavailable { cause, .. }) => Err(cause.into()),
             Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
-                Err(NotBound::Refused("the user has as many people in this app already"))
+                Err(NotBound::Refused("the user has the allowed number of people in this app already"))
             }
             Err(LoginError::AlreadyBound) => Err(NotBound::Refused("the person is bound to another user")),
             Err(other) => Err(StoreError { reason: other.to_string() }.into()),
         }
     }
 
-    /// Lets the unionid stand for the user, or for the one for whom it stood where the line comes from. Whether it stands
-    /// for another, and that is news. What the person's own login has said of it already is newer than the line.
+    /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
+    /// person already, because that is newer than the line. Returns whether the unionid belongs to another user and
+    /// that is new.
     async fn link(
         &self,
         person: &Person,
@@ -154,7 +152,7 @@ impl Import<'_> {
     }
 }
 
-/// What became of the lines so far.
+/// The counts of an import.
 #[derive(Default)]
 struct Report {
     people: u64,
@@ -193,9 +191,11 @@ impl Report {
 
     fn end(self) -> Result<(), Failure> {
         let Self { news, as_before, refused, conflicts, .. } = self;
-        say(format_args!("imported {news} people; {as_before} were as the file says already; {refused} were refused"));
+        say(format_args!("imported {news} people; {as_before} were unchanged; {refused} were refused"));
         if conflicts > 0 {
-            say(format_args!("the unionid of {conflicts} stands for another user; see: wxmint bindings conflicts"));
+            say(format_args!(
+                "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
+            ));
         }
         match refused {
             0 => Ok(()),

@@ -1,37 +1,37 @@
-//! `wxmint bindings`: bindings as NDJSON, for backup and moving.
+//! `wxmint bindings`
 
 mod conflicts;
 mod export;
 mod file;
 mod import;
+mod new_file;
 mod record;
-mod resume;
 mod tally;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use self::import::ImportArgs;
 use super::{
-    at_redis::{Failure, check, end, open, patiently, walk_all},
+    Failure,
+    at_redis::{check, open, patiently, walk_all},
     output::{print, say},
     progress::Progress,
 };
 use crate::http::run_to_end;
 
-/// The commands on bindings. Redis is the one that WXMINT_REDIS_URL or WXMINT_REDIS_URL_FILE names.
 #[derive(Subcommand)]
 pub(super) enum BindingsCommand {
-    /// Write all bindings as NDJSON; what was interrupted goes on when it is run again
+    /// Write all bindings as NDJSON
     Export {
-        /// A new file, for its owner alone; else standard output
+        /// A new file, which only its owner can read; default: standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Bind whom a file says; never binds anew who is bound, and may be run again
+    /// Make the bindings that a file lists; a person who is bound to another user stays so. May be run again
     Import(ImportArgs),
-    /// List people whose unionid stands for another user than theirs
+    /// List the people whose unionid belongs to another user than they do
     Conflicts {
         /// As NDJSON
         #[arg(long)]
@@ -39,11 +39,10 @@ pub(super) enum BindingsCommand {
     },
 }
 
-pub(super) fn run(command: BindingsCommand) -> ExitCode {
-    let done = match command {
+pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
+    match command {
         BindingsCommand::Export { out } => open().and_then(|redis| run_to_end(export::run(&redis, out))),
         BindingsCommand::Import(args) => open().and_then(|redis| run_to_end(import::run(&redis, &args))),
         BindingsCommand::Conflicts { json } => open().and_then(|redis| run_to_end(conflicts::run(&redis, json))),
-    };
-    end(done)
+    }
 }

@@ -1,4 +1,4 @@
-//! A line of the file: one person, and what is known of them.
+//! A line of an export: one person and their binding.
 
 use std::str::FromStr;
 
@@ -12,7 +12,6 @@ use crate::{
     store::Binding,
 };
 
-/// One person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) person: Person,
@@ -24,16 +23,16 @@ pub(super) enum State {
     Bound {
         user: UserId,
         unionid: Option<UnionId>,
-        /// The user whom the unionid stands for, if another.
+        /// The user whom the unionid belongs to, if another.
         conflict: Option<UserId>,
-        /// Another system may not know it.
+        /// `None` if another system does not know it.
         bound_at: Option<DateTime<Utc>>,
     },
-    /// Bound to nobody, as they wished: not to be bound again unasked.
+    /// The person has ended the binding, and must not be bound again without being asked.
     Dissolved,
 }
 
-/// A line, in the order in which it is written.
+/// The members of a line, in this order.
 #[derive(Serialize)]
 struct Line<'a> {
     appid: &'a str,
@@ -60,7 +59,7 @@ impl From<Binding> for Record {
 }
 
 impl Record {
-    /// Reads a line; `app` is meant where it names none. What is wrong is said without the line's content.
+    /// Reads a line. `app` is the app of a line that names none. Errors do not repeat the content.
     pub(super) fn parse(line: &[u8], app: Option<&AppId>) -> Result<Self, String> {
         let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
@@ -73,7 +72,7 @@ impl Record {
         Ok(Self { person: Person { app, openid }, state: members.state()? })
     }
 
-    /// As it is written and counted.
+    /// The line that is written and counted.
     pub(super) fn line(&self) -> String {
         let mut line = Line {
             appid: self.person.app.as_str(),
@@ -100,7 +99,7 @@ impl Record {
 struct Members(Map<String, Value>);
 
 impl Members {
-    /// An odd name may be a misspelt one, and what it holds would be lost.
+    /// Rejects unknown names, because the value of a misspelt member would be lost.
     fn check_names(&mut self) -> Result<(), String> {
         self.0.retain(|_, value| !value.is_null());
         match self.0.keys().all(|name| MEMBERS.contains(&name.as_str())) {
@@ -109,7 +108,7 @@ impl Members {
         }
     }
 
-    /// Numbers are taken too: many systems number their users.
+    /// Accepts numbers too, because many systems number their users.
     fn id<T: FromStr<Err = InvalidId>>(&self, name: &str) -> Result<Option<T>, String> {
         let text = match self.0.get(name) {
             None => return Ok(None),
@@ -137,7 +136,7 @@ impl Members {
     fn bound_at(&self) -> Result<Option<DateTime<Utc>>, String> {
         let Some(value) = self.0.get("bound_at") else { return Ok(None) };
         let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        // To the millisecond, as it is kept.
+        // Redis keeps milliseconds.
         let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
         at.map(Some).ok_or_else(|| "`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)".into())
     }

@@ -1,4 +1,4 @@
-//! What a set of lines comes to: their number and digest, which the last line of an export repeats.
+//! The number and the digest of a set of lines, which are the last line of an export.
 
 use std::collections::HashSet;
 
@@ -16,9 +16,8 @@ pub(super) struct Trailer {
     pub(super) sum: Sum,
 }
 
-/// Number and digest. The digest is of the set: the sum of the lines' SHA-256, modulo 2^256, so that two exports of the
-/// same bindings have the same in whatever order Redis gave them. It shows what was cut off, lost or changed by accident,
-/// and stops nobody who forges a file.
+/// Number and digest. The digest is the sum of the lines' SHA-256 modulo 2^256, so that two exports of the same
+/// bindings have the same digest in any order. It detects accidents, not forgery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sum {
@@ -26,7 +25,7 @@ pub(super) struct Sum {
     pub(super) sha256: String,
 }
 
-/// Adds lines up, and knows who has one.
+/// Adds lines up, and remembers which people have one.
 #[derive(Default)]
 pub(super) struct Tally {
     count: u64,
@@ -35,7 +34,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts a line; false, and nothing is counted, for a person who has one already.
+    /// Counts a line. Returns false, and does not count, if the person has a line already.
     pub(super) fn add(&mut self, record: &Record) -> bool {
         let new = self.people.insert(mark(&record.person));
         if new {
@@ -55,27 +54,26 @@ impl Tally {
         Sum { count: self.count, sha256 }
     }
 
-    /// The last line.
     pub(super) fn trailer(&self) -> String {
         serde_json::to_string(&Trailer { sum: self.sum() }).expect("a number and a text serialize")
     }
 }
 
 impl Trailer {
-    /// Reads a line, if it is meant to be one.
+    /// Reads a trailer; `None` if the line is something else.
     pub(super) fn parse(line: &[u8]) -> Option<Result<Self, String>> {
-        let wrong = |_| "is a trailer of another form; it may be a later version's".to_owned();
+        let wrong = |_| "is a trailer of another form, perhaps of a later version".to_owned();
         line.starts_with(br#"{"wxmint_bindings""#).then(|| serde_json::from_slice(line).map_err(wrong))
     }
 }
 
-/// Half of a digest stands for a person: 16 bytes for each, and no two alike.
+/// Half of a digest, which takes 16 bytes for each person.
 fn mark(person: &Person) -> u128 {
     let whole = digest(&SHA256, format!("{}:{}", person.app, person.openid.as_str()).as_bytes());
     whole.as_ref().iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(*byte))
 }
 
-/// Adds as numbers of 256 bits, the greatest byte first.
+/// Adds two big-endian numbers of 256 bits.
 fn add_to(sum: &mut [u8; 32], term: &[u8]) {
     let mut carry = 0;
     for (byte, add) in sum.iter_mut().zip(term).rev() {

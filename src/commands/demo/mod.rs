@@ -1,12 +1,11 @@
-//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all on
-//! loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all
+//! on loopback.
 
 mod regulars;
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::ExitCode,
     sync::Arc,
 };
 
@@ -16,7 +15,7 @@ use clap::Args;
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::regulars::{REGULARS, Regular};
-use super::{EXIT_USAGE, announce, fail};
+use super::{Failure, output::announce};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     ids::Person,
@@ -31,11 +30,10 @@ use crate::{
     wechat::App,
 };
 
-/// The page has the same ones, in people.js.
+/// The page has the same AppIDs, in people.js.
 const TEA_ROOM: &str = "wxc0ffee0000000001";
 const BAKERY: &str = "wxc0ffee0000000002";
 
-/// The options of `wxmint demo`.
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Address of the page and of the issuer, on this machine; port 0 takes a free one
@@ -47,40 +45,28 @@ pub(super) struct DemoArgs {
 }
 
 /// Runs the demo until Ctrl-C.
-pub(super) fn run(args: &DemoArgs) -> ExitCode {
+pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         let reason = "the demo shows every login to whoever asks: --listen must be an address of this machine, \
                       for example 127.0.0.1:8080";
-        return fail(EXIT_USAGE, reason);
+        return Err(Failure::Usage(reason.into()));
     }
-    match start(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(DemoError::Start(StartError::Listen { address, source, .. })) => {
-            fail(1, format_args!("cannot listen on {address}: {source}. Try: wxmint demo --listen 127.0.0.1:0"))
+    start(args)
+}
+
+/// Suggests another port, because 8080 is often in use.
+fn not_listening(error: StartError) -> Failure {
+    match error {
+        StartError::Listen { address, source, .. } => {
+            Failure::Unfinished(format!("cannot listen on {address}: {source}. Try: wxmint demo --listen 127.0.0.1:0"))
         }
-        Err(error) => fail(1, error),
+        error => error.into(),
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum DemoError {
-    #[error(transparent)]
-    Start(#[from] StartError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<std::io::Error> for DemoError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Start(error.into())
-    }
-}
-
-fn start(args: &DemoArgs) -> Result<(), DemoError> {
+fn start(args: &DemoArgs) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listeners = Listeners { local: true, ..Listeners::bind(args.listen, any_port)? };
+    let listeners = Listeners { local: true, ..Listeners::bind(args.listen, any_port).map_err(not_listening)? };
     let address = format!("http://{}", listeners.public.local_addr()?);
     let apps = [app(TEA_ROOM)?, app(BAKERY)?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
@@ -93,17 +79,17 @@ fn start(args: &DemoArgs) -> Result<(), DemoError> {
         let stop = stop_signal()?;
         let stand_ins = stand_ins.start();
         let open = async {
-            regulars::come_in(&address).await.map_err(DemoError::Other)?;
+            regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
             introduce(&address);
             Ok(())
         };
-        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(DemoError::from) };
+        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open)?;
         stand_ins.stop().await
     })
 }
 
-/// What the issuer asks: WeChat and the account service, and what they know.
+/// The stand-ins for WeChat and the account service, and their data.
 struct StandIns {
     wechat: TcpListener,
     accounts: TcpListener,
@@ -112,7 +98,7 @@ struct StandIns {
 }
 
 impl StandIns {
-    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, DemoError> {
+    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, Failure> {
         let known =
             |app: &App| simulator::App { id: app.id.clone(), secret: app.secret.expose().to_owned(), unionid: true };
         Ok(Self {
@@ -144,7 +130,7 @@ impl StandIns {
     }
 }
 
-/// For the API's viewer: logins that succeed, each once.
+/// Logins for the API's viewer. Each code works once.
 fn examples(world: &Arc<World>) -> LoginExamples {
     let (codes, phone_codes) = (Arc::clone(world), Arc::clone(world));
     let Regular { name, password, .. } = regulars::LIN;
@@ -156,7 +142,7 @@ fn examples(world: &Arc<World>) -> LoginExamples {
     }
 }
 
-/// Whom the store has bound to the user.
+/// The people who are bound to the user.
 async fn links_of(memory: Memory, user: String) -> Vec<Link> {
     let Ok(user) = user.parse() else { return Vec::new() };
     let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
@@ -164,36 +150,36 @@ async fn links_of(memory: Memory, user: String) -> Vec<Link> {
     people.into_iter().map(link).collect()
 }
 
-/// The stand-ins at work.
+/// The running stand-ins.
 struct Running {
     stop: watch::Sender<()>,
     servers: [JoinHandle<io::Result<()>>; 2],
 }
 
 impl Running {
-    async fn stop(self) -> Result<(), DemoError> {
+    async fn stop(self) -> Result<(), Failure> {
         drop(self.stop);
         for server in self.servers {
-            server.await.map_err(|error| DemoError::Other(error.to_string()))??;
+            server.await.map_err(|error| Failure::Unfinished(error.to_string()))??;
         }
         Ok(())
     }
 }
 
-/// Resolves when the sender is dropped, since the issuer has then ended.
+/// Resolves when the sender is dropped, because the issuer has ended then.
 async fn stopped(mut stop: watch::Receiver<()>) {
     let _ = stop.changed().await;
 }
 
-fn app(id: &str) -> Result<App, DemoError> {
+fn app(id: &str) -> Result<App, Failure> {
     let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
-        return Err(DemoError::Other(format!("{id} is no AppID")));
+        return Err(Failure::Unfinished(format!("{id} is no AppID")));
     };
     Ok(App { id, secret })
 }
 
-fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, DemoError> {
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
     let [first, _] = &apps;
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
@@ -207,7 +193,7 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
     let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
-        .map_err(|faults| DemoError::Other(faults.to_string()))?;
+        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
 }
 
@@ -215,14 +201,14 @@ fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
     StoredKeys::of(PrivateJwk::generate(algorithm, now())?).check()
 }
 
-fn vault() -> Result<Vault, DemoError> {
+fn vault() -> Result<Vault, Failure> {
     let line = STANDARD.encode(random::<32>()?);
-    Vault::parse(line.as_bytes()).map_err(|error| DemoError::Other(error.to_string()))
+    Vault::parse(line.as_bytes()).map_err(|error| Failure::Unfinished(error.to_string()))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], DemoError> {
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| DemoError::Other("the system gave no random bits".into()))?;
+    rand::fill(&mut bytes).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
     Ok(bytes)
 }
 

@@ -1,4 +1,4 @@
-//! Who was here before the demo's visitor: their accounts, and the logins that they have made.
+//! People who have accounts, and have logged in, before the demo's visitor comes.
 
 use std::time::Duration;
 
@@ -11,22 +11,21 @@ use serde_json::{Value, json};
 use super::{BAKERY, TEA_ROOM};
 use crate::upstream::{Tls, Upstream};
 
-/// The address is this process itself.
+/// Far more than a request to this same process takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Somebody with an account.
 #[derive(Clone, Copy)]
 pub(super) struct Regular {
     pub(super) name: &'static str,
-    /// The page shows it.
+    /// Shown on the page.
     pub(super) password: &'static str,
-    /// WeChat and the business know the same number.
+    /// Known to WeChat and to the business.
     pub(super) phone: &'static str,
 }
 
 pub(super) const LIN: Regular = Regular { name: "lin", password: "jasmine", phone: "13800138001" };
 const CHEN: Regular = Regular { name: "chen", password: "oolong", phone: "13800138002" };
-/// Never holds the demo's phone: whose account is taken.
+/// Zhou never holds the demo's phone; his account is one that is bound to somebody else.
 const ZHOU: Regular = Regular { name: "zhou", password: "puer", phone: "13800138003" };
 
 pub(super) const REGULARS: [Regular; 3] = [LIN, CHEN, ZHOU];
@@ -34,7 +33,7 @@ pub(super) const REGULARS: [Regular; 3] = [LIN, CHEN, ZHOU];
 /// Lin is bound, so that the first login that a visitor sees asks for nothing; Chen is not, and will be asked.
 const VISITS: [(Regular, &str); 3] = [(LIN, TEA_ROOM), (ZHOU, TEA_ROOM), (ZHOU, BAKERY)];
 
-/// Lets them log in, over HTTP as everybody does.
+/// Logs them in over HTTP.
 pub(super) async fn come_in(address: &str) -> Result<(), String> {
     let tls = Tls::from_system().map_err(|error| error.to_string())?;
     let http = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
@@ -50,7 +49,6 @@ pub(super) async fn come_in(address: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The demo's own address.
 struct Door<'a> {
     address: &'a str,
     http: Upstream,

@@ -1,4 +1,4 @@
-//! Objects of a Kubernetes cluster: read, and written only where nobody else has written in between.
+//! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
 
 use std::{error::Error as _, fmt, thread, time::Duration};
 
@@ -8,30 +8,29 @@ use kube::{Api, Client, Config, Error, Resource, api::PostParams, config::InferC
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
-use super::object_name::ObjectName;
+use super::{Failure, object_name::ObjectName};
 
-/// Of an API server that is asked a few times a minute at most, more is a fault.
+/// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each lost race means that somebody else's change was made, so that many losses in a row are no accident.
+/// Each lost race means that another change was made, so many losses in a row are no accident.
 const TRIES: u32 = 5;
-/// After a lost race, at most, times the number of losses. Two that lose to each other must not come back in step.
+/// The longest pause after a lost race, for each loss so far. It is random, so that two losers do not meet again.
 const PAUSE_MILLIS: u64 = 100;
-/// Of an answer that is not the API server's own (a proxy's page).
+/// Bounds an answer that is not the API server's own, for example a proxy's page.
 const LONGEST_MESSAGE: usize = 300;
 
-/// One object, which may be there or not.
+/// One object, which need not exist.
 pub(super) struct Remote<K> {
     name: ObjectName,
     api: Api<K>,
     runtime: Runtime,
 }
 
-/// What came of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Done,
-    /// The object is not any more what it was when it was read; nothing was written.
+    /// Somebody else has changed the object since the read; nothing was written.
     Overtaken,
 }
 
@@ -39,14 +38,14 @@ pub(super) enum Written {
 pub(super) trait Object:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
 {
-    /// As `kubectl` takes it.
+    /// The name that `kubectl` uses.
     const KIND: &'static str;
 }
 
 impl<K: Object> Remote<K> {
-    /// By the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or else as the pod's service account.
-    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(client())?;
         let api = Api::namespaced(client, name.namespace());
         Ok(Self { name, api, runtime })
@@ -56,12 +55,12 @@ impl<K: Object> Remote<K> {
         &self.name
     }
 
-    pub(super) fn read(&self) -> Result<Option<K>, String> {
+    pub(super) fn read(&self) -> Result<Option<K>, Failure> {
         self.runtime.block_on(self.api.get_opt(self.name.name())).map_err(|error| self.explain("get", &error))
     }
 
-    /// Puts a changed object in the place of the one that it was read from (by `metadata.resourceVersion`).
-    pub(super) fn replace(&self, object: &K) -> Result<Written, String> {
+    /// Writes a changed object, if it is still the version that was read (`metadata.resourceVersion`).
+    pub(super) fn replace(&self, object: &K) -> Result<Written, Failure> {
         let replaced = self.runtime.block_on(self.api.replace(self.name.name(), &PostParams::default(), object));
         match replaced {
             Ok(_) => Ok(Written::Done),
@@ -70,7 +69,7 @@ impl<K: Object> Remote<K> {
         }
     }
 
-    pub(super) fn create(&self, object: &K) -> Result<Written, String> {
+    pub(super) fn create(&self, object: &K) -> Result<Written, Failure> {
         match self.runtime.block_on(self.api.create(&PostParams::default(), object)) {
             Ok(_) => Ok(Written::Done),
             Err(Error::Api(status)) if status.is_already_exists() => Ok(Written::Overtaken),
@@ -78,22 +77,24 @@ impl<K: Object> Remote<K> {
         }
     }
 
-    /// Repeats `attempt` for as long as it gives nothing because somebody else was quicker.
+    /// Repeats `attempt` while it returns nothing because somebody else was quicker.
     pub(super) fn until_undisturbed<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<Option<T>, String>,
-    ) -> Result<T, String> {
+        mut attempt: impl FnMut() -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
         for losses in 1..=TRIES {
             if let Some(done) = attempt()? {
                 return Ok(done);
             }
             thread::sleep(pause(losses));
         }
-        Err(format!("{self}: somebody else changed it {TRIES} times while this was being decided; nothing was written"))
+        Err(Failure::Unfinished(format!(
+            "{self}: somebody else changed it {TRIES} times while this command was deciding; nothing was written"
+        )))
     }
 
-    /// An error as a sentence that says what to do.
-    fn explain(&self, verb: &str, error: &Error) -> String {
+    /// Turns an error into a sentence that says what to do.
+    fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
             Error::Api(status) if status.code == 403 => self.forbidden(verb, status),
             Error::Api(status) if status.code == 401 => {
@@ -104,19 +105,19 @@ impl<K: Object> Remote<K> {
                 format!("there is no namespace {}", self.name.namespace())
             }
             Error::Api(status) => format!("the API server refused to {verb} it ({}): {}", status.code, message(status)),
-            // Its text can quote what it could not read, which may be a key.
-            Error::SerdeError(_) => format!("what the API server answered is no {}", K::KIND),
+            // The error's text can quote the answer, which may be a key.
+            Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
             other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
             other => format!(
-                "the API server gave no answer, so that this may have been done or not; look with `kubectl get {}`: {}",
+                "the API server gave no answer, so the change may have been made or not; see `kubectl get {}`: {}",
                 K::KIND,
                 causes(other)
             ),
         };
-        format!("{self}: {reason}")
+        Failure::Unfinished(format!("{self}: {reason}"))
     }
 
-    /// Says which right is missing, and how to give it.
+    /// Names the missing permission, and how to grant it.
     fn forbidden(&self, verb: &str, status: &Status) -> String {
         let (kind, namespace, name) = (K::KIND, self.name.namespace(), self.name.name());
         let said = message(status);
@@ -140,26 +141,27 @@ impl<K: Object> fmt::Display for Remote<K> {
     }
 }
 
-async fn client() -> Result<Client, String> {
+async fn client() -> Result<Client, Failure> {
     let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
-    Client::try_from(config).map_err(|error| format!("the cluster's configuration cannot be used: {}", causes(&error)))
+    Client::try_from(config)
+        .map_err(|error| Failure::Usage(format!("the cluster's configuration cannot be used: {}", causes(&error))))
 }
 
-fn unconfigured(error: &InferConfigError) -> String {
-    format!(
+fn unconfigured(error: &InferConfigError) -> Failure {
+    Failure::Usage(format!(
         "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
          automountServiceAccountToken: true ({error})"
-    )
+    ))
 }
 
 fn message(status: &Status) -> String {
     status.message.chars().take(LONGEST_MESSAGE).collect()
 }
 
-/// An error with what it came from; kube's own text often leaves the latter out.
+/// An error with its causes, which kube's own text often leaves out.
 fn causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -175,7 +177,7 @@ fn causes(error: &Error) -> String {
 
 fn pause(losses: u32) -> Duration {
     let mut byte = [0];
-    // Without random bits the pause is a fixed one, which is good enough for two.
+    // Without random bits there is no pause, which is good enough.
     let _ = rand::fill(&mut byte);
     Duration::from_millis(u64::from(losses) * PAUSE_MILLIS * u64::from(byte[0]) / 255)
 }

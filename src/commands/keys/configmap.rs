@@ -1,9 +1,10 @@
-//! The public set in a ConfigMap, for peers that mount it instead of asking for it.
+//! The public set in a ConfigMap, for peers that mount it instead of fetching it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::ObjectMeta;
 
 use super::{
+    Failure,
     cluster::{Object, Remote, Written},
     object_name::ObjectName,
     place::Place,
@@ -17,26 +18,26 @@ impl Object for ConfigMap {
     const KIND: &'static str = "configmap";
 }
 
-/// A ConfigMap that holds the public set, or is to.
+/// The ConfigMap of the public set, which need not exist yet.
 pub(super) struct PublicCopy(Remote<ConfigMap>);
 
 impl PublicCopy {
-    /// Asks whether the ConfigMap may be read, too, so that a right that is missing is told before any key changes.
-    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
+    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes.
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let remote = Remote::open(name)?;
         remote.read()?;
         Ok(Self(remote))
     }
 
-    /// Brings the ConfigMap up to the keys as they are now.
-    pub(super) fn follow(&self, place: &Place) -> Result<(), String> {
+    /// Writes the current public keys to the ConfigMap.
+    pub(super) fn follow(&self, place: &Place) -> Result<(), Failure> {
         let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
         print(format_args!("{}: {FIELD} {said}", self.0));
         Ok(())
     }
 
-    fn try_to_follow(&self, place: &Place) -> Result<Option<&'static str>, String> {
-        // First the ConfigMap, then the keys: should another process publish newer keys in between, the ConfigMap has
+    fn try_to_follow(&self, place: &Place) -> Result<Option<&'static str>, Failure> {
+        // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
         // changed and this write is refused, so that old keys never replace new ones.
         let found = self.0.read()?;
         let jwks = public_set(place)?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{place::Place, print, rotate::date};
+use super::{Failure, date, place::Place, print};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, State},
@@ -12,7 +12,7 @@ use crate::{
 /// Columns of the timeline.
 const WIDTH: i64 = 40;
 
-pub(super) fn run(place: &Place, as_json: bool) -> Result<(), String> {
+pub(super) fn run(place: &Place, as_json: bool) -> Result<(), Failure> {
     let set = place.read_set()?;
     let now = now();
     if as_json {
@@ -23,7 +23,7 @@ pub(super) fn run(place: &Place, as_json: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// When each key stops signing: at its successor's first signature.
+/// A key stops signing at its successor's first signature.
 fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
     lives.get(index + 1).map(|next| next.nbf)
 }
@@ -69,7 +69,7 @@ fn in_words(lives: &[KeyLife], index: usize, state: State) -> String {
     }
 }
 
-/// A stretch of time in columns.
+/// A span of time, drawn in columns.
 struct Timeline {
     from: i64,
     to: i64,

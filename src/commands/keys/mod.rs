@@ -1,5 +1,6 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
+mod change;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 #[cfg(feature = "kubernetes")]
@@ -14,7 +15,6 @@ mod secret;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
     time::Duration,
 };
 
@@ -23,41 +23,41 @@ use clap::{Args, Subcommand};
 
 pub(super) use self::rotate::short_lead;
 use self::{
+    change::Change,
     object_name::ObjectName,
-    place::{Change, Place},
+    place::{Place, PlaceArgs},
 };
 use super::{
-    EXIT_USAGE, fail,
-    output::{print, say},
+    Failure, duration,
+    output::{date, print, say},
     serve::variables,
-    unusable,
 };
 use crate::{
     http::now,
     keys::{PrivateJwk, StoredKeys, rotation},
+    secret_files::read_private,
     settings::{
-        Reader, parse_duration,
-        variables::{KEYS, KEYS_LEAD, TOKEN_TTL},
+        Reader,
+        variables::{KEYS_LEAD, TOKEN_TTL},
     },
-    verify::{Algorithm, PublicKeySet},
+    verify::{Algorithm, KeyError, PublicKeySet},
 };
 
 #[cfg(not(feature = "kubernetes"))]
 const WITHOUT_KUBERNETES: &str =
     "this wxmint was built without Kubernetes, to build sooner; build it with: cargo build --features kubernetes";
 
-/// The commands on the keys.
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a new set with one key, which signs from now on
+    /// Create a new set with one key, which signs from now on
     Generate {
         #[command(flatten)]
         place: PlaceArgs,
-        /// ES256 is understood by every verifier we know; EdDSA is cheaper and not known to all; RS256 is slow
+        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
         #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
         alg: Algorithm,
     },
-    /// Do what is due: publish the next key, let old ones go; run it as often as you like
+    /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
         #[command(flatten)]
         place: PlaceArgs,
@@ -65,11 +65,11 @@ pub(super) enum KeysCommand {
         policy: PolicyArgs,
         #[command(flatten)]
         publish: PublishArgs,
-        /// Say what would be done, and do nothing
+        /// Print what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show each key: what it does, since when and until when
+    /// List the keys: the state of each, since when and until when
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -77,7 +77,7 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The emergency: take a key out at once, and with it every token that it signed
+    /// For emergencies: remove a key at once, which invalidates every token that it signed
     Retire {
         #[command(flatten)]
         place: PlaceArgs,
@@ -86,10 +86,10 @@ pub(super) enum KeysCommand {
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Needed: keys that are not in danger retire by themselves, by `keys rotate`
+        /// Required, because `keys rotate` retires keys that have not leaked by itself
         #[arg(long)]
         now: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -101,7 +101,7 @@ pub(super) enum KeysCommand {
         policy: PolicyArgs,
         #[command(flatten)]
         publish: PublishArgs,
-        /// The file that holds it
+        /// The file of the key
         key: PathBuf,
     },
     /// Print the public keys as they are published (JWKS)
@@ -111,26 +111,15 @@ pub(super) enum KeysCommand {
     },
 }
 
-/// Where the keys are.
-#[derive(Args)]
-pub(super) struct PlaceArgs {
-    #[arg(long, value_name = "PATH", conflicts_with = "secret")]
-    #[arg(help = format!("The private JWK Set; {}", KEYS.fallback()))]
-    keys: Option<PathBuf>,
-    /// A Kubernetes Secret, which holds the set under `keys.json`
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    secret: Option<ObjectName>,
-}
-
-/// Where the public set goes as well.
+/// The option that publishes the public set.
 #[derive(Args)]
 pub(super) struct PublishArgs {
-    /// A Kubernetes ConfigMap that is to hold the public set under `jwks.json`, for peers that mount it
+    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for peers that mount it
     #[arg(long, value_name = "NAMESPACE/NAME")]
     publish_configmap: Option<ObjectName>,
 }
 
-/// How often keys change, and how carefully. What is not given comes from the variables that `wxmint serve` reads.
+/// The rotation policy. The defaults come from the variables that `wxmint serve` reads.
 #[derive(Args)]
 pub(super) struct PolicyArgs {
     /// From one key's first signature to the next one's
@@ -142,20 +131,17 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<Duration>,
-    /// Algorithm of the next key; else that of the last
+    /// Algorithm of the next key; default: that of the last
     #[arg(long, value_name = "ES256|EdDSA|RS256")]
     alg: Option<Algorithm>,
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
-}
-
 impl PolicyArgs {
-    fn policy(&self, keys: &StoredKeys) -> Result<rotation::Policy, String> {
-        let set = keys.check().map_err(|error| error.to_string())?;
+    fn policy(&self, keys: &StoredKeys) -> Result<rotation::Policy, Failure> {
+        let set = keys.check()?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
-        let span = |duration: Duration| TimeDelta::from_std(duration).map_err(|error| error.to_string());
+        let span =
+            |duration: Duration| TimeDelta::from_std(duration).map_err(|error| Failure::Usage(error.to_string()));
         let (lead, token_ttl) = self.times()?;
         Ok(rotation::Policy {
             every: span(self.every)?,
@@ -165,46 +151,40 @@ impl PolicyArgs {
         })
     }
 
-    /// Lead and life of a token: the options, or the variables, or their defaults.
-    fn times(&self) -> Result<(Duration, Duration), String> {
+    /// The lead and the life of a token: from the options, the variables, or the defaults.
+    fn times(&self) -> Result<(Duration, Duration), Failure> {
         let mut reader = Reader::new(variables());
         let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
         let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
-        reader.finish(lead.zip(token_ttl)).map_err(|faults| unusable(&faults))
+        reader.finish(lead.zip(token_ttl)).map_err(|faults| Failure::from(&faults))
     }
 }
 
-pub(super) fn run(command: KeysCommand) -> ExitCode {
-    let outcome = match command {
-        KeysCommand::Generate { place, alg } => place.open().and_then(|place| generate(&place, alg)),
-        KeysCommand::Rotate { place, policy, publish: _, dry_run: true } => {
-            place.open().and_then(|place| rotate::run(&place, &policy, true))
-        }
+pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Generate { place, alg } => generate(&place.open()?, alg),
+        KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
         KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
             publishing(place, publish, |place| rotate::run(place, &policy, false))
         }
-        KeysCommand::List { place, json } => place.open().and_then(|place| list::run(&place, json)),
+        KeysCommand::List { place, json } => list::run(&place.open()?, json),
         KeysCommand::Retire { place, publish, kid, now, yes } => {
             publishing(place, publish, |place| retire::run(place, &kid, now, yes))
         }
         KeysCommand::Import { place, policy, publish, key } => {
             publishing(place, publish, |place| import(place, &policy, &key))
         }
-        KeysCommand::Jwks { place } => place.open().and_then(|place| jwks(&place)),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => fail(EXIT_USAGE, reason),
+        KeysCommand::Jwks { place } => jwks(&place.open()?),
     }
 }
 
-/// Changes the keys, then the public copy of them. A cluster out of reach is noticed before anything has changed.
+/// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
 #[cfg(feature = "kubernetes")]
 fn publishing(
     place: PlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), String>,
-) -> Result<(), String> {
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let place = place.open()?;
     let copy = publish.publish_configmap.map(configmap::PublicCopy::open).transpose()?;
     change(&place)?;
@@ -215,26 +195,26 @@ fn publishing(
 fn publishing(
     place: PlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), String>,
-) -> Result<(), String> {
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     match publish.publish_configmap {
-        Some(_) => Err(WITHOUT_KUBERNETES.into()),
+        Some(_) => Err(Failure::Usage(WITHOUT_KUBERNETES.into())),
         None => change(&place.open()?),
     }
 }
 
-fn generate(place: &Place, algorithm: Algorithm) -> Result<(), String> {
-    let key = PrivateJwk::generate(algorithm, now()).map_err(|error| error.to_string())?;
+fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
+    let key = PrivateJwk::generate(algorithm, now())?;
     let keys = StoredKeys::of(key);
-    let kid = place::checked(&keys)?.lives()[0].kid.clone();
+    let kid = change::checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
 }
 
-fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String> {
-    let content = crate::secret_files::read_private(file).map_err(|error| error.to_string())?;
-    let named = |error| format!("{file}: {error}", file = file.display());
+fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
+    let content = read_private(file)?;
+    let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
         let key = PrivateJwk::import(&content, now()).map_err(named)?;
         place.create(&StoredKeys::of(key.clone()))?;
@@ -243,35 +223,35 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), String>
     }
     let (kid, nbf) = place.change(|keys| {
         let (now, policy) = (now(), policy.policy(keys)?);
-        policy.check().map_err(|refusal| refusal.to_string())?;
+        policy.check()?;
         let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;
-        let set = keys.check().map_err(|error| error.to_string())?;
-        rotation::admit(set.lives(), &policy, nbf, now).map_err(|refusal| refusal.to_string())?;
+        let set = keys.check()?;
+        rotation::admit(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
         keys.add(key);
         settle(keys, &policy, now)?;
         Ok(Change::Write((kid, nbf)))
     })?;
-    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = rotate::date(nbf)));
+    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
     Ok(())
 }
 
-/// Does what is due now that there is another key: sets how long the ones before stay visible.
-fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), String> {
-    let set = keys.check().map_err(|error| error.to_string())?;
-    let step = rotation::plan(set.lives(), policy, now).map_err(|refusal| refusal.to_string())?;
-    keys.apply(&step).map_err(|error| error.to_string())
+/// Does what a new key makes due: sets how long the earlier keys stay visible.
+fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), Failure> {
+    let set = keys.check()?;
+    let step = rotation::plan(set.lives(), policy, now)?;
+    Ok(keys.apply(&step)?)
 }
 
-fn jwks(place: &Place) -> Result<(), String> {
+fn jwks(place: &Place) -> Result<(), Failure> {
     print(public_set(place)?);
     Ok(())
 }
 
-/// The JWKS as it is published now.
-fn public_set(place: &Place) -> Result<String, String> {
+/// The JWKS that is published now.
+fn public_set(place: &Place) -> Result<String, Failure> {
     let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
-    serde_json::to_string(&public).map_err(|error| error.to_string())
+    serde_json::to_string(&public).map_err(|error| Failure::Unfinished(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! What an object of Kubernetes is called.
+//! The name of a Kubernetes object.
 
 use std::{fmt, str::FromStr};
 
@@ -34,7 +34,8 @@ impl FromStr for ObjectName {
     }
 }
 
-/// The characters of a DNS subdomain. The API server knows the rest of the rules; these keep a name within its path.
+/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The API server checks the
+/// rest.
 fn is_name(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)

@@ -2,22 +2,19 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use super::{
-    place::{Change, Place},
-    print, say,
-};
+use super::{Failure, change::Change, place::Place, print, say};
 use crate::{
     http::now,
     keys::rotation::{self, Retirement, State, Successor},
 };
 
-pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), String> {
+pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
     if !at_once {
         let set = place.read_set()?;
         let kept = rotation::refuse_removal(set.lives(), kid);
-        return Err(format!(
+        return Err(Failure::Usage(format!(
             "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
-        ));
+        )));
     }
     let planned = plan(place, kid)?;
     for line in consequences(kid, &planned) {
@@ -27,12 +24,11 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
         confirm(kid)?;
     }
     let done = place.change(|keys| {
-        let set = keys.check().map_err(|error| error.to_string())?;
+        let set = keys.check()?;
         let algorithm = set.lives().iter().find(|life| life.kid == kid).map(|life| life.algorithm);
         let now = now();
-        let retirement = rotation::retire(set.lives(), kid, now).map_err(|refusal| refusal.to_string())?;
-        keys.retire(kid, &retirement, algorithm.unwrap_or(crate::verify::Algorithm::Es256))
-            .map_err(|error| error.to_string())?;
+        let retirement = rotation::retire(set.lives(), kid, now)?;
+        keys.retire(kid, &retirement, algorithm.unwrap_or(crate::verify::Algorithm::Es256))?;
         Ok(Change::Write(retirement))
     })?;
     let successor = if done.state == State::Signing { ", another key signs" } else { "" };
@@ -40,12 +36,12 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
     Ok(())
 }
 
-fn plan(place: &Place, kid: &str) -> Result<Retirement, String> {
+fn plan(place: &Place, kid: &str) -> Result<Retirement, Failure> {
     let set = place.read_set()?;
-    rotation::retire(set.lives(), kid, now()).map_err(|refusal| format!("{place}: {refusal}"))
+    rotation::retire(set.lives(), kid, now()).map_err(|refusal| Failure::from(refusal).at(place))
 }
 
-/// What breaks, and for how long. The times are those of docs/keys.md.
+/// What breaks, and for how long. docs/keys.md explains the times.
 fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     if planned.state == State::Published {
         return vec![format!("{kid} has signed nothing yet: nobody notices that it goes.")];
@@ -71,13 +67,13 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     lines
 }
 
-fn confirm(kid: &str) -> Result<(), String> {
+fn confirm(kid: &str) -> Result<(), Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err("nobody is here to ask; add --yes if this is meant".into());
+        return Err(Failure::Usage("standard input is no terminal, so that nobody can confirm; add --yes".into()));
     }
     say(format_args!("Type yes to retire {kid}:"));
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).map_err(|error| error.to_string())?;
-    if answer.trim() == "yes" { Ok(()) } else { Err("nothing was changed".into()) }
+    stdin.lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Unfinished("nothing was changed".into())) }
 }

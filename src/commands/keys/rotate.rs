@@ -1,38 +1,34 @@
 //! `wxmint keys rotate`
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::{
-    PolicyArgs,
-    place::{Change, Place},
-    print, say,
-};
+use super::{Failure, PolicyArgs, change::Change, date, place::Place, print, say};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, Policy, Step},
 };
 
-/// Verifiers that look less often than this exist (docs/keys.md), and would refuse tokens of a key with a shorter lead.
+/// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
-/// What a lead costs that is shorter than some verifiers go without looking.
+/// A warning if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::commands) fn short_lead(lead: TimeDelta) -> Option<String> {
     let seconds = lead.num_seconds();
-    let note = || format!("with a lead of {seconds} s, verifiers that look less often refuse new tokens for a while");
+    let note =
+        || format!("with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while");
     (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| format!("{}; see docs/keys.md", note()))
 }
 
-/// Plans, says and does what is due.
-pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), String> {
+pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
     let (step, policy, waiting) = place.change(|keys| {
         let (policy, now) = (policy.policy(keys)?, now());
-        let set = keys.check().map_err(|error| error.to_string())?;
-        let step = rotation::plan(set.lives(), &policy, now).map_err(|refusal| refusal.to_string())?;
+        let set = keys.check()?;
+        let step = rotation::plan(set.lives(), &policy, now)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         if dry_run || step.is_nothing() {
             return Ok(Change::Keep((step, policy, waiting)));
         }
-        keys.apply(&step).map_err(|error| error.to_string())?;
+        keys.apply(&step)?;
         Ok(Change::Write((step, policy, waiting)))
     })?;
     if let Some(note) = short_lead(policy.lead) {
@@ -64,7 +60,7 @@ fn said(step: &Step, policy: &Policy, waiting: Option<&KeyLife>, dry_run: bool) 
     if lines.is_empty() {
         lines.push(format!("nothing to do{}", reason(policy, waiting)));
     }
-    // The step just done moves the next one: said from the policy where a key was published.
+    // If a key was published, the next step follows from the policy.
     let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
     if let Some(next) = next {
         lines.push(format!("nothing changes before {}", date(next)));
@@ -72,7 +68,7 @@ fn said(step: &Step, policy: &Policy, waiting: Option<&KeyLife>, dry_run: bool) 
     lines
 }
 
-/// Why there is nothing to do, where a key that is published already is the reason.
+/// Why there is nothing to do, if the reason is a key that is published already.
 fn reason(policy: &Policy, waiting: Option<&KeyLife>) -> String {
     let Some(KeyLife { kid, algorithm, nbf, .. }) = waiting else { return String::new() };
     let wanted = policy.algorithm;
@@ -82,8 +78,4 @@ fn reason(policy: &Policy, waiting: Option<&KeyLife>) -> String {
         date(*nbf),
         if *algorithm == wanted { "" } else { &hint }
     )
-}
-
-pub(super) fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,9 +1,9 @@
 //! Keys in a Kubernetes Secret.
 //!
-//! Nobody can lock a Secret. What is written names the version that was read (`resourceVersion`), and the API server
-//! refuses it (409) where the Secret has changed since; then everything is read and decided anew.
+//! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
+//! it (409) if the Secret has changed since; then the command reads and decides again.
 //!
-//! The client's own copies of the keys are not wiped: the process ends right after.
+//! The client's own copies of the keys are not wiped, because the process ends right after.
 
 use std::fmt;
 
@@ -12,9 +12,10 @@ use kube::core::ObjectMeta;
 use zeroize::Zeroizing;
 
 use super::{
+    Failure,
+    change::{Change, checked},
     cluster::{Object, Remote, Written},
     object_name::ObjectName,
-    place::{Change, checked},
 };
 use crate::keys::StoredKeys;
 
@@ -25,40 +26,42 @@ impl Object for v1::Secret {
     const KIND: &'static str = "secret";
 }
 
-/// A Secret that holds a set of private keys, or is to.
+/// The Secret of a set of private keys, which need not exist yet.
 pub(super) struct Secret(Remote<v1::Secret>);
 
 impl Secret {
-    pub(super) fn open(name: ObjectName) -> Result<Self, String> {
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         Remote::open(name).map(Self)
     }
 
     /// Whether the Secret is there and has the field.
-    pub(super) fn exists(&self) -> Result<bool, String> {
+    pub(super) fn exists(&self) -> Result<bool, Failure> {
         Ok(self.0.read()?.is_some_and(|secret| field(&secret).is_some()))
     }
 
-    /// Makes the Secret, or adds the field to one that is there without it.
-    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), String> {
+    /// Creates the Secret, or adds the field to an existing one.
+    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         let content = keys.content();
         self.0.until_undisturbed(|| {
             let written = match self.0.read()? {
                 None => self.0.create(&filled(self.empty(), &content))?,
                 Some(secret) if field(&secret).is_none() => self.0.replace(&filled(secret, &content))?,
-                Some(_) => return Err(format!("{self} has a field {FIELD} already; it was left as it is")),
+                Some(_) => {
+                    return Err(Failure::Usage(format!("{self} has a field {FIELD} already; it was left as it is")));
+                }
             };
             Ok((written == Written::Done).then_some(()))
         })
     }
 
-    pub(super) fn read(&self) -> Result<StoredKeys, String> {
+    pub(super) fn read(&self) -> Result<StoredKeys, Failure> {
         self.read_with_keys().map(|(_, keys)| keys)
     }
 
     pub(super) fn change<T>(
         &self,
-        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, String>,
-    ) -> Result<T, String> {
+        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
+    ) -> Result<T, Failure> {
         let attempt = || {
             let (secret, mut keys) = self.read_with_keys()?;
             let outcome = match decide(&mut keys)? {
@@ -72,11 +75,12 @@ impl Secret {
         self.0.until_undisturbed(attempt)
     }
 
-    fn read_with_keys(&self) -> Result<(v1::Secret, StoredKeys), String> {
+    fn read_with_keys(&self) -> Result<(v1::Secret, StoredKeys), Failure> {
         let make = || format!("make it with: wxmint keys generate --secret {}", self.0.name());
         let secret = self.0.read()?.ok_or_else(|| format!("{self} is not there; {}", make()))?;
         let content = field(&secret).ok_or_else(|| format!("{self} has no field {FIELD}; {}", make()))?;
-        let keys = StoredKeys::parse(&content.0).map_err(|error| format!("{self}: {FIELD}: {error}"))?;
+        let keys =
+            StoredKeys::parse(&content.0).map_err(|error| Failure::from(error).at(format_args!("{self}: {FIELD}")))?;
         Ok((secret, keys))
     }
 
@@ -86,7 +90,7 @@ impl Secret {
     }
 }
 
-/// Everything else in the Secret stays as it was read.
+/// Changes the field alone.
 fn filled(mut secret: v1::Secret, content: &Zeroizing<Vec<u8>>) -> v1::Secret {
     secret.data.get_or_insert_default().insert(FIELD.into(), ByteString(content.to_vec()));
     secret

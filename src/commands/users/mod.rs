@@ -1,18 +1,14 @@
-//! `wxmint users`: the users file of `WXMINT_ACCOUNTS=file:PATH`.
+//! `wxmint users`
 
 mod list;
 mod password;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::{
-    EXIT_USAGE, fail,
+    Failure,
     output::{print, say},
     serve::variables,
 };
@@ -24,30 +20,32 @@ use crate::{
     settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
 
-/// Of a new file.
+/// The first line of a new file.
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id. `!` before the hash: disabled. See: wxmint users --help\n";
 
-/// The commands on the users.
+/// Makes a users file when its path follows.
+const MAKE_USERS: &str = "wxmint users add NAME --users";
+
 #[derive(Subcommand)]
 pub(super) enum UsersCommand {
-    /// Add a user; asks for the password, or reads it as a line of standard input
+    /// Add a user; asks for the password, or reads it from a line of standard input
     Add {
         #[command(flatten)]
         place: PlaceArgs,
-        /// What the user types to log in
+        /// The name that the user types to log in
         #[arg(value_parser = name)]
         name: Username,
-        /// Your own id of the user, the `sub` of the tokens; else a new one
+        /// Your own id of the user, the `sub` of the tokens; default: a new one
         #[arg(long, value_name = "ID", value_parser = user_id)]
         user_id: Option<UserId>,
-        /// Give a user who is there already another password
+        /// Give an existing user another password
         #[arg(long)]
         replace: bool,
     },
-    /// Take a user out of the file, who can then not log in any more
+    /// Remove a user from the file; the user cannot log in any more
     Remove(OneUser),
-    /// Show the users: name, user id, and whether the user may log in
+    /// List the users: name, user id, and whether the user may log in
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -55,26 +53,24 @@ pub(super) enum UsersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Keep a user from logging in, by password and by WeChat
+    /// Refuse a user's logins, by password and by WeChat
     Disable(OneUser),
     /// Let a user log in again
     Enable(OneUser),
 }
 
-/// Where the users are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
-    /// The users file; else the path in WXMINT_ACCOUNTS=file:PATH
+    /// The users file; default: the path in WXMINT_ACCOUNTS=file:PATH
     #[arg(long, value_name = "PATH")]
     users: Option<PathBuf>,
 }
 
-/// A user, and where.
 #[derive(Args)]
 pub(super) struct OneUser {
     #[command(flatten)]
     place: PlaceArgs,
-    /// As `users list` shows it
+    /// The name, as `users list` shows it
     #[arg(value_parser = name)]
     name: Username,
 }
@@ -88,29 +84,11 @@ fn user_id(text: &str) -> Result<UserId, String> {
     text.parse().map_err(|error: InvalidId| error.to_string())
 }
 
-/// Why a command did nothing: what the caller can mend, or what was in the way here.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Refused(String),
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        match &error {
-            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::Failed(error.to_string()),
-            _ => Self::Refused(error.to_string()),
-        }
-    }
-}
-
 impl From<UsersError> for Failure {
     fn from(error: UsersError) -> Self {
         match error {
-            UsersError::Unreadable(error) => error.into(),
-            error => Self::Refused(error.to_string()),
+            UsersError::Unreadable(error) => unusable(error),
+            error => Self::Usage(error.to_string()),
         }
     }
 }
@@ -124,39 +102,32 @@ impl PlaceArgs {
         self.users
             .or_else(from_settings)
             .filter(|path: &PathBuf| !path.as_os_str().is_empty())
-            .ok_or_else(|| Failure::Refused("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
+            .ok_or_else(|| Failure::Usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
     }
 }
 
-pub(super) fn run(command: UsersCommand) -> ExitCode {
-    let outcome = match command {
-        UsersCommand::Add { place, name, user_id, replace } => {
-            place.path().and_then(|path| add(&path, name, user_id, replace))
-        }
-        UsersCommand::Remove(OneUser { place, name }) => place.path().and_then(|path| remove(&path, &name)),
-        UsersCommand::List { place, json } => place.path().and_then(|path| list::run(&path, json)),
-        UsersCommand::Disable(OneUser { place, name }) => {
-            place.path().and_then(|path| set_disabled(&path, &name, true))
-        }
-        UsersCommand::Enable(OneUser { place, name }) => {
-            place.path().and_then(|path| set_disabled(&path, &name, false))
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Refused(reason)) => fail(EXIT_USAGE, reason),
-        Err(Failure::Failed(reason)) => fail(1, reason),
+pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
+    match command {
+        UsersCommand::Add { place, name, user_id, replace } => add(&place.path()?, name, user_id, replace),
+        UsersCommand::Remove(OneUser { place, name }) => remove(&place.path()?, &name),
+        UsersCommand::List { place, json } => list::run(&place.path()?, json),
+        UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
+        UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
     }
+}
+
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(error, MAKE_USERS)
 }
 
 fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
-    // Once before the password is asked for, and once more when nobody else can change the file.
+    // Checked before the password is asked for, and again below, while nobody else can change the file.
     if path.try_exists().unwrap_or(false) {
         check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
     }
     let password = password::ask(&name)?;
-    let hash = StoredHash::of(&password).map_err(|error| Failure::Failed(error.to_string()))?;
-    let said = change(Held::wait_or_create(path, HEADING)?, path, |file| {
+    let hash = StoredHash::of(&password).map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let said = change(Held::wait_or_create(path, HEADING).map_err(unusable)?, path, |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
@@ -171,19 +142,19 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
     Ok(())
 }
 
-/// A name that is taken keeps its user id: what the user has elsewhere is kept under that.
+/// A name that exists keeps its user id, because other systems know the user by it.
 fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
     let shown = name.as_str();
     match file.user(name) {
         Some(_) if !replace => {
-            Err(Failure::Refused(format!("{shown} is there already; for another password, add --replace")))
+            Err(Failure::Usage(format!("{shown} exists already; for another password, add --replace")))
         }
-        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Refused(format!(
-            "{shown} has the user id {id}, which stays; for another one, run first: wxmint users remove {shown}",
+        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Usage(format!(
+            "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}",
             id = user.id
         ))),
         None => match file.users().find(|user| Some(&user.id) == wanted) {
-            Some(User { name: other, id, .. }) => Err(Failure::Refused(format!(
+            Some(User { name: other, id, .. }) => Err(Failure::Usage(format!(
                 "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}",
                 other = other.as_str()
             ))),
@@ -194,7 +165,7 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
 }
 
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    let others = change(Held::wait(path)?, path, |file| {
+    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
         let others = other_names(file, name)?;
         file.remove(name);
         Ok(others)
@@ -202,13 +173,13 @@ fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
     print(format_args!("{path}: {name} removed", path = path.display(), name = name.as_str()));
     tell_what_goes_on(&others);
     say(
-        "note: where WXMINT_AUTO_PROVISION=true, disable the user instead, because who is not in the file logs in there.",
+        "note: if WXMINT_AUTO_PROVISION=true, disable the user instead, because it lets in people who are not in the file.",
     );
     Ok(())
 }
 
 fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    let others = change(Held::wait(path)?, path, |file| {
+    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
         other_names(file, name)
     })?;
@@ -230,22 +201,22 @@ fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
 fn tell_what_goes_on(others: &str) {
     match others {
         "" => say(
-            "note: wxmint serve refuses the user's logins within 5 s. A token that the user has stays valid until it expires.",
+            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire.",
         ),
         others => {
-            say(format_args!("note: the user still logs in, because these names have the same user id: {others}"))
+            say(format_args!("note: the user can still log in, because these names have the same user id: {others}"))
         }
     }
 }
 
 fn unknown(name: &Username) -> Failure {
-    Failure::Refused(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
+    Failure::Usage(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
-/// Reads, lets `decide` change, and writes, with no other process in between.
+/// Reads the file, lets `decide` change it, and writes it, while no other process can.
 fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
-    held.replace(&file.content())?;
+    held.replace(&file.content()).map_err(unusable)?;
     Ok(outcome)
 }

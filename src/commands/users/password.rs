@@ -1,4 +1,4 @@
-//! Asks for a new password: at a terminal twice and without showing it, else as one line of standard input.
+//! Reads a new password: twice from a terminal without showing it, otherwise from one line of standard input.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::accounts::{InvalidCredential, Password, Username};
 
-/// The longest password in bytes, and its line break.
+/// The longest password in bytes, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
 
-/// In characters (NIST SP 800-63B, section 5.1.1.1). For new passwords only: those that are in use go on.
+/// In characters (NIST SP 800-63B, section 5.1.1.1). Shorter passwords that are in use stay valid.
 const SHORTEST: usize = 8;
 
 pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
@@ -18,23 +18,19 @@ pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
     let typed = if stdin.is_terminal() { prompt_twice(name)? } else { first_line(stdin.lock())? };
     let password = typed.parse().map_err(unfit)?;
     if typed.chars().count() < SHORTEST {
-        return Err(Failure::Refused(format!("the password must be at least {SHORTEST} characters")));
+        return Err(Failure::Usage(format!("the password must be at least {SHORTEST} characters")));
     }
     Ok(password)
 }
 
 fn unfit(error: InvalidCredential) -> Failure {
-    Failure::Refused(format!("the password {error}"))
+    Failure::Usage(format!("the password {error}"))
 }
 
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
     let typed = prompt(&format!("Password of {}: ", name.as_str()))?;
     let again = prompt("The same again: ")?;
-    if typed == again {
-        Ok(typed)
-    } else {
-        Err(Failure::Refused("the two passwords differ; nothing was changed".into()))
-    }
+    if typed == again { Ok(typed) } else { Err(Failure::Usage("the two passwords differ; nothing was changed".into())) }
 }
 
 fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
@@ -49,12 +45,12 @@ fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
     }
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = str::from_utf8(line).map_err(|_| Failure::Refused("the password must be UTF-8".into()))?;
+    let text = str::from_utf8(line).map_err(|_| Failure::Usage("the password must be UTF-8".into()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn unreadable(error: io::Error) -> Failure {
-    Failure::Failed(format!("the password could not be read: {error}"))
+    Failure::Unfinished(format!("the password could not be read: {error}"))
 }
 
 #[cfg(test)]
@@ -75,7 +71,7 @@ mod tests {
         let longest = "密".repeat(Password::MAX_CHARS);
         assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
         let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
-        assert_eq!(endless.to_string(), "the password must be at most 1024 characters");
-        assert!(matches!(first_line(&b"\xff\n"[..]), Err(Failure::Refused(_))));
+        assert!(matches!(endless, Failure::Usage(text) if text == "the password must be at most 1024 characters"));
+        assert!(matches!(first_line(&b"\xff\n"[..]), Err(Failure::Usage(_))));
     }
 }

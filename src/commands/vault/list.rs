@@ -16,15 +16,15 @@ use crate::{
     vault::{KeyId, KeyState, Vault, VaultLine},
 };
 
-/// Clocks differ, replicas look at the file every other second, and a login may be under way: for so long after a key
-/// began to seal, something may still come under the one before.
+/// For this long after a new key begins to encrypt, the previous key may still be used, because clocks differ, replicas
+/// read the file every two seconds, and a login may be under way.
 const AFTERMATH: TimeDelta = TimeDelta::minutes(5);
 
-const ADVICE: &str = "A line may be taken out when its time has come; run this again before. Taken out too early, it costs \
-    the session keys under it: their owners are told to log in again. Bindings depend on no vault key (docs/vault.md).";
+const ADVICE: &str = "A line may be removed at the time shown; run this again before you do. If you remove it too early, \
+    the session keys under it are lost, and their owners must log in again. Bindings need no vault key (docs/vault.md).";
 
-const MISSING: &str = "Nobody can open what is under a missing key: its owners are told to log in again. If it should be \
-    there, this is not the file that the replicas have.";
+const MISSING: &str = "Session keys under a missing key cannot be decrypted; their owners must log in again. If the \
+    key should be in the file, this is not the file that the replicas have.";
 
 pub(super) async fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
     let redis = open()?;
@@ -48,7 +48,7 @@ pub(super) async fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Until when something may be asked for, if nothing happens to it. In order.
+/// When the last value under a key expires, in ascending order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Until {
     #[default]
@@ -57,17 +57,16 @@ enum Until {
     Forever,
 }
 
-/// What is under one vault key.
+/// The values under one vault key.
 #[derive(Default)]
 struct Under {
     counts: BTreeMap<What, u64>,
     until: Until,
 }
 
-/// What is under each.
 #[derive(Default)]
 struct Tally {
-    /// Half of a digest stands for a key of Redis, which SCAN may give twice.
+    /// Half of a digest of each key of Redis, because SCAN may return a key twice.
     seen: HashSet<[u8; 16]>,
     under: HashMap<Option<KeyId>, Under>,
 }
@@ -99,12 +98,12 @@ struct Row {
     current: u64,
     previous: u64,
     access_tokens: u64,
-    /// None: the line stays.
+    /// `None` if the line must stay.
     removable_from: Option<String>,
 }
 
 const HEAD: [&str; 8] =
-    ["line", "key", "state", "seals from", "session keys", "previous ones", "access tokens", "may be taken out"];
+    ["line", "key", "state", "seals from", "session keys", "previous ones", "access tokens", "may be removed"];
 
 fn rows(vault: &Vault, mut tally: Tally, now: DateTime<Utc>) -> Vec<Row> {
     let settled = settled(vault).max(Some(now)).unwrap_or(now);
@@ -121,7 +120,7 @@ fn rows(vault: &Vault, mut tally: Tally, now: DateTime<Utc>) -> Vec<Row> {
     rows
 }
 
-/// When nothing comes any more under the keys that do not seal.
+/// From then on nothing new is encrypted under the previous keys.
 fn settled(vault: &Vault) -> Option<DateTime<Utc>> {
     let sealing = vault.lines().find(|line| line.state == KeyState::Seals)?;
     sealing.seals_from?.checked_add_signed(AFTERMATH)

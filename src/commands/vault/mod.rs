@@ -1,24 +1,22 @@
-//! `wxmint vault`: the vault keys, a line each of a file.
+//! `wxmint vault`
 
 mod list;
 mod rotate;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
     time::Duration,
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{
-    at_redis::{Failure, check, end, open, walk_all},
-    keys::duration,
-    output::{print, say},
+    Failure,
+    at_redis::{check, open, walk_all},
+    duration,
+    output::{date, print, say},
     serve::variables,
-    unusable,
 };
 use crate::{
     http::{now, run_to_end},
@@ -27,11 +25,10 @@ use crate::{
     vault::{Vault, VaultError},
 };
 
-/// The commands on the vault keys.
 #[derive(Subcommand)]
 pub(super) enum VaultCommand {
-    /// Show each line of the file: what its key does, how much is sealed under it in WXMINT_REDIS_URL, and from when on
-    /// the line may be taken out
+    /// List the lines of the file: the state of each key, how much it has encrypted in WXMINT_REDIS_URL, and when the
+    /// line may be removed
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -39,17 +36,16 @@ pub(super) enum VaultCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Put a new key on top of the file, which opens at once and seals when every replica has read it
+    /// Add a new key as the first line of the file; it decrypts at once, and encrypts once every replica has read it
     Rotate {
         #[command(flatten)]
         place: PlaceArgs,
-        /// How long the file may take to reach every replica; the key seals from then on
+        /// How long the file may take to reach every replica; after that the key encrypts
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         lead: Duration,
     },
 }
 
-/// Where the vault keys are.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
     #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
@@ -60,35 +56,29 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => read_one(&VAULT_KEY_FILE, variables()).map_err(|faults| Failure::Usage(unusable(&faults))),
+            None => read_one(&VAULT_KEY_FILE, variables()).map_err(|faults| Failure::from(&faults)),
         }
     }
 }
 
-pub(super) fn run(command: VaultCommand) -> ExitCode {
-    end(match command {
+pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
+    match command {
         VaultCommand::List { place, json } => place.path().and_then(|path| run_to_end(list::run(&path, json))),
         VaultCommand::Rotate { place, lead } => place.path().and_then(|path| rotate::run(&path, lead)),
-    })
-}
-
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        Self::Usage(error.or_make(MAKE_VAULT_KEY))
     }
 }
 
-/// The file, and the keys in it as they are used now.
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(error, MAKE_VAULT_KEY)
+}
+
+/// The content of the file, and the keys in their present states.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Vault), Failure> {
-    let content = read_private(path)?;
+    let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(|error| unfit(path, error))?.at(now());
     Ok((content, vault))
 }
 
 fn unfit(path: &Path, error: VaultError) -> Failure {
     Failure::Usage(format!("{path}: {error}", path = path.display()))
-}
-
-fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -10,7 +10,6 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use redis::Script;
-use serde::{Deserialize, Serialize};
 
 pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
@@ -31,7 +30,7 @@ static NOTE_DISSOLVED: LazyLock<Script> = script!("binding_state", "note_dissolv
 
 /// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
 /// started again, keeps its keys in another order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     cursor: u64,
     server: String,

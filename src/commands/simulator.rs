@@ -1,14 +1,14 @@
-//! `wxmint simulator`: the stand-in alone, for a team's own tests and for load.
+//! `wxmint simulator`
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use clap::Args;
 
-use super::{App, Options, World, run};
-use crate::http::{self, raise_file_limit, run_to_end, stop_signal};
-
-/// Of the manual pages' sysexits: wrong usage.
-const EXIT_USAGE: u8 = 64;
+use super::{Failure, output::announce};
+use crate::{
+    http::{self, raise_file_limit, run_to_end, stop_signal},
+    simulator::{self, App, Options, World},
+};
 
 const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
 
@@ -26,23 +26,19 @@ Make three in ten answers "system error", and the others slow; then heal:
 See what was asked and answered:
   curl http://127.0.0.1:8090/_simulator/journal"#;
 
-/// Writes a line for whoever has started it.
-type Announce = fn(fmt::Arguments<'_>);
-
-/// The options of `wxmint simulator`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub struct SimulatorArgs {
+pub(super) struct SimulatorArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Listen on an address that others can reach, who may then read every session_key
+    /// Listen on an address that others can reach; they can then read every session_key
     #[arg(long)]
     dangerous_listen_anywhere: bool,
-    /// An app to know; may be repeated
+    /// A mini program; may be repeated
     #[arg(long = "app", value_name = "APPID:SECRET[:no-unionid]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
-    /// Seed of the draws by which faults with a probability fall
+    /// Seed that decides when faults with a probability occur
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Delay of each of WeChat's answers, for example 50ms
@@ -54,43 +50,40 @@ pub struct SimulatorArgs {
     /// Threads that serve
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// Keep no journal, which saves a little under load
+    /// Keep no journal, for load tests
     #[arg(long)]
     no_journal: bool,
 }
 
-/// Runs `wxmint simulator` until Ctrl-C or SIGTERM. `announce` takes the lines that say where it listens. An error is the
-/// exit code, 64 for options that contradict each other and 1 when the address cannot be had, and the reason.
-pub fn run_command(args: SimulatorArgs, announce: Announce) -> Result<(), (u8, String)> {
+pub(super) fn run(args: SimulatorArgs) -> Result<(), Failure> {
     let listen = args.listen;
     if !listen.ip().is_loopback() && !args.dangerous_listen_anywhere {
-        let reason = format!(
+        return Err(Failure::Usage(format!(
             "{listen} can be reached by others, and the simulator shows every session_key to whoever asks.\n\
-             Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere on a network of tests alone."
-        );
-        return Err((EXIT_USAGE, reason));
+             Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere if only tests use the network."
+        )));
     }
-    serve(args, announce).map_err(|error| (1, format!("cannot serve on {listen}: {error}")))
+    serve(args).map_err(|error| Failure::Unfinished(format!("cannot serve on {listen}: {error}")))
 }
 
-fn serve(args: SimulatorArgs, announce: Announce) -> io::Result<()> {
+fn serve(args: SimulatorArgs) -> io::Result<()> {
     raise_file_limit();
     let listener = http::listen(args.listen)?;
     let address = listener.local_addr()?;
     run_to_end(async {
         let shutdown = stop_signal()?;
-        introduce(address, &args.apps, announce);
+        introduce(address, &args.apps);
         let options = Options {
             seed: args.seed,
             access_token_ttl: args.access_token_ttl,
             latency: args.latency,
             journal: !args.no_journal,
         };
-        run(listener, World::with_options(args.apps, options), args.workers, shutdown).await
+        simulator::run(listener, World::with_options(args.apps, options), args.workers, shutdown).await
     })
 }
 
-fn introduce(address: SocketAddr, apps: &[App], announce: Announce) {
+fn introduce(address: SocketAddr, apps: &[App]) {
     announce(format_args!("The stand-in WeChat listens on http://{address}"));
     for app in apps {
         let unionid = if app.unionid { "" } else { " (no unionid)" };

@@ -1,0 +1,209 @@
+//! The people of the simulator, and the codes that their phones were given.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    apps::App,
+    state::{alphanumeric, random},
+};
+
+/// How long a code is valid.
+const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// How long a code is remembered, so that it is answered as used or expired and not as unknown.
+const CODE_REMEMBERED: TimeDelta = TimeDelta::minutes(15);
+/// With fewer codes than this, none are forgotten.
+const MANY_CODES: usize = 100_000;
+/// Codes that were never minted are counted up to this number of them.
+const MANY_STRANGERS: usize = 10_000;
+
+/// All people and codes. A person and an app are the numbers of their places.
+#[derive(Default)]
+pub(super) struct People {
+    pub(super) all: Vec<Person>,
+    by_name: HashMap<String, usize>,
+    by_openid: HashMap<String, (usize, usize)>,
+    codes: HashMap<String, Code>,
+    forget_codes_at: usize,
+    /// Codes that arrived without having been minted here, and how often.
+    strangers: HashMap<String, u32>,
+}
+
+pub(super) struct Person {
+    pub(super) name: String,
+    pub(super) phone: String,
+    pub(super) blocked: bool,
+    /// One for each app, in the order of the apps.
+    pub(super) accounts: Vec<Account>,
+}
+
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) openid: String,
+    pub(super) unionid: String,
+    pub(super) session_key: Option<String>,
+    /// The key that the last exchange replaced.
+    pub(super) previous_session_key: Option<String>,
+}
+
+struct Code {
+    purpose: Purpose,
+    person: usize,
+    app: usize,
+    minted: DateTime<Utc>,
+    sent: u32,
+    spent: bool,
+}
+
+/// What a code is for. A login code does not work as a phone code, nor a phone code as a login code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Login,
+    Phone,
+}
+
+/// Why a code is not exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CodeRefusal {
+    /// Never minted, expired, of another app, or of another purpose.
+    Invalid,
+    Used,
+    Blocked,
+    /// The openid in the request is another person's.
+    OtherPerson,
+}
+
+impl People {
+    /// The person with this name, who is created if the name is new.
+    pub(super) fn named(&mut self, name: &str, apps: &[App]) -> usize {
+        if let Some(person) = self.by_name.get(name) {
+            return *person;
+        }
+        let number = self.all.len();
+        let person = Person::new(name, apps);
+        for (app, account) in person.accounts.iter().enumerate() {
+            self.by_openid.insert(account.openid.clone(), (number, app));
+        }
+        self.all.push(person);
+        self.by_name.insert(name.to_owned(), number);
+        number
+    }
+
+    /// A new code for the phone of the person with this name.
+    pub(super) fn mint_code(
+        &mut self,
+        purpose: Purpose,
+        name: &str,
+        app: usize,
+        apps: &[App],
+        minted: DateTime<Utc>,
+    ) -> String {
+        let (person, code) = (self.named(name, apps), alphanumeric(32));
+        self.codes.insert(code.clone(), Code { purpose, person, app, minted, sent: 0, spent: false });
+        code
+    }
+
+    /// Counts a code that arrived at code2Session.
+    pub(super) fn code_arrived(&mut self, code: &str) {
+        if let Some(known) = self.codes.get_mut(code) {
+            known.sent += 1;
+        } else if self.strangers.len() < MANY_STRANGERS || self.strangers.contains_key(code) {
+            *self.strangers.entry(code.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// How often each code arrived that arrived more than once.
+    pub(super) fn repeated_codes(&self) -> BTreeMap<String, u32> {
+        let known = self.codes.iter().map(|(code, known)| (code, known.sent));
+        let strangers = self.strangers.iter().map(|(code, sent)| (code, *sent));
+        known.chain(strangers).filter(|(_, sent)| *sent > 1).map(|(code, sent)| (code.clone(), sent)).collect()
+    }
+
+    pub(super) fn forget_codes(&mut self) {
+        (self.codes, self.strangers) = Default::default();
+    }
+
+    /// Spends a code, and returns the person whom it was minted for. An `openid` must be that person's.
+    pub(super) fn spend(
+        &mut self,
+        code: &str,
+        purpose: Purpose,
+        app: usize,
+        openid: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<usize, CodeRefusal> {
+        let code = self.codes.get_mut(code).ok_or(CodeRefusal::Invalid)?;
+        if code.purpose != purpose || code.app != app {
+            return Err(CodeRefusal::Invalid);
+        }
+        if code.spent {
+            return Err(CodeRefusal::Used);
+        }
+        if now - code.minted >= CODE_LIFE {
+            return Err(CodeRefusal::Invalid);
+        }
+        let person = &self.all[code.person];
+        if person.blocked {
+            return Err(CodeRefusal::Blocked);
+        }
+        if openid.is_some_and(|openid| openid != person.accounts[app].openid) {
+            return Err(CodeRefusal::OtherPerson);
+        }
+        code.spent = true;
+        Ok(code.person)
+    }
+
+    /// The account with this openid, and the number of its app.
+    pub(super) fn account(&mut self, openid: &str) -> Option<(usize, &mut Account)> {
+        let (person, app) = *self.by_openid.get(openid)?;
+        Some((app, &mut self.all[person].accounts[app]))
+    }
+
+    /// Bounds the memory of a load test that runs for hours.
+    pub(super) fn forget_old_codes(&mut self, now: DateTime<Utc>) {
+        if self.codes.len() >= self.forget_codes_at {
+            self.codes.retain(|_, code| now - code.minted < CODE_REMEMBERED);
+            self.forget_codes_at = MANY_CODES.max(2 * self.codes.len());
+        }
+    }
+}
+
+impl Person {
+    /// The ids and the phone number follow from the name, so that a person is the same after a restart.
+    fn new(name: &str, apps: &[App]) -> Self {
+        let account = |app: &App| Account {
+            openid: identifier(&format!("openid\0{}\0{name}", app.id)),
+            unionid: identifier(&format!("unionid\0{name}")),
+            session_key: None,
+            previous_session_key: None,
+        };
+        let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
+        let digits = hash.as_ref().iter().take(8).map(|byte| char::from(b'0' + byte % 10));
+        Self {
+            name: name.to_owned(),
+            phone: "138".chars().chain(digits).collect(),
+            blocked: false,
+            accounts: apps.iter().map(account).collect(),
+        }
+    }
+}
+
+impl Account {
+    /// Gives the account a new session_key. The old one is invalid from now on.
+    pub(super) fn renew_session_key(&mut self) -> String {
+        let session_key = STANDARD.encode(random::<16>());
+        self.previous_session_key = self.session_key.replace(session_key.clone());
+        session_key
+    }
+}
+
+/// An openid or unionid: `o` and 27 characters that follow from `of`.
+fn identifier(of: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, of.as_bytes());
+    let mut text = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..20]);
+    text.insert(0, 'o');
+    text
+}
