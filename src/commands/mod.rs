@@ -1,4 +1,4 @@
-//! The command line. Every command fails with a [`Failure`]; the exit codes are these, and `wxmint --help` shows them.
+//! The command line. Every command fails with a `Failure`; the exit codes are these, and `wxmint --help` shows them.
 
 mod at_redis;
 mod bindings;

@@ -228,7 +228,7 @@ impl From<serde_json::Error> for RefusedBody {
 }
 
 impl de::Error for RefusedBody {
-    /// serde calls this for types that no body has: [`Field`] checks strings and booleans itself.
+    /// serde calls this for types that no body has: `Field` checks strings and booleans itself.
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::NotAnObject
     }

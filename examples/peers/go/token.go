@@ -55,7 +55,7 @@ func (v *verifier) verify(token string, now time.Time) (identity, error) {
 func (v *verifier) key(token *jwt.Token) (any, error) {
 	typ, _ := token.Header["typ"].(string)
 	if typ = strings.ToLower(typ); typ != "at+jwt" && typ != "application/at+jwt" {
-		return nil, errors.New("not an access token") // a status list, say, which the same key has signed
+		return nil, errors.New("not an access token") // something else that the same key has signed
 	}
 	for _, name := range []string{"crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"} {
 		if _, has := token.Header[name]; has {

@@ -1,6 +1,7 @@
 //! A TCP proxy that can be broken and restored.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
@@ -45,7 +46,7 @@ impl Breakable {
     pub(crate) async fn before(target: SocketAddr) -> Self {
         let (port, listener) = eventually("a free port", PATIENCE, async || {
             let port = free_port();
-            Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok()?))
+            Some((port, reserve((Ipv4Addr::LOCALHOST, port).into()).ok()?.listen(BACKLOG).ok()?))
         })
         .await;
         let (wanted, asked) = watch::channel(State::Passing);
@@ -173,15 +174,16 @@ struct Route {
 
 async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<State>) {
     let address = listener.local_addr().expect("a bound socket");
-    let mut listener = Some(listener);
+    let (mut listener, mut reserved) = (Some(listener), None);
     let mut connections = JoinSet::new();
     loop {
         let state = *route.state.borrow_and_update();
-        if state == State::Cut {
+        if state == State::Cut && listener.is_some() {
+            reserved = Some(reserve(address).expect("a second socket on our port"));
             listener = None;
             connections.shutdown().await;
-        } else if listener.is_none() {
-            listener = Some(TcpListener::bind(address).await.expect("the port is still free"));
+        } else if let Some(socket) = reserved.take_if(|_| state != State::Cut) {
+            listener = Some(socket.listen(BACKLOG).expect("the port is ours"));
         }
         reaches.send_replace(state);
         while connections.try_join_next().is_some() {}
@@ -192,6 +194,17 @@ async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<S
             }
         }
     }
+}
+
+const BACKLOG: u32 = 1024;
+
+/// A socket that has the port and refuses connections until it listens. Without SO_REUSEADDR, so that no other process can
+/// take the port meanwhile.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
