@@ -163,7 +163,7 @@ const NO_ANSWERS: [(Reply, &str, usize); 17] = [
     (Reply::Status(403), "our signature", 1),
     (Reply::Status(404), "WXMINT_ACCOUNTS", 1),
     (Reply::Status(422), "422", 1),
-    (Reply::Status(429), "less often", 1),
+    (Reply::Status(429), "fewer calls", 1),
     (Reply::Status(204), "204", 1),
     (Reply::Redirect, "must be the final URL", 1),
     (Reply::Status(500), "500", 2),

@@ -65,7 +65,7 @@ async fn whatever_the_service_does_a_login_with_a_password_gets_503_and_the_oper
         let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
         assert!(answer.json()["retry_after"].as_u64().is_some_and(|seconds| (1..=5).contains(&seconds)), "{answer:?}");
         let event = warning(&bed, &answer.member("request_id")).await;
-        assert!(event.contains(word) || event.contains("left alone"), "{reply:?}: {event}");
+        assert!(event.contains(word) || event.contains("no call is sent for a second"), "{reply:?}: {event}");
     }
     let log = bed.service().log();
     for secret in ["wonderland", "alice", "eyJ"] {
