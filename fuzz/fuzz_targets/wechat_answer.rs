@@ -64,7 +64,7 @@ fn is_fit_to_log(error: CallError) {
             assert!(errcode != 0 && errmsg.chars().count() <= 200, "{errcode} {errmsg}");
             assert!(!errmsg.chars().any(char::is_control), "a message can forge a log line: {errmsg:?}");
         }
-        CallError::Unanswered { reason } => assert!(!reason.is_empty()),
+        CallError::Unanswered { reason } | CallError::Unusable { reason } => assert!(!reason.is_empty()),
         error @ CallError::NotSent { .. } => panic!("an answer was read: {error}"),
     }
 }
