@@ -8,9 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use serde_json::{Value, json};
 use wxmint::{
-    ids::Person,
-    ids::TokenId,
     ids::{AppId, LoginCode, OpenId, UserId},
+    ids::{Person, TokenId},
     issuer::LoginFields,
     keys::{JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
     token::Minter,

@@ -18,8 +18,7 @@ mod tests;
 
 use super::LoginError;
 use crate::{
-    ids::Person,
-    ids::{UnionId, UserId},
+    ids::{Person, UnionId, UserId},
     store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
 };
 

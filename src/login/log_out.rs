@@ -11,11 +11,11 @@ impl Worker {
     /// same token, also after an answer that was lost.
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
         let issued = issued(token);
-        let bearer = self.store.bearer(&issued).await?;
+        let state = self.store.token_state(&issued).await?;
         if everywhere {
-            return self.log_out_everywhere(token, &issued, bearer).await;
+            return self.log_out_everywhere(token, &issued, state).await;
         }
-        if let TokenState::People(people) = bearer
+        if let TokenState::People(people) = state
             && let Some(own) = self.own(token, people)
         {
             self.store.forget(&own.person).await?;
@@ -27,9 +27,9 @@ impl Worker {
         &self,
         token: &Verified<Claims>,
         issued: &Issued,
-        bearer: TokenState,
+        state: TokenState,
     ) -> Result<(), SessionError> {
-        match bearer {
+        match state {
             TokenState::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
             // A repetition. It only waits until a replica has the end.
             TokenState::EndedWithUser => return Ok(self.store.end_user(issued).await?),

@@ -10,7 +10,7 @@ use crate::{
 impl Worker {
     /// The binding that a token was issued under. `None` if the token has been ended or its binding is gone.
     pub(super) async fn binding_of(&self, token: &Verified<Claims>) -> Result<Option<Admission>, StoreError> {
-        let found = match self.store.bearer(&issued(token)).await? {
+        let found = match self.store.token_state(&issued(token)).await? {
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser => Err("its user was logged out everywhere"),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-
 use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::Accounts,
@@ -57,7 +55,5 @@ impl Worker {
 }
 
 pub(super) fn new_attempt() -> Result<AttemptId, LoginError> {
-    let mut bits = [0; 16];
-    rand::fill(&mut bits).map_err(|_| LoginError::NoRandomness)?;
-    Ok(AttemptId::new(bits))
+    AttemptId::random().map_err(|_| LoginError::NoRandomness)
 }

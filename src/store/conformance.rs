@@ -472,13 +472,13 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     let now = crate::http::now().timestamp();
-    assert_eq!(store.bearer(&token("a", now)).await, of(&owner));
+    assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
-    assert_eq!(store.bearer(&elsewhere).await, Ok(TokenState::People(vec![])));
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
     for _ in 0..2 {
         store.end_token(&token("a", now)).await.expect("ended");
-        assert_eq!(store.bearer(&token("a", now)).await, Ok(TokenState::Ended));
-        assert_eq!(store.bearer(&token("b", now)).await, of(&owner));
+        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended));
+        assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
     }
 }
 
@@ -492,8 +492,8 @@ async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn St
     }
     // What is too old goes when another token is ended.
     store.end_token(&token("another", now)).await.expect("ended");
-    assert_eq!(store.bearer(&expired(30)).await, Ok(TokenState::Ended));
-    assert!(matches!(store.bearer(&expired(120)).await, Ok(TokenState::People(_))), "not kept for ever");
+    assert_eq!(store.token_state(&expired(30)).await, Ok(TokenState::Ended));
+    assert!(matches!(store.token_state(&expired(120)).await, Ok(TokenState::People(_))), "not kept for ever");
 }
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
@@ -502,13 +502,17 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
-        assert_eq!(store.bearer(old).await, Ok(TokenState::EndedWithUser));
+        assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser));
     }
-    assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
+    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
     store.end_user(&asking).await.expect("repeated");
-    assert_eq!(store.bearer(&newer).await, of(&owner), "issued since");
+    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
     store.end_user(&newer).await.expect("ended");
-    assert_eq!(store.bearer(&newer).await, Ok(TokenState::EndedWithUser), "even if the clock of the store is behind");
+    assert_eq!(
+        store.token_state(&newer).await,
+        Ok(TokenState::EndedWithUser),
+        "even if the clock of the store is behind"
+    );
 }
 
 async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
@@ -518,12 +522,12 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1).await.expect("dismissed");
     }
-    assert_eq!(store.bearer(&old).await, Ok(TokenState::Ended));
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended));
     store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
-    assert_eq!(store.bearer(&old).await, Ok(TokenState::Ended), "whoever is bound now");
-    assert_eq!(store.bearer(&newer).await, of(&person("o2")));
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended), "whoever is bound now");
+    assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
-    assert_eq!(store.bearer(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.

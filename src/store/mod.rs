@@ -16,6 +16,7 @@ mod ticket;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::{error::Unspecified, rand};
 use chrono::{DateTime, Utc};
 
 pub use self::{
@@ -53,6 +54,12 @@ pub struct StoreError {
 pub struct AttemptId(String);
 
 impl AttemptId {
+    pub fn random() -> Result<Self, Unspecified> {
+        let mut bits = [0; 16];
+        rand::fill(&mut bits)?;
+        Ok(Self::new(bits))
+    }
+
     pub fn new(bits: [u8; 16]) -> Self {
         Self(bits.iter().map(|byte| format!("{byte:02x}")).collect())
     }

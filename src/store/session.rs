@@ -89,7 +89,7 @@ pub enum Tried {
 #[async_trait(?Send)]
 pub trait Sessions {
     /// Whose a token is, and whether it has been ended.
-    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError>;
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
     async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint::{
-    ids::Person,
-    ids::{UnionId, UserId},
+    ids::{Person, UnionId, UserId},
     store::{AttemptId, BindingState, Store},
 };
 

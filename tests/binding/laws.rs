@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use wxmint::{
-    ids::Person,
-    ids::UserId,
+    ids::{Person, UserId},
     login::Candidate,
     store::{BindingState, Bound, Intent},
 };

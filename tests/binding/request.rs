@@ -3,8 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use wxmint::{
-    ids::Person,
-    ids::{UnionId, UserId},
+    ids::{Person, UnionId, UserId},
     limits::Rate,
     login::{Binder, Candidate, LoginError, Vacancy},
     store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, Intent, LoginRecord, StoreError},

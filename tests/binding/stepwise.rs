@@ -5,8 +5,7 @@ use std::{cell::RefCell, fmt::Debug, future::poll_fn, rc::Rc, task::Poll};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use wxmint::{
-    ids::Person,
-    ids::{UnionId, UserId},
+    ids::{Person, UnionId, UserId},
     store::{
         AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store,
         StoreError,

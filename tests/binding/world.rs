@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::runtime::Runtime;
 use wxmint::{
-    ids::Person,
-    ids::{AppId, OpenId, UnionId, UserId},
+    ids::{AppId, OpenId, Person, UnionId, UserId},
     login::Candidate,
     store::BindingState,
 };

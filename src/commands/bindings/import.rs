@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{StreamExt, stream};
@@ -16,8 +15,7 @@ use super::{
 };
 use crate::{
     http::now,
-    ids::Person,
-    ids::{AppId, UnionId, UserId},
+    ids::{AppId, Person, UnionId, UserId},
     login::{Binder, Candidate, LoginError, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
@@ -61,15 +59,10 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let mut progress = Progress::begin();
     let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
     let people = file.check(&mut progress)?;
-    let import = Import { redis, attempt: claim()?, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
+    // One id for the whole import, because it only tells a repeated step from the step of another writer.
+    let attempt = AttemptId::random().map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
+    let import = Import { redis, attempt, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
     import.all(&file, people).await
-}
-
-/// One id for the whole import, because it only tells a repeated step from the step of another writer.
-fn claim() -> Result<AttemptId, Failure> {
-    let mut bits = [0; 16];
-    rand::fill(&mut bits).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
-    Ok(AttemptId::new(bits))
 }
 
 struct Import<'a> {

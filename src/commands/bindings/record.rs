@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    ids::Person,
-    ids::{AppId, InvalidId, UnionId, UserId},
+    ids::{AppId, InvalidId, Person, UnionId, UserId},
     store::Binding,
 };
 

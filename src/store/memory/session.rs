@@ -43,7 +43,7 @@ impl StoredEnds {
 
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError> {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{ids::UserId, verify::MAX_LEEWAY};
 
-static BEARER: LazyLock<Script> = script!("bearer");
+static TOKEN_STATE: LazyLock<Script> = script!("token_state");
 static END_TOKEN: LazyLock<Script> = script!("end_token");
 static END_USER: LazyLock<Script> = script!("end_user");
 static OPEN: LazyLock<Script> = script!("kept_keys", "open");
@@ -27,10 +27,10 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn bearer(&self, token: &Issued) -> Result<TokenState, StoreError> {
-        let mut script = BEARER.key(name::user(&token.user));
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+        let mut script = TOKEN_STATE.key(name::user(&token.user));
         script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
-        let answer: Vec<String> = self.link.run("bearer", &script).await?;
+        let answer: Vec<String> = self.link.run("token_state", &script).await?;
         match answer.split_first() {
             Some((word, people)) if word == "people" => {
                 people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
