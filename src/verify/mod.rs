@@ -8,6 +8,7 @@
 
 mod algorithm;
 mod bearer_token;
+pub mod ends;
 mod key_error;
 #[cfg(feature = "fetch")]
 pub mod peer;

@@ -1,0 +1,196 @@
+//! A page of the feed of ends: what the issuer signs and a verifier reads.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, IgnoredAny, SeqAccess, Visitor},
+};
+
+use super::EndHash;
+
+/// The `typ` in the header of a page, which no access token has.
+pub const PAGE_TYP: &str = "revocations+jwt";
+/// The media type of a page.
+pub const PAGE_MEDIA_TYPE: &str = "application/revocations+jwt";
+/// The most ends in one page.
+pub const MAX_PAGE_ENDS: usize = 10_000;
+/// The time from a page's `iat` to its `exp`.
+pub const PAGE_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// The claims of a page. All times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndsPage {
+    /// The issuer, as in its tokens.
+    pub iss: String,
+    /// When the page was made. Even a page without ends proves that there was none until then.
+    pub iat: i64,
+    /// `iat` and [`PAGE_LIFE`].
+    pub exp: i64,
+    /// The cursor after which the page begins; empty if it begins at the oldest end.
+    pub after: String,
+    /// The cursor of the next page, or of the same one while nothing new has ended.
+    pub cursor: String,
+    /// Whether there are more ends now, after this page.
+    pub more: bool,
+    /// After how many seconds an end may be forgotten: the longest token life and the leeway.
+    pub keep: u64,
+    /// At most [`MAX_PAGE_ENDS`] ends, the oldest first.
+    #[serde(deserialize_with = "known_ends")]
+    pub ended: Vec<End>,
+}
+
+/// One end, in JSON an array that begins with its kind: `["sub",H,BEFORE]`, `["app",H,BEFORE]`, `["jti",H,EXP]` or
+/// `["kid",KID]`. All times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// A user's tokens with `iat` not after `before` are void.
+    User {
+        /// [`EndHash::of_user`].
+        user: EndHash,
+        /// The greatest `iat` that is void.
+        before: i64,
+    },
+    /// A user's tokens of one app with `iat` not after `before` are void.
+    UserInApp {
+        /// [`EndHash::of_user_in_app`].
+        user_in_app: EndHash,
+        /// The greatest `iat` that is void.
+        before: i64,
+    },
+    /// One token is void.
+    Token {
+        /// [`EndHash::of_token`].
+        token: EndHash,
+        /// The token's `exp`.
+        expires: i64,
+    },
+    /// All tokens and pages that this key has signed are void.
+    Key {
+        /// The key's `kid`, not hashed.
+        kid: String,
+    },
+}
+
+impl Serialize for End {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::User { user, before } => ("sub", user, before).serialize(serializer),
+            Self::UserInApp { user_in_app, before } => ("app", user_in_app, before).serialize(serializer),
+            Self::Token { token, expires } => ("jti", token, expires).serialize(serializer),
+            Self::Key { kid } => ("kid", kid).serialize(serializer),
+        }
+    }
+}
+
+/// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new kinds
+/// before its verifiers do; an end of a known kind must have the right form.
+fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<End>, D::Error> {
+    struct Ends;
+    impl<'de> Visitor<'de> for Ends {
+        type Value = Vec<End>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of ends")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<End>, A::Error> {
+            let mut ends = Vec::new();
+            while let Some(KnownEnd(end)) = items.next_element()? {
+                ends.extend(end);
+            }
+            Ok(ends)
+        }
+    }
+    deserializer.deserialize_seq(Ends)
+}
+
+/// `None` if the kind is not known.
+struct KnownEnd(Option<End>);
+
+impl<'de> Deserialize<'de> for KnownEnd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(OneEnd)
+    }
+}
+
+struct OneEnd;
+
+impl<'de> Visitor<'de> for OneEnd {
+    type Value = KnownEnd;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array that begins with the kind of an end")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<KnownEnd, A::Error> {
+        #[derive(Deserialize)]
+        struct Kind<'a>(#[serde(borrow)] Cow<'a, str>);
+        let Kind(kind) = next(&mut items)?;
+        let end = match &*kind {
+            "sub" => Some(End::User { user: next(&mut items)?, before: next(&mut items)? }),
+            "app" => Some(End::UserInApp { user_in_app: next(&mut items)?, before: next(&mut items)? }),
+            "jti" => Some(End::Token { token: next(&mut items)?, expires: next(&mut items)? }),
+            "kid" => Some(End::Key { kid: next(&mut items)? }),
+            _ => None,
+        };
+        // A later version may say more about an end.
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(KnownEnd(end))
+    }
+}
+
+fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(items: &mut A) -> Result<T, A::Error> {
+    items.next_element()?.ok_or_else(|| A::Error::custom("an end is too short"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(ended: &str) -> Result<EndsPage, serde_json::Error> {
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"keep":86460,"ended":[…]}"#;
+        serde_json::from_str(&text.replace('…', ended))
+    }
+
+    #[test]
+    fn a_page_that_was_written_is_read_again() {
+        let hash = EndHash::of("https://login.example.com", "user-1");
+        let ended = vec![
+            End::User { user: hash, before: 1 },
+            End::UserInApp { user_in_app: hash, before: 2 },
+            End::Token { token: hash, expires: 3 },
+            End::Key { kid: "-kid".into() },
+        ];
+        let written = EndsPage { ended, ..page("").expect("a page") };
+        let json = serde_json::to_string(&written).expect("JSON");
+        assert!(json.ends_with(&format!(
+            r#""ended":[["sub","{hash}",1],["app","{hash}",2],["jti","{hash}",3],["kid","-kid"]]}}"#
+        )));
+        assert_eq!(serde_json::from_str::<EndsPage>(&json).expect("a page"), written);
+    }
+
+    #[test]
+    fn an_end_of_an_unknown_kind_is_ignored_and_one_of_a_wrong_form_spoils_the_page() {
+        let read = |ended: &str| page(ended).map(|page| page.ended.len()).ok();
+        assert_eq!(read(r#"["device","AAAAAAAAAAAAAAAA",1,{}],["kid","a"]"#), Some(1));
+        assert_eq!(read(r#"["kid","a","of a later version"]"#), Some(1));
+        for wrong in [
+            r#"[]"#,
+            r#"{}"#,
+            r#""sub""#,
+            r#"[1]"#,
+            r#"["sub"]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA"]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA","1"]"#,
+            r#"["sub","AAAAAAAAAAAAAAAA",1.5]"#,
+            r#"["sub","AAAAAAAAAAAAAAA",1]"#,
+            r#"["sub","AAAAAAAAAAAAAAAAAAAA",1]"#,
+            r#"["sub","AAAAAAAAAAAAAAA=",1]"#,
+            r#"["jti","AAAAAAAAAAAAAAAA",null]"#,
+            r#"["kid",1]"#,
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
