@@ -98,6 +98,9 @@ impl Worker {
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
         self.admit(&bound.user).await?;
 
+        if self.policy.one_login {
+            self.store.end_earlier(&bound.user, &arrival.person.app, arrival.at.timestamp()).await?;
+        }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
         let token = self.minter.mint(&bound.user, &app, &id, arrival.at, now)?;

@@ -21,7 +21,7 @@ use utoipa_swagger_ui::Config;
 
 pub use self::logins::LoginExamples;
 use self::problems::Problems;
-use super::{leave_routes, login_route, metadata, session_key_routes};
+use super::{leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::{ProblemDocument, not_found};
 
 /// Tells clients that ask for an unknown path where the API is described.
@@ -36,7 +36,7 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
     ),
     modifiers(&BearerScheme, &Problems),
     paths(login_route::login_by_post, login_route::login_by_query, session_key_routes::user_data,
-        session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks,
+        session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks, revocations::revocations,
         metadata::metadata, leave_routes::logout, leave_routes::dissolve),
     components(schemas(ProblemDocument)),
     tags((name = "login", description = "For mini programs"),

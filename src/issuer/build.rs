@@ -4,7 +4,7 @@ use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
-use super::caller;
+use super::{caller, revocations::Feed};
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
@@ -176,6 +176,7 @@ impl Issuer {
             policy: Policy {
                 auto_provision: self.settings.auto_provision,
                 bindings_per_user: self.settings.bindings_per_user,
+                one_login: self.settings.one_login,
                 limits: self.settings.limits,
             },
             local_limit: Arc::clone(&self.local_limit),
@@ -188,11 +189,12 @@ impl Issuer {
 pub(super) struct Worker {
     pub(super) issuer: Arc<Issuer>,
     pub(super) login: login::Worker,
+    pub(super) feed: Feed,
 }
 
 impl Worker {
     pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, StartError> {
-        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()? })
+        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()?, feed: Feed::default() })
     }
 }
 

@@ -36,8 +36,8 @@ trait Watched {
 
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
-    if let Some(file) = issuer.key_file.clone() {
-        watch(WatchedKeys::new(Arc::clone(&issuer.keys), file), issuer);
+    if let (Some(file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
+        watch(WatchedKeys::new(Arc::clone(&issuer.keys), file, store.into()), issuer);
     }
     if let Some(file) = issuer.vault_file.clone() {
         watch(WatchedVault::new(Arc::clone(&issuer.vault), file), issuer);

@@ -8,7 +8,9 @@ use actix_web::{
     web::{self, Data, ServiceConfig, delete, get, post, resource},
 };
 
-use super::{Issuer, admin, api, leave_routes as leave, login_route, metadata, session_key_routes as session_key};
+use super::{
+    Issuer, admin, api, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
+};
 use crate::{
     http::{Answer, OrProblem, ProblemCode, livez, not_allowed, not_found, readable, readyz},
     telemetry::{Metrics, RouteMetrics},
@@ -36,6 +38,7 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             .service(published(metrics, "/.well-known/jwks.json", metadata::jwks))
             .service(published(metrics, "/.well-known/openid-configuration", metadata::metadata))
             .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
+            .service(published(metrics, "/revocations", OrProblem(revocations::revocations)))
             .service(readable("/openapi.json", api::openapi))
             .service(readable("/docs", api::docs_folder))
             .service(readable("/docs/{file:.*}", api::docs_file));

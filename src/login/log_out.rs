@@ -32,12 +32,12 @@ impl Worker {
         match state {
             TokenState::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
             // A repetition. It only waits until a replica has the end.
-            TokenState::EndedWithUser => return Ok(self.store.end_user(issued).await?),
+            TokenState::EndedWithUser => return Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?),
             TokenState::Ended => return Err(SessionError::NotYours),
         };
         for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
             self.store.forget(&person).await?;
         }
-        Ok(self.store.end_user(issued).await?)
+        Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?)
     }
 }

@@ -35,6 +35,8 @@ pub struct Policy {
     pub auto_provision: bool,
     /// How many people of one app a user may have.
     pub bindings_per_user: u32,
+    /// Whether a login ends the user's earlier tokens of the same app.
+    pub one_login: bool,
     pub limits: Limits,
 }
 

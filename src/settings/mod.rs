@@ -94,6 +94,7 @@ settings! {
         accounts: AccountsSource = reader.read(&ACCOUNTS),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
+        one_login: bool = reader.read(&ONE_LOGIN),
         login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
         token_aliases: Vec<String> = reader.read(&TOKEN_ALIASES),
         dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),

@@ -115,6 +115,10 @@ variables! { SERVE:
     /// How many WeChat identities one user may have in one mini program.
     BINDINGS_PER_USER: u32, Default("1"), number!(1 to 1000);
 
+    /// Whether a login ends the user's earlier tokens of the same mini program, so that each user has one device at a time. A
+    /// login then costs two more round trips to Redis.
+    ONE_LOGIN: bool, Default("false"), FLAG;
+
     /// For mini programs that were written for another back end: further paths of the login.
     LOGIN_PATHS: Vec<String>, Optional("/user/login,/api/login"), form(
         "paths that wxmint does not use itself, separated by commas",

@@ -500,14 +500,14 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     let owner = with_session(&*store, "o1").await;
     let now = crate::http::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
-    store.end_user(&asking).await.expect("ended");
+    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
         assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser));
     }
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.end_user(&asking).await.expect("repeated");
+    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.end_user(&newer).await.expect("ended");
+    store.end_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
     assert_eq!(
         store.token_state(&newer).await,
         Ok(TokenState::EndedWithUser),
@@ -528,6 +528,71 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
+}
+
+/// The ends that the stream holds after `cursor`, and where it goes on.
+async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
+    let read = store.ends_after(cursor).await.expect("read").expect("a cursor of the stream");
+    assert!(!read.more && (crate::http::now() - read.at).num_seconds().abs() <= 5);
+    (read.ends, read.cursor)
+}
+
+async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
+    let store = &*store;
+    let owner = with_session(store, "o1").await;
+    let now = crate::http::now().timestamp();
+    assert_eq!(read_after(store, "").await, (vec![], String::new()));
+    let (one, user) = (token("a", now), user("user-1"));
+    for _ in 0..2 {
+        store.end_token(&one).await.expect("ended");
+    }
+    let (ends, cursor) = read_after(store, "").await;
+    assert_eq!(ends, [Ended::Token { id: one.id.clone(), expires_at: one.expires_at }]);
+    assert_eq!(read_after(store, &cursor).await, (vec![], cursor.clone()), "nothing new");
+
+    for _ in 0..2 {
+        store.end_user(&user, Some(now + 10)).await.expect("ended");
+        store.dismiss(&user, &owner, 1).await.expect("dismissed");
+        store.end_earlier(&user, &app(), now + 20).await.expect("ended");
+    }
+    store.end_key("a-kid").await.expect("ended");
+    let (ends, last) = read_after(store, &cursor).await;
+    let [
+        Ended::User { before, .. },
+        Ended::UserInApp { before: unbound, .. },
+        Ended::UserInApp { before: earlier, .. },
+        key,
+    ] = &ends[..]
+    else {
+        panic!("{ends:?}")
+    };
+    assert_eq!((*before, *earlier, key), (now + 10, now + 19, &Ended::Key { kid: "a-kid".into() }));
+    assert!((now..now + 5).contains(unbound), "the second of the unbinding");
+    assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
+    for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
+        assert_eq!(store.ends_after(unknown).await, Ok(None), "{unknown}");
+    }
+}
+
+async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    store.end_earlier(&user("user-1"), &app(), now).await.expect("ended");
+    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended));
+    assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+}
+
+async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
+    let store = &*store;
+    for number in 0..PAGE_ENDS + 1 {
+        store.end_key(&format!("kid-{number}")).await.expect("ended");
+    }
+    let read = store.ends_after("").await.expect("read").expect("the oldest");
+    assert_eq!((read.ends.len(), read.more), (PAGE_ENDS, true));
+    let (rest, _) = read_after(store, &read.cursor).await;
+    assert_eq!(rest, [Ended::Key { kid: format!("kid-{PAGE_ENDS}") }]);
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -631,6 +696,9 @@ conformance! {
     the_end_of_a_token_is_kept_for_the_leeway_of_verifiers
     all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones
     an_unbinding_ends_the_tokens_of_its_app_for_ever
+    each_end_is_in_the_stream_once_and_in_order
+    a_login_can_end_the_earlier_tokens_of_its_app_alone
+    the_stream_is_read_in_parts
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit

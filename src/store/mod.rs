@@ -8,6 +8,7 @@
 mod access_token;
 mod binding;
 mod conformance;
+mod ends;
 mod memory;
 mod redis;
 mod session;
@@ -22,11 +23,10 @@ use chrono::{DateTime, Utc};
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome},
+    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, PAGE_ENDS, ReadEnds, TokenState},
     memory::Memory,
     redis::{Redis, RedisUrl, walk},
-    session::{
-        Admission, ENDS_KEPT, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Sessions, TokenState, Tried,
-    },
+    session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
 use crate::{
@@ -170,7 +170,7 @@ pub enum Fitness {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Sessions + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Ends + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(
         &self,

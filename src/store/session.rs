@@ -1,14 +1,11 @@
-//! Whose a token is, how tokens are ended, and how stored session keys are used.
+//! How stored session keys are used.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{AttemptId, ExchangeOrder, Person, Sealed, StoreError};
-use crate::{
-    ids::{AppId, TokenId, UserId},
-    verify::{LONGEST_LIFE, MAX_LEEWAY},
-};
+use crate::ids::UserId;
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
 /// each failure might reveal something about it.
@@ -16,44 +13,6 @@ pub const MAX_FAILURES: u32 = 8;
 
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
-
-/// How long an end is remembered: until no verifier can accept a token from before it.
-pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
-
-/// Whose a token is, and whether it has been ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenState {
-    /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
-    People(Vec<Admission>),
-    /// All tokens of its user were ended, and this one with them.
-    EndedWithUser,
-    /// The token itself was ended, or all tokens of its user in its app.
-    Ended,
-}
-
-/// A person on a user's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// Who was admitted.
-    pub person: Person,
-    /// The generation of the person's binding.
-    pub generation: u64,
-}
-
-/// The claims of a token by which it can be ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issued {
-    /// `sub`
-    pub user: UserId,
-    /// `client_id`
-    pub app: AppId,
-    /// `jti`
-    pub id: TokenId,
-    /// `iat`, in seconds since 1970.
-    pub issued_at: i64,
-    /// `exp`, in seconds since 1970.
-    pub expires_at: i64,
-}
 
 /// The stored session keys of a person, for a try to decrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,17 +47,6 @@ pub enum Tried {
 /// Each step takes one round trip.
 #[async_trait(?Send)]
 pub trait Sessions {
-    /// Whose a token is, and whether it has been ended.
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError>;
-
-    /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
-
-    /// Ends all tokens that the user of `token` was issued up to and in this second of the store's clock. Changes nothing
-    /// if `token` has been ended in this way already, so that a repetition does not end newer tokens. Answered once a
-    /// replica has it.
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError>;
-
     /// Begins a try with the session keys of a person who is bound to `user`.
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError>;
 

@@ -10,7 +10,10 @@ use super::claims::{Audience, MintedClaims};
 use crate::{
     ids::{AppId, TokenId, UserId},
     keys::{KeyRing, provider::for_jsonwebtoken},
-    verify::{KeyError, TokenTyp},
+    verify::{
+        KeyError, TokenTyp,
+        ends::{EndsPage, PAGE_TYP},
+    },
 };
 
 /// Why a token could not be signed. The client is never the cause.
@@ -85,6 +88,11 @@ impl Minter {
             jti: id,
         };
         sign(&self.keys, self.typ.as_str(), &claims, now).map(AccessToken)
+    }
+
+    /// Signs a page of the feed of ends.
+    pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
+        sign(&self.keys, PAGE_TYP, page, now)
     }
 }
 

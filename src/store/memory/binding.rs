@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{AttemptId, Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, StoreError},
+    super::{
+        AttemptId, Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, StoreError,
+    },
     Memory,
 };
 use crate::ids::{UnionId, UserId};
@@ -188,6 +190,7 @@ impl Bindings for Memory {
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
         shelves.ends.entry(user.clone()).or_default().end_app(&person.app, now);
+        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before: now }, now);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod binding;
+mod ends;
 mod session;
 mod ticket;
 
@@ -41,7 +42,8 @@ struct Shelves {
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<StoredCell, DateTime<Utc>>,
     tries: HashMap<Person, session::StoredTries>,
-    ends: HashMap<UserId, session::StoredEnds>,
+    ends: HashMap<UserId, ends::StoredEnds>,
+    stream: ends::StoredStream,
     access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
 }

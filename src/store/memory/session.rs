@@ -1,21 +1,18 @@
 //! Ends of tokens, and session keys, in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        Admission, AttemptId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person,
-        Sealed, Sessions, StoreError, TokenState, Tried,
+        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Sealed, Sessions,
+        StoreError, Tried,
     },
     Memory,
 };
-use crate::{
-    ids::{AppId, TokenId, UserId},
-    verify::MAX_LEEWAY,
-};
+use crate::ids::UserId;
 
 pub(super) struct StoredTries {
     failed: u32,
@@ -23,64 +20,8 @@ pub(super) struct StoredTries {
     until: DateTime<Utc>,
 }
 
-/// The ends of a user's tokens, in seconds since 1970.
-#[derive(Default)]
-pub(super) struct StoredEnds {
-    /// Each token with the second up to which its end is kept.
-    tokens: HashMap<TokenId, i64>,
-    /// The second up to which all tokens are ended.
-    before: Option<i64>,
-    /// The same for the tokens of one app.
-    apps: HashMap<AppId, i64>,
-}
-
-impl StoredEnds {
-    pub(super) fn end_app(&mut self, app: &AppId, now: i64) {
-        let before = self.apps.entry(app.clone()).or_insert(now);
-        *before = now.max(*before);
-    }
-}
-
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
-        let shelves = self.shelves();
-        if let Some(ends) = shelves.ends.get(&token.user) {
-            if ends.before.is_some_and(|before| token.issued_at <= before) {
-                return Ok(TokenState::EndedWithUser);
-            }
-            // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
-            let with_app = ends.apps.get(&token.app).is_some_and(|before| token.issued_at < *before);
-            if with_app || ends.tokens.contains_key(&token.id) {
-                return Ok(TokenState::Ended);
-            }
-        }
-        let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
-        let of_app = people.filter(|(person, _)| person.app == token.app);
-        Ok(TokenState::People(
-            of_app.map(|(person, generation)| Admission { person: person.clone(), generation }).collect(),
-        ))
-    }
-
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
-        let now = (self.clock)().timestamp();
-        let mut shelves = self.shelves();
-        let ends = shelves.ends.entry(token.user.clone()).or_default();
-        ends.tokens.retain(|_, until| *until >= now);
-        ends.tokens.insert(token.id.clone(), token.expires_at + MAX_LEEWAY.as_secs() as i64);
-        Ok(())
-    }
-
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
-        let now = (self.clock)().timestamp();
-        let mut shelves = self.shelves();
-        let before = &mut shelves.ends.entry(token.user.clone()).or_default().before;
-        if before.is_none_or(|before| before < token.issued_at) {
-            *before = Some(now.max(token.issued_at));
-        }
-        Ok(())
-    }
-
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
         let now = (self.clock)();
         let mut shelves = self.shelves();

@@ -17,7 +17,7 @@ static INTEND: LazyLock<Script> = script!("binding_state", "intend");
 static ADMIT: LazyLock<Script> = script!("admit");
 static SETTLE: LazyLock<Script> = script!("binding_state", "settle");
 static LEAVE: LazyLock<Script> = script!("binding_state", "leave");
-static DISMISS: LazyLock<Script> = script!("dismiss");
+static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
 static SET_FREE: LazyLock<Script> = script!("binding_state", "set_free");
 static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
 static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
@@ -150,7 +150,8 @@ impl Bindings for Redis {
             .arg(generation)
             .arg(person.app.as_str())
             .arg(ENDS_KEPT.as_secs());
-        self.durable.run_confirmed("dismiss", &script).await
+        let unpublished: String = self.durable.run_confirmed("dismiss", &script).await?;
+        self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(

@@ -4,6 +4,7 @@
 mod access_token;
 mod binding;
 mod clocks;
+mod ends;
 mod fitness;
 mod link;
 mod outage;
@@ -155,6 +156,9 @@ mod name {
     pub(super) fn ends(user: &UserId) -> String {
         format!("wxmint:user:{{{}}}:ends", user.as_str())
     }
+
+    /// The stream of ends.
+    pub(super) const STREAM: &str = "wxmint:ended";
 
     /// In the person's slot.
     pub(super) fn tries(person: &Person) -> String {

@@ -1,4 +1,4 @@
-//! Ends of tokens, and session keys, in Redis.
+//! Session keys in Redis.
 
 use std::sync::LazyLock;
 
@@ -7,18 +7,13 @@ use redis::{Script, Value, from_redis_value};
 
 use super::{
     super::{
-        Admission, AttemptId, ENDS_KEPT, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening,
-        PREVIOUS_KEY_TTL, Person, Sealed, Sessions, StoreError, TokenState, Tried,
+        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
+        Sealed, Sessions, StoreError, Tried,
     },
-    Redis,
-    binding::person_of,
-    flag, name, script, unreadable,
+    Redis, flag, name, script, unreadable,
 };
-use crate::{ids::UserId, verify::MAX_LEEWAY};
+use crate::ids::UserId;
 
-static TOKEN_STATE: LazyLock<Script> = script!("token_state");
-static END_TOKEN: LazyLock<Script> = script!("end_token");
-static END_USER: LazyLock<Script> = script!("end_user");
 static OPEN: LazyLock<Script> = script!("kept_keys", "open");
 static CLOSE: LazyLock<Script> = script!("close");
 static KEEP: LazyLock<Script> = script!("keep_key", "keep_session_key");
@@ -27,32 +22,6 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
-        let mut script = TOKEN_STATE.key(name::user(&token.user));
-        script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
-        let answer: Vec<String> = self.link.run("token_state", &script).await?;
-        match answer.split_first() {
-            Some((word, people)) if word == "people" => {
-                people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
-            }
-            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser),
-            _ => Ok(TokenState::Ended),
-        }
-    }
-
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
-        let mut script = END_TOKEN.key(name::ends(&token.user));
-        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
-        script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
-        self.durable.run_confirmed("end_token", &script).await
-    }
-
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
-        let mut script = END_USER.key(name::ends(&token.user));
-        script.arg(token.issued_at).arg(ENDS_KEPT.as_secs());
-        self.durable.run_confirmed("end_user", &script).await
-    }
-
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
         let mut script = OPEN.key(name::binding(person));
         script
@@ -99,12 +68,6 @@ impl Sessions for Redis {
     async fn forget(&self, person: &Person) -> Result<(), StoreError> {
         self.link.run("forget", &FORGET.key(name::session(person))).await
     }
-}
-
-fn admission(entry: &[String]) -> Result<Admission, StoreError> {
-    let [person, generation] = entry else { return Err(unreadable("a user's list")) };
-    let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
-    Ok(Admission { person: person_of(person)?, generation })
 }
 
 fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {

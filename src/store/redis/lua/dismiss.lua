@@ -1,16 +1,16 @@
--- Takes a person off a user's list, and ends the user's tokens of that app. KEYS: the list, the user's ends (one hash slot).
--- ARGV: person, generation, appid, seconds for which ends are kept.
+-- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
+-- KEYS: the list, the user's ends (one hash slot). ARGV: person, generation, appid, seconds for which ends are kept.
+-- Answers the last second that is ended while the end is not in the stream yet, or ''.
 local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
 if tonumber(decided or 0) > tonumber(ARGV[2]) then
-  return 0
+  return ''
 end
 if sign ~= '-' then
   local now = tonumber(redis.call('TIME')[1])
-  local before = tonumber(redis.call('HGET', KEYS[2], 'app:' .. ARGV[3]) or '0')
-  redis.call('HSET', KEYS[2], 'app:' .. ARGV[3], math.max(before, now))
+  end_app(KEYS[2], ARGV[3], now, now)
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. '-')
 end
 -- Always a write, so that a repetition also waits until a replica has the end.
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-return 0
+return redis.call('HGET', KEYS[2], 'untold:app:' .. ARGV[3]) or ''

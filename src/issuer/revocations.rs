@@ -1,0 +1,149 @@
+//! The feed of ends: which tokens verifiers must refuse before they expire.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use tokio::sync::Semaphore;
+
+use super::build::Worker;
+use crate::{
+    http::{Answer, Problem, ProblemCode, now},
+    store::{ENDS_KEPT, Ended, ReadEnds, StoreError},
+    token::MintError,
+    verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE},
+};
+
+/// How long a page is answered again, to whoever asks for the same.
+const CACHED: Duration = Duration::from_secs(1);
+/// The most pages that are kept or made at once. Verifiers that are up to date all ask for the same one.
+const MAX_PAGES: usize = 64;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why there is no page.
+#[derive(Debug, Clone, thiserror::Error)]
+enum FeedError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The reason, because the error itself cannot be shared.
+    #[error("the page could not be signed: {0}")]
+    Signature(String),
+}
+
+impl From<MintError> for FeedError {
+    fn from(error: MintError) -> Self {
+        Self::Signature(error.to_string())
+    }
+}
+
+/// `None` if the stream does not have the cursor.
+type Made = Shared<LocalBoxFuture<'static, Result<Option<web::Bytes>, FeedError>>>;
+
+/// The pages that one worker has made within the last second, or is making, each under its cursor.
+pub(super) struct Feed {
+    pages: RefCell<HashMap<String, (Instant, Made)>>,
+    /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
+    reading: Semaphore,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { pages: RefCell::default(), reading: Semaphore::new(1) }
+    }
+}
+
+impl Feed {
+    /// The page after `cursor`. `None` if as many pages are being made as may be.
+    fn page(&self, cursor: &str, worker: &web::Data<Worker>) -> Option<Made> {
+        let mut pages = self.pages.borrow_mut();
+        pages.retain(|_, (made_at, _)| made_at.elapsed() < CACHED);
+        if let Some((_, made)) = pages.get(cursor) {
+            return Some(made.clone());
+        }
+        if pages.len() >= MAX_PAGES {
+            return None;
+        }
+        let made = make(web::Data::clone(worker), cursor.to_owned()).boxed_local().shared();
+        pages.insert(cursor.to_owned(), (Instant::now(), made.clone()));
+        Some(made)
+    }
+}
+
+/// What has been ended (a feed for verifiers)
+///
+/// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or empty if
+/// the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an end may be
+/// forgotten; `ended`, an array of `["sub", H(sub), BEFORE]`, `["app", H(sub NUL AppID), BEFORE]`, `["jti", H(jti), EXP]` and
+/// `["kid", KID]`. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value). Ask every 5 s.
+#[utoipa::path(get, path = "/revocations", tag = "keys", 
+    params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
+    responses(
+    (status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String),
+    ))]
+pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
+    let after = query.find(|(name, _)| name == "after").map(|(_, cursor)| cursor).unwrap_or_default();
+    let body = match page(&after, &worker).await? {
+        Some(body) => body,
+        // The cursor is unknown or too old. Everybody with such a cursor shares the page that begins at the oldest end.
+        None => page("", &worker).await?.unwrap_or_default(),
+    };
+    Ok(HttpResponse::Ok()
+        .content_type(PAGE_MEDIA_TYPE)
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", CACHED.as_secs())))
+        .body(body))
+}
+
+async fn page(cursor: &str, worker: &web::Data<Worker>) -> Result<Option<web::Bytes>, Problem> {
+    let Some(made) = worker.feed.page(cursor, worker) else {
+        let detail = "Too many pages of the feed are asked for at once. Wait, then ask again with the same cursor.";
+        return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE));
+    };
+    made.await.map_err(|error| {
+        tracing::warn!(%error, "no page of the feed of ends could be made");
+        let detail = "The feed of ends cannot be read now. Wait, then ask again with the same cursor.";
+        Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
+    })
+}
+
+async fn make(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
+    let _one_at_a_time = worker.feed.reading.acquire().await;
+    let Some(read) = worker.login.store.ends_after(&cursor).await? else { return Ok(None) };
+    let page = worker.issuer.page_of(read, cursor);
+    Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
+}
+
+impl super::Issuer {
+    fn page_of(&self, read: ReadEnds, after: String) -> EndsPage {
+        let (iss, at) = (self.settings.issuer.as_str(), read.at.timestamp());
+        EndsPage {
+            iss: iss.to_owned(),
+            iat: at,
+            exp: at + PAGE_LIFE.as_secs() as i64,
+            after,
+            cursor: read.cursor,
+            more: read.more,
+            keep: ENDS_KEPT.as_secs(),
+            ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),
+        }
+    }
+}
+
+/// The form for verifiers, which names nobody.
+fn published(iss: &str, ended: &Ended) -> End {
+    match ended {
+        Ended::User { user, before } => End::User { user: EndHash::of_user(iss, user), before: *before },
+        Ended::UserInApp { user, app, before } => {
+            End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before: *before }
+        }
+        Ended::Token { id, expires_at } => End::Token { token: EndHash::of_token(iss, id), expires: *expires_at },
+        Ended::Key { kid } => End::Key { kid: kid.clone() },
+    }
+}

@@ -1,0 +1,157 @@
+//! Whose a token is, how tokens are ended before they expire, and the stream from which verifiers learn it.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{Person, StoreError};
+use crate::{
+    ids::{AppId, TokenId, UserId},
+    verify::{LONGEST_LIFE, MAX_LEEWAY},
+};
+
+/// How long an end is remembered: until no verifier can accept a token from before it.
+pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
+
+/// The most ends that are read at once. A page of them takes Redis about 2 ms.
+pub const PAGE_ENDS: usize = 5_000;
+
+/// Whose a token is, and whether it has been ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenState {
+    /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
+    People(Vec<Admission>),
+    /// All tokens of its user were ended, and this one with them.
+    EndedWithUser,
+    /// The token itself was ended, or all tokens of its user in its app.
+    Ended,
+}
+
+/// A person on a user's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Who was admitted.
+    pub person: Person,
+    /// The generation of the person's binding.
+    pub generation: u64,
+}
+
+/// The claims of a token by which it can be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// `sub`
+    pub user: UserId,
+    /// `client_id`
+    pub app: AppId,
+    /// `jti`
+    pub id: TokenId,
+    /// `iat`, in seconds since 1970.
+    pub issued_at: i64,
+    /// `exp`, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+/// What verifiers must no longer accept. Times are seconds since 1970 by the store's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// A user's tokens with `iat` not after `before`.
+    User { user: UserId, before: i64 },
+    /// A user's tokens of one app with `iat` not after `before`.
+    UserInApp { user: UserId, app: AppId, before: i64 },
+    /// One token, and its `exp`.
+    Token { id: TokenId, expires_at: i64 },
+    /// Whatever this key has signed.
+    Key { kid: String },
+}
+
+impl fmt::Display for Ended {
+    /// The form in the stream. No id contains a blank.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { user, before } => write!(f, "sub {before} {}", user.as_str()),
+            Self::UserInApp { user, app, before } => write!(f, "app {before} {app} {}", user.as_str()),
+            Self::Token { id, expires_at } => write!(f, "jti {expires_at} {}", id.as_str()),
+            Self::Key { kid } => write!(f, "kid {kid}"),
+        }
+    }
+}
+
+impl FromStr for Ended {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<&str> = text.split(' ').collect();
+        let second = |text: &str| text.parse::<i64>().map_err(drop);
+        Ok(match parts[..] {
+            ["sub", before, user] => Self::User { user: user.parse().map_err(drop)?, before: second(before)? },
+            ["app", before, app, user] => {
+                let (user, app) = (user.parse().map_err(drop)?, app.parse().map_err(drop)?);
+                Self::UserInApp { user, app, before: second(before)? }
+            }
+            ["jti", expires_at, id] => Self::Token { id: id.parse().map_err(drop)?, expires_at: second(expires_at)? },
+            ["kid", kid] => Self::Key { kid: kid.to_owned() },
+            _ => return Err(()),
+        })
+    }
+}
+
+/// A part of the stream of ends, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadEnds {
+    /// When it was read, by the store's clock.
+    pub at: DateTime<Utc>,
+    /// At most [`PAGE_ENDS`].
+    pub ends: Vec<Ended>,
+    /// Where to go on; empty if the stream is empty. To the reader it is any text.
+    pub cursor: String,
+    /// Whether the stream goes on.
+    pub more: bool,
+}
+
+/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once a replica has both. A
+/// repetition takes the steps that are missing.
+#[async_trait(?Send)]
+pub trait Ends {
+    /// Whose a token is, and whether it has been ended.
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError>;
+
+    /// Ends one token until its `exp` and the leeway of verifiers have passed.
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
+
+    /// Ends all tokens that a user was issued up to and in this second of the store's clock. With the `iat` of the token that
+    /// asks for it, this changes nothing if that token has been ended in this way already, so that a repetition does not end
+    /// newer tokens.
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError>;
+
+    /// Ends the tokens that a user was issued in an app before the second `iat`.
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError>;
+
+    /// Ends whatever a key has signed.
+    async fn end_key(&self, kid: &str) -> Result<(), StoreError>;
+
+    /// Reads the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
+    /// cursor, or no longer.
+    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_as_it_was_written() {
+        let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        for end in [
+            Ended::User { user: user.clone(), before: 1 },
+            Ended::UserInApp { user, app, before: -2 },
+            Ended::Token { id: "jti-1".parse().expect("an id"), expires_at: 3 },
+            Ended::Key { kid: "a-kid".into() },
+        ] {
+            assert_eq!(end.to_string().parse(), Ok(end));
+        }
+        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a b", "nonsense 1 x"] {
+            assert_eq!(wrong.parse::<Ended>(), Err(()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The ends of tokens in memory. The scripts in `redis/lua` must behave the same.
+
+use std::collections::{HashMap, VecDeque};
+
+use async_trait::async_trait;
+
+use super::{
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, PAGE_ENDS, ReadEnds, StoreError, TokenState},
+    Memory,
+};
+use crate::{
+    ids::{AppId, TokenId, UserId},
+    verify::MAX_LEEWAY,
+};
+
+/// The ends of a user's tokens, in seconds since 1970.
+#[derive(Default)]
+pub(super) struct StoredEnds {
+    /// Each token with the second up to which its end is kept.
+    tokens: HashMap<TokenId, i64>,
+    /// The second up to which all tokens are ended.
+    before: Option<i64>,
+    /// The first second in which the tokens of an app are not ended.
+    apps: HashMap<AppId, i64>,
+}
+
+impl StoredEnds {
+    pub(super) fn end_app(&mut self, app: &AppId, first: i64) {
+        let held = self.apps.entry(app.clone()).or_insert(first);
+        *held = first.max(*held);
+    }
+}
+
+/// The stream: each end with its number and the second in which it was added.
+#[derive(Default)]
+pub(super) struct StoredStream {
+    entries: VecDeque<(u64, i64, Ended)>,
+    last: u64,
+}
+
+impl StoredStream {
+    pub(super) fn add(&mut self, ended: Ended, now: i64) {
+        self.last += 1;
+        self.entries.push_back((self.last, now, ended));
+        let is_old = |(_, added, _): &(u64, i64, Ended)| added + (ENDS_KEPT.as_secs() as i64) < now;
+        while self.entries.front().is_some_and(is_old) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Ends for Memory {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+        let shelves = self.shelves();
+        if let Some(ends) = shelves.ends.get(&token.user) {
+            if ends.before.is_some_and(|before| token.issued_at <= before) {
+                return Ok(TokenState::EndedWithUser);
+            }
+            // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
+            let with_app = ends.apps.get(&token.app).is_some_and(|first| token.issued_at < *first);
+            if with_app || ends.tokens.contains_key(&token.id) {
+                return Ok(TokenState::Ended);
+            }
+        }
+        let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
+        let of_app = people.filter(|(person, _)| person.app == token.app);
+        Ok(TokenState::People(
+            of_app.map(|(person, generation)| Admission { person: person.clone(), generation }).collect(),
+        ))
+    }
+
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
+        let mut shelves = self.shelves();
+        let ends = shelves.ends.entry(token.user.clone()).or_default();
+        ends.tokens.retain(|_, until| *until >= now);
+        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
+        if ends.tokens.insert(token.id.clone(), until).is_none() {
+            shelves.stream.add(Ended::Token { id: token.id.clone(), expires_at: token.expires_at }, now);
+        }
+        Ok(())
+    }
+
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
+        let mut shelves = self.shelves();
+        let held = &mut shelves.ends.entry(user.clone()).or_default().before;
+        if asked_at.is_none() || *held < asked_at {
+            let before = now.max(asked_at.unwrap_or_default()).max(held.unwrap_or_default());
+            *held = Some(before);
+            shelves.stream.add(Ended::User { user: user.clone(), before }, now);
+        }
+        Ok(())
+    }
+
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
+        let mut shelves = self.shelves();
+        let ends = shelves.ends.entry(user.clone()).or_default();
+        if ends.apps.get(app).is_none_or(|first| *first < iat) {
+            ends.end_app(app, iat);
+            shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before: iat - 1 }, now);
+        }
+        Ok(())
+    }
+
+    async fn end_key(&self, kid: &str) -> Result<(), StoreError> {
+        let now = (self.clock)().timestamp();
+        self.shelves().stream.add(Ended::Key { kid: kid.to_owned() }, now);
+        Ok(())
+    }
+
+    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+        let (at, shelves) = ((self.clock)(), self.shelves());
+        let entries = &shelves.stream.entries;
+        let begin = match cursor {
+            "" => 0,
+            _ => match entries.iter().position(|(number, ..)| number.to_string() == cursor) {
+                Some(place) => place + 1,
+                None => return Ok(None),
+            },
+        };
+        let mut unread = entries.iter().skip(begin);
+        let read: Vec<_> = unread.by_ref().take(PAGE_ENDS).collect();
+        Ok(Some(ReadEnds {
+            at,
+            cursor: read.last().map_or_else(|| cursor.to_owned(), |(number, ..)| number.to_string()),
+            more: unread.next().is_some(),
+            ends: read.into_iter().map(|(_, _, ended)| ended.clone()).collect(),
+        }))
+    }
+}

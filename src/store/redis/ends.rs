@@ -1,0 +1,159 @@
+//! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::DateTime;
+use redis::Script;
+
+use super::{
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, PAGE_ENDS, ReadEnds, StoreError, TokenState},
+    Redis,
+    binding::person_of,
+    name, script, unreadable,
+};
+use crate::{
+    ids::{AppId, UserId},
+    verify::MAX_LEEWAY,
+};
+
+static TOKEN_STATE: LazyLock<Script> = script!("token_state");
+static END_TOKEN: LazyLock<Script> = script!("end_token");
+static END_USER: LazyLock<Script> = script!("end_user");
+static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
+static PUBLISH_END: LazyLock<Script> = script!("publish_end");
+static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
+
+#[async_trait(?Send)]
+impl Ends for Redis {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+        let mut script = TOKEN_STATE.key(name::user(&token.user));
+        script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
+        let answer: Vec<String> = self.link.run("token_state", &script).await?;
+        match answer.split_first() {
+            Some((word, people)) if word == "people" => {
+                people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
+            }
+            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser),
+            _ => Ok(TokenState::Ended),
+        }
+    }
+
+    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+        let mut script = END_TOKEN.key(name::ends(&token.user));
+        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
+        script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
+        let unpublished: String = self.durable.run_confirmed("end_token", &script).await?;
+        let ended = |_| Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
+        self.publish(&token.user, token.id.as_str(), &unpublished, ended).await
+    }
+
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError> {
+        let mut script = END_USER.key(name::ends(user));
+        script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
+        let unpublished: String = self.durable.run_confirmed("end_user", &script).await?;
+        self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
+    }
+
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError> {
+        let mut script = END_EARLIER.key(name::ends(user));
+        script.arg(app.as_str()).arg(iat).arg(ENDS_KEPT.as_secs());
+        let unpublished: String = self.durable.run_confirmed("end_earlier", &script).await?;
+        self.publish_app(user, app, &unpublished).await
+    }
+
+    async fn end_key(&self, kid: &str) -> Result<(), StoreError> {
+        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await
+    }
+
+    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+        if cursor.is_empty() {
+            let (second, entries) = self.read_stream("-", "+", PAGE_ENDS + 1).await?;
+            return read_ends(second, entries, cursor).map(Some);
+        }
+        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
+        // A cursor that is not in the stream costs next to nothing.
+        let (_, named) = self.read_stream(id, id, 1).await?;
+        if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+            return Ok(None);
+        }
+        let (second, mut entries) = self.read_stream(id, "+", PAGE_ENDS + 2).await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        entries.remove(0);
+        read_ends(second, entries, cursor).map(Some)
+    }
+}
+
+/// An entry of the stream: its id, its one field, and the end.
+type Entry = (String, (String, String));
+
+impl Redis {
+    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<(), StoreError> {
+        let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
+        self.publish(user, &format!("app:{app}"), unpublished, ended).await
+    }
+
+    /// Puts an end into the stream, unless `unpublished` is empty. The user's ends call it `name`.
+    async fn publish(
+        &self,
+        user: &UserId,
+        name: &str,
+        unpublished: &str,
+        ended: impl FnOnce(i64) -> Ended,
+    ) -> Result<(), StoreError> {
+        if unpublished.is_empty() {
+            return Ok(());
+        }
+        let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
+        self.put_into_stream(&ended(second)).await?;
+        let mut script = NOTE_PUBLISHED.key(name::ends(user));
+        script.arg(name).arg(unpublished);
+        self.link.run("note_published", &script).await
+    }
+
+    async fn put_into_stream(&self, ended: &Ended) -> Result<(), StoreError> {
+        let mut script = PUBLISH_END.key(name::STREAM);
+        script.arg(ended.to_string()).arg(ENDS_KEPT.as_secs());
+        self.durable.run_confirmed("publish_end", &script).await
+    }
+
+    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(i64, Vec<Entry>), StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("TIME").cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+        let ((second, _), entries): ((i64, i64), _) = self.link.query("ends_after", &commands).await?;
+        Ok((second, entries))
+    }
+}
+
+fn is_stream_id(text: &str) -> bool {
+    let number = |text: &str| text.len() <= 20 && text.parse::<u64>().is_ok();
+    text.split_once('-').is_some_and(|(millis, sequence)| number(millis) && number(sequence))
+}
+
+/// Names an entry by its id and its content, because after a failover that has lost entries another one may have its id.
+fn cursor_of((id, (_, end)): &Entry) -> String {
+    format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
+}
+
+fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str) -> Result<ReadEnds, StoreError> {
+    let more = entries.len() > PAGE_ENDS;
+    entries.truncate(PAGE_ENDS);
+    let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
+    let ends = entries.iter().map(|(_, (_, end))| end.parse().map_err(|()| unreadable("an end in wxmint:ended")));
+    Ok(ReadEnds {
+        at: DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?,
+        ends: ends.collect::<Result<_, _>>()?,
+        cursor,
+        more,
+    })
+}
+
+fn admission(entry: &[String]) -> Result<Admission, StoreError> {
+    let [person, generation] = entry else { return Err(unreadable("a user's list")) };
+    let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
+    Ok(Admission { person: person_of(person)?, generation })
+}
