@@ -96,7 +96,7 @@ impl Worker {
         };
         let candidate = self.identify(&arrival, request.identity, &attempt).await?;
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
-        self.admit(&bound.user).await?;
+        self.admit(&bound).await?;
 
         if self.policy.one_login {
             self.store.end_earlier(&bound.user, &arrival.person.app, arrival.at.timestamp()).await?;

@@ -39,12 +39,16 @@ impl Worker {
         Ok(bound)
     }
 
-    /// Asks the account backend whether the user may still log in.
-    pub(super) async fn admit(&self, user: &UserId) -> Result<(), LoginError> {
-        if self.accounts.admits(user).await? {
+    /// Refuses a user who is blocked, or whom the account backend does not let log in any more.
+    pub(super) async fn admit(&self, bound: &Bound) -> Result<(), LoginError> {
+        let user = bound.user.as_str();
+        if bound.blocked {
+            tracing::info!(user, "the user is blocked");
+        } else if self.accounts.admits(&bound.user).await? {
             return Ok(());
+        } else {
+            tracing::info!(user, "the account backend does not let this user log in");
         }
-        tracing::info!(user = user.as_str(), "the account backend does not let this user log in");
         Err(LoginError::UserShutOut)
     }
 

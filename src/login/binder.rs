@@ -119,6 +119,9 @@ impl Binder<'_> {
                 (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
                     return Err(LoginError::AlreadyBound);
                 }
+                (SettledState::Free { .. }, Some((blocked, Decision::Blocked))) if blocked == candidate.user => {
+                    return Err(LoginError::UserShutOut);
+                }
                 (settled, _) => settled,
             };
         }
@@ -150,6 +153,9 @@ impl Binder<'_> {
             settled = match self.try_to_bind(generation, intent.clone()).await? {
                 (SettledState::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
                     return Err(LoginError::AlreadyBound);
+                }
+                (SettledState::Free { .. }, Some((blocked, Decision::Blocked))) if blocked == intent.user => {
+                    return Err(LoginError::UserShutOut);
                 }
                 (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => {
                     deserted = Some(user);
@@ -243,7 +249,7 @@ impl Binder<'_> {
 fn outcome(decision: Decision, intent: &Intent) -> IntentOutcome {
     match decision {
         Decision::Admitted { first } => IntentOutcome::Bound { new: first && intent.made },
-        Decision::Full | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
+        Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
     }
 }
 

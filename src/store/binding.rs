@@ -115,6 +115,8 @@ pub struct Bound {
     pub unionid: Option<UnionId>,
     /// Whether this request has made the user's first binding.
     pub new: bool,
+    /// Whether the user is blocked.
+    pub blocked: bool,
 }
 
 /// All that is stored of a binding.
@@ -139,6 +141,8 @@ pub enum Decision {
     },
     /// The user has as many people of this app as allowed.
     Full,
+    /// The user is blocked.
+    Blocked,
     /// The intent came from a unionid alone, and the user has no bindings left.
     Deserted,
     /// The binding has been dissolved since.

@@ -136,7 +136,7 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
 const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
 
 fn bound(generation: u64, name: &str, new: bool) -> BindingState {
-    BindingState::Bound(Bound { generation, user: user(name), unionid: None, new })
+    BindingState::Bound(Bound { generation, user: user(name), unionid: None, new, blocked: false })
 }
 
 /// Binds through all steps.
@@ -532,7 +532,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
 
 /// The ends that the stream holds after `cursor`, and where it goes on.
 async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
-    let read = store.ends_after(cursor).await.expect("read").expect("a cursor of the stream");
+    let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
     assert!(!read.more && (crate::http::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
@@ -570,7 +570,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     assert!((now..now + 5).contains(unbound), "the second of the unbinding");
     assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
     for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
-        assert_eq!(store.ends_after(unknown).await, Ok(None), "{unknown}");
+        assert_eq!(store.ends_after(unknown, 100).await, Ok(None), "{unknown}");
     }
 }
 
@@ -584,15 +584,43 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
 }
 
+async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user) = (with_session(store, "o1").await, user("user-1"));
+    let is_blocked = async || match store.binding_state(&owner, &attempt_id(9)).await.expect("a state") {
+        BindingState::Bound(bound) => bound.blocked,
+        other => panic!("{other:?}"),
+    };
+    assert!(!is_blocked().await);
+    let number = store.set_blocked(&user, true).await.expect("blocked");
+    assert_eq!(store.set_blocked(&user, true).await, Ok(number), "a repetition");
+    assert_eq!(store.admit(&user, &person("o2"), 1, false, 5).await, Ok(Decision::Blocked));
+    store.note_block(&owner, &user, number, true).await.expect("noted");
+    assert!(is_blocked().await);
+    let login = record("o1", &ExchangeOrder::new(9_000_000, &attempt_id(9)), "k9", "user-9");
+    assert!(matches!(recorded(store, &login, 9).await, BindingState::Bound(bound) if bound.blocked));
+
+    let later = store.set_blocked(&user, false).await.expect("lifted");
+    store.note_block(&owner, &user, later, false).await.expect("noted");
+    store.note_block(&owner, &user, number, true).await.expect("late, and ignored");
+    store.note_block(&owner, &super::conformance::user("another"), later + 1, true).await.expect("of another user");
+    assert!(!is_blocked().await);
+    assert_eq!(store.admit(&user, &person("o2"), 1, false, 5).await, Ok(Decision::Blocked), "decided once");
+    assert_eq!(store.admit(&user, &person("o2"), 2, false, 5).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(store.people_of(&user).await.expect("people").map(|people| people.len()), Some(2));
+    assert_eq!(store.set_blocked(&super::conformance::user("nobody"), true).await, Ok(1));
+    assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
+}
+
 async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
     let store = &*store;
-    for number in 0..PAGE_ENDS + 1 {
+    for number in 0..4 {
         store.end_key(&format!("kid-{number}")).await.expect("ended");
     }
-    let read = store.ends_after("").await.expect("read").expect("the oldest");
-    assert_eq!((read.ends.len(), read.more), (PAGE_ENDS, true));
+    let read = store.ends_after("", 3).await.expect("read").expect("the oldest");
+    assert_eq!((read.ends.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
-    assert_eq!(rest, [Ended::Key { kid: format!("kid-{PAGE_ENDS}") }]);
+    assert_eq!(rest, [Ended::Key { kid: "kid-3".into() }]);
 }
 
 /// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
@@ -699,6 +727,7 @@ conformance! {
     each_end_is_in_the_stream_once_and_in_order
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     the_stream_is_read_in_parts
+    a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit

@@ -1,4 +1,4 @@
-//! Whose a token is, how tokens are ended before they expire, and the stream from which verifiers learn it.
+//! Whose a token is, how tokens are ended before they expire, the stream from which verifiers learn it, and who is blocked.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -13,9 +13,6 @@ use crate::{
 
 /// How long an end is remembered: until no verifier can accept a token from before it.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
-
-/// The most ends that are read at once. A page of them takes Redis about 2 ms.
-pub const PAGE_ENDS: usize = 5_000;
 
 /// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +98,6 @@ impl FromStr for Ended {
 pub struct ReadEnds {
     /// When it was read, by the store's clock.
     pub at: DateTime<Utc>,
-    /// At most [`PAGE_ENDS`].
     pub ends: Vec<Ended>,
     /// Where to go on; empty if the stream is empty. To the reader it is any text.
     pub cursor: String,
@@ -130,9 +126,17 @@ pub trait Ends {
     /// Ends whatever a key has signed.
     async fn end_key(&self, kid: &str) -> Result<(), StoreError>;
 
-    /// Reads the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
+    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
+    /// returns it again. Answered once a replica has it.
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError>;
+
+    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if the
+    /// person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has it.
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError>;
+
+    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
     /// cursor, or no longer.
-    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError>;
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError>;
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod readme;
 mod redis_faults;
 mod reload;
 mod request_metrics;
+mod revocations;
 mod secrets;
 mod settings;
 mod sidecar;

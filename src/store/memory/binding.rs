@@ -19,6 +19,8 @@ pub(super) struct StoredBinding {
     /// Whether the last binding was dissolved by its owner.
     dissolved: bool,
     state: State,
+    /// The user whose block was noted last, the number of that change, and whether it is a block.
+    block: Option<(UserId, u64, bool)>,
 }
 
 #[derive(Default)]
@@ -56,9 +58,23 @@ impl StoredBinding {
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
             State::Bound { user, unionid, new_for, .. } => {
                 let new = new_for.as_ref() == Some(attempt);
-                BindingState::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new })
+                let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
+                BindingState::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new, blocked })
             }
             State::Leaving(user) => BindingState::Leaving { generation, user: user.clone() },
+        }
+    }
+
+    /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted.
+    pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) {
+        let of_user = match &self.state {
+            State::Bound { user: bound, .. } => bound == user,
+            State::Intended(intent) => intent.user == *user,
+            State::Free | State::Leaving(_) => false,
+        };
+        let held = self.block.as_ref().filter(|(of, ..)| of == user).map_or(0, |(_, held, _)| *held);
+        if of_user && held <= number {
+            self.block = Some((user.clone(), number, blocked));
         }
     }
 
@@ -71,7 +87,10 @@ impl StoredBinding {
     fn settle(&mut self, outcome: IntentOutcome, attempt: &AttemptId, at: DateTime<Utc>) {
         let State::Intended(intent) = &self.state else { return };
         self.state = match outcome {
-            IntentOutcome::Dropped => State::Free,
+            IntentOutcome::Dropped => {
+                self.block = None;
+                State::Free
+            }
             IntentOutcome::Bound { new } => {
                 self.dissolved = false;
                 let (user, new_for) = (intent.user.clone(), new.then(|| attempt.clone()));
@@ -85,6 +104,8 @@ impl StoredBinding {
 #[derive(Default)]
 pub(super) struct StoredList {
     decided: HashMap<Person, (u64, Decision)>,
+    /// The number of the last block or of its end, and whether it is a block.
+    block: (u64, bool),
 }
 
 impl StoredList {
@@ -98,7 +119,19 @@ impl StoredList {
         self.decided.iter().filter(admitted).map(|(person, (generation, _))| (person, *generation))
     }
 
+    /// The number of this change.
+    pub(super) fn set_blocked(&mut self, blocked: bool) -> u64 {
+        let (number, held) = &mut self.block;
+        if *held != blocked {
+            (*number, *held) = (*number + 1, blocked);
+        }
+        *number
+    }
+
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
+        if self.block.1 {
+            return Decision::Blocked;
+        }
         let others = || self.admitted().filter(|other| *other != person);
         if others().filter(|other| other.app == person.app).count() >= per_app as usize {
             return Decision::Full;
@@ -171,7 +204,7 @@ impl Bindings for Memory {
         let ours = binding.generation == bound.generation
             && matches!(&binding.state, State::Bound { user, .. } if *user == bound.user);
         if ours {
-            binding.state = State::Leaving(bound.user.clone());
+            (binding.state, binding.block) = (State::Leaving(bound.user.clone()), None);
         }
         let state = binding.binding_state(attempt);
         if ours {
@@ -211,7 +244,7 @@ impl Bindings for Memory {
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
         let shelves = self.shelves();
         let Some(list) = shelves.users.get(user) else { return Ok(None) };
-        Ok(Some(list.admitted().cloned().collect()))
+        Ok((!list.decided.is_empty()).then(|| list.admitted().cloned().collect()))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {

@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, PAGE_ENDS, ReadEnds, StoreError, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, StoreError, TokenState},
     Memory,
 };
 use crate::{
-    ids::{AppId, TokenId, UserId},
+    ids::{AppId, Person, TokenId, UserId},
     verify::MAX_LEEWAY,
 };
 
@@ -111,7 +111,19 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError> {
+        let mut shelves = self.shelves();
+        Ok(shelves.users.entry(user.clone()).or_default().set_blocked(blocked))
+    }
+
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError> {
+        if let Some(binding) = self.shelves().bindings.get_mut(person) {
+            binding.note_block(user, number, blocked);
+        }
+        Ok(())
+    }
+
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError> {
         let (at, shelves) = ((self.clock)(), self.shelves());
         let entries = &shelves.stream.entries;
         let begin = match cursor {
@@ -122,7 +134,7 @@ impl Ends for Memory {
             },
         };
         let mut unread = entries.iter().skip(begin);
-        let read: Vec<_> = unread.by_ref().take(PAGE_ENDS).collect();
+        let read: Vec<_> = unread.by_ref().take(most).collect();
         Ok(Some(ReadEnds {
             at,
             cursor: read.last().map_or_else(|| cursor.to_owned(), |(number, ..)| number.to_string()),

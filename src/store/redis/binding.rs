@@ -23,19 +23,22 @@ static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
 static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
-/// The answer of `binding_state.lua`: kind, generation, user, and two members that depend on the kind. The answer to a login
+/// The fields of a user's list that name nobody.
+const NO_PEOPLE: [&str; 2] = ["first", "block"];
+
+/// The answer of `binding_state.lua`: kind, generation, user, and three members that depend on the kind. The answer to a login
 /// also has the second in which it was recorded.
 pub(super) struct Answer {
-    state: [String; 5],
+    state: [String; 6],
     at: Option<i64>,
 }
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut members: Vec<String> = Vec::from_redis_value(value)?;
-        let at = members.get(5).and_then(|second| second.parse().ok());
-        members.truncate(5);
-        let state = members.try_into().map_err(|_| ParsingError::from("five members were to be there"))?;
+        let at = members.get(6).and_then(|second| second.parse().ok());
+        members.truncate(6);
+        let state = members.try_into().map_err(|_| ParsingError::from("six members were to be there"))?;
         Ok(Self { state, at })
     }
 }
@@ -52,14 +55,20 @@ impl Answer {
     }
 
     pub(super) fn binding_state(self) -> Result<BindingState, StoreError> {
-        let [kind, generation, user, one, other] = self.state;
+        let [kind, generation, user, one, other, blocked] = self.state;
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
             return Ok(BindingState::Free { generation, dissolved: one == "1" });
         }
         let user = parse_user(&user)?;
         Ok(match kind.as_str() {
-            "bound" => BindingState::Bound(Bound { generation, user, unionid: one.parse().ok(), new: other == "1" }),
+            "bound" => BindingState::Bound(Bound {
+                generation,
+                user,
+                unionid: one.parse().ok(),
+                new: other == "1",
+                blocked: blocked == "1",
+            }),
             "intended" => BindingState::Intended {
                 generation,
                 intent: Intent { user, made: one == "1", by_unionid: other == "1" },
@@ -109,6 +118,7 @@ impl Bindings for Redis {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
             "f" => Ok(Decision::Full),
             "d" => Ok(Decision::Deserted),
+            "b" => Ok(Decision::Blocked),
             "-" => Ok(Decision::Dismissed),
             _ => Err(unreadable("a user's list")),
         }
@@ -167,7 +177,7 @@ impl Bindings for Redis {
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
         let list: HashMap<String, String> = self.link.read("people_of", "HGETALL", &name::user(user)).await?;
-        if list.is_empty() {
+        if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
             return Ok(None);
         }
         let admitted = list.iter().filter(|(_, value)| value.ends_with('+'));

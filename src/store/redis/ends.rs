@@ -9,13 +9,13 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, PAGE_ENDS, ReadEnds, StoreError, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, StoreError, TokenState},
     Redis,
     binding::person_of,
     name, script, unreadable,
 };
 use crate::{
-    ids::{AppId, UserId},
+    ids::{AppId, Person, UserId},
     verify::MAX_LEEWAY,
 };
 
@@ -23,6 +23,8 @@ static TOKEN_STATE: LazyLock<Script> = script!("token_state");
 static END_TOKEN: LazyLock<Script> = script!("end_token");
 static END_USER: LazyLock<Script> = script!("end_user");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
+static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
+static NOTE_BLOCK: LazyLock<Script> = script!("note_block");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 
@@ -68,10 +70,22 @@ impl Ends for Redis {
         self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await
     }
 
-    async fn ends_after(&self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError> {
+        let mut script = SET_BLOCKED.key(name::user(user));
+        script.arg(on_or_off(blocked));
+        self.durable.run_confirmed("set_blocked", &script).await
+    }
+
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError> {
+        let mut script = NOTE_BLOCK.key(name::binding(person));
+        script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
+        self.durable.run_confirmed("note_block", &script).await
+    }
+
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError> {
         if cursor.is_empty() {
-            let (second, entries) = self.read_stream("-", "+", PAGE_ENDS + 1).await?;
-            return read_ends(second, entries, cursor).map(Some);
+            let (second, entries) = self.read_stream("-", "+", most + 1).await?;
+            return read_ends(second, entries, cursor, most).map(Some);
         }
         let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
@@ -79,12 +93,12 @@ impl Ends for Redis {
         if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
-        let (second, mut entries) = self.read_stream(id, "+", PAGE_ENDS + 2).await?;
+        let (second, mut entries) = self.read_stream(id, "+", most + 2).await?;
         if entries.is_empty() {
             return Ok(None);
         }
         entries.remove(0);
-        read_ends(second, entries, cursor).map(Some)
+        read_ends(second, entries, cursor, most).map(Some)
     }
 }
 
@@ -139,9 +153,9 @@ fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
 }
 
-fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str) -> Result<ReadEnds, StoreError> {
-    let more = entries.len() > PAGE_ENDS;
-    entries.truncate(PAGE_ENDS);
+fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds, StoreError> {
+    let more = entries.len() > most;
+    entries.truncate(most);
     let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
     let ends = entries.iter().map(|(_, (_, end))| end.parse().map_err(|()| unreadable("an end in wxmint:ended")));
     Ok(ReadEnds {
@@ -150,6 +164,10 @@ fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str) -> Result<ReadEn
         cursor,
         more,
     })
+}
+
+fn on_or_off(blocked: bool) -> &'static str {
+    if blocked { "on" } else { "off" }
 }
 
 fn admission(entry: &[String]) -> Result<Admission, StoreError> {

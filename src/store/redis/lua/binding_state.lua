@@ -1,16 +1,17 @@
 -- Where a person stands, for `attempt`. KEY: binding. In front of the scripts that say so.
 local function binding_state(key, attempt)
   local b = redis.call('HMGET', key, 'generation', 'user_id', 'unionid', 'new_for',
-    'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved')
+    'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved', 'block_of', 'block')
   local generation = b[1] or '0'
   if b[2] then
-    return {'bound', generation, b[2], b[3] or '', b[4] == attempt and '1' or ''}
+    local blocked = b[10] == b[2] and string.sub(b[11], -2) == 'on'
+    return {'bound', generation, b[2], b[3] or '', b[4] == attempt and '1' or '', blocked and '1' or ''}
   elseif b[5] then
-    return {'intended', generation, b[5], b[6] or '', b[7] or ''}
+    return {'intended', generation, b[5], b[6] or '', b[7] or '', ''}
   elseif b[8] then
-    return {'leaving', generation, b[8], '', ''}
+    return {'leaving', generation, b[8], '', '', ''}
   end
-  return {'free', generation, '', b[9] or '', ''}
+  return {'free', generation, '', b[9] or '', '', ''}
 end
 
 local function intend(key, user, made, by_unionid)

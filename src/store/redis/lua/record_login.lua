@@ -11,7 +11,7 @@ keep_key(session, order, sealed, ARGV[4])
 
 local wait = count(KEYS[3], tonumber(ARGV[5]), tonumber(ARGV[6]))
 if wait > 0 then
-  return {'limited', string.format('%.0f', wait), '', '', '', ''}
+  return {'limited', string.format('%.0f', wait), '', '', '', '', ''}
 end
 local now = binding_state(binding, attempt)
 -- For who was never bound: a repetition is to undo no dissolution that came between.
@@ -19,5 +19,5 @@ if now[1] == 'free' and now[2] == '0' and ARGV[7] ~= '' then
   intend(binding, ARGV[7], ARGV[8], '')
   now = binding_state(binding, attempt)
 end
-now[6] = redis.call('TIME')[1]
+now[7] = redis.call('TIME')[1]
 return now

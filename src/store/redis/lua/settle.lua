@@ -10,6 +10,8 @@ if ARGV[3] == 'bound' then
   if ARGV[4] == '1' then
     redis.call('HSET', KEYS[1], 'new_for', ARGV[1])
   end
+else
+  redis.call('HDEL', KEYS[1], 'block_of', 'block')
 end
 redis.call('HDEL', KEYS[1], 'intent_user', 'intent_made', 'intent_by_unionid')
 return binding_state(KEYS[1], ARGV[1])

@@ -1,0 +1,196 @@
+//! The feed of ends, from outside: what is ended stands in it within a second, signed, in pages, and names nobody.
+
+use std::{path::PathBuf, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Utc;
+use serde_json::{Value, json};
+use wxmint::verify::{PublishedKeys, ends::EndHash};
+
+use crate::support::{APPID, Answer, BUSY, TestBed, eventually, keys, kid_of};
+
+struct Page {
+    header: Value,
+    claims: Value,
+    signed: bool,
+    whole: String,
+}
+
+impl Page {
+    fn text(&self, name: &str) -> &str {
+        self.claims[name].as_str().unwrap_or_else(|| panic!("{name}: {}", self.claims))
+    }
+
+    fn ended(&self) -> &Vec<Value> {
+        self.claims["ended"].as_array().expect("an array")
+    }
+}
+
+async fn ask(bed: &TestBed, query: &str) -> Answer {
+    bed.http.get(&bed.service().url(&format!("/revocations{query}"))).await
+}
+
+/// The page after `cursor`, checked as a verifier checks it.
+async fn page_after(bed: &TestBed, cursor: &str) -> Page {
+    let answer = ask(bed, &format!("?after={cursor}")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/revocations+jwt"), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), "public, max-age=1");
+    let parts: Vec<&str> = answer.body.split('.').collect();
+    let [header, claims, signature] = parts
+        .iter()
+        .map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"))
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("three parts");
+    let (header, claims): (Value, Value) =
+        (serde_json::from_slice(&header).expect("JSON"), serde_json::from_slice(&claims).expect("JSON"));
+    let jwks = bed.http.get(&bed.service().url("/.well-known/jwks.json")).await;
+    let published = PublishedKeys::read(jwks.body.as_bytes()).expect("keys").keys;
+    let key = published.iter().find(|key| header["kid"] == key.kid());
+    let message = answer.body.rsplit_once('.').expect("a signature").0;
+    let signed = key.is_some_and(|key| key.verifies(message.as_bytes(), &signature));
+    Page { header, claims, signed, whole: answer.body }
+}
+
+/// Asks until the feed has this many ends after `cursor`: a page may be a second old.
+async fn ends_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
+    eventually("the ends are in the feed", BUSY, async || {
+        Some(page_after(bed, cursor).await).filter(|page| page.ended().len() >= count)
+    })
+    .await
+}
+
+async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
+    let request = bed.http.0.post(bed.service().url("/logout")).bearer_auth(login.member("access_token"));
+    assert_eq!(bed.http.send(request.json(&json!({"everywhere": everywhere}))).await.status, 204);
+}
+
+fn hash(bed: &TestBed, value: &str) -> Value {
+    EndHash::of(&bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
+}
+
+#[tokio::test]
+async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
+    let bed = TestBed::start().await;
+    let empty = page_after(&bed, "").await;
+    let iat = empty.claims["iat"].as_i64().expect("seconds");
+    assert!((Utc::now().timestamp() - iat).abs() <= BUSY.as_secs() as i64);
+    let expected = json!({"iss": bed.configuration.value("WXMINT_ISSUER"), "iat": iat, "exp": iat + 300, "after": "",
+        "cursor": "", "more": false, "keep": 30 * 86400 + 60, "ended": []});
+    assert_eq!(empty.claims, expected);
+    assert_eq!((empty.signed, &empty.header["typ"]), (true, &"revocations+jwt".into()));
+
+    let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
+    let claims = one.claims();
+    log_out(&bed, &one, false).await;
+    let page = ends_after(&bed, "", 1).await;
+    assert_eq!(page.ended(), &[json!(["jti", hash(&bed, claims["jti"].as_str().expect("a jti")), claims["exp"]])]);
+    log_out(&bed, &one, false).await;
+    log_out(&bed, &other, true).await;
+    let unbound = bed.log_in("mei").await;
+    let unbinding = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(unbound.member("access_token"));
+    assert_eq!(bed.http.send(unbinding).await.status, 204);
+
+    let cursor = page.text("cursor");
+    let page = ends_after(&bed, cursor, 2).await;
+    assert_eq!(page.text("after"), cursor);
+    let (user, successor) = (claims["sub"].as_str().expect("a user"), unbound.member("user_id"));
+    let named: Vec<Value> = page.ended().iter().map(|end| json!([end[0], end[1]])).collect();
+    let in_app = format!("{successor}\0{APPID}");
+    assert_eq!(named, [json!(["sub", hash(&bed, user)]), json!(["app", hash(&bed, &in_app)])]);
+    for end in page.ended() {
+        let before = end[2].as_i64().expect("seconds");
+        assert!((iat..=Utc::now().timestamp()).contains(&before), "a second of the store's clock: {end}");
+    }
+    let told = URL_SAFE_NO_PAD.decode(page.whole.split('.').nth(1).expect("claims")).expect("base64url");
+    let told = String::from_utf8(told).expect("JSON");
+    assert!(!told.contains(user) && !told.contains(&successor) && !told.contains(APPID), "{told}");
+
+    let last = page.text("cursor").to_owned();
+    assert_eq!(page_after(&bed, &last).await.ended(), &Vec::<Value>::new());
+    for unknown in ["1-1.AAAAAAAA", "x", "%00", &"9".repeat(3000)] {
+        let page = ends_after(&bed, unknown, 3).await;
+        assert_eq!((page.text("after"), page.ended().len()), ("", 3), "from the oldest: {unknown}");
+    }
+}
+
+#[tokio::test]
+async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
+    let bed = TestBed::builder().services(2).breakable_redis().start().await;
+    let login = bed.log_in("lin").await;
+    log_out(&bed, &login, false).await;
+    let page = ends_after(&bed, "", 1).await;
+    let other = bed.http.get(&bed.services[1].url("/revocations")).await;
+    let claims = URL_SAFE_NO_PAD.decode(other.body.split('.').nth(1).expect("claims")).expect("base64url");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    assert_eq!((&claims["ended"], &claims["cursor"]), (&page.claims["ended"], &page.claims["cursor"]));
+
+    bed.redis_link().cut().await;
+    let cursor = page.text("cursor");
+    let broken = eventually("a page is kept for a second at most", BUSY, async || {
+        Some(ask(&bed, &format!("?after={cursor}")).await).filter(|answer| answer.status != 200)
+    });
+    broken.await.expect_problem(503, "store_unavailable");
+}
+
+/// Whichever answer of Redis is lost, a logout that is answered with 204 in the end is in the feed.
+#[tokio::test]
+async fn a_logout_that_lost_an_answer_of_redis_is_in_the_feed_once_it_is_answered() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    for lost in 1..=6 {
+        let login = bed.log_in("lin").await;
+        bed.redis_link().lose_answer(lost);
+        eventually("the logout is answered", BUSY, async || {
+            let request = bed.http.0.post(bed.service().url("/logout")).bearer_auth(login.member("access_token"));
+            (bed.http.send(request).await.status == 204).then_some(())
+        })
+        .await;
+        let jti = hash(&bed, login.claims()["jti"].as_str().expect("a jti"));
+        eventually("the end is in the feed", BUSY, async || {
+            let page = page_after(&bed, "").await;
+            page.ended().iter().any(|end| end[1] == jti).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_retired_at_once_is_in_the_feed() {
+    let bed = TestBed::start().await;
+    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
+    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    let page = eventually("the key's end is in the feed", BUSY + Duration::from_secs(5), async || {
+        Some(page_after(&bed, "").await).filter(|page| !page.ended().is_empty())
+    })
+    .await;
+    assert_eq!(page.ended(), &[json!(["kid", kid])]);
+    assert!(page.signed && page.header["kid"] != kid.as_str());
+}
+
+#[tokio::test]
+async fn with_one_login_a_login_ends_the_users_earlier_tokens_of_the_app() {
+    let bed = TestBed::builder().env("WXMINT_ONE_LOGIN", "true").start().await;
+    let first = bed.log_in("lin").await;
+    let old = first.claims();
+    let (second, at) = eventually("a later second", BUSY, async || {
+        let login = bed.log_in("lin").await;
+        let iat = login.claims()["iat"].as_i64().expect("seconds");
+        (iat > old["iat"].as_i64().expect("seconds")).then_some((login, iat))
+    })
+    .await;
+    let session = async |login: &Answer| {
+        bed.http
+            .send(bed.http.0.get(bed.service().url("/wechat/session")).bearer_auth(login.member("access_token")))
+            .await
+    };
+    session(&first).await.expect_problem(401, "invalid_token");
+    assert_eq!(session(&second).await.status, 200);
+    let in_app = hash(&bed, &format!("{}\0{APPID}", second.member("user_id")));
+    let page = eventually("the end is in the feed", BUSY, async || {
+        let page = page_after(&bed, "").await;
+        page.ended().contains(&json!(["app", in_app, at - 1])).then_some(page)
+    })
+    .await;
+    assert!(page.ended().iter().all(|end| end[0] == "app" && end[2].as_i64() < Some(at)), "{}", page.claims);
+}
