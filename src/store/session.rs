@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{AttemptId, ExchangeOrder, Person, Sealed, StoreError};
+use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
 use crate::{
     ids::{AppId, TokenId, UserId},
     verify::{LONGEST_LIFE, MAX_LEEWAY},
@@ -89,29 +89,28 @@ pub enum Tried {
 #[async_trait(?Send)]
 pub trait Sessions {
     /// Whose a token is, and whether it has been ended.
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError>;
+    async fn token_state(&self, token: &Issued) -> Result<TokenState>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed. Answered once a replica has it.
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
+    async fn end_token(&self, token: &Issued) -> Result<()>;
 
     /// Ends all tokens that the user of `token` was issued up to and in this second of the store's clock. Changes nothing
     /// if `token` has been ended in this way already, so that a repetition does not end newer tokens. Answered once a
     /// replica has it.
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError>;
+    async fn end_user(&self, token: &Issued) -> Result<()>;
 
     /// Begins a try with the session keys of a person who is bound to `user`.
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError>;
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening>;
 
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError>;
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
     /// Stores a session key that came without a login, unless a later exchange has stored one.
-    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder)
-    -> Result<(), StoreError>;
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError>;
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;
 
     /// Deletes the session keys of a person.
-    async fn forget(&self, person: &Person) -> Result<(), StoreError>;
+    async fn forget(&self, person: &Person) -> Result<()>;
 }

@@ -8,16 +8,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{AttemptId, Person, StoreError};
+use super::{AttemptId, Person, Result};
 use crate::ids::UnionId;
 
 #[async_trait(?Send)]
 pub trait Tickets {
     /// Stores a ticket for [`TICKET_TTL`].
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()>;
 
     /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError>;
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>>;
 }
 
 /// How long a ticket can be redeemed: as long as a login code.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{
     super::{
         Admission, AttemptId, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening, Person,
-        Sealed, Sessions, StoreError, TokenState, Tried,
+        Result, Sealed, Sessions, TokenState, Tried,
     },
     Memory,
 };
@@ -43,7 +43,7 @@ impl StoredEnds {
 
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
@@ -62,7 +62,7 @@ impl Sessions for Memory {
         ))
     }
 
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_token(&self, token: &Issued) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let ends = shelves.ends.entry(token.user.clone()).or_default();
@@ -71,7 +71,7 @@ impl Sessions for Memory {
         Ok(())
     }
 
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_user(&self, token: &Issued) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let before = &mut shelves.ends.entry(token.user.clone()).or_default().before;
@@ -81,7 +81,7 @@ impl Sessions for Memory {
         Ok(())
     }
 
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
@@ -103,7 +103,7 @@ impl Sessions for Memory {
         Ok(Opening::Keys(KeptSession { keys, order }))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
@@ -122,18 +122,13 @@ impl Sessions for Memory {
         Ok(dropped)
     }
 
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        sealed: &Sealed,
-        order: &ExchangeOrder,
-    ) -> Result<(), StoreError> {
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
         let until = (self.clock)() + self.session_ttl;
         self.shelves().keep_key(person, (order.clone(), sealed.clone()), until);
         Ok(())
     }
 
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError> {
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         if let Some(session) = self.shelves().sessions.get_mut(person) {
             let keys = [Some(&mut session.current), session.previous.as_mut()];
             for (_, key) in keys.into_iter().flatten().filter(|(_, key)| key == old) {
@@ -143,7 +138,7 @@ impl Sessions for Memory {
         Ok(())
     }
 
-    async fn forget(&self, person: &Person) -> Result<(), StoreError> {
+    async fn forget(&self, person: &Person) -> Result<()> {
         self.shelves().sessions.remove(person);
         Ok(())
     }

@@ -8,7 +8,7 @@ use redis::{Script, Value, from_redis_value};
 use super::{
     super::{
         Admission, AttemptId, ENDS_KEPT, ExchangeOrder, FAILURES_WINDOW, Issued, KeptSession, MAX_FAILURES, Opening,
-        PREVIOUS_KEY_TTL, Person, Sealed, Sessions, StoreError, TokenState, Tried,
+        PREVIOUS_KEY_TTL, Person, Result, Sealed, Sessions, TokenState, Tried,
     },
     Redis,
     binding::person_of,
@@ -27,7 +27,7 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let mut script = TOKEN_STATE.key(name::user(&token.user));
         script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("token_state", &script).await?;
@@ -40,20 +40,20 @@ impl Sessions for Redis {
         }
     }
 
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_token(&self, token: &Issued) -> Result<()> {
         let mut script = END_TOKEN.key(name::ends(&token.user));
         let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
         script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
         self.durable.run_confirmed("end_token", &script).await
     }
 
-    async fn end_user(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_user(&self, token: &Issued) -> Result<()> {
         let mut script = END_USER.key(name::ends(&token.user));
         script.arg(token.issued_at).arg(ENDS_KEPT.as_secs());
         self.durable.run_confirmed("end_user", &script).await
     }
 
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let mut script = OPEN.key(name::binding(person));
         script
             .key(name::session(person))
@@ -67,7 +67,7 @@ impl Sessions for Redis {
         opening(answer, attempt).map_err(|_| unreadable("a session"))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let mut script = CLOSE.key(name::session(person));
         script
             .key(name::tries(person))
@@ -79,29 +79,24 @@ impl Sessions for Redis {
         Ok(dropped == 1)
     }
 
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        sealed: &Sealed,
-        order: &ExchangeOrder,
-    ) -> Result<(), StoreError> {
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
         let mut script = KEEP.key(name::session(person));
         script.arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError> {
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         let mut script = RESEAL.key(name::session(person));
         script.arg(old.as_bytes()).arg(new.as_bytes());
         self.link.run("reseal", &script).await
     }
 
-    async fn forget(&self, person: &Person) -> Result<(), StoreError> {
+    async fn forget(&self, person: &Person) -> Result<()> {
         self.link.run("forget", &FORGET.key(name::session(person))).await
     }
 }
 
-fn admission(entry: &[String]) -> Result<Admission, StoreError> {
+fn admission(entry: &[String]) -> Result<Admission> {
     let [person, generation] = entry else { return Err(unreadable("a user's list")) };
     let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
     Ok(Admission { person: person_of(person)?, generation })
