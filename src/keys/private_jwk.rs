@@ -39,31 +39,17 @@ pub struct PrivateJwk {
     pub(super) material: Material,
 }
 
-/// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Material {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) x: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) y: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) n: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) e: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) d: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) p: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) q: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dp: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dq: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) qi: Member,
+macro_rules! material {
+    ($($member:ident)+) => {
+        /// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
+        #[derive(Clone, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub(super) struct Material {
+            $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $member: Member,)+
+        }
+    };
 }
+material!(x y n e d p q dp dq qi);
 
 pub(super) type Member = Option<Zeroizing<String>>;
 
@@ -155,10 +141,6 @@ impl PrivateJwk {
     /// The `kid`; empty if the key has none yet.
     pub fn kid(&self) -> &str {
         self.kid.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn is(&self, kid: &str) -> bool {
-        self.kid.as_deref() == Some(kid)
     }
 
     /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error messages.

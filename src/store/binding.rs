@@ -10,7 +10,6 @@ use crate::ids::{UnionId, UserId};
 /// the same `attempt`, it answers the same again.
 #[async_trait(?Send)]
 pub trait Bindings {
-    /// The state of a person's binding.
     async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState>;
 
     /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has the next
@@ -144,10 +143,8 @@ pub enum Decision {
     Dismissed,
 }
 
-/// The outcome of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentOutcome {
-    /// A binding, as far as a login needs it.
     Bound {
         /// Whether it is the first binding of a user who was made for it.
         new: bool,

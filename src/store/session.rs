@@ -34,9 +34,7 @@ pub enum TokenState {
 /// A person on a user's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// Who was admitted.
     pub person: Person,
-    /// The generation of the person's binding.
     pub generation: u64,
 }
 
@@ -111,6 +109,6 @@ pub trait Sessions {
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;
 
-    /// Deletes the session keys of a person.
+    /// Deletes the session keys.
     async fn forget(&self, person: &Person) -> Result<()>;
 }

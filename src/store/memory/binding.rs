@@ -164,18 +164,13 @@ impl Bindings for Memory {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
-        let mut shelves = self.shelves();
+        let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        let ours = binding.generation == bound.generation
-            && matches!(&binding.state, State::Bound { user, .. } if *user == bound.user);
-        if ours {
+        if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
             binding.state = State::Leaving(bound.user.clone());
-        }
-        let state = binding.binding_state(attempt);
-        if ours {
             shelves.sessions.remove(person);
         }
-        Ok(state)
+        Ok(binding.binding_state(attempt))
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {

@@ -54,12 +54,10 @@ impl FromStr for RedisUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if !text.starts_with("redis://") {
-            return Err("must be redis://[user:password@]host:port[/db]".into());
-        }
         // The library's own message may quote the URL.
-        redis::Client::open(text).map_err(|_| "must be redis://[user:password@]host:port[/db]".to_owned())?;
-        Ok(Self(text.to_owned().into()))
+        let is_good = text.starts_with("redis://") && redis::Client::open(text).is_ok();
+        let wrong = || "must be redis://[user:password@]host:port[/db]".to_owned();
+        is_good.then(|| Self(text.to_owned().into())).ok_or_else(wrong)
     }
 }
 
@@ -70,6 +68,7 @@ impl fmt::Debug for RedisUrl {
 }
 
 /// A connection to one Redis, for one worker thread.
+#[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
     /// For writes that a replica must confirm, because waiting for that blocks the connection.
@@ -89,14 +88,7 @@ impl Redis {
 
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
-        let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
-        Self {
-            link,
-            durable,
-            session_ttl: self.session_ttl,
-            clock: Rc::new(move || instant),
-            clocks: self.clocks.clone(),
-        }
+        Self { clock: Rc::new(move || instant), ..self.clone() }
     }
 }
 

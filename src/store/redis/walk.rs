@@ -36,10 +36,8 @@ pub struct Place {
     server: String,
 }
 
-/// What a step of the walk comes to.
 #[derive(Debug)]
 pub enum Step<T> {
-    /// Some of what is looked for, or nothing.
     Page(Page<T>),
     /// The place is one in another Redis. Only the beginning is everywhere.
     Elsewhere,
@@ -58,10 +56,8 @@ pub struct Page<T> {
     pub next: Option<Place>,
 }
 
-/// One person.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Bound.
     Bound(Binding),
     /// Bound to nobody, as they wished.
     Dissolved(Person),
