@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::{
     encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der},
     hmac,
+    rand::SystemRandom,
     rsa::KeySize,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
@@ -38,43 +39,36 @@ pub struct PrivateJwk {
     pub(super) material: Material,
 }
 
-/// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Material {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) x: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) y: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) n: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) e: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) d: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) p: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) q: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dp: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dq: Member,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) qi: Member,
+macro_rules! material {
+    ($($member:ident)+) => {
+        /// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
+        #[derive(Clone, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub(super) struct Material {
+            $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $member: Member,)+
+        }
+    };
 }
+material!(x y n e d p q dp dq qi);
 
 pub(super) type Member = Option<Zeroizing<String>>;
 
 impl PrivateJwk {
     /// Generates a key that signs from `nbf` on.
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
-        let material = match algorithm {
-            Algorithm::Es256 => Material::p256()?,
-            Algorithm::EdDsa => Material::ed25519()?,
-            Algorithm::Rs256 => Material::rsa2048()?,
+        let (random, refused) = (SystemRandom::new(), |_| KeyError::Crypto("generate a key"));
+        let mut jwk = match algorithm {
+            Algorithm::Es256 => {
+                let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(refused)?;
+                Self::from_der(key.as_ref())?
+            }
+            Algorithm::EdDsa => Self::from_der(Ed25519KeyPair::generate_pkcs8(&random).map_err(refused)?.as_ref())?,
+            Algorithm::Rs256 => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(refused)?;
+                let key: Pkcs8V1Der<'_> = pair.as_der().map_err(refused)?;
+                Self::from_der(key.as_ref())?
+            }
         };
-        let mut jwk = Self::of(algorithm, material);
         jwk.nbf = Some(nbf.timestamp());
         jwk.name_itself(0)?;
         Ok(jwk)
@@ -84,7 +78,7 @@ impl PrivateJwk {
     /// of a set. The key signs from `nbf` on, whatever `nbf` it has itself.
     pub fn import(content: &[u8], nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let mut jwk = match PrivateKeyDer::from_pem_slice(content) {
-            Ok(der) => Self::from_der(&der)?,
+            Ok(der) => Self::from_der(der.secret_der())?,
             Err(_) => Self::from_json(content)?,
         };
         (jwk.nbf, jwk.exp, jwk.usage) = (Some(nbf.timestamp()), None, Some("sig".into()));
@@ -100,12 +94,11 @@ impl PrivateJwk {
         hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
     }
 
-    fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
+    fn from_der(bytes: &[u8]) -> Result<Self, KeyError> {
         let unknown = || KeyError::Unusable {
             key: "in the file".into(),
             reason: "it must be an EC key on P-256, an Ed25519 key or an RSA key of 2048 bits or more".into(),
         };
-        let bytes = der.secret_der();
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
             .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes))
         {
@@ -140,20 +133,14 @@ impl PrivateJwk {
             crv: crv.map(Into::into),
             alg: algorithm.name().into(),
             usage: Some("sig".into()),
-            kid: None,
-            nbf: None,
-            exp: None,
             material,
+            ..Self::default()
         }
     }
 
     /// The `kid`; empty if the key has none yet.
     pub fn kid(&self) -> &str {
         self.kid.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn is(&self, kid: &str) -> bool {
-        self.kid.as_deref() == Some(kid)
     }
 
     /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error messages.
@@ -186,33 +173,16 @@ impl fmt::Debug for PrivateJwk {
 }
 
 impl Material {
-    fn p256() -> Result<Self, KeyError> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| cannot_generate())?;
-        Self::of_p256(&pair)
-    }
-
     fn of_p256(pair: &EcdsaKeyPair) -> Result<Self, KeyError> {
-        let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| cannot_generate())?;
+        let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| KeyError::Crypto("read a key"))?;
         let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
         Ok(Self { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Self::default() })
     }
 
-    fn ed25519() -> Result<Self, KeyError> {
-        Self::of_ed25519(&Ed25519KeyPair::generate().map_err(|_| cannot_generate())?)
-    }
-
     fn of_ed25519(pair: &Ed25519KeyPair) -> Result<Self, KeyError> {
         let seed: Curve25519SeedBin<'_> =
-            pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| cannot_generate())?;
+            pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| KeyError::Crypto("read a key"))?;
         Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
-    }
-
-    fn rsa2048() -> Result<Self, KeyError> {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| cannot_generate())?;
-        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| cannot_generate())?;
-        let info = pkcs8::PrivateKeyInfo::try_from(der.as_ref()).map_err(|_| cannot_generate())?;
-        let key = pkcs1::RsaPrivateKey::try_from(info.private_key).map_err(|_| cannot_generate())?;
-        Ok(Self::of_rsa(&key))
     }
 
     fn of_rsa(key: &pkcs1::RsaPrivateKey<'_>) -> Self {
@@ -228,10 +198,6 @@ impl Material {
             ..Self::default()
         }
     }
-}
-
-fn cannot_generate() -> KeyError {
-    KeyError::Crypto("generate a key")
 }
 
 fn encode(bytes: &[u8]) -> Member {

@@ -1,7 +1,8 @@
 //! The keys in use: one immutable value, which is replaced as a whole when the file changes.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::EncodingKey;
 
@@ -63,14 +64,14 @@ impl Ring {
 
 /// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
 pub struct KeyRing {
-    current: RwLock<Arc<Ring>>,
+    current: ArcSwap<Ring>,
     lead: TimeDelta,
 }
 
 impl KeyRing {
     /// `lead` is how long keys are published before they sign.
     pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self { current: RwLock::new(Arc::new(Ring::new(set, lead, now)?)), lead })
+        Ok(Self { current: ArcSwap::from_pointee(Ring::new(set, lead, now)?), lead })
     }
 
     /// The ring for `now`. The document is prepared again when the clock has passed a key's `nbf` or `exp`, in either
@@ -82,7 +83,7 @@ impl KeyRing {
 
     /// The ring as it was last prepared, for what does not depend on the time.
     pub fn current(&self) -> Arc<Ring> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        self.current.load_full()
     }
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
@@ -93,7 +94,7 @@ impl KeyRing {
 
     fn put(&self, ring: Ring) -> Arc<Ring> {
         let ring = Arc::new(ring);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        self.current.store(Arc::clone(&ring));
         ring
     }
 }

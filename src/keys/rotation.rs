@@ -29,7 +29,6 @@ pub struct KeyLife {
     pub exp: Option<DateTime<Utc>>,
 }
 
-/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// In the JWKS, and does not sign yet.
@@ -95,40 +94,24 @@ pub struct Policy {
     pub algorithm: Algorithm,
 }
 
-/// Why a policy or a change is refused.
+/// Why a policy or a change is refused. Times are in RFC 3339, durations in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
         "keys cannot be replaced every {every} s when each is published {lead} s before it signs: make --every longer than --lead"
     )]
-    EveryWithinLead {
-        /// In seconds.
-        every: i64,
-        /// In seconds.
-        lead: i64,
-    },
+    EveryWithinLead { every: i64, lead: i64 },
     /// A duration of the policy is not positive.
     #[error("{0} must be longer than 0 s")]
     NoTime(&'static str),
     /// The key would sign before verifiers can know it.
     #[error("a key that is added now must not sign before {earliest}, because verifiers may not know it until then")]
-    TooSoon {
-        /// In the format of RFC 3339.
-        earliest: String,
-    },
-    /// Two keys would begin to sign at the same time.
+    TooSoon { earliest: String },
     #[error("another key begins to sign at {nbf} already")]
-    SameMoment {
-        /// In the format of RFC 3339.
-        nbf: String,
-    },
+    SameMoment { nbf: String },
     /// The key must stay because tokens that it signed may not have expired.
     #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
-    TokensLive {
-        kid: String,
-        /// In the format of RFC 3339.
-        earliest: String,
-    },
+    TokensLive { kid: String, earliest: String },
     /// The key must stay because no key has replaced it.
     #[error("no other key can replace {0} yet; `keys rotate` replaces it when it is due")]
     NoSuccessor(String),

@@ -73,11 +73,6 @@ impl SigningKey {
         self.nbf
     }
 
-    /// When the key leaves the JWKS, if it has been replaced.
-    pub fn exp(&self) -> Option<DateTime<Utc>> {
-        self.exp
-    }
-
     pub(super) fn life(&self) -> KeyLife {
         let (kid, algorithm) = (self.public.kid().to_owned(), self.public.algorithm());
         KeyLife { kid, algorithm, nbf: self.nbf, exp: self.exp }
@@ -202,10 +197,11 @@ impl Members<'_> {
     }
 
     fn date(&self, name: &'static str, seconds: Option<i64>) -> Result<Option<DateTime<Utc>>, KeyError> {
-        let Some(seconds) = seconds else { return Ok(None) };
-        let date = DateTime::from_timestamp(seconds, 0)
-            .ok_or_else(|| self.unusable(format!("`{name}` must be a number of seconds since 1970")))?;
-        Ok(Some(date))
+        let date = |seconds| {
+            DateTime::from_timestamp(seconds, 0)
+                .ok_or_else(|| self.unusable(format!("`{name}` must be a number of seconds since 1970")))
+        };
+        seconds.map(date).transpose()
     }
 
     fn unusable(&self, reason: impl Into<String>) -> KeyError {

@@ -1,6 +1,8 @@
 //! The key set as it is stored in a file or a Secret, where commands change it.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{
@@ -13,11 +15,6 @@ use crate::verify::KeyError;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
-}
-
-#[derive(Serialize)]
-struct Borrowed<'a> {
-    keys: &'a [PrivateJwk],
 }
 
 impl StoredKeys {
@@ -50,7 +47,8 @@ impl StoredKeys {
     }
 
     pub(crate) fn content_of(keys: &[PrivateJwk]) -> Zeroizing<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(&Borrowed { keys }).expect("strings and numbers serialize");
+        let mut json =
+            serde_json::to_vec_pretty(&BTreeMap::from([("keys", keys)])).expect("strings and numbers serialize");
         json.push(b'\n');
         Zeroizing::new(json)
     }
@@ -61,9 +59,9 @@ impl StoredKeys {
 
     /// Carries out a step of [`super::rotation::plan`].
     pub fn apply(&mut self, step: &Step) -> Result<(), KeyError> {
-        self.keys.retain(|key| !step.drop.iter().any(|kid| key.is(kid)));
+        self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
-            self.keys.iter_mut().filter(|key| key.is(kid)).for_each(|key| key.set_exp(Some(*exp)));
+            self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.set_exp(Some(*exp)));
         }
         if let Some(new) = step.publish {
             self.keys.push(PrivateJwk::generate(new.algorithm, new.nbf)?);
@@ -78,14 +76,14 @@ impl StoredKeys {
         retirement: &Retirement,
         algorithm: crate::verify::Algorithm,
     ) -> Result<(), KeyError> {
-        self.keys.retain(|key| !key.is(kid));
+        self.keys.retain(|key| key.kid() != kid);
         if let Some(released) = &retirement.released {
-            self.keys.iter_mut().filter(|key| key.is(released)).for_each(|key| key.set_exp(None));
+            self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.set_exp(None));
         }
         match &retirement.successor {
             Successor::Unchanged => {}
             Successor::Promoted(next) => {
-                self.keys.iter_mut().filter(|key| key.is(next)).for_each(|key| key.set_nbf(retirement.begins))
+                self.keys.iter_mut().filter(|key| key.kid() == next).for_each(|key| key.set_nbf(retirement.begins))
             }
             Successor::New => self.keys.push(PrivateJwk::generate(algorithm, retirement.begins)?),
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{AttemptId, Sealed, StoreError};
+use super::{AttemptId, Result, Sealed};
 use crate::{ids::AppId, wechat::AppAccessToken};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
@@ -21,21 +21,12 @@ pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
 /// Identifies an access token without revealing it: 128 bits of its SHA-256.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Fingerprint(String);
+pub struct Fingerprint(pub(super) String);
 
 impl Fingerprint {
     pub fn of(token: &AppAccessToken) -> Self {
         let hash = digest::digest(&digest::SHA256, token.expose().as_bytes());
         Self(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
-    }
-
-    /// As it was stored.
-    pub(super) fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -86,7 +77,7 @@ pub trait AccessTokenShelf {
         attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
-    ) -> Result<Lent, StoreError>;
+    ) -> Result<Lent>;
 
     /// Stores the fetched token and ends the lease. Does nothing if `attempt` holds no lease any more.
     async fn keep_access_token(
@@ -95,9 +86,9 @@ pub trait AccessTokenShelf {
         attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
-    ) -> Result<(), StoreError>;
+    ) -> Result<()>;
 
     /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if the
     /// old token is still valid.
-    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError>;
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()>;
 }

@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{AttemptId, Person, StoreError};
+use super::{AttemptId, Person, Result};
 use crate::ids::{UnionId, UserId};
 
 /// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent: repeated with
 /// the same `attempt`, it answers the same again.
 #[async_trait(?Send)]
 pub trait Bindings {
-    /// The state of a person's binding.
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError>;
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState>;
 
     /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has the next
     /// generation.
@@ -21,7 +20,7 @@ pub trait Bindings {
         generation: u64,
         intent: &Intent,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError>;
+    ) -> Result<BindingState>;
 
     /// Decides whether the person may be bound to `user`. This is the only place where that is decided, once for each
     /// generation. `per_app` is the number of people of one app that a user may have.
@@ -32,7 +31,7 @@ pub trait Bindings {
         generation: u64,
         by_unionid: bool,
         per_app: u32,
-    ) -> Result<Decision, StoreError>;
+    ) -> Result<Decision>;
 
     /// Carries the decision out, if the intent of this `generation` still waits for it.
     async fn settle(
@@ -41,26 +40,25 @@ pub trait Bindings {
         generation: u64,
         outcome: IntentOutcome,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError>;
+    ) -> Result<BindingState>;
 
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError>;
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState>;
 
     /// Takes the person off the user's list, and ends the user's tokens of that app.
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError>;
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()>;
 
     /// Marks the dissolution of this `generation` as complete.
-    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId)
-    -> Result<BindingState, StoreError>;
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState>;
 
     /// The people on the user's list. `None` if the user never had any.
-    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError>;
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>>;
 
     /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody.
-    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError>;
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>>;
 
     /// Links a unionid to `to`, if it is linked to `from` or to nobody. Returns the user whom it is linked to now.
-    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError>;
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId>;
 
     /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns true if the conflict is
     /// new.
@@ -70,7 +68,7 @@ pub trait Bindings {
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool>;
 }
 
 /// The state of a person's binding. Each generation has one intent, one decision, and perhaps one dissolution.
@@ -149,10 +147,8 @@ pub enum Decision {
     Dismissed,
 }
 
-/// The outcome of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentOutcome {
-    /// A binding, as far as a login needs it.
     Bound {
         /// Whether it is the first binding of a user who was made for it.
         new: bool,

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Person, StoreError};
+use super::{Person, Result};
 use crate::{
     ids::{AppId, TokenId, UserId},
     verify::{LONGEST_LIFE, MAX_LEEWAY},
@@ -110,33 +110,33 @@ pub struct ReadEnds {
 #[async_trait(?Send)]
 pub trait Ends {
     /// Whose a token is, and whether it has been ended.
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError>;
+    async fn token_state(&self, token: &Issued) -> Result<TokenState>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError>;
+    async fn end_token(&self, token: &Issued) -> Result<()>;
 
     /// Ends all tokens that a user was issued up to and in this second of the store's clock. With the `iat` of the token that
     /// asks for it, this changes nothing if that token has been ended in this way already, so that a repetition does not end
     /// newer tokens.
-    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError>;
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
 
     /// Ends the tokens that a user was issued in an app before the second `iat`.
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError>;
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()>;
 
     /// Ends whatever a key has signed.
-    async fn end_key(&self, kid: &str) -> Result<(), StoreError>;
+    async fn end_key(&self, kid: &str) -> Result<()>;
 
     /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
     /// returns it again. Answered once a replica has it.
-    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError>;
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64>;
 
     /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if the
     /// person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has it.
-    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError>;
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()>;
 
     /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
     /// cursor, or no longer.
-    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError>;
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
 }
 
 #[cfg(test)]

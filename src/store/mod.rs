@@ -49,6 +49,8 @@ pub struct StoreError {
     pub reason: String,
 }
 
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
 /// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is done once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttemptId(String);
@@ -114,6 +116,7 @@ pub struct Meter {
 pub enum Cell {
     /// Logins from an address, or from an IPv6 network of 64 bits.
     Address(String),
+    Logins(Person),
     /// Failed passwords of a person for a user name, which is given by its digest.
     Attempts(Person, String),
     /// Calls of WeChat's API by a person's token, each kind by itself.
@@ -172,31 +175,25 @@ pub enum Fitness {
 #[async_trait(?Send)]
 pub trait Store: Bindings + Ends + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
-    async fn claim_code(
-        &self,
-        app: &AppId,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        meter: &Meter,
-    ) -> Result<Claim, StoreError>;
+    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
 
     /// Releases a claimed code that provably was not sent.
-    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError>;
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
 
     /// Stores the session key unless a later exchange has stored one, counts the person's login, and returns the state of the
     /// person's binding.
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError>;
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded>;
 
     /// `None` for a person who is not bound, or not yet.
-    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError>;
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>>;
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError>;
+    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>>;
 
     /// Counts an event, unless the limit is reached.
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError>;
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>>;
 
     /// Uncounts an event.
-    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError>;
+    async fn uncount(&self, meter: &Meter) -> Result<()>;
 
-    async fn fitness(&self) -> Result<Fitness, StoreError>;
+    async fn fitness(&self) -> Result<Fitness>;
 }

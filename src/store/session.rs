@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{AttemptId, ExchangeOrder, Person, Sealed, StoreError};
+use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
 use crate::ids::UserId;
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
@@ -48,18 +48,17 @@ pub enum Tried {
 #[async_trait(?Send)]
 pub trait Sessions {
     /// Begins a try with the session keys of a person who is bound to `user`.
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError>;
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening>;
 
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError>;
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
     /// Stores a session key that came without a login, unless a later exchange has stored one.
-    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder)
-    -> Result<(), StoreError>;
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError>;
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;
 
-    /// Deletes the session keys of a person.
-    async fn forget(&self, person: &Person) -> Result<(), StoreError>;
+    /// Deletes the session keys.
+    async fn forget(&self, person: &Person) -> Result<()>;
 }

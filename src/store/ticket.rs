@@ -8,16 +8,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{AttemptId, Person, StoreError};
+use super::{AttemptId, Person, Result};
 use crate::ids::UnionId;
 
 #[async_trait(?Send)]
 pub trait Tickets {
     /// Stores a ticket for [`TICKET_TTL`].
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError>;
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()>;
 
     /// Redeems a ticket. `None` if it is unknown or another request has redeemed it.
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError>;
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>>;
 }
 
 /// How long a ticket can be redeemed: as long as a login code.
@@ -32,10 +32,9 @@ pub struct Ticket(String);
 #[error("must be the bind_ticket of a `binding_required` answer: 22 letters, digits, `_` and `-`")]
 pub struct InvalidTicket;
 
-/// The person for whom a ticket was given out.
+/// The person whose code WeChat accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketHolder {
-    /// The person whose code WeChat accepted.
     pub person: Person,
     pub unionid: Option<UnionId>,
 }
@@ -65,7 +64,7 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         (text.len() == 22 && text.bytes().all(known)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
     }
 }

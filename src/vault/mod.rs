@@ -2,12 +2,9 @@
 
 mod file;
 
-use std::{
-    cmp::Ordering,
-    fmt, str,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{cmp::Ordering, fmt, str, sync::Arc};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, rand,
@@ -31,18 +28,14 @@ const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// From what was stored.
     pub fn from_stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// As it is stored.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-}
 
-impl Sealed {
     /// Of the vault key that sealed it; `None` for a layout that this version does not know.
     pub fn key_id(&self) -> Option<KeyId> {
         let (version, rest) = self.0.split_first()?;
@@ -75,34 +68,20 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// Why the vault cannot be used, or a sealed value cannot be opened.
+/// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    /// A line of the key file.
     #[error("line {line} must be base64 of 32 bytes, as `openssl rand -base64 32` prints it")]
-    BadLine {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// What stands behind a key.
+    BadLine { line: usize },
     #[error("line {line} must have nothing behind its key, or the time from which it seals, as 2026-10-03T12:00:00Z")]
-    BadTime {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// Nothing but blank lines.
+    BadTime { line: usize },
     #[error("the file holds no key; write one with: openssl rand -base64 32")]
     NoKey,
-    /// Two lines are one key.
     #[error("line {line} repeats an earlier key")]
-    Repeated {
-        /// Counted from 1.
-        line: usize,
-    },
+    Repeated { line: usize },
     /// None of the vault's keys sealed it, or it was changed, or it is another person's.
     #[error("the sealed value does not open: its vault key is gone, or it was changed")]
     DoesNotOpen,
-    /// The cryptographic library refused without a reason.
     #[error("the cryptographic library could not seal")]
     Crypto,
 }
@@ -118,7 +97,7 @@ struct VaultKey {
 pub struct Vault {
     /// As they stand in the file.
     keys: Vec<VaultKey>,
-    /// Which of them seals.
+    /// The index of the one that seals.
     sealing: usize,
 }
 
@@ -138,31 +117,25 @@ pub enum KeyState {
 pub struct VaultLine {
     /// Counted from 1.
     pub number: usize,
-    /// Of its key.
     pub id: KeyId,
-    /// What the key does.
     pub state: KeyState,
-    /// Where the line says so.
     pub seals_from: Option<DateTime<Utc>>,
 }
 
 /// Holds the vault keys that are in use. Shared by all workers; who seals or opens keeps what they have got.
-pub struct CurrentVault(RwLock<Arc<Vault>>);
+pub struct CurrentVault(ArcSwap<Vault>);
 
 impl CurrentVault {
-    /// Begins with these.
     pub fn new(vault: Vault) -> Self {
-        Self(RwLock::new(Arc::new(vault)))
+        Self(ArcSwap::from_pointee(vault))
     }
 
-    /// Those in use.
     pub fn keys(&self) -> Arc<Vault> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.load_full()
     }
 
-    /// Puts others in use.
     pub fn swap(&self, vault: Vault) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vault);
+        self.0.store(Arc::new(vault));
     }
 }
 

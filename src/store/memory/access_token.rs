@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife, UNRENEWED_PAUSE,
+        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, TokenLife, UNRENEWED_PAUSE,
     },
     Memory,
 };
@@ -80,7 +80,7 @@ impl AccessTokenShelf for Memory {
         attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
-    ) -> Result<Lent, StoreError> {
+    ) -> Result<Lent> {
         let now = (self.clock)();
         Ok(self.shelves().access_tokens.entry(app.clone()).or_default().lend(attempt, bad, lease, now))
     }
@@ -91,13 +91,13 @@ impl AccessTokenShelf for Memory {
         attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let now = (self.clock)();
         self.shelves().access_tokens.entry(app.clone()).or_default().keep(attempt, token, life, now);
         Ok(())
     }
 
-    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError> {
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let now = (self.clock)();
         self.shelves().access_tokens.entry(app.clone()).or_default().give_up(attempt, now);
         Ok(())

@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
     super::{
-        AttemptId, Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, StoreError,
+        AttemptId, Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result,
     },
     Memory,
 };
@@ -146,7 +146,7 @@ impl StoredList {
 
 #[async_trait(?Send)]
 impl Bindings for Memory {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError> {
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
         Ok(self.shelves().bindings.entry(person.clone()).or_default().binding_state(attempt))
     }
 
@@ -156,7 +156,7 @@ impl Bindings for Memory {
         generation: u64,
         intent: &Intent,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    ) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         binding.intend(generation, intent);
@@ -170,7 +170,7 @@ impl Bindings for Memory {
         generation: u64,
         by_unionid: bool,
         per_app: u32,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<Decision> {
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
         match list.decided.get(person) {
@@ -189,7 +189,7 @@ impl Bindings for Memory {
         generation: u64,
         outcome: IntentOutcome,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    ) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
@@ -198,22 +198,17 @@ impl Bindings for Memory {
         Ok(binding.binding_state(attempt))
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError> {
-        let mut shelves = self.shelves();
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
+        let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        let ours = binding.generation == bound.generation
-            && matches!(&binding.state, State::Bound { user, .. } if *user == bound.user);
-        if ours {
+        if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
             (binding.state, binding.block) = (State::Leaving(bound.user.clone()), None);
-        }
-        let state = binding.binding_state(attempt);
-        if ours {
             shelves.sessions.remove(person);
         }
-        Ok(state)
+        Ok(binding.binding_state(attempt))
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
@@ -227,12 +222,7 @@ impl Bindings for Memory {
         Ok(())
     }
 
-    async fn set_free(
-        &self,
-        person: &Person,
-        generation: u64,
-        attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation && matches!(binding.state, State::Leaving(_)) {
@@ -241,13 +231,13 @@ impl Bindings for Memory {
         Ok(binding.binding_state(attempt))
     }
 
-    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let shelves = self.shelves();
         let Some(list) = shelves.users.get(user) else { return Ok(None) };
         Ok((!list.decided.is_empty()).then(|| list.admitted().cloned().collect()))
     }
 
-    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let mut shelves = self.shelves();
         if let Some(candidate) = candidate {
             shelves.unionids.entry(unionid.clone()).or_insert_with(|| candidate.clone());
@@ -255,7 +245,7 @@ impl Bindings for Memory {
         Ok(shelves.unionids.get(unionid).cloned())
     }
 
-    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError> {
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let mut shelves = self.shelves();
         let user = shelves.unionids.entry(unionid.clone()).or_insert_with(|| to.clone());
         if user == from {
@@ -270,7 +260,7 @@ impl Bindings for Memory {
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         let State::Bound { user: bound, unionid: linked, conflict: known, .. } = &mut binding.state else {

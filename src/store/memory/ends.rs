@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, StoreError, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState},
     Memory,
 };
 use crate::{
@@ -51,7 +51,7 @@ impl StoredStream {
 
 #[async_trait(?Send)]
 impl Ends for Memory {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
@@ -70,7 +70,7 @@ impl Ends for Memory {
         ))
     }
 
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_token(&self, token: &Issued) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let ends = shelves.ends.entry(token.user.clone()).or_default();
@@ -82,7 +82,7 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError> {
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let held = &mut shelves.ends.entry(user.clone()).or_default().before;
@@ -94,7 +94,7 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError> {
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let ends = shelves.ends.entry(user.clone()).or_default();
@@ -105,25 +105,25 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_key(&self, kid: &str) -> Result<(), StoreError> {
+    async fn end_key(&self, kid: &str) -> Result<()> {
         let now = (self.clock)().timestamp();
         self.shelves().stream.add(Ended::Key { kid: kid.to_owned() }, now);
         Ok(())
     }
 
-    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError> {
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let mut shelves = self.shelves();
         Ok(shelves.users.entry(user.clone()).or_default().set_blocked(blocked))
     }
 
-    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError> {
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         if let Some(binding) = self.shelves().bindings.get_mut(person) {
             binding.note_block(user, number, blocked);
         }
         Ok(())
     }
 
-    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError> {
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         let (at, shelves) = ((self.clock)(), self.shelves());
         let entries = &shelves.stream.entries;
         let begin = match cursor {

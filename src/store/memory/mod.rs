@@ -13,11 +13,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
+    Recorded, Result, Sealed, SessionKeys, Store, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -40,18 +40,12 @@ struct Shelves {
     users: HashMap<UserId, binding::StoredList>,
     unionids: HashMap<UnionId, UserId>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
-    cells: HashMap<StoredCell, DateTime<Utc>>,
+    cells: HashMap<Cell, DateTime<Utc>>,
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
     access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum StoredCell {
-    Named(Cell),
-    Logins(Person),
 }
 
 struct ClaimedCode {
@@ -78,16 +72,10 @@ impl Memory {
 
 #[async_trait(?Send)]
 impl Store for Memory {
-    async fn claim_code(
-        &self,
-        app: &AppId,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        meter: &Meter,
-    ) -> Result<Claim, StoreError> {
+    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
-        if let Err(refused) = shelves.count(StoredCell::Named(meter.cell.clone()), meter.rate, now) {
+        if let Err(refused) = shelves.count(meter.cell.clone(), meter.rate, now) {
             return Ok(Claim::Limited(refused));
         }
         shelves.codes.retain(|_, claimed| claimed.until > now);
@@ -103,7 +91,7 @@ impl Store for Memory {
         Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, attempt)))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError> {
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
         let key = (app.clone(), code.clone());
         let mut shelves = self.shelves();
         if shelves.codes.get(&key).is_some_and(|claimed| claimed.by == *attempt) {
@@ -112,11 +100,11 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         shelves.keep_key(&record.person, (record.order.clone(), record.session_key.clone()), now + self.session_ttl);
-        if let Err(refused) = shelves.count(StoredCell::Logins(record.person.clone()), record.rate, now) {
+        if let Err(refused) = shelves.count(Cell::Logins(record.person.clone()), record.rate, now) {
             return Ok(Recorded::Limited(refused));
         }
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
@@ -126,27 +114,27 @@ impl Store for Memory {
         Ok(Recorded::State(binding.binding_state(attempt), now))
     }
 
-    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
         Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
     }
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {
+    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
         Ok(self.shelves().kept_keys(person, (self.clock)()))
     }
 
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError> {
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>> {
         let now = (self.clock)();
-        Ok(self.shelves().count(StoredCell::Named(meter.cell.clone()), meter.rate, now))
+        Ok(self.shelves().count(meter.cell.clone(), meter.rate, now))
     }
 
-    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError> {
-        if let Some(cell) = self.shelves().cells.get_mut(&StoredCell::Named(meter.cell.clone())) {
+    async fn uncount(&self, meter: &Meter) -> Result<()> {
+        if let Some(cell) = self.shelves().cells.get_mut(&meter.cell) {
             *cell = meter.rate.give_back(*cell);
         }
         Ok(())
     }
 
-    async fn fitness(&self) -> Result<Fitness, StoreError> {
+    async fn fitness(&self) -> Result<Fitness> {
         Ok(Fitness::Fit)
     }
 }
@@ -162,12 +150,12 @@ impl Shelves {
     fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {
         let session = self.sessions.get(person).filter(|session| session.until > now)?;
         let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros() as i64).unwrap_or_default();
-        let previous = session.previous.as_ref().filter(|_| now - replaced_at < previous_key_ttl());
+        let previous = session.previous.as_ref().filter(|_| now < replaced_at + PREVIOUS_KEY_TTL);
         let (current, previous) = (session.current.1.clone(), previous.map(|(_, sealed)| sealed.clone()));
         Some(SessionKeys { current, previous })
     }
 
-    fn count(&mut self, cell: StoredCell, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
+    fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
         self.cells.retain(|_, until| *until > now);
         let next = rate.admit(self.cells.get(&cell).copied(), now)?;
         self.cells.insert(cell, next);
@@ -184,8 +172,4 @@ impl StoredSession {
         }
         self.until = until;
     }
-}
-
-fn previous_key_ttl() -> TimeDelta {
-    TimeDelta::from_std(PREVIOUS_KEY_TTL).unwrap_or(TimeDelta::MAX)
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Sealed, Sessions,
-        StoreError, Tried,
+        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result, Sealed,
+        Sessions, Tried,
     },
     Memory,
 };
@@ -22,7 +22,7 @@ pub(super) struct StoredTries {
 
 #[async_trait(?Send)]
 impl Sessions for Memory {
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
@@ -44,7 +44,7 @@ impl Sessions for Memory {
         Ok(Opening::Keys(KeptSession { keys, order }))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
@@ -63,18 +63,13 @@ impl Sessions for Memory {
         Ok(dropped)
     }
 
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        sealed: &Sealed,
-        order: &ExchangeOrder,
-    ) -> Result<(), StoreError> {
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
         let until = (self.clock)() + self.session_ttl;
         self.shelves().keep_key(person, (order.clone(), sealed.clone()), until);
         Ok(())
     }
 
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError> {
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         if let Some(session) = self.shelves().sessions.get_mut(person) {
             let keys = [Some(&mut session.current), session.previous.as_mut()];
             for (_, key) in keys.into_iter().flatten().filter(|(_, key)| key == old) {
@@ -84,7 +79,7 @@ impl Sessions for Memory {
         Ok(())
     }
 
-    async fn forget(&self, person: &Person) -> Result<(), StoreError> {
+    async fn forget(&self, person: &Person) -> Result<()> {
         self.shelves().sessions.remove(person);
         Ok(())
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    super::{AttemptId, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+    super::{AttemptId, Result, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Memory,
 };
 
@@ -16,7 +16,7 @@ pub(super) struct StoredTicket {
 
 #[async_trait(?Send)]
 impl Tickets for Memory {
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError> {
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         shelves.tickets.retain(|_, kept| kept.until > now);
@@ -25,7 +25,7 @@ impl Tickets for Memory {
         Ok(())
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
         let Some(kept) = shelves.tickets.get_mut(ticket).filter(|kept| kept.until > now) else { return Ok(None) };

@@ -7,7 +7,7 @@ use redis::Script;
 
 use super::{
     super::{
-        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Sealed, StoreError, TokenLife,
+        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
         UNRENEWED_PAUSE,
     },
     Redis, name, script,
@@ -26,9 +26,9 @@ impl AccessTokenShelf for Redis {
         attempt: &AttemptId,
         bad: Option<&Fingerprint>,
         lease: Duration,
-    ) -> Result<Lent, StoreError> {
+    ) -> Result<Lent> {
         let mut script = LEND.key(name::access_token(app));
-        script.arg(attempt.as_str()).arg(bad.map_or("", Fingerprint::as_str)).arg(millis(lease));
+        script.arg(attempt.as_str()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
         read(self.link.run("lend_access_token", &script).await?)
     }
 
@@ -38,14 +38,14 @@ impl AccessTokenShelf for Redis {
         attempt: &AttemptId,
         token: &KeptToken,
         life: TokenLife,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let mut script = KEEP.key(name::access_token(app));
-        script.arg(attempt.as_str()).arg(token.sealed.as_bytes()).arg(token.fingerprint.as_str());
+        script.arg(attempt.as_str()).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
         script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
         self.link.run("keep_access_token", &script).await
     }
 
-    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<(), StoreError> {
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let mut script = GIVE_UP.key(name::access_token(app));
         script.arg(attempt.as_str()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         self.link.run("give_up_access_token", &script).await
@@ -56,11 +56,11 @@ fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
-fn read(answer: Vec<Vec<u8>>) -> Result<Lent, StoreError> {
+fn read(answer: Vec<Vec<u8>>) -> Result<Lent> {
     let mut answer = answer.into_iter();
     let kind = answer.next();
     let kept = answer.next().zip(answer.next()).and_then(|(sealed, fingerprint)| {
-        let fingerprint = Fingerprint::from_stored(String::from_utf8(fingerprint).ok()?);
+        let fingerprint = Fingerprint(String::from_utf8(fingerprint).ok()?);
         Some(KeptToken { sealed: Sealed::from_stored(sealed), fingerprint })
     });
     match (kind.as_deref(), kept) {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Script, Value};
 
 use super::{
-    super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, StoreError},
+    super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
     Redis, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
@@ -50,11 +50,11 @@ impl Answer {
     }
 
     /// When a login was recorded.
-    pub(super) fn at(&self) -> Result<DateTime<Utc>, StoreError> {
+    pub(super) fn at(&self) -> Result<DateTime<Utc>> {
         self.at.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
     }
 
-    pub(super) fn binding_state(self) -> Result<BindingState, StoreError> {
+    pub(super) fn binding_state(self) -> Result<BindingState> {
         let [kind, generation, user, one, other, blocked] = self.state;
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
@@ -80,7 +80,7 @@ impl Answer {
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState, StoreError> {
+    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = GET_BINDING_STATE.key(name::binding(person));
         script.arg(attempt.as_str());
         self.link.run::<Answer>("binding_state", &script).await?.binding_state()
@@ -92,7 +92,7 @@ impl Bindings for Redis {
         generation: u64,
         intent: &Intent,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    ) -> Result<BindingState> {
         let mut script = INTEND.key(name::binding(person));
         script
             .arg(attempt.as_str())
@@ -110,7 +110,7 @@ impl Bindings for Redis {
         generation: u64,
         by_unionid: bool,
         per_app: u32,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<Decision> {
         let mut script = ADMIT.key(name::user(user));
         script.arg(entry(person)).arg(generation).arg(format!("{}:", person.app)).arg(per_app).arg(flag(by_unionid));
         let (sign, first): (String, String) = self.link.run("admit", &script).await?;
@@ -130,7 +130,7 @@ impl Bindings for Redis {
         generation: u64,
         outcome: IntentOutcome,
         attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    ) -> Result<BindingState> {
         let (word, new) = match outcome {
             IntentOutcome::Bound { new } => ("bound", new),
             IntentOutcome::Dropped => ("dropped", false),
@@ -146,13 +146,13 @@ impl Bindings for Redis {
         }
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState, StoreError> {
+    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = LEAVE.key(name::binding(person));
         script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
         self.durable.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<(), StoreError> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
         let mut script = DISMISS.key(name::user(user));
         script
             .key(name::ends(user))
@@ -164,19 +164,16 @@ impl Bindings for Redis {
         self.publish_app(user, &person.app, &unpublished).await
     }
 
-    async fn set_free(
-        &self,
-        person: &Person,
-        generation: u64,
-        attempt: &AttemptId,
-    ) -> Result<BindingState, StoreError> {
+    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = SET_FREE.key(name::binding(person));
         script.arg(attempt.as_str()).arg(generation);
         self.durable.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
     }
 
-    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>, StoreError> {
-        let list: HashMap<String, String> = self.link.read("people_of", "HGETALL", &name::user(user)).await?;
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
+        let mut asked = redis::pipe();
+        asked.hgetall(name::user(user));
+        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &asked).await?;
         if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
             return Ok(None);
         }
@@ -184,14 +181,14 @@ impl Bindings for Redis {
         admitted.map(|(entry, _)| person_of(entry)).collect::<Result<_, _>>().map(Some)
     }
 
-    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let mut script = CLAIM_UNIONID.key(name::union(unionid));
         script.arg(candidate.map_or("", UserId::as_str));
         let user: Option<String> = self.link.run("claim_unionid", &script).await?;
         user.as_deref().map(parse_user).transpose()
     }
 
-    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId, StoreError> {
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let mut script = MOVE_UNIONID.key(name::union(unionid));
         script.arg(from.as_str()).arg(to.as_str());
         let user: String = self.link.run("move_unionid", &script).await?;
@@ -204,7 +201,7 @@ impl Bindings for Redis {
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let mut script = LINK_UNIONID.key(name::binding(person));
         script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
         let news: u8 = self.link.run("link_unionid", &script).await?;
@@ -217,12 +214,12 @@ fn entry(person: &Person) -> String {
     format!("{}:{}", person.app, person.openid.as_str())
 }
 
-pub(super) fn person_of(entry: &str) -> Result<Person, StoreError> {
+pub(super) fn person_of(entry: &str) -> Result<Person> {
     let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
     let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
     Ok(Person { app, openid })
 }
 
-pub(super) fn parse_user(text: &str) -> Result<UserId, StoreError> {
+pub(super) fn parse_user(text: &str) -> Result<UserId> {
     text.parse().map_err(|_| unreadable("a user id"))
 }

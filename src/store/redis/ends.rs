@@ -9,7 +9,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, StoreError, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState},
     Redis,
     binding::person_of,
     name, script, unreadable,
@@ -30,7 +30,7 @@ static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 
 #[async_trait(?Send)]
 impl Ends for Redis {
-    async fn token_state(&self, token: &Issued) -> Result<TokenState, StoreError> {
+    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let mut script = TOKEN_STATE.key(name::user(&token.user));
         script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("token_state", &script).await?;
@@ -43,7 +43,7 @@ impl Ends for Redis {
         }
     }
 
-    async fn end_token(&self, token: &Issued) -> Result<(), StoreError> {
+    async fn end_token(&self, token: &Issued) -> Result<()> {
         let mut script = END_TOKEN.key(name::ends(&token.user));
         let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
         script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
@@ -52,37 +52,37 @@ impl Ends for Redis {
         self.publish(&token.user, token.id.as_str(), &unpublished, ended).await
     }
 
-    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<(), StoreError> {
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let mut script = END_USER.key(name::ends(user));
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
         let unpublished: String = self.durable.run_confirmed("end_user", &script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<(), StoreError> {
+    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
         let mut script = END_EARLIER.key(name::ends(user));
         script.arg(app.as_str()).arg(iat).arg(ENDS_KEPT.as_secs());
         let unpublished: String = self.durable.run_confirmed("end_earlier", &script).await?;
         self.publish_app(user, app, &unpublished).await
     }
 
-    async fn end_key(&self, kid: &str) -> Result<(), StoreError> {
+    async fn end_key(&self, kid: &str) -> Result<()> {
         self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await
     }
 
-    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64, StoreError> {
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let mut script = SET_BLOCKED.key(name::user(user));
         script.arg(on_or_off(blocked));
         self.durable.run_confirmed("set_blocked", &script).await
     }
 
-    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<(), StoreError> {
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let mut script = NOTE_BLOCK.key(name::binding(person));
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
         self.durable.run_confirmed("note_block", &script).await
     }
 
-    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>, StoreError> {
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
             let (second, entries) = self.read_stream("-", "+", most + 1).await?;
             return read_ends(second, entries, cursor, most).map(Some);
@@ -106,7 +106,7 @@ impl Ends for Redis {
 type Entry = (String, (String, String));
 
 impl Redis {
-    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<(), StoreError> {
+    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
         let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
@@ -118,7 +118,7 @@ impl Redis {
         name: &str,
         unpublished: &str,
         ended: impl FnOnce(i64) -> Ended,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         if unpublished.is_empty() {
             return Ok(());
         }
@@ -129,13 +129,13 @@ impl Redis {
         self.link.run("note_published", &script).await
     }
 
-    async fn put_into_stream(&self, ended: &Ended) -> Result<(), StoreError> {
+    async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
         let mut script = PUBLISH_END.key(name::STREAM);
         script.arg(ended.to_string()).arg(ENDS_KEPT.as_secs());
         self.durable.run_confirmed("publish_end", &script).await
     }
 
-    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(i64, Vec<Entry>), StoreError> {
+    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(i64, Vec<Entry>)> {
         let mut commands = redis::pipe();
         commands.cmd("TIME").cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         let ((second, _), entries): ((i64, i64), _) = self.link.query("ends_after", &commands).await?;
@@ -153,7 +153,7 @@ fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
 }
 
-fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds, StoreError> {
+fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds> {
     let more = entries.len() > most;
     entries.truncate(most);
     let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
@@ -170,7 +170,7 @@ fn on_or_off(blocked: bool) -> &'static str {
     if blocked { "on" } else { "off" }
 }
 
-fn admission(entry: &[String]) -> Result<Admission, StoreError> {
+fn admission(entry: &[String]) -> Result<Admission> {
     let [person, generation] = entry else { return Err(unreadable("a user's list")) };
     let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
     Ok(Admission { person: person_of(person)?, generation })

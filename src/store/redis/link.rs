@@ -17,7 +17,10 @@ use redis::{
     ServerErrorKind, aio::MultiplexedConnection,
 };
 
-use super::{super::StoreError, outage::OUTAGE};
+use super::{
+    super::{Result, StoreError},
+    outage::OUTAGE,
+};
 use crate::telemetry::Metrics;
 
 /// For a call with connecting and one repetition. A login waits for two of these and for WeChat, 5 s at most.
@@ -34,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// the same name, or may be allowed in again.
 const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"];
 
-type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
+type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection>>>;
 
 pub(super) struct Link {
     client: Client,
@@ -53,7 +56,7 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self> {
         let client = Client::open(url).map_err(|error| describe(&error))?;
         let address = client.get_connection_info().addr().to_string();
         Ok(Self { client, address, state: RefCell::default(), metrics })
@@ -61,15 +64,8 @@ impl Link {
 
     /// Runs a script within [`DEADLINE`]. If the connection is dead or leads to the wrong server, the script is repeated once
     /// on a new connection. Every script is idempotent.
-    pub(super) async fn run<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
-        let started = Instant::now();
-        let outcome = self.within_deadline(async |mut connection| script.invoke_async(&mut connection).await).await;
-        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome
+    pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &ScriptInvocation<'_>) -> Result<T> {
+        self.measured(step, async |mut connection| script.invoke_async(&mut connection).await).await
     }
 
     /// Runs two scripts in one round trip, in this order. Their keys may lie in different slots. If Redis does not know one of
@@ -79,56 +75,30 @@ impl Link {
         step: &'static str,
         first: &ScriptInvocation<'_>,
         second: &ScriptInvocation<'_>,
-    ) -> Result<(A, B), StoreError> {
+    ) -> Result<(A, B)> {
         let mut both = redis::pipe();
         both.invoke_script(first).invoke_script(second).ignore_errors();
-        let started = Instant::now();
-        let outcome = self
-            .within_deadline(async |mut connection| {
-                let (one, other) = both.query_async(&mut connection).await?;
-                let one = or_loaded(one, first, &mut connection).await?;
-                Ok((one, or_loaded(other, second, &mut connection).await?))
-            })
-            .await;
-        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome
-    }
-
-    /// Runs a command that reads one key.
-    pub(super) async fn read<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        command: &str,
-        key: &str,
-    ) -> Result<T, StoreError> {
-        let started = Instant::now();
-        let outcome = self
-            .within_deadline(async |mut connection| redis::cmd(command).arg(key).query_async(&mut connection).await)
-            .await;
-        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome
+        self.measured(step, async |mut connection| {
+            let (one, other) = both.query_async(&mut connection).await?;
+            let one = or_loaded(one, first, &mut connection).await?;
+            Ok((one, or_loaded(other, second, &mut connection).await?))
+        })
+        .await
     }
 
     /// Runs reading commands in one round trip.
-    pub(super) async fn query<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        commands: &Pipeline,
-    ) -> Result<T, StoreError> {
-        let started = Instant::now();
-        let outcome = self.within_deadline(async |mut connection| commands.query_async(&mut connection).await).await;
-        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome
+    pub(super) async fn query<T: FromRedisValue>(&self, step: &'static str, commands: &Pipeline) -> Result<T> {
+        self.measured(step, async |mut connection| commands.query_async(&mut connection).await).await
     }
 
     /// `INFO section`.
-    pub(super) async fn info(&self, section: &str) -> Result<String, StoreError> {
+    pub(super) async fn info(&self, section: &str) -> Result<String> {
         self.within_deadline(async |mut connection| redis::cmd("INFO").arg(section).query_async(&mut connection).await)
             .await
     }
 
     /// `CONFIG GET parameter`; `None` where Redis refuses to tell.
-    pub(super) async fn configured(&self, parameter: &str) -> Result<Option<String>, StoreError> {
+    pub(super) async fn configured(&self, parameter: &str) -> Result<Option<String>> {
         let mut get = redis::cmd("CONFIG");
         get.arg("GET").arg(parameter);
         let ask = async |mut connection| match get.query_async::<Vec<String>>(&mut connection).await {
@@ -144,7 +114,7 @@ impl Link {
         &self,
         step: &'static str,
         script: &ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T> {
         let mut commands = redis::pipe();
         commands.invoke_script(script).cmd("INFO").arg("replication").ignore_errors();
         let started = Instant::now();
@@ -163,10 +133,21 @@ impl Link {
         }
     }
 
+    async fn measured<T>(
+        &self,
+        step: &'static str,
+        command: impl AsyncFn(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let outcome = self.within_deadline(command).await;
+        self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
     async fn within_deadline<T>(
         &self,
         command: impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T> {
         let attempts = async {
             match self.attempt(&command).await {
                 Err(Failure::Connection(_)) => self.attempt(&command).await,
@@ -210,7 +191,7 @@ impl Link {
     }
 
     /// The connection, or the one attempt to make it that all callers share.
-    fn connecting(&self) -> Result<(u64, Connecting), StoreError> {
+    fn connecting(&self) -> Result<(u64, Connecting)> {
         let mut state = self.state.borrow_mut();
         if let Some((until, error)) = &state.refused
             && Instant::now() < *until

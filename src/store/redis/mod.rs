@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use self::{clocks::Clocks, link::Link};
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    PersonalCall, Recorded, Sealed, SessionKeys, Store, StoreError, Ticket,
+    PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -55,12 +55,10 @@ impl FromStr for RedisUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if !text.starts_with("redis://") {
-            return Err("must be redis://[user:password@]host:port[/db]".into());
-        }
         // The library's own message may quote the URL.
-        redis::Client::open(text).map_err(|_| "must be redis://[user:password@]host:port[/db]".to_owned())?;
-        Ok(Self(text.to_owned().into()))
+        let is_good = text.starts_with("redis://") && redis::Client::open(text).is_ok();
+        let wrong = || "must be redis://[user:password@]host:port[/db]".to_owned();
+        is_good.then(|| Self(text.to_owned().into())).ok_or_else(wrong)
     }
 }
 
@@ -71,6 +69,7 @@ impl fmt::Debug for RedisUrl {
 }
 
 /// A connection to one Redis, for one worker thread.
+#[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
     /// For writes that a replica must confirm, because waiting for that blocks the connection.
@@ -82,12 +81,7 @@ pub struct Redis {
 
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
-    pub fn new(
-        url: &RedisUrl,
-        session_ttl: Duration,
-        clock: fn() -> DateTime<Utc>,
-        metrics: Metrics,
-    ) -> Result<Self, StoreError> {
+    pub fn new(url: &RedisUrl, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Result<Self> {
         let clocks = Clocks::new(metrics.clone());
         let [link, durable] = [metrics.clone(), metrics].map(|metrics| Link::new(&url.0, metrics).map(Rc::new));
         Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
@@ -95,14 +89,7 @@ impl Redis {
 
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
-        let (link, durable) = (Rc::clone(&self.link), Rc::clone(&self.durable));
-        Self {
-            link,
-            durable,
-            session_ttl: self.session_ttl,
-            clock: Rc::new(move || instant),
-            clocks: self.clocks.clone(),
-        }
+        Self { clock: Rc::new(move || instant), ..self.clone() }
     }
 }
 
@@ -116,7 +103,7 @@ mod name {
     }
 
     pub(super) fn session(person: &Person) -> String {
-        format!("wxmint:{{{}:{}}}:session", person.app, person.openid.as_str())
+        of_person(person, "session")
     }
 
     pub(super) fn access_token(app: &AppId) -> String {
@@ -124,27 +111,17 @@ mod name {
     }
 
     pub(super) fn binding(person: &Person) -> String {
-        format!("wxmint:{{{}:{}}}:binding", person.app, person.openid.as_str())
-    }
-
-    pub(super) fn logins(person: &Person) -> String {
-        format!("wxmint:{{{}:{}}}:limit:logins", person.app, person.openid.as_str())
+        of_person(person, "binding")
     }
 
     pub(super) fn cell(cell: &Cell) -> String {
         match cell {
             Cell::Address(address) => format!("wxmint:limit:ip:{address}"),
-            Cell::Attempts(person, name) => {
-                format!("wxmint:{{{}:{}}}:limit:name:{name}", person.app, person.openid.as_str())
-            }
-            Cell::Calls(person, call) => {
-                let call = match call {
-                    PersonalCall::Phone => "phone",
-                    PersonalCall::Check => "check",
-                    PersonalCall::Reset => "reset",
-                };
-                format!("wxmint:{{{}:{}}}:limit:{call}", person.app, person.openid.as_str())
-            }
+            Cell::Logins(person) => of_person(person, "limit:logins"),
+            Cell::Attempts(person, name) => of_person(person, &format!("limit:name:{name}")),
+            Cell::Calls(person, PersonalCall::Phone) => of_person(person, "limit:phone"),
+            Cell::Calls(person, PersonalCall::Check) => of_person(person, "limit:check"),
+            Cell::Calls(person, PersonalCall::Reset) => of_person(person, "limit:reset"),
         }
     }
 
@@ -160,9 +137,8 @@ mod name {
     /// The stream of ends.
     pub(super) const STREAM: &str = "wxmint:ended";
 
-    /// In the person's slot.
     pub(super) fn tries(person: &Person) -> String {
-        format!("wxmint:{{{}:{}}}:limit:tries", person.app, person.openid.as_str())
+        of_person(person, "limit:tries")
     }
 
     pub(super) fn union(unionid: &UnionId) -> String {
@@ -174,6 +150,11 @@ mod name {
         format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
     }
 
+    /// All keys of a person lie in one slot.
+    fn of_person(person: &Person, what: &str) -> String {
+        format!("wxmint:{{{}:{}}}:{what}", person.app, person.openid.as_str())
+    }
+
     fn short_hash(text: &str) -> String {
         let hash = digest::digest(&digest::SHA256, text.as_bytes());
         URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
@@ -182,13 +163,7 @@ mod name {
 
 #[async_trait(?Send)]
 impl Store for Redis {
-    async fn claim_code(
-        &self,
-        app: &AppId,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        meter: &Meter,
-    ) -> Result<Claim, StoreError> {
+    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counting = count(meter);
         let mut claiming = CLAIM.key(name::code(app, code));
         claiming.arg(attempt.as_str()).arg(CLAIM_TTL.as_secs());
@@ -206,13 +181,13 @@ impl Store for Redis {
         Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)))
     }
 
-    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<(), StoreError> {
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
         let mut script = RELEASE.key(name::code(app, code));
         script.arg(attempt.as_str());
         self.link.run("release_code", &script).await
     }
 
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded, StoreError> {
+    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let (user, made) = match &record.intent {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
@@ -220,7 +195,7 @@ impl Store for Redis {
         let mut script = RECORD_LOGIN.key(name::session(&record.person));
         script
             .key(name::binding(&record.person))
-            .key(name::logins(&record.person))
+            .key(name::cell(&Cell::Logins(record.person.clone())))
             .arg(attempt.as_str())
             .arg(record.order.as_str())
             .arg(record.session_key.as_bytes())
@@ -240,11 +215,11 @@ impl Store for Redis {
         }
     }
 
-    async fn binding(&self, person: &Person) -> Result<Option<Binding>, StoreError> {
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
         walk::binding_of(&self.link, person).await
     }
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>, StoreError> {
+    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
         let mut script = SESSION_KEYS.key(name::session(person));
         script.arg(PREVIOUS_KEY_TTL.as_millis() as u64);
         let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
@@ -252,18 +227,18 @@ impl Store for Redis {
         Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))
     }
 
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>, StoreError> {
+    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>> {
         let wait: u64 = self.link.run("count", &count(meter)).await?;
         Ok(if wait == 0 { Ok(()) } else { Err(too_many(wait)) })
     }
 
-    async fn uncount(&self, meter: &Meter) -> Result<(), StoreError> {
+    async fn uncount(&self, meter: &Meter) -> Result<()> {
         let mut script = UNCOUNT.key(name::cell(&meter.cell));
         script.arg(meter.rate.interval_micros());
         self.link.run("uncount", &script).await
     }
 
-    async fn fitness(&self) -> Result<Fitness, StoreError> {
+    async fn fitness(&self) -> Result<Fitness> {
         if let Some(unfit) = fitness::eviction(&self.link.info("memory").await?) {
             return Ok(unfit);
         }

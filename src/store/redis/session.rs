@@ -8,7 +8,7 @@ use redis::{Script, Value, from_redis_value};
 use super::{
     super::{
         AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
-        Sealed, Sessions, StoreError, Tried,
+        Result, Sealed, Sessions, Tried,
     },
     Redis, flag, name, script, unreadable,
 };
@@ -22,7 +22,7 @@ static FORGET: LazyLock<Script> = script!("forget");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
-    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening, StoreError> {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let mut script = OPEN.key(name::binding(person));
         script
             .key(name::session(person))
@@ -36,7 +36,7 @@ impl Sessions for Redis {
         opening(answer, attempt).map_err(|_| unreadable("a session"))
     }
 
-    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool, StoreError> {
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
         let mut script = CLOSE.key(name::session(person));
         script
             .key(name::tries(person))
@@ -48,24 +48,19 @@ impl Sessions for Redis {
         Ok(dropped == 1)
     }
 
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        sealed: &Sealed,
-        order: &ExchangeOrder,
-    ) -> Result<(), StoreError> {
+    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
         let mut script = KEEP.key(name::session(person));
         script.arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 
-    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<(), StoreError> {
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         let mut script = RESEAL.key(name::session(person));
         script.arg(old.as_bytes()).arg(new.as_bytes());
         self.link.run("reseal", &script).await
     }
 
-    async fn forget(&self, person: &Person) -> Result<(), StoreError> {
+    async fn forget(&self, person: &Person) -> Result<()> {
         self.link.run("forget", &FORGET.key(name::session(person))).await
     }
 }

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{AttemptId, Person, StoreError, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+    super::{AttemptId, Person, Result, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
     Redis, name, script, unreadable,
 };
 
@@ -16,7 +16,7 @@ static TAKE: LazyLock<Script> = script!("take_ticket");
 
 #[async_trait(?Send)]
 impl Tickets for Redis {
-    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<(), StoreError> {
+    async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let mut script = KEEP.key(name::ticket(ticket));
         script
             .arg(holder.person.app.as_str())
@@ -26,7 +26,7 @@ impl Tickets for Redis {
         self.link.run("keep_ticket", &script).await
     }
 
-    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>, StoreError> {
+    async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
         let mut script = TAKE.key(name::ticket(ticket));
         script.arg(attempt.as_str());
         let held: Vec<String> = self.link.run("take_ticket", &script).await?;

@@ -13,7 +13,7 @@ use redis::Script;
 
 pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
-    super::{AttemptId, Binding, Person, StoreError},
+    super::{AttemptId, Binding, Person, Result},
     Redis,
     binding::{parse_user, person_of},
     link::Link,
@@ -36,10 +36,8 @@ pub struct Place {
     server: String,
 }
 
-/// What a step of the walk comes to.
 #[derive(Debug)]
 pub enum Step<T> {
-    /// Some of what is looked for, or nothing.
     Page(Page<T>),
     /// The place is one in another Redis. Only the beginning is everywhere.
     Elsewhere,
@@ -58,10 +56,8 @@ pub struct Page<T> {
     pub next: Option<Place>,
 }
 
-/// One person.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Bound.
     Bound(Binding),
     /// Bound to nobody, as they wished.
     Dissolved(Person),
@@ -71,7 +67,7 @@ pub enum Found {
 
 impl Redis {
     /// Reads the page of bindings that begins at `from`.
-    pub async fn walk(&self, from: &Place) -> Result<Step<Found>, StoreError> {
+    pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
         self.step(from, "wxmint:{*}:binding", async |keys| {
             let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
             let rows = read(&self.link, STEP, &people).await?;
@@ -86,8 +82,8 @@ impl Redis {
         &self,
         from: &Place,
         pattern: &str,
-        read: impl AsyncFnOnce(Vec<String>) -> Result<Vec<T>, StoreError>,
-    ) -> Result<Step<T>, StoreError> {
+        read: impl AsyncFnOnce(Vec<String>) -> Result<Vec<T>>,
+    ) -> Result<Step<T>> {
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
@@ -102,7 +98,7 @@ impl Redis {
     }
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
-    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool, StoreError> {
+    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool> {
         let mut script = NOTE_DISSOLVED.key(name::binding(person));
         script.arg(attempt.as_str());
         self.link.run("note_dissolved", &script).await
@@ -110,7 +106,7 @@ impl Redis {
 }
 
 /// See [`super::super::Store::binding`].
-pub(super) async fn binding_of(link: &Link, person: &Person) -> Result<Option<Binding>, StoreError> {
+pub(super) async fn binding_of(link: &Link, person: &Person) -> Result<Option<Binding>> {
     let row = read(link, "binding", std::slice::from_ref(person)).await?.pop();
     match row.map(|row| row.found(person.clone())).transpose()?.flatten() {
         Some(Found::Bound(binding)) => Ok(Some(binding)),
@@ -123,7 +119,7 @@ fn run_id(info: &str) -> &str {
     info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim()
 }
 
-fn owner(key: &str) -> Result<Person, StoreError> {
+fn owner(key: &str) -> Result<Person> {
     let entry = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix("}:binding"));
     person_of(entry.ok_or_else(|| unreadable("a binding's key"))?)
 }
@@ -134,7 +130,7 @@ struct Row([Option<String>; FIELDS.len()]);
 const FIELDS: [&str; 7] =
     ["user_id", "unionid", "unionid_conflict", "bound_at", "intent_user", "leaving_user", "dissolved"];
 
-async fn read(link: &Link, step: &'static str, people: &[Person]) -> Result<Vec<Row>, StoreError> {
+async fn read(link: &Link, step: &'static str, people: &[Person]) -> Result<Vec<Row>> {
     if people.is_empty() {
         return Ok(Vec::new());
     }
@@ -148,7 +144,7 @@ async fn read(link: &Link, step: &'static str, people: &[Person]) -> Result<Vec<
 
 impl Row {
     /// `None` for one of whom nothing is left, or nothing but a number.
-    fn found(self, person: Person) -> Result<Option<Found>, StoreError> {
+    fn found(self, person: Person) -> Result<Option<Found>> {
         let [user, unionid, conflict, bound_at, intended, leaving, dissolved] = self.0;
         let Some(user) = user else {
             let half_done = intended.or(leaving).map(|_| Found::HalfDone);
