@@ -46,8 +46,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(SETUP) python
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --all-targets --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --test nightly -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --tests --benches --examples --test nightly --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings
