@@ -22,7 +22,7 @@ use wxmint::{
 
 use crate::{CASES_IN_REDIS, DAY, config, redis::Redis, runtime};
 
-const CASES_IN_MEMORY: u32 = 3_000;
+const CASES_IN_MEMORY: u32 = 600;
 const MOST_ACTIONS: usize = 100;
 const MOST_IN_FLIGHT: usize = 12;
 /// A replaced key is kept ten minutes.
