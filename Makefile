@@ -32,7 +32,7 @@ test: ## all tests, against a real Redis and Chromium, and each fuzz target over
 .PHONY: nightly
 nightly: ## the tests that measure times, on a machine that does nothing else; the proofs with five times as many cases; fuzzing
 	$(heading)
-	$(SETUP) cxx redis node python
+	$(SETUP) cc cxx redis node python
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
