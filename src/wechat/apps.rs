@@ -4,11 +4,9 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
 
 use self::files::Found;
 pub use self::files::{AppFault, AppFaults};
@@ -95,16 +93,7 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
 /// has taken.
 pub struct CurrentApps {
     source: AppsSource,
-    in_use: RwLock<Arc<Apps>>,
-}
-
-/// The result of reading the files again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The mini programs in use have changed.
-    Changed,
-    /// The mini programs in use are those of the files.
-    Unchanged,
+    in_use: ArcSwap<Apps>,
 }
 
 impl CurrentApps {
@@ -117,7 +106,7 @@ impl CurrentApps {
         };
         match source.apps(found, None) {
             (Some(apps), AppFaults(faults)) if faults.is_empty() => {
-                Ok(Self { source, in_use: RwLock::new(Arc::new(apps)) })
+                Ok(Self { source, in_use: ArcSwap::from_pointee(apps) })
             }
             (_, faults) => Err(faults),
         }
@@ -125,7 +114,7 @@ impl CurrentApps {
 
     /// The mini programs in use.
     pub fn all(&self) -> Arc<Apps> {
-        Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_use.load_full()
     }
 
     /// Logs a warning for each AppID that does not look like WeChat's.
@@ -139,15 +128,15 @@ impl CurrentApps {
     }
 
     /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed.
+    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed.
     ///
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
-    pub fn reload(&self) -> Result<Reloaded, String> {
+    pub fn reload(&self) -> Result<bool, String> {
         let before = self.all();
         let (apps, faults) = self.source.apps(self.found_again()?, Some(&before));
-        let reloaded = apps.map_or(Reloaded::Unchanged, |apps| self.put(&before, apps));
-        if faults.0.is_empty() { Ok(reloaded) } else { Err(faults.to_string()) }
+        let changed = apps.is_some_and(|apps| self.put(&before, apps));
+        if faults.0.is_empty() { Ok(changed) } else { Err(faults.to_string()) }
     }
 
     fn found_again(&self) -> Result<Found, String> {
@@ -159,17 +148,17 @@ impl CurrentApps {
         }
     }
 
-    fn put(&self, before: &Apps, apps: Apps) -> Reloaded {
+    fn put(&self, before: &Apps, apps: Apps) -> bool {
         let without = |these: &Apps, those: &Apps| names(these.0.values().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
         let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !old.is(app))));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
-            return Reloaded::Unchanged;
+            return false;
         }
         warn_of_unusual(apps.0.values().filter(|app| !before.0.contains_key(&app.id)));
-        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(apps);
+        self.in_use.store(Arc::new(apps));
         tracing::info!(added, removed, rotated, "the mini programs have changed");
-        Reloaded::Changed
+        true
     }
 }
 
