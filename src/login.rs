@@ -28,8 +28,6 @@ mod user_data;
 mod with_token;
 mod worker;
 
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
@@ -199,8 +197,4 @@ impl Worker {
         let state = self.store.binding_state(&person, attempt).await?;
         Ok(Arrival { person, unionid, state, at })
     }
-}
-
-fn short_digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])
 }

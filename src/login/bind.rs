@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Candidate, LoginError, Vacancy, Worker, short_digest};
+use super::{Arrival, Binder, Candidate, LoginError, Vacancy, Worker};
 use crate::{
     accounts::NewUserKey,
     ids::{Person, UserId},
-    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder},
+    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder, short_digest},
 };
 
 impl Worker {

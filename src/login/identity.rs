@@ -1,10 +1,10 @@
 //! Credentials: the business user whom a password or a phone number proves.
 
-use super::{Arrival, Candidate, Identity, LoginError, Worker, short_digest};
+use super::{Arrival, Candidate, Identity, LoginError, Worker};
 use crate::{
     accounts::{Password, Username},
     ids::Person,
-    store::{AttemptId, Cell, Meter},
+    store::{AttemptId, Cell, Meter, short_digest},
 };
 
 impl Worker {
