@@ -98,7 +98,7 @@ impl Request {
         match served {
             Ok(outcome) => outcome,
             Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
-            Err(LoginError::StoreUnavailable { cause, .. }) => Outcome::Failed(cause),
+            Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
             Err(other) => Outcome::Failed(StoreError { reason: format!("not to be expected: {other}") }),
         }
     }

@@ -116,7 +116,7 @@ impl Import<'_> {
         let candidate = Candidate { user: user.clone(), made: false };
         match binder.bind(&candidate, settled).await {
             Ok(bound) => Ok((bound, free)),
-            Err(LoginError::StoreUnavailable { cause, .. }) => Err(cause.into()),
+            Err(LoginError::StoreUnavailable(cause)) => Err(cause.into()),
             Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
                 Err(NotBound::Refused("the user has the allowed number of people in this app already"))
             }
