@@ -28,7 +28,6 @@ const MAX_ROUNDS: usize = 32;
 /// The user whose credentials a person has shown beside WeChat's code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The business user.
     pub user: UserId,
     /// Whether the user may have been made for this login.
     pub made: bool,

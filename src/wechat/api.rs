@@ -15,6 +15,10 @@ pub enum Api {
 }
 
 impl Api {
+    /// In the order of their declaration.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Code2Session, Self::StableToken, Self::PhoneNumber, Self::CheckSession, Self::ResetSessionKey];
+
     /// Path, name in metrics, and whether the call uses up a code or a session key.
     fn row(self) -> (&'static str, &'static str, bool) {
         match self {

@@ -99,12 +99,7 @@ pub struct CurrentApps {
 impl CurrentApps {
     /// Reads a source for the first time. Any fault is an error.
     pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
-        let found = match &source {
-            AppsSource::One { app, .. } => Found::given([app.clone()]),
-            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(AppFaults::from)?,
-            AppsSource::Given(apps) => Found::given(apps.clone()),
-        };
-        match source.apps(found, None) {
+        match source.apps(source.found(false)?, None) {
             (Some(apps), AppFaults(faults)) if faults.is_empty() => {
                 Ok(Self { source, in_use: ArcSwap::from_pointee(apps) })
             }
@@ -134,18 +129,10 @@ impl CurrentApps {
     /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<bool, String> {
         let before = self.all();
-        let (apps, faults) = self.source.apps(self.found_again()?, Some(&before));
+        let found = self.source.found(true).map_err(|fault| fault.to_string())?;
+        let (apps, faults) = self.source.apps(found, Some(&before));
         let changed = apps.is_some_and(|apps| self.put(&before, apps));
         if faults.0.is_empty() { Ok(changed) } else { Err(faults.to_string()) }
-    }
-
-    fn found_again(&self) -> Result<Found, String> {
-        match &self.source {
-            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(|fault| fault.to_string()),
-            AppsSource::One { app, secret_file: Some(file) } => Ok(Found::in_file(&app.id, file)),
-            AppsSource::One { app, .. } => Ok(Found::given([app.clone()])),
-            AppsSource::Given(apps) => Ok(Found::given(apps.clone())),
-        }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
@@ -163,6 +150,16 @@ impl CurrentApps {
 }
 
 impl AppsSource {
+    /// The settings have read the file of a single app once already.
+    fn found(&self, again: bool) -> Result<Found, AppFault> {
+        match self {
+            Self::Folder(folder) => Found::in_folder(folder),
+            Self::One { app, secret_file: Some(file) } if again => Ok(Found::in_file(&app.id, file)),
+            Self::One { app, .. } => Ok(Found::given([app.clone()])),
+            Self::Given(apps) => Ok(Found::given(apps.clone())),
+        }
+    }
+
     /// The apps to use, given what was `found` and what is `known`; `None` if there would be no app at all.
     fn apps(&self, found: Found, known: Option<&Apps>) -> (Option<Apps>, AppFaults) {
         let (apps, mut faults) = found.or_known(known);
