@@ -30,7 +30,7 @@ mod worker;
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    binder::{Binder, Candidate, SettledState, Vacancy},
+    binder::{Binder, SettledState, Vacancy},
     error::LoginError,
     request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
