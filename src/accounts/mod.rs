@@ -37,7 +37,7 @@ impl Accepts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub user: UserId,
-    /// Whether the user was made for this login.
+    /// Whether the user may have been made for this login.
     pub made: bool,
 }
 

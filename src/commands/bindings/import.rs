@@ -14,9 +14,10 @@ use super::{
     say,
 };
 use crate::{
+    accounts::Named,
     http::now,
     ids::{AppId, Person, UnionId, UserId},
-    login::{Binder, Candidate, LoginError, SettledState},
+    login::{Binder, LoginError, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
@@ -113,10 +114,10 @@ impl Import<'_> {
     async fn bind(&self, binder: &Binder<'_>, user: &UserId) -> Result<(Bound, bool), NotBound> {
         let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
         let free = matches!(settled, SettledState::Free { .. });
-        let candidate = Candidate { user: user.clone(), made: false };
+        let candidate = Named { user: user.clone(), made: false };
         match binder.bind(&candidate, settled).await {
             Ok(bound) => Ok((bound, free)),
-            Err(LoginError::StoreUnavailable { cause, .. }) => Err(cause.into()),
+            Err(LoginError::StoreUnavailable(cause)) => Err(cause.into()),
             Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
                 Err(NotBound::Refused("the user has the allowed number of people in this app already"))
             }
