@@ -24,7 +24,7 @@ const PAUSES: [Duration; 4] =
 
 /// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::from(&faults))?;
+    let url = read_one(&REDIS_URL, variables())?;
     let StoreUrl::Redis(url) = url else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));

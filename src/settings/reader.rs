@@ -32,8 +32,6 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-const PREFIX: &str = "WXMINT_";
-
 /// What the Kubernetes manifests contain where only the operator knows the value.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
@@ -47,9 +45,7 @@ impl Reader {
     /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and manifests
     /// cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        // envy ignores the case of names. A name in another case is reported as unknown, so it must not be read.
-        let vars = vars.into_iter().filter(|(name, value)| !value.is_empty() && *name == name.to_ascii_uppercase());
-        Self { values: envy::prefixed(PREFIX).from_iter(vars).unwrap_or_default(), faults: Vec::new() }
+        Self { values: vars.into_iter().filter(|(_, value)| !value.is_empty()).collect(), faults: Vec::new() }
     }
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
@@ -83,7 +79,7 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.trim_start_matches(PREFIX).to_ascii_lowercase()).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

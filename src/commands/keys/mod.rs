@@ -1,6 +1,5 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
-mod change;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 #[cfg(feature = "kubernetes")]
@@ -23,9 +22,8 @@ use clap::{Args, Subcommand};
 
 pub(super) use self::rotate::short_lead;
 use self::{
-    change::Change,
     object_name::ObjectName,
-    place::{Place, PlaceArgs},
+    place::{Change, Place, PlaceArgs, checked},
 };
 use super::{
     Failure, duration,
@@ -156,7 +154,7 @@ impl PolicyArgs {
         let mut reader = Reader::new(variables());
         let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
         let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
-        reader.finish(lead.zip(token_ttl)).map_err(|faults| Failure::from(&faults))
+        reader.finish(lead.zip(token_ttl)).map_err(Failure::from)
     }
 }
 
@@ -206,7 +204,7 @@ fn publishing(
 fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
     let key = PrivateJwk::generate(algorithm, now())?;
     let keys = StoredKeys::of(key);
-    let kid = change::checked(&keys)?.lives()[0].kid.clone();
+    let kid = checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
