@@ -24,9 +24,9 @@ const JSON: &str = "Content-Type: application/json\r\n";
 async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
     let bed = TestBed::start().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").start().await;
-    let demo = Demo::start().await;
-    let (public, admin, wechat) = (bed.service().public, bed.service().admin, bed.wechat.address);
-    let demo = demo.address.parse().expect("an address");
+    let started = Demo::start().await;
+    let (public, admin, wechat, demo) =
+        (bed.service().public, bed.service().admin, bed.wechat.address, started.address);
     let before = bed.service().open_files();
 
     let requests = [

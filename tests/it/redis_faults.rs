@@ -277,8 +277,7 @@ async fn the_rights_that_the_page_names_are_enough() {
     service.ready().await;
     service.login(&bed.mint_code("lin").await).await.expect_login();
     let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
-    let dissolve = bed.http.0.delete(service.url("/binding")).bearer_auth(&token);
-    assert_eq!(bed.http.send(dissolve).await.status, 204);
+    assert_eq!(service.unbind(&token).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
 }
 

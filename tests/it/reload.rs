@@ -69,8 +69,11 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let old = kids_of(&jwks(&bed).await).remove(0);
     let mut secrets = private_parts(&fs::read(&path).expect("the keys"));
     fault(&path);
-    eventually(reason, WITHIN, async || (gauge(&bed, REFUSED).await && !errors(&bed).is_empty()).then_some(())).await;
-    assert!(errors(&bed)[0].contains(reason), "{reason}: {:?}", errors(&bed));
+    eventually(reason, WITHIN, async || {
+        (gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty()).then_some(())
+    })
+    .await;
+    assert!(bed.service().reasons("ERROR")[0].contains(reason), "{reason}: {:?}", bed.service().reasons("ERROR"));
     assert_eq!(kids_of(&jwks(&bed).await), [old.as_str()], "{reason}: the keys of before stay");
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), old, "{reason}: the key of before signs");
@@ -84,7 +87,7 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     eventually("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await.then_some(())).await;
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), new, "{reason}: mended");
-    assert_eq!(errors(&bed).len(), 1, "a fault is told once: {:?}", errors(&bed));
+    assert_eq!(bed.service().reasons("ERROR").len(), 1, "a fault is told once: {:?}", bed.service().reasons("ERROR"));
     assert!(gauge(&bed, "wxmint_key_reloads_total{outcome=\"refused\"} 1").await, "{reason}");
     let log = bed.service().log();
     assert!(secrets.iter().all(|secret| !log.contains(secret)), "a private part is in the log");
@@ -130,11 +133,4 @@ async fn jwks(bed: &TestBed) -> Value {
 
 async fn gauge(bed: &TestBed, line: &str) -> bool {
     bed.service().metrics().await.lines().any(|found| found == line)
-}
-
-/// The reasons of the error lines so far.
-fn errors(bed: &TestBed) -> Vec<String> {
-    let events = bed.service().events();
-    let errors = events.iter().filter(|event| event["level"] == "ERROR");
-    errors.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
 }

@@ -98,13 +98,11 @@ async fn a_service_does_not_start_with_a_users_file_that_is_not_fit() {
     let mut configuration = Configuration::new("ES256");
     let path = configuration.path("users");
     configuration.set("WXMINT_ACCOUNTS", &format!("file:{}", path.display()));
-    let ended = configuration.run().await;
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    assert!(ended.stderr.contains("WXMINT_ACCOUNTS: ") && ended.stderr.contains("users: No such file"), "{ended:?}");
+    let said = configuration.refused().await;
+    assert!(said.contains("WXMINT_ACCOUNTS: ") && said.contains("users: No such file"), "{said}");
 
     write_private(&path, "# staff\nalice hunter22 u-1\n");
-    let ended = configuration.run().await;
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    let said = configuration.refused().await;
     let sentence = "users: line 2: the password must be an Argon2id PHC string";
-    assert!(ended.stderr.contains(sentence) && !ended.stderr.contains("hunter22"), "{ended:?}");
+    assert!(said.contains(sentence) && !said.contains("hunter22"), "{said}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Signer, tell};
-use crate::support::{ISSUER, JwksServer, Manner, SidecarMetrics, SidecarSettings, Step, answer, eventually};
+use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, eventually};
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5 s,
 /// and the first two retries up to 1 and 2 s more.
@@ -44,16 +44,16 @@ impl Villain {
         json!({"keys": [self.old.key.jwk, self.new.key.jwk]})
     }
 
-    fn keys(&self, metrics: &SidecarMetrics) -> f64 {
+    fn keys(&self, metrics: &Metrics) -> f64 {
         metrics.of(&format!("wxmint_jwks_keys{{issuer=\"{}\"}}", self.issuer))
     }
 
-    fn fetches(&self, metrics: &SidecarMetrics, outcome: &str) -> f64 {
+    fn fetches(&self, metrics: &Metrics, outcome: &str) -> f64 {
         metrics.of(&format!("wxmint_jwks_fetches_total{{issuer=\"{}\",outcome=\"{outcome}\"}}", self.issuer))
     }
 
     /// Whether it has done its worst, and been asked again.
-    fn has_tried_twice(&self, metrics: &SidecarMetrics) -> bool {
+    fn has_tried_twice(&self, metrics: &Metrics) -> bool {
         let [failed, changed] = ["failed", "changed"].map(|outcome| self.fetches(metrics, outcome));
         assert_eq!(self.keys(metrics), 1.0, "{}", self.name);
         assert!(self.fails || failed == 0.0, "{} has failed", self.name);

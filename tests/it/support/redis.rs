@@ -1,6 +1,10 @@
 //! A Redis server of the test's own, that can be killed, frozen, and told anything.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    process::Command,
+};
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
@@ -66,6 +70,17 @@ impl RedisServer {
             redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
         };
         run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// All hashes whose keys match, over one connection.
+    pub(crate) fn hashes(&self, pattern: &str) -> Vec<(String, HashMap<String, String>)> {
+        let read = || -> RedisResult<_> {
+            let mut connection = redis::Client::open(self.url())?.get_connection()?;
+            let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection)?;
+            keys.into_iter().map(|key| Ok((redis::cmd("HGETALL").arg(&key).query(&mut connection)?, key))).collect()
+        };
+        let read: Vec<_> = read().unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        read.into_iter().map(|(hash, key)| (key, hash)).collect()
     }
 
     /// How often each command has been called, within scripts too.

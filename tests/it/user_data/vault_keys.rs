@@ -26,7 +26,7 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
-const LEAD: TimeDelta = TimeDelta::seconds(10);
+const LEAD: TimeDelta = TimeDelta::seconds(7);
 
 fn new_vault_key() -> String {
     let mut bytes = [0; 32];
