@@ -16,8 +16,8 @@ const RANDOM_TEXTS: usize = 400;
 /// One less than costs the key.
 const TRIES: usize = 7;
 
-/// Where a change reaches the first block's text and the last block's padding as it is, in the iv and the block before the
-/// last, each byte by each other value. Elsewhere it makes a block random: each bit of each byte.
+/// Each bit of iv and ciphertext; and each byte of the block before the last by each other value, because what is changed
+/// there is changed in the padding.
 fn changes(iv: &[u8], ciphertext: &[u8]) -> Vec<Value> {
     let whole = [iv, ciphertext].concat();
     let of_padding = whole.len() - 32..whole.len() - 16;
@@ -26,10 +26,9 @@ fn changes(iv: &[u8], ciphertext: &[u8]) -> Vec<Value> {
         changed[place] ^= by;
         body(&changed[iv.len()..], &changed[..iv.len()])
     };
-    let is_each = |place| place < iv.len() || of_padding.contains(&place);
     (0..whole.len())
         .flat_map(|place| (1..=255_u8).map(move |by| (place, by)))
-        .filter(|(place, by)| is_each(*place) || by.is_power_of_two())
+        .filter(|(place, by)| of_padding.contains(place) || by.is_power_of_two())
         .map(|(place, by)| change(place, by))
         .collect()
 }
