@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     APP_SECRET, APPID, Answer, BUSY, Configuration, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder,
-    eventually,
+    eventually, until,
 };
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
@@ -148,7 +148,7 @@ async fn rotated_under_load(bed: TestBed, replace: impl FnOnce()) {
     answered(&load, AFTERWARDS).await;
     bed.wechat.change_app(json!({"appid": APPID, "secret": ROTATED})).await;
     replace();
-    eventually("the new secret", WITHIN, async || rotated(&bed).then_some(())).await;
+    until("the new secret", WITHIN, async || rotated(&bed)).await;
     answered(&load, AFTERWARDS).await;
     bed.wechat.change_app(json!({"appid": APPID, "drop_old_secrets": true})).await;
     answered(&load, AFTERWARDS).await;
@@ -161,7 +161,7 @@ async fn rotated_under_load(bed: TestBed, replace: impl FnOnce()) {
 
 async fn answered(load: &Load, more: usize) {
     let before = load.answers().len();
-    eventually("more logins", PATIENCE, async || (load.answers().len() >= before + more).then_some(())).await;
+    until("more logins", PATIENCE, async || load.answers().len() >= before + more).await;
 }
 
 fn rotated(bed: &TestBed) -> bool {
@@ -221,7 +221,7 @@ async fn is_told_once_until_it_is_whole((content, reason): (&str, &str)) {
     }
     bed.wechat.change_app(json!({"appid": APPID, "secret": ROTATED, "drop_old_secrets": true})).await;
     fs::write(&path, ROTATED).expect("written");
-    eventually("the whole secret", WITHIN, async || rotated(&bed).then_some(())).await;
+    until("the whole secret", WITHIN, async || rotated(&bed)).await;
     ask(&bed, &json!({"code": code_of(&bed, APPID).await, "appid": APPID}), None).await.expect_login();
     assert_eq!(bed.service().reasons("ERROR").len(), 1, "each fault is told once");
     let log = bed.service().log();

@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::{BUSY, TestBed, eventually, keys, kid_of, kids_of, private_parts};
+use crate::support::{BUSY, TestBed, keys, kid_of, kids_of, private_parts, until};
 
 /// design.md: "read again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -69,10 +69,7 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let old = kids_of(&jwks(&bed).await).remove(0);
     let mut secrets = private_parts(&fs::read(&path).expect("the keys"));
     fault(&path);
-    eventually(reason, WITHIN, async || {
-        (gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty()).then_some(())
-    })
-    .await;
+    until(reason, WITHIN, async || gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty()).await;
     assert!(bed.service().reasons("ERROR")[0].contains(reason), "{reason}: {:?}", bed.service().reasons("ERROR"));
     assert_eq!(kids_of(&jwks(&bed).await), [old.as_str()], "{reason}: the keys of before stay");
     let login = bed.log_in("lin").await.expect_login();
@@ -82,9 +79,9 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let new = new_set(&mended);
     secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
     fs::rename(&mended, &path).expect("renamed");
-    eventually("mended", WITHIN, async || (kids_of(&jwks(&bed).await) == [new.as_str()]).then_some(())).await;
+    until("mended", WITHIN, async || kids_of(&jwks(&bed).await) == [new.as_str()]).await;
     // The keys are in use a moment before the gauge says so.
-    eventually("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await.then_some(())).await;
+    until("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await).await;
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), new, "{reason}: mended");
     assert_eq!(bed.service().reasons("ERROR").len(), 1, "a fault is told once: {:?}", bed.service().reasons("ERROR"));
@@ -113,7 +110,7 @@ async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
     symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
     fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
     fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
-    eventually("the swap", WITHIN, async || (kids_of(&jwks(&bed).await) == [second.as_str()]).then_some(())).await;
+    until("the swap", WITHIN, async || kids_of(&jwks(&bed).await) == [second.as_str()]).await;
     assert!(gauge(&bed, IN_USE).await);
     bed.log_in("lin").await.expect_login();
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::scan::{Place, Secret, Traces, leaks};
 use crate::support::{
     APP_SECRET, APPID, AccountService, Answer, PASSWORD, PATIENCE, Pace, Received, Signal, TestBed, UsersFile,
-    WRONG_PASSWORD, eventually,
+    WRONG_PASSWORD, eventually, until,
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
@@ -215,10 +215,7 @@ impl Run {
         self.bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
         let (code, before) = (self.code().await, self.bed.wechat.exchanges().await);
         let told = async {
-            eventually("the login waits for WeChat", PATIENCE, async || {
-                (self.bed.wechat.exchanges().await > before).then_some(())
-            })
-            .await;
+            until("the login waits for WeChat", PATIENCE, async || self.bed.wechat.exchanges().await > before).await;
             self.bed.service().signal(Signal::TERM);
         };
         let (answer, ()) = tokio::join!(self.bed.login(&code), told);
@@ -301,9 +298,8 @@ async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_
         traces.answer(&answer);
         secrets.extend([Secret::new("code", &code), Secret::new("phone code", &phone_code)]);
     }
-    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
-    let openid = people["people"][0]["apps"][APPID]["openid"].as_str().expect("an openid");
-    secrets.push(Secret::openid("openid", openid));
+    let account = bed.wechat.account("lin").await;
+    secrets.push(Secret::openid("openid", account["openid"].as_str().expect("an openid")));
     secrets.push(Secret::new("access token", bed.wechat.access_token().await));
     traces.bed(&bed).await;
     assert_eq!(bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);

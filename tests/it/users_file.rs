@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 
-use crate::support::{BUSY, Configuration, TestBed, UsersFile, eventually, write_private};
+use crate::support::{BUSY, Configuration, TestBed, UsersFile, eventually, until, write_private};
 
 /// design.md: "The users file and the apps directory are re-read within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -35,7 +35,7 @@ async fn is_refused_until_it_is_mended((line, mode, reason): (&str, u32, &str)) 
     let (path, bed) = (users.path(), bed_with(&users.path()).await);
     assert_eq!(counted(&bed), [1]);
     users.add("bob", "id-of-bob");
-    eventually("another user", WITHIN, async || (counted(&bed) == [1, 2]).then_some(())).await;
+    until("another user", WITHIN, async || counted(&bed) == [1, 2]).await;
 
     let good = fs::read_to_string(&path).expect("a file");
     fs::write(&path, format!("{good}{line}")).expect("written");
@@ -79,7 +79,7 @@ async fn a_file_that_kubernetes_swaps_is_in_use_within_5_s() {
     let bed = bed_with(&volume.join("users")).await;
     symlink("..2", volume.join("..data_tmp")).expect("a link");
     fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
-    eventually("the swap", WITHIN, async || (counted(&bed) == [1, 2]).then_some(())).await;
+    until("the swap", WITHIN, async || counted(&bed) == [1, 2]).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::scan::{Bytes, Place, Secret, Traces, leaks};
-use crate::support::{APPID, RedisServer, TestBed};
+use crate::support::{RedisServer, TestBed};
 
 /// All commands of all clients, from when it is begun.
 struct Monitor(TcpStream);
@@ -68,8 +68,8 @@ fn dump(redis: &RedisServer) -> Vec<u8> {
 
 /// What WeChat knows: the session key of its only person now, and the app's access token.
 async fn secrets(bed: &TestBed) -> [Secret; 3] {
-    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
-    let key = people["people"][0]["apps"][APPID]["session_key"].as_str().expect("a key").to_owned();
+    let account = bed.wechat.account("lin").await;
+    let key = account["session_key"].as_str().expect("a key").to_owned();
     let token = bed.wechat.access_token().await;
     [
         Secret::new("session_key", &key),

@@ -92,6 +92,11 @@ pub(crate) fn tell(text: &str) {
 
 const POLL: Duration = Duration::from_millis(10);
 
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    eventually(what, within, async || condition().await.then_some(())).await;
+}
+
 /// Waits until `condition` gives something, and returns that.
 pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;

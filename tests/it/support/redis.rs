@@ -9,7 +9,7 @@ use std::{
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Signal, eventually, ports::free_port};
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
 
 pub(crate) struct RedisServer {
     port: u16,
@@ -42,9 +42,9 @@ impl RedisServer {
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-        eventually("a replica", PATIENCE, async || {
+        until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
+            said.contains("connected_slaves:1") && said.contains("state=online")
         })
         .await;
         replica

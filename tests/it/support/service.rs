@@ -8,7 +8,7 @@ use std::{
 use reqwest::{Error, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, eventually};
+use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, until};
 
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
@@ -26,7 +26,7 @@ impl Service {
     }
 
     pub(crate) async fn ready(&self) {
-        eventually("ready", PATIENCE, async || (self.readyz().await.status == 200).then_some(())).await;
+        until("ready", PATIENCE, async || self.readyz().await.status == 200).await;
     }
 
     /// The URL of a path on the public listener.

@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, WXMINT, configuration::Outcome, eventually,
-};
+use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, WXMINT, configuration::Outcome, until};
 
 /// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
@@ -108,7 +106,7 @@ impl Sidecar {
     }
 
     pub(crate) async fn ready_within(&self, within: Duration) {
-        eventually("ready", within, async || (self.admin("/readyz").await.status == 200).then_some(())).await;
+        until("ready", within, async || self.admin("/readyz").await.status == 200).await;
     }
 
     pub(crate) async fn metrics(&self) -> Metrics {
