@@ -3,7 +3,7 @@
 
 use std::{str::FromStr, sync::Mutex};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::state::lock;
 use crate::ids::AppId;
@@ -52,14 +52,17 @@ struct Term {
     unionid: bool,
 }
 
-/// A change of one app.
-#[derive(Default)]
+/// A change of one app, of the first one if none is named.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AppChange {
+    pub(super) appid: Option<String>,
     /// Accepted from now on, as well as the earlier ones.
     pub(super) secret: Option<String>,
     /// From now on only the newest secret is accepted.
-    pub(super) drop_old_secrets: bool,
-    pub(super) unionid: Option<bool>,
+    #[serde(default)]
+    drop_old_secrets: bool,
+    unionid: Option<bool>,
 }
 
 /// An app as the control API shows it.

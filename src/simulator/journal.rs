@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{call::Params, faults::KindName, state::lock};
+use super::{call::Params, faults::Kind, state::lock};
 
 const KEPT: usize = 1000;
 /// Longer bodies are cut.
@@ -30,7 +30,7 @@ pub(super) struct Exchange {
     pub(super) path: &'static str,
     pub(super) query: String,
     pub(super) request_body: Bytes,
-    pub(super) fault: Option<KindName>,
+    pub(super) fault: Option<Kind>,
     /// `None` if no answer was sent.
     pub(super) answer: Option<Answered>,
 }
@@ -115,7 +115,7 @@ pub(super) struct Entry {
     content_type: Option<&'static str>,
     body: Option<String>,
     took_ms: f64,
-    fault: Option<KindName>,
+    fault: Option<Kind>,
 }
 
 impl Entry {

@@ -15,10 +15,10 @@ use serde::Serialize;
 use super::{
     access_tokens::AccessTokens,
     apps::{App, AppChange, ShownApp, Terms},
-    call::Endpoint,
+    call::{Endpoint, Refusal},
     faults::Faults,
     journal::Journal,
-    people::{Account, CodeRefusal, People, Person, Purpose},
+    people::{Account, People, Person, Purpose},
     state::lock,
 };
 
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// Exchanges a login code for a new session_key. The old one is invalid from now on.
-    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, CodeRefusal> {
+    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let gives_unionid = self.terms.gives_unionid(app);
         let mut people = lock(&self.people);
         let person = people.spend(code, Purpose::Login, app, None, now)?;
@@ -167,7 +167,7 @@ impl World {
         app: usize,
         openid: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<String, CodeRefusal> {
+    ) -> Result<String, Refusal> {
         let mut people = lock(&self.people);
         let person = people.spend(code, Purpose::Phone, app, openid, now)?;
         Ok(people.all[person].phone.clone())
