@@ -3,7 +3,8 @@
 
 use std::{str::FromStr, sync::Mutex};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::state::lock;
 use crate::ids::AppId;
@@ -65,15 +66,6 @@ pub(super) struct AppChange {
     unionid: Option<bool>,
 }
 
-/// An app as the control API shows it.
-#[derive(Serialize)]
-pub(super) struct ShownApp {
-    appid: String,
-    /// How many secrets are accepted.
-    secrets: usize,
-    unionid: bool,
-}
-
 impl Terms {
     pub(super) fn of(apps: &[App]) -> Self {
         let term = |app: &App| Term { secrets: vec![app.secret.clone()], unionid: app.unionid };
@@ -88,7 +80,8 @@ impl Terms {
         lock(&self.0)[app].unionid
     }
 
-    pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> ShownApp {
+    /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
+    pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
         let mut terms = lock(&self.0);
         let term = &mut terms[app];
         if let Some(secret) = change.secret {
@@ -99,6 +92,6 @@ impl Terms {
             term.secrets.drain(..term.secrets.len() - 1);
         }
         term.unionid = change.unionid.unwrap_or(term.unionid);
-        ShownApp { appid: id.to_owned(), secrets: term.secrets.len(), unionid: term.unionid }
+        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid})
     }
 }
