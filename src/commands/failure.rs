@@ -47,8 +47,8 @@ impl Failure {
     }
 }
 
-impl From<&Faults> for Failure {
-    fn from(faults: &Faults) -> Self {
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
         Self::Usage(format!("the settings cannot be used\n\n{faults}"))
     }
 }

@@ -1,7 +1,5 @@
 //! The admin listener's own handlers.
 
-use std::time::Duration;
-
 use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
 use futures_util::future::try_join_all;
@@ -9,13 +7,11 @@ use serde::Serialize;
 
 use super::{Issuer, private};
 use crate::{
-    http::{Answer, Problem, ProblemCode, now},
+    http::{Answer, Problem, now},
     ids::{AppId, UserId},
+    login::LoginError,
     store::{Binding, Store, StoreError},
 };
-
-/// How long a peer should wait before it asks again, if the store did not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The admin listener's own connection to the store.
 pub(super) struct AdminStore(pub(super) Box<dyn Store>);
@@ -60,7 +56,7 @@ impl From<Binding> for Identity {
 /// without a binding and for an unknown user alike, because only the business knows its users.
 pub(super) async fn wechat_of_user(user: web::Path<String>, store: web::Data<AdminStore>) -> Answer {
     let user: UserId = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
-    let bindings = bindings_of(&user, &*store.0).await.map_err(away)?;
+    let bindings = bindings_of(&user, &*store.0).await.map_err(LoginError::from)?;
     tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
     let found = WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() };
     Ok(private(found))
@@ -73,10 +69,4 @@ async fn bindings_of(user: &UserId, store: &dyn Store) -> Result<Vec<Binding>, S
     let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
     bindings.sort_by_key(|binding| (binding.bound_at, binding.person.app.clone(), binding.person.openid.clone()));
     Ok(bindings)
-}
-
-fn away(error: StoreError) -> Problem {
-    tracing::warn!(%error, "WeChat identities could not be looked up");
-    let detail = "The session store does not answer. Wait, then try again.";
-    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(STORE_PAUSE)
 }

@@ -2,7 +2,11 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use super::{Failure, change::Change, place::Place, print, say};
+use super::{
+    Failure,
+    place::{Change, Place},
+    print, say,
+};
 use crate::{
     http::now,
     keys::rotation::{self, Retirement, State, Successor},

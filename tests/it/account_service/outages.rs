@@ -110,7 +110,7 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
     assert_eq!(shop.accounts.users_made(), 1);
     assert!(shop.accounts.calls().iter().all(|call| call.path.starts_with("/wxmint/")));
     let mei = shop.by_phone(1, "mei").await.expect_login();
-    assert_eq!(mei.member("user_id"), "user-phone-0");
+    assert_eq!(mei.member("user_id"), "user-1002");
 }
 
 /// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to one

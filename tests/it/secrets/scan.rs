@@ -8,7 +8,7 @@ use base64::{
 };
 use serde_json::json;
 
-use crate::support::{Answer, RedisServer, Service};
+use crate::support::{Answer, RedisServer, Service, TestBed};
 
 /// A shorter form would be found by chance.
 const TELLING: usize = 8;
@@ -51,6 +51,13 @@ impl Traces {
 
     pub(super) fn log(&mut self, service: &Service) {
         self.add(Place::Log, service.log());
+    }
+
+    /// All that is left behind, but for answers.
+    pub(super) async fn bed(&mut self, bed: &TestBed) {
+        self.metrics(bed.service()).await;
+        self.log(bed.service());
+        self.redis(&bed.redis);
     }
 
     pub(super) fn redis(&mut self, redis: &RedisServer) {
