@@ -19,6 +19,7 @@ use crate::http::{
 
 /// The problems of every route with a handler that asks the store.
 const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
 const LOGIN: &[ProblemCode] =
     &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
@@ -40,7 +41,7 @@ const GET: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.get.as_mut(
 const POST: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.post.as_mut();
 const DELETE: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.delete.as_mut();
 
-const ROUTES: [Route; 10] = [
+const ROUTES: [Route; 11] = [
     ("/login", POST, &[ANY, LOGIN, CODE, LIMIT, WECHAT], TYPED_BODY),
     ("/login", GET, &[ANY, LOGIN, CODE, LIMIT, WECHAT], HEAD),
     ("/wechat/userdata", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT], BODY),
@@ -49,6 +50,7 @@ const ROUTES: [Route; 10] = [
     ("/wechat/session/reset", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD),
     ("/.well-known/jwks.json", GET, &[], HEAD),
     ("/.well-known/openid-configuration", GET, &[], HEAD),
+    ("/revocations", GET, &[STORE], HEAD),
     ("/logout", POST, &[ANY, TOKEN], BODY),
     ("/binding", DELETE, &[ANY, TOKEN], HEAD),
 ];
