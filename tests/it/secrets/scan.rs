@@ -65,6 +65,10 @@ impl Traces {
             let value: Vec<Vec<u8>> = match redis.command::<String>(&["TYPE", &key]).as_str() {
                 "string" => vec![redis.command(&["GET", &key])],
                 "hash" => redis.command(&["HGETALL", &key]),
+                "stream" => {
+                    let entries: Vec<(String, Vec<Vec<u8>>)> = redis.command(&["XRANGE", &key, "-", "+"]);
+                    entries.into_iter().flat_map(|(_, fields)| fields).collect()
+                }
                 other => panic!("{key} is a {other}, which this test cannot read"),
             };
             self.add(Place::Redis, key);
