@@ -46,12 +46,14 @@ pub enum ProblemCode {
     /// The account service is slow or gone.
     AccountsUnavailable,
     KeysUnavailable,
+    /// It is not known which tokens have been ended.
+    RevocationsUnavailable,
     InternalError,
 }
 
 impl ProblemCode {
     /// All of them, for metrics and documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::CredentialsInQuery,
         Self::UnknownApp,
@@ -69,6 +71,7 @@ impl ProblemCode {
         Self::StoreUnavailable,
         Self::AccountsUnavailable,
         Self::KeysUnavailable,
+        Self::RevocationsUnavailable,
         Self::InternalError,
     ];
 
@@ -111,8 +114,13 @@ impl ProblemCode {
                 "The account service does not answer at the moment",
             ),
             Self::KeysUnavailable => {
-                ("keys_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer's keys have not been fetched yet")
+                ("keys_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment")
             }
+            Self::RevocationsUnavailable => (
+                "revocations_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "What has been ended is not known at the moment",
+            ),
             Self::InternalError => {
                 ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
             }

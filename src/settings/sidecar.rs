@@ -11,7 +11,12 @@ use super::{
     variable::Variable,
     variables::*,
 };
-use crate::{path_rules::Rules, telemetry::LogFormat, verify::VerifierPolicy, verify::peer::TrustedIssuer};
+use crate::{
+    path_rules::Rules,
+    telemetry::LogFormat,
+    verify::VerifierPolicy,
+    verify::peer::{Revocations, TrustedIssuer},
+};
 
 settings! {
     /// What `wxmint sidecar` needs to know.
@@ -19,6 +24,7 @@ settings! {
         dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
         rules: Rules = read_rules(reader),
+        claims: Vec<(String, String)> = reader.read(&SIDECAR_CLAIMS),
         listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
@@ -32,17 +38,35 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let issuers = reader.read(&issuers());
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
+    let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
+    let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
         let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
         return reader.fault(&JWKS_URL, problem);
     }
-    let trusted = |(issuer, jwks_url): (IssuerUrl, Url)| TrustedIssuer {
-        policy: VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) },
-        jwks_url,
-        kept_in: kept_in.clone(),
+    let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
+        let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
+        TrustedIssuer { policy, jwks_url, kept_in: kept_in.clone(), keys_max_age, revocations }
     };
-    Some(issuers.into_iter().zip(urls).map(trusted).collect())
+    Some(issuers.into_iter().zip(urls).zip(feeds).map(trusted).collect())
+}
+
+/// The feed of each issuer; `None` for an issuer whose feed is not followed.
+fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Option<Revocations>>> {
+    let (urls, max_age) = (reader.read(&REVOCATIONS_URL), reader.read(&REVOCATIONS_MAX_AGE));
+    let (when_stale, urls, max_age, jwks_urls) = (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
+    let feeds: Vec<_> = match &urls[..] {
+        [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
+        [None] => jwks_urls.iter().map(|_| None).collect(),
+        urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
+        urls => {
+            let problem = format!("has {} of them, and WXMINT_JWKS_URL has {}", urls.len(), jwks_urls.len());
+            return reader.fault(&REVOCATIONS_URL, problem);
+        }
+    };
+    let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
+    Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
 }
 
 fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
