@@ -8,7 +8,7 @@
 mod claims;
 mod header;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{ops::Deref, time::Duration};
 

@@ -72,13 +72,26 @@ pub struct Feed {
     /// The greatest `keep` so far. An issuer whose tokens now live for a shorter time has issued longer ones before.
     keep: u64,
     forgotten_at: DateTime<Utc>,
+    most: usize,
 }
 
 impl Feed {
     /// Begins at the oldest end, and holds none.
     pub fn of(issuer: &str) -> Self {
         let ends = Arc::new(Ends::of(issuer));
-        Self { ends, cursor: String::new(), newest: i64::MIN, keep: 0, forgotten_at: DateTime::UNIX_EPOCH }
+        Self {
+            ends,
+            cursor: String::new(),
+            newest: i64::MIN,
+            keep: 0,
+            forgotten_at: DateTime::UNIX_EPOCH,
+            most: MAX_HELD,
+        }
+    }
+
+    #[cfg(all(test, feature = "service"))]
+    pub(super) fn holding_at_most(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// The ends that are held, for those who ask.
@@ -143,7 +156,7 @@ impl Feed {
 
     fn take(&mut self, page: EndsPage, now: DateTime<Utc>) -> Result<bool, PageRefused> {
         let forget = Forget::at(now, self.keep.max(page.keep));
-        let is_full = || self.ends.count() + page.ended.len() > MAX_HELD;
+        let is_full = || self.ends.count() + page.ended.len() > self.most;
         if is_full() || now - self.forgotten_at >= FORGET_EVERY {
             self.ends.forget(&forget);
             self.forgotten_at = now;
