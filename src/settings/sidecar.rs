@@ -98,7 +98,10 @@ fn read_rules(reader: &mut Reader) -> Option<Rules> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{path_rules::PathSource, verify::TokenTyp};
+    use crate::{
+        path_rules::PathSource,
+        verify::{TokenTyp, peer::WhenStale},
+    };
 
     const VALID: [(&str, &str); 3] = [
         ("WXMINT_ISSUER", "https://login.example.com"),
@@ -156,6 +159,60 @@ mod tests {
             ("login.example.com", [false, false]),
         ] {
             assert_eq!([url(address, "false"), url(address, "true")], allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn each_issuer_has_a_feed_of_its_own_unless_it_is_off() {
+        let two = [
+            ("WXMINT_ISSUER", "https://a.example,https://b.example"),
+            ("WXMINT_JWKS_URL", "https://a.example/keys?x=1,http://127.0.0.1:1/jwks"),
+        ];
+        let feeds = |urls| {
+            let settings = read(&[&two[..], &[("WXMINT_REVOCATIONS_URL", urls)]].concat())?;
+            let feed =
+                |issuer: &TrustedIssuer| issuer.revocations.as_ref().map_or("-".into(), |feed| feed.url.to_string());
+            Ok::<_, String>(settings.trusted.iter().map(feed).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(feeds("").expect("settings"), "https://a.example/revocations http://127.0.0.1:1/revocations");
+        assert_eq!(feeds("off").expect("settings"), "- -");
+        assert_eq!(feeds("off,http://ends.example/b").expect("settings"), "- http://ends.example/b");
+        let one = feeds("https://a.example/revocations").expect_err("one of two");
+        assert!(one.contains("WXMINT_REVOCATIONS_URL has 1 of them, and WXMINT_JWKS_URL has 2"), "{one}");
+        for wrong in ["on,off", "file:///a,off", "https://user:secret@a.example/,off"] {
+            assert!(feeds(wrong).is_err(), "{wrong}");
+        }
+        let closed = [("WXMINT_REVOCATIONS_FAIL", "closed"), ("WXMINT_REVOCATIONS_MAX_AGE", "15s")];
+        let feed = read(&closed).expect("settings").trusted.remove(0).revocations.expect("a feed");
+        assert_eq!((feed.when_stale, feed.max_age.as_secs(), feed.every.as_secs()), (WhenStale::Closed, 15, 5));
+    }
+
+    #[test]
+    fn claims_are_handed_on_in_headers_that_are_free() {
+        let claims = |value| read(&[("WXMINT_SIDECAR_CLAIMS", value)]).map(|settings| settings.claims);
+        let pair = |claim: &str, header: &str| (claim.to_owned(), header.to_owned());
+        let two = vec![pair("roles", "x-user-roles"), pair("tenant", "x-tenant")];
+        assert_eq!(claims("roles=X-User-Roles, tenant = X-Tenant"), Ok(two));
+        assert_eq!(claims(""), Ok(Vec::new()));
+        for wrong in [
+            "roles",
+            "roles=",
+            "=X-Roles",
+            "roles=Roles",
+            "roles=X-",
+            "roles=X-User_Roles",
+            "roles=X-Rôles",
+            "roles=X-User-Id",
+            "roles=x-token-id",
+            "roles=X-Forwarded-For",
+            "sub=X-Sub",
+            "roles=X-Roles,roles=X-More",
+            "roles=X-Roles,tenant=x-roles",
+        ] {
+            assert!(
+                claims(wrong).is_err_and(|faults| faults.contains("WXMINT_SIDECAR_CLAIMS is not valid")),
+                "{wrong}"
+            );
         }
     }
 

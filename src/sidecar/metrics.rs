@@ -81,13 +81,13 @@ impl SidecarMetrics {
         tokens.set(remembered as i64);
         registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
         registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.0.fetches.clone());
-        let (keys, age) = gauges(peer.keys().map(|keys| (keys.issuer, keys.count, keys.age)));
+        let (keys, age) = gauges(peer.known().map(|known| (known.issuer, known.keys, known.keys_age)));
         registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's feed of ends that were not received or not accepted, by reason";
         registry.register("revocations_refused_pages", help, self.0.refused_pages.clone());
-        let (held, age) = gauges(peer.ends().map(|ends| (ends.issuer, ends.count, ends.age)));
+        let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
         registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);
         let help = "Age of what is known of an issuer's ends; absent before the feed was read to its end";
         registry.register_with_unit("revocations_age", help, Unit::Seconds, age);

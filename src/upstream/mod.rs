@@ -58,6 +58,14 @@ pub(crate) enum FetchError {
     Unanswered(String),
 }
 
+impl FetchError {
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::NotSent(reason) | Self::Unanswered(reason) => reason,
+        }
+    }
+}
+
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
     pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, StartError> {

@@ -38,7 +38,10 @@ use self::{
 pub use crate::upstream::StartError;
 use crate::{
     upstream::Tls,
-    verify::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy, ends::Endable},
+    verify::{
+        Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
+        ends::{Endable, Ends},
+    },
 };
 
 /// The path at which wxmint publishes its keys.
@@ -224,26 +227,20 @@ impl Trusted {
     }
 }
 
-/// The state of one issuer's keys.
+/// What is known of one issuer.
 #[derive(Debug, Clone, Copy)]
-pub struct KeysOf<'a> {
+pub struct KnownOf<'a> {
     /// The issuer.
     pub issuer: &'a str,
     /// The number of usable keys.
-    pub count: usize,
-    /// The time since the last successful fetch, including one that was answered with 304; `None` before the first.
-    pub age: Option<Duration>,
-}
-
-/// What is known of one issuer's ends.
-#[derive(Debug, Clone, Copy)]
-pub struct EndsOf<'a> {
-    /// The issuer.
-    pub issuer: &'a str,
-    /// The number of ends that are held.
-    pub count: usize,
+    pub keys: usize,
+    /// The time since the last successful fetch of keys, including one that was answered with 304; `None` before the
+    /// first.
+    pub keys_age: Option<Duration>,
+    /// The number of ends that are held; `None` if the feed is not followed.
+    pub ends: Option<usize>,
     /// The age of the newest page after which there were no more; `None` before the first.
-    pub age: Option<Duration>,
+    pub ends_age: Option<Duration>,
 }
 
 /// Which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no longer
@@ -325,23 +322,18 @@ impl Peer {
         })
     }
 
-    /// The state of each issuer's keys, in the order in which the issuers were given.
-    pub fn keys(&self) -> impl Iterator<Item = KeysOf<'_>> {
+    /// What is known of each issuer, in the order in which the issuers were given.
+    pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
         let now = now();
-        self.trusted.iter().map(move |Trusted { issuer, keys, .. }| KeysOf {
-            issuer,
-            count: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
-            age: keys.age(now),
-        })
-    }
-
-    /// What is known of the ends of each issuer whose feed is followed.
-    pub fn ends(&self) -> impl Iterator<Item = EndsOf<'_>> {
-        let now = now();
-        self.trusted.iter().filter_map(move |Trusted { issuer, ends, .. }| {
-            let ends = ends.as_ref()?.ends();
-            let age = ends.age(now).map(|age| age.to_std().unwrap_or_default());
-            Some(EndsOf { issuer, count: ends.count(), age })
+        self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {
+            let ends = ends.as_ref().map(RemoteEnds::ends);
+            KnownOf {
+                issuer,
+                keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
+                keys_age: keys.age(now),
+                ends: ends.map(Ends::count),
+                ends_age: ends.and_then(|ends| ends.age(now)).map(|age| age.to_std().unwrap_or_default()),
+            }
         })
     }
 

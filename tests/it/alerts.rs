@@ -55,7 +55,8 @@ async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
     .await;
     let http = Http::new();
     let ready = format!("http://{admin}/readyz");
-    eventually("the sidecar is ready", PATIENCE, async || (http.get(&ready).await.status == 200).then_some(())).await;
+    eventually("the sidecar is ready", PATIENCE * 2, async || (http.get(&ready).await.status == 200).then_some(()))
+        .await;
     let printed = http.get(&format!("http://{admin}/metrics")).await.body;
     assert!(printed.contains(BUILD), "{printed}");
 

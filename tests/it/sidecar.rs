@@ -2,6 +2,9 @@
 //! outages and rotations.
 
 mod answers;
+mod claims;
+mod ended;
+mod feed;
 mod flood;
 #[path = "../peers/forge.rs"]
 mod forge;

@@ -33,9 +33,14 @@ impl EndHash {
         Self::of(issuer, token.as_str())
     }
 
-    /// A number that is spread evenly.
-    pub(super) fn number(&self) -> usize {
-        usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
+    /// Its first 32 bits, which order hashes.
+    pub(super) fn leading(&self) -> u32 {
+        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
+    }
+
+    /// Its last 16 bits, which say nothing of the order.
+    pub(super) fn part(&self) -> usize {
+        usize::from(u16::from_be_bytes([self.0[10], self.0[11]]))
     }
 
     /// No part contains NUL: `iss` is a URL, and ids are visible ASCII.

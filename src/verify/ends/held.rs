@@ -14,8 +14,8 @@ use crate::verify::{Claims, LONGEST_LIFE, MAX_LEEWAY};
 /// nothing for it.
 pub const MAX_HELD: usize = 4_000_000;
 
-/// What an end can name of a token. Make it once and keep it with a token that is remembered as valid, because asking
-/// with it costs a tenth of a microsecond.
+/// What an end can name of a token. Make it once and keep it with a token that is remembered as valid: making it takes
+/// about a microsecond, and asking with it a third of that while a million ends are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endable {
     user: EndHash,

@@ -19,7 +19,7 @@ use super::{
     remote::{RemoteKeys, jitter},
 };
 use crate::{
-    upstream::{FetchError, StartError, Tls, Upstream},
+    upstream::{StartError, Tls, Upstream},
     verify::{
         Refused,
         ends::{Ends, Feed, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused},
@@ -176,9 +176,8 @@ impl Follower {
         }
         let mut request = Request::new(Method::GET, url);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(PAGE_MEDIA_TYPE));
-        let fetched = self.upstream.fetch_at_most(MAX_PAGE, request).await.map_err(|error| match error {
-            FetchError::NotSent(reason) | FetchError::Unanswered(reason) => Fault::NoAnswer(reason),
-        })?;
+        let fetched = self.upstream.fetch_at_most(MAX_PAGE, request).await;
+        let fetched = fetched.map_err(|error| Fault::NoAnswer(error.into_reason()))?;
         match fetched.status {
             StatusCode::OK => String::from_utf8(fetched.body).map_err(|_| PageRefused::Claims.into()),
             status => Err(Fault::Status(status)),
@@ -220,19 +219,12 @@ impl Follower {
     fn tell_staleness(&mut self) {
         let is_stale = is_stale(&self.feed.ends(), self.max_age, now());
         if is_stale && !self.is_stale {
+            let then = match self.when_stale {
+                WhenStale::Open => "tokens that were ended since are accepted",
+                WhenStale::Closed => "all tokens are answered with 503",
+            };
             let max_age_s = self.max_age.num_seconds();
-            match self.when_stale {
-                WhenStale::Open => tracing::warn!(
-                    issuer = self.issuer,
-                    max_age_s,
-                    "the known ends are too old; tokens that were ended since are accepted"
-                ),
-                WhenStale::Closed => tracing::warn!(
-                    issuer = self.issuer,
-                    max_age_s,
-                    "the known ends are too old; all tokens are answered with 503"
-                ),
-            }
+            tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old; {then}");
         }
         self.is_stale = is_stale;
     }

@@ -2,10 +2,7 @@
 
 use std::{
     io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::{JoinHandle, spawn_blocking},
     time::{Instant as TokioInstant, sleep_until, timeout},
 };
@@ -34,7 +31,7 @@ use crate::{
 /// and the next request finds its keys.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 /// The most requests that wait for such a fetch; the others are refused at once. Tokens with a known key never wait.
-const STRANGERS_WAITING: u32 = 64;
+const STRANGERS_WAITING: usize = 64;
 /// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000 of them.
 const TOLD: usize = 10;
 
@@ -68,7 +65,7 @@ struct Shared {
     wanted: Notify,
     /// The number of fetches that have ended.
     ended: watch::Sender<u64>,
-    waiting: AtomicU32,
+    waiting: Semaphore,
 }
 
 impl RemoteKeys {
@@ -82,7 +79,7 @@ impl RemoteKeys {
             schedule: Mutex::new(Schedule::starting(Instant::now())),
             wanted: Notify::new(),
             ended: watch::Sender::new(0),
-            waiting: AtomicU32::new(0),
+            waiting: Semaphore::new(STRANGERS_WAITING),
         });
         let fetcher = Fetcher::new(url.clone(), tls)?;
         let refresh = Refresh { issuer: issuer.clone(), shared: Arc::clone(&shared), fetcher, shelf, watcher };
@@ -108,7 +105,7 @@ impl RemoteKeys {
             Stranger::Fetch => self.shared.wanted.notify_one(),
             Stranger::Wait => {}
         }
-        let Some(_place) = Waiting::admit(&self.shared.waiting) else { return false };
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
     }
 
@@ -142,23 +139,6 @@ impl Shared {
         };
         let next = next.map(|(keys, number)| Arc::new(Edition { keys, number, confirmed, is_fetched: true }));
         self.edition.store(next);
-    }
-}
-
-/// The place of one waiting request, given back when dropped.
-struct Waiting<'a>(&'a AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn admit(waiting: &'a AtomicU32) -> Option<Self> {
-        let place = Self(waiting);
-        // Dropped, and so given back, even if there is no room.
-        (waiting.fetch_add(1, Ordering::Relaxed) < STRANGERS_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
