@@ -11,6 +11,7 @@ mod forge;
 mod hostile;
 mod issuers;
 mod memory;
+mod million;
 mod outage;
 mod rotation;
 mod rules;

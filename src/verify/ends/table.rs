@@ -14,9 +14,12 @@ const PARTS: usize = 4096;
 /// A time in seconds since 1970. 32 bits last until 2106, and keep an entry at 16 bytes.
 pub(super) type Seconds = u32;
 
-/// Each part is sorted. Hashes are spread evenly, so all parts have about the same size.
+/// Sorted by hash.
+type Part = Vec<(EndHash, Seconds)>;
+
+/// Hashes are spread evenly, so all parts have about the same size.
 pub(super) struct Table {
-    parts: Box<[RwLock<Vec<(EndHash, Seconds)>>]>,
+    parts: Box<[RwLock<Part>]>,
     count: AtomicUsize,
 }
 
@@ -70,7 +73,7 @@ impl Table {
         }
     }
 
-    fn part(&self, hash: &EndHash) -> &RwLock<Vec<(EndHash, Seconds)>> {
+    fn part(&self, hash: &EndHash) -> &RwLock<Part> {
         &self.parts[hash.part() % PARTS]
     }
 }
@@ -78,7 +81,7 @@ impl Table {
 /// The place of the first entry that is not less than the hash. Hashes are spread evenly, so it is a few entries from
 /// where their share of all numbers says; a binary search would wait for the memory twice as often.
 fn place(part: &[(EndHash, Seconds)], hash: &EndHash) -> usize {
-    let mut place = (u64::from(hash.leading()) * part.len() as u64 >> 32) as usize;
+    let mut place = ((u64::from(hash.leading()) * part.len() as u64) >> 32) as usize;
     while place > 0 && part[place - 1].0 >= *hash {
         place -= 1;
     }

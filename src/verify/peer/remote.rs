@@ -82,7 +82,14 @@ impl RemoteKeys {
             waiting: Semaphore::new(STRANGERS_WAITING),
         });
         let fetcher = Fetcher::new(url.clone(), tls)?;
-        let refresh = Refresh { issuer: issuer.clone(), shared: Arc::clone(&shared), fetcher, shelf, watcher };
+        let refresh = Refresh {
+            issuer: issuer.clone(),
+            shared: Arc::clone(&shared),
+            fetcher,
+            shelf,
+            body: Arc::default(),
+            watcher,
+        };
         Ok(Self { shared, task: tokio::spawn(refresh.run()) })
     }
 
@@ -148,6 +155,8 @@ struct Refresh {
     shared: Arc<Shared>,
     fetcher: Fetcher,
     shelf: Option<Arc<Shelf>>,
+    /// The last set as it was received.
+    body: Arc<[u8]>,
     watcher: Arc<dyn Watcher>,
 }
 
@@ -165,7 +174,7 @@ impl Refresh {
         }
     }
 
-    async fn succeeded(&self, Answer { changed, max_age }: Answer) {
+    async fn succeeded(&mut self, Answer { changed, max_age }: Answer) {
         let (keys, body) = changed.unzip();
         let fetched = if keys.is_some() { FetchOutcome::Changed } else { FetchOutcome::Unchanged };
         let before = self.shared.edition.load_full();
@@ -175,7 +184,10 @@ impl Refresh {
         self.shared.publish(keys, now());
         self.shared.schedule().succeeded(Instant::now(), max_age, jitter());
         self.tell_changes(before.as_deref());
-        self.keep(body).await;
+        if let Some(body) = body {
+            self.body = body.into();
+        }
+        self.keep().await;
         self.watcher.fetched(&self.issuer, fetched);
     }
 
@@ -185,11 +197,11 @@ impl Refresh {
         }
     }
 
-    /// Stores new keys; without any, those on disk are as good as new.
-    async fn keep(&self, body: Option<Vec<u8>>) {
+    /// Writes the keys to disk, also those that have not changed: the file's time says when they were last confirmed.
+    async fn keep(&self) {
         let Some(shelf) = self.shelf.clone() else { return };
-        let store = move || body.map_or_else(|| shelf.confirm(now()), |body| shelf.write(&body));
-        let written = spawn_blocking(store).await.map_err(io::Error::other).flatten();
+        let body = Arc::clone(&self.body);
+        let written = spawn_blocking(move || shelf.write(&body)).await.map_err(io::Error::other).flatten();
         if let Err(error) = written {
             tracing::warn!(issuer = self.issuer, %error, "the keys could not be written to disk");
         }

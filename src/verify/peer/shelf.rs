@@ -22,7 +22,7 @@ const MAX_FILE: u64 = 64 * 1024;
 /// because whoever can write it can make the peer accept forged tokens.
 pub(super) struct Shelf(PathBuf);
 
-/// The stored keys, and when the issuer last said that they are its keys: the time at which the file was last changed.
+/// The stored keys, and when the issuer last said that they are its keys: the time at which the file was last written.
 #[derive(Debug, PartialEq)]
 pub(super) struct Kept {
     pub(super) keys: PublishedKeys,
@@ -55,11 +55,6 @@ impl Shelf {
         file.take(MAX_FILE).read_to_end(&mut content).map_err(told)?;
         let keys = PublishedKeys::read(&content).map_err(|error| format!("{}: {error}", self.0.display()))?;
         Ok((!keys.keys.is_empty()).then_some(Kept { keys, confirmed }))
-    }
-
-    /// Records that the stored keys are still the issuer's.
-    pub(super) fn confirm(&self, now: DateTime<Utc>) -> io::Result<()> {
-        OpenOptions::new().append(true).open(&self.0)?.set_modified(now.into())
     }
 
     /// Replaces the stored keys atomically.

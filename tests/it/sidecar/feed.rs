@@ -1,6 +1,7 @@
 //! A stand-in of an issuer: its JWKS, and its feed of ends, which says what a test tells it to.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -43,6 +44,8 @@ pub(super) struct Feed {
     pub(super) claims: Value,
     /// An answer in place of a page: its status and its body.
     pub(super) instead: Option<(u16, Vec<u8>)>,
+    /// Pages that were signed already, by the cursor that they follow.
+    signed: HashMap<String, String>,
     /// The cursors that were asked with.
     pub(super) asked: Vec<String>,
 }
@@ -59,6 +62,7 @@ impl FeedServer {
             page: 10_000,
             claims: json!({}),
             instead: None,
+            signed: HashMap::new(),
             asked: Vec::new(),
         };
         let shared = Arc::new(Mutex::new(feed));
@@ -101,6 +105,13 @@ impl Feed {
         self.page = ends;
     }
 
+    /// Signs all pages now, so that what a test measures is the sidecar.
+    pub(super) fn sign_ahead(&mut self) {
+        let cursors = (0..self.ended.len()).step_by(self.page);
+        let cursors = cursors.map(|begin| if begin == 0 { String::new() } else { begin.to_string() });
+        self.signed = cursors.map(|cursor| (cursor.clone(), self.page(&cursor))).collect();
+    }
+
     /// A page as it is asked for.
     pub(super) fn page(&self, after: &str) -> String {
         let begin = after.parse().ok().filter(|&begin| begin <= self.ended.len());
@@ -118,10 +129,10 @@ impl Feed {
 async fn answer(State(shared): State<Arc<Mutex<Feed>>>, uri: Uri) -> Response<Body> {
     let mut feed = shared.lock().unwrap_or_else(PoisonError::into_inner);
     let after = uri.query().and_then(|query| query.strip_prefix("after=")).unwrap_or_default();
-    let (status, body) = match (uri.path(), &feed.instead) {
+    let (status, body) = match (uri.path(), feed.instead.clone()) {
         ("/jwks", _) => (200, feed.jwks.to_string().into_bytes()),
-        ("/revocations", Some(instead)) => instead.clone(),
-        ("/revocations", None) => (200, feed.page(after).into_bytes()),
+        ("/revocations", Some(instead)) => instead,
+        ("/revocations", None) => (200, feed.signed.remove(after).unwrap_or_else(|| feed.page(after)).into_bytes()),
         _ => (404, Vec::new()),
     };
     if uri.path() == "/revocations" {
