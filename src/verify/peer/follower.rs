@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -30,8 +30,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 /// The most pages that are asked for without a pause. As many full pages hold more ends than are held at all.
 const PAGES_AT_ONCE: usize = 1000;
-/// How long an issuer is waited for that may not have a feed, before a peer that stays open is ready.
-const FIRST_PAGE: Duration = Duration::from_secs(10);
 
 /// The ends of one issuer, kept up to date until this value is dropped.
 pub(super) struct RemoteEnds {
@@ -82,14 +80,14 @@ impl RemoteEnds {
         self.when_stale == WhenStale::Closed && is_stale(&self.ends, self.max_age, now)
     }
 
-    /// Waits until the feed has been read to its end, and if the peer stays open, for a short time at most.
-    pub(super) async fn found(&self) {
+    /// Waits until the feed has been read to its end, and if the peer stays open, until `patience` at most.
+    pub(super) async fn found(&self, patience: Instant) {
         let mut is_known = self.is_known.clone();
         let known = is_known.wait_for(|is_known| *is_known);
         match self.when_stale {
             // Ends without the first page only when the task has ended, which is when the peer is dropped.
             WhenStale::Closed => drop(known.await),
-            WhenStale::Open => drop(timeout(FIRST_PAGE, known).await),
+            WhenStale::Open => drop(timeout_at(patience, known).await),
         }
     }
 }

@@ -73,7 +73,7 @@ impl RemoteKeys {
     pub(crate) fn start(trusted: &TrustedIssuer, tls: &Tls, watcher: Arc<dyn Watcher>) -> Result<Self, StartError> {
         let (issuer, url) = (&trusted.policy.issuer, &trusted.jwks_url);
         let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, issuer, url.as_str())));
-        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer));
+        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, trusted.keys_max_age));
         let shared = Arc::new(Shared {
             edition: ArcSwapOption::from_pointee(kept),
             schedule: Mutex::new(Schedule::starting(Instant::now())),
@@ -244,17 +244,18 @@ impl Refresh {
     }
 }
 
-fn kept(shelf: &Shelf, issuer: &str) -> Option<Edition> {
-    match shelf.read() {
-        Ok(kept) => kept.map(|Kept { keys, confirmed }| {
-            tracing::info!(issuer, kids = kids(&keys), %confirmed, "using the keys from disk until the keys are fetched");
-            Edition { keys, number: 0, confirmed, is_fetched: false }
-        }),
-        Err(reason) => {
-            tracing::warn!(issuer, reason, "the keys on disk cannot be used");
-            None
-        }
+fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
+    let Kept { keys, confirmed } = shelf.read().unwrap_or_else(|reason| {
+        tracing::warn!(issuer, reason, "the keys on disk cannot be used");
+        None
+    })?;
+    let kept = Edition { keys, number: 0, confirmed, is_fetched: false };
+    if kept.age(now()) > max_age {
+        tracing::warn!(issuer, %confirmed, "the keys on disk are too old to be used");
+        return None;
     }
+    tracing::info!(issuer, kids = kids(&kept.keys), %confirmed, "using the keys from disk until the keys are fetched");
+    Some(kept)
 }
 
 /// The `kid`s, for the log.

@@ -249,5 +249,6 @@ async fn keys_from_disk_are_believed_for_a_day_after_the_issuer_last_confirmed_t
         File::options().append(true).open(&file).and_then(|file| file.set_modified(confirmed)).expect("our own file");
         let sidecar = settings.start().await;
         assert_eq!(sidecar.verify(&signer.token()).await.status, status, "after {hours} hours");
+        assert_eq!(sidecar.log().contains("too old to be used"), status == 503, "{}", sidecar.log());
     }
 }
