@@ -1,6 +1,6 @@
 //! `/verify`: tells the proxy who the user is, in headers that it passes on.
 //!
-//! Every path through this file that does not end in [`allow`] is a refusal. A refusal is always 401, because nginx,
+//! Every path through this file that does not end in `allow` is a refusal. A refusal is always 401, because nginx,
 //! Traefik, Caddy and Envoy all pass that on, except 503 if the token cannot be judged at the moment.
 
 use std::{sync::Arc, time::Duration};

@@ -210,14 +210,11 @@ impl Refresh {
     fn failed(&self, reason: &str) {
         let wait = self.shared.schedule().failed(Instant::now(), jitter());
         let again_ms = wait.as_millis() as u64;
-        match &*self.shared.edition.load() {
-            Some(_) => {
-                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; keeping the previous keys")
-            }
-            None => {
-                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; there are no previous keys")
-            }
-        }
+        let known = match self.shared.edition.load().is_some() {
+            true => "keeping the previous keys",
+            false => "there are no previous keys",
+        };
+        tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; {known}");
         self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
     }
 
