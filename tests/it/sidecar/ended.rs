@@ -98,6 +98,19 @@ async fn a_long_feed_is_read_page_by_page_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_from_the_issuers_cache_that_is_older_than_the_one_before_it_is_asked_for_again() {
+    let signer = Signer::new();
+    let issuer = FeedServer::of(&signer).await;
+    issuer.feed().pages_of(1);
+    issuer.feed().end(["a", "b", "c"].map(|id| json!(["jti", hash(id), now() + 3600])));
+    issuer.feed().cache("1");
+    let sidecar = issuer.settings().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await;
+    assert_eq!(sidecar.metric(&metric("held")).await, 3.0);
+    assert_eq!(refused_pages(&sidecar, "older").await, 1.0);
+    assert_eq!(issuer.feed().asked[..4], ["", "1", "1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the_sidecar_is_closed() {
     let signer = Signer::new();
     let issuer = FeedServer::of(&signer).await;
