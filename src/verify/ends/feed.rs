@@ -29,8 +29,9 @@ pub enum PageRefused {
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]
     Claims,
-    /// A newer page was accepted before.
-    #[error("it is older than a page that was accepted before")]
+    /// A page that is newer by more than [`MAX_LEEWAY`] was accepted before. A page that is only a little older is accepted,
+    /// because every replica of the issuer caches pages for a second and the clock of its store may be set back.
+    #[error("it is much older than a page that was accepted before")]
     Older,
     /// The page continues after another cursor than the one that was sent.
     #[error("it is the answer to another cursor")]
@@ -146,7 +147,7 @@ impl Feed {
             () if page.iss != self.ends.issuer() => Err(Refused::Issuer.into()),
             () if since(page.exp) >= leeway => Err(Refused::Expired.into()),
             () if since(page.iat) < -leeway => Err(Refused::IssuedInFuture.into()),
-            () if page.iat < self.newest => Err(PageRefused::Older),
+            () if page.iat < self.newest.saturating_sub(leeway) => Err(PageRefused::Older),
             () if !page.after.is_empty() && page.after != self.cursor => Err(PageRefused::OtherCursor),
             () if page.cursor.len() > MAX_CURSOR => Err(PageRefused::Claims),
             () if page.more && page.cursor == page.after => Err(PageRefused::Circle),
@@ -166,7 +167,7 @@ impl Feed {
         }
         page.ended.iter().for_each(|end| self.ends.add(end, &forget));
         self.keep = self.keep.max(page.keep);
-        (self.newest, self.cursor) = (page.iat, page.cursor);
+        (self.newest, self.cursor) = (self.newest.max(page.iat), page.cursor);
         if !page.more {
             self.ends.known_until(page.iat);
         }

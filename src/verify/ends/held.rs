@@ -122,8 +122,9 @@ impl Ends {
         self.keys.retain(|first_seen| forget.needs_user(first_seen));
     }
 
+    /// A page that is played again never makes the knowledge look younger, nor older.
     pub(super) fn known_until(&self, iat: i64) {
-        self.known_until.store(iat, Ordering::Release);
+        self.known_until.fetch_max(iat, Ordering::AcqRel);
     }
 
     fn tables(&self) -> [&Table; 4] {

@@ -30,9 +30,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 /// The most pages that are asked for without a pause. As many full pages hold more ends than are held at all.
 const PAGES_AT_ONCE: usize = 1000;
-/// The wait after a page that is older than the one before it: an issuer answers from its cache for a second, which
-/// matters only while a long feed is read.
-const CACHED: Duration = Duration::from_secs(1);
 
 /// The ends of one issuer, kept up to date until this value is dropped.
 pub(super) struct RemoteEnds {
@@ -151,14 +148,10 @@ impl Follower {
         self.keys.found().await;
         loop {
             let fault = self.catch_up().await.err();
-            let pause = match fault {
-                Some(Fault::Page(PageRefused::Older)) => CACHED,
-                _ => self.every,
-            };
             self.tell(fault);
             self.tell_staleness();
             // Replicas that started together do not ask together.
-            sleep(pause.mul_f64(0.9 + 0.2 * jitter())).await;
+            sleep(self.every.mul_f64(0.9 + 0.2 * jitter())).await;
         }
     }
 
