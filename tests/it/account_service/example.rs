@@ -80,7 +80,9 @@ impl Example {
         let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
         let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
         let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-        let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now(), now()).expect("a token");
+        let access = minter
+            .mint(&user, &app, &TokenId::random().expect("bits"), &Default::default(), now(), now())
+            .expect("a token");
         vec![
             ("no token", String::new()),
             ("an access token", access.expose().to_owned()),
