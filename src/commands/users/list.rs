@@ -25,5 +25,9 @@ fn state(user: &User) -> &'static str {
 }
 
 fn machine_readable(user: &User) -> serde_json::Value {
-    json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user), "claims": user.claims.claims() })
+    let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
+    if !user.claims.claims().is_empty() {
+        shown["claims"] = json!(user.claims.claims());
+    }
+    shown
 }
