@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_name_each_name_that_is_refused() {
+        let page = |name: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            std::fs::read_to_string(path).expect("a page")
+        };
+        let in_a_row = REGISTERED.map(|name| format!("`{name}`")).join(" ");
+        for name in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
+            assert!(page(name).contains(&in_a_row), "{name}: {in_a_row}");
+        }
+        let contract = page("docs/accounts.openapi.yaml");
+        let (_, names) = contract.split_once("          enum: [\n").expect("the names");
+        let (names, _) = names.split_once(']').expect("their end");
+        assert_eq!(names.split(',').map(str::trim).collect::<Vec<_>>(), REGISTERED);
+    }
+
+    #[test]
     fn a_repeated_member_is_refused_at_any_depth() {
         for json in [
             r#"{"roles":["a"],"roles":["b"]}"#,
