@@ -135,6 +135,14 @@ fn a_user_has_claims_which_other_changes_leave_alone() {
         assert_refused(command(&path, &["claims", "alice", claims]), "", &path, 64, sentence);
         assert_refused(command(&path, &["add", "carol", "--claims", claims]), PASSWORD, &path, 64, sentence);
     }
+    let like_a_hash = ["add", "carol", "--user-id", "$argon2id$", "--claims", "roles=a"];
+    assert_refused(
+        command(&path, &like_a_hash),
+        PASSWORD,
+        &path,
+        64,
+        "a user id in the file must not look like a hash",
+    );
     assert_refused(command(&path, &["claims", "carol", "roles=a"]), "", &path, 64, "there is no user carol");
     assert!(users(&path, &["claims", "alice", ""]).ends_with("alice has no claims\n"));
     assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\nal\tu-1\tenabled\n");

@@ -8,6 +8,7 @@ use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
 
+use super::lines::BYTE_ORDER_MARK;
 use crate::token::{ExtraClaims, InvalidClaims};
 
 /// The claim that is an array, also if it has one value. All others are texts.
@@ -45,7 +46,7 @@ impl FromStr for ClaimsColumn {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == BYTE_ORDER_MARK) {
             return Err(ClaimsFault::Form);
         }
         let mut claims = Map::new();
@@ -117,6 +118,7 @@ mod tests {
             "roles=a tenant=x",
             "x=a\u{7}",
             "x=a\u{3000}b",
+            "x=a\u{feff}",
         ] {
             assert_eq!(text.parse::<ClaimsColumn>(), Err(ClaimsFault::Form), "{text:?}");
         }

@@ -18,7 +18,7 @@ const DISABLED: char = '!';
 /// Begins a hash. By it, a line's hash is told from the words of a name.
 const HASH_PREFIX: &str = "$argon2id$";
 /// An invisible character that editors on Windows put at the start of a file.
-const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

@@ -261,6 +261,10 @@ fn unknown(name: &Username) -> Failure {
 fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
-    held.replace(&file.content()).map_err(unusable)?;
+    let content = file.content();
+    if UsersFile::parse(&content).as_ref() != Ok(&file) {
+        return Err(Failure::Usage("nothing was changed: a user id in the file must not look like a hash".into()));
+    }
+    held.replace(&content).map_err(unusable)?;
     Ok(outcome)
 }
