@@ -191,7 +191,7 @@ async fn no_user_is_made_twice_though_answers_are_lost_and_two_replicas_ask_agai
     for (number, reply) in [Reply::Lost, Reply::Status(500), Reply::Stalled].into_iter().enumerate() {
         let (silent, phone) = (format!("silent-{number}"), format!("phone-{number}"));
         let number = number.to_string();
-        shop.bed.wechat.phone_of(&phone, &format!("1380013800{number}")).await;
+        shop.bed.wechat.phone_of(&phone, &format!("1390013900{number}")).await;
         shop.accounts.misbehave(reply.clone());
         let (ids, new) = until_logged_in(&shop, async |replica| shop.silent(replica, &silent).await).await;
         assert_eq!((ids.len(), new), (1, 1), "{reply:?}: {ids:?}");
