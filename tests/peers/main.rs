@@ -9,6 +9,7 @@ pub(crate) mod caddy;
 pub(crate) mod canary;
 mod checked;
 pub(crate) mod checks;
+mod ended;
 pub(crate) mod envoy;
 pub(crate) mod envoy_jwt;
 pub(crate) mod envoy_sidecar;

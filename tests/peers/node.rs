@@ -1,6 +1,6 @@
 //! examples/peers/node: Express and jose.
 
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use tempfile::TempDir;
 
@@ -26,8 +26,13 @@ impl Express {
 
     /// With settings of its own, in place of those that the file has.
     fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+        Self::at(scene.address(), settings)
+    }
+
+    /// Of the issuer at this address.
+    pub(crate) fn at(issuer: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
-        let (issuer, listen) = (scene.address().to_string(), format!("listen({port},"));
+        let (issuer, listen) = (issuer.to_string(), format!("listen({port},"));
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
         let addresses = [("127.0.0.1:8080", &*issuer), ("listen(8000,", &*listen)];

@@ -1,6 +1,7 @@
 // An API that takes wxmint's tokens: Express and jose.
 import express from "express";
 import { createLocalJWKSet, jwtVerify } from "jose";
+import { Ends } from "./ends.mjs";
 
 // wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 const ISSUER = "http://127.0.0.1:8080";
@@ -21,7 +22,12 @@ const EXPECTED = {
 // otherwise have us ask as often as he likes, or wait for an issuer that is away, as createRemoteJWKSet does.
 const EVERY = 300_000; // ms; a removed key is believed for so long
 const EVERY_WHILE_NONE = 2_000;
+const KEYS_MAX_AGE = 86_400_000; // ms; keys that the issuer has not confirmed for so long are no longer believed
 let keys;
+let confirmed;
+
+// What was ended before it expired: ends.mjs asks for it every 5 s.
+const ends = new Ends(ISSUER, () => keys);
 
 async function keepFresh() {
   try {
@@ -32,8 +38,10 @@ async function keepFresh() {
     const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
     if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
     keys = createLocalJWKSet({ keys: objects });
+    confirmed = Date.now();
   } catch (error) {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
+    if (Date.now() - confirmed > KEYS_MAX_AGE) keys = undefined;
   }
   setTimeout(keepFresh, keys ? EVERY : EVERY_WHILE_NONE).unref();
 }
@@ -42,12 +50,14 @@ async function currentUser(request, response, next) {
   // Node's `headers` has the first of two, where a proxy before us may have looked at the other one.
   const sent = request.headersDistinct.authorization;
   if (!sent) return response.set("WWW-Authenticate", "Bearer").sendStatus(401);
-  if (!keys) return response.set("Retry-After", "2").sendStatus(503);
+  if (!keys || ends.unavailable) return response.set("Retry-After", "2").sendStatus(503);
   try {
     const [, token] = (sent.length === 1 && /^Bearer ([\w.-]+)$/i.exec(sent[0])) || [];
     if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
-    const { payload } = await jwtVerify(token, keys, EXPECTED); // refuses every `crit`; obeys no jwk, jku, x5u
+    // Refuses every `crit`; obeys no jwk, jku, x5u.
+    const { payload, protectedHeader } = await jwtVerify(token, keys, EXPECTED);
     if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
+    if (ends.has(protectedHeader, payload)) throw new Error("ended");
     request.user = { user_id: payload.sub, client_id: payload.client_id };
   } catch (error) {
     console.info(`refused: ${error.message}`);
@@ -62,4 +72,5 @@ app.get("/orders", currentUser, (request, response) => response.json(request.use
 app.get("/public/hello", (request, response) => response.json({ hello: "everybody" }));
 
 await keepFresh();
+await ends.follow();
 app.listen(8000, "127.0.0.1");
