@@ -1,6 +1,6 @@
 //! examples/peers/python: FastAPI and PyJWT.
 
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use tempfile::TempDir;
 
@@ -26,7 +26,12 @@ impl FastApi {
 
     /// With settings of its own, in place of those that the file has.
     fn with(scene: &Scene, settings: &[(&str, &str)]) -> Self {
-        let issuer = scene.address().to_string();
+        Self::at(scene.address(), settings)
+    }
+
+    /// Of the issuer at this address.
+    pub(crate) fn at(issuer: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let issuer = issuer.to_string();
         let folder = example_folder("python", &[&[("127.0.0.1:8080", &*issuer)], settings].concat());
         let port = free_port();
         let mut uvicorn = Command::new(tools("python/bin/uvicorn"));

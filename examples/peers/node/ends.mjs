@@ -56,8 +56,13 @@ export class Ends {
   }
 
   async follow() {
+    if (this.keys()) await this.#look();
+    setTimeout(() => this.follow(), this.#began ? EVERY : 200).unref();
+  }
+
+  async #look() {
     let trouble;
-    if (this.keys()) this.#began ??= now();
+    this.#began ??= now();
     try {
       for (let page = 0; page < MOST_PAGES && this.#take(await this.#fetch()); page++);
     } catch (error) {
@@ -68,11 +73,9 @@ export class Ends {
       this.#warned = now();
     }
     this.#forget();
-    setTimeout(() => this.follow(), this.#began ? EVERY : 1_000).unref();
   }
 
   async #fetch() {
-    if (!this.keys()) throw new Error("no keys yet");
     const url = new URL("/revocations", this.issuer);
     if (this.#cursor) url.searchParams.set("after", this.#cursor);
     const response = await fetch(url, { redirect: "error", signal: AbortSignal.timeout(DEADLINE) });

@@ -3,6 +3,7 @@
 
 mod issuer;
 mod node;
+mod python;
 
 use std::time::Duration;
 

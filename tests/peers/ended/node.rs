@@ -10,8 +10,9 @@ async fn express_refuses_what_was_ended() {
             let fail = [("FAIL = \"open\";", "FAIL = \"closed\";")];
             let often = [
                 ("EVERY = 5_000;", "EVERY = 100;"),
+                ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
                 ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-                ("WITHIN = 10;", "WITHIN = 2;"),
+                ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
             ];
             Express::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
         },
