@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -22,7 +23,7 @@ const JWKS: &str = "/.well-known/jwks.json";
 const LIBRARIES: &str = "/usr/share/gocode";
 
 /// For a test that would not wait for minutes.
-const OFTEN: [(&str, &str); 2] = [
+pub(crate) const OFTEN: [(&str, &str); 2] = [
     ("refreshEvery = 5 * time.Minute", "refreshEvery = 99 * time.Millisecond"),
     ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
 ];
@@ -35,11 +36,16 @@ pub(crate) struct Orders {
 
 impl Orders {
     pub(crate) fn start(scene: &Scene, settings: &[(&str, &str)]) -> Self {
+        Self::at(scene.address(), settings)
+    }
+
+    /// Of the issuer at this address.
+    pub(crate) fn at(issuer: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let workspace = tempfile::tempdir().expect("a folder");
         let source = workspace.path().join("src/orders");
         fs::create_dir_all(&source).expect("a folder");
-        let (issuer, address) = (scene.address().to_string(), format!("127.0.0.1:{port}"));
+        let (issuer, address) = (issuer.to_string(), format!("127.0.0.1:{port}"));
         let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
         copy_example("go", &[settings, &addresses].concat(), &source);
         let mut orders = Command::new(build(workspace.path(), &source));

@@ -1,6 +1,7 @@
 //! What the examples do about tokens that were ended before they expired. Each copied example runs twice against a stand-in
 //! issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then (`closed`).
 
+mod go;
 mod issuer;
 mod node;
 mod python;
