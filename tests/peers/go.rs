@@ -72,7 +72,7 @@ fn build(workspace: &Path, source: &Path) -> PathBuf {
 async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
     let scene = Scene::start().await;
     let Orders { example, .. } = &Orders::start(&scene, &[]);
-    checks::verifies_by_itself(&scene, example, &[], 0).await;
+    checks::verifies_by_itself(&scene, example, &[], checks::LOOKS_AT_THE_FEED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

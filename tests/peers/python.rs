@@ -49,7 +49,7 @@ async fn fastapi_with_pyjwt_takes_our_tokens_alone_and_says_503_until_it_has_key
     let FastApi { example, .. } = &FastApi::start(&scene);
     checks::starts_before_the_issuer(&scene, example).await;
     let twice = ("duplicate member", "if a member occurs twice, it takes the last one");
-    checks::verifies_by_itself(&scene, example, &[twice], 0).await;
+    checks::verifies_by_itself(&scene, example, &[twice], checks::LOOKS_AT_THE_FEED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
