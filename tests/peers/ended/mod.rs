@@ -3,6 +3,7 @@
 
 mod go;
 mod issuer;
+mod java;
 mod node;
 mod python;
 
