@@ -7,6 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use wxmint::http::now;
 
 use crate::{
     checks,
@@ -38,6 +39,9 @@ impl Haproxy {
         fs::create_dir_all(folder.path().join("keys")).expect("a folder");
         let output = wxmint_keys(folder.path(), jwks_url, &[]);
         assert!(output.status.success(), "{output:?}");
+        // As wxmint-ends.py leaves it, which tests/peers/ended starts.
+        let now = now().timestamp();
+        fs::write(folder.path().join("keys/ends.map"), format!("page {now}\nkeys {now}\nversion 1\n")).expect("a file");
         let process = run(folder.path());
         let example = Example::new("haproxy", port);
         eventually("HAProxy takes a token", PATIENCE, async || scene.is_let_in(&example).await).await;
