@@ -1,10 +1,11 @@
 //! examples/peers/nginx-njs: nginx verifies in njs.
 
-use std::{fs, path::Path, process::Command, time::SystemTime};
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::SystemTime};
 
 use tempfile::TempDir;
 
 use crate::{
+    back_end::BackEnd,
     checks,
     example::{Example, example_folder},
     key_source::{KeySource, follow},
@@ -18,6 +19,7 @@ pub(crate) struct Nginx {
     pub(crate) example: Example,
     folder: TempDir,
     process: Process,
+    _ticker: Process,
 }
 
 impl Nginx {
@@ -28,19 +30,27 @@ impl Nginx {
     }
 
     fn begin(scene: &Scene, jwks_url: &str) -> Self {
+        let jwks = [("http://127.0.0.1:8080/.well-known/jwks.json", jwks_url)];
+        Self::at(scene.address(), &scene.back_end, "5", &jwks)
+    }
+
+    /// Of the issuer at this address, which is asked for ends after so many seconds each time.
+    pub(crate) fn at(issuer: SocketAddr, back_end: &BackEnd, every: &str, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let addresses = [
-            ("http://127.0.0.1:8080/.well-known/jwks.json", jwks_url),
-            ("127.0.0.1:8080", &scene.address().to_string()),
+            ("127.0.0.1:8080", &*issuer.to_string()),
             ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
-            ("127.0.0.1:3000", &scene.back_end.address.to_string()),
+            ("127.0.0.1:3000", &back_end.address.to_string()),
         ];
-        let folder = example_folder("nginx-njs", &addresses);
+        let folder = example_folder("nginx-njs", &[settings, &addresses].concat());
         for needed in ["keys", "tmp"] {
             fs::create_dir_all(folder.path().join(needed)).expect("a folder");
         }
         let process = run(folder.path());
-        Self { example: Example::new("nginx-njs", port), folder, process }
+        // As nginx.conf has it, but for the first time at once.
+        let tick = format!("while true; do curl -s -m 2 http://127.0.0.1:{port}/_wxmint/look; sleep {every}; done");
+        let ticker = Process::spawn("the ticker", Command::new("sh").args(["-c", &tick]));
+        Self { example: Example::new("nginx-njs", port), folder, process, _ticker: ticker }
     }
 
     fn start_again(&mut self) {

@@ -5,6 +5,7 @@ mod go;
 mod haproxy;
 mod issuer;
 mod java;
+mod nginx_njs;
 mod node;
 mod python;
 
