@@ -202,10 +202,20 @@ impl Shared {
         (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": self.keys[0].kid}), page)
     }
 
+    /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
+    fn end_of_mei(&self) -> Value {
+        json!([["sub", self.hash("mei"), now().timestamp() + 1000]])
+    }
+
     fn answer(&self, target: &str) -> Option<Vec<u8>> {
         if target == "/.well-known/jwks.json" {
             let keys = json!({"keys": [self.keys[0].jwk, self.keys[1].jwk]});
             return Some(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
+        }
+        if target == "/elsewhere" {
+            let (header, mut claims) = self.page("");
+            claims["ended"] = self.end_of_mei();
+            return Some(page(&self.keys[0].token(&header.to_string(), &claims.to_string())));
         }
         let Some(query) = target.strip_prefix("/revocations") else {
             return Some(answer("404 Not Found", "", b""));
@@ -220,8 +230,7 @@ impl Shared {
             Manner::Good => Some(page(&self.keys[0].token(&header.to_string(), &claims.to_string()))),
             Manner::Gone => None,
             Manner::Says(spoil) => {
-                // Whoever believes this page ends the tokens of somebody who has done nothing.
-                claims["ended"] = json!([["sub", self.hash("mei"), now().timestamp() + 1000]]);
+                claims["ended"] = self.end_of_mei();
                 Some(spoil(&Signers { key: &self.keys[0], foreign: &self.foreign }, header, claims))
             }
             Manner::Drips => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
