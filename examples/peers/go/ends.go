@@ -22,6 +22,7 @@ const (
 	lookEvery       = 5 * time.Second
 	maxPage         = 2 << 20          // bytes
 	maxPages        = 100              // in one look
+	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
 	maxEnds         = 1_000_000        // held in memory
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
@@ -76,9 +77,16 @@ func (e *ends) follow() {
 	e.lock.Lock()
 	e.began = time.Now()
 	e.lock.Unlock()
-	for warned := (time.Time{}); ; time.Sleep(lookEvery) {
+	var warned, refreshed time.Time
+	for ; ; time.Sleep(lookEvery) {
 		err := e.look()
 		now := time.Now()
+		// After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+		if errors.Is(err, errUnknownKey) && now.Sub(refreshed) > refreshKeys {
+			refreshed = now
+			e.keys.refresh()
+			err = e.look()
+		}
 		if (err != nil || now.Sub(e.complete) > maxAge) && now.Sub(warned) > time.Minute {
 			log.Printf("ends: known up to %v; error: %v", e.complete, err) // what is known stays, whatever it was
 			warned = now

@@ -27,9 +27,9 @@ let keys;
 let confirmed;
 
 // What was ended before it expired: ends.mjs asks for it every 5 s.
-const ends = new Ends(ISSUER, () => keys);
+const ends = new Ends(ISSUER, () => keys, refresh);
 
-async function keepFresh() {
+async function refresh() {
   try {
     const options = { redirect: "error", signal: AbortSignal.timeout(5_000) };
     const response = await fetch(`${ISSUER}/.well-known/jwks.json`, options);
@@ -43,6 +43,10 @@ async function keepFresh() {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
     if (Date.now() - confirmed > KEYS_MAX_AGE) keys = undefined;
   }
+}
+
+async function keepFresh() {
+  await refresh();
   setTimeout(keepFresh, keys ? EVERY : EVERY_WHILE_NONE).unref();
 }
 

@@ -10,6 +10,7 @@ const MOST_ENDS = 1_000_000; // held in memory
 const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
 const FIRST_PAGE_WITHIN = 10; // seconds; "open" goes on without a first page after that
+const REFRESH_EVERY = 10; // seconds; keys for a page of a key that is not known
 const LEEWAY = 60; // seconds by which clocks may differ
 
 const SHAPES = {
@@ -30,11 +31,11 @@ export class Ends {
   #complete; // `iat` of the newest page after which there was no more
   #began; // when there were keys for the first time
   #warned = 0;
+  #refreshed = 0;
 
-  // `keys` returns what jose verifies with, or undefined while there are none.
-  constructor(issuer, keys) {
-    this.issuer = issuer;
-    this.keys = keys;
+  // `keys` returns what jose verifies with, or undefined while there are none. `refresh` fetches them anew.
+  constructor(issuer, keys, refresh) {
+    [this.issuer, this.keys, this.refresh] = [issuer, keys, refresh];
   }
 
   // Whether a verified token was ended. To be asked about each request, also where a token is remembered as good.
@@ -67,6 +68,12 @@ export class Ends {
       for (let page = 0; page < MOST_PAGES && this.#take(await this.#fetch()); page++);
     } catch (error) {
       trouble = error.message; // What is known stays, whatever it was.
+      // After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+      if (error.code === "ERR_JWKS_NO_MATCHING_KEY" && now() - this.#refreshed > REFRESH_EVERY) {
+        this.#refreshed = now();
+        await this.refresh();
+        return this.#look();
+      }
     }
     if ((trouble || this.age > MAX_AGE) && now() - this.#warned > 60) {
       console.warn(`ends are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);

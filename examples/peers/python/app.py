@@ -41,15 +41,18 @@ class Keys:
         self.by_kid = {}
         self.confirmed = 0
 
+    async def refresh(self):
+        try:
+            self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
+            self.confirmed = time.time()
+        except Exception as error:  # The last good keys stay, whatever it is.
+            log.warning("keys are not refreshed: %s", error)
+            if time.time() - self.confirmed > self.MAX_AGE:
+                self.by_kid = {}
+
     async def keep_fresh(self):
         while True:
-            try:
-                self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
-                self.confirmed = time.time()
-            except Exception as error:  # The last good keys stay, whatever it is.
-                log.warning("keys are not refreshed: %s", error)
-                if time.time() - self.confirmed > self.MAX_AGE:
-                    self.by_kid = {}
+            await self.refresh()
             await asyncio.sleep(self.EVERY if self.by_kid else self.EVERY_WHILE_NONE)
 
 
@@ -66,7 +69,7 @@ def usable(jwk_set):
 
 
 keys = Keys()
-ends = Ends(ISSUER, lambda: keys.by_kid)  # what was ended before it expired; ends.py asks every 5 s
+ends = Ends(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was ended before it expired; ends.py asks every 5 s
 
 
 @asynccontextmanager

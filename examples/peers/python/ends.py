@@ -19,6 +19,7 @@ MOST_ENDS = 1_000_000  # held in memory
 MAX_AGE = 60  # seconds; what to do when the knowledge is older:
 FAIL = "open"  # "open" goes on and warns; "closed" answers 503
 FIRST_PAGE_WITHIN = 10  # seconds; "open" goes on without a first page after that
+REFRESH_EVERY = 10  # seconds; keys for a page of a key that is not known
 LEEWAY = 60  # seconds by which clocks may differ
 
 log = logging.getLogger("uvicorn.error")
@@ -30,15 +31,15 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class Ends:
-    def __init__(self, issuer, keys):
-        """`keys()` returns {kid: jwt.PyJWK}, empty while there are none."""
-        self.issuer, self.keys = issuer, keys
+    def __init__(self, issuer, keys, refresh):
+        """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
+        self.issuer, self.keys, self.refresh = issuer, keys, refresh
         self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): when it was first seen
         self.keep, self.cursor = 0, ""
         self.newest = 0  # `iat` of the newest page
         self.complete = None  # `iat` of the newest page after which there was no more
         self.began = None  # when there were keys for the first time
-        self.warned = 0
+        self.warned = self.refreshed = 0
 
     def has(self, header, claims):
         """Whether a verified token was ended. Ask about each request, also where a token is remembered as good."""
@@ -74,6 +75,11 @@ class Ends:
                     break
         except Exception as error:  # What is known stays, whatever it was.
             trouble = error
+            # After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+            if isinstance(error, KeyError) and time.time() - self.refreshed > REFRESH_EVERY:
+                self.refreshed = time.time()
+                await self.refresh()
+                return await self.look()
         if (trouble or self.age > MAX_AGE) and time.time() - self.warned > 60:
             log.warning("ends are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
             self.warned = time.time()
@@ -92,10 +98,10 @@ class Ends:
                 if len(text) > LONGEST_PAGE or time.monotonic() > end:
                     raise ValueError("a page is too long")
         header = jwt.get_unverified_header(text)
-        key = self.keys().get(header.get("kid"))
         # An access token is no page. The algorithm is the key's.
-        if key is None or header.get("typ") != "revocations+jwt" or "crit" in header:
-            raise ValueError("not a page, or of an unknown key")
+        if header.get("typ") != "revocations+jwt" or "crit" in header:
+            raise ValueError("not a page")
+        key = self.keys()[header["kid"]]
         options = {"require": ["iss", "iat", "exp"], "verify_aud": False}
         algorithms = ["ES256", "EdDSA", "RS256"]
         return jwt.decode(text, key, algorithms, issuer=self.issuer, leeway=LEEWAY, options=options)

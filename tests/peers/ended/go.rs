@@ -1,23 +1,26 @@
 //! examples/peers/go/ends.go.
 
-use super::obeys_the_feed;
+use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::go::{OFTEN, Orders};
+
+fn start(issuer: &Issuer, closed: bool) -> Orders {
+    let fail = [("failClosed      = false ", "failClosed      = true ")];
+    let often = [
+        OFTEN[1],
+        ("lookEvery       = 5 * time.Second", "lookEvery       = 99 * time.Millisecond"),
+        ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
+        ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
+        ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
+    ];
+    Orders::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_refuses_what_was_ended() {
-    obeys_the_feed(
-        |issuer, closed| {
-            let fail = [("failClosed      = false ", "failClosed      = true ")];
-            let often = [
-                OFTEN[1],
-                ("lookEvery       = 5 * time.Second", "lookEvery       = 99 * time.Millisecond"),
-                ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
-                ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
-                ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
-            ];
-            Orders::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
-        },
-        |orders| &orders.example,
-    )
-    .await;
+    obeys_the_feed(start, |orders| &orders.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_learns_of_a_retired_key_by_a_page_of_a_new_one() {
+    obeys_a_page_of_a_new_key(start, |orders| &orders.example).await;
 }

@@ -36,7 +36,8 @@ pub(super) struct Issuer {
 
 struct Shared {
     url: String,
-    keys: [ForgeKey; 2],
+    /// The third is not in the JWKS before the first was retired.
+    keys: [ForgeKey; 3],
     /// Not in the JWKS.
     foreign: ForgeKey,
     feed: Mutex<Feed>,
@@ -47,6 +48,8 @@ struct Feed {
     keep: i64,
     /// Another after cursors were lost.
     epoch: u32,
+    /// Whether the first key is gone, and the third signs.
+    retired: bool,
     manner: Manner,
     /// Requests for a page, answered or not.
     asked: usize,
@@ -74,21 +77,23 @@ pub(super) enum Manner {
     Drips,
 }
 
-/// Which of the issuer's two keys signs.
+/// Which of the issuer's keys signs.
 #[derive(Clone, Copy)]
 pub(super) enum By {
     First,
     Second,
+    Third,
 }
 
 impl Issuer {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let feed = Feed { ends: Vec::new(), keep: 90_000, epoch: 0, manner: Manner::Gone, asked: 0, sent: 0 };
+        let feed =
+            Feed { ends: Vec::new(), keep: 90_000, epoch: 0, retired: false, manner: Manner::Gone, asked: 0, sent: 0 };
         let shared = Arc::new(Shared {
             url: format!("http://{address}"),
-            keys: [key(), key()],
+            keys: [key(), key(), key()],
             foreign: key(),
             feed: Mutex::new(feed),
         });
@@ -129,6 +134,12 @@ impl Issuer {
 
     pub(super) fn end_token(&self, jti: &str, expiry: i64) {
         self.end(json!(["jti", self.shared.hash(jti), expiry]));
+    }
+
+    /// As `wxmint keys retire --now` does it: the key that signs then was not published before.
+    pub(super) fn retires_first_key(&self) {
+        self.end(json!(["kid", self.shared.keys[0].kid]));
+        self.shared.feed().retired = true;
     }
 
     pub(super) fn end_second_key(&self) {
@@ -199,7 +210,12 @@ impl Shared {
             "keep": feed.keep,
             "ended": feed.ends[first..last],
         });
-        (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": self.keys[0].kid}), page)
+        let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
+        (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": kid}), page)
+    }
+
+    fn signs(&self) -> &ForgeKey {
+        &self.keys[if self.feed().retired { 2 } else { 0 }]
     }
 
     /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
@@ -209,7 +225,8 @@ impl Shared {
 
     fn answer(&self, target: &str) -> Option<Vec<u8>> {
         if target == "/.well-known/jwks.json" {
-            let keys = json!({"keys": [self.keys[0].jwk, self.keys[1].jwk]});
+            let first = if self.feed().retired { 1 } else { 0 };
+            let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});
             return Some(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
         }
         if target == "/elsewhere" {
@@ -227,7 +244,7 @@ impl Shared {
             feed.manner.clone()
         };
         match manner {
-            Manner::Good => Some(page(&self.keys[0].token(&header.to_string(), &claims.to_string()))),
+            Manner::Good => Some(page(&self.signs().token(&header.to_string(), &claims.to_string()))),
             Manner::Gone => None,
             Manner::Says(spoil) => {
                 claims["ended"] = self.end_of_mei();

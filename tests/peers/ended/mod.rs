@@ -45,6 +45,21 @@ async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(
     forgets(&issuer, open).await;
 }
 
+/// A key that was retired for an emergency is refused soon, though the page that says so is signed by a key that nobody knew.
+async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
+    let issuer = Issuer::start().await;
+    issuer.says(Manner::Good);
+    let running = start(&issuer, false);
+    let example = example(&running);
+    let [first, second, third] = [By::First, By::Second, By::Third].map(|key| issuer.token(key, json!({"sub": "lin"})));
+    status_becomes(example, &first, 200, "a token of the first key").await;
+    assert_eq!(status(example, &third).await, Some(401), "{}: a key that is not published", example.name);
+    issuer.retires_first_key();
+    status_becomes(example, &first, 401, "a token of the retired key").await;
+    status_becomes(example, &third, 200, "a token of the new key").await;
+    assert_eq!(status(example, &second).await, Some(200), "{}: a token of another key", example.name);
+}
+
 async fn waits_for_a_first_page(issuer: &Issuer, open: &Example, closed: &Example) {
     let mei = issuer.token(By::First, json!({"sub": "mei"}));
     assert_ne!(status(open, &mei).await, Some(200), "open, without a page");

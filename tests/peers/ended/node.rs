@@ -1,22 +1,25 @@
 //! examples/peers/node/ends.mjs.
 
-use super::obeys_the_feed;
+use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::node::Express;
+
+fn start(issuer: &Issuer, closed: bool) -> Express {
+    let fail = [("FAIL = \"open\";", "FAIL = \"closed\";")];
+    let often = [
+        ("EVERY = 5_000;", "EVERY = 100;"),
+        ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
+        ("MAX_AGE = 60;", "MAX_AGE = 2;"),
+        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
+    ];
+    Express::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn express_refuses_what_was_ended() {
-    obeys_the_feed(
-        |issuer, closed| {
-            let fail = [("FAIL = \"open\";", "FAIL = \"closed\";")];
-            let often = [
-                ("EVERY = 5_000;", "EVERY = 100;"),
-                ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
-                ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-                ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
-            ];
-            Express::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
-        },
-        |express| &express.example,
-    )
-    .await;
+    obeys_the_feed(start, |express| &express.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn express_learns_of_a_retired_key_by_a_page_of_a_new_one() {
+    obeys_a_page_of_a_new_key(start, |express| &express.example).await;
 }

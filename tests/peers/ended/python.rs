@@ -1,22 +1,25 @@
 //! examples/peers/python/ends.py.
 
-use super::obeys_the_feed;
+use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::python::FastApi;
+
+fn start(issuer: &Issuer, closed: bool) -> FastApi {
+    let fail = [("FAIL = \"open\"", "FAIL = \"closed\"")];
+    let often = [
+        ("EVERY = 5 ", "EVERY = 0.1 "),
+        ("DEADLINE = 4 ", "DEADLINE = 1 "),
+        ("MAX_AGE = 60 ", "MAX_AGE = 2 "),
+        ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
+    ];
+    FastApi::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fastapi_refuses_what_was_ended() {
-    obeys_the_feed(
-        |issuer, closed| {
-            let fail = [("FAIL = \"open\"", "FAIL = \"closed\"")];
-            let often = [
-                ("EVERY = 5 ", "EVERY = 0.1 "),
-                ("DEADLINE = 4 ", "DEADLINE = 1 "),
-                ("MAX_AGE = 60 ", "MAX_AGE = 2 "),
-                ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
-            ];
-            FastApi::at(issuer.address, &[&often[..], &fail[..usize::from(closed)]].concat())
-        },
-        |fastapi| &fastapi.example,
-    )
-    .await;
+    obeys_the_feed(start, |fastapi| &fastapi.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi_learns_of_a_retired_key_by_a_page_of_a_new_one() {
+    obeys_a_page_of_a_new_key(start, |fastapi| &fastapi.example).await;
 }
