@@ -1,6 +1,6 @@
 //! examples/peers/go/ends.go.
 
-use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
+use super::{believes_no_old_keys, issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::go::{OFTEN, Orders};
 
 fn start(issuer: &Issuer, closed: bool) -> Orders {
@@ -23,4 +23,10 @@ async fn net_http_refuses_what_was_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_learns_of_a_retired_key_by_a_page_of_a_new_one() {
     obeys_a_page_of_a_new_key(start, |orders| &orders.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn net_http_believes_no_old_keys() {
+    let settings = [OFTEN[0], OFTEN[1], ("keysMaxAge   = 24 * time.Hour", "keysMaxAge   = 3 * time.Second")];
+    believes_no_old_keys(|issuer| Orders::at(issuer.address, &settings), |orders| &orders.example).await;
 }

@@ -50,6 +50,8 @@ struct Feed {
     epoch: u32,
     /// Whether the first key is gone, and the third signs.
     retired: bool,
+    /// Whether the JWKS is there.
+    publishes: bool,
     manner: Manner,
     /// Requests for a page, answered or not.
     asked: usize,
@@ -89,8 +91,16 @@ impl Issuer {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let feed =
-            Feed { ends: Vec::new(), keep: 90_000, epoch: 0, retired: false, manner: Manner::Gone, asked: 0, sent: 0 };
+        let feed = Feed {
+            ends: Vec::new(),
+            keep: 90_000,
+            epoch: 0,
+            retired: false,
+            publishes: true,
+            manner: Manner::Gone,
+            asked: 0,
+            sent: 0,
+        };
         let shared = Arc::new(Shared {
             url: format!("http://{address}"),
             keys: [key(), key(), key()],
@@ -140,6 +150,11 @@ impl Issuer {
     pub(super) fn retires_first_key(&self) {
         self.end(json!(["kid", self.shared.keys[0].kid]));
         self.shared.feed().retired = true;
+    }
+
+    /// Confirms its keys no more.
+    pub(super) fn publishes_nothing(&self) {
+        self.shared.feed().publishes = false;
     }
 
     pub(super) fn end_second_key(&self) {
@@ -224,6 +239,9 @@ impl Shared {
     }
 
     fn answer(&self, target: &str) -> Option<Vec<u8>> {
+        if target == "/.well-known/jwks.json" && !self.feed().publishes {
+            return Some(answer("503 Service Unavailable", "", b""));
+        }
         if target == "/.well-known/jwks.json" {
             let first = if self.feed().retired { 1 } else { 0 };
             let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});

@@ -60,6 +60,19 @@ async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, exampl
     assert_eq!(status(example, &second).await, Some(200), "{}: a token of another key", example.name);
 }
 
+/// Keys that the issuer confirms no more are believed for a time, which `start` sets short, and no longer.
+async fn believes_no_old_keys<T>(start: impl Fn(&Issuer) -> T, example: impl Fn(&T) -> &Example) {
+    let issuer = Issuer::start().await;
+    issuer.says(Manner::Good);
+    let running = start(&issuer);
+    let example = example(&running);
+    let mei = issuer.token(By::First, json!({"sub": "mei"}));
+    status_becomes(example, &mei, 200, "with keys").await;
+    issuer.publishes_nothing();
+    assert_eq!(status(example, &mei).await, Some(200), "{}: at once", example.name);
+    status_becomes(example, &mei, 503, "with keys that are too old").await;
+}
+
 async fn waits_for_a_first_page(issuer: &Issuer, open: &Example, closed: &Example) {
     let mei = issuer.token(By::First, json!({"sub": "mei"}));
     assert_ne!(status(open, &mei).await, Some(200), "open, without a page");

@@ -1,6 +1,6 @@
 //! examples/peers/node/ends.mjs.
 
-use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
+use super::{believes_no_old_keys, issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::node::Express;
 
 fn start(issuer: &Issuer, closed: bool) -> Express {
@@ -22,4 +22,14 @@ async fn express_refuses_what_was_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn express_learns_of_a_retired_key_by_a_page_of_a_new_one() {
     obeys_a_page_of_a_new_key(start, |express| &express.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn express_believes_no_old_keys() {
+    let settings = [
+        ("EVERY = 300_000;", "EVERY = 500;"),
+        ("KEYS_MAX_AGE = 86_400_000;", "KEYS_MAX_AGE = 3_000;"),
+        ("EVERY = 5_000;", "EVERY = 100;"),
+    ];
+    believes_no_old_keys(|issuer| Express::at(issuer.address, &settings), |express| &express.example).await;
 }

@@ -1,6 +1,6 @@
 //! examples/peers/python/ends.py.
 
-use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
+use super::{believes_no_old_keys, issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::python::FastApi;
 
 fn start(issuer: &Issuer, closed: bool) -> FastApi {
@@ -22,4 +22,10 @@ async fn fastapi_refuses_what_was_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fastapi_learns_of_a_retired_key_by_a_page_of_a_new_one() {
     obeys_a_page_of_a_new_key(start, |fastapi| &fastapi.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi_believes_no_old_keys() {
+    let settings = [("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")];
+    believes_no_old_keys(|issuer| FastApi::at(issuer.address, &settings), |fastapi| &fastapi.example).await;
 }
