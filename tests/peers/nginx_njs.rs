@@ -9,6 +9,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use wxmint::http::now;
 
 use crate::{
     back_end::BackEnd,
@@ -74,7 +75,7 @@ impl Nginx {
             }
         }
         let file = fs::File::options().append(true).open(keys.join("jwks.json")).expect("the keys");
-        file.set_modified(SystemTime::now() - Duration::from_secs(3600)).expect("another time");
+        file.set_modified(SystemTime::from(now()) - Duration::from_secs(3600)).expect("another time");
     }
 }
 
