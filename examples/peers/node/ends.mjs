@@ -85,13 +85,22 @@ export class Ends {
   async #fetch() {
     const url = new URL("/revocations", this.issuer);
     if (this.#cursor) url.searchParams.set("after", this.#cursor);
-    const response = await fetch(url, { redirect: "error", signal: AbortSignal.timeout(DEADLINE) });
+    // Not AbortSignal.timeout, which Node may collect, and forget, while a body is being read.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error("no page in time")), DEADLINE);
+    const end = Date.now() + DEADLINE;
     let text = "";
-    for await (const chunk of response.body) {
-      text += Buffer.from(chunk).toString("latin1");
-      if (text.length > LONGEST_PAGE) throw new Error("a page is too long");
+    try {
+      const response = await fetch(url, { redirect: "error", signal: late.signal });
+      if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
+      for await (const chunk of response.body) {
+        text += Buffer.from(chunk).toString("latin1");
+        if (text.length > LONGEST_PAGE || Date.now() > end) throw new Error("a page is too long");
+      }
+    } finally {
+      clearTimeout(timer);
+      late.abort();
     }
-    if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
     const expected = { issuer: this.issuer, algorithms: ["ES256", "EdDSA", "RS256"], clockTolerance: LEEWAY };
     // The algorithm is the key's. An access token is no page: its typ is another.
     Object.assign(expected, { typ: "revocations+jwt", maxTokenAge: "5m", requiredClaims: ["iss", "iat", "exp"] });
