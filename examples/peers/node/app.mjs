@@ -30,8 +30,10 @@ let confirmed;
 const ends = new Ends(ISSUER, () => keys, refresh);
 
 async function refresh() {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error("no keys in time")), 5_000);
   try {
-    const options = { redirect: "error", signal: AbortSignal.timeout(5_000) };
+    const options = { redirect: "error", signal: late.signal };
     const response = await fetch(`${ISSUER}/.well-known/jwks.json`, options);
     const set = await response.json();
     // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
@@ -42,6 +44,8 @@ async function refresh() {
   } catch (error) {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
     if (Date.now() - confirmed > KEYS_MAX_AGE) keys = undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
