@@ -42,12 +42,12 @@ type ends struct {
 
 	lock     sync.RWMutex
 	held     map[string]int64 // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
-	complete time.Time        // iat of the newest page after which there was no more
+	complete time.Time        // the greatest iat of a page after which there was no more
 	began    time.Time        // when there were keys for the first time
 
 	cursor string
-	newest time.Time // iat of the newest page
-	keep   int64     // seconds, of the newest page
+	newest time.Time // the greatest iat of a page
+	keep   int64     // seconds, of the last page
 }
 
 // check is nil for a verified token that was not ended. Ask about each request, also where a token is remembered as good.
@@ -158,8 +158,11 @@ func (e *ends) take(page jwt.MapClaims, now time.Time) (bool, error) {
 		return false, errors.New("a malformed page")
 	case text(page, "iss") != e.issuer || issued.After(now.Add(leeway)) || !now.Before(expires.Add(leeway)):
 		return false, errors.New("another issuer's page, or not of this time")
-	case issued.Before(e.newest) || after != "" && after != e.cursor:
-		return false, errors.New("an older page, or one that was not asked for")
+	// Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+	case issued.Before(e.newest.Add(-leeway)):
+		return false, errors.New("a much older page than the newest one")
+	case after != "" && after != e.cursor:
+		return false, errors.New("a page that was not asked for")
 	case len(e.held)+len(ended) > maxEnds:
 		return false, errors.New("too many ends")
 	}
@@ -178,8 +181,11 @@ func (e *ends) take(page jwt.MapClaims, now time.Time) (bool, error) {
 		}
 	}
 	moved := cursor != e.cursor
-	e.newest, e.keep, e.cursor = issued, keep.Unix(), cursor
-	if !more {
+	e.keep, e.cursor = keep.Unix(), cursor
+	if issued.After(e.newest) {
+		e.newest = issued
+	}
+	if !more && issued.After(e.complete) {
 		e.complete = issued
 	}
 	return more && moved, nil

@@ -25,10 +25,10 @@ const now = () => Date.now() / 1000;
 
 export class Ends {
   #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
-  #keep = 0; // seconds, of the newest page
+  #keep = 0; // seconds, of the last page
   #cursor = "";
-  #newest = 0; // `iat` of the newest page
-  #complete; // `iat` of the newest page after which there was no more
+  #newest = 0; // the greatest `iat` of a page
+  #complete; // the greatest `iat` of a page after which there was no more
   #began; // when there were keys for the first time
   #warned = 0;
   #refreshed = 0;
@@ -111,7 +111,8 @@ export class Ends {
 
   // A page counts as a whole or not at all. Returns whether there is more.
   #take({ iat, after, cursor, more, keep, ended }) {
-    if (iat < this.#newest) throw new Error("an older page than the last one");
+    // Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+    if (iat < this.#newest - LEEWAY) throw new Error("a much older page than the newest one");
     if (after !== "" && after !== this.#cursor) throw new Error("a page that was not asked for");
     if (typeof cursor !== "string" || typeof more !== "boolean" || !isTime(keep)) throw new Error("a malformed page");
     if (!Array.isArray(ended) || !ended.every(isEnd)) throw new Error("a malformed end");
@@ -122,8 +123,8 @@ export class Ends {
       const held = this.#held.get(name);
       this.#held.set(name, kind === "kid" ? (held ?? now()) : Math.max(held ?? 0, time));
     }
-    [this.#newest, this.#keep] = [iat, keep];
-    if (!more) this.#complete = iat;
+    [this.#newest, this.#keep] = [Math.max(iat, this.#newest), keep];
+    if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
     const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
     return more && moved;

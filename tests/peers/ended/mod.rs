@@ -31,16 +31,17 @@ struct Followers<T> {
 async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     let Followers { open, closed } = Followers { open: start(&issuer, false), closed: start(&issuer, true) };
-    {
+    let newest = {
         let (open, closed) = (example(&open), example(&closed));
         waits_for_a_first_page(&issuer, open, closed).await;
         refuses_what_was_ended(&issuer, &[open, closed]).await;
         takes_no_page_for_a_token(&issuer, open).await;
         tells_when_the_feed_is_gone(&issuer, open, closed).await;
-    }
+        takes_older_pages_for_no_news(&issuer, open, closed).await
+    };
     drop(closed);
     let open = example(&open);
-    believes_no_bad_page(&issuer, open).await;
+    believes_no_bad_page(&issuer, open, newest).await;
     begins_again_where_its_cursor_is_unknown(&issuer, open).await;
     forgets(&issuer, open).await;
 }
@@ -141,14 +142,34 @@ async fn tells_when_the_feed_is_gone(issuer: &Issuer, open: &Example, closed: &E
     assert_eq!(status(closed, &lin).await, Some(401), "and has forgotten nothing");
 }
 
-async fn believes_no_bad_page(issuer: &Issuer, example: &Example) {
+/// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`, which
+/// is in the future.
+async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: &Example) -> i64 {
+    let token = |sub: &str| issuer.token(By::First, json!({"sub": sub}));
+    let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
+    let page = |iat: i64, user: &str| {
+        let end = json!(["sub", issuer.hash(user), now().timestamp() + 1000]);
+        page_with(json!({"iat": iat, "exp": iat + 300, "ended": [end]}))
+    };
+    issuer.says(page(now().timestamp() - 30, "zhou"));
+    status_becomes(open, &zhou, 401, "in a page that is 30 s older").await;
+    status_becomes(closed, &mei, 503, "closed, with pages that are 30 s older").await;
+    let newest = now().timestamp() + 50;
+    issuer.says(page(newest, "wei"));
+    for example in [open, closed] {
+        status_becomes(example, &wei, 401, "in the newest page").await;
+    }
+    issuer.says(page(newest - 60, "han"));
+    for example in [open, closed] {
+        status_becomes(example, &han, 401, "in a page that is 60 s older").await;
+        assert_eq!(status(example, &mei).await, Some(200), "{}: its newest page is as new as before", example.name);
+    }
+    newest
+}
+
+async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
     let [lin, mei] = ["lin", "mei"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
     let access_token = issuer.token(By::First, json!({"sub": "mei"}));
-    let claims = |members: Value| {
-        says(move |signers, header, claims| {
-            signed(signers.key, &header, &crate::forge::merged(&claims, members.clone()))
-        })
-    };
     let header = |members: Value| {
         says(move |signers, header, claims| {
             signed(signers.key, &crate::forge::merged(&header, members.clone()), &claims)
@@ -156,7 +177,7 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example) {
     };
     let body = |status: &'static str, body: Vec<u8>| says(move |_, _, _| answer(status, &body));
     let time = now().timestamp();
-    let end = |end: Value| claims(json!({"ended": [["sub", issuer.hash("mei"), time + 1000], end]}));
+    let end = |end: Value| page_with(json!({"ended": [["sub", issuer.hash("mei"), time + 1000], end]}));
     for (what, manner) in [
         ("by a foreign key", says(|signers, header, claims| signed(signers.foreign, &header, &claims))),
         (
@@ -179,18 +200,18 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example) {
         ("no typ", header(json!({"typ": null}))),
         ("typ in other case", header(json!({"typ": "Revocations+JWT"}))),
         ("crit", header(json!({"crit": ["ends"], "ends": 1}))),
-        ("another issuer's", claims(json!({"iss": "https://login.example.net"}))),
-        ("no issuer", claims(json!({"iss": null}))),
-        ("an older page", claims(json!({"iat": time - 100, "exp": time + 200}))),
-        ("an expired page", claims(json!({"iat": time - 1000, "exp": time - 700}))),
-        ("without exp", claims(json!({"exp": null}))),
-        ("of the future", claims(json!({"iat": time + 1000, "exp": time + 1300}))),
-        ("an answer to another question", claims(json!({"after": "0-987654"}))),
-        ("without after", claims(json!({"after": null}))),
-        ("without a cursor", claims(json!({"cursor": null}))),
-        ("more, perhaps", claims(json!({"more": "true"}))),
-        ("keep as text", claims(json!({"keep": "86460"}))),
-        ("ended is no array", claims(json!({"ended": {"0": ["sub", issuer.hash("mei"), time + 1000]}}))),
+        ("another issuer's", page_with(json!({"iss": "https://login.example.net"}))),
+        ("no issuer", page_with(json!({"iss": null}))),
+        ("a page that is 61 s older", page_with(json!({"iat": newest - 61, "exp": time + 200}))),
+        ("an expired page", page_with(json!({"iat": time - 1000, "exp": time - 700}))),
+        ("without exp", page_with(json!({"exp": null}))),
+        ("of the future", page_with(json!({"iat": time + 1000, "exp": time + 1300}))),
+        ("an answer to another question", page_with(json!({"after": "0-987654"}))),
+        ("without after", page_with(json!({"after": null}))),
+        ("without a cursor", page_with(json!({"cursor": null}))),
+        ("more, perhaps", page_with(json!({"more": "true"}))),
+        ("keep as text", page_with(json!({"keep": "86460"}))),
+        ("ended is no array", page_with(json!({"ended": {"0": ["sub", issuer.hash("mei"), time + 1000]}}))),
         ("an end that is no array", end(json!("sub"))),
         ("an end of nothing", end(json!([]))),
         ("a user ended at no time", end(json!(["sub", issuer.hash("li")]))),
@@ -260,6 +281,11 @@ fn ended_second() -> i64 {
 
 fn says(spoil: impl Fn(&issuer::Signers<'_>, Value, Value) -> Vec<u8> + Send + Sync + 'static) -> Manner {
     Manner::Says(std::sync::Arc::new(spoil))
+}
+
+/// A page with these claims in place of its own.
+fn page_with(members: Value) -> Manner {
+    says(move |signers, header, claims| signed(signers.key, &header, &crate::forge::merged(&claims, members.clone())))
 }
 
 fn signed(key: &crate::forge::ForgeKey, header: &Value, claims: &Value) -> Vec<u8> {
