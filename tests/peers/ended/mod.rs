@@ -21,16 +21,11 @@ use crate::{
     support::{PATIENCE, eventually},
 };
 
-/// An example, and how long its knowledge may be old where it is set to `closed`.
-struct Followers<T> {
-    open: T,
-    closed: T,
-}
-
 /// All that is asked of whoever follows the feed. `start` runs an example: `closed`, or not.
 async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
-    let Followers { open, closed } = Followers { open: start(&issuer, false), closed: start(&issuer, true) };
+    // The open one last, because it waits for a first page only for a time.
+    let (closed, open) = (start(&issuer, true), start(&issuer, false));
     let newest = {
         let (open, closed) = (example(&open), example(&closed));
         waits_for_a_first_page(&issuer, open, closed).await;
