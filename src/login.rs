@@ -18,6 +18,7 @@ mod binder;
 mod error;
 mod identity;
 mod log_out;
+mod operator;
 mod phone;
 mod request;
 mod session_key;
@@ -35,6 +36,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     binder::{Binder, Candidate, SettledState, Vacancy},
     error::LoginError,
+    operator::{Operator, ShownUser},
     request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,

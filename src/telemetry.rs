@@ -51,7 +51,9 @@ pub fn init(format: LogFormat) {
     let ours = filter_fn(|event| {
         let target = event.target();
         // actix-http reports each client that goes away as an error.
-        target.starts_with("wxmint") || *event.level() <= Level::WARN && !target.starts_with("actix_http")
+        target.starts_with("wxmint")
+            || target == AUDIT
+            || *event.level() <= Level::WARN && !target.starts_with("actix_http")
     });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match format {
@@ -73,6 +75,14 @@ fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
     let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
     (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
+}
+
+/// The target of audit events, by which they are told from other events.
+const AUDIT: &str = "audit";
+
+/// Writes an audit event: `by` did `action` to `user`. `outcome` is `ok` or why it failed.
+pub fn audit(action: &str, by: &str, user: &str, outcome: &str) {
+    tracing::info!(target: AUDIT, action, by, user, outcome, "an operator's act");
 }
 
 /// The outcome of a request to WeChat, for metrics.
@@ -184,7 +194,7 @@ impl Metrics {
         self.0.accounts_duration.observe(&labels, took);
     }
 
-    /// A changed file was read: `what` is `keys`, `vault`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
+    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));

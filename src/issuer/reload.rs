@@ -1,11 +1,12 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets and the users.
 
+mod admin_tokens;
 mod keys;
 mod vault;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{keys::WatchedKeys, vault::WatchedVault};
+use self::{admin_tokens::WatchedAdminTokens, keys::WatchedKeys, vault::WatchedVault};
 use super::Issuer;
 use crate::{
     accounts::FileAccounts,
@@ -41,6 +42,9 @@ pub(super) fn watch_files(issuer: &Issuer) {
     }
     if let Some(file) = issuer.vault_file.clone() {
         watch(WatchedVault::new(Arc::clone(&issuer.vault), file), issuer);
+    }
+    if let Some((file, tokens)) = issuer.admin_tokens.clone() {
+        watch(WatchedAdminTokens::new(tokens, file), issuer);
     }
     if let Some(users) = issuer.users.clone() {
         watch(users, issuer);

@@ -86,6 +86,7 @@ settings! {
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),

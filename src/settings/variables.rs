@@ -79,6 +79,13 @@ variables! { SERVE:
     /// The listener for probes and metrics.
     ADMIN_LISTEN: SocketAddr, Default("127.0.0.1:9090"), form("an address and a port that the public cannot reach", parsed);
 
+    /// For operators: the secrets with which the admin listener answers below /users (docs/operators.md). wxmint reads the file
+    /// again when it changes. Without it the admin listener has no such paths.
+    ADMIN_TOKENS_FILE: Option<PathBuf>, Optional("admin.tokens"), form(
+        "a file with a name, a blank and a secret of at least 32 characters a line, which only its owner can read",
+        |text| optional(text, path),
+    );
+
     /// How many connections the public listener accepts at once. When all are taken, new clients wait, and connections that
     /// have been idle for 5 s are closed.
     // Measured with 2,900 connections: an idle one takes about 12 KiB. 2000 take at most 64 of the 128 MiB in k8s/base. The

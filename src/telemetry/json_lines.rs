@@ -20,6 +20,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::AUDIT;
+
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
 
@@ -32,6 +34,9 @@ where
         line.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut line)?;
         write!(line, r#"","level":"{}""#, event.metadata().level())?;
+        if event.metadata().target() == AUDIT {
+            write!(line, r#","target":"{AUDIT}""#)?;
+        }
         context.field_format().format_fields(line.by_ref(), event)?;
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {

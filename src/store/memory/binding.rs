@@ -21,6 +21,8 @@ pub(super) struct StoredBinding {
     state: State,
     /// The user whose block was noted last, the number of that change, and whether it is a block.
     block: Option<(UserId, u64, bool)>,
+    /// Noted when the session key was forgotten.
+    last_login: Option<DateTime<Utc>>,
 }
 
 #[derive(Default)]
@@ -41,6 +43,20 @@ enum State {
 impl StoredBinding {
     pub(super) fn is_bound_to(&self, wanted: &UserId) -> bool {
         matches!(&self.state, State::Bound { user, .. } if user == wanted)
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(self.state, State::Bound { .. })
+    }
+
+    pub(super) fn last_login(&self) -> Option<DateTime<Utc>> {
+        self.last_login
+    }
+
+    pub(super) fn note_login(&mut self, at: DateTime<Utc>) {
+        if self.is_bound() {
+            self.last_login = Some(at);
+        }
     }
 
     /// Writes the intent, if the person is free and has this generation.
@@ -128,6 +144,10 @@ impl StoredList {
         *number
     }
 
+    pub(super) fn is_blocked(&self) -> bool {
+        self.block.1
+    }
+
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
         if self.block.1 {
             return Decision::Blocked;
@@ -203,6 +223,7 @@ impl Bindings for Memory {
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
             (binding.state, binding.block) = (State::Leaving(bound.user.clone()), None);
+            binding.last_login = None;
             shelves.sessions.remove(person);
         }
         Ok(binding.binding_state(attempt))
