@@ -36,7 +36,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     binder::{Binder, Candidate, SettledState, Vacancy},
     error::LoginError,
-    operator::{Operator, ShownUser},
+    operator::{Erased, Operator, ShownUser},
     request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::{
     ids::{AppId, Person, UserId},
-    store::{Binding, Store, StoreError, UserState},
+    store::{Binding, ErasedPerson, Store, StoreError, UserState},
 };
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because
@@ -25,6 +25,32 @@ pub struct ShownUser {
     ended_before: Option<i64>,
     last_login: Option<i64>,
     wechat: Vec<ShownBinding>,
+}
+
+/// What [`Operator::forget`] has erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Bindings that were dissolved first.
+    pub dissolved: usize,
+    /// Records of bindings.
+    pub bindings: u64,
+    pub session_keys: u64,
+    /// Links from a unionid to the user.
+    pub unionids: u64,
+    /// Counts of logins, calls and failed passwords.
+    pub counters: u64,
+    /// People who belong to another user by now, or have logged in again meanwhile. What is stored of them stays.
+    pub elsewhere: u64,
+    /// False if somebody was bound to the user meanwhile: then the user's list stays.
+    pub complete: bool,
+}
+
+impl Erased {
+    fn add(&mut self, of_person: ErasedPerson) {
+        self.bindings += of_person.bindings;
+        self.session_keys += of_person.session_keys;
+        self.counters += of_person.counters;
+    }
 }
 
 #[derive(Serialize)]
@@ -85,6 +111,30 @@ impl Operator<'_> {
             }
         }
         Ok(dissolved)
+    }
+
+    /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens, dissolves the
+    /// bindings, and erases records, session keys, counts and links of unionids. The user's list goes last, because a repetition
+    /// finds the people there.
+    ///
+    /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new binding,
+    /// which stays.
+    pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
+        self.end(user).await?;
+        let people = self.store.ever_of(user).await?;
+        let mut erased = Erased { dissolved: self.dissolve_all(user, people.iter()).await?, ..Erased::default() };
+        for unionid in self.store.unionids_of(user).await? {
+            erased.unionids += u64::from(self.store.erase_unionid(&unionid, user).await?);
+        }
+        erased.counters += self.store.erase_attempts(&people).await?;
+        for person in &people {
+            match self.store.erase_person(person).await? {
+                Some(of_person) => erased.add(of_person),
+                None => erased.elsewhere += 1,
+            }
+        }
+        erased.complete = self.store.erase_list(user).await?;
+        Ok(erased)
     }
 
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {

@@ -13,7 +13,12 @@ use ipnet::IpNet;
 use reqwest::Url;
 
 use super::{AccountsSource, StoreUrl, variable::Form};
-use crate::{ids::AppId, limits::Rate, path_rules::Prefix, telemetry::LogFormat};
+use crate::{
+    ids::AppId,
+    limits::Rate,
+    path_rules::Prefix,
+    telemetry::{Audit, LogFormat},
+};
 
 pub(super) const fn form<T>(wanted: &'static str, parse: fn(&str) -> Option<T>) -> Form<T> {
     Form { wanted, parse }
@@ -212,6 +217,14 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
 /// `10.0.0.0/8`, or one address.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
+}
+
+pub(super) fn audit(text: &str) -> Option<Audit> {
+    match text {
+        "log" => Some(Audit::Log),
+        "off" => Some(Audit::Off),
+        _ => text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into())),
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {

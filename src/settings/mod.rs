@@ -24,7 +24,13 @@ pub use self::{
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables},
 };
-use crate::{limits::Limits, store::RedisUrl, telemetry::LogFormat, verify::TokenTyp, wechat::App};
+use crate::{
+    limits::Limits,
+    store::RedisUrl,
+    telemetry::{Audit, LogFormat},
+    verify::TokenTyp,
+    wechat::App,
+};
 
 pub use crate::wechat::AppsSource;
 
@@ -104,6 +110,7 @@ settings! {
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
+        audit: Audit = reader.read(&AUDIT),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::{PathSource, Prefix},
-    telemetry::LogFormat,
+    telemetry::{Audit, LogFormat},
     verify::TokenTyp,
     wechat::AppSecret,
 };
@@ -164,6 +164,9 @@ variables! { SERVE:
 
     /// How log lines look. RUST_LOG sets their levels (default: info).
     LOG_FORMAT: LogFormat, Default("json"), form("json, or text for a terminal", forms::log_format);
+
+    /// Where operators' acts are noted (docs/operators.md).
+    AUDIT: Audit, Default("log"), form("log, off, or file:PATH for a file to which JSON lines are appended", forms::audit);
 }
 
 variables! { SIDECAR:

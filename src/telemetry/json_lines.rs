@@ -55,6 +55,16 @@ impl<'a> FormatFields<'a> for JsonLines {
     }
 }
 
+/// The same fields for the audit file. A type of its own, because fields are kept beside a span by this type: two outputs of
+/// one type would both add theirs.
+pub(super) struct AuditFields;
+
+impl<'a> FormatFields<'a> for AuditFields {
+    fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
+        JsonLines.format_fields(line, fields)
+    }
+}
+
 struct Members<'a> {
     line: Writer<'a>,
     written: fmt::Result,

@@ -3,6 +3,7 @@
 mod access_token;
 mod binding;
 mod ends;
+mod erasure;
 mod session;
 mod ticket;
 
