@@ -27,9 +27,9 @@ const PAGE: usize = 1000;
 impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let mut asked = redis::pipe();
-        asked.hkeys(name::user(user));
-        let (names,): (Vec<String>,) = self.link.query("ever_of", &asked).await?;
-        names.iter().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
+        asked.hgetall(name::user(user));
+        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &asked).await?;
+        list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
     }
 
     async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {

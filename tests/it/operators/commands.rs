@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Office, written};
-use crate::support::{WXMINT, said};
+use crate::support::{WXMINT, repository, said};
 
 #[tokio::test]
 async fn the_commands_do_what_the_admin_listener_does() {
@@ -82,4 +82,22 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
     refused(&["end", "two words"], Some(&url), 64, "visible ASCII");
     refused(&["forget", "user-1"], Some(&url), 64, "add --yes");
     refused(&["block", "user-1"], Some("redis://127.0.0.1:1"), 1, "Run the same command again");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_pages_name_are_enough() {
+    let office = Office::start().await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    let [rights, page] = ["docs/redis.md", "docs/operators.md"].map(|page| written(&repository(page)));
+    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
+    let rule = format!("{} {more}", rule.replace(">PASSWORD", ">hunter2"));
+    office.bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
+    let url = office.bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
+        let mut command = Command::new(WXMINT);
+        command.arg("users").args(words).arg(&user).env_clear().env("WXMINT_REDIS_URL", &url);
+        let output = command.output().expect("wxmint runs");
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    }
 }
