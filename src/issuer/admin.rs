@@ -22,12 +22,11 @@ use crate::{
 pub(super) struct Operating {
     pub(super) tokens: CurrentAdminTokens,
     pub(super) store: Box<dyn Store>,
-    pub(super) bindings_per_user: u32,
 }
 
 impl Operating {
     fn operator(&self) -> Operator<'_> {
-        Operator { store: &*self.store, per_user: self.bindings_per_user }
+        Operator { store: &*self.store }
     }
 }
 

@@ -108,7 +108,6 @@ pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConf
     let operating = issuer.admin_tokens.clone().map(|(_, tokens)| admin::Operating {
         tokens,
         store: issuer.store().expect("made once already by `Issuer::new`, from the same settings"),
-        bindings_per_user: issuer.settings.bindings_per_user,
     });
     move |config| {
         config

@@ -6,15 +6,13 @@ use serde::Serialize;
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::{
     ids::{AppId, Person, UserId},
-    store::{Binding, ErasedPerson, Store, StoreError, UserState},
+    store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState},
 };
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because
 /// nothing is known of a user.
 pub struct Operator<'a> {
     pub store: &'a dyn Store,
-    /// How many people of one app a user may have.
-    pub per_user: u32,
 }
 
 /// What is stored of a user, for operators. Times are seconds since 1970.
@@ -100,9 +98,12 @@ impl Operator<'_> {
     async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize, LoginError> {
         let (attempt, mut dissolved) = (new_attempt()?, 0);
         for person in people {
-            let binder =
-                Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: self.per_user };
             let state = self.store.binding_state(person, &attempt).await?;
+            if !is_of(&state, user) {
+                continue;
+            }
+            // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
+            let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
             if let SettledState::Bound(bound) = binder.settle(state).await?
                 && bound.user == *user
             {
@@ -158,6 +159,16 @@ impl Operator<'_> {
 
     async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
         Ok(self.store.people_of(user).await?.unwrap_or_default())
+    }
+}
+
+/// Whether the person is bound to the user, or on the way to or from the user.
+fn is_of(state: &BindingState, user: &UserId) -> bool {
+    match state {
+        BindingState::Free { .. } => false,
+        BindingState::Intended { intent, .. } => intent.user == *user,
+        BindingState::Bound(bound) => bound.user == *user,
+        BindingState::Leaving { user: left, .. } => left == user,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     login::{Erased, LoginError, Operator},
     settings::{
         read_one,
-        variables::{AUDIT, BINDINGS_PER_USER, LOG_FORMAT},
+        variables::{AUDIT, LOG_FORMAT},
     },
     store::{ENDS_KEPT, NUMBERS_KEPT, TICKET_TTL},
     telemetry::audit,
@@ -93,11 +93,10 @@ fn act<T>(
 ) -> Result<T, Failure> {
     let setting = |faults| Failure::from(&faults);
     let redis = open()?;
-    let per_user = read_one(&BINDINGS_PER_USER, variables()).map_err(setting)?;
     let format = read_one(&LOG_FORMAT, variables()).map_err(setting)?;
     init_log(format, &read_one(&AUDIT, variables()).map_err(setting)?)?;
 
-    let operator = Operator { store: &redis, per_user };
+    let operator = Operator { store: &redis };
     let outcome = run_to_end(patiently(async || step(&operator).await));
     audit(action, &by(), user.as_str(), if outcome.is_ok() { "ok" } else { "failed" });
     Ok(outcome?)

@@ -1,9 +1,11 @@
 //! `wxmint users forget`: a person becomes a stranger.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use super::{Office, all_of_redis};
-use crate::support::{APPID, UsersFile, WRONG_PASSWORD, password_of, said};
+use crate::support::{APPID, Breakable, UsersFile, WRONG_PASSWORD, WXMINT, password_of, said};
 
 struct Leaver {
     office: Office,
@@ -52,8 +54,8 @@ impl Leaver {
 
 #[tokio::test]
 async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes() {
-    // The count of a login is kept for as long as it counts: 15 s.
-    let leaver = Leaver::with(&[("WXMINT_LIMIT_OPENID", "20/5m")]).await;
+    // The count of a login is kept for as long as it counts: 12 s.
+    let leaver = Leaver::with(&[("WXMINT_LIMIT_OPENID", "300/60m")]).await;
     let office = &leaver.office;
     let login = office.bed.log_in("lin").await.expect_login();
     let before: Vec<_> = leaver.traces().into_iter().map(|(key, _)| key).collect();
@@ -61,7 +63,7 @@ async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes() {
 
     let told = office.must(&["forget", "id-of-alice", "--yes"]);
     for line in
-        ["dissolved: 1 bindings", "erased: 1 records of bindings, 0 session keys, 1 links of unionids, 2 counts"]
+        ["dissolved: 1 bindings", "erased: 1 records of bindings, 0 session keys, 1 links of unionids, 3 counts"]
     {
         assert!(told.contains(line), "{told}");
     }
@@ -120,6 +122,31 @@ async fn who_belongs_to_another_user_by_now_is_not_touched() {
     assert_eq!(office.bed.log_in("lin").await.expect_login().member("user_id"), "id-of-bob");
 }
 
+/// Whichever answer of Redis is lost to the command, it takes the steps again and finishes.
+#[tokio::test]
+async fn an_erasure_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
+    let leaver = Leaver::start().await;
+    let office = &leaver.office;
+    let link = Breakable::before(([127, 0, 0, 1], office.bed.redis.port()).into()).await;
+    let url = office.bed.redis.url_through(link.port());
+    let mut number = 0;
+    loop {
+        number += 1;
+        office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+        link.lose_answer(number);
+        let mut command = Command::new(WXMINT);
+        command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", &url);
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("wxmint runs");
+        assert!(output.status.success(), "answer {number}: {}", said(&output));
+        leaver.assert_forgotten();
+        if !link.has_lost_answer() {
+            break;
+        }
+    }
+    assert!(number > 10, "the command has more steps than {number}");
+}
+
 /// Logins race the erasure. Whoever comes out bound can go on, and whoever does not is a stranger.
 #[tokio::test]
 async fn a_login_at_the_same_time_leaves_nothing_half_done() {
@@ -129,7 +156,7 @@ async fn a_login_at_the_same_time_leaves_nothing_half_done() {
         let forgetting = tokio::task::spawn_blocking({
             let url = office.bed.redis.url();
             move || {
-                let mut command = std::process::Command::new(crate::support::WXMINT);
+                let mut command = Command::new(WXMINT);
                 command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", url);
                 command.output().expect("wxmint runs")
             }
