@@ -4,9 +4,8 @@
 CARGO ?= cargo
 CONTAINER ?= docker
 IMAGE ?= wxmint:0.1.0
-# Seconds for each fuzz target: of `make fuzz`, and of the brief run within `make test`.
+# For each fuzz target.
 FUZZ_SECONDS ?= 60
-FUZZ_SECONDS_IN_TEST ?= 5
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 STARTED := $(shell date +%s)
@@ -25,17 +24,18 @@ demo: ## the whole login on this machine, with a page that plays the mini progra
 	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
-test: ## all tests, against a real Redis and Chromium, then each fuzz target briefly
+test: ## all tests, against a real Redis and Chromium, and each fuzz target over its seeds
 	$(heading)
 	$(SETUP) test
 	$(CARGO) test --locked --features kubernetes
-	tests/tools/fuzz.sh $(FUZZ_SECONDS_IN_TEST)
 
 .PHONY: nightly
-nightly: ## the tests that measure times, one at a time, for a machine that does nothing else
+nightly: ## the tests that measure times, on a machine that does nothing else; the proofs with five times as many cases; fuzzing
 	$(heading)
-	$(SETUP) cc redis node python
+	$(SETUP) cc cxx redis node python
 	$(CARGO) test --locked --test nightly -- --test-threads=1
+	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation
+	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: check
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
@@ -46,8 +46,8 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(SETUP) python
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --all-targets --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --test nightly -- -D warnings
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+	$(CARGO) clippy --locked --lib --bins --tests --benches --examples --test nightly --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings

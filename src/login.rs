@@ -17,24 +17,21 @@ mod bind;
 mod binder;
 mod error;
 mod identity;
-mod log_out;
+mod leave;
 mod operator;
 mod phone;
 mod request;
 mod session_key;
 mod shared_access_token;
 mod token_owner;
-mod unbind;
 mod user_data;
 mod with_token;
 mod worker;
 
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    binder::{Binder, Candidate, SettledState, Vacancy},
+    binder::{Binder, SettledState, Vacancy},
     error::LoginError,
     operator::{Erased, Operator, ShownUser},
     request::{Identity, LoggedIn, LoginRequest, Proof},
@@ -204,8 +201,4 @@ impl Worker {
         let state = self.store.binding_state(&person, attempt).await?;
         Ok(Arrival { person, unionid, state, at })
     }
-}
-
-fn short_digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])
 }

@@ -3,20 +3,17 @@
 use std::{any::Any, process};
 
 use crate::{
-    Fault,
-    apache::Apache,
-    caddy, envoy_jwt, envoy_sidecar,
+    Fault, envoy_jwt, envoy_sidecar,
     example::Example,
-    go::Orders,
-    haproxy::Haproxy,
-    kernel, nginx, nginx_njs,
-    node::Express,
-    python::FastApi,
+    forward_auth::{CADDY, NGINX, TRAEFIK},
+    go, kernel,
+    key_files::{APACHE, HAPROXY},
+    nginx_njs,
     rust::RustApi,
     scene::Scene,
+    scripts::{express, fastapi},
     sidecar::Sidecar,
     support::{PATIENCE, eventually},
-    traefik,
 };
 
 /// One way to verify tokens.
@@ -52,7 +49,7 @@ pub(crate) const EXAMPLES: [Way; 13] = [
     Way { remembers: true, ..alone("apache", "Apache, mod_oauth2") },
     with_sidecar("nginx", "nginx, sidecar"),
     with_sidecar("caddy", "Caddy, sidecar"),
-    Way { sidecar: Some(traefik::RULES), ..with_sidecar("traefik", "Traefik, sidecar") },
+    Way { sidecar: Some(TRAEFIK.rules), ..with_sidecar("traefik", "Traefik, sidecar") },
     with_sidecar("envoy-sidecar", "Envoy, sidecar"),
 ];
 
@@ -97,16 +94,16 @@ async fn start(name: &str, scene: &Scene, sidecar: Option<&Sidecar>) -> Result<S
     Ok(match name {
         "actix-web" => started(RustApi::start(scene, "peer-actix"), |it| &it.example),
         "axum" => started(RustApi::start(scene, "peer-axum"), |it| &it.example),
-        "go" => started(Orders::start(scene, &[]), |it| &it.example),
-        "node" => started(Express::start(scene), |it| &it.example),
-        "python" => started(FastApi::start(scene), |it| &it.example),
+        "go" => started(go::start(scene, &[]), |it| &it.example),
+        "node" => started(express(scene, &[]), |it| &it.example),
+        "python" => started(fastapi(scene, &[]), |it| &it.example),
         "envoy-jwt" => started(envoy_jwt::started(scene, scene.address(), &[]).await, |it| &it.example),
-        "nginx-njs" => started(nginx_njs::Nginx::start(scene, &scene.jwks_url()).await, |it| &it.example),
-        "haproxy" => started(Haproxy::start(scene, &scene.jwks_url()).await, |it| &it.example),
-        "apache" => started(Apache::start(scene, &scene.jwks_url()).await, |it| &it.example),
-        "nginx" => started(nginx::started(scene, sidecar()?).await, |it| &it.example),
-        "caddy" => started(caddy::started(scene, sidecar()?).await, |it| &it.example),
-        "traefik" => started(traefik::started(scene, sidecar()?).await, |it| &it.example),
+        "nginx-njs" => started(nginx_njs::Nginx::start(scene, &scene.jwks_url()).await, |it| &it.0.example),
+        "haproxy" => started(HAPROXY.start(scene, &scene.jwks_url()).await, |it| &it.example),
+        "apache" => started(APACHE.start(scene, &scene.jwks_url()).await, |it| &it.example),
+        "nginx" => started(NGINX.start(scene, sidecar()?).await, |it| &it.example),
+        "caddy" => started(CADDY.start(scene, sidecar()?).await, |it| &it.example),
+        "traefik" => started(TRAEFIK.start(scene, sidecar()?).await, |it| &it.example),
         "envoy-sidecar" => started(envoy_sidecar::started(scene, sidecar()?).await, |it| &it.example),
         _ => return Err(format!("nobody knows how to start {name}").into()),
     })

@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
 mod chart;
+#[path = "../../tests/verifiers/envoy.rs"]
+mod envoy;
 mod kernel;
 mod load;
 mod peers;

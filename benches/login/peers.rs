@@ -14,7 +14,7 @@ use wxmint::{
 };
 
 use crate::{
-    Fault, Plan, Stage, is_ok, kernel,
+    Fault, Plan, Stage, envoy, is_ok, kernel,
     load::{Codes, Outcome, Target, ask_each, saturate},
     processes::{APP, Envoy, Service, Sidecar},
     report::Report,
@@ -65,7 +65,8 @@ pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
     drop(sidecar);
 
     for (measures, jwt) in [(BARE, None), (ENVOY, Some(0)), (ENVOY_CACHED, Some(ENVOY_CACHE))] {
-        let envoy = Envoy::start(&stage.files, &configuration(service.public, jwt))?;
+        let jwt = jwt.map(|cache| provider(service.public, cache));
+        let envoy = Envoy::start(&stage.files, &envoy::configuration(&[service.public], jwt))?;
         let codes: Codes = Box::new(regulars.clone().into_iter().cycle());
         let target = Target { address: envoy.address, pids: vec![envoy.pid()], request: envoy_request, is_good };
         measures.add(report, &saturate(target, CONNECTIONS, codes, phases)?);
@@ -127,56 +128,20 @@ fn request(path: &str, token: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
 
-/// An Envoy configuration that answers every request itself; `jwt` puts jwt_authn in front, with the given cache size.
-fn configuration(issuer: SocketAddr, jwt: Option<usize>) -> Value {
-    let typed = |kind: &str| json!(format!("type.googleapis.com/envoy.extensions.filters.{kind}"));
-    let address = |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});
-    let provider = |cache: usize| {
-        let mut provider = json!({
-            "issuer": format!("http://{issuer}"),
-            "audiences": [format!("http://{issuer}")],
-            "require_expiration": true,
-            "remote_jwks": {
-                "http_uri": {"uri": "http://issuer/.well-known/jwks.json", "cluster": "issuer", "timeout": "1s"},
-                "cache_duration": "300s",
-                "async_fetch": {},
-            },
-        });
-        if cache > 0 {
-            provider["jwt_cache_config"] = json!({"jwt_cache_size": cache});
-        }
-        provider
-    };
-    let router = json!({"name": "envoy.filters.http.router",
-        "typed_config": {"@type": typed("http.router.v3.Router")}});
-    let authn = jwt.map(|cache| {
-        json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
-            "@type": typed("http.jwt_authn.v3.JwtAuthentication"),
-            "providers": {"wxmint": provider(cache)},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "wxmint"}}],
-        }})
-    });
-    let everything = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
-    let connections = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": {
-        "@type": typed("network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "peer",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": everything}]},
-        "http_filters": authn.into_iter().chain([router]).collect::<Vec<_>>(),
-    }});
-    let endpoint = json!({"endpoint": {"address": address(&issuer.ip().to_string(), issuer.port())}});
-    json!({
-        "admin": {"address": address("127.0.0.1", 0)},
-        "static_resources": {
-            "listeners": [{
-                "name": "peer",
-                "address": address("127.0.0.1", 0),
-                "filter_chains": [{"filters": [connections]}],
-            }],
-            "clusters": [{
-                "name": "issuer",
-                "type": "STATIC",
-                "load_assignment": {"cluster_name": "issuer", "endpoints": [{"lb_endpoints": [endpoint]}]},
-            }],
+/// The settings of jwt_authn, with the given cache size.
+fn provider(issuer: SocketAddr, cache: usize) -> Value {
+    let mut provider = json!({
+        "issuer": format!("http://{issuer}"),
+        "audiences": [format!("http://{issuer}")],
+        "require_expiration": true,
+        "remote_jwks": {
+            "http_uri": {"uri": envoy::JWKS_URL, "cluster": "issuer", "timeout": "1s"},
+            "cache_duration": "300s",
+            "async_fetch": {},
         },
-    })
+    });
+    if cache > 0 {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": cache});
+    }
+    provider
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
-use crate::ids::{Phone, UserId};
+use super::{Accepts, Accounts, AccountsError, Named, NewUserKey};
+use crate::ids::UserId;
 
 /// Makes user ids by itself.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +22,6 @@ pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
 impl Accounts for Auto {
     fn accepts(&self) -> Accepts {
         Accepts { passwords: false, phones: false }
-    }
-
-    async fn check_password(&self, _: &Username, _: &Password) -> Result<Option<UserId>, AccountsError> {
-        Ok(None)
-    }
-
-    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>, AccountsError> {
-        Ok(None)
     }
 
     async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {

@@ -71,10 +71,8 @@ impl Endpoint {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the request was not sent: {0}")]
-    NotSent(String),
-    #[error("{0}")]
-    Unanswered(String),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error(transparent)]
     Unusable(#[from] Unusable),
     #[error("the request could not be signed: {0}")]
@@ -127,7 +125,7 @@ impl ServiceAccounts {
         let answer = match fetched {
             Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(Failure::from),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Failure::Unanswered("no response within 3 s".into())),
+            Err(_) => Err(FetchError::Unanswered("no response within 3 s".into()).into()),
         };
         let outcome = answer.as_ref().map_or_else(Failure::label, |_| "ok");
         self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());
@@ -209,7 +207,7 @@ impl Failure {
     /// changes nothing.
     fn may_pass(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::Unanswered(_) => true,
+            Self::Fetch(_) => true,
             Self::Unusable(unusable) => unusable.may_pass(),
             Self::Unsigned(_) => false,
         }
@@ -218,7 +216,7 @@ impl Failure {
     /// Whether the service is failing, rather than this one request. The breaker counts only such failures.
     fn is_outage(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::Unanswered(_) => true,
+            Self::Fetch(_) => true,
             Self::Unusable(unusable) => unusable.is_outage(),
             Self::Unsigned(_) => false,
         }
@@ -226,19 +224,10 @@ impl Failure {
 
     fn label(&self) -> &'static str {
         match self {
-            Self::NotSent(_) => "not_sent",
-            Self::Unanswered(_) => "unanswered",
+            Self::Fetch(FetchError::NotSent(_)) => "not_sent",
+            Self::Fetch(FetchError::Unanswered(_)) => "unanswered",
             Self::Unusable(unusable) => unusable.label(),
             Self::Unsigned(_) => "unsigned",
-        }
-    }
-}
-
-impl From<FetchError> for Failure {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::NotSent(reason) => Self::NotSent(reason),
-            FetchError::Unanswered(reason) => Self::Unanswered(reason),
         }
     }
 }

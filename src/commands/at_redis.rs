@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Failure, output::say, progress::Progress, serve::variables};
+use super::{
+    Failure,
+    output::{Progress, say},
+    serve::variables,
+};
 use crate::{
     http::now,
     settings::{StoreUrl, read_one, variables::REDIS_URL},
@@ -20,7 +24,7 @@ const PAUSES: [Duration; 4] =
 
 /// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = read_one(&REDIS_URL, variables()).map_err(|faults| Failure::from(&faults))?;
+    let url = read_one(&REDIS_URL, variables())?;
     let StoreUrl::Redis(url) = url else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));
@@ -50,26 +54,24 @@ pub(super) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Res
     step().await
 }
 
-/// Walks over all keys, and collects their content with `add`. Starts again if Redis was restarted meanwhile.
-pub(super) async fn walk_all<T, All: Default>(
+/// Walks over all keys, and calls `add` with what it finds, some of it twice.
+pub(super) async fn walk_all<T>(
     step: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
-    mut add: impl AsyncFnMut(&mut All, T) -> Result<(), Failure>,
-) -> Result<All, Failure> {
-    let (mut all, mut place, mut keys) = (All::default(), Place::default(), 0);
-    let mut progress = Progress::begin();
+    mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
         let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || step(&place).await).await? else {
-            (all, place, keys) = (All::default(), Place::default(), 0);
-            continue;
+            return Err(Failure::Unfinished("Redis was restarted meanwhile. Run the same command again.".into()));
         };
         for found in found {
-            add(&mut all, found).await?;
+            add(found).await?;
         }
         keys = (keys + seen).min(of);
-        progress.tell(keys, || format!("about {keys} of {of} keys read"));
+        progress.tell(format_args!("about {keys} of {of} keys read"));
         match next {
             Some(next) => place = next,
-            None => return Ok(all),
+            None => return Ok(()),
         }
     }
 }

@@ -50,8 +50,8 @@ impl Failure {
     }
 }
 
-impl From<&Faults> for Failure {
-    fn from(faults: &Faults) -> Self {
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
         Self::Usage(format!("the settings cannot be used\n\n{faults}"))
     }
 }
@@ -94,7 +94,7 @@ impl From<StoreError> for Failure {
 impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
         match error {
-            LoginError::StoreUnavailable { cause, .. } => cause.into(),
+            LoginError::StoreUnavailable(cause) => cause.into(),
             error => Self::Unfinished(error.to_string()),
         }
     }

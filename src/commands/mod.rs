@@ -6,11 +6,9 @@ mod demo;
 mod failure;
 mod keys;
 mod output;
-mod progress;
 mod serve;
 mod sidecar;
 mod simulator;
-mod table;
 mod users;
 mod vault;
 

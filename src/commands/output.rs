@@ -2,13 +2,17 @@
 //! away, as in `wxmint users list | head -1`.
 
 use std::{
-    fmt,
+    array, fmt,
     io::{self, BufRead, ErrorKind, IsTerminal, Write, stderr, stdout},
+    iter,
     process::ExitCode,
     sync::OnceLock,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
 
@@ -36,9 +40,20 @@ pub(super) fn say(words: impl fmt::Display) {
     let _ = writeln!(stderr(), "{words}");
 }
 
-/// Overwrites the current line of a terminal, and clears the rest of it (EL of ECMA-48).
-pub(super) fn say_over(words: &str) {
-    let _ = write!(stderr(), "\r{words}\x1b[K");
+/// How far a long command is, as a line on standard error every ten seconds.
+pub(super) struct Progress(Instant);
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn tell(&mut self, words: fmt::Arguments<'_>) {
+        if self.0.elapsed() >= Duration::from_secs(10) {
+            say(words);
+            self.0 = Instant::now();
+        }
+    }
 }
 
 /// Prints why a command fails, and returns its exit code.
@@ -78,4 +93,30 @@ pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
 /// A time as commands print it.
 pub(super) fn date(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A line of JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and texts serialize")
+}
+
+/// A table, whose columns are as wide as their widest value. Each column is a heading, and the member of the rows that
+/// stands below it.
+pub(super) fn table<const N: usize>(columns: &[(&str, &str); N], rows: &[impl Serialize]) -> Vec<String> {
+    let cells = |row| {
+        let row = serde_json::to_value(row).expect("numbers and texts serialize");
+        columns.map(|(_, member)| match &row[member] {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    };
+    let rows: Vec<_> = iter::once(columns.map(|(head, _)| head.to_owned())).chain(rows.iter().map(cells)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }

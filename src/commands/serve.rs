@@ -16,7 +16,7 @@ use crate::{
 /// Runs the issuer until SIGTERM.
 pub(super) fn run() -> Result<(), Failure> {
     let guarded = guard_memory();
-    let settings = Settings::from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
+    let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
     warn_about(&settings);
     if let Err(error) = guarded {

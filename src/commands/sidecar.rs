@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs the sidecar until SIGTERM.
 pub(super) fn run() -> Result<(), Failure> {
-    let settings = SidecarSettings::from_vars(variables()).map_err(|faults| Failure::from(&faults))?;
+    let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
     warn_about(&settings);
     start(settings).map_err(|error| Failure::Unfinished(error.to_string()))

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failure, output::announce};
 use crate::{
     http::{self, raise_file_limit, run_to_end, stop_signal},
+    settings::parse_duration,
     simulator::{self, App, Options, World},
 };
 
@@ -95,20 +96,10 @@ fn introduce(address: SocketAddr, apps: &[App]) {
     ));
 }
 
-/// A whole number and its unit: `50ms`, `30s`, `5m`, `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "must be a whole number with ms, s, m or h, at most 24h, for example 50ms".to_owned();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    let total = number.parse().ok().and_then(|number: u64| number.checked_mul(millis));
-    total.filter(|total| *total <= 24 * 3_600_000).map(Duration::from_millis).ok_or_else(wrong)
+/// `50ms`, or as in settings: `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let millis = text.strip_suffix("ms").and_then(|number| number.parse().ok()).map(Duration::from_millis);
+    millis.or_else(|| parse_duration(text)).ok_or("must be a whole number with ms, s, m or h, for example 50ms")
 }
 
 #[cfg(test)]
@@ -118,8 +109,8 @@ mod tests {
     #[test]
     fn durations_have_a_unit() {
         assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(duration("7200s"), duration("2h"));
-        for wrong in ["", "50", "ms", "-1s", "1.5s", "25h", "99999999999999999999h", "5 s"] {
+        assert_eq!((duration("0ms"), duration("7200s")), (Ok(Duration::ZERO), duration("2h")));
+        for wrong in ["", "50", "ms", "-1s", "1.5s", "99999999999999999999h", "5 s"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! Liveness is a constant, readiness a latch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder,
@@ -29,32 +29,32 @@ impl Readiness {
     }
 
     pub fn waits_for(&self, reason: impl Into<String>) {
-        self.change(|state| match state {
-            State::Starting(_) => State::Starting(reason.into()),
-            settled => settled,
-        });
+        self.become_while_starting(State::Starting(reason.into()));
     }
 
     /// Ready from now on, unless the process is stopping already. `/readyz` shows the warning.
     pub fn ready(&self, warning: Option<String>) {
-        self.change(|state| match state {
-            State::Starting(_) => State::Ready(warning),
-            settled => settled,
-        });
+        self.become_while_starting(State::Ready(warning));
     }
 
     pub fn stopping(&self) {
-        self.change(|_| State::Stopping);
+        *self.state() = State::Stopping;
     }
 
-    fn change(&self, next: impl FnOnce(State) -> State) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = next(std::mem::replace(&mut *state, State::Stopping));
+    fn become_while_starting(&self, next: State) {
+        let mut state = self.state();
+        if matches!(*state, State::Starting(_)) {
+            *state = next;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The warning if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Option<String>, String> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.state() {
             State::Ready(warning) => Ok(warning.clone()),
             State::Starting(reason) => Err(reason.clone()),
             State::Stopping => Err("stopping".into()),

@@ -8,7 +8,10 @@ use std::{
 
 use actix_web::{
     Handler, HttpMessage, HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName},
+    },
 };
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
@@ -16,109 +19,55 @@ use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Stable codes for clients. Which status and title belong to one is known here and nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProblemCode {
-    /// The request is not what the route takes; `detail` names the field.
-    InvalidRequest,
+/// Declares the codes. Which status and title belong to one is known here and nowhere else.
+macro_rules! problem_codes {
+    ($($(#[$doc:meta])* $name:ident, $code:literal, $status:ident, $title:literal;)+) => {
+        /// Stable codes for clients.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum ProblemCode {
+            $($(#[$doc])* #[serde(rename = $code)] $name,)+
+        }
+
+        impl ProblemCode {
+            /// All of them, for metrics and documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            fn row(self) -> (&'static str, StatusCode, &'static str) {
+                match self {
+                    $(Self::$name => ($code, StatusCode::$status, $title),)+
+                }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// `detail` names the field.
+    InvalidRequest, "invalid_request", BAD_REQUEST, "The request is not valid";
     /// A password in a query string ends up in logs and histories.
-    CredentialsInQuery,
-    UnknownApp,
-    /// The code is wrong or has expired.
-    CodeInvalid,
-    CodeUsed,
-    InvalidToken,
-    /// This WeChat identity is not bound to a user yet.
-    BindingRequired,
-    /// No user has this name with this password.
-    InvalidCredentials,
+    CredentialsInQuery, "credentials_in_query", BAD_REQUEST, "A password does not belong in a URL";
+    UnknownApp, "unknown_app", BAD_REQUEST, "This mini program is not configured here";
+    CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
+    CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
+    InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
+    BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
+    InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
     /// WeChat or the business refuses this person.
-    UserBlocked,
+    UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
     /// Another user has this WeChat identity, or this user has another one.
-    AlreadyBound,
-    DataUndecryptable,
-    RateLimited,
-    /// WeChat refuses this app, and its operator must correct the configuration.
-    WechatMisconfigured,
-    WechatUnavailable,
-    StoreUnavailable,
-    /// The account service is slow or gone.
-    AccountsUnavailable,
-    KeysUnavailable,
-    InternalError,
+    AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
+    DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many attempts";
+    /// The operator must correct the configuration.
+    WechatMisconfigured, "wechat_misconfigured", BAD_GATEWAY, "WeChat refuses this service's configuration";
+    WechatUnavailable, "wechat_unavailable", SERVICE_UNAVAILABLE, "WeChat does not answer at the moment";
+    StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer at the moment";
+    AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
+    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys have not been fetched yet";
+    InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
 }
 
 impl ProblemCode {
-    /// All of them, for metrics and documentation.
-    pub const ALL: [Self; 18] = [
-        Self::InvalidRequest,
-        Self::CredentialsInQuery,
-        Self::UnknownApp,
-        Self::CodeInvalid,
-        Self::CodeUsed,
-        Self::InvalidToken,
-        Self::BindingRequired,
-        Self::InvalidCredentials,
-        Self::UserBlocked,
-        Self::AlreadyBound,
-        Self::DataUndecryptable,
-        Self::RateLimited,
-        Self::WechatMisconfigured,
-        Self::WechatUnavailable,
-        Self::StoreUnavailable,
-        Self::AccountsUnavailable,
-        Self::KeysUnavailable,
-        Self::InternalError,
-    ];
-
-    fn row(self) -> (&'static str, StatusCode, &'static str) {
-        match self {
-            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
-            Self::CredentialsInQuery => {
-                ("credentials_in_query", StatusCode::BAD_REQUEST, "A password does not belong in a URL")
-            }
-            Self::UnknownApp => ("unknown_app", StatusCode::BAD_REQUEST, "This mini program is not configured here"),
-            Self::CodeInvalid => ("code_invalid", StatusCode::BAD_REQUEST, "WeChat does not accept the code"),
-            Self::CodeUsed => ("code_used", StatusCode::BAD_REQUEST, "The code or ticket has been used"),
-            Self::InvalidToken => {
-                ("invalid_token", StatusCode::UNAUTHORIZED, "The access token is missing or not valid")
-            }
-            Self::BindingRequired => {
-                ("binding_required", StatusCode::FORBIDDEN, "This WeChat identity is not bound to a user yet")
-            }
-            Self::InvalidCredentials => {
-                ("invalid_credentials", StatusCode::FORBIDDEN, "User name or password is wrong")
-            }
-            Self::UserBlocked => ("user_blocked", StatusCode::FORBIDDEN, "This user is refused"),
-            Self::AlreadyBound => ("already_bound", StatusCode::CONFLICT, "WeChat identity or user is bound already"),
-            Self::DataUndecryptable => {
-                ("data_undecryptable", StatusCode::UNPROCESSABLE_ENTITY, "The data cannot be decrypted")
-            }
-            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
-            Self::WechatMisconfigured => {
-                ("wechat_misconfigured", StatusCode::BAD_GATEWAY, "WeChat refuses this service's configuration")
-            }
-            Self::WechatUnavailable => {
-                ("wechat_unavailable", StatusCode::SERVICE_UNAVAILABLE, "WeChat does not answer at the moment")
-            }
-            Self::StoreUnavailable => {
-                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store does not answer at the moment")
-            }
-            Self::AccountsUnavailable => (
-                "accounts_unavailable",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The account service does not answer at the moment",
-            ),
-            Self::KeysUnavailable => {
-                ("keys_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer's keys have not been fetched yet")
-            }
-            Self::InternalError => {
-                ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "This service has made a mistake")
-            }
-        }
-    }
-
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
@@ -142,8 +91,8 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
-    allow: Option<&'static str>,
-    challenge: Option<&'static str>,
+    /// A header that the status demands.
+    header: Option<(HeaderName, &'static str)>,
 }
 
 /// The document, as RFC 9457 and our own members have it.
@@ -181,7 +130,7 @@ impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (status, detail) = (code.row().1, detail.into());
-        Self { code, status, detail, retry_after: None, bind_ticket: None, allow: None, challenge: None }
+        Self { code, status, detail, retry_after: None, bind_ticket: None, header: None }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {
@@ -214,7 +163,7 @@ impl Problem {
 
     /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
     pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
-        self.challenge = Some(challenge);
+        self.header = Some((header::WWW_AUTHENTICATE, challenge));
         self
     }
 
@@ -260,11 +209,8 @@ impl Problem {
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if let Some(methods) = self.allow {
-            response.insert_header((header::ALLOW, methods));
-        }
-        if let Some(challenge) = self.challenge {
-            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        if let Some((name, value)) = &self.header {
+            response.insert_header((name, *value));
         }
         response.content_type("application/problem+json");
         response.body(serde_json::to_vec(&document).unwrap_or_default())
@@ -309,7 +255,7 @@ pub fn not_allowed(allow: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpRes
     move |request| {
         let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
         let mut problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
-        problem.allow = Some(allow);
+        problem.header = Some((header::ALLOW, allow));
         ready(problem.with_status(StatusCode::METHOD_NOT_ALLOWED).respond(&request))
     }
 }

@@ -73,16 +73,6 @@ enum Body<'a> {
     Form(&'a [u8]),
 }
 
-impl<'a> Body<'a> {
-    /// The fields with one of `names`, in the order in which they were sent.
-    fn fields(self, names: &'static [&'static str]) -> Result<Vec<Field<'a>>, RefusedBody> {
-        match self {
-            Self::Json(text) => Ok(json_fields(text, names)?),
-            Self::Form(text) => Ok(form_fields(text, names)),
-        }
-    }
-}
-
 /// serde passes the names of the struct's fields to `deserialize_struct`, so they are written nowhere else.
 impl<'de> Deserializer<'de> for Body<'de> {
     type Error = RefusedBody;
@@ -93,7 +83,10 @@ impl<'de> Deserializer<'de> for Body<'de> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RefusedBody> {
-        let fields = self.fields(names)?;
+        let fields = match self {
+            Self::Json(text) => json_fields(text, names)?,
+            Self::Form(text) => form_fields(text, names),
+        };
         for (count, field) in fields.iter().enumerate() {
             if fields[..count].iter().any(|earlier| earlier.name == field.name) {
                 return Err(RefusedBody::Twice(field.name));

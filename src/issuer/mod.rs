@@ -12,6 +12,7 @@ mod login_route;
 mod metadata;
 mod refusals;
 mod reload;
+mod retired_keys;
 mod revocations;
 mod routes;
 mod run;

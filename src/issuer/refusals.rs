@@ -6,8 +6,7 @@ use super::{RefusedBody, RefusedLogin};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
-    login::LoginError,
-    login::SessionError,
+    login::{LoginError, SessionError},
 };
 
 /// How many lines per problem code the log may get during an outage. An outage fails thousands of logins a second, and
@@ -34,7 +33,7 @@ impl From<RefusedLogin> for Problem {
 /// Logs the cause, and tells the client only what to do.
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
-        let (code, detail) = words(&error);
+        let (code, detail) = (code(&error), words(&error));
         tell_operator(code, &error);
         let problem = match &error {
             LoginError::UnknownApp(why) => Self::new(code, why.to_string()),
@@ -44,7 +43,7 @@ impl From<LoginError> for Problem {
             LoginError::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
             _ => Self::new(code, detail),
         };
-        match pause(&error) {
+        match error.retry_after() {
             Some(wait) => problem.retry_after(wait),
             None => problem,
         }
@@ -83,85 +82,75 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
         LoginError::PhoneCodeUsed => {
             "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
         }
-        LoginError::SlowDown { .. } => "WeChat limits how often it is asked about one user. Wait, then try again.",
+        LoginError::SlowDown => "WeChat limits how often it is asked about one user. Wait, then try again.",
         LoginError::TooMany(_) => "Too many requests. Wait, then try again.",
         _ => return None,
     })
 }
 
-fn words(error: &LoginError) -> (ProblemCode, &'static str) {
-    use ProblemCode as Code;
+fn code(error: &LoginError) -> ProblemCode {
     match error {
-        LoginError::UnknownApp(_) => (Code::UnknownApp, ""),
-        LoginError::NotAccepted(_) => (Code::InvalidRequest, "This service's account backend has no use for it."),
-        LoginError::CodeInvalid => (
-            Code::CodeInvalid,
-            "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
-             Call wx.login again, once.",
-        ),
-        LoginError::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
-        LoginError::PhoneCodeInvalid => (
-            Code::CodeInvalid,
-            "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
-             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login.",
-        ),
-        LoginError::PhoneCodeUsed => (
-            Code::CodeUsed,
-            "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
-             code with a new one of wx.login.",
-        ),
-        LoginError::TicketInvalid => (
-            Code::CodeUsed,
-            "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket.",
-        ),
-        LoginError::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
-        LoginError::UserShutOut => (Code::UserBlocked, "The business does not let this user log in. Do not try again."),
-        LoginError::PhoneRefused => {
-            (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
-        }
-        LoginError::SlowDown { .. } => {
-            (Code::RateLimited, "WeChat limits how often one user logs in. Wait, then call wx.login again.")
-        }
-        LoginError::TooMany(_) => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
-        LoginError::BindingRequired(_) => (
-            Code::BindingRequired,
-            "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
-             `bind_ticket` in place of `code`: once, within 5 minutes.",
-        ),
-        LoginError::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
-        LoginError::AlreadyBound => (
-            Code::AlreadyBound,
-            "Another account holds this WeChat identity, or this account holds another one. \
-             Dissolve that binding first (DELETE /binding).",
-        ),
-        LoginError::Misconfigured(_) => (
-            Code::WechatMisconfigured,
-            "WeChat refuses this service. Its operator finds the reason in the log, by the request id.",
-        ),
-        LoginError::WeChatUnavailable { .. } => {
-            (Code::WechatUnavailable, "WeChat does not answer, or not as it should. Wait, then try again.")
-        }
-        LoginError::StoreUnavailable { .. } => {
-            (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
-        }
-        LoginError::AccountsUnavailable(_) => {
-            (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
-        }
-        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
-            (Code::InternalError, "The reason is in the log, by the request id.")
-        }
+        LoginError::UnknownApp(_) => ProblemCode::UnknownApp,
+        LoginError::NotAccepted(_) => ProblemCode::InvalidRequest,
+        LoginError::CodeInvalid | LoginError::PhoneCodeInvalid => ProblemCode::CodeInvalid,
+        LoginError::CodeUsed | LoginError::PhoneCodeUsed | LoginError::TicketInvalid => ProblemCode::CodeUsed,
+        LoginError::UserBlocked(_) | LoginError::UserShutOut | LoginError::PhoneRefused => ProblemCode::UserBlocked,
+        LoginError::SlowDown | LoginError::TooMany(_) => ProblemCode::RateLimited,
+        LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
+        LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
+        LoginError::AlreadyBound => ProblemCode::AlreadyBound,
+        LoginError::Misconfigured(_) => ProblemCode::WechatMisconfigured,
+        LoginError::WeChatUnavailable(_) => ProblemCode::WechatUnavailable,
+        LoginError::StoreUnavailable(_) => ProblemCode::StoreUnavailable,
+        LoginError::AccountsUnavailable(_) => ProblemCode::AccountsUnavailable,
+        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => ProblemCode::InternalError,
     }
 }
 
-/// How long the client should wait before it tries again.
-fn pause(error: &LoginError) -> Option<Duration> {
+/// What to do about a refused login.
+fn words(error: &LoginError) -> &'static str {
     match error {
-        LoginError::SlowDown { retry_after }
-        | LoginError::WeChatUnavailable { retry_after, .. }
-        | LoginError::StoreUnavailable { retry_after, .. } => Some(*retry_after),
-        LoginError::TooMany(refused) => Some(refused.retry_after),
-        LoginError::AccountsUnavailable(error) => Some(error.retry_after),
-        _ => None,
+        LoginError::UnknownApp(_) => "",
+        LoginError::NotAccepted(_) => "This service's account backend has no use for it.",
+        LoginError::CodeInvalid => {
+            "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
+             Call wx.login again, once."
+        }
+        LoginError::CodeUsed => "This code has been sent before. Call wx.login again, once.",
+        LoginError::PhoneCodeInvalid => {
+            "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
+             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login."
+        }
+        LoginError::PhoneCodeUsed => {
+            "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
+             code with a new one of wx.login."
+        }
+        LoginError::TicketInvalid => {
+            "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket."
+        }
+        LoginError::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
+        LoginError::UserShutOut => "The business does not let this user log in. Do not try again.",
+        LoginError::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
+        LoginError::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
+        LoginError::TooMany(_) => "Too many logins or wrong passwords. Wait, then try again.",
+        LoginError::BindingRequired(_) => {
+            "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
+             `bind_ticket` in place of `code`: once, within 5 minutes."
+        }
+        LoginError::InvalidCredentials => "User name or password is wrong.",
+        LoginError::AlreadyBound => {
+            "Another account holds this WeChat identity, or this account holds another one. \
+             Dissolve that binding first (DELETE /binding)."
+        }
+        LoginError::Misconfigured(_) => {
+            "WeChat refuses this service. Its operator finds the reason in the log, by the request id."
+        }
+        LoginError::WeChatUnavailable(_) => "WeChat does not answer, or not as it should. Wait, then try again.",
+        LoginError::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
+        LoginError::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",
+        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
+            "The reason is in the log, by the request id."
+        }
     }
 }
 

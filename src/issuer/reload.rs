@@ -1,60 +1,80 @@
-//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets and the users.
+//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users and operators' secrets.
 
-mod admin_tokens;
-mod keys;
-mod vault;
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use std::{sync::Arc, time::Duration};
+use chrono::{DateTime, Utc};
 
-use self::{admin_tokens::WatchedAdminTokens, keys::WatchedKeys, vault::WatchedVault};
-use super::Issuer;
+use super::{
+    Issuer,
+    admin_tokens::{AdminTokens, CurrentAdminTokens},
+    retired_keys::{end_key, taken_away},
+};
 use crate::{
     accounts::FileAccounts,
+    http::now,
+    keys::{KeyRing, KeySet},
+    secret_files::WatchedFile,
+    store::Store,
     telemetry::Metrics,
-    wechat::{CurrentApps, Reloaded},
+    vault::{CurrentVault, KeyState, Vault},
 };
 
 /// How often each file is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The content of files, which replaces what is in use when it changes.
-trait Watched {
+/// Files whose content replaces what is in use when it changes.
+struct Watched<R> {
     /// The label `what` of the metrics.
-    const WHAT: &'static str;
+    what: &'static str,
     /// The log line for content that cannot be used; the reason stands in a field.
-    const REFUSED: &'static str;
+    refused: &'static str,
     /// The log line for the first content that can be used again.
-    const MENDED: &'static str;
-
+    mended: &'static str,
     /// Reads the files, and puts their content in use if it has changed. Returns whether it has, and logs the change.
     ///
     /// An error changes nothing. The next look tries again even if the file is the same, because keys may have been refused
     /// only while the clock of this machine was slow.
-    fn reload(&mut self) -> Result<bool, String>;
-
-    fn looked(&mut self) {}
+    reload: R,
 }
 
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
-    if let (Some(file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
-        watch(WatchedKeys::new(Arc::clone(&issuer.keys), file, store.into()), issuer);
+    if let (Some(mut file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
+        let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(store), None);
+        let reload = move || {
+            let reloaded = reload_keys(&keys, &mut file, &store);
+            tell_which_signs(&keys, &mut signs);
+            reloaded
+        };
+        let refused = "the changed key file cannot be used; keeping the previous keys";
+        watch(issuer, Watched { what: "keys", refused, mended: "the key file can be used again", reload });
     }
-    if let Some(file) = issuer.vault_file.clone() {
-        watch(WatchedVault::new(Arc::clone(&issuer.vault), file), issuer);
+    if let Some(mut file) = issuer.vault_file.clone() {
+        let vault = Arc::clone(&issuer.vault);
+        let reload = move || reload_vault(&vault, &mut file, now());
+        let refused = "the changed vault key file cannot be used; keeping the previous keys";
+        watch(issuer, Watched { what: "vault", refused, mended: "the vault key file can be used again", reload });
     }
-    if let Some((file, tokens)) = issuer.admin_tokens.clone() {
-        watch(WatchedAdminTokens::new(tokens, file), issuer);
+    if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
+        let reload = move || reload_admin_tokens(&tokens, &mut file);
+        let refused = "the changed file of admin tokens cannot be used; keeping the previous tokens";
+        let mended = "the file of admin tokens can be used again";
+        watch(issuer, Watched { what: "admin_tokens", refused, mended, reload });
     }
     if let Some(users) = issuer.users.clone() {
-        watch(users, issuer);
+        let reload = move || reload_users(&users);
+        let refused = "the changed users file cannot be used; keeping the previous users";
+        watch(issuer, Watched { what: "users", refused, mended: "the users file can be used again", reload });
     }
     if issuer.apps.may_change() {
-        watch(Arc::clone(&issuer.apps), issuer);
+        let apps = Arc::clone(&issuer.apps);
+        let refused = "a changed AppSecret file cannot be used; keeping its previous AppSecret";
+        let mended = "all AppSecret files can be used again";
+        watch(issuer, Watched { what: "apps", refused, mended, reload: move || apps.reload() });
     }
 }
 
-fn watch(watched: impl Watched + 'static, issuer: &Issuer) {
+fn watch(issuer: &Issuer, watched: Watched<impl FnMut() -> Result<bool, String> + 'static>) {
     let mut watch = Watch { watched, metrics: issuer.metrics.clone(), told: None };
     actix_web::rt::spawn(async move {
         let mut interval = actix_web::rt::time::interval(INTERVAL);
@@ -65,90 +85,130 @@ fn watch(watched: impl Watched + 'static, issuer: &Issuer) {
     });
 }
 
-struct Watch<W> {
-    watched: W,
+struct Watch<R> {
+    watched: Watched<R>,
     metrics: Metrics,
     /// The reason of the last refusal, so that it is logged once.
     told: Option<String>,
 }
 
-impl<W: Watched> Watch<W> {
+impl<R: FnMut() -> Result<bool, String>> Watch<R> {
     fn look(&mut self) {
-        match self.watched.reload() {
+        match (self.watched.reload)() {
             Ok(changed) => self.accepted(changed),
             Err(reason) if self.told.as_ref() == Some(&reason) => {}
             Err(reason) => self.refused(reason),
         }
-        self.watched.looked();
     }
 
     fn accepted(&mut self, changed: bool) {
         let mended = self.told.take().is_some();
         if mended {
-            tracing::info!("{}", W::MENDED);
+            tracing::info!("{}", self.watched.mended);
         }
         if mended || changed {
-            self.metrics.reloaded(W::WHAT, "ok");
+            self.metrics.reloaded(self.watched.what, "ok");
         }
     }
 
     fn refused(&mut self, reason: String) {
-        self.metrics.reloaded(W::WHAT, "refused");
-        tracing::error!(reason, "{}", W::REFUSED);
+        self.metrics.reloaded(self.watched.what, "refused");
+        tracing::error!(reason, "{}", self.watched.refused);
         self.told = Some(reason);
     }
 }
 
-impl Watched for Arc<CurrentApps> {
-    const WHAT: &'static str = "apps";
-    const REFUSED: &'static str = "a changed AppSecret file cannot be used; keeping its previous AppSecret";
-    const MENDED: &'static str = "all AppSecret files can be used again";
+fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) -> Result<bool, String> {
+    let content = file.read().map_err(|error| error.to_string())?;
+    if file.is_in_use(&content) {
+        return Ok(false);
+    }
+    let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
+    let kids = || keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
+    let (before, taken) = (kids(), taken_away(keys.at(now()).set(), &set, now()));
+    keys.swap(set, now()).map_err(|error| error.to_string())?;
+    file.put_in_use(&content);
+    for kid in taken {
+        actix_web::rt::spawn(end_key(Rc::clone(store), kid));
+    }
+    let after = kids();
+    let (added, removed) = (without(&after, &before), without(&before, &after));
+    tracing::info!(added, removed, "the keys were read again");
+    Ok(true)
+}
 
-    fn reload(&mut self) -> Result<bool, String> {
-        CurrentApps::reload(self).map(|reloaded| reloaded == Reloaded::Changed)
+fn without(these: &[String], those: &[String]) -> String {
+    these.iter().filter(|kid| !those.contains(kid)).map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Logs the kid that signs, if it is another one than `told`.
+fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
+    let now = now();
+    let signs = keys.at(now).signing(now).map(|key| key.kid.clone()).ok();
+    if *told != signs {
+        tracing::info!(kid = signs, "this key signs");
+        *told = signs;
     }
 }
 
-impl Watched for FileAccounts {
-    const WHAT: &'static str = "users";
-    const REFUSED: &'static str = "the changed users file cannot be used; keeping the previous users";
-    const MENDED: &'static str = "the users file can be used again";
-
-    fn reload(&mut self) -> Result<bool, String> {
-        let changed = FileAccounts::reload(self).map_err(|error| error.to_string())?;
-        if changed {
-            let (users, hashing_mebibytes) = (self.len(), self.hashing_mebibytes());
-            tracing::info!(users, hashing_mebibytes, "the users file was read again");
-        }
-        Ok(changed)
+/// Also when the time comes from which another of the file's keys seals.
+fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
+    let content = file.read().map_err(|error| error.to_string())?;
+    let is_due = current.keys().changes_at().is_some_and(|at| at <= now);
+    if file.is_in_use(&content) && !is_due {
+        return Ok(false);
     }
+    let parsed = Vault::parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?;
+    let vault = parsed.at(now);
+    file.put_in_use(&content);
+    let sealing = vault.lines().find(|line| line.state == KeyState::Seals);
+    tracing::info!(
+        line = sealing.map(|line| line.number),
+        next = vault.changes_at().map(tracing::field::display),
+        "the vault keys were read again"
+    );
+    current.swap(vault);
+    Ok(true)
+}
+
+fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
+    let content = file.read().map_err(|error| error.to_string())?;
+    if file.is_in_use(&content) {
+        return Ok(false);
+    }
+    let parsed = AdminTokens::parse(&content);
+    let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
+    file.put_in_use(&content);
+    tracing::info!(tokens = tokens.len(), "the admin tokens were read again");
+    current.swap(tokens);
+    Ok(true)
+}
+
+fn reload_users(users: &FileAccounts) -> Result<bool, String> {
+    let changed = users.reload().map_err(|error| error.to_string())?;
+    if changed {
+        let (users, hashing_mebibytes) = (users.len(), users.hashing_mebibytes());
+        tracing::info!(users, hashing_mebibytes, "the users file was read again");
+    }
+    Ok(changed)
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use chrono::TimeDelta;
 
     use super::*;
-
-    /// The results of the next looks.
-    struct Script(Vec<Result<bool, &'static str>>);
-
-    impl Watched for Script {
-        const WHAT: &'static str = "users";
-        const REFUSED: &'static str = "refused";
-        const MENDED: &'static str = "mended";
-
-        fn reload(&mut self) -> Result<bool, String> {
-            self.0.remove(0).map_err(str::to_owned)
-        }
-    }
+    use crate::secret_files::create_private;
 
     #[test]
     fn a_fault_is_counted_once_and_its_end_too() {
-        let found =
+        let mut found =
             vec![Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
         let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
-        let mut watch = Watch { watched: Script(found), metrics: Metrics::default(), told: None };
+        let reload = move || found.remove(0).map_err(str::to_owned);
+        let watched = Watched { what: "users", refused: "refused", mended: "mended", reload };
+        let mut watch = Watch { watched, metrics: Metrics::default(), told: None };
         for (ok, refused, gauge) in counts {
             watch.look();
             let text = watch.metrics.exposition(&[], DateTime::UNIX_EPOCH);
@@ -160,5 +220,24 @@ mod tests {
             );
             assert!(has(format!("wxmint_reload_refused{{what=\"users\"}} {gauge}"), refused), "{text}");
         }
+    }
+
+    #[test]
+    fn a_waiting_key_seals_when_its_time_comes_and_the_file_has_not_changed() {
+        let folder = std::env::temp_dir().join(format!("wxmint-watched-vault-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("vault.key");
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let [new, old] = [2, 1].map(|byte| STANDARD.encode([byte; 32]));
+        create_private(&path, format!("{new} {}\n{old}\n", at(100).to_rfc3339()).as_bytes()).expect("written");
+
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let current = CurrentVault::new(Vault::parse(&content).expect("a vault").at(at(80)));
+        let sealing = || current.keys().lines().find(|line| line.state == KeyState::Seals).map(|line| line.number);
+        for (seconds, changed, line) in [(90, false, 2), (99, false, 2), (100, true, 1), (101, false, 1)] {
+            assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(changed), "at {seconds}");
+            assert_eq!(sealing(), Some(line), "at {seconds}");
+        }
+        std::fs::remove_dir_all(folder).expect("removed");
     }
 }

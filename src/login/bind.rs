@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Candidate, LoginError, Vacancy, Worker, short_digest};
+use super::{Arrival, Binder, LoginError, Vacancy, Worker};
 use crate::{
-    accounts::NewUserKey,
+    accounts::{Named, NewUserKey},
     ids::{Person, UserId},
-    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder},
+    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder, short_digest},
 };
 
 impl Worker {
@@ -14,7 +14,7 @@ impl Worker {
     pub(super) async fn bind(
         &self,
         arrival: &Arrival,
-        candidate: Option<Candidate>,
+        candidate: Option<Named>,
         attempt: &AttemptId,
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {

@@ -18,21 +18,13 @@ mod tests;
 
 use super::LoginError;
 use crate::{
+    accounts::Named,
     ids::{Person, UnionId, UserId},
     store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
 };
 
 /// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
 const MAX_ROUNDS: usize = 32;
-
-/// The user whose credentials a person has shown beside WeChat's code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The business user.
-    pub user: UserId,
-    /// Whether the user may have been made for this login.
-    pub made: bool,
-}
 
 /// The state of a binding when no step is left to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +95,8 @@ impl Binder<'_> {
         Err(contended())
     }
 
-    /// Binds a person who is not bound to the user whose credentials they have shown.
-    pub async fn bind(&self, candidate: &Candidate, mut settled: SettledState) -> Result<Bound, LoginError> {
+    /// Binds a person who is not bound to the user whose credentials they have shown beside WeChat's code.
+    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, LoginError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
                 SettledState::Free { generation, dissolved } => (generation, dissolved),
@@ -114,7 +106,7 @@ impl Binder<'_> {
             if self.unionid_is_anothers(candidate, dissolved).await? {
                 return Err(LoginError::AlreadyBound);
             }
-            let Candidate { user, made } = candidate.clone();
+            let Named { user, made } = candidate.clone();
             settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
                 (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
                     return Err(LoginError::AlreadyBound);
@@ -223,7 +215,7 @@ impl Binder<'_> {
         }
     }
 
-    async fn unionid_is_anothers(&self, candidate: &Candidate, dissolved: bool) -> Result<bool, StoreError> {
+    async fn unionid_is_anothers(&self, candidate: &Named, dissolved: bool) -> Result<bool, StoreError> {
         let unionid = self.unionid.filter(|_| !dissolved);
         match self.holder(unionid, Some(&candidate.user)).await? {
             Some(holder) => self.is_deserted(&holder).await.map(|deserted| !deserted),

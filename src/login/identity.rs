@@ -1,10 +1,10 @@
 //! Credentials: the business user whom a password or a phone number proves.
 
-use super::{Arrival, Candidate, Identity, LoginError, Worker, short_digest};
+use super::{Arrival, Identity, LoginError, Worker};
 use crate::{
-    accounts::{Password, Username},
+    accounts::{Named, Password, Username},
     ids::Person,
-    store::{AttemptId, Cell, Meter},
+    store::{AttemptId, Cell, Meter, short_digest},
 };
 
 impl Worker {
@@ -24,7 +24,7 @@ impl Worker {
         arrival: &Arrival,
         identity: Identity,
         attempt: &AttemptId,
-    ) -> Result<Option<Candidate>, LoginError> {
+    ) -> Result<Option<Named>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
@@ -36,12 +36,7 @@ impl Worker {
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. A right password
     /// is uncounted.
-    async fn check_password(
-        &self,
-        person: &Person,
-        name: &Username,
-        password: &Password,
-    ) -> Result<Candidate, LoginError> {
+    async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let attempt = Meter { cell, rate: self.policy.limits.username };
         self.store.count(&attempt).await??;
@@ -50,7 +45,7 @@ impl Worker {
             self.store.uncount(&attempt).await?;
         }
         match checked? {
-            Some(user) => Ok(Candidate { user, made: false }),
+            Some(user) => Ok(Named { user, made: false }),
             None => Err(LoginError::InvalidCredentials),
         }
     }

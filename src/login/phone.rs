@@ -1,6 +1,6 @@
 //! Phone numbers: WeChat verifies them, and the business knows its users by them.
 
-use super::{Candidate, LoginError, Worker};
+use super::{LoginError, Worker};
 use crate::{
     accounts::Named,
     ids::{Person, Phone, PhoneCode},
@@ -14,12 +14,9 @@ impl Worker {
         person: &Person,
         code: &PhoneCode,
         attempt: &AttemptId,
-    ) -> Result<Candidate, LoginError> {
+    ) -> Result<Named, LoginError> {
         let phone = self.phone_of(person, code, attempt).await?;
-        match self.accounts.user_of_phone(&phone).await? {
-            Some(Named { user, made }) => Ok(Candidate { user, made }),
-            None => Err(LoginError::PhoneRefused),
-        }
+        self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)
     }
 
     /// The phone number that `code` stands for, which must be this person's own.

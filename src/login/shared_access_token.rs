@@ -40,11 +40,8 @@ pub enum AccessTokenError {
 
 /// Access tokens, on loan.
 pub struct AccessTokens<'a> {
-    /// Gives them, to fetch.
     pub wechat: &'a WeChat,
-    /// Keeps them.
     pub shelf: &'a dyn AccessTokenShelf,
-    /// Seals them.
     pub vault: Arc<Vault>,
 }
 

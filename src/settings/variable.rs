@@ -108,16 +108,12 @@ impl About {
     }
 }
 
-/// Variables that the design has and that this version does not read yet.
-const LATER: &[&str] = &["WXMINT_STATUS_FAIL", "WXMINT_STATUS_MAX_AGE"];
-
 fn known_names() -> impl Iterator<Item = String> {
     let all = [SERVE, SIDECAR].into_iter().flatten();
     all.flat_map(|about| [Some(about.name.to_owned()), about.file_variable()]).flatten()
 }
 
-/// The `WXMINT_…` variables that wxmint does not know, each with a remark: "this version does not read it yet", or the
-/// most similar name that wxmint knows.
+/// The `WXMINT_…` variables that wxmint does not know, each with a remark that has the most similar name.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
 /// these are not reported.
@@ -128,14 +124,9 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String
     };
     let is_unknown =
         |name: &String| name.starts_with("WXMINT_") && !injected(name) && known_names().all(|known| known != *name);
-    let unknown = names.into_iter().filter(is_unknown);
-    unknown.map(|name| (name.clone(), remark(&name))).collect()
-}
-
-fn remark(name: &str) -> String {
-    if LATER.contains(&name) {
-        return "this version does not read it yet".into();
-    }
-    let nearest = known_names().min_by_key(|known| strsim::damerau_levenshtein(name, known)).unwrap_or_default();
-    format!("unknown variable; did you mean {nearest}?")
+    let remark = |name: String| {
+        let nearest = known_names().min_by_key(|known| strsim::damerau_levenshtein(&name, known)).unwrap_or_default();
+        (name, format!("unknown variable; did you mean {nearest}?"))
+    };
+    names.into_iter().filter(is_unknown).map(remark).collect()
 }

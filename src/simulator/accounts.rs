@@ -29,6 +29,8 @@ use super::{
 use crate::http::serve;
 
 const JSON: &str = "application/json";
+const PASSWORD_CHECKS: &str = "/password-checks";
+const USERS_BY_PHONE: &str = "/users/by-phone";
 
 /// A user, as the demo's page shows it with the password.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +60,7 @@ pub struct Credentials {
 #[derive(Deserialize)]
 struct ByPhone {
     phone_number: String,
+    country_code: String,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +89,18 @@ impl AccountBook {
         lock(&self.0).clone()
     }
 
+    /// The answer to a call, as docs/accounts.openapi.yaml has it.
+    ///
+    /// # Errors
+    /// If the body is not of the call's form.
+    pub fn answer(&self, path: &str, body: &[u8]) -> serde_json::Result<Value> {
+        Ok(match path {
+            PASSWORD_CHECKS => self.check(serde_json::from_slice(body)?),
+            USERS_BY_PHONE => self.of_phone(serde_json::from_slice(body)?),
+            _ => self.new_user(serde_json::from_slice(body)?),
+        })
+    }
+
     fn check(&self, asked: Credentials) -> Value {
         let asked = Some(asked);
         let users = lock(&self.0);
@@ -93,7 +108,11 @@ impl AccountBook {
         json!({"user_id": user.map(|account| &account.user_id)})
     }
 
-    fn of_phone(&self, ByPhone { phone_number }: ByPhone) -> Value {
+    fn of_phone(&self, ByPhone { phone_number, country_code }: ByPhone) -> Value {
+        // A number that the business does not serve.
+        if country_code != "86" {
+            return json!({"user_id": null});
+        }
         let wanted = Account { phone: Some(phone_number), ..Account::default() };
         let (user_id, made) = self.find_or_make(wanted, |account, wanted| account.phone == wanted.phone);
         json!({"user_id": user_id, "new_user": made})
@@ -137,44 +156,35 @@ pub async fn run_accounts(
 }
 
 fn routes(config: &mut ServiceConfig) {
-    call(config, "/password-checks", AccountBook::check);
-    call(config, "/users/by-phone", AccountBook::of_phone);
-    call(config, "/users", AccountBook::new_user);
+    for path in [PASSWORD_CHECKS, USERS_BY_PHONE, "/users"] {
+        let handler =
+            move |body: Bytes, book: Data<AccountBook>, world: Data<World>| ready(take(path, body, &book, &world));
+        // Pages of other origins cannot send this header.
+        let json = guard::Header("content-type", JSON);
+        config.service(web::resource(path).route(web::post().guard(json).to(handler)));
+    }
 }
 
-/// A route whose body is `A`.
-fn call<A>(config: &mut ServiceConfig, path: &'static str, answer: fn(&AccountBook, A) -> Value)
-where
-    A: for<'de> Deserialize<'de> + 'static,
-{
-    let handler = move |body: Bytes, book: Data<AccountBook>, world: Data<World>| {
-        let started = Instant::now();
-        let (status, answer) = match serde_json::from_slice(&body) {
-            Ok(asked) => (StatusCode::OK, answer(&book, asked)),
-            Err(_) => {
-                (StatusCode::BAD_REQUEST, json!({"error": "the body is not of the form in docs/accounts.openapi.yaml"}))
-            }
-        };
-        let sent = Bytes::from(answer.to_string());
-        note(&world, path, (started, body), status, sent.clone());
-        ready(HttpResponse::build(status).content_type(JSON).body(sent))
+fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> HttpResponse {
+    let (started, at) = (Instant::now(), crate::http::now());
+    let (status, answer) = match book.answer(path, &body) {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(_) => {
+            (StatusCode::BAD_REQUEST, json!({"error": "the body is not of the form in docs/accounts.openapi.yaml"}))
+        }
     };
-    // Pages of other origins cannot send this header.
-    let json = guard::Header("content-type", JSON);
-    config.service(web::resource(path).route(web::post().guard(json).to(handler)));
-}
-
-fn note(world: &World, path: &'static str, (started, asked): (Instant, Bytes), status: StatusCode, answer: Bytes) {
+    let sent = Bytes::from(answer.to_string());
     world.journal.record(Exchange {
-        at: crate::http::now(),
+        at,
         started,
         method: Method::POST,
         path,
         query: String::new(),
-        request_body: asked,
+        request_body: body,
         fault: None,
-        answer: Some(Answered { status: status.as_u16(), content_type: JSON, body: answer }),
+        answer: Some(Answered { status: status.as_u16(), content_type: JSON, body: sent.clone() }),
     });
+    HttpResponse::build(status).content_type(JSON).body(sent)
 }
 
 /// A WeChat identity that is bound to a user.
@@ -236,7 +246,7 @@ mod tests {
     #[test]
     fn a_phone_number_has_one_user_and_a_key_one_answer() {
         let book = book();
-        let phone = |number: &str| book.of_phone(ByPhone { phone_number: number.into() });
+        let phone = |number: &str| book.of_phone(ByPhone { phone_number: number.into(), country_code: "86".into() });
         assert_eq!(phone("13800138002"), json!({"user_id": "user-bob", "new_user": false}));
         assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": true}));
         assert_eq!(phone("13800138000"), json!({"user_id": "user-1003", "new_user": false}));

@@ -3,7 +3,8 @@
 
 use std::{str::FromStr, sync::Mutex};
 
-use serde::Serialize;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::state::lock;
 use crate::ids::AppId;
@@ -52,23 +53,17 @@ struct Term {
     unionid: bool,
 }
 
-/// A change of one app.
-#[derive(Default)]
+/// A change of one app, of the first one if none is named.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AppChange {
+    pub(super) appid: Option<String>,
     /// Accepted from now on, as well as the earlier ones.
     pub(super) secret: Option<String>,
     /// From now on only the newest secret is accepted.
-    pub(super) drop_old_secrets: bool,
-    pub(super) unionid: Option<bool>,
-}
-
-/// An app as the control API shows it.
-#[derive(Serialize)]
-pub(super) struct ShownApp {
-    appid: String,
-    /// How many secrets are accepted.
-    secrets: usize,
-    unionid: bool,
+    #[serde(default)]
+    drop_old_secrets: bool,
+    unionid: Option<bool>,
 }
 
 impl Terms {
@@ -85,7 +80,8 @@ impl Terms {
         lock(&self.0)[app].unionid
     }
 
-    pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> ShownApp {
+    /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
+    pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
         let mut terms = lock(&self.0);
         let term = &mut terms[app];
         if let Some(secret) = change.secret {
@@ -96,6 +92,6 @@ impl Terms {
             term.secrets.drain(..term.secrets.len() - 1);
         }
         term.unionid = change.unionid.unwrap_or(term.unionid);
-        ShownApp { appid: id.to_owned(), secrets: term.secrets.len(), unionid: term.unionid }
+        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid})
     }
 }

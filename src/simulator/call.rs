@@ -78,3 +78,7 @@ pub(super) struct Call<'a> {
     pub(super) body: &'a [u8],
     pub(super) now: DateTime<Utc>,
 }
+
+/// An answer with this errcode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal(pub(super) i32);

@@ -10,17 +10,16 @@ use actix_web::{
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     access_tokens::Bad,
-    apps::{AppChange, ShownApp},
-    faults::{Fault, FaultSpec},
-    journal::Page,
+    apps::AppChange,
+    faults::Fault,
     people::Purpose,
     state::lock,
     user_data::{Handed, Wanted},
-    world::{ShownPerson, Stats, World},
+    world::World,
 };
 
 const MOST_CODES: usize = 10_000;
@@ -193,33 +192,17 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedApp {
-    appid: Option<String>,
-    secret: Option<String>,
-    #[serde(default)]
-    drop_old_secrets: bool,
-    unionid: Option<bool>,
-}
-
-async fn change_app(world: Data<World>, Json(wanted): Json<WantedApp>) -> Result<Json<ShownApp>, Mistake> {
+async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Result<Json<Value>, Mistake> {
     let app = app(&world, wanted.appid.as_deref())?;
-    let WantedApp { secret, drop_old_secrets, unionid, .. } = wanted;
     let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if !secret.as_ref().is_none_or(fits) {
+    if !wanted.secret.as_ref().is_none_or(fits) {
         return Err(Mistake::new(format!("secret must be 1 to {LONGEST_SECRET} visible ASCII characters")));
     }
-    Ok(Json(world.change_app(app, AppChange { secret, drop_old_secrets, unionid })))
+    Ok(Json(world.change_app(app, wanted)))
 }
 
-#[derive(Serialize)]
-struct People {
-    people: Vec<ShownPerson>,
-}
-
-async fn people(world: Data<World>) -> Json<People> {
-    Json(People { people: world.people() })
+async fn people(world: Data<World>) -> Json<Value> {
+    Json(json!({"people": world.people()}))
 }
 
 #[derive(Deserialize)]
@@ -233,7 +216,7 @@ async fn change_person(
     world: Data<World>,
     name: web::Path<String>,
     Json(change): Json<PersonChange>,
-) -> Result<Json<ShownPerson>, Mistake> {
+) -> Result<Json<Value>, Mistake> {
     check_name(&name)?;
     if let Some(phone) = &change.phone
         && !(phone.len() == 11 && phone.bytes().all(|byte| byte.is_ascii_digit()))
@@ -267,7 +250,7 @@ async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) ->
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FaultList {
-    faults: Vec<FaultSpec>,
+    faults: Vec<Fault>,
 }
 
 async fn faults(world: Data<World>) -> Json<FaultList> {
@@ -275,10 +258,10 @@ async fn faults(world: Data<World>) -> Json<FaultList> {
 }
 
 async fn put_faults(world: Data<World>, Json(wanted): Json<FaultList>) -> Result<Json<FaultList>, Mistake> {
-    let checked =
-        |(place, spec)| Fault::try_from(spec).map_err(|said| Mistake::new(format!("faults[{place}]: {said}")));
-    let list = wanted.faults.into_iter().enumerate().map(checked).collect::<Result<Vec<Fault>, Mistake>>()?;
-    world.faults.replace(list);
+    for (place, fault) in wanted.faults.iter().enumerate() {
+        fault.check().map_err(|said| Mistake::new(format!("faults[{place}]: {said}")))?;
+    }
+    world.faults.replace(wanted.faults);
     Ok(faults(world).await)
 }
 
@@ -294,11 +277,11 @@ struct Since {
     since: u64,
 }
 
-async fn journal(world: Data<World>, from: web::Query<Since>) -> Json<Page> {
+async fn journal(world: Data<World>, from: web::Query<Since>) -> Json<Value> {
     Json(world.journal.read(from.since))
 }
 
-async fn stats(world: Data<World>) -> Json<Stats> {
+async fn stats(world: Data<World>) -> Json<Value> {
     Json(world.stats())
 }
 

@@ -12,15 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     access_tokens::Bad,
-    call::{Call, Endpoint},
-    people::CodeRefusal,
+    call::{Call, Endpoint, Refusal},
     state::{lock, random},
     world::World,
 };
-
-/// An answer with this errcode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Refusal(i32);
 
 impl World {
     /// The body of WeChat's answer.
@@ -123,17 +118,6 @@ impl World {
             return Err(Refusal(87009));
         }
         Ok((openid, key))
-    }
-}
-
-impl From<CodeRefusal> for Refusal {
-    fn from(refusal: CodeRefusal) -> Self {
-        Self(match refusal {
-            CodeRefusal::Invalid => 40029,
-            CodeRefusal::Used => 40163,
-            CodeRefusal::Blocked => 40226,
-            CodeRefusal::OtherPerson => 40003,
-        })
     }
 }
 

@@ -7,25 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::{call::Endpoint, state::lock};
 
 /// The longest delay or stall. Longer ones are of no use to a test, and keep sockets open.
-pub(super) const LONGEST: Duration = Duration::from_secs(120);
+pub(super) const LONGEST: Duration = Duration::from_millis(MOST_MS);
+const MOST_MS: u64 = 120_000;
 
 const EVERY_PATH: &str = "*";
 
-/// A fault, as callers write and read it: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`.
+/// A fault, as callers write and read it: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`. `times` counts its
+/// remaining uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FaultSpec {
+pub(super) struct Fault {
     #[serde(default = "every_path")]
     path: String,
-    kind: KindName,
+    pub(super) kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jitter_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    errcode: Option<i32>,
+    pub(super) errcode: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
     #[serde(default)]
     after: bool,
     #[serde(default = "always")]
@@ -44,40 +46,18 @@ fn always() -> f64 {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum KindName {
+pub(super) enum Kind {
+    /// The real answer, later. All other kinds take the place of a proper answer.
     Latency,
-    Stall,
-    Reset,
-    Errcode,
-    Html,
-    Status,
-    Truncated,
-    Empty,
-    Huge,
-    Drip,
-    Garbage,
-}
-
-/// What a fault does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Latency { base: u64, jitter: u64 },
-    Misconduct(Misconduct),
-}
-
-/// What takes the place of a proper answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misconduct {
     /// No answer, until the client leaves.
     Stall,
     /// A TCP RST before any byte of an answer.
     Reset,
-    /// This errcode.
-    Errcode(i32),
+    Errcode,
     /// A proxy's HTML page with status 200.
     Html,
     /// An HTTP status with an HTML body.
-    Status(u16),
+    Status,
     /// Half of the real answer, then the connection closes.
     Truncated,
     /// Status 200 without a body.
@@ -90,110 +70,68 @@ pub(super) enum Misconduct {
     Garbage,
 }
 
-impl Misconduct {
-    /// Whether it needs the real answer, which always spends the code.
-    fn needs_the_answer(self) -> bool {
-        matches!(self, Self::Truncated | Self::Drip)
-    }
-}
-
-/// A fault that has been checked, with its remaining uses.
-#[derive(Debug, Clone)]
-pub(super) struct Fault {
-    spec: FaultSpec,
-    kind: Kind,
-}
-
-impl TryFrom<FaultSpec> for Fault {
-    type Error = String;
-
-    fn try_from(spec: FaultSpec) -> Result<Self, String> {
+impl Fault {
+    /// What is wrong with it. A member of another kind is an error.
+    pub(super) fn check(&self) -> Result<(), String> {
         let known = Endpoint::ALL.map(Endpoint::path);
-        if spec.path != EVERY_PATH && !known.contains(&spec.path.as_str()) {
+        if self.path != EVERY_PATH && !known.contains(&self.path.as_str()) {
             return Err(format!("path must be \"*\" or one of {}", known.join(", ")));
         }
-        if !(0.0..=1.0).contains(&spec.probability) {
+        if !(0.0..=1.0).contains(&self.probability) {
             return Err("probability must be from 0 to 1".into());
         }
-        if spec.times == Some(0) {
+        if self.times == Some(0) {
             return Err("times must be 1 or more, or null for no limit".into());
         }
-        let kind = spec.kind()?;
-        Ok(Self { spec, kind })
-    }
-}
-
-impl FaultSpec {
-    /// The kind with its members. A member of another kind is an error.
-    fn kind(&self) -> Result<Kind, String> {
-        let latency = self.kind == KindName::Latency;
+        let latency = self.kind == Kind::Latency;
         let misplaced = [
             ("ms", self.ms.is_some() && !latency),
             ("jitter_ms", self.jitter_ms.is_some() && !latency),
             ("after", self.after && latency),
-            ("errcode", self.errcode.is_some() && self.kind != KindName::Errcode),
-            ("status", self.status.is_some() && self.kind != KindName::Status),
+            ("errcode", self.errcode.is_some() && self.kind != Kind::Errcode),
+            ("status", self.status.is_some() && self.kind != Kind::Status),
         ];
         if let Some((member, _)) = misplaced.iter().find(|(_, wrong)| *wrong) {
             return Err(format!("\"{member}\" does not belong to this kind of fault; leave it out"));
         }
-        Ok(Kind::Misconduct(match self.kind {
-            KindName::Latency => return self.latency(),
-            KindName::Errcode => Misconduct::Errcode(self.errcode.ok_or("errcode is missing, for example -1")?),
-            KindName::Status => Misconduct::Status(self.http_status()?),
-            KindName::Stall => Misconduct::Stall,
-            KindName::Reset => Misconduct::Reset,
-            KindName::Html => Misconduct::Html,
-            KindName::Truncated => Misconduct::Truncated,
-            KindName::Empty => Misconduct::Empty,
-            KindName::Huge => Misconduct::Huge,
-            KindName::Drip => Misconduct::Drip,
-            KindName::Garbage => Misconduct::Garbage,
-        }))
-    }
-
-    fn latency(&self) -> Result<Kind, String> {
-        let base = self.ms.ok_or("ms is missing, for example 50")?;
-        let jitter = self.jitter_ms.unwrap_or(0);
-        if u128::from(base) + u128::from(jitter) > LONGEST.as_millis() {
-            return Err(format!("ms and jitter_ms together must be at most {}", LONGEST.as_millis()));
+        match self.kind {
+            Kind::Latency if self.ms.is_none() => Err("ms is missing, for example 50".into()),
+            Kind::Latency if self.ms.unwrap_or(0).saturating_add(self.jitter_ms.unwrap_or(0)) > MOST_MS => {
+                Err(format!("ms and jitter_ms together must be at most {MOST_MS}"))
+            }
+            Kind::Errcode if self.errcode.is_none() => Err("errcode is missing, for example -1".into()),
+            Kind::Status if !self.status.is_some_and(|status| (300..=599).contains(&status) && status != 304) => {
+                Err("status must be an HTTP status from 300 to 599 other than 304, for example 502".into())
+            }
+            _ => Ok(()),
         }
-        Ok(Kind::Latency { base, jitter })
-    }
-
-    fn http_status(&self) -> Result<u16, String> {
-        match self.status {
-            Some(status) if (300..=599).contains(&status) && status != 304 => Ok(status),
-            _ => Err("status must be an HTTP status from 300 to 599 other than 304, for example 502".into()),
-        }
-    }
-}
-
-impl Fault {
-    fn matches(&self, path: &str) -> bool {
-        self.spec.path == EVERY_PATH || self.spec.path == path
     }
 
     /// Draws whether it occurs at this request, and then spends one of its uses.
     fn fires(&mut self, draws: &mut SplitMix64) -> bool {
-        if self.spec.probability < 1.0 && draws.unit() >= self.spec.probability {
+        if self.probability < 1.0 && draws.unit() >= self.probability {
             return false;
         }
-        if let Some(times) = &mut self.spec.times {
+        if let Some(times) = &mut self.times {
             *times -= 1;
         }
         true
     }
+
+    /// Whether WeChat acts on the request, and spends the code. Half of the real answer needs the real answer.
+    fn acts(&self) -> bool {
+        self.after || matches!(self.kind, Kind::Truncated | Kind::Drip)
+    }
 }
 
 /// What happens to one request.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) delay: Duration,
     /// Replaces the real answer.
-    pub(super) misconduct: Option<Misconduct>,
+    pub(super) misconduct: Option<Fault>,
     /// The name in the journal.
-    pub(super) name: Option<KindName>,
+    pub(super) name: Option<Kind>,
     /// Whether WeChat acts on the request, and spends the code, although the real answer is not sent.
     pub(super) acts: bool,
 }
@@ -223,35 +161,33 @@ impl Faults {
     }
 
     /// The faults in force, each with its remaining uses.
-    pub(super) fn list(&self) -> Vec<FaultSpec> {
-        lock(&self.state).list.iter().map(|fault| fault.spec.clone()).collect()
+    pub(super) fn list(&self) -> Vec<Fault> {
+        lock(&self.state).list.clone()
     }
 
     /// Draws what happens to the next request to `path`: the first fault that occurs, and the sum of all latencies that
     /// do.
     pub(super) fn draw(&self, path: &str) -> Plan {
-        let name = (!self.standing_delay.is_zero()).then_some(KindName::Latency);
+        let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
         let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
         let mut state = lock(&self.state);
         let State { list, draws } = &mut *state;
-        for fault in list.iter_mut().filter(|fault| fault.matches(path)) {
-            match fault.kind {
-                Kind::Latency { base, jitter } => {
-                    if fault.fires(draws) {
-                        plan.delay += Duration::from_millis(base + draws.up_to(jitter));
-                        plan.name = plan.name.or(Some(KindName::Latency));
-                    }
-                }
-                Kind::Misconduct(misconduct) => {
-                    if plan.misconduct.is_none() && fault.fires(draws) {
-                        plan.misconduct = Some(misconduct);
-                        plan.name = Some(fault.spec.kind);
-                        plan.acts = fault.spec.after || misconduct.needs_the_answer();
-                    }
-                }
+        for fault in list.iter_mut().filter(|fault| fault.path == EVERY_PATH || fault.path == path) {
+            let latency = fault.kind == Kind::Latency;
+            if !latency && plan.misconduct.is_some() || !fault.fires(draws) {
+                continue;
+            }
+            if latency {
+                let jitter = draws.up_to(fault.jitter_ms.unwrap_or(0));
+                plan.delay += Duration::from_millis(fault.ms.unwrap_or(0) + jitter);
+                plan.name = plan.name.or(Some(Kind::Latency));
+            } else {
+                plan.name = Some(fault.kind);
+                plan.acts = fault.acts();
+                plan.misconduct = Some(fault.clone());
             }
         }
-        list.retain(|fault| fault.spec.times != Some(0));
+        list.retain(|fault| fault.times != Some(0));
         plan
     }
 }
@@ -288,7 +224,8 @@ mod tests {
     const PATH: &str = "/sns/jscode2session";
 
     fn fault(spec: Value) -> Result<Fault, String> {
-        serde_json::from_value::<FaultSpec>(spec).map_err(|error| error.to_string())?.try_into()
+        let fault: Fault = serde_json::from_value(spec).map_err(|error| error.to_string())?;
+        fault.check().map(|()| fault)
     }
 
     fn faults(seed: u64, specs: &[Value]) -> Faults {
@@ -341,7 +278,7 @@ mod tests {
             ],
         );
         let plan = faults.draw(PATH);
-        assert_eq!((plan.misconduct, plan.acts), (Some(Misconduct::Errcode(-1)), true));
+        assert_eq!((plan.misconduct.and_then(|fault| fault.errcode), plan.acts), (Some(-1), true));
         assert!((42..=47).contains(&plan.delay.as_millis()), "{:?}", plan.delay);
     }
 

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     apps::App,
+    call::Refusal,
     state::{alphanumeric, random},
 };
 
@@ -15,6 +16,8 @@ use super::{
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// How long a code is remembered, so that it is answered as used or expired and not as unknown.
 const CODE_REMEMBERED: TimeDelta = TimeDelta::minutes(15);
+/// A code that was never minted, has expired, or is of another app or another purpose.
+const INVALID_CODE: Refusal = Refusal(40029);
 /// With fewer codes than this, none are forgotten.
 const MANY_CODES: usize = 100_000;
 /// Codes that were never minted are counted up to this number of them.
@@ -63,17 +66,6 @@ struct Code {
 pub(super) enum Purpose {
     Login,
     Phone,
-}
-
-/// Why a code is not exchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CodeRefusal {
-    /// Never minted, expired, of another app, or of another purpose.
-    Invalid,
-    Used,
-    Blocked,
-    /// The openid in the request is another person's.
-    OtherPerson,
 }
 
 impl People {
@@ -134,23 +126,23 @@ impl People {
         app: usize,
         openid: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<usize, CodeRefusal> {
-        let code = self.codes.get_mut(code).ok_or(CodeRefusal::Invalid)?;
+    ) -> Result<usize, Refusal> {
+        let code = self.codes.get_mut(code).ok_or(INVALID_CODE)?;
         if code.purpose != purpose || code.app != app {
-            return Err(CodeRefusal::Invalid);
+            return Err(INVALID_CODE);
         }
         if code.spent {
-            return Err(CodeRefusal::Used);
+            return Err(Refusal(40163));
         }
         if now - code.minted >= CODE_LIFE {
-            return Err(CodeRefusal::Invalid);
+            return Err(INVALID_CODE);
         }
         let person = &self.all[code.person];
         if person.blocked {
-            return Err(CodeRefusal::Blocked);
+            return Err(Refusal(40226));
         }
         if openid.is_some_and(|openid| openid != person.accounts[app].openid) {
-            return Err(CodeRefusal::OtherPerson);
+            return Err(Refusal(40003));
         }
         code.spent = true;
         Ok(code.person)

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::{
     call::{Call, Endpoint, Params},
     endpoints::refusal,
-    faults::{LONGEST, Misconduct},
+    faults::{Fault, Kind, LONGEST},
     journal::{Answered, Exchange},
     world::World,
 };
@@ -58,9 +58,9 @@ async fn serve(endpoint: Endpoint, request: HttpRequest, body: Bytes, world: &Wo
     let now = crate::http::now();
     let call = Call { endpoint, method: request.method(), params: &params, body: &body, now };
     let act = || Bytes::from(world.answer(&call));
-    let reply = match plan.misconduct {
+    let reply = match &plan.misconduct {
         None => Reply::proper(endpoint, act()),
-        Some(misconduct) => Reply::misconduct(misconduct, endpoint, if plan.acts { act() } else { Bytes::new() }),
+        Some(fault) => Reply::misconduct(fault, endpoint, if plan.acts { act() } else { Bytes::new() }),
     };
     world.journal.record(Exchange {
         at,
@@ -88,26 +88,30 @@ impl Reply {
         Self::Whole { status: StatusCode::OK, content_type: endpoint.content_type(), body }
     }
 
-    /// `answer` is the real answer if the misconduct needs it, otherwise empty.
-    fn misconduct(misconduct: Misconduct, endpoint: Endpoint, answer: Bytes) -> Self {
+    /// `answer` is the real answer if the fault needs it, otherwise empty.
+    fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Bytes) -> Self {
         let content_type = endpoint.content_type();
         let proper = |body| Self::proper(endpoint, body);
         let page =
             |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
-        match misconduct {
-            Misconduct::Stall => Self::Stall,
-            Misconduct::Reset => Self::Reset,
-            Misconduct::Errcode(errcode) => proper(refusal(endpoint, errcode, crate::http::now()).into()),
-            Misconduct::Html => page(StatusCode::OK),
-            Misconduct::Status(status) => page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
-            Misconduct::Truncated => {
+        match fault.kind {
+            Kind::Latency => proper(answer),
+            Kind::Stall => Self::Stall,
+            Kind::Reset => Self::Reset,
+            Kind::Errcode => proper(refusal(endpoint, fault.errcode.unwrap_or(-1), crate::http::now()).into()),
+            Kind::Html => page(StatusCode::OK),
+            Kind::Status => {
+                let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+                page(status.unwrap_or(StatusCode::BAD_GATEWAY))
+            }
+            Kind::Truncated => {
                 let promised = answer.len();
                 Self::Cut { content_type, body: answer.slice(..promised / 2), promised }
             }
-            Misconduct::Empty => proper(Bytes::new()),
-            Misconduct::Huge => proper(HUGE.clone()),
-            Misconduct::Drip => Self::Drip { content_type, body: answer },
-            Misconduct::Garbage => {
+            Kind::Empty => proper(Bytes::new()),
+            Kind::Huge => proper(HUGE.clone()),
+            Kind::Drip => Self::Drip { content_type, body: answer },
+            Kind::Garbage => {
                 let body = Bytes::from_static(NOT_JSON.as_bytes());
                 Self::Whole { status: StatusCode::OK, content_type: "text/plain", body }
             }

@@ -10,15 +10,15 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{
     access_tokens::AccessTokens,
-    apps::{App, AppChange, ShownApp, Terms},
-    call::Endpoint,
+    apps::{App, AppChange, Terms},
+    call::{Endpoint, Refusal},
     faults::Faults,
     journal::Journal,
-    people::{Account, CodeRefusal, People, Person, Purpose},
+    people::{Account, People, Person, Purpose},
     state::lock,
 };
 
@@ -61,31 +61,6 @@ pub(super) struct Session {
     pub(super) unionid: Option<String>,
 }
 
-/// A person as the control API shows them.
-#[derive(Serialize)]
-pub(super) struct ShownPerson {
-    name: String,
-    phone: String,
-    blocked: bool,
-    apps: BTreeMap<String, ShownAccount>,
-}
-
-#[derive(Serialize)]
-struct ShownAccount {
-    openid: String,
-    unionid: Option<String>,
-    session_key: Option<String>,
-}
-
-/// The answer of `GET /_simulator/stats`.
-#[derive(Serialize)]
-pub(super) struct Stats {
-    requests: BTreeMap<&'static str, u64>,
-    exchanges_ok: u64,
-    /// How often each code was sent, for the codes that were sent more than once.
-    exchanges_by_code: BTreeMap<String, u32>,
-}
-
 impl World {
     /// A world with these apps and no people, and the default options but for `seed`.
     pub fn new(apps: Vec<App>, seed: u64) -> Arc<Self> {
@@ -113,7 +88,7 @@ impl World {
     }
 
     /// Changes which secrets of an app are accepted, and whether it returns unionids.
-    pub(super) fn change_app(&self, app: usize, change: AppChange) -> ShownApp {
+    pub(super) fn change_app(&self, app: usize, change: AppChange) -> Value {
         self.terms.change(app, self.apps[app].id.as_str(), change)
     }
 
@@ -149,7 +124,7 @@ impl World {
     }
 
     /// Exchanges a login code for a new session_key. The old one is invalid from now on.
-    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, CodeRefusal> {
+    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let gives_unionid = self.terms.gives_unionid(app);
         let mut people = lock(&self.people);
         let person = people.spend(code, Purpose::Login, app, None, now)?;
@@ -167,7 +142,7 @@ impl World {
         app: usize,
         openid: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<String, CodeRefusal> {
+    ) -> Result<String, Refusal> {
         let mut people = lock(&self.people);
         let person = people.spend(code, Purpose::Phone, app, openid, now)?;
         Ok(people.all[person].phone.clone())
@@ -196,7 +171,7 @@ impl World {
     }
 
     /// Blocks or unblocks a person, or gives them a phone number. The person is created if the name is new.
-    pub(super) fn change_person(&self, name: &str, blocked: Option<bool>, phone: Option<String>) -> ShownPerson {
+    pub(super) fn change_person(&self, name: &str, blocked: Option<bool>, phone: Option<String>) -> Value {
         let mut people = lock(&self.people);
         let person = people.named(name, &self.apps);
         let person = &mut people.all[person];
@@ -208,33 +183,29 @@ impl World {
     }
 
     /// All people, the oldest first.
-    pub(super) fn people(&self) -> Vec<ShownPerson> {
+    pub(super) fn people(&self) -> Vec<Value> {
         lock(&self.people).all.iter().map(|person| self.show(person)).collect()
     }
 
-    fn show(&self, person: &Person) -> ShownPerson {
+    /// A person as the control API shows them.
+    fn show(&self, person: &Person) -> Value {
         let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
             let Account { openid, unionid, session_key, .. } = account;
-            let unionid = self.terms.gives_unionid(number).then(|| unionid.clone());
-            let shown = ShownAccount { openid: openid.clone(), unionid, session_key: session_key.clone() };
-            (app.id.as_str().to_owned(), shown)
+            let unionid = self.terms.gives_unionid(number).then_some(unionid);
+            (app.id.as_str(), json!({"openid": openid, "unionid": unionid, "session_key": session_key}))
         });
-        ShownPerson {
-            name: person.name.clone(),
-            phone: person.phone.clone(),
-            blocked: person.blocked,
-            apps: accounts.collect(),
-        }
+        let apps: BTreeMap<&str, Value> = accounts.collect();
+        json!({"name": person.name, "phone": person.phone, "blocked": person.blocked, "apps": apps})
     }
 
     /// The counts since the start or the last reset.
-    pub(super) fn stats(&self) -> Stats {
-        let counted = |endpoint: Endpoint| self.requests[endpoint as usize].load(Ordering::Relaxed);
-        Stats {
-            requests: Endpoint::ALL.iter().map(|endpoint| (endpoint.path(), counted(*endpoint))).collect(),
-            exchanges_ok: self.exchanges_ok.load(Ordering::Relaxed),
-            exchanges_by_code: lock(&self.people).repeated_codes(),
-        }
+    pub(super) fn stats(&self) -> Value {
+        let counted = |endpoint: Endpoint| (endpoint.path(), self.requests[endpoint as usize].load(Ordering::Relaxed));
+        json!({
+            "requests": BTreeMap::from(Endpoint::ALL.map(counted)),
+            "exchanges_ok": self.exchanges_ok.load(Ordering::Relaxed),
+            "exchanges_by_code": lock(&self.people).repeated_codes(),
+        })
     }
 
     /// Forgets journal, stats, codes and faults. People, session keys, access tokens and the changes of apps stay.

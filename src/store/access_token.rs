@@ -6,10 +6,8 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{AttemptId, Result, Sealed};
+use super::{AttemptId, Result, Sealed, short_digest};
 use crate::{ids::AppId, wechat::AppAccessToken};
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
@@ -25,8 +23,7 @@ pub struct Fingerprint(pub(super) String);
 
 impl Fingerprint {
     pub fn of(token: &AppAccessToken) -> Self {
-        let hash = digest::digest(&digest::SHA256, token.expose().as_bytes());
-        Self(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
+        Self(short_digest(token.expose()))
     }
 }
 

@@ -18,7 +18,8 @@ mod ticket;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lc_rs::{error::Unspecified, rand};
+use aws_lc_rs::{digest, error::Unspecified, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
@@ -42,6 +43,11 @@ pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
 
 /// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
+pub(crate) fn short_digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])
+}
 
 /// Why the store gave no answer. The client has done nothing wrong, so the answer is 503.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -50,11 +50,13 @@ pub(crate) struct Fetched {
 }
 
 /// Why there is no response. The reason is for the log and contains no URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     /// No byte of the request left.
+    #[error("the request was not sent: {0}")]
     NotSent(String),
     /// The request may have been received.
+    #[error("{0}")]
     Unanswered(String),
 }
 

@@ -15,33 +15,31 @@ pub enum Api {
 }
 
 impl Api {
-    /// The name in metrics.
-    pub(super) fn name(self) -> &'static str {
+    /// In the order of their declaration.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Code2Session, Self::StableToken, Self::PhoneNumber, Self::CheckSession, Self::ResetSessionKey];
+
+    /// Path, name in metrics, and whether the call uses up a code or a session key.
+    fn row(self) -> (&'static str, &'static str, bool) {
         match self {
-            Self::Code2Session => "code2session",
-            Self::StableToken => "stable_token",
-            Self::PhoneNumber => "getuserphonenumber",
-            Self::CheckSession => "checksession",
-            Self::ResetSessionKey => "resetusersessionkey",
+            Self::Code2Session => ("/sns/jscode2session", "code2session", true),
+            Self::StableToken => ("/cgi-bin/stable_token", "stable_token", false),
+            Self::PhoneNumber => ("/wxa/business/getuserphonenumber", "getuserphonenumber", true),
+            Self::CheckSession => ("/wxa/checksession", "checksession", false),
+            Self::ResetSessionKey => ("/wxa/resetusersessionkey", "resetusersessionkey", true),
         }
     }
 
     pub(super) fn path(self) -> &'static str {
-        match self {
-            Self::Code2Session => "/sns/jscode2session",
-            Self::StableToken => "/cgi-bin/stable_token",
-            Self::PhoneNumber => "/wxa/business/getuserphonenumber",
-            Self::CheckSession => "/wxa/checksession",
-            Self::ResetSessionKey => "/wxa/resetusersessionkey",
-        }
+        self.row().0
     }
 
-    /// Whether the call uses up a code or a session key, so that it cannot be repeated once WeChat may have received
-    /// it.
+    pub(super) fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// If so, the call cannot be repeated once WeChat may have received it.
     pub(super) fn spends_a_code(self) -> bool {
-        match self {
-            Self::Code2Session | Self::PhoneNumber | Self::ResetSessionKey => true,
-            Self::StableToken | Self::CheckSession => false,
-        }
+        self.row().2
     }
 }

@@ -4,11 +4,9 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
 
 use self::files::Found;
 pub use self::files::{AppFault, AppFaults};
@@ -95,29 +93,15 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
 /// has taken.
 pub struct CurrentApps {
     source: AppsSource,
-    in_use: RwLock<Arc<Apps>>,
-}
-
-/// The result of reading the files again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The mini programs in use have changed.
-    Changed,
-    /// The mini programs in use are those of the files.
-    Unchanged,
+    in_use: ArcSwap<Apps>,
 }
 
 impl CurrentApps {
     /// Reads a source for the first time. Any fault is an error.
     pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
-        let found = match &source {
-            AppsSource::One { app, .. } => Found::given([app.clone()]),
-            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(AppFaults::from)?,
-            AppsSource::Given(apps) => Found::given(apps.clone()),
-        };
-        match source.apps(found, None) {
+        match source.apps(source.found(false)?, None) {
             (Some(apps), AppFaults(faults)) if faults.is_empty() => {
-                Ok(Self { source, in_use: RwLock::new(Arc::new(apps)) })
+                Ok(Self { source, in_use: ArcSwap::from_pointee(apps) })
             }
             (_, faults) => Err(faults),
         }
@@ -125,7 +109,7 @@ impl CurrentApps {
 
     /// The mini programs in use.
     pub fn all(&self) -> Arc<Apps> {
-        Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_use.load_full()
     }
 
     /// Logs a warning for each AppID that does not look like WeChat's.
@@ -139,41 +123,43 @@ impl CurrentApps {
     }
 
     /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed.
+    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed.
     ///
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
-    pub fn reload(&self) -> Result<Reloaded, String> {
+    pub fn reload(&self) -> Result<bool, String> {
         let before = self.all();
-        let (apps, faults) = self.source.apps(self.found_again()?, Some(&before));
-        let reloaded = apps.map_or(Reloaded::Unchanged, |apps| self.put(&before, apps));
-        if faults.0.is_empty() { Ok(reloaded) } else { Err(faults.to_string()) }
+        let found = self.source.found(true).map_err(|fault| fault.to_string())?;
+        let (apps, faults) = self.source.apps(found, Some(&before));
+        let changed = apps.is_some_and(|apps| self.put(&before, apps));
+        if faults.0.is_empty() { Ok(changed) } else { Err(faults.to_string()) }
     }
 
-    fn found_again(&self) -> Result<Found, String> {
-        match &self.source {
-            AppsSource::Folder(folder) => Found::in_folder(folder).map_err(|fault| fault.to_string()),
-            AppsSource::One { app, secret_file: Some(file) } => Ok(Found::in_file(&app.id, file)),
-            AppsSource::One { app, .. } => Ok(Found::given([app.clone()])),
-            AppsSource::Given(apps) => Ok(Found::given(apps.clone())),
-        }
-    }
-
-    fn put(&self, before: &Apps, apps: Apps) -> Reloaded {
+    fn put(&self, before: &Apps, apps: Apps) -> bool {
         let without = |these: &Apps, those: &Apps| names(these.0.values().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
         let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !old.is(app))));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
-            return Reloaded::Unchanged;
+            return false;
         }
         warn_of_unusual(apps.0.values().filter(|app| !before.0.contains_key(&app.id)));
-        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(apps);
+        self.in_use.store(Arc::new(apps));
         tracing::info!(added, removed, rotated, "the mini programs have changed");
-        Reloaded::Changed
+        true
     }
 }
 
 impl AppsSource {
+    /// The settings have read the file of a single app once already.
+    fn found(&self, again: bool) -> Result<Found, AppFault> {
+        match self {
+            Self::Folder(folder) => Found::in_folder(folder),
+            Self::One { app, secret_file: Some(file) } if again => Ok(Found::in_file(&app.id, file)),
+            Self::One { app, .. } => Ok(Found::given([app.clone()])),
+            Self::Given(apps) => Ok(Found::given(apps.clone())),
+        }
+    }
+
     /// The apps to use, given what was `found` and what is `known`; `None` if there would be no app at all.
     fn apps(&self, found: Found, known: Option<&Apps>) -> (Option<Apps>, AppFaults) {
         let (apps, mut faults) = found.or_known(known);

@@ -20,29 +20,17 @@ pub enum CallError {
         /// WeChat's message with the `rid`, by which WeChat's support finds the call. It is shortened and has no
         /// control characters.
         errmsg: String,
-        /// The meaning of the code.
         verdict: Verdict,
     },
     /// The request was not sent: its code is unused and may be sent again.
     #[error("the request to WeChat was not sent: {reason}")]
-    NotSent {
-        /// Why the request was not sent.
-        reason: String,
-        /// When to try again.
-        retry_after: Duration,
-    },
+    NotSent { reason: String, retry_after: Duration },
     /// The request was sent, and no usable response came: its code may be used up.
     #[error("WeChat gave no usable answer: {reason}")]
-    Unanswered {
-        /// What came instead of a response.
-        reason: String,
-    },
+    Unanswered { reason: String },
     /// WeChat itself responded, and something in its response cannot be trusted: the request's code may be used up.
     #[error("WeChat gave an answer that cannot be used: {reason}")]
-    Unusable {
-        /// What is wrong with the response.
-        reason: String,
-    },
+    Unusable { reason: String },
 }
 
 impl CallError {
@@ -106,7 +94,6 @@ impl From<Closed> for CallError {
 struct Outcome {
     #[serde(default, deserialize_with = "number_or_quoted")]
     errcode: i64,
-    #[serde(default)]
     errmsg: Option<String>,
 }
 

@@ -41,16 +41,8 @@ pub struct App {
 /// The client of WeChat's API for one worker thread.
 pub struct WeChat {
     http: Upstream,
-    pub(super) endpoints: Endpoints,
+    endpoints: [Endpoint; Api::ALL.len()],
     metrics: Metrics,
-}
-
-pub(super) struct Endpoints {
-    pub(super) code2session: Endpoint,
-    pub(super) stable_token: Endpoint,
-    pub(super) phone_number: Endpoint,
-    pub(super) check_session: Endpoint,
-    pub(super) reset_session_key: Endpoint,
 }
 
 /// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
@@ -88,15 +80,12 @@ impl WeChat {
     /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for one of `workers`
     /// threads.
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
-        let endpoint = |api| Endpoint::new(api, base, workers);
-        let endpoints = Endpoints {
-            code2session: endpoint(Api::Code2Session),
-            stable_token: endpoint(Api::StableToken),
-            phone_number: endpoint(Api::PhoneNumber),
-            check_session: endpoint(Api::CheckSession),
-            reset_session_key: endpoint(Api::ResetSessionKey),
-        };
+        let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
         Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
+    }
+
+    pub(super) fn endpoint(&self, api: Api) -> &Endpoint {
+        &self.endpoints[api as usize]
     }
 
     /// Makes a call, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.

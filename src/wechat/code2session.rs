@@ -24,7 +24,7 @@ impl WeChat {
     /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no
     /// byte of the first request was sent, or if WeChat answered -1.
     pub async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let endpoint = &self.endpoints.code2session;
+        let endpoint = self.endpoint(Api::Code2Session);
         let url = endpoint.with_query([
             ("appid", app.id.as_str()),
             ("secret", app.secret.expose()),
@@ -37,11 +37,8 @@ impl WeChat {
 
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default)]
     openid: Option<String>,
-    #[serde(default)]
     unionid: Option<String>,
-    #[serde(default)]
     session_key: Option<String>,
 }
 

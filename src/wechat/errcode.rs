@@ -28,49 +28,25 @@ pub enum Verdict {
     Unknown,
 }
 
-/// The meaning of each errcode, from WeChat's documentation and the lists of public SDKs.
-const TABLE: &[(i64, Verdict)] = &[
-    (-1, Verdict::Busy),
-    (40001, Verdict::BadAccessToken),
-    (40002, Verdict::OurBug),
-    (40003, Verdict::OurBug),
-    (40013, Verdict::Misconfigured),
-    (40014, Verdict::BadAccessToken),
-    (40029, Verdict::CodeInvalid),
-    (40125, Verdict::Misconfigured),
-    (40163, Verdict::CodeUsed),
-    (40164, Verdict::Misconfigured),
-    (40226, Verdict::PersonRefused),
-    (40243, Verdict::Misconfigured),
-    (41001, Verdict::OurBug),
-    (41002, Verdict::OurBug),
-    (41004, Verdict::OurBug),
-    (41008, Verdict::OurBug),
-    (41009, Verdict::OurBug),
-    (41029, Verdict::CodeInvalid),
-    (42001, Verdict::BadAccessToken),
-    (43001, Verdict::OurBug),
-    (43002, Verdict::OurBug),
-    (44002, Verdict::OurBug),
-    (45009, Verdict::Misconfigured),
-    (45011, Verdict::SlowDown),
-    (47001, Verdict::OurBug),
-    (48001, Verdict::Misconfigured),
-    (50002, Verdict::PersonRefused),
-    (87007, Verdict::StaleSession),
-    (87008, Verdict::OurBug),
-    (87009, Verdict::StaleSession),
-    (89503, Verdict::Misconfigured),
-    (89506, Verdict::Misconfigured),
-    (89507, Verdict::Misconfigured),
+/// The errcodes of each meaning, from WeChat's documentation and the lists of public SDKs.
+const TABLE: &[(Verdict, &[i64])] = &[
+    (Verdict::Busy, &[-1]),
+    (Verdict::BadAccessToken, &[40001, 40014, 42001]),
+    (Verdict::OurBug, &[40002, 40003, 41001, 41002, 41004, 41008, 41009, 43001, 43002, 44002, 47001, 87008]),
+    (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 45009, 48001, 89503, 89506, 89507]),
+    (Verdict::CodeInvalid, &[40029, 41029]),
+    (Verdict::CodeUsed, &[40163]),
+    (Verdict::PersonRefused, &[40226, 50002]),
+    (Verdict::SlowDown, &[45011]),
+    (Verdict::StaleSession, &[87007, 87009]),
 ];
 
 /// The meanings for calls that are authenticated by the AppSecret.
-const OF_SECRETS: &[(i64, Verdict)] = &[(40001, Verdict::Misconfigured)];
+const OF_SECRETS: &[(Verdict, &[i64])] = &[(Verdict::Misconfigured, &[40001])];
 
 /// The meanings for phone codes. The access token was just accepted and the openid is WeChat's own, so it is the code
 /// that belongs to another app or another person.
-const OF_PHONE_CODES: &[(i64, Verdict)] = &[(40003, Verdict::CodeInvalid), (40013, Verdict::CodeInvalid)];
+const OF_PHONE_CODES: &[(Verdict, &[i64])] = &[(Verdict::CodeInvalid, &[40003, 40013])];
 
 impl Verdict {
     /// The meaning of an `errcode` other than 0 in a response of `api`.
@@ -80,8 +56,8 @@ impl Verdict {
             Api::PhoneNumber => OF_PHONE_CODES,
             Api::CheckSession | Api::ResetSessionKey => &[],
         };
-        let known = of_its_own.iter().chain(TABLE).find(|(code, _)| *code == errcode);
-        let verdict = known.map_or(Self::Unknown, |&(_, verdict)| verdict);
+        let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
+        let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);
         match (api, verdict) {
             // The errcode is about a code, but these calls send none.
             (Api::StableToken | Api::CheckSession | Api::ResetSessionKey, Self::CodeInvalid | Self::CodeUsed) => {
@@ -95,7 +71,7 @@ impl Verdict {
 /// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the number of labels is
 /// bounded.
 pub(super) fn label(errcode: i64) -> String {
-    match TABLE.iter().any(|(known, _)| *known == errcode) {
+    match TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode)) {
         true => errcode.to_string(),
         false => "other".into(),
     }

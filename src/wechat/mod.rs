@@ -21,7 +21,7 @@ mod stable_token;
 mod user_data;
 
 pub use api::Api;
-pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, Reloaded, UnknownApp, app_of_referer};
+pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, UnknownApp, app_of_referer};
 pub use call::CallError;
 pub use client::{App, WeChat};
 pub use code2session::{Session, read_answer};

@@ -25,7 +25,7 @@ impl WeChat {
         code: &PhoneCode,
         openid: &OpenId,
     ) -> Result<Phone, CallError> {
-        let endpoint = &self.endpoints.phone_number;
+        let endpoint = self.endpoint(Api::PhoneNumber);
         let url = endpoint.with_token(token);
         let wanted = Wanted { code: code.as_str(), openid: openid.as_str() };
         let read = |body: &[u8]| read_phone_number(&app.id, body);
@@ -41,18 +41,14 @@ struct Wanted<'a> {
 
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default)]
     phone_info: Option<PhoneInfo>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PhoneInfo {
-    #[serde(default)]
     phone_number: Option<String>,
-    #[serde(default)]
     pure_phone_number: Option<String>,
-    #[serde(default)]
     country_code: Option<CountryCode>,
     watermark: Watermark,
 }

@@ -19,7 +19,7 @@ impl WeChat {
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<bool, CallError> {
-        let endpoint = &self.endpoints.check_session;
+        let endpoint = self.endpoint(Api::CheckSession);
         let url = signed(endpoint, token, openid, key);
         match self.call(endpoint, || Request::new(Method::GET, url.clone()), read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
@@ -36,7 +36,7 @@ impl WeChat {
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<SessionKey, CallError> {
-        let endpoint = &self.endpoints.reset_session_key;
+        let endpoint = self.endpoint(Api::ResetSessionKey);
         let url = signed(endpoint, token, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
         self.call(endpoint, || Request::new(Method::GET, url.clone()), read).await
@@ -72,15 +72,12 @@ pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
 
 #[derive(Deserialize)]
 struct Checked {
-    #[serde(default)]
     errcode: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Reset {
-    #[serde(default)]
     openid: Option<String>,
-    #[serde(default)]
     session_key: Option<String>,
 }
 

@@ -28,7 +28,7 @@ impl WeChat {
     /// Fetches the app's access token (`POST /cgi-bin/stable_token`) in normal mode. Every caller gets the same token,
     /// and in its last five minutes the next one, while both are valid. So the call may be repeated.
     pub async fn stable_token(&self, app: &App) -> Result<FetchedAccessToken, CallError> {
-        let endpoint = &self.endpoints.stable_token;
+        let endpoint = self.endpoint(Api::StableToken);
         let wanted = Wanted {
             grant_type: "client_credential",
             appid: app.id.as_str(),
@@ -49,7 +49,6 @@ struct Wanted<'a> {
 
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default)]
     access_token: Option<String>,
     #[serde(default, deserialize_with = "number_or_quoted")]
     expires_in: i64,

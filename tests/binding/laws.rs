@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use wxmint::{
+    accounts::Named,
     ids::{Person, UserId},
-    login::Candidate,
     store::{BindingState, Bound, Intent},
 };
 
@@ -225,7 +225,7 @@ fn is_refusable(visit: &Visit, holders: &BTreeSet<UserId>, books: &Books) -> boo
     let is_full = |user: &UserId| books.others(user, &visit.person) >= visit.per_user as usize;
     match &visit.wish {
         Wish::LogIn => holders.iter().any(is_full),
-        Wish::LogInAs(Candidate { user, .. }) => {
+        Wish::LogInAs(Named { user, .. }) => {
             let is_anothers = books.user_of(&visit.person).is_some_and(|bound| bound != *user);
             let stands_for_another = |holder: &UserId| holder != user && !books.is_deserted(holder);
             is_full(user) || is_anothers || holders.iter().any(stands_for_another)

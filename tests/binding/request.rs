@@ -3,9 +3,10 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use wxmint::{
+    accounts::Named,
     ids::{Person, UnionId, UserId},
     limits::Rate,
-    login::{Binder, Candidate, LoginError, Vacancy},
+    login::{Binder, LoginError, Vacancy},
     store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, Intent, LoginRecord, StoreError},
     vault::Sealed,
 };
@@ -28,7 +29,7 @@ pub(crate) enum Wish {
     /// WeChat's code alone.
     LogIn,
     /// With a password, or a phone number.
-    LogInAs(Candidate),
+    LogInAs(Named),
     /// By a token of this user.
     Unbind(UserId),
 }
@@ -68,7 +69,7 @@ impl Backend {
         self.made.borrow().values().any(|made| made == user)
     }
 
-    fn new_user(&self, key: &str) -> Candidate {
+    fn new_user(&self, key: &str) -> Named {
         let mut users = self.made.borrow_mut();
         let fresh: UserId = format!("new-{}", users.len()).parse().expect("a user id");
         let key = match self.kind {
@@ -76,7 +77,7 @@ impl Backend {
             Kind::Service | Kind::File => key.to_owned(),
         };
         let user = users.entry(key).or_insert(fresh.clone()).clone();
-        Candidate { made: user == fresh, user }
+        Named { made: user == fresh, user }
     }
 }
 
@@ -98,7 +99,7 @@ impl Request {
         match served {
             Ok(outcome) => outcome,
             Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
-            Err(LoginError::StoreUnavailable { cause, .. }) => Outcome::Failed(cause),
+            Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
             Err(other) => Outcome::Failed(StoreError { reason: format!("not to be expected: {other}") }),
         }
     }
@@ -109,7 +110,7 @@ impl Request {
     }
 
     /// `Login::record` and `Login::bind`.
-    async fn log_in(&self, candidate: Option<&Candidate>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
+    async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let state = self.store.record(self.record(attempt).await?, attempt).await?;
         let binder = self.binder(&self.visit.person, attempt);
         let settled = binder.settle(state).await?;
@@ -126,7 +127,7 @@ impl Request {
         let Visit { number, person, unionid, .. } = &self.visit;
         let intent = match self.backend.kind {
             Kind::Auto if unionid.is_none() => {
-                let Candidate { user, made } = self.ask("at once".into()).await?;
+                let Named { user, made } = self.ask("at once".into()).await?;
                 Some(Intent { user, made, by_unionid: false })
             }
             _ => None,
@@ -157,7 +158,7 @@ impl Request {
         }
     }
 
-    async fn ask(&self, key: String) -> Result<Candidate, StoreError> {
+    async fn ask(&self, key: String) -> Result<Named, StoreError> {
         let backend = self.backend.clone();
         self.store.ask(key.clone(), move || backend.new_user(&key)).await
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::runtime::Runtime;
 use wxmint::{
+    accounts::Named,
     ids::{AppId, OpenId, Person, UnionId, UserId},
-    login::Candidate,
     store::BindingState,
 };
 
@@ -143,7 +143,7 @@ impl<'a> World<'a> {
             Asked::LogIn => Some(Wish::LogIn),
             Asked::LogInAs { user, by_phone } if self.setup.backend != Kind::Auto => {
                 let user = parse(format!("user-{}", user % self.setup.users));
-                Some(Wish::LogInAs(Candidate { user, made: by_phone }))
+                Some(Wish::LogInAs(Named { user, made: by_phone }))
             }
             Asked::LogInAs { .. } => None,
             Asked::Unbind => self.tokens[who].clone().map(Wish::Unbind),
@@ -157,7 +157,7 @@ impl<'a> World<'a> {
         let unionid: Option<UnionId> = self.revealed.contains(&who).then(|| parse(format!("union-{human}")));
         let person = self.books.people[who].clone();
         let visit = Visit { number: self.number, person, unionid, wish, per_user: self.setup.per_user };
-        if let Wish::LogInAs(Candidate { user, made: true }) = &visit.wish {
+        if let Wish::LogInAs(Named { user, made: true }) = &visit.wish {
             self.books.by_phone.insert(user.clone());
         }
         let openid = visit.person.openid.as_str();

@@ -1,7 +1,8 @@
 // Drives the page of `wxmint demo` in Chromium, as a person would:
 //
-//     node demo.mjs http://127.0.0.1:8080 [screenshot-directory]
+//     node demo.mjs http://127.0.0.1:8080 [screenshot-directory [story]]
 //
+// A story is `token`, `faults` or `bindings`; without one, all are told.
 // One line per check. Stops at the first failure, says what was expected, and exits 1.
 // CHROMIUM names the browser; /usr/bin/chromium is where Debian puts it.
 
@@ -13,11 +14,16 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
 const PATIENCE = 20_000; // ms; a stalled WeChat is given up by wxmint well before
 const REFUSING = ["/login", "/binding"];
+// Without motion, where there are many logins.
+const DESK = { viewport: { width: 1280, height: 860 }, colorScheme: "light", reducedMotion: "reduce" };
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 
-const [address, shots] = process.argv.slice(2);
-if (!address) {
-  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory]");
+const STORIES = { token, faults: wechatDown, bindings };
+
+const [address, shots, only] = process.argv.slice(2);
+const stories = only ? [STORIES[only]] : Object.values(STORIES);
+if (!address || stories.includes(undefined)) {
+  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory [token|faults|bindings]]");
   process.exit(64);
 }
 const origin = new URL(address).origin;
@@ -31,7 +37,8 @@ const faults = []; // what a page did that it must not do, at any time
 const shown = []; // texts of the diagram
 
 try {
-  await run();
+  for (const story of stories) await story();
+  await check("no console error, no failed request, no other origin", () => expect(faults.join("; "), "", "faults of the pages"));
   console.log("all as expected");
 } catch (error) {
   console.error(`FAILED: ${error.message}`);
@@ -40,7 +47,8 @@ try {
   await browser.close();
 }
 
-async function run() {
+/** What a login shows, and a token that is spoiled. The lights are in motion at first. */
+async function token() {
   const page = await open({ viewport: { width: 1280, height: 860 }, locale: "en-US", colorScheme: "light" });
   await check("one click logs a person in, and all seven steps are shown", () => logsIn(page));
   await check("a step opens to the real request and answer, secrets masked", () => opensStep(page));
@@ -53,27 +61,34 @@ async function run() {
   await check("each character of the token in turn, and each spelling of a part's last one, is refused", () => refusesEverySpelling(page));
   await check("a person's data is decrypted on the server, and no session_key comes to the phone", () => countsSteps(page));
   await check("the keyboard alone spoils and restores", () => spoilsByKeyboard(page));
+  await page.emulateMedia({ reducedMotion: "reduce" });
   await check("the same person keeps the same user id", () => keepsUserId(page));
   await check("the same code again is answered code_used, and WeChat is not asked", () => refusesUsedCode(page));
   await check("a wrong code is answered code_invalid", () => refusesWrongCode(page));
+  await check("Chinese and English, kept over a reload", () => switchesLanguage(page));
+  await check("light and dark, kept over a reload", () => switchesTheme(page));
+  await check("the snippet is the file that mini programs copy, and the docs are one link away", () => offersSnippet(page));
+  await page.context().close();
+  await check("the viewer of the API logs a person in with what it fills in", executesLogin);
+}
+
+/** Each way in which WeChat can be down. */
+async function wechatDown() {
+  const page = await open({ ...DESK, locale: "en-US" });
+  await page.getByTestId("login").click();
+  await seen(page, "[data-testid=member-user-id]");
   for (const fault of ["reset", "html", "busy", "stall"]) {
     await check(`WeChat down (${fault}) is answered wechat_unavailable with Retry-After, and heals`, () => survives(page, fault));
   }
   await check("someone new is asked, is a new user by phone number, and known at the next login", () => meetsSomeoneNew(page));
-  await check("Chinese and English, kept over a reload", () => switchesLanguage(page));
-  await check("light and dark, kept over a reload", () => switchesTheme(page));
   await check("a page that is loaded again heals WeChat", () => healsOnLoad(page));
-  await check("the snippet is the file that mini programs copy, and the docs are one link away", () => offersSnippet(page));
-  await check("the viewer of the API logs a person in with what it fills in", executesLogin);
-  await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
   await page.context().close();
-  await bindings();
-  await check("no console error, no failed request, no other origin", () => expect(faults.join("; "), "", "faults of the pages"));
 }
 
-/** Accounts, phone numbers, two mini programs. Without motion, since there are many logins. */
+/** Narrow screens, while everybody is unbound; then accounts, phone numbers, two mini programs. */
 async function bindings() {
-  const page = await open({ viewport: { width: 1280, height: 860 }, locale: "zh-CN", colorScheme: "light", reducedMotion: "reduce" });
+  await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
+  const page = await open({ ...DESK, locale: "zh-CN" });
   await check("who is bound to nobody is asked who it is, and WeChat's part has been done", () => isAsked(page));
   await check("a wrong password is refused, and its ticket is spent", () => guessesWrong(page));
   await check("the right password binds, by a new code", () => bindsByCode(page));

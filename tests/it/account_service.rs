@@ -6,9 +6,7 @@ mod logins;
 mod outages;
 
 use std::{
-    future::pending,
     io::Write,
-    net::TcpListener,
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +21,6 @@ use wxmint::{
     http::now,
     ids::{Phone, UserId},
     keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
-    simulator::{AccountBook, World, run_accounts},
     telemetry::Metrics,
     token::RequestSigner,
     upstream::Tls,
@@ -111,7 +108,7 @@ async fn the_three_calls_say_yes_and_no() {
     assert_eq!(client.password("alice", "a guess").await, Ok(None));
     assert_eq!(client.password("nobody", "wonderland").await, Ok(None));
 
-    let found = |made| Ok(Some(Named { user: user("user-phone-0").expect("a user"), made }));
+    let found = |made| Ok(Some(Named { user: user("user-1002").expect("a user"), made }));
     assert_eq!(client.phone("86", "13800138000").await, found(true));
     assert_eq!(client.phone("86", "13800138000").await, found(false));
     assert_eq!(client.phone("1", "5550100").await, Ok(None));
@@ -222,7 +219,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     assert_eq!(client.alice().await, Ok(user("user-alice")));
     service.misbehave_once(Reply::Lost);
     let phone = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
-    assert_eq!((phone.user.as_str(), service.users_made()), ("user-phone-0", 4));
+    assert_eq!((phone.user.as_str(), service.users_made()), ("user-1005", 4));
 }
 
 #[tokio::test]
@@ -293,24 +290,6 @@ async fn a_client_that_goes_away_gives_its_place_back() {
     }
     service.heal();
     assert_eq!(client.alice().await, Ok(user("user-alice")));
-}
-
-#[tokio::test]
-async fn the_demos_stand_in_says_yes_and_no_too() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let base = format!("http://{}", listener.local_addr().expect("its address"));
-    let (book, world) = (AccountBook::with([("alice", "wonderland", "13800138001")]), World::new(Vec::new(), 0));
-    let served = tokio::spawn(run_accounts(listener, Arc::clone(&book), world, pending()));
-    let client = Client::of(&base);
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
-    assert_eq!(client.password("alice", "a guess").await, Ok(None));
-    let found = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
-    assert!(found.made && !client.phone("86", "13800138000").await.expect("an answer").expect("a user").made);
-    let made = client.new_user("key").await.expect("a user");
-    assert_eq!(client.new_user("key").await, Ok(made.clone()));
-    let ids: Vec<String> = book.users().into_iter().map(|user| user.user_id).collect();
-    assert_eq!(ids, ["user-alice", found.user.as_str(), made.user.as_str()]);
-    served.abort();
 }
 
 /// What docs/accounts.openapi.yaml says of messages: the path, `request` or `answer`, and the message.

@@ -86,8 +86,7 @@ async fn who_is_bound_to_nobody_or_not_yet_is_not_told() {
 
     // Dissolved.
     let login = bed.log_in("lin").await.expect_login();
-    let dissolve = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(login.member("access_token"));
-    assert_eq!(bed.http.send(dissolve).await.status, 204);
+    assert_eq!(bed.service().unbind(&login.member("access_token")).await.status, 204);
     let user = login.member("user_id");
     assert_eq!(ask(&bed, &format!("/users/{user}/wechat")).await.json(), empty(&user));
 }

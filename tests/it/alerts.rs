@@ -1,11 +1,9 @@
 //! What k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by serve when
 //! everything that it counts has happened, labels included.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs};
 
-use serde_json::Value;
-
-use crate::support::{Http, ISSUER, PATIENCE, Process, TestBed, WXMINT, eventually, repository};
+use crate::support::{SidecarSettings, TestBed, repository};
 
 const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
 /// What both print of themselves.
@@ -41,22 +39,8 @@ async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
 #[tokio::test]
 async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
     let bed = TestBed::start().await;
-    let mut command = Command::new(WXMINT);
-    command.arg("sidecar").env_clear().env("WXMINT_JWKS_URL", bed.service().url("/.well-known/jwks.json"));
-    command.env("WXMINT_ISSUER", ISSUER).env("WXMINT_AUDIENCE", ISSUER);
-    command.env("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
-    let sidecar = Process::spawn("wxmint sidecar", &mut command);
-    let admin = eventually("the sidecar listens", PATIENCE, async || {
-        let events = sidecar.stderr().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        events
-            .filter(|event| event["message"] == "listening")
-            .find_map(|event| Some(event["admin"].as_str()?.to_owned()))
-    })
-    .await;
-    let http = Http::new();
-    let ready = format!("http://{admin}/readyz");
-    eventually("the sidecar is ready", PATIENCE, async || (http.get(&ready).await.status == 200).then_some(())).await;
-    let printed = http.get(&format!("http://{admin}/metrics")).await.body;
+    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json"));
+    let printed = settings.ready().await.admin("/metrics").await.body;
     assert!(printed.contains(BUILD), "{printed}");
 
     let texts = [monitoring("alerts-sidecar.yaml"), monitoring("dashboards/wxmint.json")];

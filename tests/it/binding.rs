@@ -7,23 +7,16 @@ mod many_apps;
 mod shut_out;
 mod tickets;
 
-use std::fs;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
+    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
 };
-
-const OTHER_APPID: &str = "wxfedcba9876543210";
-const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {
     bed: TestBed,
     users: UsersFile,
-    _apps: TempDir,
 }
 
 impl Business {
@@ -32,14 +25,11 @@ impl Business {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let (users, apps) = (UsersFile::of(&["alice", "bob"]), tempfile::tempdir().expect("a folder"));
-        for (id, secret) in [(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)] {
-            fs::write(apps.path().join(id), secret).expect("written");
-        }
-        let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(apps.path());
-        let builder = builder.breakable_redis().breakable_wechat().env("WXMINT_ACCOUNTS", &users.setting());
+        let users = UsersFile::of(&["alice", "bob"]);
+        let builder =
+            TestBed::builder().two_apps().breakable_redis().breakable_wechat().env("WXMINT_ACCOUNTS", &users.setting());
         let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, users, _apps: apps }
+        Self { bed: builder.start().await, users }
     }
 
     async fn post(&self, body: &Value) -> Answer {
@@ -48,7 +38,7 @@ impl Business {
 
     /// A login in an app by a fresh code, with `more` beside it.
     async fn log_in_at(&self, app: &str, person: &str, more: &Value) -> Answer {
-        let code = self.bed.wechat.mint_codes(json!({"person": person, "appid": app})).await.remove(0);
+        let code = self.bed.wechat.mint_code_in(app, person).await;
         let mut body = more.clone();
         (body["code"], body["appid"]) = (code.into(), app.into());
         self.post(&body).await
@@ -63,8 +53,7 @@ impl Business {
     }
 
     async fn unbind(&self, token: &str) -> Answer {
-        let request = self.bed.http.0.delete(self.bed.service().url("/binding"));
-        self.bed.http.send(request.bearer_auth(token)).await
+        self.bed.service().unbind(token).await
     }
 
     /// Dissolves the binding that the token of `login` is of.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 use futures_util::future::join_all;
 
 use crate::support::{
-    Connection, Demo, Impatient, PATIENCE, Pace, Received, SidecarSettings, TestBed, eventually, wire_request,
+    Connection, Demo, Impatient, PATIENCE, Pace, Received, SidecarSettings, TestBed, until, wire_request,
 };
 
 /// 10 s for the body, 1 s for the client to read its answer, and what a busy machine adds.
@@ -24,9 +24,9 @@ const JSON: &str = "Content-Type: application/json\r\n";
 async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
     let bed = TestBed::start().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").start().await;
-    let demo = Demo::start().await;
-    let (public, admin, wechat) = (bed.service().public, bed.service().admin, bed.wechat.address);
-    let demo = demo.address.parse().expect("an address");
+    let started = Demo::start().await;
+    let (public, admin, wechat, demo) =
+        (bed.service().public, bed.service().admin, bed.wechat.address, started.address);
     let before = bed.service().open_files();
 
     let requests = [
@@ -58,7 +58,7 @@ async fn a_body_that_never_ends_does_not_hold_its_connection_on_any_listener() {
         assert_eq!(received.status(), Some(status), "{listener} {line} {headers}: {}", received.text());
     };
     join_all(requests.into_iter().cycle().take(requests.len() * CLIENTS).map(ask)).await;
-    eventually("no connection is left", PATIENCE, async || (bed.service().open_files() <= before).then_some(())).await;
+    until("no connection is left", PATIENCE, async || bed.service().open_files() <= before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn at_the_bound_connected_clients_are_served_and_a_newcomer_waits_for_a_fr
         }
         assert!(!newcomer.is_answered(), "more than {bound} connections are served");
         drop(connected.pop());
-        eventually("the newcomer is served", PATIENCE, async || newcomer.is_answered().then_some(())).await;
+        until("the newcomer is served", PATIENCE, async || newcomer.is_answered()).await;
         for connection in &mut connected {
             assert_eq!(connection.send(line, "", "").await.0, 404);
         }
@@ -108,9 +108,9 @@ async fn at_the_bound_idle_connections_give_their_places_to_newcomers() {
     let mut connected = connect(listener, bound, "GET /nothing").await;
     let newcomer = Impatient::asks(listener, wire_request("GET /nothing", "a", "", "").as_bytes()).await;
     let in_use = &mut connected[0];
-    eventually("the newcomer is served", IDLE, async || {
+    until("the newcomer is served", IDLE, async || {
         assert_eq!(in_use.send("GET /nothing", "", "").await.0, 404);
-        newcomer.is_answered().then_some(())
+        newcomer.is_answered()
     })
     .await;
 }

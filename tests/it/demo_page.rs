@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use crate::support::{Demo, repository, tools};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused() {
+/// A story of the script's, on a demo of its own: WeChat is down for everybody who uses one.
+async fn is_told(story: &str) {
     let demo = Demo::start().await;
     let address = format!("http://{}", demo.address);
 
@@ -15,9 +15,25 @@ async fn a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused() {
     let folder = TempDir::new_in(tools("node")).expect("a folder");
     let script = folder.path().join("demo.mjs");
     fs::copy(repository("tests/browser/demo.mjs"), &script).expect("our own script");
-    let browser = Command::new("node").arg(&script).arg(address).arg(repository("target/screenshots")).output();
-    let browser = browser.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
+    let mut browser = Command::new("node");
+    browser.arg(&script).arg(address).arg(repository("target/screenshots")).arg(story);
+    let browser = browser.output().unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
     let said = [browser.stdout, browser.stderr].map(|output| String::from_utf8_lossy(&output).into_owned()).concat();
     assert!(browser.status.success(), "{said}");
     assert!(said.contains("all as expected"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused() {
+    is_told("token").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_demos_page_a_person_sees_wechat_down_and_logs_in_again() {
+    is_told("faults").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_demos_page_people_bind_their_accounts_and_unbind_them() {
+    is_told("bindings").await;
 }

@@ -21,7 +21,7 @@ async fn what_is_for_this_machine_alone_answers_to_loopback_host_names_alone() {
         (bed.service().admin, "/metrics"),
         (sidecar.admin, "/metrics"),
         (bed.wechat.address, "/_simulator/people"),
-        (demo.address.parse().expect("an address"), "/demo/accounts"),
+        (demo.address, "/demo/accounts"),
     ] {
         for host in LOOPBACK {
             assert_eq!(ask(&bed.http, listener, path, host).await.status, 200, "{path} of {host}");

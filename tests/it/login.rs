@@ -1,20 +1,9 @@
 //! A login through real HTTP, Redis and simulator, and what is published beside it.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, Url};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{APPID, Answer, ISSUER, TestBed};
-
-fn decoded(token: &str) -> (Value, Value) {
-    let parts: Vec<&str> = token.split('.').collect();
-    assert_eq!(parts.len(), 3, "{token}");
-    let part = |number: usize| {
-        let json = URL_SAFE_NO_PAD.decode(parts[number]).expect("base64url without padding");
-        serde_json::from_slice(&json).expect("JSON")
-    };
-    (part(0), part(1))
-}
+use crate::support::{APPID, Answer, ISSUER, TestBed, decoded};
 
 fn assert_token_answer(answer: &Answer) {
     let body = answer.json();

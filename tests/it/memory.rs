@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
-    Terminator, TestBed, UsersFile, WXMINT, eventually, password_of,
+    APP_SECRET, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator, Terminator, TestBed,
+    UsersFile, WXMINT, eventually, password_of, until,
 };
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
@@ -86,7 +86,6 @@ fn app_secret() -> Needle {
 struct World {
     wechat: Simulator,
     service: Service,
-    http: Http,
     keys: Vec<Needle>,
     _redis: RedisServer,
     _tls: Terminator,
@@ -110,10 +109,10 @@ impl World {
         ] {
             configuration.set(name, &value);
         }
-        let service = Service::start(&configuration, http.clone()).await;
+        let service = Service::start(&configuration, http).await;
         service.ready().await;
         let keys = Vec::new();
-        Self { wechat, service, http, keys, _redis: redis, _tls: tls, _users: users, _folder: folder }
+        Self { wechat, service, keys, _redis: redis, _tls: tls, _users: users, _folder: folder }
     }
 
     /// By password; the client's connection ends with it.
@@ -128,24 +127,18 @@ impl World {
 
     /// The session key that WeChat has now.
     async fn note_key(&mut self) {
-        let people = self.http.get(&format!("{}/_simulator/people", self.wechat.url())).await.json();
-        let key = people["people"][0]["apps"][APPID]["session_key"].as_str().expect("a key");
+        let account = self.wechat.account("lin").await;
+        let key = account["session_key"].as_str().expect("a key");
         self.keys.extend(session_key(key));
     }
 
-    async fn get(&self, path: &str, token: &str) -> Answer {
-        self.http.send(self.http.0.get(self.service.url(path)).bearer_auth(token)).await
-    }
-
-    async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
-        self.http.send(self.http.0.post(self.service.url(path)).bearer_auth(token).json(body)).await
+    async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> u16 {
+        self.service.ask(method, path, token, body).await.status
     }
 
     /// What the phone hands the mini program, sealed with a session key.
     async fn user_data(&self, under: &str) -> Value {
-        let asked = json!({"person": "lin", "kind": "user_info", "under": under});
-        let request = self.http.0.post(format!("{}/_simulator/user-data", self.wechat.url())).json(&asked);
-        self.http.send(request).await.json()
+        self.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "under": under})).await
     }
 
     /// Everything that is done with a session key.
@@ -153,13 +146,13 @@ impl World {
         for under in ["current", "previous"] {
             let data = self.user_data(under).await;
             let encrypted = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
-            assert_eq!(self.post("/wechat/userdata", token, &encrypted).await.status, 200, "{under}");
+            assert_eq!(self.ask("POST", "/wechat/userdata", token, &encrypted).await, 200, "{under}");
         }
         let data = self.user_data("current").await;
         let raw = json!({"rawData": data["rawData"], "signature": data["signature"]});
-        assert_eq!(self.post("/wechat/userdata", token, &raw).await.status, 200);
-        assert_eq!(self.get("/wechat/session", token).await.body, "{\"valid\":true}");
-        assert_eq!(self.post("/wechat/session/reset", token, &json!({})).await.status, 204);
+        assert_eq!(self.ask("POST", "/wechat/userdata", token, &raw).await, 200);
+        assert_eq!(self.service.ask("GET", "/wechat/session", token, &Value::Null).await.body, "{\"valid\":true}");
+        assert_eq!(self.ask("POST", "/wechat/session/reset", token, &json!({})).await, 204);
         self.note_key().await;
     }
 
@@ -180,11 +173,11 @@ async fn after_a_logout_no_session_key_is_in_memory_and_while_one_is_used_it_is_
     let in_use = eventually("a key that is used is found", PATIENCE, async || {
         Some(world.find(&current)).filter(|found| found.contains(&"session_key"))
     });
-    let (asked, found) = tokio::join!(world.get("/wechat/session", &token), in_use);
-    assert!(asked.status == 503 && found.contains(&"session_key"), "{asked:?}");
+    let (asked, found) = tokio::join!(world.ask("GET", "/wechat/session", &token, &Value::Null), in_use);
+    assert!(asked == 503 && found.contains(&"session_key"), "{asked:?}");
 
-    assert_eq!(world.post("/logout", &token, &json!({})).await.status, 204);
-    eventually("no session key is in memory", SOON, async || world.find(&world.keys).is_empty().then_some(())).await;
+    assert_eq!(world.ask("POST", "/logout", &token, &json!({})).await, 204);
+    until("no session key is in memory", SOON, async || world.find(&world.keys).is_empty()).await;
     assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
 }
 
@@ -194,7 +187,7 @@ async fn a_password_is_gone_from_memory_with_the_connection_that_brought_it() {
     world.log_in().await;
     let password = [("password", PASSWORD.into())];
     // The users file is hashed, so that the password is nowhere else.
-    eventually("no password is in memory", PATIENCE, async || world.find(&password).is_empty().then_some(())).await;
+    until("no password is in memory", PATIENCE, async || world.find(&password).is_empty()).await;
     assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
 }
 
@@ -224,10 +217,7 @@ async fn no_core_is_dumped_and_no_process_of_the_same_user_can_look_into_the_ser
     assert_eq!(core.iter().filter(|cell| cell.trim() == "0").count(), 2, "{core:?}");
 
     let service = Process::spawn("wxmint serve", &mut without_rights(&bed.configuration.command()));
-    eventually("it listens", PATIENCE, async || {
-        service.stderr().iter().any(|line| line.contains("listening")).then_some(())
-    })
-    .await;
+    until("it listens", PATIENCE, async || service.stderr().iter().any(|line| line.contains("listening"))).await;
     let refused = read_environment(service.id());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && refused.stdout.is_empty() && said.contains("Permission denied"), "{said}");
@@ -235,7 +225,7 @@ async fn no_core_is_dumped_and_no_process_of_the_same_user_can_look_into_the_ser
     let mut open = Command::new(WXMINT);
     open.args(["simulator", "--listen", "127.0.0.1:0"]).env_clear().env("PLAIN", "to see");
     let open = Process::spawn("wxmint simulator", &mut without_rights(&open));
-    eventually("it listens", PATIENCE, async || (!open.stdout().is_empty()).then_some(())).await;
+    until("it listens", PATIENCE, async || !open.stdout().is_empty()).await;
     let seen = read_environment(open.id());
     assert!(seen.stdout.starts_with(b"PLAIN=to see"), "another process of this user can be looked into: {seen:?}");
 }

@@ -202,7 +202,7 @@ async fn the_recommended_page_knows_a_person_by_phone_number() {
     let sent: Vec<_> = logins(&told).into_iter().map(fields).collect();
     assert_eq!(sent, [&["code"][..], &["bind_ticket", "phone_code"], &["code"]], "{told}");
     let visits = told["visits"].as_array().expect("visits");
-    assert_eq!(visits.iter().map(users).collect::<Vec<_>>(), [&[][..], &["user-phone-0"], &["user-phone-0"]]);
+    assert_eq!(visits.iter().map(users).collect::<Vec<_>>(), [&[][..], &["user-1002"], &["user-1002"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, eventually};
+use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, until};
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
@@ -133,8 +133,7 @@ async fn logins_by_code_go_on_while_access_tokens_cannot_be_had() {
         assert!(undisturbed < UNDISTURBED, "{fault}: {undisturbed:?}");
     }
     phones.bed.faults(json!([])).await;
-    eventually("phone logins are back", PATIENCE, async || (phones.log_in(0, "lin").await.status == 200).then_some(()))
-        .await;
+    until("phone logins are back", PATIENCE, async || phones.log_in(0, "lin").await.status == 200).await;
 }
 
 #[tokio::test]
@@ -149,8 +148,7 @@ async fn logins_by_code_go_on_while_phone_numbers_cannot_be_had() {
     // All of them came over one connection, and so to one worker and its breaker.
     assert_eq!(phones.phone_calls().await, 1 + 10, "after ten failures in a row /wxa is left alone for a second");
     phones.bed.faults(json!([])).await;
-    eventually("phone logins are back", PATIENCE, async || (phones.log_in(0, "lin").await.status == 200).then_some(()))
-        .await;
+    until("phone logins are back", PATIENCE, async || phones.log_in(0, "lin").await.status == 200).await;
 }
 
 #[tokio::test]
@@ -190,7 +188,7 @@ async fn an_app_without_the_right_to_phone_numbers_is_the_operators_to_mend() {
     phones.bed.faults(json!([{"kind": "errcode", "errcode": 48001, "path": PHONE_NUMBER}])).await;
     phones.log_in(0, "lin").await.expect_problem(502, "wechat_misconfigured");
     let service = phones.bed.service();
-    eventually("the operator learns why", PATIENCE, async || service.log().contains("48001").then_some(())).await;
+    until("the operator learns why", PATIENCE, async || service.log().contains("48001")).await;
     let metrics = phones.bed.service().metrics().await;
     assert!(
         metrics.contains("wxmint_wechat_errcodes_total{api=\"getuserphonenumber\",errcode=\"48001\"} 1"),

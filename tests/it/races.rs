@@ -1,42 +1,25 @@
 //! Races between real processes: two replicas on one Redis, and one that is killed again and again.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, IDLE, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, eventually,
+    APPID, Answer, IDLE, OTHER_APPID, PATIENCE, RedisServer, Service, Signal, TestBed, UsersFile, eventually,
     password_of,
 };
 
-const ROUNDS: usize = 100;
-const KILLS: usize = 50;
+/// The full number in `make nightly`.
+const ROUNDS: usize = if IDLE { 100 } else { 40 };
+const KILLS: usize = if IDLE { 50 } else { 25 };
 /// People whose first logins are under way when the service is killed.
 const PEOPLE_AT_ONCE: usize = 6;
-const OTHER: &str = "wxfedcba9876543210";
-const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
-
-fn apps() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (id, secret) in [(APPID, APP_SECRET), (OTHER, OTHER_SECRET)] {
-        fs::write(folder.path().join(id), secret).expect("written");
-    }
-    folder
-}
 
 async fn two_replicas(users: &UsersFile, bindings_per_user: &str) -> TestBed {
     let bed = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &users.setting());
     bed.env("WXMINT_BINDINGS_PER_USER", bindings_per_user).start().await
-}
-
-async fn code_of(bed: &TestBed, person: &str, appid: &str) -> String {
-    bed.wechat.mint_codes(json!({"person": person, "appid": appid})).await.remove(0)
 }
 
 fn request(bed: &TestBed, service: &Service, body: &Value) -> RequestBuilder {
@@ -51,7 +34,7 @@ async fn both(bed: &TestBed, bodies: [Value; 2]) -> [Answer; 2] {
 
 async fn with_password(bed: &TestBed, person: &str, name: &str) -> Value {
     let mut body = password_of(name);
-    body["code"] = code_of(bed, person, APPID).await.into();
+    body["code"] = bed.wechat.mint_code_in(APPID, person).await.into();
     body
 }
 
@@ -67,9 +50,9 @@ type Fields = HashMap<String, String>;
 
 /// All hashes of a pattern, each key without what it begins and ends with.
 fn hashes(redis: &RedisServer, begin: &str, end: &str) -> BTreeMap<String, Fields> {
-    let keys: Vec<String> = redis.command(&["KEYS", &format!("{begin}*{end}")]);
     let name = |key: &str| key.strip_prefix(begin).and_then(|key| key.strip_suffix(end)).map(str::to_owned);
-    keys.iter().map(|key| (name(key).expect("as asked for"), redis.command(&["HGETALL", key]))).collect()
+    let all = redis.hashes(&format!("{begin}*{end}")).into_iter();
+    all.map(|(key, hash)| (name(&key).expect("as asked for"), hash)).collect()
 }
 
 /// How many people are on their way to a user, or from one.
@@ -122,20 +105,18 @@ async fn one_user_who_binds_from_two_phones_at_once_binds_one() {
         let token = winner_of(both(&bed, bodies).await).member("access_token");
         assert_eq!(assert_lists_are_bindings(&bed.redis), 1);
         // The other replica lets the next round begin.
-        let unbind = bed.http.0.delete(bed.services[round % 2].url("/binding")).bearer_auth(token);
-        assert_eq!(bed.http.send(unbind).await.status, 204);
+        assert_eq!(bed.services[round % 2].unbind(&token).await.status, 204);
         assert_eq!(assert_lists_are_bindings(&bed.redis), 0);
     }
 }
 
 #[tokio::test]
 async fn one_person_who_logs_in_to_two_apps_at_once_becomes_one_user() {
-    let folder = apps();
-    let bed = TestBed::builder().services(2).app(OTHER, OTHER_SECRET).apps_folder(folder.path()).start().await;
+    let bed = TestBed::builder().services(2).two_apps().start().await;
     for round in 0..ROUNDS {
         let person = format!("lin-{round}");
-        let body = async |appid| json!({"code": code_of(&bed, &person, appid).await, "appid": appid});
-        let bodies = [body(APPID).await, body(OTHER).await];
+        let body = async |appid| json!({"code": bed.wechat.mint_code_in(appid, &person).await, "appid": appid});
+        let bodies = [body(APPID).await, body(OTHER_APPID).await];
         let answers = both(&bed, bodies).await.map(Answer::expect_login);
         assert_eq!(answers[0].member("user_id"), answers[1].member("user_id"), "{person}");
         let new = answers.iter().filter(|answer| answer.json()["new_user"] == true).count();
@@ -171,8 +152,8 @@ impl Told {
 async fn log_in_and_kill(bed: &mut TestBed, people: &[String], answered: usize, told: &mut Told) {
     let mut logins = JoinSet::new();
     for person in people {
-        for appid in [APPID, OTHER] {
-            let body = json!({"code": code_of(bed, person, appid).await, "appid": appid});
+        for appid in [APPID, OTHER_APPID] {
+            let body = json!({"code": bed.wechat.mint_code_in(appid, person).await, "appid": appid});
             let (request, http, person) = (request(bed, bed.service(), &body), bed.http.clone(), person.clone());
             logins.spawn(async move { (person, http.try_send(request).await) });
         }
@@ -195,8 +176,7 @@ async fn log_in_and_kill(bed: &mut TestBed, people: &[String], answered: usize, 
 
 #[tokio::test]
 async fn a_service_killed_in_first_logins_leaves_nothing_that_the_next_login_does_not_mend() {
-    let folder = apps();
-    let mut bed = TestBed::builder().app(OTHER, OTHER_SECRET).apps_folder(folder.path()).start().await;
+    let mut bed = TestBed::builder().two_apps().start().await;
     let mut told = Told::default();
     let people: Vec<String> = (0..KILLS * PEOPLE_AT_ONCE).map(|number| format!("lin-{number}")).collect();
     for (round, people) in people.chunks(PEOPLE_AT_ONCE).enumerate() {
@@ -204,9 +184,9 @@ async fn a_service_killed_in_first_logins_leaves_nothing_that_the_next_login_doe
     }
     assert!(!IDLE || half_done(&bed.redis) > 0, "no kill came at a moment that matters");
     for person in &people {
-        for appid in [APPID, OTHER, APPID] {
+        for appid in [APPID, OTHER_APPID, APPID] {
             eventually("a login", PATIENCE, async || {
-                let body = json!({"code": code_of(&bed, person, appid).await, "appid": appid});
+                let body = json!({"code": bed.wechat.mint_code_in(appid, person).await, "appid": appid});
                 told.note(person, bed.http.send(request(&bed, bed.service(), &body)).await)
             })
             .await;

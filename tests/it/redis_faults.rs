@@ -7,7 +7,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, user_ids};
+use crate::support::{
+    BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, until, user_ids,
+};
 
 const SERVED: usize = 50;
 /// The deadline of 1 s for the store.
@@ -21,9 +23,9 @@ async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend
 
     spoil(&mut bed).await;
     let spoiled = Instant::now();
-    eventually("answers meanwhile", PATIENCE, async || {
+    until("answers meanwhile", PATIENCE, async || {
         keys_are_published(bed.service()).await;
-        (sent_after(&load.answers(), spoiled).count() >= SERVED).then_some(())
+        sent_after(&load.answers(), spoiled).count() >= SERVED
     })
     .await;
     let mending = Instant::now();
@@ -116,9 +118,9 @@ async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_st
     let bed = TestBed::builder().breakable_redis().start().await;
     let successor = RedisServer::start(&[], "").await;
     successor.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
-    eventually("replication", PATIENCE, async || {
+    until("replication", PATIENCE, async || {
         let info: String = successor.command(&["INFO", "replication"]);
-        info.contains("master_link_status:up").then_some(())
+        info.contains("master_link_status:up")
     })
     .await;
     let load = Load::start(&bed).await;
@@ -235,7 +237,7 @@ async fn a_database_or_a_password_that_redis_refuses_is_said_with_its_address() 
     ] {
         bed.configuration.set("WXMINT_REDIS_URL", &url);
         let service = Service::start(&bed.configuration, bed.http.clone()).await;
-        eventually(reason, PATIENCE, async || service.readyz().await.body.contains(reason).then_some(())).await;
+        until(reason, PATIENCE, async || service.readyz().await.body.contains(reason)).await;
         let said = eventually("it is told", PATIENCE, async || {
             told(&service, "not ready").into_iter().find(|event| event.to_string().contains(reason))
         })
@@ -277,8 +279,7 @@ async fn the_rights_that_the_page_names_are_enough() {
     service.ready().await;
     service.login(&bed.mint_code("lin").await).await.expect_login();
     let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
-    let dissolve = bed.http.0.delete(service.url("/binding")).bearer_auth(&token);
-    assert_eq!(bed.http.send(dissolve).await.status, 204);
+    assert_eq!(service.unbind(&token).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
 }
 

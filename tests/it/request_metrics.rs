@@ -30,7 +30,7 @@ async fn every_route_counts_its_requests_by_what_was_answered() {
     let again = http.get(service.url("/.well-known/jwks.json")).header("if-none-match", tag);
     assert_eq!(bed.http.send(again).await.status, 304);
     service.get("/hunter2").await.expect_problem(404, "invalid_request");
-    assert_eq!(bed.http.send(http.delete(service.url("/binding")).bearer_auth(&token)).await.status, 204);
+    assert_eq!(service.unbind(&token).await.status, 204);
     bed.http.send(http.delete(service.url("/binding"))).await.expect_problem(401, "invalid_token");
 
     let expected = [

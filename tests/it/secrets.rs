@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::scan::{Place, Secret, Traces, leaks};
 use crate::support::{
     APP_SECRET, APPID, AccountService, Answer, PASSWORD, PATIENCE, Pace, Received, Signal, TestBed, UsersFile,
-    WRONG_PASSWORD, eventually,
+    WRONG_PASSWORD, eventually, until,
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
@@ -215,10 +215,7 @@ impl Run {
         self.bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
         let (code, before) = (self.code().await, self.bed.wechat.exchanges().await);
         let told = async {
-            eventually("the login waits for WeChat", PATIENCE, async || {
-                (self.bed.wechat.exchanges().await > before).then_some(())
-            })
-            .await;
+            until("the login waits for WeChat", PATIENCE, async || self.bed.wechat.exchanges().await > before).await;
             self.bed.service().signal(Signal::TERM);
         };
         let (answer, ()) = tokio::join!(self.bed.login(&code), told);
@@ -301,16 +298,10 @@ async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_
         traces.answer(&answer);
         secrets.extend([Secret::new("code", &code), Secret::new("phone code", &phone_code)]);
     }
-    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
-    let openid = people["people"][0]["apps"][APPID]["openid"].as_str().expect("an openid");
-    secrets.push(Secret::openid("openid", openid));
-    // WeChat gives it to whoever asks with the AppSecret.
-    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
-    let request = bed.http.0.post(format!("{}/cgi-bin/stable_token", bed.wechat.url())).json(&wanted);
-    secrets.push(Secret::new("access token", bed.http.send(request).await.member("access_token")));
-    traces.metrics(bed.service()).await;
-    traces.log(bed.service());
-    traces.redis(&bed.redis);
+    let account = bed.wechat.account("lin").await;
+    secrets.push(Secret::openid("openid", account["openid"].as_str().expect("an openid")));
+    secrets.push(Secret::new("access token", bed.wechat.access_token().await));
+    traces.bed(&bed).await;
     assert_eq!(bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);
     assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
 }
@@ -337,14 +328,12 @@ async fn binding_by_password_shows_neither_name_nor_password_nor_ticket() {
         traces.answer(&answer);
     }
     for status in [204, 401] {
-        let answer = bed.http.send(bed.http.0.delete(bed.service().url("/binding")).bearer_auth(&token)).await;
+        let answer = bed.service().unbind(&token).await;
         assert_eq!(answer.status, status);
         traces.answer(&answer);
     }
     secrets.push(Secret::new("token's signature", token.rsplit('.').next().expect("three parts")));
-    traces.metrics(bed.service()).await;
-    traces.log(bed.service());
-    traces.redis(&bed.redis);
+    traces.bed(&bed).await;
     assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
 }
 

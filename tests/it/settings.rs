@@ -17,12 +17,11 @@ async fn each_required_variable_is_asked_for_by_name_and_with_an_example() {
     for missing in REQUIRED {
         let mut configuration = Configuration::new("ES256");
         configuration.unset(missing);
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains(&format!("{missing} is not set")), "{outcome:?}");
-        assert!(outcome.stderr.contains(&format!("example: {missing}")), "{outcome:?}");
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(&format!("{missing} is not set")), "{outcome}");
+        assert!(outcome.contains(&format!("example: {missing}")), "{outcome}");
         for present in REQUIRED.iter().filter(|name| !missing.starts_with(**name)) {
-            assert!(!outcome.stderr.contains(&format!("{present} ")), "{present} is right: {outcome:?}");
+            assert!(!outcome.contains(&format!("{present} ")), "{present} is right: {outcome}");
         }
     }
 }
@@ -39,10 +38,9 @@ async fn all_mistakes_are_reported_in_one_run() {
     for (name, value) in mistakes {
         configuration.set(name, value);
     }
-    let outcome = configuration.run().await;
-    assert_eq!(outcome.code, Some(64), "{outcome:?}");
+    let outcome = configuration.refused().await;
     for (name, _) in mistakes {
-        assert!(outcome.stderr.contains(&format!("{name} is not")), "{name}: {outcome:?}");
+        assert!(outcome.contains(&format!("{name} is not")), "{name}: {outcome}");
     }
 }
 
@@ -50,9 +48,8 @@ async fn all_mistakes_are_reported_in_one_run() {
 async fn an_issuer_without_tls_is_refused_unless_it_is_this_machine() {
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_ISSUER", "http://login.example.com");
-    let outcome = configuration.run().await;
-    assert_eq!(outcome.code, Some(64), "{outcome:?}");
-    assert!(outcome.stderr.contains("WXMINT_ISSUER is not valid"), "{outcome:?}");
+    let outcome = configuration.refused().await;
+    assert!(outcome.contains("WXMINT_ISSUER is not valid"), "{outcome}");
     TestBed::builder().env("WXMINT_ISSUER", "http://127.0.0.1:8080").start().await;
 }
 
@@ -68,9 +65,8 @@ async fn a_secret_in_the_wrong_form_or_place_is_not_repeated() {
     ] {
         let mut configuration = Configuration::new("ES256");
         configuration.set(name, &value);
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains(name) && !outcome.stderr.contains(PLANTED), "{outcome:?}");
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(name) && !outcome.contains(PLANTED), "{outcome}");
     }
 }
 
@@ -80,9 +76,8 @@ async fn a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
         let configuration = Configuration::new("ES256");
         let path = configuration.value(name);
         fs::set_permissions(path, Permissions::from_mode(0o644)).expect("our file");
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains(&format!("chmod 600 {path}")), "{outcome:?}");
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(&format!("chmod 600 {path}")), "{outcome}");
     }
 }
 
@@ -97,9 +92,8 @@ async fn a_key_file_that_is_missing_is_named_with_the_command_that_makes_it() {
         let missing = configuration.path(&format!("missing-{name}")).to_string_lossy().into_owned();
         let value = if name == "WXMINT_ACCOUNTS" { format!("file:{missing}") } else { missing.clone() };
         configuration.set(name, &value);
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains(&format!("; make it with: {command} {missing}")), "{outcome:?}");
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(&format!("; make it with: {command} {missing}")), "{outcome}");
     }
 }
 
@@ -110,9 +104,8 @@ async fn a_key_file_with_something_else_in_it_is_refused_and_not_repeated() {
         let path = configuration.path("planted");
         write_private(&path, &format!("{{\"keys\":[\"{PLANTED}\"]}}"));
         configuration.set(name, &path.to_string_lossy());
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains(name) && !outcome.stderr.contains(PLANTED), "{outcome:?}");
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(name) && !outcome.contains(PLANTED), "{outcome}");
     }
 }
 
@@ -170,28 +163,13 @@ async fn a_port_that_is_taken_hides_no_other_fault() {
     configuration.set("WXMINT_LISTEN", &address);
     configuration.set("WXMINT_ADMIN_LISTEN", &address);
     let busy = configuration.run().await;
-    assert_eq!(busy.code, Some(1), "{busy:?}");
+    assert!(busy.code == Some(1) && !busy.stderr.contains("panicked"), "{busy:?}");
     let missing = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"];
     missing.iter().for_each(|name| configuration.set(name, "/nowhere"));
-    let outcome = configuration.run().await;
-    assert_eq!(outcome.code, Some(64), "{outcome:?}");
+    let outcome = configuration.refused().await;
     for name in ["WXMINT_LISTEN", "WXMINT_ADMIN_LISTEN"] {
         assert!(busy.stderr.contains(&format!("{name}: cannot listen on {address}")), "{busy:?}");
-        assert!(outcome.stderr.contains(&format!("{name}: cannot listen on {address}")), "{outcome:?}");
+        assert!(outcome.contains(&format!("{name}: cannot listen on {address}")), "{outcome}");
     }
-    assert!(missing.iter().all(|name| outcome.stderr.contains(&format!("{name}: /nowhere"))), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_port_that_is_taken_is_said_plainly() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("its address").to_string();
-    for name in ["WXMINT_LISTEN", "WXMINT_ADMIN_LISTEN"] {
-        let mut configuration = Configuration::new("ES256");
-        configuration.set(name, &address);
-        let outcome = configuration.run().await;
-        assert_eq!(outcome.code, Some(1), "{outcome:?}");
-        assert!(outcome.stderr.contains(&address) && outcome.stderr.contains(name), "{outcome:?}");
-        assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
-    }
+    assert!(missing.iter().all(|name| outcome.contains(&format!("{name}: /nowhere"))), "{outcome}");
 }

@@ -9,7 +9,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{BUSY, PATIENCE, Signal, TestBed, eventually};
+use crate::support::{BUSY, PATIENCE, Signal, TestBed, until};
 
 const IN_FLIGHT: usize = 200;
 /// Kubernetes kills after 30 s unless told otherwise.
@@ -26,14 +26,11 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
         let (http, url) = (bed.http.clone(), bed.service().url("/login"));
         logins.spawn(async move { http.send(http.0.post(url).json(&json!({"code": code}))).await });
     }
-    eventually("all logins are at WeChat", PATIENCE, async || {
-        (bed.wechat.exchanges().await == IN_FLIGHT as u64).then_some(())
-    })
-    .await;
+    until("all logins are at WeChat", PATIENCE, async || bed.wechat.exchanges().await == IN_FLIGHT as u64).await;
     bed.service().signal(Signal::TERM);
-    eventually("not ready any more", PATIENCE, async || {
+    until("not ready any more", PATIENCE, async || {
         let request = bed.http.0.get(format!("http://{}/readyz", bed.service().admin));
-        bed.http.try_send(request).await.map_or(true, |answer| answer.status == 503).then_some(())
+        bed.http.try_send(request).await.map_or(true, |answer| answer.status == 503)
     })
     .await;
     bed.wechat_link().restore().await;

@@ -16,14 +16,12 @@ mod unionid;
 mod vault_keys;
 mod wechat;
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{APP_SECRET, APPID, Answer, TestBed};
+use crate::support::{APPID, Answer, OTHER_APPID, TestBed};
 
-const OTHER_APPID: &str = "wxfedcba9876543210";
 const NUMBER: &str = "13800138000";
 
 const USER_DATA: &str = "/wechat/userdata";
@@ -87,9 +85,7 @@ impl Replicas {
 
     /// A request by `token`, without a body where that is null.
     async fn ask(&self, replica: usize, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let (http, url) = (&self.0.http, self.0.services[replica].url(path));
-        let request = http.0.request(method.parse().expect("a method"), url).bearer_auth(token);
-        http.send(if body.is_null() { request } else { request.json(body) }).await
+        self.0.services[replica].ask(method, path, token, body).await
     }
 
     async fn decrypt(&self, replica: usize, session: &Session, data: &Value) -> Answer {
@@ -125,22 +121,16 @@ impl Replicas {
 
 struct TwoApps {
     replicas: Replicas,
-    _apps: TempDir,
 }
 
 impl TwoApps {
     async fn start() -> Self {
-        let apps = tempfile::tempdir().expect("a folder");
-        for app in [APPID, OTHER_APPID] {
-            fs::write(apps.path().join(app), APP_SECRET).expect("written");
-        }
-        let builder = TestBed::builder().services(2).app(OTHER_APPID, APP_SECRET).apps_folder(apps.path());
-        Self { replicas: Replicas(builder.start().await), _apps: apps }
+        Self { replicas: Replicas(TestBed::builder().services(2).two_apps().start().await) }
     }
 
     async fn log_in(&self, app: &str, person: &str) -> Session {
         let bed = &self.replicas.0;
-        let code = bed.wechat.mint_codes(json!({"person": person, "appid": app})).await.remove(0);
+        let code = bed.wechat.mint_code_in(app, person).await;
         let request = bed.http.0.post(bed.service().url("/login")).json(&json!({"code": code, "appid": app}));
         self.replicas.session(app, person, &bed.http.send(request).await).await
     }

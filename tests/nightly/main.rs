@@ -10,6 +10,9 @@ mod stopwatch;
 mod user_data;
 mod user_data_over_http;
 
+#[path = "../verifiers/envoy.rs"]
+mod envoy;
+
 #[path = "../it/apps.rs"]
 mod apps;
 #[path = "../it/bindings_command.rs"]

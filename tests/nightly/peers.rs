@@ -6,7 +6,10 @@ use std::{any::Any, fs, net::SocketAddr, process::Command, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Connection, Http, ISSUER, PATIENCE, Process, SidecarSettings, eventually, repository, tools};
+use crate::{
+    envoy,
+    support::{Connection, Http, ISSUER, PATIENCE, Process, SidecarSettings, eventually, repository, tools},
+};
 
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -27,7 +30,8 @@ impl Peer {
     pub(crate) async fn envoy(replicas: &[SocketAddr], age: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (configuration, admin) = (folder.path().join("envoy.json"), folder.path().join("admin"));
-        fs::write(&configuration, envoy_configuration(replicas, age).to_string()).expect("written");
+        fs::write(&configuration, envoy::configuration(replicas, Some(envoy_provider(age))).to_string())
+            .expect("written");
         let mut command = Command::new(tools("python/bin/envoy"));
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--config-path"]);
         command.arg(configuration).arg("--admin-address-path").arg(&admin);
@@ -108,51 +112,16 @@ impl Verifying {
     }
 }
 
-fn envoy_configuration(replicas: &[SocketAddr], age: Duration) -> Value {
-    let typed = |kind: &str| json!(format!("type.googleapis.com/envoy.extensions.filters.{kind}"));
-    let address = |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});
-    let endpoint =
-        |replica: &SocketAddr| json!({"endpoint": {"address": address(&replica.ip().to_string(), replica.port())}});
-    let provider = json!({
+fn envoy_provider(age: Duration) -> Value {
+    json!({
         "issuer": ISSUER,
         "audiences": [ISSUER],
         // Without it Envoy accepts tokens without `exp`.
         "require_expiration": true,
         "remote_jwks": {
-            "http_uri": {"uri": format!("http://issuer{JWKS}"), "cluster": "issuer", "timeout": "1s"},
+            "http_uri": {"uri": envoy::JWKS_URL, "cluster": "issuer", "timeout": "1s"},
             "cache_duration": format!("{}s", age.as_secs()),
             "async_fetch": {"failed_refetch_duration": "1s"},
-        },
-    });
-    let filters = json!([
-        {"name": "envoy.filters.http.jwt_authn", "typed_config": {
-            "@type": typed("http.jwt_authn.v3.JwtAuthentication"),
-            "providers": {"wxmint": provider},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "wxmint"}}],
-        }},
-        {"name": "envoy.filters.http.router", "typed_config": {"@type": typed("http.router.v3.Router")}},
-    ]);
-    let everything = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
-    let connections = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": {
-        "@type": typed("network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "peer",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": everything}]},
-        "http_filters": filters,
-    }});
-    let endpoints: Vec<Value> = replicas.iter().map(endpoint).collect();
-    json!({
-        "admin": {"address": address("127.0.0.1", 0)},
-        "static_resources": {
-            "listeners": [{
-                "name": "peer",
-                "address": address("127.0.0.1", 0),
-                "filter_chains": [{"filters": [connections]}],
-            }],
-            "clusters": [{
-                "name": "issuer",
-                "type": "STATIC",
-                "load_assignment": {"cluster_name": "issuer", "endpoints": [{"lb_endpoints": endpoints}]},
-            }],
         },
     })
 }

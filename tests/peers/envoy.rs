@@ -2,43 +2,33 @@
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
-use serde_json::json;
-use tempfile::TempDir;
-
 use crate::{
-    example::{Example, example_folder},
+    example::{Example, Started, example_folder},
     raw::Request,
     scene::Scene,
     support::{Http, PATIENCE, Process, eventually, tools},
 };
+use serde_json::json;
 
-pub(crate) struct Envoy {
-    pub(crate) example: Example,
-    _process: Process,
-    _folder: TempDir,
-}
-
-impl Envoy {
-    /// Listens, before the scene's back end. `addresses` are those of examples/peers/`name` besides.
-    pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str, &str)]) -> Self {
-        let back_end = port_value(scene.back_end.address);
-        // It chooses where it listens, and says so.
-        let own = ["port_value: 8000 }", "port_value: 9901 }"].map(|port| (port, "port_value: 0 }"));
-        let addresses = [&own[..], &[("port_value: 3000 }", &*back_end)], addresses].concat();
-        let folder = example_folder(name, &addresses);
-        let admin = folder.path().join("admin");
-        let mut command = Command::new(tools("python/bin/envoy"));
-        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
-        command.arg("--admin-address-path").arg(&admin).arg("--config-path").arg(folder.path().join("envoy.yaml"));
-        let mut process = Process::spawn("envoy", &mut command);
-        let http = Http::new();
-        let address = eventually("Envoy listens", PATIENCE, async || {
-            assert!(process.ended().is_none(), "Envoy ends: {:?}", process.stderr());
-            listener(&http, &admin).await
-        })
-        .await;
-        Self { example: Example::new(name, address.port()), _process: process, _folder: folder }
-    }
+/// Envoy listens, before the scene's back end. `addresses` are those of examples/peers/`name` besides.
+pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str, &str)]) -> Started {
+    let back_end = port_value(scene.back_end.address);
+    // It chooses where it listens, and says so.
+    let own = ["port_value: 8000 }", "port_value: 9901 }"].map(|port| (port, "port_value: 0 }"));
+    let addresses = [&own[..], &[("port_value: 3000 }", &*back_end)], addresses].concat();
+    let folder = example_folder(name, &addresses);
+    let admin = folder.path().join("admin");
+    let mut command = Command::new(tools("python/bin/envoy"));
+    command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
+    command.arg("--admin-address-path").arg(&admin).arg("--config-path").arg(folder.path().join("envoy.yaml"));
+    let mut process = Process::spawn("envoy", &mut command);
+    let http = Http::new();
+    let address = eventually("Envoy listens", PATIENCE, async || {
+        assert!(process.ended().is_none(), "Envoy ends: {:?}", process.stderr());
+        listener(&http, &admin).await
+    })
+    .await;
+    Started { example: Example::new(name, address.port()), process, folder }
 }
 
 /// What both examples do besides, with a good token and on open paths.

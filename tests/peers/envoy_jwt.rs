@@ -12,8 +12,8 @@ use tokio::time::interval;
 
 use crate::{
     checks,
-    envoy::{Envoy, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
-    example::Example,
+    envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
+    example::{Example, Started},
     forge::decoded,
     raw::Request,
     scene::Scene,
@@ -29,7 +29,7 @@ const ANOTHER_NAME: &str = "san_type: IP_ADDRESS, matcher: { exact: 127.0.0.2 }"
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_alone_lets_good_tokens_through_and_nothing_else_and_says_503_until_it_has_keys() {
     let scene = Scene::without_issuer().await;
-    let Envoy { example, .. } = &started(&scene, scene.address(), &[]).await;
+    let Started { example, .. } = &started(&scene, scene.address(), &[]).await;
     checks::starts_before_the_issuer(&scene, example).await;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;
@@ -44,7 +44,7 @@ async fn envoy_alone_lets_good_tokens_through_and_nothing_else_and_says_503_unti
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_alone_goes_on_with_its_keys_beyond_their_time_while_the_issuer_is_away() {
     let scene = Scene::start().await;
-    let Envoy { example, .. } = &started(&scene, scene.address(), &[LOOKS_EVERY_SECOND]).await;
+    let Started { example, .. } = &started(&scene, scene.address(), &[LOOKS_EVERY_SECOND]).await;
     eventually("Envoy has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     scene.link.cut().await;
     let (mut poll, cut) = (interval(Duration::from_millis(200)), Instant::now());
@@ -57,7 +57,7 @@ async fn envoy_alone_goes_on_with_its_keys_beyond_their_time_while_the_issuer_is
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_alone_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
     let scene = Scene::start().await;
-    let Envoy { example, .. } = &started(&scene, scene.address(), &[LOOKS_EVERY_SECOND]).await;
+    let Started { example, .. } = &started(&scene, scene.address(), &[LOOKS_EVERY_SECOND]).await;
     eventually("Envoy has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
@@ -89,10 +89,10 @@ async fn envoy_alone_fetches_keys_by_https_from_who_can_prove_its_name() {
     assert_eq!(status(&deceived.example, &scene.lin.token).await, 503, "keys by another name");
 }
 
-pub(crate) async fn started(scene: &Scene, jwks: SocketAddr, changes: &[(&str, &str)]) -> Envoy {
+pub(crate) async fn started(scene: &Scene, jwks: SocketAddr, changes: &[(&str, &str)]) -> Started {
     let jwks = port_value(jwks);
     let addresses = [&[("http://127.0.0.1:8080", &*scene.issuer), (JWKS_PORT, &*jwks)][..], changes].concat();
-    Envoy::start(scene, NAME, &addresses).await
+    envoy::start(scene, NAME, &addresses).await
 }
 
 /// README.md's table, where `checks::tokens` has no case: by the issuer's own key, each with one thing that is wrong.

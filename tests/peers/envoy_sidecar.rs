@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use crate::{
     checks,
-    envoy::{Envoy, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
+    envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
+    example::Started,
     raw::Request,
     scene::Scene,
     sidecar::Sidecar,
@@ -16,7 +17,7 @@ async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
     let sidecar = Sidecar::start(&scene).await;
     let link = Breakable::before(sidecar.address).await;
-    let Envoy { example, .. } = &started(&scene, link.address()).await;
+    let Started { example, .. } = &started(&scene, link.address()).await;
     checks::tokens(&scene, example, &[]).await;
     checks::identity_headers(&scene, example).await;
     checks::paths(&scene, example).await;
@@ -54,8 +55,8 @@ async fn the_sidecar_is_shown_the_token_and_not_the_other_headers_and_its_yes_mu
     assert_eq!(names, ["authorization", "content-length", "host"], "{question:?}");
 }
 
-pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> Envoy {
+pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> Started {
     let (url, port) = (format!("http://{sidecar}"), port_value(sidecar));
     let addresses = [("http://127.0.0.1:8181", &*url), ("port_value: 8181 }", &*port)];
-    Envoy::start(scene, "envoy-sidecar", &addresses).await
+    envoy::start(scene, "envoy-sidecar", &addresses).await
 }

@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{raw::LONGEST, support::repository};
+use crate::{
+    raw::LONGEST,
+    support::{Process, repository},
+};
 
 /// Where a running example is, and what is expected of it.
 #[derive(Debug, Clone)]
@@ -29,6 +32,13 @@ impl Example {
         let (protected, public) = ("/orders", Some("/public/hello"));
         Self { name, address, protected, public, also_refuses_by: Vec::new(), longest: LONGEST }
     }
+}
+
+/// An example as a process of its own, in a copy of its folder.
+pub(crate) struct Started {
+    pub(crate) example: Example,
+    pub(crate) process: Process,
+    pub(crate) folder: TempDir,
 }
 
 /// A copy of examples/peers/`name`, in which the addresses that it documents are those of a test, and nothing else is

@@ -1,50 +1,108 @@
 //! The proxies that ask the sidecar about each request, run with the configurations of their examples.
 
-use std::{collections::BTreeMap, net::SocketAddr, process::Command};
-
-use tempfile::TempDir;
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use crate::{
     checks,
-    example::{Example, example_folder},
-    raw::Request,
+    example::{Example, Started, example_folder},
+    raw::{LONGEST, Request},
     scene::Scene,
     sidecar::Sidecar,
-    support::{Breakable, Connection, PATIENCE, Process, eventually, free_port},
+    support::{Breakable, Connection, PATIENCE, Process, eventually, free_port, tools},
+};
+
+/// A proxy, and how it asks.
+pub(crate) struct ForwardAuth {
+    name: &'static str,
+    /// Where it listens, as the example writes it.
+    listens: &'static str,
+    program: fn() -> Command,
+    /// Further settings of its sidecar.
+    pub(crate) rules: &'static [(&'static str, &'static str)],
+    longest: Duration,
+    path_header: &'static str,
+    /// The other headers of its question to the sidecar, besides `Authorization` and `Host`.
+    shows: &'static [&'static str],
+}
+
+pub(crate) const CADDY: ForwardAuth = ForwardAuth {
+    name: "caddy",
+    listens: ":8000",
+    program: || {
+        let mut program = Command::new(tools("python/bin/caddy"));
+        program.args(["run", "--config", "Caddyfile"]);
+        program
+    },
+    rules: &[],
+    longest: LONGEST,
+    path_header: "x-forwarded-uri",
+    shows: &["accept-encoding", "user-agent", "x-forwarded-method"],
+};
+
+pub(crate) const NGINX: ForwardAuth = ForwardAuth {
+    name: "nginx",
+    listens: "127.0.0.1:8000",
+    // Without a master, whose workers would outlive it when it is killed.
+    program: || {
+        // Where Debian has it, which is not in everybody's PATH.
+        let debian = Path::new("/usr/sbin/nginx");
+        let mut program = Command::new(if debian.exists() { debian } else { Path::new("nginx") });
+        program.args(["-p", ".", "-c", "nginx.conf", "-g", "daemon off; master_process off;"]);
+        program
+    },
+    rules: &[],
+    longest: LONGEST,
+    path_header: "x-original-uri",
+    shows: &[],
+};
+
+pub(crate) const TRAEFIK: ForwardAuth = ForwardAuth {
+    name: "traefik",
+    listens: "127.0.0.1:8000",
+    program: || {
+        let mut program = Command::new(tools("python/bin/traefik"));
+        program.arg("--configFile=traefik.yml");
+        program
+    },
+    // What is public says the sidecar.
+    rules: &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")],
+    // It gives a silent sidecar 30 s.
+    longest: Duration::from_secs(35),
+    path_header: "x-forwarded-uri",
+    shows: &[
+        "accept-encoding",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-method",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    ],
 };
 
 /// A proxy before a scene's back end, and a sidecar that can be cut off from it.
 pub(crate) struct Stage {
     pub(crate) scene: Scene,
-    pub(crate) proxy: ForwardAuth,
+    pub(crate) proxy: Started,
     link: Breakable,
     _sidecar: Sidecar,
 }
 
 impl Stage {
-    /// With further settings of the sidecar.
-    pub(crate) async fn with(rules: &[(&str, &str)], started: impl AsyncFn(&Scene, SocketAddr) -> ForwardAuth) -> Self {
+    pub(crate) async fn with(proxy: &ForwardAuth) -> Self {
         let scene = Scene::start().await;
-        let sidecar = Sidecar::with(&scene, rules).await;
+        let sidecar = Sidecar::with(&scene, proxy.rules).await;
         let link = Breakable::before(sidecar.address).await;
-        let proxy = started(&scene, link.address()).await;
+        let proxy = proxy.start(&scene, link.address()).await;
         Self { scene, proxy, link, _sidecar: sidecar }
     }
 
-    pub(crate) async fn lets_good_tokens_through_and_nothing_else(&self) {
+    async fn lets_good_tokens_through_and_nothing_else(&self) {
         checks::asks_a_sidecar(&self.scene, &self.proxy.example, &self.link).await;
     }
 
-    /// Asks it `GET /verify` with these headers and no others; the path is in `path_header`.
-    pub(crate) async fn shows_the_sidecar(&self, path_header: &str, names: &[&str]) {
-        let (target, headers) = self.proxy.question(&self.scene, &self.link).await;
-        assert_eq!(target, "GET /verify");
-        assert_eq!(headers.keys().map(String::as_str).collect::<Vec<_>>(), names);
-        assert_eq!((&*headers["authorization"], &*headers[path_header]), ("Bearer a.b.c", "/orders?page=2"));
-    }
-
     /// Without its sidecar it answers 503 with `Retry-After`, and what is public is served all the same.
-    pub(crate) async fn says_when_to_come_again(&self) {
+    async fn says_when_to_come_again(&self) {
         self.link.cut().await;
         let asked = Request::get("/orders").bearer(&self.scene.lin.token).send(self.proxy.example.address).await;
         let reply = asked.expect("an answer");
@@ -52,54 +110,72 @@ impl Stage {
         let public = Request::get("/public/hello").send(self.proxy.example.address).await.expect("an answer");
         assert_eq!(public.status, 200);
     }
-}
 
-pub(crate) struct ForwardAuth {
-    pub(crate) example: Example,
-    _process: Process,
-    _folder: TempDir,
+    /// What the proxy asks the sidecar about a POST of `/orders?page=2` with a body and much else in its head: the
+    /// target, and the headers by name. The question goes to the scene's back end.
+    async fn question(&self) -> (String, BTreeMap<String, String>) {
+        self.link.lead_to(self.scene.back_end.address);
+        self.link.hang_up().await;
+        self.scene.back_end.take();
+        let more = "Authorization: Bearer a.b.c\r\nCookie: secret=1\r\nX-User-Id: forged\r\nX-Original-URI: /public/x\r\n\
+                    X-Forwarded-Uri: /public/x\r\nX-Forwarded-Method: HEAD\r\nX-Forwarded-For: 192.0.2.1\r\n";
+        Connection::to(self.proxy.example.address).await.send("POST /orders?page=2", more, "body").await;
+        let question = self.scene.back_end.take().into_iter().next().expect("a question");
+        let headers = question.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        (format!("{} {}", question.method, question.path), headers.collect())
+    }
 }
 
 impl ForwardAuth {
-    /// Between the scene's back end and `sidecar`. `listens` is where the example listens, as it writes it; `program` is
-    /// run in a copy of the example's folder.
-    pub(crate) async fn start(
-        scene: &Scene,
-        sidecar: SocketAddr,
-        (name, listens): (&'static str, &str),
-        mut program: Command,
-    ) -> Self {
+    /// Between the scene's back end and `sidecar`.
+    pub(crate) async fn start(&self, scene: &Scene, sidecar: SocketAddr) -> Started {
         let port = free_port();
-        let own = listens.replace("8000", &port.to_string());
+        let own = self.listens.replace("8000", &port.to_string());
         let (back_end, asked) = (scene.back_end.address.to_string(), sidecar.to_string());
-        let addresses = [(listens, &*own), ("127.0.0.1:3000", &*back_end), ("127.0.0.1:8181", &*asked)];
-        let folder = example_folder(name, &addresses);
+        let addresses = [(self.listens, &*own), ("127.0.0.1:3000", &*back_end), ("127.0.0.1:8181", &*asked)];
+        let folder = example_folder(self.name, &addresses);
         // Caddy keeps things at home.
-        let mut process = Process::spawn(name, program.current_dir(folder.path()).env("HOME", folder.path()));
-        let example = Example::new(name, port);
+        let mut program = (self.program)();
+        let mut process = Process::spawn(self.name, program.current_dir(folder.path()).env("HOME", folder.path()));
+        let example = Example { longest: self.longest, ..Example::new(self.name, port) };
         eventually("it asks the sidecar", PATIENCE, async || {
-            assert!(process.ended().is_none(), "{name} ends: {:?}", process.stderr());
+            assert!(process.ended().is_none(), "{} ends: {:?}", self.name, process.stderr());
             let reply = Request::get(example.protected).send(example.address).await;
             reply.is_ok_and(|reply| reply.status == 401).then_some(())
         })
         .await;
-        Self { example, _process: process, _folder: folder }
+        Started { example, process, folder }
     }
+}
 
-    /// What it asks the sidecar about a POST of `/orders?page=2` with a body and much else in its head: the target, and
-    /// the headers by name. The question goes to the scene's back end.
-    async fn question(&self, scene: &Scene, sidecar: &Breakable) -> (String, BTreeMap<String, String>) {
-        let real = sidecar.target();
-        sidecar.lead_to(scene.back_end.address);
-        sidecar.hang_up().await;
-        scene.back_end.take();
-        let more = "Authorization: Bearer a.b.c\r\nCookie: secret=1\r\nX-User-Id: forged\r\nX-Original-URI: /public/x\r\n\
-                    X-Forwarded-Uri: /public/x\r\nX-Forwarded-Method: HEAD\r\nX-Forwarded-For: 192.0.2.1\r\n";
-        Connection::to(self.example.address).await.send("POST /orders?page=2", more, "body").await;
-        let question = scene.back_end.take().into_iter().next().expect("a question");
-        sidecar.lead_to(real);
-        sidecar.hang_up().await;
-        let headers = question.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        (format!("{} {}", question.method, question.path), headers.collect())
+#[tokio::test]
+async fn caddy_with_the_sidecar_lets_good_tokens_through_and_nothing_else_and_without_it_says_when_to_come_again() {
+    let stage = Stage::with(&CADDY).await;
+    stage.lets_good_tokens_through_and_nothing_else().await;
+    stage.says_when_to_come_again().await;
+}
+
+#[tokio::test]
+async fn nginx_with_the_sidecar_lets_good_tokens_through_and_nothing_else_and_without_it_says_when_to_come_again() {
+    let stage = Stage::with(&NGINX).await;
+    stage.lets_good_tokens_through_and_nothing_else().await;
+    stage.says_when_to_come_again().await;
+}
+
+#[tokio::test]
+async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
+    Stage::with(&TRAEFIK).await.lets_good_tokens_through_and_nothing_else().await;
+}
+
+#[tokio::test]
+async fn the_sidecar_is_shown_the_token_and_the_path_and_nothing_else_of_the_clients() {
+    for proxy in [CADDY, NGINX, TRAEFIK] {
+        let (target, headers) = Stage::with(&proxy).await.question().await;
+        assert_eq!(target, "GET /verify", "{}", proxy.name);
+        let mut shown = [proxy.shows, &["authorization", "host", proxy.path_header]].concat();
+        shown.sort_unstable();
+        assert_eq!(headers.keys().map(String::as_str).collect::<Vec<_>>(), shown, "{}", proxy.name);
+        let told = (&*headers["authorization"], &*headers[proxy.path_header]);
+        assert_eq!(told, ("Bearer a.b.c", "/orders?page=2"), "{}", proxy.name);
     }
 }

@@ -7,11 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
-
 use crate::{
     checks,
-    example::{Example, copy_example},
+    example::{Example, Started, copy_example},
     key_source::{KeySource, bad_keys_spoil_themselves_only},
     raw::Request,
     scene::Scene,
@@ -27,27 +25,19 @@ const OFTEN: [(&str, &str); 2] = [
     ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
 ];
 
-pub(crate) struct Orders {
-    pub(crate) example: Example,
-    _process: Process,
-    _workspace: TempDir,
-}
-
-impl Orders {
-    pub(crate) fn start(scene: &Scene, settings: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let workspace = tempfile::tempdir().expect("a folder");
-        let source = workspace.path().join("src/orders");
-        fs::create_dir_all(&source).expect("a folder");
-        let (issuer, address) = (scene.address().to_string(), format!("127.0.0.1:{port}"));
-        let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
-        copy_example("go", &[settings, &addresses].concat(), &source);
-        let mut orders = Command::new(build(workspace.path(), &source));
-        // A proxy of the machine's would be asked for the keys.
-        orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
-        let process = Process::spawn("orders", &mut orders);
-        Self { example: Example::new("go", port), _process: process, _workspace: workspace }
-    }
+/// With settings in place of those that the file has.
+pub(crate) fn start(scene: &Scene, settings: &[(&str, &str)]) -> Started {
+    let port = free_port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("src/orders");
+    fs::create_dir_all(&source).expect("a folder");
+    let (issuer, address) = (scene.address().to_string(), format!("127.0.0.1:{port}"));
+    let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
+    copy_example("go", &[settings, &addresses].concat(), &source);
+    let mut orders = Command::new(build(folder.path(), &source));
+    // A proxy of the machine's would be asked for the keys.
+    orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
+    Started { example: Example::new("go", port), process: Process::spawn("orders", &mut orders), folder }
 }
 
 /// Without modules, since there is no module proxy: the example's go.mod makes Go read `…/jwt/v4` as Debian's `…/jwt`.
@@ -65,21 +55,21 @@ fn build(workspace: &Path, source: &Path) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
     let scene = Scene::start().await;
-    let Orders { example, .. } = &Orders::start(&scene, &[]);
+    let Started { example, .. } = &start(&scene, &[]);
     checks::verifies_by_itself(&scene, example, &[], 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_started_before_the_issuer_says_503_until_it_has_keys() {
     let scene = Scene::without_issuer().await;
-    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    let Started { example, .. } = &start(&scene, &OFTEN);
     checks::starts_before_the_issuer(&scene, example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn net_http_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
     let scene = Scene::start().await;
-    let Orders { example, .. } = &Orders::start(&scene, &OFTEN);
+    let Started { example, .. } = &start(&scene, &OFTEN);
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
 }
@@ -89,7 +79,7 @@ async fn a_bad_key_spoils_nothing_but_itself_for_net_http() {
     let scene = Scene::start().await;
     let source = KeySource::with_bad_keys(&scene).await;
     let url = format!("{:?}", source.url());
-    let Orders { example, .. } = &Orders::start(&scene, &[("issuer + \"/.well-known/jwks.json\"", &url)]);
+    let Started { example, .. } = &start(&scene, &[("issuer + \"/.well-known/jwks.json\"", &url)]);
     bad_keys_spoil_themselves_only(&scene, example).await;
 }
 
@@ -97,7 +87,7 @@ async fn a_bad_key_spoils_nothing_but_itself_for_net_http() {
 async fn golang_jwt_takes_each_algorithm_of_our_keys() {
     for algorithm in ["EdDSA", "RS256"] {
         let scene = Scene::signing_by(algorithm).await;
-        let orders = Orders::start(&scene, &[]);
+        let orders = start(&scene, &[]);
         eventually(algorithm, PATIENCE, async || scene.is_let_in(&orders.example).await).await;
     }
 }
@@ -115,7 +105,7 @@ async fn a_go_peer_goes_on_with_the_keys_it_has_whatever_it_is_answered() {
     let server = JwksServer::start().await;
     let url = format!("keySet{{url: \"{}\" +", server.url(""));
     let settings: [(&str, &str); 1] = [("keySet{url: issuer +", &url)];
-    let Orders { example, .. } = &Orders::start(&scene, &[&settings[..], &OFTEN].concat());
+    let Started { example, .. } = &start(&scene, &[&settings[..], &OFTEN].concat());
     let status = async || {
         let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await;
         reply.ok().map(|reply| reply.status)

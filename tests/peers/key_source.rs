@@ -1,10 +1,5 @@
 //! Keys that come and go, for programs that fetch them: an address whose answers a test chooses.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,23 +49,6 @@ pub(crate) fn keys_with_odd_kids(scene: &Scene) -> Vec<Value> {
 pub(crate) async fn keys_of(bed: &TestBed) -> Vec<Value> {
     let jwks = bed.service().get("/.well-known/jwks.json").await.json();
     jwks["keys"].as_array().expect("keys").clone()
-}
-
-/// Runs an example's script, which makes `keys` of a JWKS and then runs `reload`.
-pub(crate) fn write_keys(folder: &Path, jwks_url: &str, keys: &str, reload: &[&str]) -> Output {
-    let mut script = Command::new(folder.join("wxmint-keys.py"));
-    // A proxy of the machine's would be asked for the keys.
-    script.current_dir(folder).arg(jwks_url).arg(keys).args(reload).env("no_proxy", "127.0.0.1");
-    script.output().expect("python3")
-}
-
-/// A script's reload is tried until it has worked once.
-pub(crate) fn reloads_until_it_has_worked(script: impl Fn(&[&str]) -> Output) {
-    let run = |reload: &str| script(&[reload]).status.success();
-    assert!(!run("false"), "a reload that fails is a failure");
-    assert!(!run("false"), "and is tried again");
-    assert!(run("true"));
-    assert!(run("false"), "nothing has changed");
 }
 
 /// The example learns a new key, of another algorithm, and forgets a removed one, when `look` has had it look. Nonsense

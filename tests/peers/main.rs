@@ -3,9 +3,7 @@
 //! that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that the
 //! questions find fault with an example that deserves it. benches/examples starts the same examples.
 
-pub(crate) mod apache;
 pub(crate) mod back_end;
-pub(crate) mod caddy;
 pub(crate) mod canary;
 mod checked;
 pub(crate) mod checks;
@@ -16,16 +14,14 @@ pub(crate) mod example;
 pub(crate) mod forge;
 pub(crate) mod forward_auth;
 pub(crate) mod go;
-pub(crate) mod haproxy;
+pub(crate) mod key_files;
 pub(crate) mod key_source;
-pub(crate) mod nginx;
 pub(crate) mod nginx_njs;
-pub(crate) mod node;
-pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod routers;
 pub(crate) mod rust;
 pub(crate) mod scene;
+pub(crate) mod scripts;
 pub(crate) mod sidecar;
 pub(crate) mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]

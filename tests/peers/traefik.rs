@@ -1,50 +1,16 @@
 //! examples/peers/traefik: ForwardAuth.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
-
 use crate::{
     checks,
-    forward_auth::{ForwardAuth, Stage},
+    forward_auth::{Stage, TRAEFIK},
     raw::Request,
     scene::Scene,
     sidecar::Sidecar,
-    support::tools,
 };
-
-/// What is public says the sidecar.
-pub(crate) const RULES: &[(&str, &str)] =
-    &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")];
-
-#[tokio::test]
-async fn traefik_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
-    Stage::with(RULES, started).await.lets_good_tokens_through_and_nothing_else().await;
-}
-
-#[tokio::test]
-async fn traefik_shows_the_sidecar_the_token_and_the_path_and_nothing_else_of_the_clients() {
-    Stage::with(RULES, started)
-        .await
-        .shows_the_sidecar(
-            "x-forwarded-uri",
-            &[
-                "accept-encoding",
-                "authorization",
-                "host",
-                "user-agent",
-                "x-forwarded-for",
-                "x-forwarded-host",
-                "x-forwarded-method",
-                "x-forwarded-port",
-                "x-forwarded-proto",
-                "x-forwarded-uri",
-            ],
-        )
-        .await;
-}
 
 #[tokio::test]
 async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {
-    let Stage { scene, proxy: traefik, .. } = &Stage::with(RULES, started).await;
+    let Stage { scene, proxy: traefik, .. } = &Stage::with(&TRAEFIK).await;
     // An empty token is none.
     for bad in scene.bad_tokens().into_iter().filter(|bad| !["no token", "empty token"].contains(&bad.name)) {
         scene.back_end.take();
@@ -65,8 +31,8 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
 async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
     let scene = Scene::start().await;
     let audience = format!("/public/orders={}", scene.issuer);
-    let sidecar = Sidecar::with(&scene, &[RULES, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
-    let mut traefik = started(&scene, sidecar.address).await;
+    let sidecar = Sidecar::with(&scene, &[TRAEFIK.rules, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
+    let mut traefik = TRAEFIK.start(&scene, sidecar.address).await;
     traefik.example.protected = "/public/orders";
     checks::paths(&scene, &traefik.example).await;
     let status = async |request: Request| request.send(traefik.example.address).await.map(|reply| reply.status);
@@ -77,7 +43,7 @@ async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
 /// The sidecar would not take these paths for public, but back ends may have rules by path of their own.
 #[tokio::test]
 async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_resolve() {
-    let Stage { scene, proxy: traefik, .. } = &Stage::with(RULES, started).await;
+    let Stage { scene, proxy: traefik, .. } = &Stage::with(&TRAEFIK).await;
     let status = async |path: &str, more: &str| {
         let request = Request::get(path).bearer(&scene.lin.token).line(more);
         request.send(traefik.example.address).await.expect("an answer").status
@@ -89,13 +55,4 @@ async fn traefik_resolves_a_path_for_the_back_end_and_refuses_what_it_does_not_r
     }
     assert_eq!(status("/orders", &format!("X-Long: {}", "x".repeat(40_000))).await, 431);
     assert!(scene.back_end.take().is_empty());
-}
-
-pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> ForwardAuth {
-    let mut program = Command::new(tools("python/bin/traefik"));
-    program.arg("--configFile=traefik.yml");
-    let mut traefik = ForwardAuth::start(scene, sidecar, ("traefik", "127.0.0.1:8000"), program).await;
-    // It gives a silent sidecar 30 s.
-    traefik.example.longest = Duration::from_secs(35);
-    traefik
 }

@@ -28,7 +28,7 @@ pub(crate) const RELOAD: Millis = 5 * SECOND;
 const WRITE: Millis = 2 * SECOND;
 
 pub(crate) struct World<'a> {
-    rules: &'a dyn Rules,
+    rules: &'a Rules,
     pub(crate) policy: Policy,
     /// By how much two clocks may differ.
     pub(crate) apart: Millis,
@@ -115,7 +115,7 @@ impl Clocks {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(draws: &mut Draws, rules: &'a dyn Rules) -> Self {
+    pub(crate) fn draw(draws: &mut Draws, rules: &'a Rules) -> Self {
         let clocks = Clocks::draw(draws);
         let policy = policy(draws, clocks.apart);
         let first = KeyLife {
@@ -168,12 +168,12 @@ impl<'a> World<'a> {
             Task::RetireUnused => return self.retire_unused(lives, now),
             Task::Import(ahead, algorithm) => {
                 let nbf = rotation::whole_second(now + TimeDelta::milliseconds(ahead));
-                self.rules.admit(&lives, &policy, nbf, now).ok()?;
+                (self.rules.admit)(&lives, &policy, nbf, now).ok()?;
                 lives.push(KeyLife { kid: self.new_kid("i", when), algorithm, nbf, exp: None });
                 lives.sort_by_key(|life| life.nbf);
             }
         }
-        let step = self.rules.plan(&lives, &policy, now).expect("a policy that fits");
+        let step = (self.rules.plan)(&lives, &policy, now).expect("a policy that fits");
         if step.is_nothing() && matches!(run.task, Task::Rotate) {
             return None;
         }
@@ -184,7 +184,7 @@ impl<'a> World<'a> {
     fn retire_unused(&self, mut lives: Vec<KeyLife>, now: DateTime<Utc>) -> Option<Vec<KeyLife>> {
         let reached = now + TimeDelta::milliseconds(self.apart + RELOAD);
         let kid = lives.last().filter(|life| life.nbf > reached)?.kid.clone();
-        let released = self.rules.retire(&lives, &kid, now).expect("it is there").released;
+        let released = (self.rules.retire)(&lives, &kid, now).expect("it is there").released;
         lives.retain(|life| life.kid != kid);
         lives.iter_mut().filter(|life| Some(&life.kid) == released.as_ref()).for_each(|life| life.exp = None);
         Some(lives)
@@ -247,7 +247,7 @@ impl<'a> World<'a> {
             _ => START + draws.below(last - START),
         };
         let (lives, now) = (self.lives(replica, issued), self.clock(replica, issued));
-        let signing = self.rules.signing(lives, now);
+        let signing = (self.rules.signing)(lives, now);
         let kid = signing.map(|index| lives[index].kid.clone());
         let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", show(issued)))?;
         let refused_from =
@@ -262,7 +262,7 @@ impl<'a> World<'a> {
         let states = rotation::states(lives, now);
         let visible = lives.iter().zip(states).filter(|(_, state)| *state != State::Gone);
         let kids = visible.map(|(life, _)| life.kid.clone()).collect();
-        let max_age = self.rules.max_age(lives, self.policy.lead, now).num_seconds() * SECOND;
+        let max_age = (self.rules.max_age)(lives, self.policy.lead, now).num_seconds() * SECOND;
         Fetched { when, replica, kids, fresh_until: when + max_age }
     }
 

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc cxx redis chromium go node python nginx haproxy apache faketime)
+readonly for_tests=(cc redis chromium go node python nginx haproxy apache faketime)
 readonly known=' cc cxx redis chromium go node python nginx haproxy apache faketime kustomize promtool cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 

@@ -129,13 +129,6 @@ impl UsersFile {
         self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));
         self.lines.len() != before
     }
-
-    pub(super) fn into_users(self) -> impl Iterator<Item = User> {
-        self.lines.into_iter().filter_map(|line| match line {
-            Line::User(user) => Some(user),
-            Line::Remark(_) => None,
-        })
-    }
 }
 
 impl Line {

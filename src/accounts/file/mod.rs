@@ -31,7 +31,7 @@ pub use self::{
 use self::{threads::HashThreads, users::Users};
 use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username, automatic::fresh_user};
 use crate::{
-    ids::{Phone, UserId},
+    ids::UserId,
     secret_files::{FileError, read_private},
 };
 
@@ -120,10 +120,6 @@ impl Accounts for FileAccounts {
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
         let candidate = self.users().candidate(name);
         self.threads.check(candidate, password).await
-    }
-
-    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>, AccountsError> {
-        Ok(None)
     }
 
     async fn admits(&self, user: &UserId) -> Result<bool, AccountsError> {

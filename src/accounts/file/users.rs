@@ -44,7 +44,7 @@ pub(super) struct Users {
 
 impl Users {
     pub(super) fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
-        let users: Vec<_> = UsersFile::parse(content)?.into_users().map(Arc::new).collect();
+        let users: Vec<_> = UsersFile::parse(content)?.users().cloned().map(Arc::new).collect();
         let mut enabled = HashMap::new();
         for user in &users {
             *enabled.entry(user.id.clone()).or_default() |= !user.disabled;

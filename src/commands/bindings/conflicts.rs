@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Failure, check, patiently, print, say, walk_all};
 use crate::{
-    commands::table,
+    commands::output,
     ids::{AppId, OpenId, UserId},
     store::{Binding, Bindings, Redis, walk::Found},
 };
@@ -26,30 +26,35 @@ struct Conflict {
     unionid_stands_for: UserId,
 }
 
+const COLUMNS: [&str; 5] = ["appid", "openid", "user_id", "unionid", "unionid_stands_for"];
+
 type Conflicts = BTreeMap<(AppId, OpenId), Conflict>;
 
 pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
     check(redis).await?;
     let conflicts: Vec<Conflict> = find(redis).await?.into_values().collect();
-    let lines = if as_json { conflicts.iter().map(Conflict::json).collect() } else { columns(&conflicts) };
-    lines.into_iter().for_each(print);
-    if conflicts.is_empty() {
-        say("no conflicts");
-    } else if !as_json {
-        say(ADVICE);
+    match conflicts.as_slice() {
+        [] => say("no conflicts"),
+        some if as_json => some.iter().map(output::json).for_each(print),
+        some => {
+            output::table(&COLUMNS.map(|name| (name, name)), some).into_iter().for_each(print);
+            say(ADVICE);
+        }
     }
     Ok(())
 }
 
 async fn find(redis: &Redis) -> Result<Conflicts, Failure> {
-    let add = async |conflicts: &mut Conflicts, found| {
+    let mut conflicts = Conflicts::new();
+    let add = async |found| {
         let Found::Bound(binding) = found else { return Ok(()) };
         if let Some(conflict) = conflict_of(redis, &binding).await? {
             conflicts.insert((binding.person.app, binding.person.openid), conflict);
         }
         Ok(())
     };
-    walk_all(async |place| redis.walk(place).await, add).await
+    walk_all(async |place| redis.walk(place).await, add).await?;
+    Ok(conflicts)
 }
 
 /// Reads again whose the unionid is, because the conflict may have been resolved since the person's last login.
@@ -63,23 +68,4 @@ async fn conflict_of(redis: &Redis, binding: &Binding) -> Result<Option<Conflict
         unionid: unionid.as_str().to_owned(),
         unionid_stands_for: user,
     }))
-}
-
-fn columns(conflicts: &[Conflict]) -> Vec<String> {
-    if conflicts.is_empty() {
-        return Vec::new();
-    }
-    table::lines(["appid", "openid", "user_id", "unionid", "unionid_stands_for"], conflicts.iter().map(Conflict::row))
-}
-
-impl Conflict {
-    fn row(&self) -> [String; 5] {
-        let texts =
-            [self.appid.as_str(), &self.openid, self.user_id.as_str(), &self.unionid, self.unionid_stands_for.as_str()];
-        texts.map(str::to_owned)
-    }
-
-    fn json(&self) -> String {
-        serde_json::to_string(self).expect("texts serialize")
-    }
 }

@@ -14,9 +14,10 @@ use super::{
     say,
 };
 use crate::{
+    accounts::Named,
     http::now,
     ids::{AppId, Person, UnionId, UserId},
-    login::{Binder, Candidate, LoginError, SettledState},
+    login::{Binder, LoginError, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
@@ -43,22 +44,10 @@ enum Outcome {
     Refused(&'static str),
 }
 
-enum NotBound {
-    Refused(&'static str),
-    Store(StoreError),
-}
-
-impl From<StoreError> for NotBound {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
 pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
     check(redis).await?;
-    let mut progress = Progress::begin();
     let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
-    let people = file.check(&mut progress)?;
+    let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
     let attempt = AttemptId::random().map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
     let import = Import { redis, attempt, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
@@ -83,10 +72,10 @@ impl Import<'_> {
         });
         let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
         while let Some(done) = lines.next().await {
-            let (number, outcome) = done.inspect_err(|_| report.interrupted(&mut progress))?;
-            report.take(number, outcome, &mut progress);
+            let (number, outcome) = done.inspect_err(|_| say(report.so_far()))?;
+            report.take(number, outcome);
+            progress.tell(format_args!("{}", report.so_far()));
         }
-        progress.clear();
         report.end()
     }
 
@@ -99,29 +88,33 @@ impl Import<'_> {
         };
         let store = self.redis.at(bound_at.unwrap_or(self.now));
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
-        let (bound, news) = match self.bind(&binder, user).await {
+        let (bound, news) = match self.bind(&binder, user).await? {
             Ok(done) => done,
-            Err(NotBound::Refused(reason)) => return Ok(Outcome::Refused(reason)),
-            Err(NotBound::Store(error)) => return Err(error),
+            Err(reason) => return Ok(Outcome::Refused(reason)),
         };
         let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
         Ok(Outcome::Done { news, conflict })
     }
 
     /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
-    /// Returns the binding, and whether it is new.
-    async fn bind(&self, binder: &Binder<'_>, user: &UserId) -> Result<(Bound, bool), NotBound> {
+    /// Returns the binding and whether it is new, or why it is refused.
+    async fn bind(
+        &self,
+        binder: &Binder<'_>,
+        user: &UserId,
+    ) -> Result<Result<(Bound, bool), &'static str>, StoreError> {
         let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
         let free = matches!(settled, SettledState::Free { .. });
-        let candidate = Candidate { user: user.clone(), made: false };
+        let candidate = Named { user: user.clone(), made: false };
         match binder.bind(&candidate, settled).await {
-            Ok(bound) => Ok((bound, free)),
-            Err(LoginError::StoreUnavailable { cause, .. }) => Err(cause.into()),
+            Ok(bound) => Ok(Ok((bound, free))),
+            Err(LoginError::StoreUnavailable(cause)) => Err(cause),
             Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
-                Err(NotBound::Refused("the user has the allowed number of people in this app already"))
+                Ok(Err("the user has the allowed number of people in this app already"))
             }
-            Err(LoginError::AlreadyBound) => Err(NotBound::Refused("the person is bound to another user")),
-            Err(other) => Err(StoreError { reason: other.to_string() }.into()),
+            Err(LoginError::AlreadyBound) => Ok(Err("the person is bound to another user")),
+            Err(LoginError::UserShutOut) => Ok(Err("the user is blocked")),
+            Err(other) => Err(StoreError { reason: other.to_string() }),
         }
     }
 
@@ -156,7 +149,7 @@ struct Report {
 }
 
 impl Report {
-    fn take(&mut self, number: u64, outcome: Outcome, progress: &mut Progress) {
+    fn take(&mut self, number: u64, outcome: Outcome) {
         match outcome {
             Outcome::Done { news, conflict } => {
                 self.news += u64::from(news);
@@ -165,21 +158,13 @@ impl Report {
             }
             Outcome::Refused(reason) => {
                 self.refused += 1;
-                progress.clear();
                 print(format_args!("line {number}: {reason}"));
             }
         }
-        let (done, people) = (self.done(), self.people);
-        progress.tell(done, || format!("{done} of {people} people"));
     }
 
-    fn done(&self) -> u64 {
-        self.news + self.as_before + self.refused
-    }
-
-    fn interrupted(&self, progress: &mut Progress) {
-        progress.clear();
-        say(format_args!("{} of {} people are done", self.done(), self.people));
+    fn so_far(&self) -> String {
+        format!("{} of {} people are done", self.news + self.as_before + self.refused, self.people)
     }
 
     fn end(self) -> Result<(), Failure> {

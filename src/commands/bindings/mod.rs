@@ -16,8 +16,7 @@ use self::import::ImportArgs;
 use super::{
     Failure,
     at_redis::{check, open, patiently, walk_all},
-    output::{print, say},
-    progress::Progress,
+    output::{Progress, print, say},
 };
 use crate::http::run_to_end;
 

@@ -3,10 +3,11 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{
+    commands::output,
     ids::{AppId, InvalidId, Person, UnionId, UserId},
     store::Binding,
 };
@@ -32,22 +33,6 @@ pub(super) enum State {
 }
 
 /// The members of a line, in this order.
-#[derive(Serialize)]
-struct Line<'a> {
-    appid: &'a str,
-    openid: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unionid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unionid_conflict: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bound_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dissolved: Option<bool>,
-}
-
 const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
 
 impl From<Binding> for Record {
@@ -73,25 +58,27 @@ impl Record {
 
     /// The line that is written and counted.
     pub(super) fn line(&self) -> String {
-        let mut line = Line {
-            appid: self.person.app.as_str(),
-            openid: self.person.openid.as_str(),
-            user_id: None,
-            unionid: None,
-            unionid_conflict: None,
-            bound_at: None,
-            dissolved: None,
+        output::json(self)
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |text: &str| Some(Value::from(text));
+        let (app, openid) = (text(self.person.app.as_str()), text(self.person.openid.as_str()));
+        let values = match &self.state {
+            State::Dissolved => [app, openid, None, None, None, None, Some(true.into())],
+            State::Bound { user, unionid, conflict, bound_at } => [
+                app,
+                openid,
+                text(user.as_str()),
+                unionid.as_ref().and_then(|unionid| text(unionid.as_str())),
+                conflict.as_ref().and_then(|other| text(other.as_str())),
+                bound_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true).into()),
+                None,
+            ],
         };
-        match &self.state {
-            State::Dissolved => line.dissolved = Some(true),
-            State::Bound { user, unionid, conflict, bound_at } => {
-                line.user_id = Some(user.as_str());
-                line.unionid = unionid.as_ref().map(UnionId::as_str);
-                line.unionid_conflict = conflict.as_ref().map(UserId::as_str);
-                line.bound_at = bound_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
-            }
-        }
-        serde_json::to_string(&line).expect("texts and a flag serialize")
+        serializer.collect_map(MEMBERS.into_iter().zip(values).filter(|(_, value)| value.is_some()))
     }
 }
 

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use crate::ids::Person;
+use crate::{commands::output, ids::Person};
 
 /// The last line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl Tally {
     }
 
     pub(super) fn trailer(&self) -> String {
-        serde_json::to_string(&Trailer { sum: self.sum() }).expect("a number and a text serialize")
+        output::json(&Trailer { sum: self.sum() })
     }
 }
 

@@ -4,7 +4,7 @@
 mod regulars;
 
 use std::{
-    io,
+    future::pending,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
 };
@@ -12,7 +12,6 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use tokio::{sync::watch, task::JoinHandle};
 
 use self::regulars::{REGULARS, Regular};
 use super::{Failure, output::announce, serve::init_log};
@@ -76,15 +75,14 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let page = stand_ins.page(issuer.memory());
     run_to_end(async {
         let stop = stop_signal()?;
-        let stand_ins = stand_ins.start();
+        stand_ins.start();
         let open = async {
             regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
             introduce(&address);
             Ok(())
         };
         let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(Failure::from) };
-        tokio::try_join!(served, open)?;
-        stand_ins.stop().await
+        tokio::try_join!(served, open).map(|_| ())
     })
 }
 
@@ -120,12 +118,10 @@ impl StandIns {
         })
     }
 
-    fn start(self) -> Running {
-        let (stop, wechat_stops) = watch::channel(());
-        let accounts_stop = wechat_stops.clone();
-        let wechat = simulator::run(self.wechat, Arc::clone(&self.world), 1, stopped(wechat_stops));
-        let accounts = simulator::run_accounts(self.accounts, self.book, self.world, stopped(accounts_stop));
-        Running { stop, servers: [tokio::spawn(wechat), tokio::spawn(accounts)] }
+    /// Serves until the process ends.
+    fn start(self) {
+        tokio::spawn(simulator::run(self.wechat, Arc::clone(&self.world), 1, pending()));
+        tokio::spawn(simulator::run_accounts(self.accounts, self.book, self.world, pending()));
     }
 }
 
@@ -147,27 +143,6 @@ async fn links_of(memory: Memory, user: String) -> Vec<Link> {
     let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
     let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
     people.into_iter().map(link).collect()
-}
-
-/// The running stand-ins.
-struct Running {
-    stop: watch::Sender<()>,
-    servers: [JoinHandle<io::Result<()>>; 2],
-}
-
-impl Running {
-    async fn stop(self) -> Result<(), Failure> {
-        drop(self.stop);
-        for server in self.servers {
-            server.await.map_err(|error| Failure::Unfinished(error.to_string()))??;
-        }
-        Ok(())
-    }
-}
-
-/// Resolves when the sender is dropped, because the issuer has ended then.
-async fn stopped(mut stop: watch::Receiver<()>) {
-    let _ = stop.changed().await;
 }
 
 fn app(id: &str) -> Result<App, Failure> {

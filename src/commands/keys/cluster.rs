@@ -27,19 +27,17 @@ pub(super) struct Remote<K> {
     runtime: Runtime,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    Done,
-    /// Somebody else has changed the object since the read; nothing was written.
-    Overtaken,
-}
-
 /// An object of a namespace, as kube sees it.
 pub(super) trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Default + DeserializeOwned + Serialize + fmt::Debug
 {
     /// The name that `kubectl` uses.
     const KIND: &'static str;
+    /// The only field that wxmint reads and changes.
+    const FIELD: &'static str;
+
+    fn field(&self) -> Option<&[u8]>;
+    fn set_field(&mut self, content: &[u8]);
 }
 
 impl<K: Object> Remote<K> {
@@ -47,7 +45,7 @@ impl<K: Object> Remote<K> {
     pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(client())?;
-        let api = Api::namespaced(client, name.namespace());
+        let api = Api::namespaced(client, &name.namespace);
         Ok(Self { name, api, runtime })
     }
 
@@ -56,24 +54,25 @@ impl<K: Object> Remote<K> {
     }
 
     pub(super) fn read(&self) -> Result<Option<K>, Failure> {
-        self.runtime.block_on(self.api.get_opt(self.name.name())).map_err(|error| self.explain("get", &error))
+        self.runtime.block_on(self.api.get_opt(&self.name.name)).map_err(|error| self.explain("get", &error))
     }
 
-    /// Writes a changed object, if it is still the version that was read (`metadata.resourceVersion`).
-    pub(super) fn replace(&self, object: &K) -> Result<Written, Failure> {
-        let replaced = self.runtime.block_on(self.api.replace(self.name.name(), &PostParams::default(), object));
-        match replaced {
-            Ok(_) => Ok(Written::Done),
-            Err(Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(Written::Overtaken),
-            Err(error) => Err(self.explain("update", &error)),
-        }
-    }
-
-    pub(super) fn create(&self, object: &K) -> Result<Written, Failure> {
-        match self.runtime.block_on(self.api.create(&PostParams::default(), object)) {
-            Ok(_) => Ok(Written::Done),
-            Err(Error::Api(status)) if status.is_already_exists() => Ok(Written::Overtaken),
-            Err(error) => Err(self.explain("create", &error)),
+    /// Writes the field of the object that was read, or creates the object if there is none. Returns false, and writes
+    /// nothing, if somebody else has changed the object since the read (`metadata.resourceVersion`).
+    pub(super) fn write(&self, found: Option<K>, content: &[u8]) -> Result<bool, Failure> {
+        let (is_new, params) = (found.is_none(), PostParams::default());
+        let mut object = found.unwrap_or_default();
+        object.set_field(content);
+        object.meta_mut().name = Some(self.name.name.clone());
+        let written = match is_new {
+            true => self.runtime.block_on(self.api.create(&params, &object)),
+            false => self.runtime.block_on(self.api.replace(&self.name.name, &params, &object)),
+        };
+        match written {
+            Ok(_) => Ok(true),
+            Err(Error::Api(status)) if status.is_already_exists() => Ok(false),
+            Err(Error::Api(status)) if !is_new && [404, 409].contains(&status.code) => Ok(false),
+            Err(error) => Err(self.explain(if is_new { "create" } else { "update" }, &error)),
         }
     }
 
@@ -102,7 +101,7 @@ impl<K: Object> Remote<K> {
                     .into()
             }
             Error::Api(status) if status.code == 404 => {
-                format!("there is no namespace {}", self.name.namespace())
+                format!("there is no namespace {}", &self.name.namespace)
             }
             Error::Api(status) => format!("the API server refused to {verb} it ({}): {}", status.code, message(status)),
             // The error's text can quote the answer, which may be a key.
@@ -119,7 +118,7 @@ impl<K: Object> Remote<K> {
 
     /// Names the missing permission, and how to grant it.
     fn forbidden(&self, verb: &str, status: &Status) -> String {
-        let (kind, namespace, name) = (K::KIND, self.name.namespace(), self.name.name());
+        let (kind, namespace, name) = (K::KIND, &self.name.namespace, &self.name.name);
         let said = message(status);
         if verb == "create" {
             return format!(

@@ -1,21 +1,28 @@
 //! The public set in a ConfigMap, for peers that mount it instead of fetching it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::core::ObjectMeta;
 
 use super::{
     Failure,
-    cluster::{Object, Remote, Written},
+    cluster::{Object, Remote},
     object_name::ObjectName,
     place::Place,
     print, public_set,
 };
 
-/// The file that peers see.
-const FIELD: &str = "jwks.json";
-
 impl Object for ConfigMap {
     const KIND: &'static str = "configmap";
+    /// The file that peers see.
+    const FIELD: &'static str = "jwks.json";
+
+    fn field(&self) -> Option<&[u8]> {
+        Some(self.data.as_ref()?.get(Self::FIELD)?.as_bytes())
+    }
+
+    fn set_field(&mut self, content: &[u8]) {
+        let text = String::from_utf8_lossy(content).into_owned();
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), text);
+    }
 }
 
 /// The ConfigMap of the public set, which need not exist yet.
@@ -32,7 +39,7 @@ impl PublicCopy {
     /// Writes the current public keys to the ConfigMap.
     pub(super) fn follow(&self, place: &Place) -> Result<(), Failure> {
         let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
-        print(format_args!("{}: {FIELD} {said}", self.0));
+        print(format_args!("{}: {} {said}", self.0, ConfigMap::FIELD));
         Ok(())
     }
 
@@ -41,27 +48,9 @@ impl PublicCopy {
         // changed and this write is refused, so that old keys never replace new ones.
         let found = self.0.read()?;
         let jwks = public_set(place)?;
-        if found.as_ref().is_some_and(|found| held(found) == Some(&jwks)) {
+        if found.as_ref().and_then(Object::field) == Some(jwks.as_bytes()) {
             return Ok(Some("is up to date"));
         }
-        let written = match found {
-            Some(found) => self.0.replace(&filled(found, jwks))?,
-            None => self.0.create(&filled(empty(self.0.name()), jwks))?,
-        };
-        Ok((written == Written::Done).then_some("was written"))
+        Ok(self.0.write(found, jwks.as_bytes())?.then_some("was written"))
     }
-}
-
-fn held(map: &ConfigMap) -> Option<&String> {
-    map.data.as_ref()?.get(FIELD)
-}
-
-fn empty(name: &ObjectName) -> ConfigMap {
-    let name = Some(name.name().to_owned());
-    ConfigMap { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..ConfigMap::default() }
-}
-
-fn filled(mut map: ConfigMap, jwks: String) -> ConfigMap {
-    map.data.get_or_insert_default().insert(FIELD.into(), jwks);
-    map
 }

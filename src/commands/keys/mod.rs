@@ -1,6 +1,5 @@
 //! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
 
-mod change;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 #[cfg(feature = "kubernetes")]
@@ -18,18 +17,17 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 
 pub(super) use self::rotate::short_lead;
 use self::{
-    change::Change,
     object_name::ObjectName,
-    place::{Place, PlaceArgs},
+    place::{Change, Place, PlaceArgs, checked},
 };
 use super::{
     Failure, duration,
-    output::{date, print, say},
+    output::{date, json, print, say},
     serve::variables,
 };
 use crate::{
@@ -156,7 +154,7 @@ impl PolicyArgs {
         let mut reader = Reader::new(variables());
         let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
         let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
-        reader.finish(lead.zip(token_ttl)).map_err(|faults| Failure::from(&faults))
+        reader.finish(lead.zip(token_ttl)).map_err(Failure::from)
     }
 }
 
@@ -174,7 +172,7 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
         KeysCommand::Import { place, policy, publish, key } => {
             publishing(place, publish, |place| import(place, &policy, &key))
         }
-        KeysCommand::Jwks { place } => jwks(&place.open()?),
+        KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
     }
 }
 
@@ -206,7 +204,7 @@ fn publishing(
 fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
     let key = PrivateJwk::generate(algorithm, now())?;
     let keys = StoredKeys::of(key);
-    let kid = change::checked(&keys)?.lives()[0].kid.clone();
+    let kid = checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
     Ok(())
@@ -230,22 +228,12 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure
         rotation::admit(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
         keys.add(key);
-        settle(keys, &policy, now)?;
+        // The new key makes it due to say how long the earlier keys stay visible.
+        let step = rotation::plan(keys.check()?.lives(), &policy, now)?;
+        keys.apply(&step)?;
         Ok(Change::Write((kid, nbf)))
     })?;
     print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
-    Ok(())
-}
-
-/// Does what a new key makes due: sets how long the earlier keys stay visible.
-fn settle(keys: &mut StoredKeys, policy: &rotation::Policy, now: DateTime<Utc>) -> Result<(), Failure> {
-    let set = keys.check()?;
-    let step = rotation::plan(set.lives(), policy, now)?;
-    Ok(keys.apply(&step)?)
-}
-
-fn jwks(place: &Place) -> Result<(), Failure> {
-    print(public_set(place)?);
     Ok(())
 }
 
@@ -253,5 +241,5 @@ fn jwks(place: &Place) -> Result<(), Failure> {
 fn public_set(place: &Place) -> Result<String, Failure> {
     let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
-    serde_json::to_string(&public).map_err(|error| Failure::Unfinished(error.to_string()))
+    Ok(json(&public))
 }

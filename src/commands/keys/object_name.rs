@@ -5,20 +5,8 @@ use std::{fmt, str::FromStr};
 /// `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectName {
-    namespace: String,
-    name: String,
-}
-
-impl ObjectName {
-    #[cfg(feature = "kubernetes")]
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    #[cfg(feature = "kubernetes")]
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
+    pub(super) namespace: String,
+    pub(super) name: String,
 }
 
 impl FromStr for ObjectName {

@@ -9,17 +9,27 @@ use clap::Args;
 
 #[cfg(feature = "kubernetes")]
 use super::secret::Secret;
-use super::{
-    Failure,
-    change::{Change, checked},
-    object_name::ObjectName,
-    variables,
-};
+use super::{Failure, object_name::ObjectName, variables};
 use crate::{
     keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
     settings::{read_one, variables::KEYS},
 };
+
+/// What a command decides about a set of keys.
+pub(super) enum Change<T> {
+    /// The set was changed and must be written.
+    Write(T),
+    /// Nothing was changed.
+    Keep(T),
+}
+
+/// Only a set that could be used is written.
+pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
+    let set = keys.check()?;
+    set.self_test()?;
+    Ok(set)
+}
 
 pub(super) enum Place {
     File(PathBuf),

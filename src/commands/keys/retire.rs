@@ -1,6 +1,10 @@
 //! `wxmint keys retire KID --now`
 
-use super::{Failure, change::Change, place::Place, print, say};
+use super::{
+    Failure,
+    place::{Change, Place},
+    print, say,
+};
 use crate::{
     commands::output::confirm,
     http::now,

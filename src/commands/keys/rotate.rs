@@ -2,7 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::{Failure, PolicyArgs, change::Change, date, place::Place, print, say};
+use super::{
+    Failure, PolicyArgs, date,
+    place::{Change, Place},
+    print, say,
+};
 use crate::{
     http::now,
     keys::rotation::{self, KeyLife, Policy, Step},

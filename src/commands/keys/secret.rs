@@ -8,22 +8,27 @@
 use std::fmt;
 
 use k8s_openapi::{ByteString, api::core::v1};
-use kube::core::ObjectMeta;
-use zeroize::Zeroizing;
 
 use super::{
     Failure,
-    change::{Change, checked},
-    cluster::{Object, Remote, Written},
+    cluster::{Object, Remote},
     object_name::ObjectName,
+    place::{Change, checked},
 };
 use crate::keys::StoredKeys;
 
-/// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
-const FIELD: &str = "keys.json";
-
 impl Object for v1::Secret {
     const KIND: &'static str = "secret";
+    /// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
+    const FIELD: &'static str = "keys.json";
+
+    fn field(&self) -> Option<&[u8]> {
+        Some(&self.data.as_ref()?.get(Self::FIELD)?.0)
+    }
+
+    fn set_field(&mut self, content: &[u8]) {
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), ByteString(content.to_vec()));
+    }
 }
 
 /// The Secret of a set of private keys, which need not exist yet.
@@ -36,21 +41,20 @@ impl Secret {
 
     /// Whether the Secret is there and has the field.
     pub(super) fn exists(&self) -> Result<bool, Failure> {
-        Ok(self.0.read()?.is_some_and(|secret| field(&secret).is_some()))
+        Ok(self.0.read()?.is_some_and(|secret| secret.field().is_some()))
     }
 
     /// Creates the Secret, or adds the field to an existing one.
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         let content = keys.content();
         self.0.until_undisturbed(|| {
-            let written = match self.0.read()? {
-                None => self.0.create(&filled(self.empty(), &content))?,
-                Some(secret) if field(&secret).is_none() => self.0.replace(&filled(secret, &content))?,
+            let found = self.0.read()?;
+            match found.as_ref().and_then(Object::field) {
                 Some(_) => {
-                    return Err(Failure::Usage(format!("{self} has a field {FIELD} already; it was left as it is")));
+                    Err(format!("{self} has a field {} already; it was left as it is", v1::Secret::FIELD).into())
                 }
-            };
-            Ok((written == Written::Done).then_some(()))
+                None => Ok(self.0.write(found, &content)?.then_some(())),
+            }
         })
     }
 
@@ -69,35 +73,20 @@ impl Secret {
                 Change::Write(outcome) => outcome,
             };
             checked(&keys)?;
-            let written = self.0.replace(&filled(secret, &keys.content()))?;
-            Ok((written == Written::Done).then_some(outcome))
+            Ok(self.0.write(Some(secret), &keys.content())?.then_some(outcome))
         };
         self.0.until_undisturbed(attempt)
     }
 
     fn read_with_keys(&self) -> Result<(v1::Secret, StoredKeys), Failure> {
-        let make = || format!("make it with: wxmint keys generate --secret {}", self.0.name());
+        let (place, field) = (self.0.name(), v1::Secret::FIELD);
+        let make = || format!("make it with: wxmint keys generate --secret {place}");
         let secret = self.0.read()?.ok_or_else(|| format!("{self} is not there; {}", make()))?;
-        let content = field(&secret).ok_or_else(|| format!("{self} has no field {FIELD}; {}", make()))?;
+        let content = secret.field().ok_or_else(|| format!("{self} has no field {field}; {}", make()))?;
         let keys =
-            StoredKeys::parse(&content.0).map_err(|error| Failure::from(error).at(format_args!("{self}: {FIELD}")))?;
+            StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))?;
         Ok((secret, keys))
     }
-
-    fn empty(&self) -> v1::Secret {
-        let name = Some(self.0.name().name().to_owned());
-        v1::Secret { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..v1::Secret::default() }
-    }
-}
-
-/// Changes the field alone.
-fn filled(mut secret: v1::Secret, content: &Zeroizing<Vec<u8>>) -> v1::Secret {
-    secret.data.get_or_insert_default().insert(FIELD.into(), ByteString(content.to_vec()));
-    secret
-}
-
-fn field(secret: &v1::Secret) -> Option<&ByteString> {
-    secret.data.as_ref()?.get(FIELD)
 }
 
 impl fmt::Display for Secret {

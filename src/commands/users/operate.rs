@@ -91,10 +91,9 @@ fn act<T>(
     user: &UserId,
     step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
 ) -> Result<T, Failure> {
-    let setting = |faults| Failure::from(&faults);
     let redis = open()?;
-    let format = read_one(&LOG_FORMAT, variables()).map_err(setting)?;
-    init_log(format, &read_one(&AUDIT, variables()).map_err(setting)?)?;
+    let format = read_one(&LOG_FORMAT, variables())?;
+    init_log(format, &read_one(&AUDIT, variables())?)?;
 
     let operator = Operator { store: &redis };
     let outcome = run_to_end(patiently(async || step(&operator).await));

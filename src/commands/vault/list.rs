@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Failure, check, date, now, open, print, read, say, walk_all};
 use crate::{
-    commands::table,
+    commands::output,
     store::walk::{SealedAt, What},
     vault::{KeyId, KeyState, Vault, VaultLine},
 };
@@ -30,17 +30,18 @@ pub(super) async fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
     let redis = open()?;
     let (_, vault) = read(path)?;
     check(&redis).await?;
-    let add = async |tally: &mut Tally, found| {
+    let mut tally = Tally::default();
+    let add = async |found| {
         tally.add(&found, now());
         Ok(())
     };
-    let tally: Tally = walk_all(async |place| redis.walk_sealed(place).await, add).await?;
+    walk_all(async |place| redis.walk_sealed(place).await, add).await?;
     let rows = rows(&vault, tally, now());
     if as_json {
-        print(serde_json::to_string(&rows).expect("numbers and texts serialize"));
+        print(output::json(&rows));
         return Ok(());
     }
-    table::lines(HEAD, rows.iter().map(Row::cells)).into_iter().for_each(print);
+    output::table(&COLUMNS, &rows).into_iter().for_each(print);
     say(ADVICE);
     if rows.iter().any(|row| row.state == "missing") {
         say(MISSING);
@@ -102,8 +103,17 @@ struct Row {
     removable_from: Option<String>,
 }
 
-const HEAD: [&str; 8] =
-    ["line", "key", "state", "seals from", "session keys", "previous ones", "access tokens", "may be removed"];
+/// The headings, each with the member of a row that stands below it.
+const COLUMNS: [(&str, &str); 8] = [
+    ("line", "line"),
+    ("key", "key"),
+    ("state", "state"),
+    ("seals from", "seals_from"),
+    ("session keys", "current"),
+    ("previous ones", "previous"),
+    ("access tokens", "access_tokens"),
+    ("may be removed", "removable_from"),
+];
 
 fn rows(vault: &Vault, mut tally: Tally, now: DateTime<Utc>) -> Vec<Row> {
     let settled = settled(vault).max(Some(now)).unwrap_or(now);
@@ -155,20 +165,6 @@ impl Row {
             access_tokens: count(What::AccessToken),
             removable_from: None,
         }
-    }
-
-    fn cells(&self) -> [String; 8] {
-        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-        [
-            self.line.map_or("-".into(), |line| line.to_string()),
-            or_dash(&self.key),
-            self.state.into(),
-            or_dash(&self.seals_from),
-            self.current.to_string(),
-            self.previous.to_string(),
-            self.access_tokens.to_string(),
-            or_dash(&self.removable_from),
-        ]
     }
 }
 

@@ -56,7 +56,7 @@ impl PlaceArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         match self.vault_key_file {
             Some(path) => Ok(path),
-            None => read_one(&VAULT_KEY_FILE, variables()).map_err(|faults| Failure::from(&faults)),
+            None => read_one(&VAULT_KEY_FILE, variables()).map_err(Failure::from),
         }
     }
 }

@@ -17,74 +17,42 @@ use crate::http::{
     ProblemCode::{self, *},
 };
 
-const LOGIN: &[ProblemCode] = &[
-    InvalidRequest,
-    CredentialsInQuery,
-    UnknownApp,
-    CodeInvalid,
-    CodeUsed,
-    BindingRequired,
-    InvalidCredentials,
-    UserBlocked,
-    AlreadyBound,
-    RateLimited,
-    InternalError,
-    WechatMisconfigured,
-    WechatUnavailable,
-    StoreUnavailable,
-    AccountsUnavailable,
-];
-const USER_DATA: &[ProblemCode] =
-    &[InvalidRequest, InvalidToken, DataUndecryptable, RateLimited, InternalError, StoreUnavailable];
-const PHONE: &[ProblemCode] = &[
-    InvalidRequest,
-    UnknownApp,
-    CodeInvalid,
-    CodeUsed,
-    InvalidToken,
-    UserBlocked,
-    RateLimited,
-    InternalError,
-    WechatMisconfigured,
-    WechatUnavailable,
-    StoreUnavailable,
-];
-const SESSION: &[ProblemCode] = &[
-    InvalidRequest,
-    UnknownApp,
-    InvalidToken,
-    UserBlocked,
-    DataUndecryptable,
-    RateLimited,
-    InternalError,
-    WechatMisconfigured,
-    WechatUnavailable,
-    StoreUnavailable,
-];
-const LEAVE: &[ProblemCode] = &[InvalidRequest, InvalidToken, InternalError, StoreUnavailable];
+/// The problems of every route with a handler that asks the store.
+const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
+const LOGIN: &[ProblemCode] =
+    &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
+const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
+const TOKEN: &[ProblemCode] = &[InvalidToken];
+const SESSION_KEY: &[ProblemCode] = &[DataUndecryptable];
+const LIMIT: &[ProblemCode] = &[RateLimited];
+/// Of a call of WeChat's API for one person.
+const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
 
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
 const HEAD: &[u16] = &[431];
 const BODY: &[u16] = &[408, 413, 431];
 const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
 
-type Route = (&'static str, fn(&mut PathItem) -> Option<&mut Operation>, &'static [ProblemCode], &'static [u16]);
+type Route =
+    (&'static str, fn(&mut PathItem) -> Option<&mut Operation>, &'static [&'static [ProblemCode]], &'static [u16]);
 
 const GET: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.get.as_mut();
 const POST: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.post.as_mut();
 const DELETE: fn(&mut PathItem) -> Option<&mut Operation> = |item| item.delete.as_mut();
 
-const ROUTES: [Route; 10] = [
-    ("/login", POST, LOGIN, TYPED_BODY),
-    ("/login", GET, LOGIN, HEAD),
-    ("/wechat/userdata", POST, USER_DATA, BODY),
-    ("/wechat/phone", POST, PHONE, BODY),
-    ("/wechat/session", GET, SESSION, HEAD),
-    ("/wechat/session/reset", POST, SESSION, HEAD),
+const ROUTES: [Route; 11] = [
+    ("/login", POST, &[ANY, LOGIN, CODE, LIMIT, WECHAT], TYPED_BODY),
+    ("/login", GET, &[ANY, LOGIN, CODE, LIMIT, WECHAT], HEAD),
+    ("/wechat/userdata", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT], BODY),
+    ("/wechat/phone", POST, &[ANY, TOKEN, CODE, LIMIT, WECHAT], BODY),
+    ("/wechat/session", GET, &[ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD),
+    ("/wechat/session/reset", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD),
     ("/.well-known/jwks.json", GET, &[], HEAD),
     ("/.well-known/openid-configuration", GET, &[], HEAD),
-    ("/logout", POST, LEAVE, BODY),
-    ("/binding", DELETE, LEAVE, HEAD),
+    ("/revocations", GET, &[STORE], HEAD),
+    ("/logout", POST, &[ANY, TOKEN], BODY),
+    ("/binding", DELETE, &[ANY, TOKEN], HEAD),
 ];
 
 pub(super) struct Problems;
@@ -100,13 +68,14 @@ impl Modify for Problems {
     }
 }
 
-fn by_status(codes: &[ProblemCode], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
+fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
     let further = further.iter().map(|&status| {
         let status = StatusCode::from_u16(status).expect("a status of the table");
         problem(InvalidRequest).with_status(status)
     });
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for problem in codes.iter().copied().map(problem).chain(further) {
+    let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
+    for problem in ProblemCode::ALL.iter().filter(has).copied().map(problem).chain(further) {
         found.entry(problem.status().as_u16()).or_default().push(problem);
     }
     found

@@ -38,7 +38,7 @@ fn intent(name: &str, by_unionid: bool) -> Intent {
 async fn bind(store: &Memory, person: &Person, name: &str) -> u64 {
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    let candidate = Candidate { user: user(name), made: false };
+    let candidate = Named { user: user(name), made: false };
     binder.bind(&candidate, FREE).await.expect("bound").generation
 }
 
@@ -56,7 +56,7 @@ async fn who_finds_a_rivals_intent_for_a_full_user_binds_to_their_own() {
     bind(&store, &person("mei"), "full").await;
     let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
     store.intend(&lin, 0, &intent("full", false), &rival()).await.expect("the rival's");
-    let candidate = Candidate { user: user("own"), made: false };
+    let candidate = Named { user: user("own"), made: false };
     let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
     assert_eq!(bound.user, candidate.user);
 }

@@ -16,8 +16,6 @@ pub mod walk;
 use std::{fmt, rc::Rc, str::FromStr, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use redis::{Script, ScriptInvocation};
 use zeroize::Zeroizing;
@@ -25,7 +23,7 @@ use zeroize::Zeroizing;
 use self::{clocks::Clocks, link::Link};
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket,
+    PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket, short_digest,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -100,7 +98,7 @@ mod name {
 
     /// The code is stored hashed, because it is a credential for some minutes.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
-        format!("wxmint:code:{{{}}}", short_hash(&format!("{app}:{}", code.as_str())))
+        format!("wxmint:code:{{{}}}", short_digest(&format!("{app}:{}", code.as_str())))
     }
 
     pub(super) fn session(person: &Person) -> String {
@@ -153,17 +151,12 @@ mod name {
 
     /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
     pub(super) fn ticket(ticket: &Ticket) -> String {
-        format!("wxmint:ticket:{{{}}}", short_hash(ticket.expose()))
+        format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))
     }
 
     /// All keys of a person lie in one slot.
     fn of_person(person: &Person, what: &str) -> String {
         format!("wxmint:{{{}:{}}}:{what}", person.app, person.openid.as_str())
-    }
-
-    fn short_hash(text: &str) -> String {
-        let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16])
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -29,17 +28,9 @@ pub struct AppFault {
     wrong: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct AppFaults(pub(super) Vec<AppFault>);
-
-impl fmt::Display for AppFaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&faults.join("; "))
-    }
-}
-
-impl std::error::Error for AppFaults {}
 
 impl From<AppFault> for AppFaults {
     fn from(fault: AppFault) -> Self {

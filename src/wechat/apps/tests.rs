@@ -33,14 +33,14 @@ impl Watched {
     }
 
     /// Reads the files again. Returns the apps in use and the result.
-    fn reloaded(&self) -> (Vec<(String, String)>, Result<Reloaded, String>) {
+    fn reloaded(&self) -> (Vec<(String, String)>, Result<bool, String>) {
         let told = self.current.reload();
         let apps = self.current.all();
         (apps.0.values().map(|app| (app.id.to_string(), app.secret.expose().to_owned())).collect(), told)
     }
 
     #[track_caller]
-    fn expect(&self, apps: &[(&str, &str)], told: Result<Reloaded, &str>) {
+    fn expect(&self, apps: &[(&str, &str)], told: Result<bool, &str>) {
         let (found, said) = self.reloaded();
         assert_eq!(found, apps.iter().map(|(id, secret)| (id.to_string(), secret.to_string())).collect::<Vec<_>>());
         match (said, told) {
@@ -160,14 +160,14 @@ fn the_start_fails_without_an_app_and_without_the_folder() {
 #[test]
 fn an_app_is_added_rotated_and_removed() {
     let watched = Watched::with(&[ONE]);
-    watched.expect(&[(ONE, SECRET)], Ok(Reloaded::Unchanged));
+    watched.expect(&[(ONE, SECRET)], Ok(false));
     watched.write(TWO, SECRET);
-    watched.expect(&[(ONE, SECRET), (TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, SECRET), (TWO, SECRET)], Ok(true));
     watched.write(ONE, &format!("{ROTATED}\r\n"));
-    watched.expect(&[(ONE, ROTATED), (TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, ROTATED), (TWO, SECRET)], Ok(true));
     watched.remove(ONE);
-    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Changed));
-    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Unchanged));
+    watched.expect(&[(TWO, SECRET)], Ok(true));
+    watched.expect(&[(TWO, SECRET)], Ok(false));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn an_app_with_an_invalid_file_keeps_its_secret_and_does_not_affect_the_others()
     watched.expect(&[(ONE, SECRET), (TWO, ROTATED), ("wx3", SECRET)], Err("wx4 must hold the AppSecret"));
     watched.write(ONE, ROTATED);
     watched.remove("wx4");
-    watched.expect(&[(ONE, ROTATED), (TWO, ROTATED), ("wx3", SECRET)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, ROTATED), (TWO, ROTATED), ("wx3", SECRET)], Ok(true));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_last_app_is_never_removed() {
     watched.expect(&[(ONE, SECRET)], Err("cannot be read: No such file"));
     fs::create_dir(watched.folder.path()).expect("a folder");
     watched.write(TWO, SECRET);
-    watched.expect(&[(TWO, SECRET)], Ok(Reloaded::Changed));
+    watched.expect(&[(TWO, SECRET)], Ok(true));
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_secret_that_kubernetes_mounts_and_swaps_is_read_through_its_links() {
     symlink("..2", path("..data_tmp")).expect("a link");
     fs::rename(path("..data_tmp"), path("..data")).expect("renamed");
     let watched = Watched { folder, current };
-    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, ROTATED)], Ok(true));
 }
 
 #[test]
@@ -233,16 +233,16 @@ fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_noth
     let source = AppsSource::One { app: app.clone(), secret_file: Some(folder.path().join("secret")) };
     let watched = Watched { current: CurrentApps::read(source).expect("an app"), folder };
     assert!(watched.current.may_change());
-    watched.expect(&[(ONE, SECRET)], Ok(Reloaded::Unchanged));
+    watched.expect(&[(ONE, SECRET)], Ok(false));
     watched.write("secret", ROTATED);
-    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, ROTATED)], Ok(true));
     watched.write("secret", "");
     watched.expect(&[(ONE, ROTATED)], Err("secret must hold"));
     watched.remove("secret");
     watched.expect(&[(ONE, ROTATED)], Err("secret cannot be read"));
 
     let fixed = CurrentApps::read(AppsSource::One { app, secret_file: None }).expect("an app");
-    assert_eq!((fixed.may_change(), fixed.reload()), (false, Ok(Reloaded::Unchanged)));
+    assert_eq!((fixed.may_change(), fixed.reload()), (false, Ok(false)));
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn given_apps_never_change() {
     let app = |name| App { id: id(name), secret: SECRET.parse().expect("a secret") };
     let given = CurrentApps::read(AppsSource::Given(vec![app(TWO), app(ONE)])).expect("apps");
     assert_eq!(given.all().names(), format!("{ONE} {TWO}"));
-    assert_eq!((given.may_change(), given.reload()), (false, Ok(Reloaded::Unchanged)));
+    assert_eq!((given.may_change(), given.reload()), (false, Ok(false)));
 }
 
 #[test]
@@ -258,6 +258,6 @@ fn a_login_in_flight_keeps_its_apps() {
     let watched = Watched::with(&[ONE]);
     let kept = watched.current.all();
     watched.write(ONE, ROTATED);
-    watched.expect(&[(ONE, ROTATED)], Ok(Reloaded::Changed));
+    watched.expect(&[(ONE, ROTATED)], Ok(true));
     assert_eq!(kept.choose(None, None).expect("an app").secret.expose(), SECRET);
 }

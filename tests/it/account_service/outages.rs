@@ -110,7 +110,7 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
     assert_eq!(shop.accounts.users_made(), 1);
     assert!(shop.accounts.calls().iter().all(|call| call.path.starts_with("/wxmint/")));
     let mei = shop.by_phone(1, "mei").await.expect_login();
-    assert_eq!(mei.member("user_id"), "user-phone-0");
+    assert_eq!(mei.member("user_id"), "user-1002");
 }
 
 /// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to one
@@ -191,7 +191,7 @@ async fn no_user_is_made_twice_though_answers_are_lost_and_two_replicas_ask_agai
     for (number, reply) in [Reply::Lost, Reply::Status(500), Reply::Stalled].into_iter().enumerate() {
         let (silent, phone) = (format!("silent-{number}"), format!("phone-{number}"));
         let number = number.to_string();
-        shop.bed.wechat.phone_of(&phone, &format!("1380013800{number}")).await;
+        shop.bed.wechat.phone_of(&phone, &format!("1390013900{number}")).await;
         shop.accounts.misbehave(reply.clone());
         let (ids, new) = until_logged_in(&shop, async |replica| shop.silent(replica, &silent).await).await;
         assert_eq!((ids.len(), new), (1, 1), "{reply:?}: {ids:?}");

@@ -17,9 +17,7 @@ fn token_of(login: &Answer) -> String {
 
 impl Business {
     async fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let (http, url) = (&self.bed.http, self.bed.service().url(path));
-        let request = http.0.request(method.parse().expect("a method"), url).bearer_auth(token);
-        http.send(if body.is_null() { request } else { request.json(body) }).await
+        self.bed.service().ask(method, path, token, body).await
     }
 
     async fn log_out(&self, token: &str, everywhere: bool) -> Answer {

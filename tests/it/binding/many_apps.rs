@@ -5,10 +5,8 @@ use serde_json::json;
 use super::{Business, OTHER_APPID, is_users, user_of};
 use crate::support::{APPID, AccountService, password_of};
 
-async fn conflicts(business: &Business) -> String {
-    let metrics = business.bed.service().metrics().await;
-    let line = metrics.lines().find_map(|line| line.strip_prefix("wxmint_unionid_conflicts_total "));
-    line.expect("a counter").to_owned()
+async fn conflicts(business: &Business) -> f64 {
+    business.bed.service().metric("wxmint_unionid_conflicts_total").await
 }
 
 #[tokio::test]
@@ -51,7 +49,7 @@ async fn a_unionid_that_appears_later_links_and_changes_no_user() {
             let login = business.log_in_at(app, "lin", &json!({})).await;
             assert_eq!(user_of(&login), (user.clone(), false), "{app}");
         }
-        assert_eq!(conflicts(&business).await, "0");
+        assert_eq!(conflicts(&business).await, 0.0);
     }
 }
 
@@ -67,13 +65,13 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
         business.unionids(app, true).await;
     }
     is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
-    assert_eq!(conflicts(&business).await, "0");
+    assert_eq!(conflicts(&business).await, 0.0);
     let found = business.log_in_at(OTHER_APPID, "lin", &json!({})).await;
     for (app, name) in users {
         is_users(&business.log_in_at(app, "lin", &json!({})).await, name);
     }
     is_users(&found, "bob");
-    assert_eq!(conflicts(&business).await, "1");
+    assert_eq!(conflicts(&business).await, 1.0);
     let message = "one unionid, two users: both are kept; see wxmint bindings conflicts";
     let line = business.logged_of(&found, message).await;
     for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {

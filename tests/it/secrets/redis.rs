@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, fs, net::Ipv4Addr, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
 use super::scan::{Bytes, Place, Secret, Traces, leaks};
-use crate::support::{APP_SECRET, APPID, Answer, RedisServer, TestBed};
+use crate::support::{RedisServer, TestBed};
 
 /// All commands of all clients, from when it is begun.
 struct Monitor(TcpStream);
@@ -68,21 +68,14 @@ fn dump(redis: &RedisServer) -> Vec<u8> {
 
 /// What WeChat knows: the session key of its only person now, and the app's access token.
 async fn secrets(bed: &TestBed) -> [Secret; 3] {
-    let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await.json();
-    let key = people["people"][0]["apps"][APPID]["session_key"].as_str().expect("a key").to_owned();
-    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
-    let request = bed.http.0.post(format!("{}/cgi-bin/stable_token", bed.wechat.url())).json(&wanted);
-    let token = bed.http.send(request).await.member("access_token");
+    let account = bed.wechat.account("lin").await;
+    let key = account["session_key"].as_str().expect("a key").to_owned();
+    let token = bed.wechat.access_token().await;
     [
         Secret::new("session_key", &key),
         Secret::new("session_key's bytes", STANDARD.decode(&key).expect("base64")),
         Secret::new("access token", token),
     ]
-}
-
-async fn post(bed: &TestBed, path: &str, login: &Answer, body: &Value) -> Answer {
-    let request = bed.http.0.post(bed.service().url(path)).json(body);
-    bed.http.send(request.bearer_auth(login.member("access_token"))).await
 }
 
 /// Traces of what Redis was sent and has written.
@@ -101,17 +94,17 @@ async fn neither_monitor_nor_a_dump_shows_a_session_key_or_an_access_token() {
     let (mut known, mut dumps) = (Vec::new(), Vec::new());
     bed.log_in("lin").await.expect_login();
     known.extend(secrets(&bed).await);
-    let login = bed.log_in("lin").await.expect_login();
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
     known.extend(secrets(&bed).await);
     let asked = json!({"person": "lin", "kind": "steps"});
     let request = bed.http.0.post(format!("{}/_simulator/user-data", bed.wechat.url())).json(&asked);
     let data = bed.http.send(request).await.json();
     let data = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
-    assert_eq!(post(&bed, "/wechat/userdata", &login, &data).await.status, 200);
-    assert_eq!(post(&bed, "/wechat/session/reset", &login, &json!({})).await.status, 204);
+    assert_eq!(bed.service().ask("POST", "/wechat/userdata", &token, &data).await.status, 200);
+    assert_eq!(bed.service().ask("POST", "/wechat/session/reset", &token, &json!({})).await.status, 204);
     known.extend(secrets(&bed).await);
     dumps.extend(dump(&bed.redis));
-    assert_eq!(post(&bed, "/logout", &login, &json!({})).await.status, 204);
+    assert_eq!(bed.service().ask("POST", "/logout", &token, &json!({})).await.status, 204);
     dumps.extend(dump(&bed.redis));
     let seen = monitor.end(&bed.redis).await;
     for what in ["}:session", "}:access-token"] {

@@ -8,7 +8,7 @@ use base64::{
 };
 use serde_json::json;
 
-use crate::support::{Answer, RedisServer, Service};
+use crate::support::{Answer, RedisServer, Service, TestBed};
 
 /// A shorter form would be found by chance.
 const TELLING: usize = 8;
@@ -53,11 +53,22 @@ impl Traces {
         self.add(Place::Log, service.log());
     }
 
+    /// All that is left behind, but for answers.
+    pub(super) async fn bed(&mut self, bed: &TestBed) {
+        self.metrics(bed.service()).await;
+        self.log(bed.service());
+        self.redis(&bed.redis);
+    }
+
     pub(super) fn redis(&mut self, redis: &RedisServer) {
         for key in redis.command::<Vec<String>>(&["KEYS", "*"]) {
             let value: Vec<Vec<u8>> = match redis.command::<String>(&["TYPE", &key]).as_str() {
                 "string" => vec![redis.command(&["GET", &key])],
                 "hash" => redis.command(&["HGETALL", &key]),
+                "stream" => {
+                    let entries: Vec<(String, Vec<Vec<u8>>)> = redis.command(&["XRANGE", &key, "-", "+"]);
+                    entries.into_iter().flat_map(|(_, fields)| fields).collect()
+                }
                 other => panic!("{key} is a {other}, which this test cannot read"),
             };
             self.add(Place::Redis, key);

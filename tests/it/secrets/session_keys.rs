@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::scan::{Secret, Traces, leaks};
-use crate::support::{APP_SECRET, APPID, Answer, PATIENCE, TestBed, eventually};
+use crate::support::{APP_SECRET, Answer, PATIENCE, TestBed, eventually};
 
 const NUMBER: &str = "13912345678";
 const NICKNAME: &str = "planted-nickname-5b1e";
@@ -53,10 +53,7 @@ impl Work {
     }
 
     async fn ask(&mut self, method: &str, path: &str, body: &Value) -> u16 {
-        let bed = &self.bed;
-        let request = bed.http.0.request(method.parse().expect("a method"), bed.service().url(path));
-        let request = request.bearer_auth(&self.token);
-        let answer = bed.http.send(if body.is_null() { request } else { request.json(body) }).await;
+        let answer = self.bed.service().ask(method, path, &self.token, body).await;
         self.keep(answer.clone());
         answer.status
     }
@@ -146,13 +143,8 @@ async fn session_keys_at_work_show_neither_themselves_nor_what_they_open() {
     work.phone().await;
     work.checks_and_resets().await;
     work.without_redis().await;
-    // WeChat gives it to whoever asks with the AppSecret.
-    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
     let Work { bed, mut secrets, mut traces, .. } = work;
-    let request = bed.http.0.post(format!("{}/cgi-bin/stable_token", bed.wechat.url())).json(&wanted);
-    secrets.push(Secret::new("access token", bed.http.send(request).await.member("access_token")));
-    traces.metrics(bed.service()).await;
-    traces.log(bed.service());
-    traces.redis(&bed.redis);
+    secrets.push(Secret::new("access token", bed.wechat.access_token().await));
+    traces.bed(&bed).await;
     assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
 }

@@ -255,6 +255,10 @@ async fn an_odd_request_without_a_token_is_never_let_in_and_never_a_fault_of_the
 async fn an_odd_request_with_a_good_token_is_answered_as_any_other() {
     let signer = Signer::new();
     let (_issuer, sidecar) = sidecar_of(&signer).await;
+    tokio::join!(assert_odd_requests_are_answered(&signer, &sidecar), assert_slow_heads_are_let_go(&sidecar));
+}
+
+async fn assert_odd_requests_are_answered(signer: &Signer, sidecar: &Sidecar) {
     let token = signer.token();
     let with = |line: &str, headers: &str| {
         format!("{line}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n").into_bytes()
@@ -286,7 +290,6 @@ async fn an_odd_request_with_a_good_token_is_answered_as_any_other() {
         let (status, body) = connection.send("POST /verify/orders", &header, "").await;
         assert_eq!(status, wanted, "{number}: {body}");
     }
-    assert_slow_heads_are_let_go(&sidecar).await;
 }
 
 /// 5 s for a head: who sends a byte a second holds no connection for ever.

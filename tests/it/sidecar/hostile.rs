@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Signer, tell};
-use crate::support::{ISSUER, JwksServer, Manner, SidecarMetrics, SidecarSettings, Step, answer, eventually};
+use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, eventually, until};
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5 s,
 /// and the first two retries up to 1 and 2 s more.
@@ -44,16 +44,16 @@ impl Villain {
         json!({"keys": [self.old.key.jwk, self.new.key.jwk]})
     }
 
-    fn keys(&self, metrics: &SidecarMetrics) -> f64 {
+    fn keys(&self, metrics: &Metrics) -> f64 {
         metrics.of(&format!("wxmint_jwks_keys{{issuer=\"{}\"}}", self.issuer))
     }
 
-    fn fetches(&self, metrics: &SidecarMetrics, outcome: &str) -> f64 {
+    fn fetches(&self, metrics: &Metrics, outcome: &str) -> f64 {
         metrics.of(&format!("wxmint_jwks_fetches_total{{issuer=\"{}\",outcome=\"{outcome}\"}}", self.issuer))
     }
 
     /// Whether it has done its worst, and been asked again.
-    fn has_tried_twice(&self, metrics: &SidecarMetrics) -> bool {
+    fn has_tried_twice(&self, metrics: &Metrics) -> bool {
         let [failed, changed] = ["failed", "changed"].map(|outcome| self.fetches(metrics, outcome));
         assert_eq!(self.keys(metrics), 1.0, "{}", self.name);
         assert!(self.fails || failed == 0.0, "{} has failed", self.name);
@@ -212,10 +212,10 @@ async fn whatever_a_jwks_server_does_good_keys_go_on_memory_is_bounded_and_new_k
     for villain in &villains {
         server.at(&villain.path, villain.manner.clone());
     }
-    eventually("each has tried twice", TWICE_FAILED, async || {
+    until("each has tried twice", TWICE_FAILED, async || {
         all_good().await;
         let metrics = sidecar.metrics().await;
-        villains.iter().all(|villain| villain.has_tried_twice(&metrics)).then_some(())
+        villains.iter().all(|villain| villain.has_tried_twice(&metrics))
     })
     .await;
     all_good().await;
@@ -256,7 +256,7 @@ async fn a_set_that_has_not_changed_is_not_sent_again_and_no_token_is_forgotten_
     let token = signer.token();
     assert_eq!(sidecar.verify(&token).await.status, 200);
     let unchanged = format!("wxmint_jwks_fetches_total{{issuer=\"{ISSUER}\",outcome=\"unchanged\"}}");
-    eventually("304", Duration::from_secs(20), async || (sidecar.metric(&unchanged).await >= 1.0).then_some(())).await;
+    until("304", Duration::from_secs(20), async || sidecar.metric(&unchanged).await >= 1.0).await;
     let fetches = server.fetches("/jwks");
     assert!(fetches[0].has.is_none() && fetches[1].has.is_some(), "{fetches:?}");
     let gap = fetches[1].at - fetches[0].at;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{INVALID_TOKEN, LONG, Signer, named, refused, signer::now};
 use crate::support::{
-    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime,
+    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime, until,
 };
 
 const HOUR: i64 = 3600;
@@ -89,10 +89,8 @@ async fn an_hour_without_the_issuer_and_tokens_still_verify_until_they_expire() 
     assert_eq!(get(sidecar.admin, "/readyz", "").await.status(), Some(200));
     // A thread that sleeps does not see that its clock was moved; a stranger wakes the one that fetches.
     refused("a stranger", &ask(&sidecar, &Signer::new().token()).await, INVALID_TOKEN);
-    eventually("a failed fetch", PATIENCE, async || {
-        sidecar.log().contains("keys not fetched; keeping the previous keys").then_some(())
-    })
-    .await;
+    until("a failed fetch", PATIENCE, async || sidecar.log().contains("keys not fetched; keeping the previous keys"))
+        .await;
     named("as before", &ask(&sidecar, &day).await);
     let metrics = get(sidecar.admin, "/metrics", "").await.body();
     let age = metrics.lines().find_map(|line| line.strip_prefix("wxmint_jwks_age_seconds{")?.rsplit(' ').next());
@@ -100,10 +98,7 @@ async fn an_hour_without_the_issuer_and_tokens_still_verify_until_they_expire() 
     assert!(age > 3500.0, "by its own clock an hour has passed: {age}");
 
     link.restore().await;
-    eventually("the issuer is found again", Duration::from_secs(60), async || {
-        (issuer.fetches("/jwks").len() > 1).then_some(())
-    })
-    .await;
+    until("the issuer is found again", Duration::from_secs(60), async || issuer.fetches("/jwks").len() > 1).await;
     named("after", &ask(&sidecar, &day).await);
 }
 

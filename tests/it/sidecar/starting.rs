@@ -117,10 +117,7 @@ async fn a_folder_that_cannot_be_written_is_said_and_hinders_nobody() {
     let settings = SidecarSettings::new(&issuer.url("/jwks")).with("WXMINT_JWKS_CACHE", "/nowhere/at/all");
     let sidecar = settings.ready().await;
     assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
-    crate::support::eventually("a warning", PATIENCE, async || {
-        sidecar.log().contains("could not be written to disk").then_some(())
-    })
-    .await;
+    crate::support::until("a warning", PATIENCE, async || sidecar.log().contains("could not be written to disk")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
-//! A business's account service, in the test's own process. It keeps users properly, and misbehaves in what it answers.
+//! A business's account service, in the test's own process. The users are those of the simulator's stand-in; here they
+//! get a server that keeps each call and misbehaves in what it answers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
@@ -19,7 +20,8 @@ use actix_web::{
     web::{self, Bytes},
 };
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde_json::Value;
+use wxmint::simulator::AccountBook;
 
 const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
@@ -69,12 +71,8 @@ pub(crate) struct AccountService {
     handle: ServerHandle,
 }
 
-#[derive(Default)]
 struct State {
-    /// By name: password and user id.
-    passwords: HashMap<String, (String, String)>,
-    by_phone: HashMap<String, String>,
-    by_key: HashMap<String, String>,
+    book: Arc<AccountBook>,
     calls: Vec<Call>,
     once: Option<Reply>,
     always: Option<Reply>,
@@ -85,15 +83,10 @@ impl AccountService {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
-        let state = Arc::<Mutex<State>>::default();
+        let book = AccountBook::with([("alice", "wonderland", "13800138001")]);
+        let state = Arc::new(Mutex::new(State { book, calls: Vec::new(), once: None, always: None }));
         let handle = serve(listener, Arc::clone(&state));
-        let service = Self { state, address, handle };
-        service.add("alice", "wonderland", "user-alice");
-        service
-    }
-
-    pub(crate) fn add(&self, name: &str, password: &str, user: &str) {
-        self.state().passwords.insert(name.to_owned(), (password.to_owned(), user.to_owned()));
+        Self { state, address, handle }
     }
 
     /// As `WXMINT_ACCOUNTS` has it: with a path.
@@ -124,8 +117,7 @@ impl AccountService {
     }
 
     pub(crate) fn users_made(&self) -> usize {
-        let state = self.state();
-        state.by_key.len() + state.by_phone.len()
+        self.state().book.users().iter().filter(|user| user.credentials.is_none()).count()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -205,7 +197,8 @@ fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
 
 impl State {
     fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
-        let answer = self.answer(request.path(), &serde_json::from_slice(body).unwrap_or_default());
+        let path = request.path().strip_prefix("/wxmint");
+        let answer = path.map(|path| self.book.answer(path, body).expect("a call as it is documented"));
         let header = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
             (name.as_str().to_owned(), value.to_str().expect("visible ASCII").to_owned())
         };
@@ -217,29 +210,5 @@ impl State {
             answer: answer.clone().unwrap_or_default(),
         });
         (answer, self.once.take().or_else(|| self.always.clone()))
-    }
-
-    fn answer(&mut self, path: &str, asked: &Value) -> Option<Value> {
-        let text = |member: &str| asked[member].as_str().unwrap_or_default().to_owned();
-        match path.strip_prefix("/wxmint")? {
-            "/password-checks" => {
-                let known = self.passwords.get(&text("username")).filter(|known| known.0 == text("password"));
-                Some(json!({"user_id": known.map(|(_, user)| user)}))
-            }
-            // A number that the business does not serve.
-            "/users/by-phone" if text("country_code") != "86" => Some(json!({"user_id": null})),
-            "/users/by-phone" => {
-                let number = text("phone_number");
-                let new_user = !self.by_phone.contains_key(&number);
-                let next = format!("user-phone-{}", self.by_phone.len());
-                Some(json!({"user_id": self.by_phone.entry(number).or_insert(next), "new_user": new_user}))
-            }
-            "/users" => {
-                let next = format!("user-made-{}", self.by_key.len());
-                let user = self.by_key.entry(text("idempotency_key")).or_insert(next);
-                Some(json!({"user_id": user, "new_user": true}))
-            }
-            _ => None,
-        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
 use serde_json::Value;
+
+use super::decoded;
 
 /// A hang is a failure of the test and not of its patience.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -24,9 +25,7 @@ impl Answer {
     }
 
     pub(crate) fn claims(&self) -> Value {
-        let token = self.clone().expect_login().member("access_token");
-        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
-        serde_json::from_slice(&claims).expect("JSON")
+        decoded(&self.clone().expect_login().member("access_token")).1
     }
 
     /// A header's value, or "" where there is none.

@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::{Answer, Breakable, Configuration, Http, RedisServer, Service, Simulator};
+use super::{
+    APP_SECRET, APPID, Answer, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisServer, Service,
+    Simulator, apps_folder,
+};
 
 pub(crate) struct TestBed {
     pub(crate) services: Vec<Service>,
@@ -12,6 +16,7 @@ pub(crate) struct TestBed {
     pub(crate) redis: RedisServer,
     pub(crate) http: Http,
     pub(crate) configuration: Configuration,
+    _apps: Option<TempDir>,
     wechat_link: Option<Breakable>,
     redis_link: Option<Breakable>,
 }
@@ -21,6 +26,7 @@ pub(crate) struct Builder {
     algorithm: &'static str,
     environment: Vec<(String, String)>,
     further_apps: Vec<String>,
+    apps: Option<TempDir>,
     redis_options: Vec<String>,
     redis_password: String,
     breakable_wechat: bool,
@@ -40,6 +46,7 @@ impl TestBed {
             algorithm: "ES256",
             environment: Vec::new(),
             further_apps: Vec::new(),
+            apps: None,
             redis_options: Vec::new(),
             redis_password: String::new(),
             breakable_wechat: false,
@@ -114,6 +121,14 @@ impl Builder {
         self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").env("WXMINT_APPS_DIR", &folder)
     }
 
+    /// Two mini programs of one owner.
+    pub(crate) fn two_apps(mut self) -> Self {
+        let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
+        self = self.app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
+        self.apps = Some(folder);
+        self
+    }
+
     pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
         self.redis_options.extend(options.iter().map(|&option| option.to_owned()));
         self
@@ -162,7 +177,7 @@ impl Builder {
             }
             services.push(service);
         }
-        TestBed { services, wechat, redis, http, configuration, wechat_link, redis_link }
+        TestBed { services, wechat, redis, http, configuration, _apps: self.apps, wechat_link, redis_link }
     }
 }
 

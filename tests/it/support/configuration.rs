@@ -16,6 +16,9 @@ use super::{PATIENCE, Process, WXMINT};
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const APPID: &str = "wx0123456789abcdef";
 pub(crate) const APP_SECRET: &str = "00112233445566778899aabbccddeeff";
+/// A second mini program, of the same owner.
+pub(crate) const OTHER_APPID: &str = "wxfedcba9876543210";
+pub(crate) const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 /// base64 of 32 bytes.
 const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -80,12 +83,26 @@ impl Configuration {
         command
     }
 
+    /// Runs `wxmint serve` with settings that it refuses; returns what it says of them.
+    pub(crate) async fn refused(&self) -> String {
+        let outcome = self.run().await;
+        assert_eq!(outcome.code, Some(64), "{outcome:?}");
+        outcome.stderr
+    }
+
     /// Runs `wxmint serve` where it should not come up, to its end.
     pub(crate) async fn run(&self) -> Outcome {
         let mut process = Process::spawn("wxmint serve", &mut self.command());
         let status = process.end(PATIENCE).await;
         Outcome { code: status.code(), stderr: process.stderr().join("\n") }
     }
+}
+
+/// A folder of AppSecrets as an operator makes it.
+pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    apps.iter().for_each(|(id, secret)| fs::write(folder.path().join(id), format!("{secret}\n")).expect("written"));
+    folder
 }
 
 fn generate_keys(path: &Path, algorithm: &str) {

@@ -1,12 +1,12 @@
 //! `wxmint demo` as a process.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
 
-use super::{PATIENCE, Process, WXMINT, eventually};
+use super::{Process, WXMINT};
 
 pub(crate) struct Demo {
-    /// Of the page and the issuer: `127.0.0.1:PORT`.
-    pub(crate) address: String,
+    /// Of the page and the issuer.
+    pub(crate) address: SocketAddr,
     _process: Process,
 }
 
@@ -14,11 +14,6 @@ impl Demo {
     pub(crate) async fn start() -> Self {
         let mut process =
             Process::spawn("wxmint demo", Command::new(WXMINT).args(["demo", "--listen", "127.0.0.1:0"]).env_clear());
-        let address = eventually("the demo's address", PATIENCE, async || {
-            assert!(process.ended().is_none(), "the demo ends: {:?}", process.stderr());
-            Some(process.stdout().first()?.split_once("http://")?.1.split('/').next()?.to_owned())
-        })
-        .await;
-        Self { address, _process: process }
+        Self { address: process.printed_address().await, _process: process }
     }
 }

@@ -36,10 +36,19 @@ pub(crate) fn private_parts(file: &[u8]) -> Vec<String> {
     keys.iter().map(|key| key["d"].as_str().expect("d").to_owned()).collect()
 }
 
+/// The header and the claims of a token.
+pub(crate) fn decoded(token: &str) -> (Value, Value) {
+    let parts: Vec<&str> = token.split('.').collect();
+    assert_eq!(parts.len(), 3, "{token}");
+    let part = |number: usize| {
+        let json = URL_SAFE_NO_PAD.decode(parts[number]).expect("base64url without padding");
+        serde_json::from_slice(&json).expect("JSON")
+    };
+    (part(0), part(1))
+}
+
 pub(crate) fn kid_of(token: &str) -> String {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64url");
-    let header: Value = serde_json::from_slice(&header).expect("JSON");
-    header["kid"].as_str().expect("a kid").to_owned()
+    decoded(token).0["kid"].as_str().expect("a kid").to_owned()
 }
 
 pub(crate) fn kids_of(jwks: &Value) -> Vec<String> {

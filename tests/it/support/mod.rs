@@ -38,18 +38,18 @@ pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
     bed::TestBed,
-    configuration::{APP_SECRET, APPID, Configuration, ISSUER, write_private},
+    configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
     connection::Connection,
     demo::Demo,
     jwks_server::{JwksServer, Manner, Step, answer},
-    keys::{keys, keys_command, kid_of, kids_of, private_parts, said},
+    keys::{decoded, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     ports::free_port,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
     service::Service,
-    sidecar::{Sidecar, SidecarMetrics, SidecarSettings},
+    sidecar::{Metrics, Sidecar, SidecarSettings},
     simulator::Simulator,
     tls::Terminator,
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
@@ -91,6 +91,11 @@ pub(crate) fn tell(text: &str) {
 }
 
 const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    eventually(what, within, async || condition().await.then_some(())).await;
+}
 
 /// Waits until `condition` gives something, and returns that.
 pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
+    net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use rustix::process::Signal;
 
-use super::eventually;
+use super::{PATIENCE, eventually};
 
 /// Shown of each process when its test fails.
 const LINES_SHOWN: usize = 40;
@@ -57,6 +58,32 @@ impl Process {
         self.stderr.lines()
     }
 
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        [self.stdout(), self.stderr()].concat().join("\n")
+    }
+
+    /// The address behind `http://` in its first line of standard output.
+    pub(crate) async fn printed_address(&mut self) -> SocketAddr {
+        let what = format!("the address of {}", self.name);
+        eventually(&what, PATIENCE, async || {
+            assert!(self.ended().is_none(), "{} ends: {:?}", self.name, self.stderr());
+            self.stdout().first()?.split_once("http://")?.1.split('/').next()?.parse().ok()
+        })
+        .await
+    }
+
+    /// The addresses that it logs under these names when it listens.
+    pub(crate) async fn listens<const N: usize>(&mut self, names: [&str; N]) -> [SocketAddr; N] {
+        let what = format!("{} listens", self.name);
+        eventually(&what, PATIENCE, async || {
+            assert!(self.ended().is_none(), "{} ends: {:?}", self.name, self.stderr());
+            let event = self.events().into_iter().find(|event| event["message"] == "listening")?;
+            Some(names.map(|name| event[name].as_str().and_then(|text| text.parse().ok()).expect("an address")))
+        })
+        .await
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -71,10 +98,24 @@ impl Process {
     }
 
     /// A number of proc_pid_status(5), such as VmRSS in KiB.
-    pub(crate) fn status(&self, field: &str) -> u64 {
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of proc_pid_status(5)");
         line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS")
+    }
+
+    /// The most resident memory so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM")
+    }
+
+    /// How many files and connections it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("Linux").count()
     }
 
     /// How it has ended, if it has. All of its output has been read then.

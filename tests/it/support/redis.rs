@@ -1,11 +1,15 @@
 //! A Redis server of the test's own, that can be killed, frozen, and told anything.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    process::Command,
+};
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Signal, eventually, ports::free_port};
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
 
 pub(crate) struct RedisServer {
     port: u16,
@@ -38,9 +42,9 @@ impl RedisServer {
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-        eventually("a replica", PATIENCE, async || {
+        until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            (said.contains("connected_slaves:1") && said.contains("state=online")).then_some(())
+            said.contains("connected_slaves:1") && said.contains("state=online")
         })
         .await;
         replica
@@ -66,6 +70,17 @@ impl RedisServer {
             redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
         };
         run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// All hashes whose keys match, over one connection.
+    pub(crate) fn hashes(&self, pattern: &str) -> Vec<(String, HashMap<String, String>)> {
+        let read = || -> RedisResult<_> {
+            let mut connection = redis::Client::open(self.url())?.get_connection()?;
+            let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection)?;
+            keys.into_iter().map(|key| Ok((redis::cmd("HGETALL").arg(&key).query(&mut connection)?, key))).collect()
+        };
+        let read: Vec<_> = read().unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        read.into_iter().map(|(hash, key)| (key, hash)).collect()
     }
 
     /// How often each command has been called, within scripts too.

@@ -1,11 +1,14 @@
 //! One process of `wxmint serve`, and what a mini program, a peer and an operator ask of it.
 
-use std::{fs, net::SocketAddr, process::ExitStatus, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
+};
 
 use reqwest::{Error, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{Answer, Configuration, Http, PATIENCE, Process, Signal, eventually};
+use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, until};
 
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
@@ -18,18 +21,12 @@ impl Service {
     /// Started, and listening; not yet asked whether it is ready.
     pub(crate) async fn start(configuration: &Configuration, http: Http) -> Self {
         let mut process = Process::spawn("wxmint serve", &mut configuration.command());
-        let (public, admin) = eventually("wxmint serve listens", PATIENCE, async || {
-            assert!(process.ended().is_none(), "wxmint serve ends: {:?}", process.stderr());
-            let events = process.events();
-            let event = events.iter().find(|event| event["message"] == "listening")?;
-            Some((event["public"].as_str()?.parse().ok()?, event["admin"].as_str()?.parse().ok()?))
-        })
-        .await;
+        let [public, admin] = process.listens(["public", "admin"]).await;
         Self { public, admin, http, process }
     }
 
     pub(crate) async fn ready(&self) {
-        eventually("ready", PATIENCE, async || (self.readyz().await.status == 200).then_some(())).await;
+        until("ready", PATIENCE, async || self.readyz().await.status == 200).await;
     }
 
     /// The URL of a path on the public listener.
@@ -78,39 +75,38 @@ impl Service {
         self.http.0.post(self.url("/login")).json(&json!({"code": code}))
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
+    /// A request by `token`, without a body where that is null.
+    pub(crate) async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+        let request = self.http.0.request(method.parse().expect("a method"), self.url(path)).bearer_auth(token);
+        self.http.send(if body.is_null() { request } else { request.json(body) }).await
     }
 
-    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
-        self.process.end(within).await
+    pub(crate) async fn unbind(&self, token: &str) -> Answer {
+        self.ask("DELETE", "/binding", token, &Value::Null).await
     }
 
-    /// What it has logged so far: its JSON lines.
-    pub(crate) fn events(&self) -> Vec<Value> {
-        self.process.events()
+    /// The value of a line of its metrics, by all that stands before it; 0 where there is none.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        Metrics(self.metrics().await).of(name)
     }
 
-    /// What it has logged so far, as it was written.
-    pub(crate) fn log(&self) -> String {
-        [self.process.stdout(), self.process.stderr()].concat().join("\n")
+    /// The reasons of the lines of a level so far.
+    pub(crate) fn reasons(&self, level: &str) -> Vec<String> {
+        let lines = self.events().into_iter().filter(|event| event["level"] == level);
+        lines.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
     }
+}
 
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+impl Deref for Service {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
+}
 
-    /// How many files and connections it has open.
-    pub(crate) fn open_files(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("Linux").count()
-    }
-
-    pub(crate) fn memory(&self) -> u64 {
-        self.process.status("VmRSS")
-    }
-
-    /// The most resident memory so far, in KiB.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        self.process.status("VmHWM")
+impl DerefMut for Service {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }

@@ -3,15 +3,12 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    process::{Command, ExitStatus},
+    ops::{Deref, DerefMut},
+    process::Command,
     time::Duration,
 };
 
-use serde_json::Value;
-
-use super::{
-    Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, Signal, WXMINT, configuration::Outcome, eventually,
-};
+use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, WXMINT, configuration::Outcome, until};
 
 /// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
@@ -23,7 +20,7 @@ pub(crate) struct Sidecar {
     process: Process,
 }
 
-pub(crate) struct SidecarMetrics(String);
+pub(crate) struct Metrics(pub(super) String);
 
 /// The environment of a `wxmint sidecar`: complete and right, until a test changes something.
 #[derive(Clone)]
@@ -65,13 +62,7 @@ impl SidecarSettings {
     /// Started, and listening; it may have no keys yet.
     pub(crate) async fn start(&self) -> Sidecar {
         let mut process = Process::spawn("wxmint sidecar", &mut self.command());
-        let (address, admin) = eventually("wxmint sidecar listens", PATIENCE, async || {
-            assert!(process.ended().is_none(), "wxmint sidecar ends: {:?}", process.stderr());
-            let events = process.events();
-            let event = events.iter().find(|event| event["message"] == "listening")?;
-            Some((event["verify"].as_str()?.parse().ok()?, event["admin"].as_str()?.parse().ok()?))
-        })
-        .await;
+        let [address, admin] = process.listens(["verify", "admin"]).await;
         Sidecar { address, admin, http: Http::new(), process }
     }
 
@@ -83,7 +74,7 @@ impl SidecarSettings {
     }
 }
 
-impl SidecarMetrics {
+impl Metrics {
     /// The value of a line, by all that stands before it; 0 where there is none.
     pub(crate) fn of(&self, name: &str) -> f64 {
         let mut values = self.0.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -115,41 +106,28 @@ impl Sidecar {
     }
 
     pub(crate) async fn ready_within(&self, within: Duration) {
-        eventually("ready", within, async || (self.admin("/readyz").await.status == 200).then_some(())).await;
+        until("ready", within, async || self.admin("/readyz").await.status == 200).await;
     }
 
-    pub(crate) async fn metrics(&self) -> SidecarMetrics {
-        SidecarMetrics(self.admin("/metrics").await.body)
+    pub(crate) async fn metrics(&self) -> Metrics {
+        Metrics(self.admin("/metrics").await.body)
     }
 
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         self.metrics().await.of(name)
     }
+}
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
+impl Deref for Sidecar {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
+}
 
-    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
-        self.process.end(within).await
-    }
-
-    /// What it has logged so far: its JSON lines.
-    pub(crate) fn events(&self) -> Vec<Value> {
-        self.process.events()
-    }
-
-    /// What it has logged so far, as it was written.
-    pub(crate) fn log(&self) -> String {
-        [self.process.stdout(), self.process.stderr()].concat().join("\n")
-    }
-
-    pub(crate) fn memory(&self) -> u64 {
-        self.process.status("VmRSS")
-    }
-
-    /// The most resident memory so far, in KiB.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        self.process.status("VmHWM")
+impl DerefMut for Sidecar {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Command};
 
 use serde_json::{Value, json};
 
-use super::{APP_SECRET, APPID, Answer, Http, PATIENCE, Process, WXMINT, eventually};
+use super::{APP_SECRET, APPID, Answer, Http, Process, WXMINT};
 
 const CODE2SESSION: &str = "/sns/jscode2session";
 
@@ -21,11 +21,7 @@ impl Simulator {
         command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
         command.args(further_apps.iter().flat_map(|app| ["--app", app]));
         let mut process = Process::spawn("wxmint simulator", &mut command);
-        let address = eventually("the simulator's address", PATIENCE, async || {
-            assert!(process.ended().is_none(), "the simulator ends: {:?}", process.stderr());
-            process.stdout().first()?.split_once("http://")?.1.parse().ok()
-        })
-        .await;
+        let address = process.printed_address().await;
         Self { address, http, _process: process }
     }
 
@@ -36,6 +32,10 @@ impl Simulator {
     /// A login code of `person`, as wx.login gives it on the phone.
     pub(crate) async fn mint_code(&self, person: &str) -> String {
         self.mint_codes(json!({"person": person})).await.remove(0)
+    }
+
+    pub(crate) async fn mint_code_in(&self, app: &str, person: &str) -> String {
+        self.mint_codes(json!({"person": person, "appid": app})).await.remove(0)
     }
 
     /// Codes as the control side is asked for them (`count`, `distinct_people`, `age_seconds`).
@@ -66,6 +66,13 @@ impl Simulator {
     /// What the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`, …).
     pub(crate) async fn hand_over(&self, wanted: Value) -> Value {
         self.control("user-data", "POST", &wanted).await.json()
+    }
+
+    /// WeChat gives it to whoever asks with the AppSecret.
+    pub(crate) async fn access_token(&self) -> String {
+        let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
+        let request = self.http.0.post(format!("{}/cgi-bin/stable_token", self.url())).json(&wanted);
+        self.http.send(request).await.member("access_token")
     }
 
     /// From now on the access tokens given so far are wrong.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, key_of, sealing::sealed_phone};
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, until};
 
 pub(super) const FOREIGN_KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
@@ -46,7 +46,7 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_and_a_logi
     replicas.fail(1, &lin).await;
     assert!(replicas.kept(&lin).is_empty(), "both keys are gone");
     assert!(!replicas.opens_now(&lin).await && !replicas.opens_now(&before).await);
-    eventually("it is told", PATIENCE, async || (replicas.drops() == 1).then_some(())).await;
+    until("it is told", PATIENCE, async || replicas.drops() == 1).await;
     assert!(replicas.opens_now(&mei).await, "nobody else is affected");
 
     let again = replicas.log_in("lin").await;
@@ -84,7 +84,7 @@ async fn failures_are_forgotten_ten_minutes_after_the_first() {
     }
     replicas.0.redis.command::<i64>(&["PEXPIRE", &key, "1"]);
     let gone = || replicas.0.redis.command::<i64>(&["EXISTS", &key]) == 0;
-    eventually("the window is over", PATIENCE, async || gone().then_some(())).await;
+    until("the window is over", PATIENCE, async || gone()).await;
     replicas.fail(0, &lin).await;
     assert!(replicas.opens_now(&lin).await);
     assert!((Duration::from_secs(590)..=Duration::from_secs(600)).contains(&left()), "{:?}", left());
@@ -108,7 +108,7 @@ async fn of_fifty_at_once_at_two_replicas_exactly_eight_are_tried() {
         assert!(replicas.kept(&lin).is_empty() && !replicas.opens_now(&lin).await);
         assert!(replicas.opens_now(&replicas.log_in(&format!("lin-{round}")).await).await);
     }
-    eventually("each drop is told once", PATIENCE, async || (replicas.drops() == 3).then_some(())).await;
+    until("each drop is told once", PATIENCE, async || replicas.drops() == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use super::{
     BINDING, LOGOUT, NUMBER, PHONE, RESET, Replicas, SESSION, Session, USER_DATA, data_of, failures::FOREIGN_KEY,
     key_of, sealing::sealed_phone,
 };
-use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually};
+use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually, until};
 
 /// Redis is given up after 500 ms.
 const REDIS_WAITS: Duration = Duration::from_millis(400);
@@ -78,7 +78,7 @@ async fn a_try_is_counted_as_if_it_had_been_answered() {
         // Where Redis did not know the script yet, the try has begun later.
         let failed = BTreeMap::from([("failed".to_owned(), "1".to_owned())]);
         let settled = |tries| tries == failed || !counts && tries == BTreeMap::new();
-        eventually("it has failed", PATIENCE, async || settled(replicas.tries(&lin)).then_some(())).await;
+        until("it has failed", PATIENCE, async || settled(replicas.tries(&lin))).await;
         begun += u64::from(counts);
     }
     assert!((2..=MOST_STEPS).contains(&begun), "{begun} had begun");
@@ -112,7 +112,7 @@ async fn an_access_token_is_kept_by_who_went_to_fetch_it() {
     let body = json!({"code": bed.wechat.mint_phone_code("lin").await});
     bed.wechat_link().withhold_answers().await;
     let client = replicas.begin(&lin, ("POST", PHONE, &body)).await;
-    eventually("one is being fetched", PATIENCE, async || (fetched().await == 1).then_some(())).await;
+    until("one is being fetched", PATIENCE, async || fetched().await == 1).await;
     replicas.hang_up(client).await;
     bed.wechat_link().restore().await;
     let asked = async || (bed.wechat.asked("/wxa/business/getuserphonenumber").await == 1).then_some(());
@@ -135,7 +135,7 @@ async fn a_logout_and_the_end_of_a_binding_are_done() {
                 || replicas.0.redis.command::<BTreeMap<String, String>>(&["HGETALL", &key_of(APPID, &lin, "binding")]);
             let ended =
                 || path == LOGOUT || !binding().keys().any(|field| field == "user_id" || field == "leaving_user");
-            eventually("nothing is half done", PATIENCE, async || ended().then_some(())).await;
+            until("nothing is half done", PATIENCE, async || ended()).await;
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use wxmint::http::now;
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{Answer, PATIENCE, eventually, write_private};
+use crate::support::{Answer, PATIENCE, until, write_private};
 
 const PEOPLE: usize = 8;
 /// Between two of a sender, of which there is one for each person.
@@ -26,7 +26,7 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
-const LEAD: TimeDelta = TimeDelta::seconds(10);
+const LEAD: TimeDelta = TimeDelta::seconds(7);
 
 fn new_vault_key() -> String {
     let mut bytes = [0; 32];
@@ -60,7 +60,7 @@ impl Replicas {
 
     async fn until_told(&self, times: &[usize; 2]) {
         let all_have = || self.times_told().iter().zip(times).all(|(told, wanted)| told >= wanted);
-        eventually("both replicas tell", 2 * PATIENCE, async || all_have().then_some(())).await;
+        until("both replicas tell", 2 * PATIENCE, async || all_have()).await;
     }
 
     /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
@@ -164,7 +164,7 @@ async fn a_new_first_line_is_used_at_once_and_a_file_that_is_not_fit_is_not() {
         let refused = |event: &Value| event["level"] == "ERROR" && event["reason"].to_string().contains("line 2");
         service.events().iter().any(refused)
     };
-    eventually("both say why", PATIENCE, async || replicas.0.services.iter().all(told).then_some(())).await;
+    until("both say why", PATIENCE, async || replicas.0.services.iter().all(told)).await;
     for replica in 0..2 {
         data_of(&replicas.decrypt(replica, &lin, &sealed_phone(&lin.key, NUMBER)).await);
     }

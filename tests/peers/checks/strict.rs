@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
-use super::{Asked, Exceptions, tokens::undocumented};
-use crate::{example::Example, forge::Credentials, raw::Request, scene::Scene};
+use super::{
+    Asked, Exceptions,
+    tokens::{request, undocumented},
+};
+use crate::{example::Example, forge::Credentials, scene::Scene};
 
 pub(crate) async fn strict_faults(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
     let mut faults = undocumented(example, exceptions);
@@ -27,10 +30,6 @@ pub(crate) async fn strict_faults(scene: &Scene, example: &Example, exceptions: 
     let asked = Asked::send(scene, example, &request(example, &Credentials::bearer(&token))).await;
     faults.extend(asked.unlike(&scene.lin).map(|fault| format!("one of several audiences: {fault}")));
     faults
-}
-
-fn request(example: &Example, credentials: &Credentials) -> Request {
-    Request::get(example.protected).lines(credentials.0.iter().map(String::as_str))
 }
 
 fn odd_tokens(scene: &Scene) -> Vec<(&'static str, Credentials)> {

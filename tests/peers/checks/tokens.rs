@@ -45,7 +45,7 @@ async fn public_fault(scene: &Scene, example: &Example) -> Option<String> {
     (!asked.is_ok()).then(|| format!("without a token, where none is wanted: {}", asked.told()))
 }
 
-fn request(example: &Example, credentials: &Credentials) -> Request {
+pub(super) fn request(example: &Example, credentials: &Credentials) -> Request {
     Request::get(example.protected).lines(credentials.0.iter().map(String::as_str))
 }
 

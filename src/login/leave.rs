@@ -1,8 +1,8 @@
-//! The end of tokens, at the wish of their owner.
+//! The end of tokens and of a binding, at the wish of their owner.
 
-use super::{SessionError, Worker, token_owner::issued};
+use super::{LoginError, SessionError, Worker, new_attempt, token_owner::issued};
 use crate::{
-    store::{Issued, TokenState},
+    store::{Admission, Issued, TokenState},
     verify::{Claims, Verified},
 };
 
@@ -39,5 +39,14 @@ impl Worker {
             self.store.forget(&person).await?;
         }
         Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?)
+    }
+
+    /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the
+    /// app. False if the token may not do that. Repeated after a failure, it goes on where it stopped.
+    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<bool, LoginError> {
+        let Some(Admission { person, generation }) = self.binding_of(token).await? else { return Ok(false) };
+        let attempt = new_attempt()?;
+        self.binder(&person, None, &attempt).dissolve(&token.user, generation).await?;
+        Ok(true)
     }
 }
