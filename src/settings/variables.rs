@@ -16,7 +16,7 @@ use crate::{
     limits::Rate,
     path_rules::{PathSource, Prefix},
     telemetry::{Audit, LogFormat},
-    verify::TokenTyp,
+    verify::{TokenTyp, peer::WhenStale},
     wechat::AppSecret,
 };
 
@@ -182,6 +182,24 @@ variables! { SIDECAR:
         |text| optional(text, path),
     );
 
+    /// How long the sidecar believes the keys after the issuer last confirmed them. Then it answers 503.
+    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL no token is left after a day.
+    JWKS_MAX_AGE: Duration, Default("24h"), span!("15m" to "30d");
+
+    /// Where the issuers publish what has been ended (docs/verify.md). Default: /revocations at the origin of WXMINT_JWKS_URL.
+    REVOCATIONS_URL: Vec<Option<Url>>, Optional("https://login.example.com/revocations"), form(
+        "the http or https URL of each issuer's feed, or off, in the order of WXMINT_ISSUER, separated by commas; or off alone, \
+         to follow none",
+        |text| list(text, forms::feed_url),
+    );
+
+    /// How old the newest page of the feed may be.
+    REVOCATIONS_MAX_AGE: Duration, Default("60s"), span!("15s" to "30d");
+
+    /// What happens to tokens while the newest page is older: accept those that no known end names (open), or answer 503
+    /// (closed).
+    REVOCATIONS_FAIL: WhenStale, Default("open"), form("open or closed", forms::when_stale);
+
     /// Where the proxy asks: /verify.
     SIDECAR_LISTEN: SocketAddr, Default("127.0.0.1:8181"), form("an address and a port that only the proxy can reach", parsed);
 
@@ -202,6 +220,13 @@ variables! { SIDECAR:
         "the header in which your proxy itself sends the requested path (X-Forwarded-Uri for Traefik and Caddy, \
          X-Original-URI for nginx as in our example), or path: what follows /verify (Envoy)",
         |text| optional(text, PathSource::parse),
+    );
+
+    /// Claims that the sidecar hands on as headers, beside X-User-Id, X-Client-Id and X-Token-Id. The proxy must replace the
+    /// client's headers of these names, as it does for X-User-Id.
+    SIDECAR_CLAIMS: Vec<(String, String)>, Optional("roles=X-User-Roles,tenant=X-Tenant"), form(
+        "claims, each with a header of its own that begins with X-, separated by commas",
+        forms::claim_headers,
     );
 
     /// Whether keys may come over http from another machine. Whoever can answer in the issuer's place can then sign tokens.

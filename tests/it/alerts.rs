@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 
 use crate::support::{SidecarSettings, TestBed, repository};
 
-const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
+const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// What both print of themselves.
 const BUILD: &str = concat!("wxmint_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");
 
@@ -39,7 +39,8 @@ async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
 #[tokio::test]
 async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
     let bed = TestBed::start().await;
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json"));
+    let jwks = bed.service().url("/.well-known/jwks.json");
+    let settings = SidecarSettings::new(&jwks).without("WXMINT_REVOCATIONS_URL");
     let printed = settings.ready().await.admin("/metrics").await.body;
     assert!(printed.contains(BUILD), "{printed}");
 
