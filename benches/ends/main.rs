@@ -6,7 +6,6 @@
 
 mod chart;
 mod feed;
-#[expect(dead_code, reason = "of the benchmark of logins; here a part of it is needed")]
 #[path = "../login/kernel.rs"]
 mod kernel;
 #[expect(dead_code, reason = "of the benchmark of logins; here a part of it is needed")]
