@@ -13,7 +13,7 @@ use crate::{keys::rotation::KeyLife, verify::Algorithm};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.
-const OF_THE_SIDECAR: [&str; 2] = ["wxmint_sidecar_", "wxmint_jwks_"];
+const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 
