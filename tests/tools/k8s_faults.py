@@ -252,7 +252,17 @@ def of_mesh(m):
     yield m.spec("around the mesh", "PeerAuthentication", lambda s: s.update(mtls={"mode": "PERMISSIVE"}))
 
 
-FAULTS = {"production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh}
+def of_ends(m):
+    """Istio with the sidecar."""
+    where = "EnvoyFilter/wxmint-ends"
+    asks = lambda s: s["configPatches"][1]["patch"]["value"]["typed_config"]
+    yield m.spec("while the sidecar is away", where, lambda s: asks(s).pop("failure_mode_allow"))
+    yield m.spec("while the sidecar is away", where, lambda s: asks(s).update(failure_mode_allow=True))
+    yield m.spec("may be taken away with the client's", where, lambda s: s.pop("priority"))
+    yield m.without("no EnvoyFilter stands beside", "EnvoyFilter")
+
+
+FAULTS = {"production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh, "istio-ends": of_ends}
 
 
 class Executed:

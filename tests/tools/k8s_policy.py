@@ -347,6 +347,11 @@ def check_envoy_filter(spec):
     patches = [p["patch"] for p in spec["configPatches"] if p["applyTo"] == "HTTP_FILTER" and p["match"]["context"] == "SIDECAR_INBOUND"]
     if [patch["operation"] for patch in patches] != ["INSERT_FIRST"]:
         yield "the client's headers are not taken away first"
+    for asks in (patch["value"]["typed_config"] for patch in patches if "http_service" in patch["value"]["typed_config"]):
+        if asks.get("failure_mode_allow") is not False:
+            yield "ended tokens get through while the sidecar is away"
+        if spec.get("priority", 0) >= 0:
+            yield "the sidecar's identity headers may be taken away with the client's"
 
 
 def check_autoscaler(spec):
