@@ -201,8 +201,7 @@ fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
 fn tell_what_goes_on(others: &str) {
     match others {
         "" => say(
-            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
-             wxmint users end USER_ID ends them.",
+            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire.",
         ),
         others => {
             say(format_args!("note: the user can still log in, because these names have the same user id: {others}"))
