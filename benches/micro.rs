@@ -64,7 +64,7 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
         let id = TokenId::random().expect("random bits");
-        minter.mint(black_box(&user), &app, &id, now(), now()).expect("a token")
+        minter.mint(black_box(&user), &app, &id, &Default::default(), now(), now()).expect("a token")
     });
 }
 
@@ -75,7 +75,7 @@ mod verify {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
         let id = TokenId::random().expect("random bits");
-        let token = minter.mint(&user(), &app(), &id, now(), now()).expect("a token");
+        let token = minter.mint(&user(), &app(), &id, &Default::default(), now(), now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 

@@ -63,7 +63,9 @@ problem_codes! {
     WechatUnavailable, "wechat_unavailable", SERVICE_UNAVAILABLE, "WeChat does not answer at the moment";
     StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer at the moment";
     AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
-    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys have not been fetched yet";
+    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment";
+    /// It is not known which tokens have been ended.
+    RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "What has been ended is not known at the moment";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
 }
 

@@ -13,7 +13,13 @@ use ipnet::IpNet;
 use reqwest::Url;
 
 use super::{AccountsSource, StoreUrl, variable::Form};
-use crate::{ids::AppId, limits::Rate, path_rules::Prefix, telemetry::LogFormat};
+use crate::{
+    ids::AppId,
+    limits::Rate,
+    path_rules::Prefix,
+    telemetry::{Audit, LogFormat},
+    verify::{REGISTERED_CLAIMS, peer::WhenStale},
+};
 
 pub(super) const fn form<T>(wanted: &'static str, parse: fn(&str) -> Option<T>) -> Form<T> {
     Form { wanted, parse }
@@ -167,6 +173,42 @@ pub(super) fn jwks_url_over_http(text: &str) -> Option<Url> {
     (["https", "http"].contains(&url.scheme()) && has_no_extras(&url)).then_some(url)
 }
 
+/// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.
+pub(super) fn feed_url(text: &str) -> Option<Option<Url>> {
+    if text == "off" { Some(None) } else { jwks_url_over_http(text).map(Some) }
+}
+
+pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
+    match text {
+        "open" => Some(WhenStale::Open),
+        "closed" => Some(WhenStale::Closed),
+        _ => None,
+    }
+}
+
+/// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case afterwards.
+pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
+    const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
+    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_free = |name: &str| {
+        name.len() > 2
+            && name.starts_with("x-")
+            && is_plain(name)
+            && !name.starts_with("x-forwarded-")
+            && !TAKEN.contains(&name)
+    };
+    let pairs = list(text, |part| {
+        let (claim, header) =
+            part.split_once('=').map(|(claim, header)| (claim.trim(), header.trim().to_lowercase()))?;
+        let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
+        is_good.then(|| (claim.to_owned(), header))
+    })?;
+    let is_new = |(index, (claim, header)): (usize, &(String, String))| {
+        pairs[..index].iter().all(|(other, taken)| other != claim && taken != header)
+    };
+    pairs.iter().enumerate().all(is_new).then_some(pairs)
+}
+
 pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
     list(text, |name| (!name.is_empty()).then(|| name.to_owned()))
 }
@@ -212,6 +254,14 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
 /// `10.0.0.0/8`, or one address.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
+}
+
+pub(super) fn audit(text: &str) -> Option<Audit> {
+    match text {
+        "log" => Some(Audit::Log),
+        "off" => Some(Audit::Off),
+        _ => text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into())),
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {

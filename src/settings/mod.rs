@@ -24,7 +24,13 @@ pub use self::{
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables},
 };
-use crate::{limits::Limits, store::RedisUrl, telemetry::LogFormat, verify::TokenTyp, wechat::App};
+use crate::{
+    limits::Limits,
+    store::RedisUrl,
+    telemetry::{Audit, LogFormat},
+    verify::TokenTyp,
+    wechat::App,
+};
 
 pub use crate::wechat::AppsSource;
 
@@ -86,6 +92,7 @@ settings! {
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
@@ -93,6 +100,7 @@ settings! {
         session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
         accounts: AccountsSource = reader.read(&ACCOUNTS),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
+        accounts_check: bool = read_accounts_check(reader, accounts.as_ref()),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
         one_login: bool = reader.read(&ONE_LOGIN),
         login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
@@ -103,11 +111,22 @@ settings! {
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
+        audit: Audit = reader.read(&AUDIT),
     }
 }
 
 fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
     Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
+}
+
+/// Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
+fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -> Option<bool> {
+    match (reader.read(&ACCOUNTS_CHECK)?, accounts) {
+        (true, Some(AccountsSource::Auto | AccountsSource::File(_))) => {
+            reader.fault(&ACCOUNTS_CHECK, "is true, but WXMINT_ACCOUNTS is no URL of an account service")
+        }
+        (check, _) => Some(check),
+    }
 }
 
 fn read_apps(reader: &mut Reader) -> Option<AppsSource> {

@@ -11,7 +11,12 @@ use super::{
     variable::Variable,
     variables::*,
 };
-use crate::{path_rules::Rules, telemetry::LogFormat, verify::VerifierPolicy, verify::peer::TrustedIssuer};
+use crate::{
+    path_rules::Rules,
+    telemetry::LogFormat,
+    verify::VerifierPolicy,
+    verify::peer::{Revocations, TrustedIssuer},
+};
 
 settings! {
     /// What `wxmint sidecar` needs to know.
@@ -19,6 +24,7 @@ settings! {
         dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),
         rules: Rules = read_rules(reader),
+        claims: Vec<(String, String)> = reader.read(&SIDECAR_CLAIMS),
         listen: SocketAddr = reader.read(&SIDECAR_LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
@@ -32,17 +38,35 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let issuers = reader.read(&issuers());
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
+    let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
+    let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
         let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
         return reader.fault(&JWKS_URL, problem);
     }
-    let trusted = |(issuer, jwks_url): (IssuerUrl, Url)| TrustedIssuer {
-        policy: VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) },
-        jwks_url,
-        kept_in: kept_in.clone(),
+    let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
+        let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
+        TrustedIssuer { policy, jwks_url, kept_in: kept_in.clone(), keys_max_age, revocations }
     };
-    Some(issuers.into_iter().zip(urls).map(trusted).collect())
+    Some(issuers.into_iter().zip(urls).zip(feeds).map(trusted).collect())
+}
+
+/// The feed of each issuer; `None` for an issuer whose feed is not followed.
+fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Option<Revocations>>> {
+    let (urls, max_age) = (reader.read(&REVOCATIONS_URL), reader.read(&REVOCATIONS_MAX_AGE));
+    let (when_stale, urls, max_age, jwks_urls) = (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
+    let feeds: Vec<_> = match &urls[..] {
+        [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
+        [None] => jwks_urls.iter().map(|_| None).collect(),
+        urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
+        urls => {
+            let problem = format!("has {} of them, and WXMINT_JWKS_URL has {}", urls.len(), jwks_urls.len());
+            return reader.fault(&REVOCATIONS_URL, problem);
+        }
+    };
+    let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
+    Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
 }
 
 fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
@@ -74,7 +98,10 @@ fn read_rules(reader: &mut Reader) -> Option<Rules> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{path_rules::PathSource, verify::TokenTyp};
+    use crate::{
+        path_rules::PathSource,
+        verify::{TokenTyp, peer::WhenStale},
+    };
 
     const VALID: [(&str, &str); 3] = [
         ("WXMINT_ISSUER", "https://login.example.com"),
@@ -132,6 +159,60 @@ mod tests {
             ("login.example.com", [false, false]),
         ] {
             assert_eq!([url(address, "false"), url(address, "true")], allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn each_issuer_has_a_feed_of_its_own_unless_it_is_off() {
+        let two = [
+            ("WXMINT_ISSUER", "https://a.example,https://b.example"),
+            ("WXMINT_JWKS_URL", "https://a.example/keys?x=1,http://127.0.0.1:1/jwks"),
+        ];
+        let feeds = |urls| {
+            let settings = read(&[&two[..], &[("WXMINT_REVOCATIONS_URL", urls)]].concat())?;
+            let feed =
+                |issuer: &TrustedIssuer| issuer.revocations.as_ref().map_or("-".into(), |feed| feed.url.to_string());
+            Ok::<_, String>(settings.trusted.iter().map(feed).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(feeds("").expect("settings"), "https://a.example/revocations http://127.0.0.1:1/revocations");
+        assert_eq!(feeds("off").expect("settings"), "- -");
+        assert_eq!(feeds("off,http://ends.example/b").expect("settings"), "- http://ends.example/b");
+        let one = feeds("https://a.example/revocations").expect_err("one of two");
+        assert!(one.contains("WXMINT_REVOCATIONS_URL has 1 of them, and WXMINT_JWKS_URL has 2"), "{one}");
+        for wrong in ["on,off", "file:///a,off", "https://user:secret@a.example/,off"] {
+            assert!(feeds(wrong).is_err(), "{wrong}");
+        }
+        let closed = [("WXMINT_REVOCATIONS_FAIL", "closed"), ("WXMINT_REVOCATIONS_MAX_AGE", "15s")];
+        let feed = read(&closed).expect("settings").trusted.remove(0).revocations.expect("a feed");
+        assert_eq!((feed.when_stale, feed.max_age.as_secs(), feed.every.as_secs()), (WhenStale::Closed, 15, 5));
+    }
+
+    #[test]
+    fn claims_are_handed_on_in_headers_that_are_free() {
+        let claims = |value| read(&[("WXMINT_SIDECAR_CLAIMS", value)]).map(|settings| settings.claims);
+        let pair = |claim: &str, header: &str| (claim.to_owned(), header.to_owned());
+        let two = vec![pair("roles", "x-user-roles"), pair("tenant", "x-tenant")];
+        assert_eq!(claims("roles=X-User-Roles, tenant = X-Tenant"), Ok(two));
+        assert_eq!(claims(""), Ok(Vec::new()));
+        for wrong in [
+            "roles",
+            "roles=",
+            "=X-Roles",
+            "roles=Roles",
+            "roles=X-",
+            "roles=X-User_Roles",
+            "roles=X-Rôles",
+            "roles=X-User-Id",
+            "roles=x-token-id",
+            "roles=X-Forwarded-For",
+            "sub=X-Sub",
+            "roles=X-Roles,roles=X-More",
+            "roles=X-Roles,tenant=x-roles",
+        ] {
+            assert!(
+                claims(wrong).is_err_and(|faults| faults.contains("WXMINT_SIDECAR_CLAIMS is not valid")),
+                "{wrong}"
+            );
         }
     }
 

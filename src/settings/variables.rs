@@ -15,8 +15,8 @@ use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::{PathSource, Prefix},
-    telemetry::LogFormat,
-    verify::TokenTyp,
+    telemetry::{Audit, LogFormat},
+    verify::{TokenTyp, peer::WhenStale},
     wechat::AppSecret,
 };
 
@@ -79,6 +79,13 @@ variables! { SERVE:
     /// The listener for probes and metrics.
     ADMIN_LISTEN: SocketAddr, Default("127.0.0.1:9090"), form("an address and a port that the public cannot reach", parsed);
 
+    /// For operators: the secrets with which the admin listener answers below /users (docs/operators.md). wxmint reads the file
+    /// again when it changes. Without it the admin listener has no such paths.
+    ADMIN_TOKENS_FILE: Option<PathBuf>, Optional("admin.tokens"), form(
+        "a file with a name, a blank and a secret of at least 32 characters a line, which only its owner can read",
+        |text| optional(text, path),
+    );
+
     /// How many connections the public listener accepts at once. When all are taken, new clients wait, and connections that
     /// have been idle for 5 s are closed.
     // Measured with 2,900 connections: an idle one takes about 12 KiB. 2000 take at most 64 of the 128 MiB in k8s/base. The
@@ -111,6 +118,9 @@ variables! { SERVE:
     /// With file: and https: whether a person who is bound to no user gets a new user (true) or is asked for a password
     /// (false).
     AUTO_PROVISION: bool, Default("false"), FLAG;
+
+    /// With https: whether your account service is asked at each login if the user may log in, and for claims of the token.
+    ACCOUNTS_CHECK: bool, Default("false"), FLAG;
 
     /// How many WeChat identities one user may have in one mini program.
     BINDINGS_PER_USER: u32, Default("1"), number!(1 to 1000);
@@ -157,6 +167,9 @@ variables! { SERVE:
 
     /// How log lines look. RUST_LOG sets their levels (default: info).
     LOG_FORMAT: LogFormat, Default("json"), form("json, or text for a terminal", forms::log_format);
+
+    /// Where operators' acts are noted (docs/operators.md).
+    AUDIT: Audit, Default("log"), form("log, off, or file:PATH for a file to which JSON lines are appended", forms::audit);
 }
 
 variables! { SIDECAR:
@@ -171,6 +184,24 @@ variables! { SIDECAR:
         "a folder that nobody else can write",
         |text| optional(text, path),
     );
+
+    /// How long the sidecar believes the keys after the issuer last confirmed them. Then it answers 503.
+    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL no token is left after a day.
+    JWKS_MAX_AGE: Duration, Default("24h"), span!("15m" to "30d");
+
+    /// Where the issuers publish what has been ended (docs/verify.md). Default: /revocations at the origin of WXMINT_JWKS_URL.
+    REVOCATIONS_URL: Vec<Option<Url>>, Optional("https://login.example.com/revocations"), form(
+        "the http or https URL of each issuer's feed, or off, in the order of WXMINT_ISSUER, separated by commas; or off alone, \
+         to follow none",
+        |text| list(text, forms::feed_url),
+    );
+
+    /// How old the newest page of the feed may be.
+    REVOCATIONS_MAX_AGE: Duration, Default("60s"), span!("15s" to "30d");
+
+    /// What happens to tokens while the newest page is older: accept those that no known end names (open), or answer 503
+    /// (closed).
+    REVOCATIONS_FAIL: WhenStale, Default("open"), form("open or closed", forms::when_stale);
 
     /// Where the proxy asks: /verify.
     SIDECAR_LISTEN: SocketAddr, Default("127.0.0.1:8181"), form("an address and a port that only the proxy can reach", parsed);
@@ -192,6 +223,13 @@ variables! { SIDECAR:
         "the header in which your proxy itself sends the requested path (X-Forwarded-Uri for Traefik and Caddy, \
          X-Original-URI for nginx as in our example), or path: what follows /verify (Envoy)",
         |text| optional(text, PathSource::parse),
+    );
+
+    /// Claims that the sidecar hands on as headers, beside X-User-Id, X-Client-Id and X-Token-Id. The proxy must replace the
+    /// client's headers of these names, as it does for X-User-Id.
+    SIDECAR_CLAIMS: Vec<(String, String)>, Optional("roles=X-User-Roles,tenant=X-Tenant"), form(
+        "claims, each with a header of its own that begins with X-, separated by commas",
+        forms::claim_headers,
     );
 
     /// Whether keys may come over http from another machine. Whoever can answer in the issuer's place can then sign tokens.

@@ -1,6 +1,6 @@
 //! The sidecar's metrics. The values of labels are known when compiling, or are the issuers of the settings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -22,13 +22,22 @@ pub(super) enum Outcome {
     NoToken,
     /// The token is not valid here.
     Refused,
-    /// There are no keys yet to verify the token with.
+    /// There are no keys to verify the token with, or they are too old.
     NoKeys,
+    /// The token is valid, but the known ends are too old.
+    StaleEnds,
 }
 
 impl Outcome {
-    const ALL: [Self; 6] =
-        [Self::Verified, Self::Remembered, Self::Anonymous, Self::NoToken, Self::Refused, Self::NoKeys];
+    const ALL: [Self; 7] = [
+        Self::Verified,
+        Self::Remembered,
+        Self::Anonymous,
+        Self::NoToken,
+        Self::Refused,
+        Self::NoKeys,
+        Self::StaleEnds,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +47,7 @@ impl Outcome {
             Self::NoToken => "no_token",
             Self::Refused => "refused",
             Self::NoKeys => "no_keys",
+            Self::StaleEnds => "stale_ends",
         }
     }
 }
@@ -51,6 +61,7 @@ pub(super) struct SidecarMetrics(Arc<Inner>);
 struct Inner {
     verifications: [Counter; Outcome::ALL.len()],
     fetches: Family<Labels<2>, Counter>,
+    refused_pages: Family<Labels<2>, Counter>,
 }
 
 impl SidecarMetrics {
@@ -70,10 +81,20 @@ impl SidecarMetrics {
         tokens.set(remembered as i64);
         registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
         registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.0.fetches.clone());
-        let (keys, age) = gauges(peer);
+        let (keys, age) = gauges(peer.known().map(|known| (known.issuer, known.keys, known.keys_age)));
         registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
+        let help = "Pages of an issuer's feed of ends that were not received or not accepted, by reason";
+        for known in peer.known().filter(|known| known.ends.is_some()) {
+            // Printed before it happens, so that the first time is an increase.
+            self.refused_pages(known.issuer, "no_answer");
+        }
+        registry.register("revocations_refused_pages", help, self.0.refused_pages.clone());
+        let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
+        registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);
+        let help = "Age of what is known of an issuer's ends; absent before the feed was read to its end";
+        registry.register_with_unit("revocations_age", help, Unit::Seconds, age);
         let mut text = String::new();
         let complete = encode(&mut text, &registry);
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
@@ -81,18 +102,26 @@ impl SidecarMetrics {
     }
 }
 
+impl SidecarMetrics {
+    fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
+        let labels = [("issuer", issuer.to_owned()), ("reason", reason.to_owned())];
+        self.0.refused_pages.get_or_create(&labels).clone()
+    }
+}
+
 type Gauges = (Family<Labels<1>, Gauge>, Family<Labels<1>, Gauge<f64, std::sync::atomic::AtomicU64>>);
 
-fn gauges(peer: &Peer) -> Gauges {
-    let (count, age) = Gauges::default();
-    for keys in peer.keys() {
-        let issuer = [("issuer", keys.issuer.to_owned())];
-        count.get_or_create(&issuer).set(keys.count as i64);
-        if let Some(since) = keys.age {
-            age.get_or_create(&issuer).set(since.as_secs_f64());
+/// How many things of each issuer there are, and how old they are.
+fn gauges<'a>(of_issuers: impl Iterator<Item = (&'a str, usize, Option<Duration>)>) -> Gauges {
+    let (counts, ages) = Gauges::default();
+    for (issuer, count, age) in of_issuers {
+        let issuer = [("issuer", issuer.to_owned())];
+        counts.get_or_create(&issuer).set(count as i64);
+        if let Some(age) = age {
+            ages.get_or_create(&issuer).set(age.as_secs_f64());
         }
     }
-    (count, age)
+    (counts, ages)
 }
 
 impl Watcher for SidecarMetrics {
@@ -103,5 +132,9 @@ impl Watcher for SidecarMetrics {
             FetchOutcome::Failed => "failed",
         };
         self.0.fetches.get_or_create(&[("issuer", issuer.to_owned()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    fn page_refused(&self, issuer: &str, reason: &'static str) {
+        self.refused_pages(issuer, reason).inc();
     }
 }

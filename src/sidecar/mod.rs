@@ -4,6 +4,7 @@
 //!
 //! It knows the issuers by their public keys alone, and starts even if they are not reachable yet.
 
+mod claims;
 mod metrics;
 mod remembered;
 mod run;
@@ -12,11 +13,17 @@ mod verify;
 pub use self::run::{Listeners, StartError, run};
 pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
 
-use self::{metrics::SidecarMetrics, remembered::Remembered};
+use actix_web::http::header::HeaderValue;
+
+use self::{claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
 use crate::{settings::SidecarSettings, verify::peer::Peer};
+
+/// What a header says of nobody, or of nothing.
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 struct Sidecar {
     settings: SidecarSettings,
+    claims: ClaimHeaders,
     peer: Peer,
     remembered: Remembered,
     metrics: SidecarMetrics,

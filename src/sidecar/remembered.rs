@@ -16,11 +16,11 @@ use crate::{
     verify::{Claims, MAX_LEEWAY},
 };
 
-/// The memory for all entries, in bytes: some 80,000 of our own tokens.
+/// The memory for all entries, in bytes: some 70,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;
 /// The size of an entry without its texts: the hash, the entry itself, and its place in the table.
-const OVERHEAD: usize = 320;
-const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 400;
+const OVERHEAD: usize = 400;
+const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
@@ -31,20 +31,23 @@ pub(super) struct Identity {
     pub(super) user: HeaderValue,
     pub(super) client: HeaderValue,
     pub(super) token: HeaderValue,
+    /// The claims that are handed on, in the order of the settings.
+    pub(super) claims: Box<[HeaderValue]>,
     audience: Box<[String]>,
     expires_at: DateTime<Utc>,
     proof: Proof,
 }
 
 impl Identity {
-    /// The identity in `claims`, which `proof` stands for. `None` if a value cannot stand in a header; our own ids
+    /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a value cannot stand in a header; our own ids
     /// always can.
-    pub(super) fn of(claims: &Claims, proof: Proof) -> Option<Self> {
+    pub(super) fn of(claims: &Claims, handed_on: Box<[HeaderValue]>, proof: Proof) -> Option<Self> {
         let header = |text: &str| HeaderValue::from_str(text).ok();
         Some(Self {
             user: header(claims.user.as_str())?,
             client: header(claims.app.as_str())?,
             token: header(claims.id.as_str())?,
+            claims: handed_on,
             audience: claims.audience.clone().into(),
             expires_at: claims.expires_at,
             proof,
@@ -68,8 +71,9 @@ struct Bytes;
 impl Weighter<TokenHash, Arc<Identity>> for Bytes {
     fn weight(&self, _: &TokenHash, identity: &Arc<Identity>) -> u64 {
         let headers = identity.user.len() + identity.client.len() + identity.token.len();
+        let claims: usize = identity.claims.iter().map(|value| size_of::<HeaderValue>() + value.len()).sum();
         let audience: usize = identity.audience.iter().map(|name| size_of::<String>() + name.len()).sum();
-        (OVERHEAD + headers + audience) as u64
+        (OVERHEAD + headers + claims + audience) as u64
     }
 }
 
@@ -94,16 +98,16 @@ impl Remembered {
         TokenHash(hash)
     }
 
-    /// The identity of a token that was verified before, unless it has expired at `now` or its issuer's keys are no
-    /// longer those that proved it (`holds`).
+    /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer
+    /// holds, because the issuer's keys have changed or an end names the token (`holds`).
     pub(super) fn recall(
         &self,
         hash: &TokenHash,
         now: DateTime<Utc>,
-        holds: impl FnOnce(Proof) -> bool,
+        holds: impl FnOnce(&Proof) -> bool,
     ) -> Option<Arc<Identity>> {
         let identity = self.cache.get(hash)?;
-        if identity.has_expired(now) || !holds(identity.proof) {
+        if identity.has_expired(now) || !holds(&identity.proof) {
             self.cache.remove(hash);
             return None;
         }
@@ -142,8 +146,9 @@ mod tests {
             issued_at: at(NOW),
             expires_at: at(NOW) + TimeDelta::hours(1),
             not_before: None,
+            others: serde_json::Map::new(),
         };
-        Arc::new(Identity::of(&claims, Proof::of_a_test(0, 1)).expect("an identity"))
+        Arc::new(Identity::of(&claims, Box::new([]), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
     }
 
     fn nothing() -> Remembered {
@@ -214,6 +219,6 @@ mod tests {
         for now in [expires + 60, expires + 3600, i64::from(u32::MAX)] {
             assert_eq!(recalled(now, true), (false, 0), "at {now}: and forgotten");
         }
-        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed");
+        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed, or it was ended");
     }
 }

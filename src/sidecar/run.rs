@@ -17,6 +17,7 @@ use actix_web::{
 
 use super::{
     Sidecar,
+    claims::ClaimHeaders,
     metrics::SidecarMetrics,
     remembered::Remembered,
     verify::{PATH, verify},
@@ -72,10 +73,11 @@ pub async fn run(
         drain: DRAIN,
         ..Limits::default()
     };
-    let sidecar = Data::new(Sidecar { settings, peer, remembered, metrics });
+    let claims = ClaimHeaders::of(&settings.claims);
+    let sidecar = Data::new(Sidecar { settings, claims, peer, remembered, metrics });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
-    actix_web::rt::spawn(await_keys(sidecar.clone(), readiness.clone()));
+    actix_web::rt::spawn(await_readiness(sidecar.clone(), readiness.clone()));
 
     let stop = async move {
         shutdown.await;
@@ -108,9 +110,12 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
     serve_admin(listener, app)
 }
 
-/// Ready once there are keys of every issuer, even if they came from disk.
-async fn await_keys(sidecar: Data<Sidecar>, readiness: Readiness) {
+/// Ready once there are keys of every issuer, even if they came from disk, and the feeds of ends have been read or may
+/// be missing.
+async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
+    readiness.waits_for("the issuers' feeds of ends have not been read yet");
+    sidecar.peer.is_ready().await;
     readiness.ready(None);
     tracing::info!("ready");
 }

@@ -1,9 +1,9 @@
 //! `/verify`: tells the proxy who the user is, in headers that it passes on.
 //!
-//! Every path through this file that does not end in [`allow`] is a refusal. A refusal is always 401, because nginx,
-//! Traefik, Caddy and Envoy all pass that on, except 503 if there are no keys to verify with.
+//! Every path through this file that does not end in `allow` is a refusal. A refusal is always 401, because nginx,
+//! Traefik, Caddy and Envoy all pass that on, except 503 if the token cannot be judged at the moment.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,7 +14,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Sidecar, metrics::Outcome, remembered::Identity};
+use super::{EMPTY, Sidecar, metrics::Outcome, remembered::Identity};
 use crate::{
     http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
     path_rules::{Demand, PathSource},
@@ -44,7 +44,7 @@ impl Sidecar {
         let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
         let token = match (bearer(values), &demand) {
             (Ok(token), _) => token,
-            (Err(NoBearer::None), Demand::Nothing) => return Ok((allow(None), Outcome::Anonymous)),
+            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), Outcome::Anonymous)),
             (Err(NoBearer::None), _) => return Err((no_token(), Outcome::NoToken)),
             (Err(NoBearer::Several | NoBearer::Malformed), _) => {
                 return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), Outcome::Refused));
@@ -60,17 +60,18 @@ impl Sidecar {
             tracing::debug!("token refused: the path wants another audience, or is not clear");
             return Err((no_valid_token(), Outcome::Refused));
         }
-        Ok((allow(Some(&identity)), outcome))
+        Ok((self.allow(Some(&identity)), outcome))
     }
 
     /// Finds the user of a token, in the memory or by its signature.
     async fn identify(&self, token: &str) -> Result<(Arc<Identity>, Outcome), (Problem, Outcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
-        if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof)) {
+        if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof, now)) {
             return Ok((identity, Outcome::Remembered));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
-        let identity = Identity::of(&claims, proof).map(Arc::new).ok_or((no_valid_token(), Outcome::Refused))?;
+        let identity = Identity::of(&claims, self.claims.values(&claims), proof);
+        let identity = identity.map(Arc::new).ok_or((no_valid_token(), Outcome::Refused))?;
         self.remembered.remember(hash, Arc::clone(&identity));
         Ok((identity, Outcome::Verified))
     }
@@ -86,19 +87,20 @@ impl Sidecar {
             }
         }
     }
-}
 
-/// Always sets all three headers, because Envoy passes on the client's own header if one is missing.
-fn allow(identity: Option<&Identity>) -> HttpResponse {
-    const NOBODY: HeaderValue = HeaderValue::from_static("");
-    let [user, client, token] = identity.map_or([NOBODY, NOBODY, NOBODY], |identity| {
-        [&identity.user, &identity.client, &identity.token].map(HeaderValue::clone)
-    });
-    HttpResponse::Ok()
-        .insert_header((USER, user))
-        .insert_header((CLIENT, client))
-        .insert_header((TOKEN, token))
-        .finish()
+    /// Always sets all headers, because Envoy passes on the client's own header if one is missing.
+    fn allow(&self, identity: Option<&Identity>) -> HttpResponse {
+        let [user, client, token] = identity.map_or([EMPTY, EMPTY, EMPTY], |identity| {
+            [&identity.user, &identity.client, &identity.token].map(HeaderValue::clone)
+        });
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((USER, user)).insert_header((CLIENT, client)).insert_header((TOKEN, token));
+        let mut values = identity.map(|identity| identity.claims.iter()).into_iter().flatten().cloned();
+        for name in self.claims.names() {
+            answer.insert_header((name.clone(), values.next().unwrap_or(EMPTY)));
+        }
+        answer.finish()
+    }
 }
 
 fn refusal(reason: NotVerified) -> (Problem, Outcome) {
@@ -109,9 +111,20 @@ fn refusal(reason: NotVerified) -> (Problem, Outcome) {
         }
         NotVerified::NoKeys => {
             let detail = "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
-            let problem =
-                Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(std::time::Duration::from_secs(1));
-            (problem, Outcome::NoKeys)
+            (unavailable(ProblemCode::KeysUnavailable, detail), Outcome::NoKeys)
+        }
+        NotVerified::StaleKeys => {
+            let detail =
+                "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
+            (unavailable(ProblemCode::KeysUnavailable, detail), Outcome::NoKeys)
+        }
+        NotVerified::StaleEnds => {
+            let detail = "It is not known at the moment whether the token has been ended. Try again.";
+            (unavailable(ProblemCode::RevocationsUnavailable, detail), Outcome::StaleEnds)
         }
     }
+}
+
+fn unavailable(code: ProblemCode, detail: &str) -> Problem {
+    Problem::new(code, detail).retry_after(Duration::from_secs(1))
 }

@@ -60,6 +60,14 @@ pub(crate) enum FetchError {
     Unanswered(String),
 }
 
+impl FetchError {
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::NotSent(reason) | Self::Unanswered(reason) => reason,
+        }
+    }
+}
+
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
     pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, StartError> {
@@ -79,9 +87,14 @@ impl Upstream {
             .map_err(|error| StartError(error.without_url().to_string()))
     }
 
-    /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
-    /// never contain the URL, which may hold a secret.
+    /// Sends the request once and reads the body, whatever the status.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
+        self.fetch_at_most(MAX_ANSWER, request).await
+    }
+
+    /// As [`Upstream::fetch`], with another limit on the body. No other function sends requests, and its errors never
+    /// contain the URL, which may hold a secret.
+    pub(crate) async fn fetch_at_most(&self, most: usize, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.0.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
             let reason = describe(error);
@@ -91,8 +104,8 @@ impl Upstream {
         let mut body = Vec::with_capacity(256);
         let broken = |error| FetchError::Unanswered(describe(error));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(FetchError::Unanswered("more than 64 KiB".into()));
+            if body.len() + chunk.len() > most {
+                return Err(FetchError::Unanswered(format!("more than {} KiB", most / 1024)));
             }
             body.extend_from_slice(&chunk);
         }

@@ -2,11 +2,21 @@
 //!
 //! An [`End`] makes tokens void: those of a user up to a time, those of a user in one app, one token, or those that one
 //! key has signed. The feed names users and tokens by an [`EndHash`], so that it tells nobody who they are.
+//!
+//! A [`Feed`] checks pages and adds what they say to the [`Ends`] that a verifier asks. It fetches nothing; the feature
+//! `fetch` has `verify::peer`, which does.
 
+mod feed;
 mod hash;
+mod held;
 mod page;
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
+    feed::{Feed, MAX_PAGE, PageRefused},
     hash::EndHash,
+    held::{Endable, Ends, MAX_HELD},
     page::{End, EndsPage, MAX_PAGE_ENDS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP},
 };

@@ -9,11 +9,14 @@
 mod algorithm;
 mod bearer_token;
 pub mod ends;
+mod json;
+mod jws;
 mod key_error;
 #[cfg(feature = "fetch")]
 pub mod peer;
 mod public_key;
 mod published_keys;
+mod refused;
 mod token_typ;
 mod verifier;
 
@@ -23,9 +26,10 @@ pub use self::{
     key_error::KeyError,
     public_key::{KeySource, PublicKey, PublicKeySet},
     published_keys::PublishedKeys,
+    refused::{Part, Refused},
     token_typ::TokenTyp,
     verifier::{
-        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, Part, PolicyError, Refused, UnverifiedHeader, UnverifiedIssuer,
-        Verified, Verifier, VerifierPolicy,
+        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS, UnverifiedHeader,
+        UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
     },
 };

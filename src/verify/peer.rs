@@ -1,5 +1,6 @@
 //! Verifies tokens in a Rust service: a verifier for each trusted issuer, with keys that are fetched ahead of time and
-//! kept while the issuer cannot be reached.
+//! kept while the issuer cannot be reached, and with the feed of ends, by which a token is refused within seconds after
+//! its user has logged out.
 //!
 //! ```no_run
 //! # use chrono::{DateTime, Utc};
@@ -17,51 +18,36 @@
 
 #[cfg(feature = "actix")]
 pub mod actix;
+mod clock;
 mod fetch;
+mod follower;
 mod remote;
 mod schedule;
 mod shelf;
+mod trusted_issuer;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use reqwest::Url;
+use tokio::time::Instant;
 
-use self::remote::RemoteKeys;
+pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
+use self::{
+    clock::now,
+    follower::RemoteEnds,
+    remote::{Edition, RemoteKeys},
+};
 pub use crate::upstream::StartError;
 use crate::{
     upstream::Tls,
-    verify::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier, VerifierPolicy},
+    verify::{
+        Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier,
+        ends::{Endable, Ends},
+    },
 };
 
-/// The path at which wxmint publishes its keys.
-const JWKS_PATH: &str = "/.well-known/jwks.json";
-
-/// An issuer whose tokens are accepted, and the URL of its keys.
-#[derive(Debug, Clone)]
-pub struct TrustedIssuer {
-    /// Which of the issuer's tokens are accepted.
-    pub policy: VerifierPolicy,
-    /// The URL of the issuer's JWKS. Use https, unless you trust the network as much as the issuer.
-    pub jwks_url: Url,
-    /// A folder for the last good keys, which are used if the service starts while the issuer cannot be reached.
-    /// Whoever can write to this folder can make the service accept forged tokens.
-    pub kept_in: Option<PathBuf>,
-}
-
-impl TrustedIssuer {
-    /// Trusts an issuer that publishes its keys at wxmint's path. `audiences` are the values of `aud` that mean this
-    /// service.
-    pub fn new(issuer: &str, audiences: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, PeerError> {
-        let jwks_url = format!("{}{JWKS_PATH}", issuer.trim_end_matches('/'));
-        let jwks_url = jwks_url.parse().map_err(|_| PeerError::NotAUrl)?;
-        Ok(Self { policy: VerifierPolicy::new(issuer, audiences), jwks_url, kept_in: None })
-    }
-}
+/// How long issuers are waited for that may not have a feed of ends, before a peer that stays open is ready.
+const FIRST_PAGES: Duration = Duration::from_secs(10);
 
 /// Why a [`Peer`] cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +78,12 @@ pub enum NotVerified {
     /// The issuer's keys have never been fetched, so the token cannot be judged. Answer with 503.
     #[error("the issuer's keys have not been fetched yet")]
     NoKeys,
+    /// The issuer has not confirmed its keys for [`TrustedIssuer::keys_max_age`]. Answer with 503.
+    #[error("the issuer's keys have not been confirmed for too long")]
+    StaleKeys,
+    /// The token is valid, but it is not known whether it has been ended since. Answer with 503.
+    #[error("the issuer's feed of ends has not been read for too long")]
+    StaleEnds,
 }
 
 /// The outcome of fetching an issuer's keys.
@@ -105,18 +97,23 @@ pub enum FetchOutcome {
     Failed,
 }
 
-/// Is called after each fetch of keys, for metrics.
+/// Is called after each fetch of keys and for each page of ends that was not accepted, for metrics.
 pub trait Watcher: Send + Sync {
     /// A fetch of this issuer's keys has ended.
     fn fetched(&self, issuer: &str, outcome: FetchOutcome);
+
+    /// A page of this issuer's ends was not received or not accepted. There are about twenty reasons.
+    fn page_refused(&self, issuer: &str, reason: &'static str);
 }
 
 /// Ignores all fetches.
 impl Watcher for () {
     fn fetched(&self, _: &str, _: FetchOutcome) {}
+
+    fn page_refused(&self, _: &str, _: &'static str) {}
 }
 
-/// Verifies the tokens of the trusted issuers. Fetches their keys until it is dropped.
+/// Verifies the tokens of the trusted issuers. Fetches their keys and follows their feeds of ends until it is dropped.
 pub struct Peer {
     trusted: Vec<Trusted>,
 }
@@ -124,38 +121,72 @@ pub struct Peer {
 struct Trusted {
     issuer: String,
     verifier: Verifier,
-    keys: RemoteKeys,
+    keys: Arc<RemoteKeys>,
+    keys_max_age: Duration,
+    ends: Option<RemoteEnds>,
 }
 
-/// The state of one issuer's keys.
+impl Trusted {
+    fn start(trusted: &TrustedIssuer, tls: &Tls, watcher: &Arc<dyn Watcher>) -> Result<Self, PeerError> {
+        let issuer = trusted.policy.issuer.clone();
+        let verifier = Verifier::new(trusted.policy.clone())?;
+        let keys = Arc::new(RemoteKeys::start(trusted, tls, Arc::clone(watcher))?);
+        let follow = |feed| RemoteEnds::start(&issuer, feed, Arc::clone(&keys), tls, Arc::clone(watcher));
+        let ends = trusted.revocations.as_ref().map(follow).transpose()?;
+        Ok(Self { issuer, verifier, keys, keys_max_age: trusted.keys_max_age, ends })
+    }
+
+    /// The keys, while they may be believed.
+    fn edition(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
+        let edition = self.keys.edition().ok_or(NotVerified::NoKeys)?;
+        if edition.age(now) > self.keys_max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
+    }
+
+    /// Asks the ends about a token whose signature is good.
+    fn ask_ends(&self, token: &Endable, now: DateTime<Utc>) -> Result<(), NotVerified> {
+        match &self.ends {
+            Some(ends) if ends.ends().has_ended(token) => Err(Refused::Ended.into()),
+            Some(ends) if ends.must_refuse(now) => Err(NotVerified::StaleEnds),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is known of one issuer.
 #[derive(Debug, Clone, Copy)]
-pub struct KeysOf<'a> {
+pub struct KnownOf<'a> {
     /// The issuer.
     pub issuer: &'a str,
     /// The number of usable keys.
-    pub count: usize,
-    /// The time since the last successful fetch, including one that was answered with 304; `None` before the first.
-    pub age: Option<Duration>,
+    pub keys: usize,
+    /// The time since the last successful fetch of keys, including one that was answered with 304; `None` before the
+    /// first.
+    pub keys_age: Option<Duration>,
+    /// The number of ends that are held; `None` if the feed is not followed.
+    pub ends: Option<usize>,
+    /// The age of the newest page after which there were no more; `None` before the first.
+    pub ends_age: Option<Duration>,
 }
 
-/// Which edition of an issuer's keys verified a token. [`Peer::holds`] no longer accepts it once those keys have
-/// changed.
+/// Which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no longer
+/// accepts it once those keys have changed or the token was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
     issuer: usize,
     edition: u64,
+    token: Endable,
 }
 
 #[cfg(all(test, feature = "service"))]
 impl Proof {
     /// A proof as [`Peer::prove`] would return it.
-    pub(crate) fn of_a_test(issuer: usize, edition: u64) -> Self {
-        Self { issuer, edition }
+    pub(crate) fn of_a_test(issuer: usize, edition: u64, claims: &Claims) -> Self {
+        Self { issuer, edition, token: Endable::of("https://login.example.com", claims, "a-kid") }
     }
 }
 
 impl Peer {
-    /// Starts to fetch the issuers' keys. Call it in a tokio runtime that lives as long as the peer.
+    /// Starts to fetch the issuers' keys and to follow their feeds of ends. Call it in a tokio runtime that lives as long as the peer.
     pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {
         Self::watched(trusted, Arc::new(()))
     }
@@ -170,19 +201,24 @@ impl Peer {
             return Err(PeerError::IssuerTwice);
         }
         let tls = Tls::from_system()?;
-        let start = |TrustedIssuer { policy, jwks_url, kept_in }: TrustedIssuer| {
-            let issuer = policy.issuer.clone();
-            let verifier = Verifier::new(policy)?;
-            let keys = RemoteKeys::start(&issuer, &jwks_url, kept_in.as_deref(), &tls, Arc::clone(&watcher))?;
-            Ok(Trusted { issuer, verifier, keys })
-        };
-        Ok(Self { trusted: trusted.into_iter().map(start).collect::<Result<_, PeerError>>()? })
+        let started = trusted.iter().map(|issuer| Trusted::start(issuer, &tls, &watcher));
+        Ok(Self { trusted: started.collect::<Result<_, PeerError>>()? })
     }
 
     /// Waits until the keys of every issuer are available.
     pub async fn has_keys(&self) {
         for trusted in &self.trusted {
             trusted.keys.found().await;
+        }
+    }
+
+    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its
+    /// end, or, if it stays open without, has tried for 10 s.
+    pub async fn is_ready(&self) {
+        self.has_keys().await;
+        let patience = Instant::now() + FIRST_PAGES;
+        for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
+            ends.found(patience).await;
         }
     }
 
@@ -203,19 +239,27 @@ impl Peer {
         }
     }
 
-    /// Whether the keys that verified a token are still in use.
-    pub fn holds(&self, proof: Proof) -> bool {
-        let edition = self.trusted.get(proof.issuer).and_then(|trusted| trusted.keys.edition());
-        edition.is_some_and(|edition| edition.number == proof.edition)
+    /// Whether the keys that verified a token are still in use and believed, and no end names the token. If not,
+    /// [`Peer::prove`] says why.
+    pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
+        self.trusted.get(proof.issuer).is_some_and(|trusted| {
+            trusted.edition(now).is_ok_and(|edition| edition.number == proof.edition)
+                && trusted.ask_ends(&proof.token, now).is_ok()
+        })
     }
 
-    /// The state of each issuer's keys, in the order in which the issuers were given.
-    pub fn keys(&self) -> impl Iterator<Item = KeysOf<'_>> {
-        let now = Instant::now();
-        self.trusted.iter().map(move |Trusted { issuer, keys, .. }| KeysOf {
-            issuer,
-            count: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
-            age: keys.age(now),
+    /// What is known of each issuer, in the order in which the issuers were given.
+    pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
+        let now = now();
+        self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {
+            let ends = ends.as_ref().map(RemoteEnds::ends);
+            KnownOf {
+                issuer,
+                keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
+                keys_age: keys.age(now),
+                ends: ends.map(Ends::count),
+                ends_age: ends.and_then(|ends| ends.age(now)).map(|age| age.to_std().unwrap_or_default()),
+            }
         })
     }
 
@@ -231,8 +275,9 @@ impl Peer {
 
     fn judge(&self, issuer: usize, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let trusted = &self.trusted[issuer];
-        let edition = trusted.keys.edition().ok_or(NotVerified::NoKeys)?;
-        let claims = trusted.verifier.verify(token, &edition.keys, now)?;
-        Ok((claims, Proof { issuer, edition: edition.number }))
+        let edition = trusted.edition(now)?;
+        let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
+        trusted.ask_ends(&token, now)?;
+        Ok((claims, Proof { issuer, edition: edition.number, token }))
     }
 }

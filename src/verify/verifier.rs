@@ -7,24 +7,22 @@
 
 mod claims;
 mod header;
-mod json;
-mod refused;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{ops::Deref, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub use claims::Claims;
+pub use claims::{Claims, REGISTERED_CLAIMS};
 pub use header::{UnverifiedHeader, UnverifiedIssuer};
-pub use refused::{Part, Refused};
 
-use self::{
-    header::{Parts, decode},
+use self::header::parts;
+use super::{
+    KeySource, Part, Refused, TokenTyp,
+    ends::{Endable, Ends},
     json::Object,
 };
-use super::{KeySource, TokenTyp};
 
 /// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
 /// seldom larger than this limit.
@@ -143,23 +141,39 @@ impl Verifier {
         keys: &(impl KeySource + ?Sized),
         now: DateTime<Utc>,
     ) -> Result<Verified<Claims>, Refused> {
-        let parts = Parts::of(token)?;
-        let header = UnverifiedHeader::read(parts.header)?;
-        if !self.takes(header.typ) {
+        self.prove(token, keys, now).map(|(claims, _)| claims)
+    }
+
+    /// As [`Verifier::verify`], and refuses a token that has been ended.
+    pub fn verify_unless_ended(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        ends: &Ends,
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Claims>, Refused> {
+        let (claims, endable) = self.prove(token, keys, now)?;
+        if ends.has_ended(&endable) { Err(Refused::Ended) } else { Ok(claims) }
+    }
+
+    /// As [`Verifier::verify`], and also returns what an end can name of the token.
+    pub(super) fn prove(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<(Verified<Claims>, Endable), Refused> {
+        let jws = parts(token)?;
+        let UnverifiedHeader { header, typ } = UnverifiedHeader::read(&jws)?;
+        if !self.takes(typ) {
             return Err(Refused::Typ);
         }
-        let (json, signature) = (decode(parts.claims, Part::Claims)?, decode(parts.signature, Part::Signature)?);
+        let (json, signature) = (jws.claims()?, jws.signature()?);
         let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
         let claims = self.judge(&claims, now)?;
-
-        let key = keys.key(header.kid(), now).ok_or(Refused::UnknownKey)?;
-        if key.algorithm() != header.algorithm {
-            return Err(Refused::Algorithm);
-        }
-        if !key.verifies(parts.signed.as_bytes(), &signature) {
-            return Err(Refused::Signature);
-        }
-        Ok(Verified(claims))
+        jws.check(&header, &signature, keys, now)?;
+        let endable = Endable::of(&self.issuer, &claims, &header.kid);
+        Ok((Verified(claims), endable))
     }
 
     fn takes(&self, typ: TokenTyp) -> bool {

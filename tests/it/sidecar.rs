@@ -2,12 +2,16 @@
 //! outages and rotations.
 
 mod answers;
+mod claims;
+mod ended;
+mod feed;
 mod flood;
 #[path = "../peers/forge.rs"]
 mod forge;
 mod hostile;
 mod issuers;
 mod memory;
+mod million;
 mod outage;
 mod rotation;
 mod rules;

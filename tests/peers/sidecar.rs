@@ -27,7 +27,7 @@ impl Sidecar {
         command.envs([("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0"), ("WXMINT_ADMIN_LISTEN", "127.0.0.1:0")]);
         command.envs(settings.iter().copied());
         let mut process = Process::spawn("wxmint sidecar", &mut command);
-        let address = eventually("the sidecar is ready", PATIENCE, async || {
+        let address = eventually("the sidecar is ready", PATIENCE * 2, async || {
             assert!(process.ended().is_none(), "the sidecar ends: {:?}", process.stderr());
             let events = process.events();
             let event = |message| events.iter().find(|event| event["message"] == message);

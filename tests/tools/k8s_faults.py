@@ -262,7 +262,19 @@ def of_ends(m):
     yield m.without("no EnvoyFilter stands beside", "EnvoyFilter")
 
 
-FAULTS = {"production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh, "istio-ends": of_ends}
+def of_lookup(m):
+    """Peers and operators that ask the admin listener about users."""
+    yield m.container("knows no secrets", lambda c: c.pop("env"))
+
+
+FAULTS = {
+    "admin-lookup": of_lookup,
+    "production": of_issuer,
+    "sidecar": of_sidecar,
+    "gateway-api": of_gateway,
+    "istio": of_mesh,
+    "istio-ends": of_ends,
+}
 
 
 class Executed:

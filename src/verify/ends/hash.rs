@@ -1,9 +1,10 @@
 //! The name by which the feed of ends names a user, a user in an app, or a token.
 
+use std::{borrow::Cow, fmt};
+
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::{borrow::Cow, fmt};
 
 use crate::ids::{AppId, TokenId, UserId};
 
@@ -30,6 +31,16 @@ impl EndHash {
     /// Names one token: the hash of `jti`.
     pub fn of_token(issuer: &str, token: &TokenId) -> Self {
         Self::of(issuer, token.as_str())
+    }
+
+    /// Its first 32 bits, which order hashes.
+    pub(super) fn leading(&self) -> u32 {
+        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
+    }
+
+    /// Its last 16 bits, which say nothing of the order.
+    pub(super) fn part(&self) -> usize {
+        usize::from(u16::from_be_bytes([self.0[10], self.0[11]]))
     }
 
     /// No part contains NUL: `iss` is a URL, and ids are visible ASCII.

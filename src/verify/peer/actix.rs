@@ -21,6 +21,8 @@
 
 use std::{fmt, ops::Deref, pin::Pin};
 
+use super::{NotVerified, Peer, clock::now};
+use crate::verify::{Claims, NoBearer, Verified, bearer};
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, ResponseError,
     dev::Payload,
@@ -30,13 +32,9 @@ use actix_web::{
     },
     web::Data,
 };
-use chrono::Utc;
-
-use super::{NotVerified, Peer};
-use crate::verify::{Claims, NoBearer, Verified, bearer};
 
 /// The caller of a request: the claims of its valid token. Without a valid token the handler is not called; the client
-/// gets 401 with `WWW-Authenticate`, or 503 if the issuer's keys have never been fetched.
+/// gets 401 with `WWW-Authenticate`, or 503 if the token cannot be judged at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Verified<Claims>);
 
@@ -54,7 +52,7 @@ impl Deref for Caller {
 pub enum Rejection {
     /// The request has no token, or several.
     NoToken(NoBearer),
-    /// The token is not valid, or cannot be verified yet.
+    /// The token is not valid, or cannot be judged at the moment.
     NotVerified(NotVerified),
     /// The app has no `web::Data<Peer>`, which is a bug of the app.
     NoPeer,
@@ -78,11 +76,6 @@ impl FromRequest for Caller {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "an extractor is the border: its caller has no place for the time")]
-fn now() -> chrono::DateTime<Utc> {
-    Utc::now()
-}
-
 impl Rejection {
     /// The value of `WWW-Authenticate`. It has no `error` if no token was sent (RFC 6750 section 3).
     fn challenge(self) -> Option<&'static str> {
@@ -90,7 +83,7 @@ impl Rejection {
             Self::NoToken(NoBearer::None) => Some("Bearer"),
             Self::NoToken(NoBearer::Several | NoBearer::Malformed) => Some(r#"Bearer error="invalid_request""#),
             Self::NotVerified(NotVerified::Refused(_)) => Some(r#"Bearer error="invalid_token""#),
-            Self::NotVerified(NotVerified::NoKeys) | Self::NoPeer => None,
+            Self::NotVerified(_) | Self::NoPeer => None,
         }
     }
 }
@@ -100,7 +93,7 @@ impl fmt::Display for Rejection {
         f.write_str(match self {
             Self::NoToken(_) => "send one access token, as `Authorization: Bearer …`",
             Self::NotVerified(NotVerified::Refused(_)) => "the access token is not valid here: log in again",
-            Self::NotVerified(NotVerified::NoKeys) => "tokens cannot be verified yet: try again",
+            Self::NotVerified(_) => "tokens cannot be verified at the moment: try again",
             Self::NoPeer => "this service has made a mistake",
         })
     }
@@ -111,7 +104,7 @@ impl ResponseError for Rejection {
         match self {
             Self::NoToken(NoBearer::Several | NoBearer::Malformed) => StatusCode::BAD_REQUEST,
             Self::NoToken(NoBearer::None) | Self::NotVerified(NotVerified::Refused(_)) => StatusCode::UNAUTHORIZED,
-            Self::NotVerified(NotVerified::NoKeys) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotVerified(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoPeer => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -121,7 +114,7 @@ impl ResponseError for Rejection {
         if let Some(challenge) = self.challenge() {
             response.insert_header((WWW_AUTHENTICATE, challenge));
         }
-        if *self == Self::NotVerified(NotVerified::NoKeys) {
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, "1"));
         }
         response.content_type("text/plain; charset=utf-8").body(format!("{self}\n"))

@@ -43,10 +43,7 @@ impl Fetcher {
         if let Some(etag) = &self.etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
         }
-        let fetched = self.upstream.fetch(request).await.map_err(|error| match error {
-            FetchError::NotSent(reason) | FetchError::Unanswered(reason) => reason,
-        })?;
-        self.read(fetched)
+        self.read(self.upstream.fetch(request).await.map_err(FetchError::into_reason)?)
     }
 
     fn read(&mut self, Fetched { status, headers, body }: Fetched) -> Result<Answer, String> {

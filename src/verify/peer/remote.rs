@@ -2,27 +2,25 @@
 
 use std::{
     io,
-    path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::rand;
-use reqwest::Url;
+use chrono::{DateTime, Utc};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::{JoinHandle, spawn_blocking},
     time::{Instant as TokioInstant, sleep_until, timeout},
 };
 
 use super::{
-    FetchOutcome, Watcher,
+    FetchOutcome, TrustedIssuer, Watcher,
+    clock::now,
     fetch::{Answer, Fetcher},
     schedule::{Schedule, Stranger},
-    shelf::Shelf,
+    shelf::{Kept, Shelf},
 };
 use crate::{
     upstream::{StartError, Tls},
@@ -33,7 +31,7 @@ use crate::{
 /// and the next request finds its keys.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 /// The most requests that wait for such a fetch; the others are refused at once. Tokens with a known key never wait.
-const STRANGERS_WAITING: u32 = 64;
+const STRANGERS_WAITING: usize = 64;
 /// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000 of them.
 const TOLD: usize = 10;
 
@@ -43,7 +41,16 @@ pub(crate) struct Edition {
     pub(crate) keys: PublishedKeys,
     /// Changes whenever the keys change.
     pub(crate) number: u64,
-    fetched: Option<Instant>,
+    /// When the issuer last said that these are its keys.
+    confirmed: DateTime<Utc>,
+    /// False for keys from disk.
+    is_fetched: bool,
+}
+
+impl Edition {
+    pub(crate) fn age(&self, now: DateTime<Utc>) -> Duration {
+        (now - self.confirmed).to_std().unwrap_or_default()
+    }
 }
 
 /// The keys of one issuer, refreshed until this value is dropped.
@@ -53,46 +60,47 @@ pub(crate) struct RemoteKeys {
 }
 
 struct Shared {
-    edition: RwLock<Option<Arc<Edition>>>,
+    edition: ArcSwapOption<Edition>,
     schedule: Mutex<Schedule>,
     wanted: Notify,
     /// The number of fetches that have ended.
     ended: watch::Sender<u64>,
-    waiting: AtomicU32,
+    waiting: Semaphore,
 }
 
 impl RemoteKeys {
     /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at once.
-    pub(crate) fn start(
-        issuer: &str,
-        url: &Url,
-        kept_in: Option<&Path>,
-        tls: &Tls,
-        watcher: Arc<dyn Watcher>,
-    ) -> Result<Self, StartError> {
-        let shelf = kept_in.map(|folder| Arc::new(Shelf::of(folder, issuer, url.as_str())));
-        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer));
+    pub(crate) fn start(trusted: &TrustedIssuer, tls: &Tls, watcher: Arc<dyn Watcher>) -> Result<Self, StartError> {
+        let (issuer, url) = (&trusted.policy.issuer, &trusted.jwks_url);
+        let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, issuer, url.as_str())));
+        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, trusted.keys_max_age));
         let shared = Arc::new(Shared {
-            edition: RwLock::new(kept.map(|keys| Arc::new(Edition { keys, number: 0, fetched: None }))),
+            edition: ArcSwapOption::from_pointee(kept),
             schedule: Mutex::new(Schedule::starting(Instant::now())),
             wanted: Notify::new(),
             ended: watch::Sender::new(0),
-            waiting: AtomicU32::new(0),
+            waiting: Semaphore::new(STRANGERS_WAITING),
         });
         let fetcher = Fetcher::new(url.clone(), tls)?;
-        let refresh = Refresh { issuer: issuer.to_owned(), shared: Arc::clone(&shared), fetcher, shelf, watcher };
+        let refresh = Refresh {
+            issuer: issuer.clone(),
+            shared: Arc::clone(&shared),
+            fetcher,
+            shelf,
+            body: Arc::default(),
+            watcher,
+        };
         Ok(Self { shared, task: tokio::spawn(refresh.run()) })
     }
 
     /// The current keys; `None` before any were found.
     pub(crate) fn edition(&self) -> Option<Arc<Edition>> {
-        self.shared.edition()
+        self.shared.edition.load_full()
     }
 
     /// The time since the last successful fetch; `None` before the first.
-    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
-        let fetched = self.shared.edition()?.fetched?;
-        Some(now.saturating_duration_since(fetched))
+    pub(crate) fn age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
     }
 
     /// Call this when a token names an unknown key. Requests a fetch if the schedule allows one and waits for its end;
@@ -104,7 +112,7 @@ impl RemoteKeys {
             Stranger::Fetch => self.shared.wanted.notify_one(),
             Stranger::Wait => {}
         }
-        let Some(_place) = Waiting::admit(&self.shared.waiting) else { return false };
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
     }
 
@@ -122,43 +130,22 @@ impl Drop for RemoteKeys {
 }
 
 impl Shared {
-    fn edition(&self) -> Option<Arc<Edition>> {
-        self.edition.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts keys in use. If they are the same as before, the edition keeps its number.
-    fn publish(&self, keys: Option<PublishedKeys>, now: Instant) {
-        let mut edition = self.edition.write().unwrap_or_else(PoisonError::into_inner);
-        let before = edition.as_ref();
-        let number = before.map_or(0, |before| before.number);
+    fn publish(&self, keys: Option<PublishedKeys>, confirmed: DateTime<Utc>) {
+        let before = self.edition.load_full();
+        let number = before.as_ref().map_or(0, |before| before.number);
         let next = match (keys, before) {
             (Some(keys), Some(before)) if keys.keys == before.keys.keys => Some((keys, number)),
             (Some(keys), _) => Some((keys, number + 1)),
             (None, Some(before)) => Some((before.keys.clone(), number)),
             (None, None) => None,
         };
-        *edition = next.map(|(keys, number)| Arc::new(Edition { keys, number, fetched: Some(now) }));
-    }
-}
-
-/// The place of one waiting request, given back when dropped.
-struct Waiting<'a>(&'a AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn admit(waiting: &'a AtomicU32) -> Option<Self> {
-        let place = Self(waiting);
-        // Dropped, and so given back, even if there is no room.
-        (waiting.fetch_add(1, Ordering::Relaxed) < STRANGERS_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let next = next.map(|(keys, number)| Arc::new(Edition { keys, number, confirmed, is_fetched: true }));
+        self.edition.store(next);
     }
 }
 
@@ -168,6 +155,8 @@ struct Refresh {
     shared: Arc<Shared>,
     fetcher: Fetcher,
     shelf: Option<Arc<Shelf>>,
+    /// The last set as it was received.
+    body: Arc<[u8]>,
     watcher: Arc<dyn Watcher>,
 }
 
@@ -185,20 +174,20 @@ impl Refresh {
         }
     }
 
-    async fn succeeded(&self, Answer { changed, max_age }: Answer) {
-        let now = Instant::now();
+    async fn succeeded(&mut self, Answer { changed, max_age }: Answer) {
         let (keys, body) = changed.unzip();
         let fetched = if keys.is_some() { FetchOutcome::Changed } else { FetchOutcome::Unchanged };
-        let before = self.shared.edition();
+        let before = self.shared.edition.load_full();
         if let Some(keys) = &keys {
             self.tell_refused(&keys.refused);
         }
-        self.shared.publish(keys, now);
-        self.shared.schedule().succeeded(now, max_age, jitter());
+        self.shared.publish(keys, now());
+        self.shared.schedule().succeeded(Instant::now(), max_age, jitter());
         self.tell_changes(before.as_deref());
         if let Some(body) = body {
-            self.keep(body).await;
+            self.body = body.into();
         }
+        self.keep().await;
         self.watcher.fetched(&self.issuer, fetched);
     }
 
@@ -208,8 +197,10 @@ impl Refresh {
         }
     }
 
-    async fn keep(&self, body: Vec<u8>) {
+    /// Writes the keys to disk, also those that have not changed: the file's time says when they were last confirmed.
+    async fn keep(&self) {
         let Some(shelf) = self.shelf.clone() else { return };
+        let body = Arc::clone(&self.body);
         let written = spawn_blocking(move || shelf.write(&body)).await.map_err(io::Error::other).flatten();
         if let Err(error) = written {
             tracing::warn!(issuer = self.issuer, %error, "the keys could not be written to disk");
@@ -219,19 +210,16 @@ impl Refresh {
     fn failed(&self, reason: &str) {
         let wait = self.shared.schedule().failed(Instant::now(), jitter());
         let again_ms = wait.as_millis() as u64;
-        match self.shared.edition() {
-            Some(_) => {
-                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; keeping the previous keys")
-            }
-            None => {
-                tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; there are no previous keys")
-            }
-        }
+        let known = match self.shared.edition.load().is_some() {
+            true => "keeping the previous keys",
+            false => "there are no previous keys",
+        };
+        tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; {known}");
         self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
     }
 
     fn tell_changes(&self, before: Option<&Edition>) {
-        let Some(now) = self.shared.edition() else { return };
+        let Some(now) = self.shared.edition.load_full() else { return };
         if before.is_none_or(|before| before.number != now.number) {
             tracing::info!(issuer = self.issuer, kids = kids(&now.keys), "keys in use");
         }
@@ -253,19 +241,18 @@ impl Refresh {
     }
 }
 
-fn kept(shelf: &Shelf, issuer: &str) -> Option<PublishedKeys> {
-    match shelf.read() {
-        Ok(kept) => {
-            if let Some(keys) = &kept {
-                tracing::info!(issuer, kids = kids(keys), "using the keys from disk until the keys are fetched");
-            }
-            kept
-        }
-        Err(reason) => {
-            tracing::warn!(issuer, reason, "the keys on disk cannot be used");
-            None
-        }
+fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
+    let Kept { keys, confirmed } = shelf.read().unwrap_or_else(|reason| {
+        tracing::warn!(issuer, reason, "the keys on disk cannot be used");
+        None
+    })?;
+    let kept = Edition { keys, number: 0, confirmed, is_fetched: false };
+    if kept.age(now()) > max_age {
+        tracing::warn!(issuer, %confirmed, "the keys on disk are too old to be used");
+        return None;
     }
+    tracing::info!(issuer, kids = kids(&kept.keys), %confirmed, "using the keys from disk until the keys are fetched");
+    Some(kept)
 }
 
 /// The `kid`s, for the log.
@@ -274,7 +261,7 @@ fn kids(keys: &PublishedKeys) -> String {
 }
 
 /// A number from 0 to 1.
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     let mut bits = [0; 4];
     // Without random bits all replicas fetch at the same time, which is acceptable.
     let _ = rand::fill(&mut bits);

@@ -10,6 +10,7 @@ use std::{
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use rustix::process::Uid;
 
 use crate::verify::PublishedKeys;
@@ -21,6 +22,13 @@ const MAX_FILE: u64 = 64 * 1024;
 /// because whoever can write it can make the peer accept forged tokens.
 pub(super) struct Shelf(PathBuf);
 
+/// The stored keys, and when the issuer last said that they are its keys: the time at which the file was last written.
+#[derive(Debug, PartialEq)]
+pub(super) struct Kept {
+    pub(super) keys: PublishedKeys,
+    pub(super) confirmed: DateTime<Utc>,
+}
+
 impl Shelf {
     /// The file is named by a hash of issuer and URL, so that the keys of another issuer are never used.
     pub(super) fn of(folder: &Path, issuer: &str, url: &str) -> Self {
@@ -29,7 +37,7 @@ impl Shelf {
     }
 
     /// The stored keys; `None` if there is no file. The error says what is wrong with the file.
-    pub(super) fn read(&self) -> Result<Option<PublishedKeys>, String> {
+    pub(super) fn read(&self) -> Result<Option<Kept>, String> {
         let told = |error: io::Error| format!("{}: {error}", self.0.display());
         let is = match fs::symlink_metadata(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -42,10 +50,11 @@ impl Shelf {
         if (opened.dev(), opened.ino()) != (is.dev(), is.ino()) {
             return Err(format!("{}: another file was put in its place", self.0.display()));
         }
+        let confirmed = opened.modified().map_err(told)?.into();
         let mut content = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut content).map_err(told)?;
         let keys = PublishedKeys::read(&content).map_err(|error| format!("{}: {error}", self.0.display()))?;
-        Ok(Some(keys).filter(|keys| !keys.keys.is_empty()))
+        Ok((!keys.keys.is_empty()).then_some(Kept { keys, confirmed }))
     }
 
     /// Replaces the stored keys atomically.
@@ -110,7 +119,7 @@ mod tests {
         assert_eq!(shelf.read(), Ok(None));
         shelf.write(JWKS.as_bytes()).expect("written");
         shelf.write(JWKS.as_bytes()).expect("written again");
-        assert_eq!(shelf.read().expect("read").expect("keys").keys.len(), 1);
+        assert_eq!(shelf.read().expect("read").expect("keys").keys.keys.len(), 1);
         for (issuer, url) in
             [("https://b.example", "https://a.example/jwks"), ("https://a.example", "https://b.example")]
         {
@@ -159,7 +168,7 @@ mod tests {
         symlink(&precious, &shelf.0).expect("a link");
         shelf.write(JWKS.as_bytes()).expect("written");
         assert_eq!(fs::read_to_string(&precious).expect("there"), "precious");
-        assert_eq!(shelf.read().expect("read").expect("keys").keys.len(), 1);
+        assert_eq!(shelf.read().expect("read").expect("keys").keys.keys.len(), 1);
     }
 
     #[test]

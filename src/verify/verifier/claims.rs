@@ -4,11 +4,18 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Refused,
-    json::{Json, Object},
+use serde_json::{Map, Value};
+
+use crate::{
+    ids::{AppId, TokenId, UserId},
+    verify::{
+        Refused,
+        json::{Json, Object},
+    },
 };
-use crate::ids::{AppId, TokenId, UserId};
+
+/// The claims that have a field of their own in [`Claims`], and `iss`.
+pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
 
 /// The claims of an access token (RFC 9068 section 2.2), except `iss`, which the policy has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +34,12 @@ pub struct Claims {
     pub expires_at: DateTime<Utc>,
     /// `nbf`: not valid before this time. wxmint does not set it.
     pub not_before: Option<DateTime<Utc>>,
+    /// All other claims: what the account backend adds, such as roles or a tenant.
+    pub others: Map<String, Value>,
 }
 
 impl Claims {
-    /// Reads the claims and checks their types; [`super::Verifier`] judges their values. Unknown claims are allowed.
+    /// Reads the claims and checks their types; [`super::Verifier`] judges their values.
     pub(super) fn read(claims: &Object<'_>) -> Result<Self, Refused> {
         Ok(Self {
             user: claims.id("sub")?,
@@ -40,6 +49,7 @@ impl Claims {
             issued_at: claims.time("iat")?.ok_or(Refused::Missing("iat"))?,
             expires_at: claims.time("exp")?.ok_or(Refused::Missing("exp"))?,
             not_before: claims.time("nbf")?,
+            others: claims.without(&REGISTERED_CLAIMS),
         })
     }
 }

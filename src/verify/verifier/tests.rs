@@ -8,7 +8,7 @@ mod header;
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
@@ -18,21 +18,21 @@ use crate::{
     verify::{Algorithm, PublicKey, PublicKeySet, PublishedKeys},
 };
 
-const ISSUER: &str = "https://login.example.com";
+pub(crate) const ISSUER: &str = "https://login.example.com";
 const API: &str = "https://api.example.com";
-const NOW: i64 = 1_800_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
 const LEAD: TimeDelta = TimeDelta::minutes(30);
 
-fn at(seconds: i64) -> DateTime<Utc> {
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).expect("a date")
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     at(NOW)
 }
 
-fn policy() -> VerifierPolicy {
+pub(crate) fn policy() -> VerifierPolicy {
     VerifierPolicy::new(ISSUER, [API])
 }
 
@@ -41,14 +41,14 @@ fn ring(keys: &[PrivateJwk]) -> KeyRing {
 }
 
 /// Signs any header and any claims with a trusted key.
-struct Forge {
-    ring: KeyRing,
-    header: Value,
-    claims: Value,
+pub(crate) struct Forge {
+    pub(crate) ring: KeyRing,
+    pub(crate) header: Value,
+    pub(crate) claims: Value,
 }
 
 impl Forge {
-    fn of(algorithm: Algorithm) -> Self {
+    pub(crate) fn of(algorithm: Algorithm) -> Self {
         Self::with(ring(&[PrivateJwk::generate(algorithm, at(0)).expect("a key")]))
     }
 
@@ -67,7 +67,7 @@ impl Forge {
         self.sign(&self.header.to_string(), &self.claims.to_string())
     }
 
-    fn sign(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let held = self.ring.at(now());
         let key = held.signing(now()).expect("a key");
@@ -93,13 +93,13 @@ impl Forge {
     }
 }
 
-fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value {
+pub(crate) fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value {
     let mut object = object.clone();
     object[name] = value.into();
     object
 }
 
-fn without(object: &Value, name: &str) -> String {
+pub(crate) fn without(object: &Value, name: &str) -> String {
     let mut object = object.clone();
     object.as_object_mut().expect("an object").remove(name);
     object.to_string()
@@ -115,11 +115,12 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
             let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
             let id = TokenId::random().expect("random");
-            let token = minter.mint(&user, &app, &id, now(), now()).expect("a token");
+            let token = minter.mint(&user, &app, &id, &Default::default(), now(), now()).expect("a token");
             let verifier = Verifier::new(VerifierPolicy { typ, ..policy() }).expect("a policy");
             let verified = verifier.verify(token.expose(), ring.at(now()).set(), now()).expect("believed");
             let (issued_at, expires_at) = (now(), now() + LONGEST_LIFE);
-            let expected = Claims { user, app, id, audience, issued_at, expires_at, not_before: None };
+            let expected =
+                Claims { user, app, id, audience, issued_at, expires_at, not_before: None, others: Map::new() };
             assert_eq!(*verified, expected, "{algorithm}");
         }
     }

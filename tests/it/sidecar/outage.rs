@@ -14,12 +14,12 @@ use crate::support::{
 const HOUR: i64 = 3600;
 
 /// The clock of a process that is started with it.
-struct Clock {
+pub(super) struct Clock {
     folder: TempDir,
 }
 
 impl Clock {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = Self { folder: tempfile::tempdir().expect("a folder") };
         clock.set("+0");
         clock
@@ -30,17 +30,17 @@ impl Clock {
     }
 
     /// `+3600` runs on from an hour ahead, `2030-01-01 00:00:00` stands still.
-    fn set(&self, time: &str) {
+    pub(super) fn set(&self, time: &str) {
         let draft = self.folder.path().join("draft");
         fs::write(&draft, time).and_then(|()| fs::rename(draft, self.file())).expect("our own folder");
     }
 
     /// It stands still at this time.
-    fn stop_at(&self, seconds: i64) {
+    pub(super) fn stop_at(&self, seconds: i64) {
         self.set(&DateTime::from_timestamp(seconds, 0).expect("a date").format("%Y-%m-%d %H:%M:%S").to_string());
     }
 
-    fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
+    pub(super) fn moves(&self, settings: SidecarSettings) -> SidecarSettings {
         settings
             .with("LD_PRELOAD", &libfaketime().to_string_lossy())
             .with("FAKETIME_TIMESTAMP_FILE", &self.file().to_string_lossy())

@@ -32,6 +32,8 @@ impl SidecarSettings {
         let settings = Self(BTreeMap::new()).with("WXMINT_ISSUER", ISSUER).with("WXMINT_AUDIENCE", ISSUER);
         settings
             .with("WXMINT_JWKS_URL", jwks_url)
+            // Few stand-ins have a feed, and without one a sidecar takes 10 s to be ready.
+            .with("WXMINT_REVOCATIONS_URL", "off")
             .with("WXMINT_SIDECAR_LISTEN", "127.0.0.1:0")
             .with("WXMINT_ADMIN_LISTEN", "127.0.0.1:0")
     }

@@ -9,7 +9,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::error::Category;
+use serde_json::{Map, Value, error::Category};
+
+use super::{Part, Refused};
 
 /// A JSON value, in the detail that headers and claims need.
 pub(super) enum Json<'a> {
@@ -19,7 +21,7 @@ pub(super) enum Json<'a> {
     List(Vec<Json<'a>>),
     Object(Object<'a>),
     /// `null`, `true`, `false`, and every other number.
-    Other,
+    Other(Value),
 }
 
 /// An object without repeated members at any depth. It is a tree and not a hash map, because an attacker chooses the
@@ -46,6 +48,42 @@ impl<'a> Object<'a> {
 
     pub(super) fn member(&self, name: &str) -> Option<&Json<'a>> {
         self.0.get(name)
+    }
+
+    /// The text of a required member.
+    pub(super) fn text(&self, name: &'static str) -> Result<&str, Refused> {
+        match self.member(name) {
+            Some(Json::Text(text)) => Ok(text),
+            Some(_) => Err(Refused::Malformed(name)),
+            None => Err(Refused::Missing(name)),
+        }
+    }
+
+    /// All members but those with these names.
+    pub(super) fn without(&self, names: &[&str]) -> Map<String, Value> {
+        let others = self.0.iter().filter(|(name, _)| !names.contains(&&***name));
+        others.map(|(name, value)| (name.to_string(), value.to_value())).collect()
+    }
+}
+
+impl Json<'_> {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::String(text.to_string()),
+            Self::Whole(number) => (*number).into(),
+            Self::List(list) => list.iter().map(Self::to_value).collect(),
+            Self::Object(object) => Value::Object(object.without(&[])),
+            Self::Other(value) => value.clone(),
+        }
+    }
+}
+
+impl Malformed {
+    pub(super) fn in_the(self, part: Part) -> Refused {
+        match self {
+            Self::NotAnObject => Refused::NotAnObject(part),
+            Self::MemberTwice => Refused::MemberTwice(part),
+        }
     }
 }
 
@@ -81,19 +119,19 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
-        Ok(i64::try_from(number).map_or(Json::Other, Json::Whole))
+        Ok(i64::try_from(number).map_or(Json::Other(number.into()), Json::Whole))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json<'de>, E> {
-        Ok(Json::Other)
+    fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Other(number.into()))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Other)
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Other(value.into()))
     }
 
     fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-        Ok(Json::Other)
+        Ok(Json::Other(Value::Null))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {

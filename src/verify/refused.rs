@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MAX_TOKEN, json::Malformed};
+use super::MAX_TOKEN;
 
 /// A part of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +56,9 @@ pub enum Refused {
     /// The token is another kind of signed object, or its `typ` is `JWT` and the policy does not accept that.
     #[error("its `typ` is not that of an access token")]
     Typ,
+    /// The issuer has ended the token, its user's tokens, or its key.
+    #[error("it was ended before it expired")]
+    Ended,
     /// No published key has this `kid`.
     #[error("no published key has its `kid`")]
     UnknownKey,
@@ -83,13 +86,4 @@ pub enum Refused {
     /// The time from `iat` to `exp` is longer than the policy allows, or not positive.
     #[error("its life is longer than the policy allows, or not positive")]
     Life,
-}
-
-impl Malformed {
-    pub(super) fn in_the(self, part: Part) -> Refused {
-        match self {
-            Self::NotAnObject => Refused::NotAnObject(part),
-            Self::MemberTwice => Refused::MemberTwice(part),
-        }
-    }
 }

@@ -1,0 +1,133 @@
+//! Times by hash: a million entries in about 20 MB, which readers and the one writer use at the same time.
+
+use std::sync::{
+    PoisonError, RwLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::EndHash;
+
+/// How many parts have a lock each. A writer holds a lock while it moves at most a part's entries, which takes a few
+/// microseconds, so that readers do not wait for a whole page.
+const PARTS: usize = 4096;
+
+/// A time in seconds since 1970. 32 bits last until 2106, and keep an entry at 16 bytes.
+pub(super) type Seconds = u32;
+
+/// Sorted by hash.
+type Part = Vec<(EndHash, Seconds)>;
+
+/// Hashes are spread evenly, so all parts have about the same size.
+pub(super) struct Table {
+    parts: Box<[RwLock<Part>]>,
+    count: AtomicUsize,
+}
+
+impl Table {
+    pub(super) fn empty() -> Self {
+        Self { parts: (0..PARTS).map(|_| RwLock::default()).collect(), count: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The time of an entry.
+    pub(super) fn time(&self, hash: &EndHash) -> Option<Seconds> {
+        // Most verifiers hold no end of some kinds. A count that is read a moment too early belongs to a page that has
+        // not been taken as a whole yet.
+        if self.len() == 0 {
+            return None;
+        }
+        let part = self.part(hash).read().unwrap_or_else(PoisonError::into_inner);
+        part.get(place(&part, hash)).filter(|(held, _)| held == hash).map(|(_, time)| *time)
+    }
+
+    /// Adds an entry. If there is one with this hash, `merge` chooses between its time and the new one.
+    pub(super) fn put(&self, hash: EndHash, time: Seconds, merge: fn(Seconds, Seconds) -> Seconds) {
+        let mut part = self.part(&hash).write().unwrap_or_else(PoisonError::into_inner);
+        let place = place(&part, &hash);
+        if let Some((_, held)) = part.get_mut(place).filter(|(held, _)| *held == hash) {
+            *held = merge(*held, time);
+            return;
+        }
+        if part.len() == part.capacity() {
+            // Doubling, as a Vec does by itself, would leave a quarter of the memory unused on average.
+            let more = part.len() / 8 + 4;
+            part.reserve_exact(more);
+        }
+        part.insert(place, (hash, time));
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes the entries whose time is not to be kept.
+    pub(super) fn retain(&self, is_kept: impl Fn(Seconds) -> bool) {
+        for part in &self.parts {
+            let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
+            let before = part.len();
+            part.retain(|(_, time)| is_kept(*time));
+            self.count.fetch_sub(before - part.len(), Ordering::Relaxed);
+            if part.len() < part.capacity() / 2 {
+                part.shrink_to_fit();
+            }
+        }
+    }
+
+    fn part(&self, hash: &EndHash) -> &RwLock<Part> {
+        &self.parts[hash.part() % PARTS]
+    }
+}
+
+/// The place of the first entry that is not less than the hash. Hashes are spread evenly, so it is a few entries from
+/// where their share of all numbers says; a binary search would wait for the memory twice as often.
+fn place(part: &[(EndHash, Seconds)], hash: &EndHash) -> usize {
+    let mut place = ((u64::from(hash.leading()) * part.len() as u64) >> 32) as usize;
+    while place > 0 && part[place - 1].0 >= *hash {
+        place -= 1;
+    }
+    while part.get(place).is_some_and(|(held, _)| held < hash) {
+        place += 1;
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: u32) -> EndHash {
+        EndHash::of("https://login.example.com", &number.to_string())
+    }
+
+    #[test]
+    fn entries_are_found_merged_and_removed_and_an_entry_takes_16_bytes() {
+        let table = Table::empty();
+        assert_eq!(table.time(&hash(0)), None);
+        for number in 0..50_000 {
+            table.put(hash(number), number, u32::max);
+        }
+        assert_eq!(table.len(), 50_000);
+        assert!((0..50_000).all(|number| table.time(&hash(number)) == Some(number)));
+        assert_eq!(table.time(&hash(50_000)), None);
+        for (time, merge, then) in
+            [(9, u32::max as fn(u32, u32) -> u32, 9), (5, u32::max, 9), (5, u32::min, 5), (9, u32::min, 5)]
+        {
+            table.put(hash(1), time, merge);
+            assert_eq!((table.time(&hash(1)), table.len()), (Some(then), 50_000));
+        }
+        table.retain(|time| time >= 40_000);
+        assert_eq!(table.len(), 10_000);
+        assert_eq!([39_999, 40_000].map(|number| table.time(&hash(number))), [None, Some(40_000)]);
+        assert_eq!(size_of::<(EndHash, Seconds)>(), 16);
+        let held: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
+        assert!(held < 20_000, "memory is given back: {held}");
+    }
+
+    #[test]
+    fn a_part_reserves_at_most_an_eighth_more_than_it_holds() {
+        let table = Table::empty();
+        (0..200_000).for_each(|number| table.put(hash(number), 1, u32::max));
+        let reserved: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
+        assert!(reserved < 200_000 * 9 / 8 + PARTS * 4, "{reserved}");
+    }
+}
