@@ -142,7 +142,7 @@ mod ended {
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
                 let id = TokenId::random().expect("random bits");
-                let token = minter.mint(&user, &app(), &id, now(), now()).expect("a token");
+                let token = minter.mint(&user, &app(), &id, &Default::default(), now(), now()).expect("a token");
                 Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
             })
             .collect();
