@@ -18,6 +18,7 @@ mod binder;
 mod error;
 mod identity;
 mod leave;
+mod operator;
 mod phone;
 mod request;
 mod session_key;
@@ -32,6 +33,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     binder::{Binder, SettledState, Vacancy},
     error::LoginError,
+    operator::{Erased, Operator, ShownUser},
     request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,

@@ -44,7 +44,7 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
 }
 
 /// Repeats a step that Redis did not answer. Every step is idempotent.
-pub(super) async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     for pause in PAUSES {
         if let Ok(done) = step().await {
             return Ok(done);

@@ -6,7 +6,10 @@ use super::{
     EXIT_UNFINISHED, EXIT_USAGE,
     output::{fail, unwritten},
 };
-use crate::{keys::rotation::Refusal, secret_files::FileError, settings::Faults, store::StoreError, verify::KeyError};
+use crate::{
+    keys::rotation::Refusal, login::LoginError, secret_files::FileError, settings::Faults, store::StoreError,
+    verify::KeyError,
+};
 
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -85,6 +88,15 @@ impl From<Refusal> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Unfinished(format!("{error}. Run the same command again."))
+    }
+}
+
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::StoreUnavailable(cause) => cause.into(),
+            error => Self::Unfinished(error.to_string()),
+        }
     }
 }
 

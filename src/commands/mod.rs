@@ -52,7 +52,7 @@ enum Command {
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// The users file, if WXMINT_ACCOUNTS=file:PATH: who can log in with a password
+    /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: end, block, show or forget a user
     #[command(subcommand)]
     Users(users::UsersCommand),
     /// Which WeChat identity belongs to which user: export, import, conflicts

@@ -3,7 +3,7 @@
 
 use std::{
     array, fmt,
-    io::{self, ErrorKind, Write, stderr, stdout},
+    io::{self, BufRead, ErrorKind, IsTerminal, Write, stderr, stdout},
     iter,
     process::ExitCode,
     sync::OnceLock,
@@ -14,7 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{EXIT_CLOSED, EXIT_UNFINISHED};
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
 
 /// The first error of writing to standard output. After it nothing more is printed.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
@@ -76,6 +76,18 @@ pub(super) fn unwritten(error: &io::Error) -> ExitCode {
         ErrorKind::BrokenPipe => ExitCode::from(EXIT_CLOSED),
         _ => fail(EXIT_UNFINISHED, format_args!("standard output: {error}")),
     }
+}
+
+/// Asks on a terminal whether to do what cannot be undone.
+pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::Usage("standard input is no terminal, so that nobody can confirm; add --yes".into()));
+    }
+    say(format_args!("Type yes to {what}:"));
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Unfinished("nothing was changed".into())) }
 }
 
 /// A time as commands print it.

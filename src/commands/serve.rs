@@ -10,19 +10,24 @@ use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, Listeners, StartError},
     settings::{Settings, StoreUrl, unknown_variables},
-    telemetry,
+    telemetry::{self, Audit, LogFormat},
 };
 
 /// Runs the issuer until SIGTERM.
 pub(super) fn run() -> Result<(), Failure> {
     let guarded = guard_memory();
     let settings = Settings::from_vars(variables())?;
-    telemetry::init(settings.log_format);
+    init_log(settings.log_format, &settings.audit)?;
     warn_about(&settings);
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
     Ok(start(settings)?)
+}
+
+/// Begins to log. Fails if the file of audit events cannot be opened.
+pub(super) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
+    telemetry::init(format, audit).map_err(|error| Failure::Unfinished(format!("WXMINT_AUDIT: {error}")))
 }
 
 impl From<StartError> for Failure {

@@ -2,19 +2,19 @@
 
 use super::{
     Failure,
-    serve::{variables, warn_about_unknown},
+    serve::{init_log, variables, warn_about_unknown},
 };
 use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
     settings::SidecarSettings,
     sidecar::{self, Listeners, StartError},
-    telemetry,
+    telemetry::Audit,
 };
 
 /// Runs the sidecar until SIGTERM.
 pub(super) fn run() -> Result<(), Failure> {
     let settings = SidecarSettings::from_vars(variables())?;
-    telemetry::init(settings.log_format);
+    init_log(settings.log_format, &Audit::Log)?;
     warn_about(&settings);
     start(settings).map_err(|error| Failure::Unfinished(error.to_string()))
 }

@@ -1,20 +1,34 @@
 //! The admin listener's own handlers.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::SecondsFormat;
-use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::{Issuer, private};
+use super::{
+    Issuer,
+    admin_tokens::{CurrentAdminTokens, OperatorName},
+    private,
+    to_the_end::to_the_end,
+};
 use crate::{
     http::{Answer, Problem, now},
     ids::{AppId, UserId},
-    login::LoginError,
-    store::{Binding, Store, StoreError},
+    login::{LoginError, Operator},
+    store::{Binding, Store},
+    telemetry::audit,
 };
 
-/// The admin listener's own connection to the store.
-pub(super) struct AdminStore(pub(super) Box<dyn Store>);
+/// What the paths about users need: the operators' secrets, and the admin listener's own connection to the store.
+pub(super) struct Operating {
+    pub(super) tokens: CurrentAdminTokens,
+    pub(super) store: Box<dyn Store>,
+}
+
+impl Operating {
+    fn operator(&self) -> Operator<'_> {
+        Operator { store: &*self.store }
+    }
+}
 
 /// `GET /metrics`: OpenMetrics text.
 pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
@@ -54,19 +68,77 @@ impl From<Binding> for Identity {
 
 /// `GET /users/{user_id}/wechat`: lists the user's WeChat identities, oldest binding first. The list is empty for a user
 /// without a binding and for an unknown user alike, because only the business knows its users.
-pub(super) async fn wechat_of_user(user: web::Path<String>, store: web::Data<AdminStore>) -> Answer {
-    let user: UserId = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
-    let bindings = bindings_of(&user, &*store.0).await.map_err(LoginError::from)?;
-    tracing::info!(user = user.as_str(), found = bindings.len(), "WeChat identities looked up");
-    let found = WeChatOfUser { user_id: user, wechat: bindings.into_iter().map(Identity::from).collect() };
-    Ok(private(found))
+pub(super) async fn wechat_of_user(
+    request: HttpRequest,
+    user: web::Path<String>,
+    operating: web::Data<Operating>,
+) -> Answer {
+    let act = Act::begin("look_up", &request, &user, &operating)?;
+    let found = operating.operator().bindings_of(&act.user).await;
+    let bindings = act.done(found)?;
+    Ok(private(WeChatOfUser { user_id: act.user, wechat: bindings.into_iter().map(Identity::from).collect() }))
 }
 
-/// The store's list of a user may name people whose binding has not been made yet, or has just been dissolved.
-async fn bindings_of(user: &UserId, store: &dyn Store) -> Result<Vec<Binding>, StoreError> {
-    let people = store.people_of(user).await?.unwrap_or_default();
-    let bindings = try_join_all(people.iter().map(|person| store.binding(person))).await?;
-    let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
-    bindings.sort_by_key(|binding| (binding.bound_at, binding.person.app.clone(), binding.person.openid.clone()));
-    Ok(bindings)
+/// `GET /users/{user_id}`
+pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+    let act = Act::begin("show", &request, &user, &operating)?;
+    let shown = operating.operator().show(&act.user).await;
+    Ok(private(act.done(shown)?))
+}
+
+/// `DELETE /users/{user_id}/wechat/{appid}`
+pub(super) async fn dissolve(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    operating: web::Data<Operating>,
+) -> Answer {
+    let (user, app) = path.into_inner();
+    let act = Act::begin("dissolve", &request, &user, &operating)?;
+    let app: AppId = app.parse().map_err(|error| Problem::invalid(format!("The AppID {error}.")))?;
+    to_the_end(async move { act.done(operating.operator().dissolve(&act.user, &app).await) }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST /users/{user_id}/end`
+pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+    let act = Act::begin("end", &request, &user, &operating)?;
+    to_the_end(async move { act.done(operating.operator().end(&act.user).await) }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `PUT /users/{user_id}/block`
+pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+    let act = Act::begin("block", &request, &user, &operating)?;
+    to_the_end(async move { act.done(operating.operator().block(&act.user).await) }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /users/{user_id}/block`
+pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+    let act = Act::begin("unblock", &request, &user, &operating)?;
+    to_the_end(async move { act.done(operating.operator().unblock(&act.user).await) }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// An act of an operator, for the audit log.
+struct Act {
+    action: &'static str,
+    by: OperatorName,
+    user: UserId,
+}
+
+impl Act {
+    fn begin(action: &'static str, request: &HttpRequest, user: &str, operating: &Operating) -> Result<Self, Problem> {
+        let by = operating.tokens.operator(request)?;
+        let user = user.parse().map_err(|error| Problem::invalid(format!("The user id {error}.")))?;
+        Ok(Self { action, by, user })
+    }
+
+    /// Writes the outcome to the audit log.
+    fn done<T, E: Into<LoginError>>(&self, outcome: Result<T, E>) -> Result<T, Problem> {
+        let outcome = outcome.map_err(|error| Problem::from(error.into()));
+        let said = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
+        audit(self.action, self.by.as_str(), self.user.as_str(), said);
+        outcome
+    }
 }

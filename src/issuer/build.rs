@@ -4,7 +4,11 @@ use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
 
-use super::{caller, revocations::Feed};
+use super::{
+    admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
+    caller,
+    revocations::Feed,
+};
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
@@ -34,6 +38,10 @@ pub enum StartError {
     VaultFile(FileError),
     #[error("WXMINT_VAULT_KEY_FILE: {path}: {1}", path = .0.display())]
     Vault(PathBuf, VaultError),
+    #[error("WXMINT_ADMIN_TOKENS_FILE: {0}")]
+    AdminTokensFile(FileError),
+    #[error("WXMINT_ADMIN_TOKENS_FILE: {path}: {1}", path = .0.display())]
+    AdminTokens(PathBuf, BadAdminTokens),
     #[error("WXMINT_ACCOUNTS: {0}")]
     Users(#[from] UsersError),
     #[error("WXMINT_APPS_DIR: {0}")]
@@ -58,6 +66,8 @@ pub struct Issuer {
     pub(super) key_file: Option<WatchedFile>,
     /// The same for the vault keys.
     pub(super) vault_file: Option<WatchedFile>,
+    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
+    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
     pub(super) users: Option<FileAccounts>,
     pub(super) metrics: Metrics,
@@ -98,12 +108,15 @@ impl StartError {
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        match (load_keys(&settings), load_vault(&settings), load_apps(&settings), check_users(&settings)) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(_), Ok(())) => {
+        let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
+        match (keys, vault, tokens, load_apps(&settings), check_users(&settings)) {
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
-                Ok(Self { key_file, vault_file, ..Self::new(settings, keys, vault)? })
+                Ok(Self { key_file, vault_file, admin_tokens, ..Self::new(settings, keys, vault)? })
             }
-            (keys, vault, apps, users) => Err(StartError::all([keys.err(), vault.err(), apps.err(), users.err()])),
+            (keys, vault, tokens, apps, users) => {
+                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err()]))
+            }
         }
     }
 
@@ -121,6 +134,7 @@ impl Issuer {
             apps: Arc::new(load_apps(&settings)?),
             key_file: None,
             vault_file: None,
+            admin_tokens: None,
             users: open_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
@@ -202,6 +216,13 @@ fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), StartError> {
     let (file, content) = WatchedFile::open(&settings.keys).map_err(StartError::KeyFile)?;
     let keys = KeySet::parse(&content);
     Ok((file, keys.map_err(|error| StartError::Keys(settings.keys.clone(), error))?))
+}
+
+fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, StartError> {
+    let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
+    let (file, content) = WatchedFile::open(path).map_err(StartError::AdminTokensFile)?;
+    let tokens = AdminTokens::parse(&content).map_err(|error| StartError::AdminTokens(path.clone(), error))?;
+    Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
 
 fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {

@@ -1,6 +1,7 @@
 //! `wxmint serve`: build, run, routes, and a thin handler for each.
 
 mod admin;
+mod admin_tokens;
 mod api;
 mod body_fields;
 mod build;

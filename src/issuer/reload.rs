@@ -1,4 +1,4 @@
-//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets and the users.
+//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users and operators' secrets.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Issuer,
+    admin_tokens::{AdminTokens, CurrentAdminTokens},
     retired_keys::{end_key, taken_away},
 };
 use crate::{
@@ -53,6 +54,12 @@ pub(super) fn watch_files(issuer: &Issuer) {
         let reload = move || reload_vault(&vault, &mut file, now());
         let refused = "the changed vault key file cannot be used; keeping the previous keys";
         watch(issuer, Watched { what: "vault", refused, mended: "the vault key file can be used again", reload });
+    }
+    if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
+        let reload = move || reload_admin_tokens(&tokens, &mut file);
+        let refused = "the changed file of admin tokens cannot be used; keeping the previous tokens";
+        let mended = "the file of admin tokens can be used again";
+        watch(issuer, Watched { what: "admin_tokens", refused, mended, reload });
     }
     if let Some(users) = issuer.users.clone() {
         let reload = move || reload_users(&users);
@@ -161,6 +168,19 @@ fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Ut
         "the vault keys were read again"
     );
     current.swap(vault);
+    Ok(true)
+}
+
+fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
+    let content = file.read().map_err(|error| error.to_string())?;
+    if file.is_in_use(&content) {
+        return Ok(false);
+    }
+    let parsed = AdminTokens::parse(&content);
+    let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
+    file.put_in_use(&content);
+    tracing::info!(tokens = tokens.len(), "the admin tokens were read again");
+    current.swap(tokens);
     Ok(true)
 }
 

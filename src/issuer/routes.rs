@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder, Route,
     dev::{HttpServiceFactory, Service},
-    web::{self, Data, ServiceConfig, delete, get, post, resource},
+    web::{self, Data, ServiceConfig, delete, get, post, put, resource},
 };
 
 use super::{
@@ -100,20 +100,41 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     answer.extensions().get().map_or(ProblemCode::InternalError, |code| *code).as_str()
 }
 
-const ADMIN_PATHS: &str = "This listener has /livez, /readyz, /metrics and /users/{user_id}/wechat.";
+const ADMIN_PATHS: &str =
+    "This listener has /livez, /readyz and /metrics, and /users if WXMINT_ADMIN_TOKENS_FILE is set.";
 
 pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let issuer = Arc::clone(issuer);
-    let store = issuer.store().expect("made once already by `Issuer::new`, from the same settings");
+    let operating = issuer.admin_tokens.clone().map(|(_, tokens)| admin::Operating {
+        tokens,
+        store: issuer.store().expect("made once already by `Issuer::new`, from the same settings"),
+    });
     move |config| {
         config
             .app_data(Data::new(issuer.readiness.clone()))
             .app_data(Data::from(issuer))
-            .app_data(Data::new(admin::AdminStore(store)))
             .service(readable("/livez", livez))
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", admin::metrics))
-            .service(readable("/users/{user_id}/wechat", OrProblem(admin::wechat_of_user)))
             .default_service(web::to(not_found(ADMIN_PATHS)));
+        if let Some(operating) = operating {
+            config.app_data(Data::new(operating)).configure(user_routes);
+        }
     }
+}
+
+/// Each handler asks for an operator's secret.
+fn user_routes(config: &mut ServiceConfig) {
+    let otherwise = |methods| web::to(not_allowed(methods));
+    let dissolve = resource("/users/{user_id}/wechat/{appid}").route(delete().to(OrProblem(admin::dissolve)));
+    let end = resource("/users/{user_id}/end").route(post().to(OrProblem(admin::end)));
+    let block = resource("/users/{user_id}/block")
+        .route(put().to(OrProblem(admin::block)))
+        .route(delete().to(OrProblem(admin::unblock)));
+    config
+        .service(readable("/users/{user_id}", OrProblem(admin::show)))
+        .service(readable("/users/{user_id}/wechat", OrProblem(admin::wechat_of_user)))
+        .service(dissolve.default_service(otherwise("DELETE")))
+        .service(end.default_service(otherwise("POST")))
+        .service(block.default_service(otherwise("PUT, DELETE")));
 }

@@ -17,7 +17,7 @@ use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::Prefix,
-    telemetry::LogFormat,
+    telemetry::{Audit, LogFormat},
     verify::{REGISTERED_CLAIMS, peer::WhenStale},
 };
 
@@ -254,6 +254,14 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
 /// `10.0.0.0/8`, or one address.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
+}
+
+pub(super) fn audit(text: &str) -> Option<Audit> {
+    match text {
+        "log" => Some(Audit::Log),
+        "off" => Some(Audit::Off),
+        _ => text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into())),
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {

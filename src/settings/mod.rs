@@ -24,7 +24,13 @@ pub use self::{
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables},
 };
-use crate::{limits::Limits, store::RedisUrl, telemetry::LogFormat, verify::TokenTyp, wechat::App};
+use crate::{
+    limits::Limits,
+    store::RedisUrl,
+    telemetry::{Audit, LogFormat},
+    verify::TokenTyp,
+    wechat::App,
+};
 
 pub use crate::wechat::AppsSource;
 
@@ -86,6 +92,7 @@ settings! {
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
+        admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
@@ -103,6 +110,7 @@ settings! {
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
+        audit: Audit = reader.read(&AUDIT),
     }
 }
 

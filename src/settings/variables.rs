@@ -15,7 +15,7 @@ use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::{PathSource, Prefix},
-    telemetry::LogFormat,
+    telemetry::{Audit, LogFormat},
     verify::{TokenTyp, peer::WhenStale},
     wechat::AppSecret,
 };
@@ -78,6 +78,13 @@ variables! { SERVE:
 
     /// The listener for probes and metrics.
     ADMIN_LISTEN: SocketAddr, Default("127.0.0.1:9090"), form("an address and a port that the public cannot reach", parsed);
+
+    /// For operators: the secrets with which the admin listener answers below /users (docs/operators.md). wxmint reads the file
+    /// again when it changes. Without it the admin listener has no such paths.
+    ADMIN_TOKENS_FILE: Option<PathBuf>, Optional("admin.tokens"), form(
+        "a file with a name, a blank and a secret of at least 32 characters a line, which only its owner can read",
+        |text| optional(text, path),
+    );
 
     /// How many connections the public listener accepts at once. When all are taken, new clients wait, and connections that
     /// have been idle for 5 s are closed.
@@ -157,6 +164,9 @@ variables! { SERVE:
 
     /// How log lines look. RUST_LOG sets their levels (default: info).
     LOG_FORMAT: LogFormat, Default("json"), form("json, or text for a terminal", forms::log_format);
+
+    /// Where operators' acts are noted (docs/operators.md).
+    AUDIT: Audit, Default("log"), form("log, off, or file:PATH for a file to which JSON lines are appended", forms::audit);
 }
 
 variables! { SIDECAR:

@@ -612,6 +612,92 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
 }
 
+async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<dyn Store>) {
+    let store = &*store;
+    let user = user("user-1");
+    let nothing = UserState { blocked: false, ended_before: None };
+    assert_eq!(store.user_state(&user).await, Ok(nothing));
+    let owner = person("o1");
+    let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
+    recorded(store, &record("o1", &order, "k1", "user-1"), 1).await;
+    assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
+    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else { panic!("bound") };
+    let at = DateTime::from_timestamp(1_700_000_000, 0);
+    for _ in 0..3 {
+        assert_eq!(store.last_login(&owner).await, Ok(at));
+        store.forget(&owner).await.expect("forgotten");
+    }
+    let later = ExchangeOrder::new(1_700_000_009_000_000, &attempt_id(2));
+    recorded(store, &record("o1", &later, "k2", "user-1"), 2).await;
+    assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
+
+    store.set_blocked(&user, true).await.expect("blocked");
+    store.end_user(&user, Some(7_000_000_000)).await.expect("ended");
+    let state = UserState { blocked: true, ended_before: Some(7_000_000_000) };
+    assert_eq!(store.user_state(&user).await, Ok(state));
+    store.set_blocked(&user, false).await.expect("lifted");
+    assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));
+    store.leave(&owner, &made, &attempt_id(3)).await.expect("left");
+    assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
+}
+
+async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
+    let unionid: UnionId = "n1".parse().expect("a unionid");
+    store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
+    let cell = Cell::Attempts(owner.clone(), "name".into());
+    store.count(&Meter { cell, rate: OFTEN }).await.expect("counted").expect("the first");
+    assert_eq!(store.erase_person(&owner).await, Ok(None), "who is bound");
+    assert_eq!(store.erase_list(&user).await, Ok(false), "somebody is admitted");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
+
+    let made = Bound { generation: 1, user: user.clone(), unionid: None, new: false, blocked: false };
+    store.leave(&owner, &made, &attempt).await.expect("left");
+    assert_eq!(store.erase_person(&owner).await, Ok(None), "who is leaving");
+    store.dismiss(&user, &owner, 1).await.expect("dismissed");
+    store.set_free(&owner, 1, &attempt).await.expect("free");
+    store.keep_session_key(&owner, &sealed("k9"), &ExchangeOrder::new(9, &attempt)).await.expect("kept");
+    let found = store.erase_person(&owner).await.expect("an answer").expect("who is free");
+    assert_eq!((found.bindings, found.session_keys), (1, 1));
+    assert_eq!(store.erase_person(&owner).await, Ok(Some(ErasedPerson::default())), "a repetition");
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    for erased in [1, 0] {
+        assert_eq!(store.erase_attempts(std::slice::from_ref(&owner)).await, Ok(erased));
+    }
+    assert_eq!(store.unionids_of(&user).await, Ok(vec![unionid.clone()]));
+    assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
+    for erased in [true, false] {
+        assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));
+    }
+    for _ in 0..2 {
+        assert_eq!(store.erase_list(&user).await, Ok(true));
+        assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
+    }
+
+    let free = BindingState::Free { generation: 1, dissolved: false };
+    assert_eq!(store.binding_state(&owner, &attempt).await, Ok(free.clone()));
+    assert_eq!(store.settle(&owner, 1, IntentOutcome::Bound { new: true }, &attempt).await, Ok(free), "late");
+    assert_eq!(store.admit(&user, &owner, 1, false, 9).await, Ok(Decision::Dismissed), "late");
+    store.dismiss(&user, &owner, 1).await.expect("late");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert_eq!(store.admit(&user, &person("o2"), 2, true, 9).await, Ok(Decision::Deserted), "for the unionid's sake");
+    let (again, state) = bind(store, "o1", "user-1", 2).await;
+    assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
+}
+
+async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
+    let store = &*store;
+    let user = user("user-1");
+    store.set_blocked(&user, true).await.expect("blocked");
+    assert_eq!(store.admit(&user, &person("o1"), 1, false, 9).await, Ok(Decision::Blocked));
+    assert_eq!(store.erase_list(&user).await, Ok(true));
+    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert!(store.user_state(&user).await.expect("a state").blocked);
+    assert_eq!(store.admit(&user, &person("o1"), 2, false, 9).await, Ok(Decision::Blocked));
+}
+
 async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
     let store = &*store;
     for number in 0..4 {
@@ -728,6 +814,9 @@ conformance! {
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
+    a_users_state_and_last_login_are_known_as_long_as_something_tells_them
+    what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
+    a_block_outlives_the_erasure_of_a_users_list
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
     is_fit

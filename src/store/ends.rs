@@ -93,6 +93,14 @@ impl FromStr for Ended {
     }
 }
 
+/// What a user's records say, whether or not the user has people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserState {
+    pub blocked: bool,
+    /// The second up to which all of the user's tokens are ended. Kept for [`ENDS_KEPT`].
+    pub ended_before: Option<i64>,
+}
+
 /// A part of the stream of ends, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadEnds {
@@ -133,6 +141,9 @@ pub trait Ends {
     /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if the
     /// person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has it.
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()>;
+
+    /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
+    async fn user_state(&self, user: &UserId) -> Result<UserState>;
 
     /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
     /// cursor, or no longer.

@@ -9,6 +9,7 @@ mod access_token;
 mod binding;
 mod conformance;
 mod ends;
+mod erasure;
 mod memory;
 mod redis;
 mod session;
@@ -24,7 +25,8 @@ use chrono::{DateTime, Utc};
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome},
-    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState},
+    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
+    erasure::{ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
     redis::{Redis, RedisUrl, walk},
     session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
@@ -179,7 +181,7 @@ pub enum Fitness {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Ends + Sessions + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
 use crate::ids::UserId;
@@ -59,6 +60,10 @@ pub trait Sessions {
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;
 
-    /// Deletes the session keys.
+    /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
     async fn forget(&self, person: &Person) -> Result<()>;
+
+    /// When the code of a person's last login was exchanged. `None` if that is not known any more: for a person who is not
+    /// bound, and once the session key has expired.
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>>;
 }

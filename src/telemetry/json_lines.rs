@@ -20,6 +20,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::AUDIT;
+
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
 
@@ -32,6 +34,9 @@ where
         line.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut line)?;
         write!(line, r#"","level":"{}""#, event.metadata().level())?;
+        if event.metadata().target() == AUDIT {
+            write!(line, r#","target":"{AUDIT}""#)?;
+        }
         context.field_format().format_fields(line.by_ref(), event)?;
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
@@ -47,6 +52,16 @@ impl<'a> FormatFields<'a> for JsonLines {
         let mut members = Members { line, written: Ok(()) };
         fields.record(&mut members);
         members.written
+    }
+}
+
+/// The same fields for the audit file. A type of its own, because fields are kept beside a span by this type: two outputs of
+/// one type would both add theirs.
+pub(super) struct AuditFields;
+
+impl<'a> FormatFields<'a> for AuditFields {
+    fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
+        JsonLines.format_fields(line, fields)
     }
 }
 

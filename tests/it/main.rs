@@ -21,6 +21,7 @@ mod memory;
 mod mini_program;
 mod old_pages;
 mod one_exchange;
+mod operators;
 mod password_load;
 mod password_timing;
 mod phone;

@@ -241,7 +241,12 @@ def of_mesh(m):
     yield m.spec("around the mesh", "PeerAuthentication", lambda s: s.update(mtls={"mode": "PERMISSIVE"}))
 
 
-FAULTS = {"production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh}
+def of_lookup(m):
+    """Peers and operators that ask the admin listener about users."""
+    yield m.container("knows no secrets", lambda c: c.pop("env"))
+
+
+FAULTS = {"admin-lookup": of_lookup, "production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh}
 
 
 class Executed:

@@ -378,6 +378,7 @@ def check_company(documents):
                 yield f"{where} gets what is sent to the Service {service['metadata']['name']}"
     yield from check_binding(documents)
     yield from check_mesh(documents)
+    yield from check_lookup(documents)
 
 
 def check_binding(documents):
@@ -391,6 +392,13 @@ def check_binding(documents):
             name = subject["name"]
             if subject["kind"] != "ServiceAccount" or name not in present or accounts.get(name) != [ROTATOR]:
                 yield f"RoleBinding/{binding['metadata']['name']} gives rights to others than the rotator"
+
+
+def check_lookup(documents):
+    """A Service for those who ask about users wants a secret from them."""
+    if any(document["metadata"]["name"] == "wxmint-admin" for document in of_kind(documents, "Service")):
+        if "WXMINT_ADMIN_TOKENS_FILE" not in variables(documents):
+            yield "Service/wxmint-admin leads to a listener that knows no secrets"
 
 
 def check_mesh(documents):

@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 
 use self::regulars::{REGULARS, Regular};
-use super::{Failure, output::announce};
+use super::{Failure, output::announce, serve::init_log};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     ids::Person,
@@ -23,7 +23,6 @@ use crate::{
     settings::{AppsSource, Settings},
     simulator::{self, AccountBook, Link, Links, World},
     store::{Bindings, Memory},
-    telemetry,
     vault::Vault,
     verify::{Algorithm, KeyError},
     wechat::App,
@@ -70,7 +69,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let apps = [app(TEA_ROOM)?, app(BAKERY)?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
-    telemetry::init(settings.log_format);
+    init_log(settings.log_format, &settings.audit)?;
 
     let issuer = Issuer::new(settings, keys(args.alg)?, vault()?)?;
     let page = stand_ins.page(issuer.memory());

@@ -1,13 +1,12 @@
 //! `wxmint keys retire KID --now`
 
-use std::io::{self, BufRead, IsTerminal};
-
 use super::{
     Failure,
     place::{Change, Place},
     print, say,
 };
 use crate::{
+    commands::output::confirm,
     http::now,
     keys::rotation::{self, Retirement, State, Successor},
 };
@@ -25,7 +24,7 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
         say(line);
     }
     if !yes {
-        confirm(kid)?;
+        confirm(format_args!("retire {kid}"))?;
     }
     let done = place.change(|keys| {
         let set = keys.check()?;
@@ -69,15 +68,4 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
         ),
     }
     lines
-}
-
-fn confirm(kid: &str) -> Result<(), Failure> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::Usage("standard input is no terminal, so that nobody can confirm; add --yes".into()));
-    }
-    say(format_args!("Type yes to retire {kid}:"));
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Unfinished("nothing was changed".into())) }
 }

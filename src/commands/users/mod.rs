@@ -1,6 +1,7 @@
 //! `wxmint users`
 
 mod list;
+mod operate;
 mod password;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +58,29 @@ pub(super) enum UsersCommand {
     Disable(OneUser),
     /// Let a user log in again
     Enable(OneUser),
+    /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the next four
+    End(OneId),
+    /// Refuse a user's logins, and end all of the user's tokens
+    Block(OneId),
+    /// Let a blocked user log in again
+    Unblock(OneId),
+    /// Show what is stored of a user, as JSON
+    Show(OneId),
+    /// Erase what is stored of a user who closes the account: tokens, WeChat identities, session keys
+    Forget {
+        #[command(flatten)]
+        user: OneId,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct OneId {
+    /// The user id, the `sub` of the tokens
+    #[arg(value_name = "USER_ID", value_parser = user_id)]
+    user: UserId,
 }
 
 #[derive(Args)]
@@ -113,6 +137,11 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::List { place, json } => list::run(&place.path()?, json),
         UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
         UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
+        UsersCommand::End(OneId { user }) => operate::end(&user),
+        UsersCommand::Block(OneId { user }) => operate::block(&user),
+        UsersCommand::Unblock(OneId { user }) => operate::unblock(&user),
+        UsersCommand::Show(OneId { user }) => operate::show(&user),
+        UsersCommand::Forget { user: OneId { user }, yes } => operate::forget(&user, yes),
     }
 }
 

@@ -21,6 +21,10 @@ pub(super) struct StoredBinding {
     state: State,
     /// The user whose block was noted last, the number of that change, and whether it is a block.
     block: Option<(UserId, u64, bool)>,
+    /// Noted when the session key was forgotten.
+    last_login: Option<DateTime<Utc>>,
+    /// Whether nothing but the number is left.
+    erased: bool,
 }
 
 #[derive(Default)]
@@ -43,10 +47,33 @@ impl StoredBinding {
         matches!(&self.state, State::Bound { user, .. } if user == wanted)
     }
 
+    /// Erases all but the number, if the person is free. Returns whether there was anything else.
+    pub(super) fn erase(&mut self) -> Option<bool> {
+        let State::Free = self.state else { return None };
+        let erased = !self.erased && self.generation > 0;
+        *self = Self { generation: self.generation, erased: true, ..Self::default() };
+        Some(erased)
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(self.state, State::Bound { .. })
+    }
+
+    pub(super) fn last_login(&self) -> Option<DateTime<Utc>> {
+        self.last_login
+    }
+
+    pub(super) fn note_login(&mut self, at: DateTime<Utc>) {
+        if self.is_bound() {
+            self.last_login = Some(at);
+        }
+    }
+
     /// Writes the intent, if the person is free and has this generation.
     pub(super) fn intend(&mut self, generation: u64, intent: &Intent) {
         if matches!(self.state, State::Free) && self.generation == generation {
             self.generation += 1;
+            self.erased = false;
             self.state = State::Intended(intent.clone());
         }
     }
@@ -106,6 +133,8 @@ pub(super) struct StoredList {
     decided: HashMap<Person, (u64, Decision)>,
     /// The number of the last block or of its end, and whether it is a block.
     block: (u64, bool),
+    /// The greatest number of the people who were erased.
+    floor: u64,
 }
 
 impl StoredList {
@@ -128,6 +157,24 @@ impl StoredList {
         *number
     }
 
+    pub(super) fn ever(&self) -> Vec<Person> {
+        self.decided.keys().cloned().collect()
+    }
+
+    /// Erases the people, unless one of them is admitted. Returns whether none is left.
+    pub(super) fn erase(&mut self) -> bool {
+        if self.admitted().next().is_some() {
+            return false;
+        }
+        self.floor =
+            self.decided.drain().map(|(_, (generation, _))| generation).max().unwrap_or_default().max(self.floor);
+        true
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.block.1
+    }
+
     fn decide(&self, person: &Person, by_unionid: bool, per_app: u32) -> Decision {
         if self.block.1 {
             return Decision::Blocked;
@@ -137,7 +184,7 @@ impl StoredList {
             return Decision::Full;
         }
         let first = self.decided.is_empty();
-        if by_unionid && !first && others().next().is_none() {
+        if by_unionid && (!first || self.floor > 0) && others().next().is_none() {
             return Decision::Deserted;
         }
         Decision::Admitted { first }
@@ -176,6 +223,7 @@ impl Bindings for Memory {
         match list.decided.get(person) {
             Some((decided, decision)) if *decided == generation => return Ok(*decision),
             Some((decided, _)) if *decided > generation => return Ok(Decision::Dismissed),
+            _ if generation <= list.floor => return Ok(Decision::Dismissed),
             _ => {}
         }
         let decision = list.decide(person, by_unionid, per_app);
@@ -203,6 +251,7 @@ impl Bindings for Memory {
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
             (binding.state, binding.block) = (State::Leaving(bound.user.clone()), None);
+            binding.last_login = None;
             shelves.sessions.remove(person);
         }
         Ok(binding.binding_state(attempt))
@@ -215,6 +264,7 @@ impl Bindings for Memory {
         match list.decided.get(person) {
             Some((decided, _)) if *decided > generation => return Ok(()),
             Some((_, Decision::Dismissed)) => return Ok(()),
+            _ if generation <= list.floor => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
         shelves.ends.entry(user.clone()).or_default().end_app(&person.app, now);

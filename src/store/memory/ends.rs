@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
     Memory,
 };
 use crate::{
@@ -121,6 +121,14 @@ impl Ends for Memory {
             binding.note_block(user, number, blocked);
         }
         Ok(())
+    }
+
+    async fn user_state(&self, user: &UserId) -> Result<UserState> {
+        let shelves = self.shelves();
+        Ok(UserState {
+            blocked: shelves.users.get(user).is_some_and(|list| list.is_blocked()),
+            ended_before: shelves.ends.get(user).and_then(|ends| ends.before),
+        })
     }
 
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {

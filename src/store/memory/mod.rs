@@ -3,6 +3,7 @@
 mod access_token;
 mod binding;
 mod ends;
+mod erasure;
 mod session;
 mod ticket;
 
@@ -164,6 +165,10 @@ impl Shelves {
 }
 
 impl StoredSession {
+    fn exchanged_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp((self.current.0.micros() / 1_000_000) as i64, 0).unwrap_or_default()
+    }
+
     fn keep(&mut self, exchange: (ExchangeOrder, Sealed), until: DateTime<Utc>) {
         if exchange.0 > self.current.0 {
             self.previous = Some(std::mem::replace(&mut self.current, exchange));

@@ -80,7 +80,18 @@ impl Sessions for Memory {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        self.shelves().sessions.remove(person);
+        let shelves = &mut *self.shelves();
+        let forgotten = shelves.sessions.remove(person);
+        if let (Some(session), Some(binding)) = (forgotten, shelves.bindings.get_mut(person)) {
+            binding.note_login(session.exchanged_at());
+        }
         Ok(())
+    }
+
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+        let (now, shelves) = ((self.clock)(), self.shelves());
+        let Some(binding) = shelves.bindings.get(person).filter(|binding| binding.is_bound()) else { return Ok(None) };
+        let session = shelves.sessions.get(person).filter(|session| session.until > now);
+        Ok(session.map(|session| session.exchanged_at()).max(binding.last_login()))
     }
 }

@@ -24,7 +24,7 @@ static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
-const NO_PEOPLE: [&str; 2] = ["first", "block"];
+pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
 /// The answer of `binding_state.lua`: kind, generation, user, and three members that depend on the kind. The answer to a login
 /// also has the second in which it was recorded.

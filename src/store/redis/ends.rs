@@ -9,7 +9,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState},
+    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
     Redis,
     binding::person_of,
     name, script, unreadable,
@@ -80,6 +80,14 @@ impl Ends for Redis {
         let mut script = NOTE_BLOCK.key(name::binding(person));
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
         self.durable.run_confirmed("note_block", &script).await
+    }
+
+    async fn user_state(&self, user: &UserId) -> Result<UserState> {
+        let mut asked = redis::pipe();
+        asked.cmd("HGET").arg(name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
+        let (block, ended_before): (Option<String>, Option<i64>) = self.link.query("user_state", &asked).await?;
+        let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
+        Ok(UserState { blocked, ended_before })
     }
 
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {

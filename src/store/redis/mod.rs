@@ -5,6 +5,7 @@ mod access_token;
 mod binding;
 mod clocks;
 mod ends;
+mod erasure;
 mod fitness;
 mod link;
 mod outage;
@@ -116,11 +117,16 @@ mod name {
         match cell {
             Cell::Address(address) => format!("wxmint:limit:ip:{address}"),
             Cell::Logins(person) => of_person(person, "limit:logins"),
-            Cell::Attempts(person, name) => of_person(person, &format!("limit:name:{name}")),
+            Cell::Attempts(person, name) => format!("{}:{name}", attempts(person)),
             Cell::Calls(person, PersonalCall::Phone) => of_person(person, "limit:phone"),
             Cell::Calls(person, PersonalCall::Check) => of_person(person, "limit:check"),
             Cell::Calls(person, PersonalCall::Reset) => of_person(person, "limit:reset"),
         }
+    }
+
+    /// The beginning of the names of all cells of a person's failed passwords.
+    pub(super) fn attempts(person: &Person) -> String {
+        of_person(person, "limit:name")
     }
 
     pub(super) fn user(user: &UserId) -> String {

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use redis::{Script, Value, from_redis_value};
 
 use super::{
@@ -61,7 +62,20 @@ impl Sessions for Redis {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        self.link.run("forget", &FORGET.key(name::session(person))).await
+        let mut script = FORGET.key(name::session(person));
+        script.key(name::binding(person));
+        self.link.run("forget", &script).await
+    }
+
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+        let mut asked = redis::pipe();
+        asked.cmd("HGET").arg(name::session(person)).arg("current_order");
+        asked.cmd("HMGET").arg(name::binding(person)).arg("user_id").arg("last_login");
+        type Found = (Option<String>, (Option<String>, Option<i64>));
+        let (order, (user, noted)): Found = self.link.query("last_login", &asked).await?;
+        let exchanged = order.map(|order| (ExchangeOrder(order).micros() / 1_000_000) as i64);
+        let second = user.and(exchanged.max(noted));
+        Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
 }
 

@@ -1,6 +1,6 @@
 -- Decides whether a user takes a person, once for each generation. KEYS: the user's list, which holds for each person the
 -- generation and a sign: + admitted, - dismissed, f the list was full, d the user had left all of their people, b the user was
--- blocked. The fields `first` and `block` are no people.
+-- blocked. The fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
 -- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
 local list, person, generation = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
@@ -20,12 +20,16 @@ if held then
 end
 
 local all = redis.call('HGETALL', list)
+local floor = tonumber(redis.call('HGET', list, 'floor') or '0')
+if generation <= floor then
+  return answer('-')
+end
 local anybody, of_app, people, blocked = false, 0, 0, false
 for index = 1, #all, 2 do
   local other, value = all[index], all[index + 1]
   if other == 'block' then
     blocked = string.sub(value, -2) == 'on'
-  elseif other ~= 'first' then
+  elseif other ~= 'first' and other ~= 'floor' then
     people = people + 1
     if other ~= person and string.sub(value, -1) == '+' then
       anybody = true
@@ -41,11 +45,12 @@ if blocked then
   sign = 'b'
 elseif of_app >= tonumber(ARGV[4]) then
   sign = 'f'
-elseif ARGV[5] == '1' and people > 0 and not anybody then
+elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
 local first = sign == '+' and people == 0
 redis.call('HSET', list, person, ARGV[2] .. sign)
+redis.call('PERSIST', list)
 if first then
   redis.call('HSET', list, 'first', person .. ' ' .. ARGV[2])
 end

@@ -16,5 +16,7 @@ end
 
 local function intend(key, user, made, by_unionid)
   redis.call('HINCRBY', key, 'generation', 1)
+  -- What was erased of the person has left a number that expires.
+  redis.call('PERSIST', key)
   redis.call('HSET', key, 'intent_user', user, 'intent_made', made, 'intent_by_unionid', by_unionid)
 end

@@ -3,7 +3,8 @@
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
 local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
-if tonumber(decided or 0) > tonumber(ARGV[2]) then
+local erased = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
+if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then

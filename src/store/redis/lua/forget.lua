@@ -1,2 +1,8 @@
--- Forgets the session keys of a person. KEYS: session.
+-- Forgets the session keys of a person. KEYS: session, binding (one hash slot). If the person is bound, the second of the last
+-- exchange stays with the binding.
+local order = redis.call('HGET', KEYS[1], 'current_order')
+if order and redis.call('HEXISTS', KEYS[2], 'user_id') == 1 then
+  local second = math.floor(tonumber(string.sub(order, 1, 16), 16) / 1000000)
+  redis.call('HSET', KEYS[2], 'last_login', string.format('%.0f', second))
+end
 return redis.call('DEL', KEYS[1])

@@ -3,7 +3,8 @@ local now = binding_state(KEYS[1], ARGV[1])
 if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'leaving_user', ARGV[2])
-  redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'block_of', 'block')
+  redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
+    'block_of', 'block')
   return binding_state(KEYS[1], ARGV[1])
 end
 return now

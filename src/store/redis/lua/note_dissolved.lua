@@ -3,4 +3,5 @@
 if binding_state(KEYS[1], ARGV[1])[1] ~= 'free' then
   return 0
 end
+redis.call('PERSIST', KEYS[1])
 return redis.call('HSET', KEYS[1], 'dissolved', '1')

@@ -6,4 +6,5 @@ if state ~= ARGV[1] then
 end
 -- Always a write, so that a repetition also waits until a replica has it.
 redis.call('HSET', KEYS[1], 'block', number .. ' ' .. ARGV[1])
+redis.call('PERSIST', KEYS[1])
 return tonumber(number)

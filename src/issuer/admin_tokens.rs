@@ -1,0 +1,149 @@
+//! The secrets of operators, which the admin listener wants from whoever asks about users.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use arc_swap::ArcSwap;
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{Digest, SHA256, digest},
+};
+
+use crate::http::{Problem, bearer_token, no_valid_token};
+
+/// A secret that is easier to guess is refused.
+const SHORTEST: usize = 32;
+
+/// Whose secret a request has shown. For the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OperatorName(String);
+
+impl OperatorName {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The names and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
+pub(super) struct AdminTokens(Vec<(OperatorName, Digest)>);
+
+/// Why a file of tokens cannot be used. Never repeats what stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAdminTokens {
+    #[error("line {0}: must be a name, a blank and a secret")]
+    Form(usize),
+    #[error("line {0}: a name must be at most 64 letters, digits, `_`, `-`, `.` or `@`")]
+    Name(usize),
+    #[error(
+        "line {0}: a secret must be at least {SHORTEST} letters, digits or `-._~+/=`; make one with: openssl rand -hex 32"
+    )]
+    Secret(usize),
+    #[error("line {0}: this secret stands in the file already")]
+    Twice(usize),
+    #[error("names nobody")]
+    Empty,
+}
+
+impl AdminTokens {
+    /// Reads a line `NAME SECRET` for each token. Blank lines and lines that begin with `#` are skipped. A name may stand in
+    /// several lines, so that a secret can be replaced without a gap.
+    pub(super) fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
+        let mut tokens: Vec<(OperatorName, Digest)> = Vec::new();
+        for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let line = str::from_utf8(line).map_err(|_| BadAdminTokens::Form(number))?;
+            let [name, secret] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                return Err(BadAdminTokens::Form(number));
+            };
+            if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
+                return Err(BadAdminTokens::Name(number));
+            }
+            // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
+            if secret.len() < SHORTEST
+                || !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
+            {
+                return Err(BadAdminTokens::Secret(number));
+            }
+            let hash = digest(&SHA256, secret.as_bytes());
+            if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
+                return Err(BadAdminTokens::Twice(number));
+            }
+            tokens.push((OperatorName(name.to_owned()), hash));
+        }
+        if tokens.is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Compares with every secret, and each in constant time, so that the time taken tells nothing.
+    fn holder(&self, shown: &str) -> Option<&OperatorName> {
+        let shown = digest(&SHA256, shown.as_bytes());
+        self.0.iter().fold(None, |found, (name, hash)| {
+            let is_equal = verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
+            if is_equal { Some(name) } else { found }
+        })
+    }
+}
+
+/// The tokens in use, which change when their file does.
+#[derive(Clone)]
+pub(super) struct CurrentAdminTokens(Arc<ArcSwap<AdminTokens>>);
+
+impl CurrentAdminTokens {
+    pub(super) fn new(tokens: AdminTokens) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(tokens)))
+    }
+
+    pub(super) fn swap(&self, tokens: AdminTokens) {
+        self.0.store(Arc::new(tokens));
+    }
+
+    /// Whose secret stands in the request's `Authorization: Bearer …`.
+    pub(super) fn operator(&self, request: &HttpRequest) -> Result<OperatorName, Problem> {
+        let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
+        let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
+        self.0.load().holder(token).cloned().ok_or_else(|| {
+            tracing::warn!("the admin listener was asked with a secret that is none");
+            no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const OTHER: &str = "0123456789abcdef0123456789abcdeF";
+
+    #[test]
+    fn each_secret_names_its_holder_and_no_other_text_does() {
+        let content = format!("# operators\n\nalice {SECRET}\r\n  bob\t{OTHER}\nalice {SECRET}2\n");
+        let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
+        let holder = |shown: &str| tokens.holder(shown).map(|name| name.as_str().to_owned());
+        assert_eq!(holder(SECRET).as_deref(), Some("alice"));
+        assert_eq!(holder(OTHER).as_deref(), Some("bob"));
+        assert_eq!(holder(&format!("{SECRET}2")).as_deref(), Some("alice"));
+        for wrong in ["", "alice", &SECRET[1..], &format!("{SECRET}3"), &SECRET.to_uppercase()] {
+            assert_eq!(holder(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
+        let refused = |content: &str| AdminTokens::parse(content.as_bytes()).err();
+        assert_eq!(refused(""), Some(BadAdminTokens::Empty));
+        assert_eq!(refused("# nobody\n"), Some(BadAdminTokens::Empty));
+        assert_eq!(refused("\nalice\n"), Some(BadAdminTokens::Form(2)));
+        assert_eq!(refused(&format!("alice {SECRET} more")), Some(BadAdminTokens::Form(1)));
+        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}")), Some(BadAdminTokens::Name(1)));
+        assert_eq!(refused(&format!("alice {}", &SECRET[1..])), Some(BadAdminTokens::Secret(1)));
+        assert_eq!(refused(&format!("alice {SECRET},")), Some(BadAdminTokens::Secret(1)));
+        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}")), Some(BadAdminTokens::Twice(2)));
+    }
+}

@@ -1,0 +1,45 @@
+//! The erasure of what is stored of a user's people. `login::operator` puts the steps together.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Person, Result};
+use crate::ids::{UnionId, UserId};
+
+/// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much longer
+/// than any request takes.
+pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
+
+/// What was erased of one person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasedPerson {
+    /// The record of bindings. Its number stays for [`NUMBERS_KEPT`].
+    pub bindings: u64,
+    pub session_keys: u64,
+    /// Counts of logins, of calls and of failures.
+    pub counters: u64,
+}
+
+/// Each step may be repeated, and then finds nothing to erase.
+#[async_trait(?Send)]
+pub trait Erasure {
+    /// Everybody whom the user's list names: also people who have left, or were not admitted.
+    async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>>;
+
+    /// Erases what is stored of a person who is bound to nobody. `None` if the person is bound, or is being bound or freed.
+    async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>>;
+
+    /// Erases the counts of these people's failed passwords, and returns how many there were. Looks at all keys.
+    async fn erase_attempts(&self, people: &[Person]) -> Result<u64>;
+
+    /// The unionids that are linked to the user. Looks at all keys.
+    async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>>;
+
+    /// Erases the link of a unionid, if it is linked to this user. Returns whether it was.
+    async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool>;
+
+    /// Erases the people on the user's list, unless one of them is admitted. A block stays. Returns whether no people are left
+    /// on the list.
+    async fn erase_list(&self, user: &UserId) -> Result<bool>;
+}

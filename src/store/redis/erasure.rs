@@ -1,0 +1,116 @@
+//! The erasure of what is stored of a user's people, in Redis.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+use async_trait::async_trait;
+use redis::Script;
+
+use super::{
+    super::{Cell, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
+    Redis,
+    binding::{NO_PEOPLE, person_of},
+    name, script, unreadable,
+};
+use crate::ids::{UnionId, UserId};
+
+static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
+static ERASE_UNIONID: LazyLock<Script> = script!("erase_unionid");
+static ERASE_LIST: LazyLock<Script> = script!("erase_list");
+
+/// Keys that one SCAN looks at.
+const PAGE: usize = 1000;
+
+#[async_trait(?Send)]
+impl Erasure for Redis {
+    async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
+        let mut asked = redis::pipe();
+        asked.hgetall(name::user(user));
+        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &asked).await?;
+        list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
+    }
+
+    async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {
+        let mut script = ERASE_PERSON.key(name::binding(person));
+        script.key(name::session(person)).key(name::tries(person)).key(name::cell(&Cell::Logins(person.clone())));
+        for call in [PersonalCall::Phone, PersonalCall::Check, PersonalCall::Reset] {
+            script.key(name::cell(&Cell::Calls(person.clone(), call)));
+        }
+        script.arg(NUMBERS_KEPT.as_secs());
+        let erased: Vec<u64> = self.durable.run_confirmed("erase_person", &script).await?;
+        match erased[..] {
+            [bindings, session_keys, counters] => Ok(Some(ErasedPerson { bindings, session_keys, counters })),
+            _ => Ok(None),
+        }
+    }
+
+    async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
+        const PATTERN: &str = "wxmint:{*}:limit:name:*";
+        let of_people: HashSet<_> = people.iter().map(|person| name::attempts(person)).collect();
+        let mut erased = 0;
+        self.scan(PATTERN, async |keys| {
+            for key in keys {
+                let own = key.rsplit_once(':').is_some_and(|(prefix, _)| of_people.contains(prefix));
+                if own {
+                    let mut erasing = redis::pipe();
+                    erasing.del(&key);
+                    let (count,): (u64,) = self.link.query("erase_attempts", &erasing).await?;
+                    erased += count;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(erased)
+    }
+
+    async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
+        let mut found = HashMap::new();
+        self.scan("wxmint:union:{*}", async |keys| {
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let mut asked = redis::pipe();
+            keys.iter().for_each(|key| _ = asked.get(key));
+            let users: Vec<Option<String>> = self.link.query("unionids_of", &asked).await?;
+            found.extend(keys.into_iter().zip(users).filter(|(_, linked)| linked.as_deref() == Some(user.as_str())));
+            Ok(())
+        })
+        .await?;
+        let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse().ok();
+        found.keys().map(|key| unionid(key).ok_or_else(|| unreadable("a unionid's key"))).collect()
+    }
+
+    async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
+        let mut script = ERASE_UNIONID.key(name::union(unionid));
+        script.arg(user.as_str());
+        let erased: u8 = self.durable.run_confirmed("erase_unionid", &script).await?;
+        Ok(erased == 1)
+    }
+
+    async fn erase_list(&self, user: &UserId) -> Result<bool> {
+        let mut script = ERASE_LIST.key(name::user(user));
+        script.arg(NUMBERS_KEPT.as_secs());
+        let empty: u8 = self.durable.run_confirmed("erase_list", &script).await?;
+        Ok(empty == 1)
+    }
+}
+
+impl Redis {
+    /// Takes all keys like `pattern`, page by page; some keys come twice.
+    async fn scan(&self, pattern: &str, mut take: impl AsyncFnMut(Vec<String>) -> Result<()>) -> Result<()> {
+        let mut cursor = 0_u64;
+        loop {
+            let mut asked = redis::pipe();
+            asked.cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+            let ((next, keys),): ((u64, Vec<String>),) = self.link.query("scan", &asked).await?;
+            take(keys).await?;
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}

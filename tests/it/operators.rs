@@ -1,0 +1,200 @@
+//! What operators do to users, on the admin listener and by command.
+
+mod blocking;
+mod commands;
+mod forgetting;
+mod secrets;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{APPID, Answer, BUSY, TestBed, WXMINT, eventually, said, write_private};
+
+const NAME: &str = "on-call";
+const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
+
+/// A service that operators can ask.
+struct Office {
+    bed: TestBed,
+    tokens: PathBuf,
+    _folder: TempDir,
+}
+
+impl Office {
+    async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tokens = folder.path().join("admin.tokens");
+        write_private(&tokens, &format!("# operators\n\n{NAME} {SECRET}\n"));
+        let builder = TestBed::builder().services(2).breakable_redis();
+        let builder = builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
+        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        Self { bed: builder.start().await, tokens, _folder: folder }
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, SECRET).await
+    }
+
+    async fn ask_with(&self, method: &str, path: &str, secret: &str) -> Answer {
+        let url = format!("http://{}{path}", self.bed.service().admin);
+        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
+        self.bed.http.send(request.bearer_auth(secret)).await
+    }
+
+    async fn done(&self, method: &str, path: &str) {
+        let answer = self.ask(method, path).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{method} {path}: {answer:?}");
+    }
+
+    async fn show(&self, user: &str) -> Value {
+        let answer = self.ask("GET", &format!("/users/{user}")).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+        answer.json()
+    }
+
+    /// Whether wxmint itself accepts the token of a login.
+    async fn accepts(&self, login: &Answer) -> bool {
+        let request = self.bed.http.0.get(self.bed.service().url("/wechat/session"));
+        let status = self.bed.http.send(request.bearer_auth(login.member("access_token"))).await.status;
+        assert!([200, 401].contains(&status), "{status}");
+        status == 200
+    }
+
+    /// A login whose token is good: in the second of an end, a person logs in once more.
+    async fn log_in_for_good(&self, person: &str) -> Answer {
+        eventually("a login after the second of the end", BUSY, async || {
+            let login = self.bed.log_in(person).await.expect_login();
+            self.accepts(&login).await.then_some(login)
+        })
+        .await
+    }
+
+    fn users(&self, words: &[&str]) -> Output {
+        let url = self.bed.redis.url();
+        let mut command = Command::new(WXMINT);
+        command.arg("users").args(words).env_clear().env("WXMINT_REDIS_URL", url);
+        command.output().expect("wxmint runs")
+    }
+
+    /// The same, which must succeed. What it printed.
+    #[track_caller]
+    fn must(&self, words: &[&str]) -> String {
+        let output = self.users(words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into()
+    }
+
+    /// The audit events in the log, without what differs each time.
+    fn audited(&self) -> Vec<Value> {
+        let events = self.bed.service().events().into_iter().filter(|event| event["target"] == "audit");
+        let told = |event: Value| {
+            assert!(event["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{event}");
+            json!([event["action"], event["by"], event["user"], event["outcome"]])
+        };
+        events.map(told).collect()
+    }
+
+    /// Waits until the log has these audit events and no others, but for those of looking.
+    async fn expect_audited(&self, expected: &[(&str, &str, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(act, user, outcome)| json!([act, NAME, user, outcome])).collect();
+        eventually("the audit events", BUSY, async || {
+            let mut found = self.audited();
+            found.retain(|act| act[0] != "show" || act[3] != "ok");
+            (found == expected).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_is_stored_of_a_user() {
+    let office = Office::start().await;
+    let login = office.bed.log_in("lin").await.expect_login();
+    let (user, iat) = (login.member("user_id"), login.claims()["iat"].as_i64().expect("seconds"));
+    let openid = office.bed.wechat.account("lin").await["openid"].take();
+    let mut shown = office.show(&user).await;
+    let bound_at = shown["wechat"][0]["bound_at"].take().as_i64().expect("seconds");
+    let last_login = shown["last_login"].take().as_i64().expect("seconds");
+    assert!((iat - last_login).abs() <= 10 && (iat - bound_at).abs() <= 10, "{iat} {last_login} {bound_at}");
+    let wechat = json!([{"appid": APPID, "openid": openid, "bound_at": null}]);
+    let expected =
+        json!({"user_id": user, "blocked": false, "ended_before": null, "last_login": null, "wechat": wechat});
+    assert_eq!(shown, expected);
+    assert_eq!(office.must(&["show", &user]).trim(), office.ask("GET", &format!("/users/{user}")).await.body);
+
+    // The end forgets the session key, which told the last login.
+    office.done("POST", &format!("/users/{user}/end")).await;
+    let ended = office.show(&user).await;
+    assert_eq!(ended["last_login"], last_login);
+    assert!(ended["ended_before"].as_i64().is_some_and(|before| before >= iat), "{ended}");
+    assert!(!office.accepts(&login).await);
+    let later = office.log_in_for_good("lin").await;
+    let now = office.show(&user).await["last_login"].as_i64().expect("seconds");
+    assert!(now > last_login && now <= later.claims()["iat"].as_i64().expect("seconds"));
+
+    let unknown =
+        json!({"user_id": "nobody", "blocked": false, "ended_before": null, "last_login": null, "wechat": []});
+    assert_eq!(office.show("nobody").await, unknown);
+}
+
+#[tokio::test]
+async fn an_operator_dissolves_a_binding_as_its_owner_can() {
+    let office = Office::start().await;
+    let login = office.bed.log_in("lin").await.expect_login();
+    let user = login.member("user_id");
+    let path = format!("/users/{user}/wechat/{APPID}");
+    office.done("DELETE", &format!("/users/{user}/wechat/wxfedcba9876543210")).await;
+    assert!(office.accepts(&login).await, "another app's binding");
+    office.done("DELETE", &path).await;
+    assert!(!office.accepts(&login).await);
+    assert_eq!(office.show(&user).await["wechat"], json!([]));
+    let feed = office.bed.http.get(&office.bed.service().url("/revocations")).await;
+    assert_eq!(feed.status, 200);
+    office.done("DELETE", &path).await;
+    let again = office.log_in_for_good("lin").await;
+    assert_ne!(again.member("user_id"), user, "a new user, as after DELETE /binding");
+    office.expect_audited(&[("dissolve", user.as_str(), "ok"); 3]).await;
+}
+
+#[tokio::test]
+async fn without_redis_an_act_is_refused_for_now_and_noted() {
+    let office = Office::start().await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    office.bed.redis_link().cut().await;
+    let paths = [("GET", ""), ("GET", "/wechat"), ("POST", "/end"), ("PUT", "/block"), ("DELETE", "/block")];
+    for (method, path) in paths {
+        let answer = office.ask(method, &format!("/users/{user}{path}")).await;
+        answer.expect_problem(503, "store_unavailable");
+    }
+    let acts = ["show", "look_up", "end", "block", "unblock"];
+    office.expect_audited(&acts.map(|act| (act, user.as_str(), "store_unavailable"))).await;
+}
+
+/// All of Redis as text: each key with its value.
+fn all_of_redis(office: &Office) -> Vec<(String, String)> {
+    let redis = &office.bed.redis;
+    let keys: Vec<String> = redis.command(&["KEYS", "*"]);
+    let value = |key: &str| -> redis::Value {
+        match redis.command::<String>(&["TYPE", key]).as_str() {
+            "string" => redis.command(&["GET", key]),
+            "hash" => redis.command(&["HGETALL", key]),
+            "stream" => redis.command(&["XRANGE", key, "-", "+"]),
+            other => panic!("{key} is a {other}, which this test cannot read"),
+        }
+    };
+    keys.into_iter().map(|key| (format!("{:?}", value(&key)), key)).map(|(value, key)| (key, value)).collect()
+}
+
+fn written(path: &std::path::Path) -> String {
+    fs::read_to_string(path).expect("readable")
+}

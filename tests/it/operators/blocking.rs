@@ -1,0 +1,116 @@
+//! A blocked user stays out under every account backend, and no token from before the block works.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use wxmint::verify::ends::EndHash;
+
+use super::Office;
+use crate::support::{AccountService, Answer, BUSY, UsersFile, eventually, password_of};
+
+/// Blocks the user of these two people, and lets them in again.
+async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
+    let user = first.clone().expect_login().member("user_id");
+    let block = format!("/users/{user}/block");
+    let iat = first.claims()["iat"].as_i64().expect("seconds");
+    office.done("PUT", &block).await;
+    office.done("PUT", &block).await;
+    assert!(!office.accepts(&first).await);
+    for service in &office.bed.services {
+        let code = office.bed.mint_code("lin").await;
+        service.login(&code).await.expect_problem(403, "user_blocked");
+    }
+    assert_eq!(office.show(&user).await["blocked"], true);
+    let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
+    eventually("the end is in the feed", BUSY, async || {
+        let page = office.bed.http.get(&office.bed.service().url("/revocations")).await.body;
+        let claims = page.split('.').nth(1).expect("claims").to_owned();
+        let claims: Value = serde_json::from_slice(&base64_of(&claims)).expect("JSON");
+        let ended = claims["ended"].as_array().expect("an array").clone();
+        let is_users = |end: &&Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
+        ended.iter().any(|end| is_users(&end)).then_some(())
+    })
+    .await;
+
+    office.done("DELETE", &block).await;
+    let later = office.log_in_for_good("lin").await;
+    assert_eq!((later.member("user_id"), office.show(&user).await["blocked"].clone()), (user.clone(), json!(false)));
+    assert!(!office.accepts(&first).await, "what was ended stays ended");
+    office.expect_audited(&["block", "block", "unblock"].map(|act| (act, user.as_str(), "ok"))).await;
+}
+
+fn base64_of(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.decode(text).expect("base64url")
+}
+
+#[tokio::test]
+async fn a_user_whom_wxmint_has_made_can_be_blocked() {
+    let office = Office::start().await;
+    let login = office.bed.log_in("lin").await;
+    is_blocked_and_let_in_again(&office, login).await;
+}
+
+#[tokio::test]
+async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password() {
+    let users = UsersFile::of(&["alice"]);
+    let office = Office::with(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "9")]).await;
+    let login = office.bed.log_in_with("lin", password_of("alice")).await;
+    is_blocked_and_let_in_again(&office, login).await;
+    office.done("PUT", "/users/id-of-alice/block").await;
+    let newcomer = async || office.bed.log_in_with("mei", password_of("alice")).await;
+    newcomer().await.expect_problem(403, "user_blocked");
+    office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
+    office.done("DELETE", "/users/id-of-alice/block").await;
+    newcomer().await.expect_login();
+}
+
+#[tokio::test]
+async fn a_user_of_the_account_service_can_be_blocked() {
+    let accounts = AccountService::start();
+    let office = Office::with(&[("WXMINT_ACCOUNTS", &accounts.url()), ("WXMINT_AUTO_PROVISION", "true")]).await;
+    let login = office.bed.log_in("lin").await;
+    is_blocked_and_let_in_again(&office, login).await;
+}
+
+/// Whoever logs in while the block is on its way: once it is answered, no token works and nobody gets another.
+#[tokio::test]
+async fn once_a_block_is_answered_no_token_works_however_many_log_in_meanwhile() {
+    const ROUNDS: usize = 8;
+    const PEOPLE: usize = 12;
+    let users = UsersFile::of(&["alice"]);
+    let office = Office::with(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "1000")]).await;
+    let (mut let_in, mut kept_out) = (0, 0);
+    for round in 0..ROUNDS {
+        let people: Vec<_> = (0..PEOPLE).map(|person| format!("person-{round}-{person}")).collect();
+        // Some are bound already, and log in by their code alone.
+        let (bound, new) = people.split_at(PEOPLE / 2);
+        join_all(bound.iter().map(|person| office.bed.log_in_with(person, password_of("alice")))).await;
+        let old = join_all(bound.iter().map(|person| office.bed.log_in(person)));
+        let new = join_all(new.iter().map(|person| office.bed.log_in_with(person, password_of("alice"))));
+        let block = async {
+            // A password takes longer to check than a block takes.
+            tokio::task::yield_now().await;
+            office.done("PUT", "/users/id-of-alice/block").await;
+        };
+        let (old, new, ()) = tokio::join!(old, new, block);
+        for answer in old.iter().chain(&new) {
+            match answer.status {
+                200 => {
+                    let_in += 1;
+                    assert!(!office.accepts(answer).await, "round {round}: {answer:?}");
+                }
+                _ => {
+                    kept_out += 1;
+                    answer.clone().expect_problem(403, "user_blocked");
+                }
+            }
+        }
+        for person in &people {
+            let answer = office.bed.log_in(person).await;
+            assert_eq!(answer.status, 403, "{person}: {answer:?}");
+        }
+        office.done("DELETE", "/users/id-of-alice/block").await;
+    }
+    assert_eq!(let_in + kept_out, ROUNDS * PEOPLE);
+    assert!(kept_out > 0, "the block never came before a login's end: {let_in}");
+}

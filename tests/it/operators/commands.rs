@@ -1,0 +1,103 @@
+//! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Office, written};
+use crate::support::{WXMINT, repository, said};
+
+#[tokio::test]
+async fn the_commands_do_what_the_admin_listener_does() {
+    let office = Office::start().await;
+    let login = office.bed.log_in("lin").await.expect_login();
+    let user = login.member("user_id");
+    office.must(&["end", &user]);
+    assert!(!office.accepts(&login).await);
+    let login = office.log_in_for_good("lin").await;
+    office.must(&["block", &user]);
+    office.must(&["block", &user]);
+    assert!(!office.accepts(&login).await);
+    office.bed.log_in("lin").await.expect_problem(403, "user_blocked");
+    let shown: Value = serde_json::from_str(&office.must(&["show", &user])).expect("JSON");
+    assert_eq!((&shown["blocked"], &shown), (&true.into(), &office.show(&user).await));
+    office.must(&["unblock", &user]);
+    office.log_in_for_good("lin").await;
+    for words in [["end", "nobody"], ["unblock", "nobody"], ["show", "nobody"]] {
+        office.must(&words);
+    }
+}
+
+#[tokio::test]
+async fn each_command_is_noted_where_the_setting_says() {
+    let office = Office::start().await;
+    let path = office.bed.configuration.path("audit.jsonl");
+    let run = |word: &str, audit: &str| {
+        let mut command = Command::new(WXMINT);
+        command.args(["users", word, "user-1"]).env_clear().env("WXMINT_REDIS_URL", office.bed.redis.url());
+        let output = command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off").output().expect("wxmint runs");
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let event: Value = serde_json::from_str(&run("end", "log")).expect("one line of JSON");
+    let told = ["target", "action", "user", "outcome"].map(|member| event[member].as_str().expect("text").to_owned());
+    assert_eq!(told, ["audit", "end", "user-1", "ok"]);
+    assert!(event["by"].as_str().is_some_and(|by| by.starts_with("command:") && by.len() > 8), "{event}");
+    assert_eq!(run("block", "off"), "");
+    let file = format!("file:{}", path.display());
+    assert_eq!(run("block", &file) + &run("unblock", &file), "");
+    let lines: Vec<Value> =
+        written(&path).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let acts: Vec<_> = lines.iter().map(|line| line["action"].as_str().expect("text")).collect();
+    assert_eq!(acts, ["block", "unblock"]);
+}
+
+#[tokio::test]
+async fn the_acts_of_the_admin_listener_can_go_to_a_file_with_their_request_ids() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let office =
+        Office::with(&[("WXMINT_AUDIT", &format!("file:{}", path.display())), ("WXMINT_LOG_FORMAT", "json")]).await;
+    let answer = office.ask("POST", "/users/user-1/end").await;
+    let line: Value = serde_json::from_str(written(&path).trim()).expect("one line of JSON");
+    assert_eq!((&line["action"], &line["by"]), (&"end".into(), &super::NAME.into()), "{line}");
+    assert_eq!(line["request_id"], answer.header("x-request-id"));
+    assert!(office.audited().is_empty(), "not in the log as well");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_carried_out_says_so() {
+    let office = Office::start().await;
+    let refused = |words: &[&str], url: Option<&str>, code: i32, says: &str| {
+        let mut command = Command::new(WXMINT);
+        command.arg("users").args(words).env_clear();
+        url.into_iter().for_each(|url| _ = command.env("WXMINT_REDIS_URL", url));
+        let output = command.output().expect("wxmint runs");
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(says), "{words:?}: {}", said(&output));
+    };
+    let url = office.bed.redis.url();
+    refused(&["end", "user-1"], None, 64, "WXMINT_REDIS_URL is not set");
+    refused(&["end", "user-1"], Some("memory:"), 64, "needs a Redis");
+    refused(&["end", "two words"], Some(&url), 64, "visible ASCII");
+    refused(&["forget", "user-1"], Some(&url), 64, "add --yes");
+    refused(&["block", "user-1"], Some("redis://127.0.0.1:1"), 1, "Run the same command again");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_pages_name_are_enough() {
+    let office = Office::start().await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    let [rights, page] = ["docs/redis.md", "docs/operators.md"].map(|page| written(&repository(page)));
+    let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
+    let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
+    let rule = format!("{} {more}", rule.replace(">PASSWORD", ">hunter2"));
+    office.bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
+    let url = office.bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
+    for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
+        let mut command = Command::new(WXMINT);
+        command.arg("users").args(words).arg(&user).env_clear().env("WXMINT_REDIS_URL", &url);
+        let output = command.output().expect("wxmint runs");
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    }
+}

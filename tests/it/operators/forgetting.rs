@@ -1,0 +1,179 @@
+//! `wxmint users forget`: a person becomes a stranger.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{Office, all_of_redis};
+use crate::support::{APPID, Breakable, UsersFile, WRONG_PASSWORD, WXMINT, password_of, said};
+
+struct Leaver {
+    office: Office,
+    openid: String,
+    unionid: String,
+    _users: UsersFile,
+}
+
+impl Leaver {
+    /// Has logged in, has typed a wrong password, and has asked for what is counted.
+    async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(environment: &[(&str, &str)]) -> Self {
+        let users = UsersFile::of(&["alice", "bob"]);
+        let office = Office::with(&[&[("WXMINT_ACCOUNTS", users.setting().as_str())], environment].concat()).await;
+        let login = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+        assert!(office.accepts(&login).await);
+        let wrong = json!({"username": "bob", "password": WRONG_PASSWORD});
+        office.bed.log_in_with("lin", wrong).await.expect_problem(403, "invalid_credentials");
+        let account = office.bed.wechat.account("lin").await;
+        let text = |name: &str| account[name].as_str().expect("known after a login").to_owned();
+        Self { openid: text("openid"), unionid: text("unionid"), office, _users: users }
+    }
+
+    /// The keys that name the person, in their names or values.
+    fn traces(&self) -> Vec<(String, String)> {
+        let names = |text: &str| text.contains(&self.openid) || text.contains(&self.unionid);
+        all_of_redis(&self.office).into_iter().filter(|(key, value)| names(key) || names(value)).collect()
+    }
+
+    /// Nothing names the person but the number of the erased binding, which expires.
+    fn assert_forgotten(&self) {
+        let key = format!("wxmint:{{{APPID}:{}}}:binding", self.openid);
+        let traces = self.traces();
+        assert!(traces.iter().all(|(found, _)| *found == key), "{traces:?}");
+        let redis = &self.office.bed.redis;
+        assert_eq!(redis.command::<Vec<String>>(&["HKEYS", &key]), ["generation"]);
+        assert!((1..=600).contains(&redis.command::<i64>(&["TTL", &key])));
+        let list: Vec<String> = redis.command(&["HKEYS", "wxmint:user:{id-of-alice}"]);
+        assert_eq!(list, ["floor"]);
+        assert!((1..=600).contains(&redis.command::<i64>(&["TTL", "wxmint:user:{id-of-alice}"])));
+    }
+}
+
+#[tokio::test]
+async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes() {
+    // The count of a login is kept for as long as it counts: 12 s.
+    let leaver = Leaver::with(&[("WXMINT_LIMIT_OPENID", "300/60m")]).await;
+    let office = &leaver.office;
+    let login = office.bed.log_in("lin").await.expect_login();
+    let before: Vec<_> = leaver.traces().into_iter().map(|(key, _)| key).collect();
+    assert!(before.len() >= 5, "session, binding, counts, list and unionid: {before:?}");
+
+    let told = office.must(&["forget", "id-of-alice", "--yes"]);
+    for line in
+        ["dissolved: 1 bindings", "erased: 1 records of bindings, 0 session keys, 1 links of unionids, 3 counts"]
+    {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains(&leaver.openid) && told.contains("backups"), "{told}");
+    leaver.assert_forgotten();
+    assert!(!office.accepts(&login).await);
+    assert_eq!(office.show("id-of-alice").await["wechat"], json!([]));
+
+    let told = office.must(&["forget", "id-of-alice", "--yes"]);
+    assert!(told.contains("erased: 0 records of bindings, 0 session keys, 0 links of unionids, 0 counts"), "{told}");
+    leaver.assert_forgotten();
+
+    office.bed.log_in("lin").await.expect_problem(403, "binding_required");
+    let again = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+    assert_eq!(again.member("user_id"), "id-of-alice");
+    let again = office.log_in_for_good("lin").await;
+    assert!(office.accepts(&again).await);
+    for key in [format!("wxmint:{{{APPID}:{}}}:binding", leaver.openid), "wxmint:user:{id-of-alice}".into()] {
+        assert_eq!(office.bed.redis.command::<i64>(&["TTL", &key]), -1, "{key} of the new binding stays");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_user_whom_wxmint_has_made_comes_back_as_another() {
+    let office = Office::start().await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    office.must(&["forget", &user, "--yes"]);
+    let again = office.bed.log_in("lin").await.expect_login();
+    assert_ne!(again.member("user_id"), user);
+    assert_eq!(again.json()["new_user"], true);
+    assert!(office.accepts(&again).await);
+}
+
+#[tokio::test]
+async fn a_block_outlives_the_erasure() {
+    let leaver = Leaver::start().await;
+    let office = &leaver.office;
+    office.must(&["block", "id-of-alice"]);
+    office.must(&["forget", "id-of-alice", "--yes"]);
+    assert_eq!(office.show("id-of-alice").await["blocked"], true);
+    office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
+    office.must(&["unblock", "id-of-alice"]);
+    office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+}
+
+#[tokio::test]
+async fn who_belongs_to_another_user_by_now_is_not_touched() {
+    let leaver = Leaver::start().await;
+    let office = &leaver.office;
+    office.done("DELETE", &format!("/users/id-of-alice/wechat/{APPID}")).await;
+    let login = office.bed.log_in_with("lin", password_of("bob")).await.expect_login();
+    assert_eq!(login.member("user_id"), "id-of-bob");
+    let told = office.must(&["forget", "id-of-alice", "--yes"]);
+    assert!(told.contains("stays: 1 people"), "{told}");
+    assert!(office.accepts(&login).await);
+    assert_eq!(office.bed.log_in("lin").await.expect_login().member("user_id"), "id-of-bob");
+}
+
+/// Whichever answer of Redis is lost to the command, it takes the steps again and finishes.
+#[tokio::test]
+async fn an_erasure_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
+    let leaver = Leaver::start().await;
+    let office = &leaver.office;
+    let link = Breakable::before(([127, 0, 0, 1], office.bed.redis.port()).into()).await;
+    let url = office.bed.redis.url_through(link.port());
+    let mut number = 0;
+    loop {
+        number += 1;
+        office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+        link.lose_answer(number);
+        let mut command = Command::new(WXMINT);
+        command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", &url);
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("wxmint runs");
+        assert!(output.status.success(), "answer {number}: {}", said(&output));
+        leaver.assert_forgotten();
+        if !link.has_lost_answer() {
+            break;
+        }
+    }
+    assert!(number > 10, "the command has more steps than {number}");
+}
+
+/// Logins race the erasure. Whoever comes out bound can go on, and whoever does not is a stranger.
+#[tokio::test]
+async fn a_login_at_the_same_time_leaves_nothing_half_done() {
+    let leaver = Leaver::start().await;
+    let office = &leaver.office;
+    for _ in 0..10 {
+        let forgetting = tokio::task::spawn_blocking({
+            let url = office.bed.redis.url();
+            move || {
+                let mut command = Command::new(WXMINT);
+                command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", url);
+                command.output().expect("wxmint runs")
+            }
+        });
+        let mut logins = 0;
+        while !forgetting.is_finished() {
+            let answer = office.bed.log_in_with("lin", password_of("alice")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            logins += 1;
+        }
+        let output = forgetting.await.expect("it ends");
+        assert!(logins > 0 && [Some(0), Some(1)].contains(&output.status.code()), "{}", said(&output));
+        let login = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+        assert_eq!(login.member("user_id"), "id-of-alice");
+        let good = office.log_in_for_good("lin").await;
+        assert_eq!(office.show(&good.member("user_id")).await["wechat"].as_array().map(Vec::len), Some(1));
+    }
+    office.must(&["forget", "id-of-alice", "--yes"]);
+    leaver.assert_forgotten();
+}

@@ -1,0 +1,137 @@
+//! Who may ask the admin listener about users.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::Duration,
+};
+
+use super::{NAME, Office, SECRET};
+use crate::support::{APPID, BUSY, TestBed, eventually, write_private};
+
+const PATHS: [(&str, &str); 6] = [
+    ("GET", "/users/lin"),
+    ("GET", "/users/lin/wechat"),
+    ("DELETE", "/users/lin/wechat/wx0123456789abcdef"),
+    ("POST", "/users/lin/end"),
+    ("PUT", "/users/lin/block"),
+    ("DELETE", "/users/lin/block"),
+];
+
+/// The file is looked at every 2 s.
+const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
+
+#[tokio::test]
+async fn without_the_setting_the_admin_listener_has_no_paths_about_users() {
+    let bed = TestBed::start().await;
+    for (method, path) in PATHS {
+        let url = format!("http://{}{path}", bed.service().admin);
+        let request = bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(SECRET);
+        bed.http.send(request).await.expect_problem(404, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn every_path_about_users_wants_a_secret_of_the_file() {
+    let office = Office::start().await;
+    let [near, long, shouted] = [&SECRET[1..], &format!("{SECRET}0"), &SECRET.to_uppercase()].map(str::to_owned);
+    for (method, path) in PATHS {
+        let url = format!("http://{}{path}", office.bed.service().admin);
+        let bare = office.bed.http.0.request(method.parse().expect("a method"), url);
+        let bare = office.bed.http.send(bare).await.expect_problem(401, "invalid_token");
+        assert_eq!(bare.header("www-authenticate"), "Bearer");
+        for wrong in [&near, &long, &shouted, NAME] {
+            let refused = office.ask_with(method, path, wrong).await.expect_problem(401, "invalid_token");
+            assert!(refused.header("www-authenticate").starts_with("Bearer error=\"invalid_token\""), "{refused:?}");
+        }
+        let status = if method == "GET" { 200 } else { 204 };
+        assert_eq!(office.ask(method, path).await.status, status, "{method} {path}");
+        let public = office.bed.http.0.request(method.parse().expect("a method"), office.bed.service().url(path));
+        office.bed.http.send(public.bearer_auth(SECRET)).await.expect_problem(404, "invalid_request");
+    }
+    let log = office.bed.service().log();
+    assert!(!log.contains(SECRET) && !log.contains(&near) && !log.contains(&shouted), "{log}");
+}
+
+#[tokio::test]
+async fn other_methods_and_what_is_no_id_are_refused() {
+    let office = Office::start().await;
+    for (path, allowed) in [
+        ("/users/lin", "GET, HEAD"),
+        ("/users/lin/wechat", "GET, HEAD"),
+        ("/users/lin/wechat/wx1", "DELETE"),
+        ("/users/lin/end", "POST"),
+        ("/users/lin/block", "PUT, DELETE"),
+    ] {
+        let refused = office.ask("PATCH", path).await.expect_problem(405, "invalid_request");
+        assert_eq!(refused.header("allow"), allowed, "{path}");
+    }
+    for path in ["/users/lin", "/users/lin/wechat"] {
+        assert_eq!(office.ask("HEAD", path).await.status, 200, "{path}");
+    }
+    for (method, path) in PATHS {
+        for wrong in ["two%20words", "%E6%9E%97", "%00", &"a".repeat(129)] {
+            let path = path.replace("lin", wrong);
+            let refused = office.ask(method, &path).await.expect_problem(400, "invalid_request");
+            assert!(refused.member("detail").starts_with("The user id must "), "{refused:?}");
+        }
+    }
+    let refused = office.ask("DELETE", "/users/lin/wechat/wx%201").await.expect_problem(400, "invalid_request");
+    assert!(refused.member("detail").starts_with("The AppID must "), "{refused:?}");
+    let odd = office.ask("GET", "/users/a%2Fb%25c%3Fd").await;
+    assert_eq!((odd.status, odd.member("user_id").as_str()), (200, "a/b%c?d"), "{odd:?}");
+}
+
+fn replace(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    write_private(&beside, content);
+    fs::rename(beside, path).expect("renamed");
+}
+
+#[tokio::test]
+async fn the_file_is_read_again_and_a_bad_one_keeps_the_secrets_before_it() {
+    const OTHER: &str = "another-secret-of-an-operator-77c0e2";
+    let office = Office::start().await;
+    let status = async |secret: &str| office.ask_with("GET", "/users/lin", secret).await.status;
+    assert_eq!((status(SECRET).await, status(OTHER).await), (200, 401));
+    replace(&office.tokens, &format!("{NAME} {OTHER}\n"));
+    eventually("the new secret is in use", WITHIN, async || (status(OTHER).await == 200).then_some(())).await;
+    assert_eq!(status(SECRET).await, 401);
+
+    let refused = "wxmint_reload_refused{what=\"admin_tokens\"} ";
+    let gauge = async |value: &str| {
+        let line = format!("{refused}{value}");
+        let told = async || office.bed.service().metrics().await.lines().any(|found| found == line).then_some(());
+        eventually("the metric", WITHIN, told).await;
+    };
+    replace(&office.tokens, &format!("{NAME} too-short\n"));
+    gauge("1").await;
+    assert_eq!(status(OTHER).await, 200);
+    replace(&office.tokens, &format!("{NAME} {SECRET}\n"));
+    gauge("0").await;
+    assert_eq!((status(SECRET).await, status(OTHER).await), (200, 401));
+    let log = office.bed.service().log();
+    assert!(log.contains("a secret must be at least 32") && !log.contains("too-short"), "{log}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_refused_at_the_start() {
+    let mut bed = TestBed::start().await;
+    let path = bed.configuration.path("admin.tokens");
+    bed.configuration.set("WXMINT_ADMIN_TOKENS_FILE", &path.to_string_lossy());
+    let refused = async |says: &str| {
+        let outcome = bed.configuration.run().await;
+        assert_eq!(outcome.code, Some(64), "{outcome:?}");
+        assert!(outcome.stderr.contains("WXMINT_ADMIN_TOKENS_FILE: "), "{outcome:?}");
+        assert!(outcome.stderr.contains(says) && !outcome.stderr.contains(SECRET), "{says}: {outcome:?}");
+    };
+    refused("No such file").await;
+    write_private(&path, "# nobody\n");
+    refused("names nobody").await;
+    fs::write(&path, format!("{NAME} {SECRET} {APPID}\n")).expect("written");
+    refused("line 1: must be a name, a blank and a secret").await;
+    fs::write(&path, format!("{NAME} {SECRET}\n")).expect("written");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("our file");
+    refused("can be read by others").await;
+}
