@@ -14,7 +14,7 @@ export class AccountsTable {
   }
 
   draw(accounts) {
-    const marks = accounts.flatMap((account) => [account.user_id, ...account.links.map((link) => markOf(account, link))]);
+    const marks = accounts.flatMap((account) => [account.user_id, ...(account.blocked ? [`${account.user_id} blocked`] : []), ...account.links.map((link) => markOf(account, link))]);
     const shown = JSON.stringify([document.documentElement.lang, marks]);
     if (shown === this.shown) return;
     this.shown = shown;
@@ -31,7 +31,7 @@ export class AccountsTable {
     const { user_id: user, username, password, phone, links } = account;
     const bound = links.length ? links.map((link) => this.link(account, link)) : [el("li", { className: "small" }, words().nobodyBound)];
     const cells = {
-      user: el("code", {}, user),
+      user: [el("code", {}, user), account.blocked ? el("span", { className: "link banned", "data-testid": `banned-${user}` }, words().banned) : null],
       login: username ? el("code", {}, `${username} / ${password}`) : "–",
       phone: phone ? el("code", {}, phone) : "–",
       bound: el("ul", { className: "links" }, bound),
