@@ -295,6 +295,30 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_page_of_another_origin_cannot_block_a_user() {
+        let blocked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&blocked);
+        let block: Block = Arc::new(move |user, is_blocked| {
+            lock(&noted).push((user.to_owned(), is_blocked));
+            Box::pin(ready(true))
+        });
+        let known_of: KnownOf = Arc::new(|_| Box::pin(ready(Known::default())));
+        let app = init_service(actix_web::App::new().configure(account_page_routes(book(), known_of, block))).await;
+        let ask = async |method: Method| {
+            let request = TestRequest::with_uri("/demo/blocks/user-alice").method(method);
+            call_service(&app, request.to_request()).await
+        };
+        // Without a preflight request, a browser sends only these for another origin's page.
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            assert_eq!(ask(method.clone()).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        }
+        assert_eq!(ask(Method::OPTIONS).await.headers().get("access-control-allow-methods"), None);
+        assert_eq!(*lock(&blocked), []);
+        assert_eq!([ask(Method::PUT).await.status(), ask(Method::DELETE).await.status()], [StatusCode::NO_CONTENT; 2]);
+        assert_eq!(*lock(&blocked), [("user-alice".to_owned(), true), ("user-alice".to_owned(), false)]);
+    }
+
+    #[actix_web::test]
     async fn a_page_of_another_origin_cannot_make_a_user() {
         let app = actix_web::App::new().app_data(Data::from(book())).app_data(Data::from(World::new(Vec::new(), 0)));
         let app = init_service(app.configure(routes)).await;

@@ -160,7 +160,7 @@ async function succeed(evidence) {
   evidence.verifyMs = performance.now() - began;
   await revealThrough("verify");
   await showToken(answer, trust, await knownAbout(person, appid));
-  await peerPanel.take({ token: answer.access_token, userId: answer.user_id, person, app });
+  await peerPanel.take({ token: answer.access_token, at: now(), userId: answer.user_id, person, app });
 }
 
 async function showToken(answer, trust, known) {

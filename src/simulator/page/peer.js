@@ -11,7 +11,7 @@ const TICK = 100; // ms between two drawings of the clock, which has one decimal
 const PATIENCE = 60_000; // ms, after which the clock stops although the service still accepts the token
 const RESULTS = 4; // the latest are shown
 
-/** What ends a token, by name. Each takes `{ token, userId, person, app }`, the token's and whose it is. */
+/** What ends a token, by name. Each takes `{ token, at, userId, person, app }`: the token, its second, and whose it is. */
 const ACTS = {
   logout: ({ token }) => call("POST", "/logout", undefined, token),
   everywhere: ({ token }) => call("POST", "/logout", { everywhere: true }, token),
@@ -20,10 +20,13 @@ const ACTS = {
 };
 
 const blockOf = (userId) => `/demo/blocks/${encodeURIComponent(userId)}`;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const askPeer = (token) => call("GET", "/demo/orders", undefined, token);
 
 /** A login of the same person in the same mini program, on a phone that is not drawn. */
-async function logInElsewhere({ person, app }) {
+async function logInElsewhere({ person, app, at }) {
+  // A login ends the tokens of earlier seconds, because `iat` counts seconds.
+  await pause((at + 1) * 1000 - Date.now());
   const appid = APPS[app];
   const minted = await call("POST", "/_simulator/codes", { person, appid });
   return call("POST", "/login", { appid, code: minted.answer?.body?.codes?.[0] });
@@ -84,7 +87,7 @@ export class PeerPanel {
         this.watch.ms = ms;
         return { ms, status };
       }
-      await new Promise((resolve) => setTimeout(resolve, GLANCE));
+      await pause(GLANCE);
     }
   }
 
@@ -129,6 +132,7 @@ export class PeerPanel {
       group(text.asking, this.askButton),
       group(text.ending, ...this.buttons),
       this.bans,
+      el("p", { className: "small" }, text.oneLogin),
       el("h3", { className: "hidden" }, text.results),
       this.list,
     );

@@ -219,6 +219,7 @@ export const en = {
     bans: "Banned",
     lift: (user) => `lift the ban on ${user}`,
     lifted: "The ban is lifted. The user may log in again.",
+    oneLogin: "A login on a second phone ends the first phone’s token because the demo runs with WXMINT_ONE_LOGIN=true. By default both stay valid.",
     results: "The latest results",
     notAsked: "Not asked yet",
     notAskedLine: "Log in on the phone, and the service is asked with the token.",

@@ -217,6 +217,7 @@ export const zh = {
     bans: "已封禁：",
     lift: (user) => `解封 ${user}`,
     lifted: "已解封，可以重新登录。",
+    oneLogin: "演示开启了 WXMINT_ONE_LOGIN=true，所以在另一部手机上登录，会让前一部手机的令牌作废；默认两枚都有效。",
     results: "最近的结果",
     notAsked: "还没有请求",
     notAskedLine: "先在手机上登录，就会带着令牌去请求这个服务。",
