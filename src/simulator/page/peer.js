@@ -102,6 +102,7 @@ export class PeerPanel {
     await call("DELETE", blockOf(userId));
     this.actions.say(words().peer.lifted);
     await this.actions.lifted();
+    this.askButton.focus(); // the button that was pressed is gone
   }
 
   /** Only a token that the service accepts can be ended before its eyes. */
@@ -157,8 +158,8 @@ export class PeerPanel {
     this.verdict.dataset.verdict = state;
     this.verdict.dataset.status = answer?.status ?? "";
     const mark = { none: "none", accepted: "tick", refused: "cross" }[state];
-    const [headline, line] = !this.reply ? [text.notAsked, text.notAskedLine] : inWords(answer, this.subject);
-    const lines = el("div", {}, el("strong", {}, headline), el("p", { className: "small" }, line));
+    const [headline, details] = !this.reply ? [text.notAsked, [text.notAskedLine]] : inWords(answer, this.subject);
+    const lines = el("div", {}, el("strong", {}, headline), el("p", { className: "small" }, details));
     this.verdict.replaceChildren(el("i", { className: `mark ${mark}`, "aria-hidden": "true" }), lines);
   }
 
@@ -187,19 +188,20 @@ export class PeerPanel {
   }
 }
 
-/** How the service answers the token of a login elsewhere. */
+/** The status with which the service answers the token of a login elsewhere. */
 async function elsewhere({ answer }) {
   const token = answer?.body?.access_token;
   return token ? { other: (await askPeer(token)).answer?.status } : {};
 }
 
+/** The headline of an answer, and the parts of the line below. */
 function inWords(answer, { userId, person, app }) {
   const text = words().peer;
-  if (!answer) return [words().noAnswer, words().advice.unreachable[1]];
+  if (!answer) return [words().noAnswer, [words().advice.unreachable[1]]];
   const whose = text.whose(nameOf(person), words().shops[app].name);
-  if (answer.status === 200) return [text.accepted(userId), whose];
-  const reason = answer.body?.reason ?? answer.body?.code ?? "";
-  return [answer.body?.ended ? text.ended : text.refused(answer.status), [whose, reason].join(text.colon)];
+  if (answer.status === 200) return [text.accepted(userId), [whose]];
+  const reason = el("code", { lang: "en" }, answer.body?.reason ?? answer.body?.code ?? "");
+  return [answer.body?.ended ? text.ended : text.refused(answer.status), [whose, text.colon, reason]];
 }
 
 function resultInWords({ act, ms, status, notDone, other }) {

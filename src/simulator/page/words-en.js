@@ -211,7 +211,7 @@ export const en = {
   nobodyBound: "nobody yet",
   banned: "banned",
   peerHeading: "One of your services",
-  peerLead: "It verifies each token by itself, with wxmint’s keys, and asks nobody about a token. Every 5 s it reads from wxmint which tokens were ended before their time. End one here, and see when the service refuses it.",
+  peerLead: "It verifies each token by itself, with wxmint’s keys, and asks nobody about a token. Every 5\u00a0s it reads from wxmint which tokens were ended before their time. End one here, and see when the service refuses it.",
   peer: {
     asking: "Ask the service",
     ending: "End the token",

@@ -209,11 +209,11 @@ export const zh = {
   nobodyBound: "还没有",
   banned: "已封禁",
   peerHeading: "你的一个服务",
-  peerLead: "它用 wxmint 的公钥自己验签，不为任何一枚令牌去问谁。它每 5 秒从 wxmint 读一次：哪些令牌已提前作废。在这里作废一枚，看它多久以后拒绝。",
+  peerLead: "它用 wxmint 的公钥自己验签，不必逐枚去问；每 5 秒向 wxmint 读一次哪些令牌已提前作废。在这里作废一枚，看服务过多久开始拒绝。",
   peer: {
     asking: "请求服务：",
     ending: "作废令牌：",
-    acts: { logout: "退出登录", everywhere: "全部退出", elsewhere: "在另一部手机上登录", ban: "封禁用户" },
+    acts: { logout: "退出登录", everywhere: "退出所有设备", elsewhere: "在另一部手机上登录", ban: "封禁用户" },
     bans: "已封禁：",
     lift: (user) => `解封 ${user}`,
     lifted: "已解封，可以重新登录。",
