@@ -4,6 +4,8 @@
 CARGO ?= cargo
 CONTAINER ?= docker
 IMAGE ?= wxmint:0.1.0
+# Tests mostly wait for other processes.
+TEST_THREADS ?= 4
 # For each fuzz target.
 FUZZ_SECONDS ?= 60
 SETUP := tests/tools/setup.sh
@@ -27,7 +29,7 @@ demo: ## the whole login on this machine, with a page that plays the mini progra
 test: ## all tests, against a real Redis and Chromium, and each fuzz target over its seeds
 	$(heading)
 	$(SETUP) test
-	$(CARGO) test --locked --features kubernetes
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes
 
 .PHONY: nightly
 nightly: ## the tests that measure times, on a machine that does nothing else; the proofs with five times as many cases; fuzzing

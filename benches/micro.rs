@@ -1,4 +1,4 @@
-//! The computations: signing, sealing and parsing in a login; verifying; user data; and the JWKS.
+//! The computations: signing, sealing and parsing in a login; verifying; ended tokens; user data; and the JWKS.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use wxmint::{
     token::Minter,
     vault::Vault,
     verify::Algorithm,
+    verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed},
     verify::{TokenTyp, Verifier, VerifierPolicy},
     wechat::{EncryptedData, SessionKey, read_answer},
 };
@@ -64,7 +65,7 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
         let id = TokenId::random().expect("random bits");
-        minter.mint(black_box(&user), &app, &id, now(), now()).expect("a token")
+        minter.mint(black_box(&user), &app, &id, &Default::default(), now(), now()).expect("a token")
     });
 }
 
@@ -75,7 +76,7 @@ mod verify {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
         let id = TokenId::random().expect("random bits");
-        let token = minter.mint(&user(), &app(), &id, now(), now()).expect("a token");
+        let token = minter.mint(&user(), &app(), &id, &Default::default(), now(), now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -95,6 +96,58 @@ mod verify {
     fn of_an_unknown_key(bencher: Bencher<'_, '_>) {
         let (verifier, (_, token), (keys, _)) = (verifier(), token(Algorithm::Es256), token(Algorithm::EdDsa));
         bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect_err("unknown"));
+    }
+}
+
+mod ended {
+    use super::*;
+
+    const A_PAGE: usize = 5_000;
+
+    /// What a verifier holds that has read so many ends of a feed.
+    fn held(number: usize, keys: &KeySet) -> Arc<Ends> {
+        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
+        for first in (0..number).step_by(A_PAGE) {
+            let hash = |end: usize| EndHash::of(ISSUER, &end.to_string());
+            let end = |end| match end % 10 {
+                0 => End::User { user: hash(end), before: second },
+                1 => End::UserInApp { user_in_app: hash(end), before: second },
+                _ => End::Token { token: hash(end), expires: second + 86_400 },
+            };
+            let page = EndsPage {
+                iss: ISSUER.to_owned(),
+                iat: second,
+                exp: second + 300,
+                after: feed.cursor().to_owned(),
+                cursor: first.to_string(),
+                more: first + A_PAGE < number,
+                keep: 86_460,
+                ended: (first..number.min(first + A_PAGE)).map(end).collect(),
+            };
+            feed.accept(&minter.sign_page(&page, now()).expect("a page"), keys, now()).expect("accepted");
+        }
+        assert_eq!(feed.ends().count(), number);
+        feed.ends()
+    }
+
+    /// What a sidecar asks for each token, whether it remembers it or not.
+    #[divan::bench(args = [0, 1_000_000])]
+    fn ask(bencher: Bencher<'_, '_>, number: usize) {
+        const TOKENS: usize = 500;
+        let keys = keys(Algorithm::EdDsa);
+        let verifier = Verifier::new(VerifierPolicy::new(ISSUER, [ISSUER])).expect("a policy");
+        let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
+        let tokens: Vec<Endable> = (0..TOKENS)
+            .map(|index| {
+                let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
+                let id = TokenId::random().expect("random bits");
+                let token = minter.mint(&user, &app(), &id, now(), now()).expect("a token");
+                Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
+            })
+            .collect();
+        let (ends, mut next) = (held(number, &keys), tokens.iter().cycle());
+        bencher.bench_local(|| ends.has_ended(black_box(next.next().expect("a cycle"))));
     }
 }
 

@@ -95,14 +95,14 @@ impl Worker {
         };
         let candidate = self.identify(&arrival, request.identity, &attempt).await?;
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
-        self.admit(&bound).await?;
+        let extra = self.admit(&bound).await?;
 
         if self.policy.one_login {
             self.store.end_earlier(&bound.user, &arrival.person.app, arrival.at.timestamp()).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
-        let token = self.minter.mint(&bound.user, &app, &id, arrival.at, now)?;
+        let token = self.minter.mint(&bound.user, &app, &id, &extra, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }
 

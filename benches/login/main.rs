@@ -291,7 +291,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
     let before = CpuTime::of(std::process::id())?;
     for _ in 0..TOKENS {
-        black_box(minter.mint(&user, &app, &TokenId::random()?, now(), now())?);
+        black_box(minter.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?);
     }
     let used = CpuTime::of(std::process::id())?.since(&before)?;
     Ok(used.as_secs_f64() * 1e6 / f64::from(TOKENS))

@@ -107,7 +107,7 @@ impl Tokens {
 
     fn mint(&self) -> Result<String, Fault> {
         let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
-        Ok(self.0.mint(&user, &app, &TokenId::random()?, now(), now())?.expose().to_owned())
+        Ok(self.0.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?.expose().to_owned())
     }
 }
 

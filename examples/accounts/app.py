@@ -1,4 +1,4 @@
-"""A small account service for wxmint: the three calls of docs/accounts.openapi.yaml, with users in SQLite."""
+"""A small account service for wxmint: the calls of docs/accounts.openapi.yaml, with users in SQLite."""
 
 import os
 import secrets
@@ -22,6 +22,7 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS users (
     name TEXT UNIQUE,
     password_hash TEXT,
     disabled INTEGER NOT NULL DEFAULT 0,
+    roles TEXT NOT NULL DEFAULT '',
     phone TEXT UNIQUE,
     idempotency_key TEXT UNIQUE
 )"""
@@ -57,6 +58,17 @@ def check_password():
     return {"user_id": user_id if right and not disabled else None}
 
 
+@app.post("/login-checks")
+def check_login():
+    """wxmint asks at each login if WXMINT_ACCOUNTS_CHECK=true."""
+    with database() as db:
+        user_id = request.get_json()["user_id"]
+        row = db.execute("SELECT roles FROM users WHERE id = ? AND NOT disabled", [user_id]).fetchone()
+    if row is None:
+        abort(403)
+    return {"claims": {"roles": row[0].split(",") if row[0] else []}}
+
+
 @app.post("/users/by-phone")
 def find_or_make_user_by_phone():
     user_id, new_user = find_or_make("phone", request.get_json()["phone_number"])
@@ -81,8 +93,17 @@ def find_or_make(column, value):
 @app.cli.command()
 @click.argument("name")
 @click.password_option()
-def add_user(name, password):
-    """Adds a user with a password: flask add-user alice"""
+@click.option("--roles", default="", help="with commas between them")
+def add_user(name, password, roles):
+    """Adds a user with a password: flask add-user alice --roles admin"""
     with database() as db, db:
-        insert = "INSERT INTO users (id, name, password_hash) VALUES (?, ?, ?)"
-        db.execute(insert, [str(uuid.uuid4()), name, generate_password_hash(password)])
+        insert = "INSERT INTO users (id, name, password_hash, roles) VALUES (?, ?, ?, ?)"
+        db.execute(insert, [str(uuid.uuid4()), name, generate_password_hash(password), roles])
+
+
+@app.cli.command()
+@click.argument("name")
+def disable_user(name):
+    """Lets a user log in no more, if WXMINT_ACCOUNTS_CHECK=true: flask disable-user alice"""
+    with database() as db, db:
+        db.execute("UPDATE users SET disabled = 1 WHERE name = ?", [name])

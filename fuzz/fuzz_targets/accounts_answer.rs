@@ -1,10 +1,10 @@
-//! A response of an account service to each of the three calls, or garbage in its place.
+//! A response of an account service to each of the calls, or garbage in its place.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use wxmint::accounts::{read_checked, read_found, read_made};
+use wxmint::accounts::{Admission, read_admission, read_checked, read_found, read_made};
 
 /// Seeds contain this in place of a secret.
 const MARKED: &str = "hunter2";
@@ -12,6 +12,10 @@ const MARKED: &str = "hunter2";
 fuzz_target!(|body: &[u8]| {
     let (checked, found, made) = (read_checked(200, body), read_found(200, body), read_made(200, body));
     for unusable in [checked.as_ref().err(), found.as_ref().err(), made.as_ref().err()].into_iter().flatten() {
+        assert!(!unusable.to_string().contains(MARKED) && !format!("{unusable:?}").contains(MARKED));
+    }
+    let admission = read_admission(200, body);
+    if let Err(unusable) = &admission {
         assert!(!unusable.to_string().contains(MARKED) && !format!("{unusable:?}").contains(MARKED));
     }
     let members = serde_json::from_slice::<Value>(body).unwrap_or_default();
@@ -27,6 +31,13 @@ fuzz_target!(|body: &[u8]| {
     // A response that made a user names a user, and a password check never makes one.
     assert_eq!(made.is_ok(), matches!(found, Ok(Some(_))));
     assert!(checked.is_err() || members.get("new_user").is_none());
+    // No claim of the token's own is among those that are believed.
+    if let Ok(admission) = &admission {
+        let Admission::Admitted(claims) = admission else { panic!("200 is no refusal") };
+        assert_eq!(members["claims"].as_object(), Some(claims.as_map()));
+        assert!(["iss", "sub", "aud", "exp", "client_id"].iter().all(|own| !claims.as_map().contains_key(*own)));
+    }
+    assert_eq!(read_admission(403, body), Ok(Admission::Refused));
     // A response with another status is unusable.
     assert!([204, 301, 401, 403, 404, 500].into_iter().all(|status| read_found(status, body).is_err()));
 });

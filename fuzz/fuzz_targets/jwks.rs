@@ -36,7 +36,7 @@ fn read(input: &[u8]) {
                 && jwk["alg"] == key.algorithm().name()
                 && PRIVATE.iter().all(|member| jwk.get(member).is_none())
                 && jwk.get("use").is_none_or(|usage| usage == "sig")
-                && jwk.get("key_ops").is_none_or(|operations| operations.as_array().is_some_and(includes_verify))
+                && jwk.get("key_ops").is_none_or(|operations| operations.as_array().is_some_and(|operations| includes_verify(operations)))
         };
         assert!(listed.iter().any(is_it), "{key:?} in {set}");
     }
@@ -46,7 +46,7 @@ fn read(input: &[u8]) {
     assert_eq!((again.keys, again.refused), (read.keys, Vec::new()));
 }
 
-fn includes_verify(operations: &Vec<Value>) -> bool {
+fn includes_verify(operations: &[Value]) -> bool {
     operations.iter().any(|operation| operation == "verify")
 }
 

@@ -14,10 +14,16 @@ pub(crate) use self::automatic::fresh_user;
 pub use self::{
     automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
-    file::{BrokenLine, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User, UsersError, UsersFile},
-    service::{ServiceAccounts, Unusable, read_checked, read_found, read_made},
+    file::{
+        BrokenLine, ClaimsColumn, ClaimsFault, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User,
+        UsersError, UsersFile,
+    },
+    service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
 };
-use crate::ids::{Phone, UserId};
+use crate::{
+    ids::{Phone, UserId},
+    token::ExtraClaims,
+};
 
 /// Which credentials the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,13 @@ pub struct Named {
     pub user: UserId,
     /// Whether the user may have been made for this login.
     pub made: bool,
+}
+
+/// Whether a user may log in, and what the token then says beside its own claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    Admitted(ExtraClaims),
+    Refused,
 }
 
 /// The idempotency key of a request for a new user: the same key returns the same user, however often it is sent.
@@ -71,9 +84,9 @@ pub trait Accounts {
         Ok(None)
     }
 
-    /// Whether a user with a binding may still log in. Called at each login.
-    async fn admits(&self, _: &UserId) -> Result<bool, AccountsError> {
-        Ok(true)
+    /// Whether a user with a binding may still log in, and with which claims. Called at each login.
+    async fn admits(&self, _: &UserId) -> Result<Admission, AccountsError> {
+        Ok(Admission::Admitted(ExtraClaims::default()))
     }
 
     /// Makes a user without credentials, who can log in only through WeChat.

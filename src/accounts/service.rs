@@ -1,4 +1,4 @@
-//! The business's own account service, with the three calls of docs/accounts.openapi.yaml. Each call is signed with our
+//! The business's own account service, with the calls of docs/accounts.openapi.yaml. Each call is signed with our
 //! key, limited in time, and repeated once if there was no response.
 
 mod answer;
@@ -17,13 +17,13 @@ use reqwest::{
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::answer::{Unusable, read_checked, read_found, read_made};
-use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username};
+pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
+use super::{Accepts, Accounts, AccountsError, Admission, Named, NewUserKey, Password, Username};
 use crate::{
     ids::TokenId,
     ids::{Phone, UserId},
     telemetry::Metrics,
-    token::{MintError, OutgoingRequest, RequestSigner},
+    token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner},
     upstream::{Breaker, Closed, FetchError, StartError, Tls, Upstream},
 };
 
@@ -52,6 +52,8 @@ pub struct ServiceAccounts {
     password_checks: Endpoint,
     users_by_phone: Endpoint,
     users: Endpoint,
+    /// Whether and how the service is asked at each login (`WXMINT_ACCOUNTS_CHECK`).
+    login_checks: Option<Endpoint>,
 }
 
 struct Endpoint {
@@ -98,7 +100,13 @@ impl ServiceAccounts {
             password_checks: Endpoint::below(base, "password-checks", "check_password"),
             users_by_phone: Endpoint::below(base, "users/by-phone", "user_of_phone"),
             users: Endpoint::below(base, "users", "new_user"),
+            login_checks: None,
         })
+    }
+
+    /// Asks the service at `base` at each login whether the user may log in, and for claims.
+    pub fn asking_at_each_login(self, base: &Url) -> Self {
+        Self { login_checks: Some(Endpoint::below(base, "login-checks", "check_login")), ..self }
     }
 
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
@@ -192,6 +200,13 @@ impl Accounts for ServiceAccounts {
         self.ask(Question::new(&self.users_by_phone, &body), read_found).await
     }
 
+    async fn admits(&self, user: &UserId) -> Result<Admission, AccountsError> {
+        match &self.login_checks {
+            Some(endpoint) => self.ask(Question::new(endpoint, &json!({"user_id": user})), read_admission).await,
+            None => Ok(Admission::Admitted(ExtraClaims::default())),
+        }
+    }
+
     async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
         let mut question = Question::new(&self.users, &json!({"idempotency_key": key}));
         // The key in the body is signed and counts. The header is for gateways that support it.
@@ -203,8 +218,8 @@ impl Accounts for ServiceAccounts {
 }
 
 impl Failure {
-    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and a password check
-    /// changes nothing.
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two
+    /// checks change nothing.
     fn may_pass(&self) -> bool {
         match self {
             Self::Fetch(_) => true,

@@ -173,7 +173,11 @@ impl Issuer {
             AccountsSource::Service(base) => {
                 let issuer = self.settings.issuer.as_str().to_owned();
                 let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
-                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?)
+                let service = ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?;
+                match self.settings.accounts_check {
+                    true => Box::new(service.asking_at_each_login(base)),
+                    false => Box::new(service),
+                }
             }
         })
     }

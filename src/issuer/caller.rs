@@ -76,7 +76,7 @@ mod tests {
     fn token(issuer: &Issuer) -> String {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         let id = TokenId::random().expect("random");
-        issuer.minter.mint(&user, &app, &id, now(), now()).expect("a token").expose().to_owned()
+        issuer.minter.mint(&user, &app, &id, &Default::default(), now(), now()).expect("a token").expose().to_owned()
     }
 
     fn bearing(token: &str) -> HttpRequest {

@@ -24,8 +24,8 @@ pub(super) struct LogoutBody {
 
 /// Log out
 ///
-/// Forgets the session key, and refuses the token from then on. Peers accept the token until it expires. Logging out
-/// again with the same token is allowed.
+/// Forgets the session key, and refuses the token from then on. Verifiers that follow `/revocations` refuse it within 10 s,
+/// others once it expires. After a 503, repeat the request. Logging out again with the same token is allowed.
 #[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
     request_body(content = Option<LogoutBody>, examples(
         ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
@@ -57,7 +57,8 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 
 /// Dissolve this mini program's binding
 ///
-/// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program.
+/// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program:
+/// verifiers that follow `/revocations` refuse them within 10 s.
 /// The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]

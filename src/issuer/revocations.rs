@@ -13,7 +13,7 @@ use futures_util::{
 };
 use tokio::sync::Semaphore;
 
-use super::build::Worker;
+use super::{build::Worker, to_the_end::to_the_end};
 use crate::{
     http::{Answer, Problem, ProblemCode, now},
     store::{ENDS_KEPT, Ended, ReadEnds, StoreError},
@@ -70,9 +70,14 @@ impl Feed {
             return Some(made.clone());
         }
         if pages.len() >= MAX_PAGES {
+            // A verifier that begins asks for hundreds of pages, each once.
+            pages.retain(|_, (_, made)| made.peek().is_none());
+        }
+        if pages.len() >= MAX_PAGES {
             return None;
         }
-        let made = make(web::Data::clone(worker), cursor.to_owned()).boxed_local().shared();
+        // A client that goes away does not keep the others waiting for the page it asked for.
+        let made = to_the_end(make(web::Data::clone(worker), cursor.to_owned())).boxed_local().shared();
         pages.insert(cursor.to_owned(), (Instant::now(), made.clone()));
         Some(made)
     }

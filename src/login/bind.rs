@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::{Arrival, Binder, LoginError, Vacancy, Worker};
 use crate::{
-    accounts::{Named, NewUserKey},
+    accounts::{Admission, Named, NewUserKey},
     ids::{Person, UserId},
     store::{AttemptId, BindingState, Bound, Ticket, TicketHolder, short_digest},
+    token::ExtraClaims,
 };
 
 impl Worker {
@@ -39,17 +40,21 @@ impl Worker {
         Ok(bound)
     }
 
-    /// Refuses a user who is blocked, or whom the account backend does not let log in any more.
-    pub(super) async fn admit(&self, bound: &Bound) -> Result<(), LoginError> {
+    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the account
+    /// backend does not let log in any more.
+    pub(super) async fn admit(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
         let user = bound.user.as_str();
         if bound.blocked {
             tracing::info!(user, "the user is blocked");
-        } else if self.accounts.admits(&bound.user).await? {
-            return Ok(());
-        } else {
-            tracing::info!(user, "the account backend does not let this user log in");
+            return Err(LoginError::UserShutOut);
         }
-        Err(LoginError::UserShutOut)
+        match self.accounts.admits(&bound.user).await? {
+            Admission::Admitted(claims) => Ok(claims),
+            Admission::Refused => {
+                tracing::info!(user, "the account backend does not let this user log in");
+                Err(LoginError::UserShutOut)
+            }
+        }
     }
 
     /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted.

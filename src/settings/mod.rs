@@ -100,6 +100,7 @@ settings! {
         session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
         accounts: AccountsSource = reader.read(&ACCOUNTS),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
+        accounts_check: bool = read_accounts_check(reader, accounts.as_ref()),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
         one_login: bool = reader.read(&ONE_LOGIN),
         login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
@@ -116,6 +117,16 @@ settings! {
 
 fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
     Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
+}
+
+/// Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
+fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -> Option<bool> {
+    match (reader.read(&ACCOUNTS_CHECK)?, accounts) {
+        (true, Some(AccountsSource::Auto | AccountsSource::File(_))) => {
+            reader.fault(&ACCOUNTS_CHECK, "is true, but WXMINT_ACCOUNTS is no URL of an account service")
+        }
+        (check, _) => Some(check),
+    }
 }
 
 fn read_apps(reader: &mut Reader) -> Option<AppsSource> {

@@ -75,6 +75,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_ACCOUNTS", "http://wrong.example"),
         ("WXMINT_ACCOUNTS", "https://wrong.example/?a"),
         ("WXMINT_AUTO_PROVISION", "wrong"),
+        ("WXMINT_ACCOUNTS_CHECK", "wrong"),
         ("WXMINT_BINDINGS_PER_USER", "0"),
         ("WXMINT_LOGIN_PATHS", "wrong"),
         ("WXMINT_LOGIN_PATHS", "/a wrong"),
@@ -133,6 +134,23 @@ fn one_app_or_a_folder_of_them_and_not_both() {
     vars.retain(|name, _| !name.starts_with("WXMINT_APP") || name == "WXMINT_APPS_DIR");
     let settings = Settings::from_vars(vars).expect("settings");
     assert!(matches!(settings.apps, AppsSource::Folder(path) if path == std::path::Path::new("apps")));
+}
+
+#[test]
+fn only_an_account_service_can_be_asked_at_each_login() {
+    let settings = |accounts: &str, check: &str| {
+        let vars = [("WXMINT_ACCOUNTS", accounts), ("WXMINT_ACCOUNTS_CHECK", check)];
+        Settings::from_vars(valid().into_iter().chain(vars.map(|(name, value)| (name.to_owned(), value.to_owned()))))
+    };
+    let checks = |accounts, check| settings(accounts, check).expect("settings").accounts_check;
+    assert!(checks("https://accounts.example.com", "true"));
+    assert!(
+        !checks("https://accounts.example.com", "false") && !checks("auto", "false") && !checks("file:users", "false")
+    );
+    for accounts in ["auto", "file:users"] {
+        let Err(Faults(faults)) = settings(accounts, "true") else { panic!("a fault") };
+        assert_eq!(faults.iter().map(|fault| fault.variable).collect::<Vec<_>>(), ["WXMINT_ACCOUNTS_CHECK"]);
+    }
 }
 
 #[test]

@@ -119,6 +119,9 @@ variables! { SERVE:
     /// (false).
     AUTO_PROVISION: bool, Default("false"), FLAG;
 
+    /// With https: whether your account service is asked at each login if the user may log in, and for claims of the token.
+    ACCOUNTS_CHECK: bool, Default("false"), FLAG;
+
     /// How many WeChat identities one user may have in one mini program.
     BINDINGS_PER_USER: u32, Default("1"), number!(1 to 1000);
 

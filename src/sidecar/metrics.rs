@@ -86,6 +86,10 @@ impl SidecarMetrics {
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's feed of ends that were not received or not accepted, by reason";
+        for known in peer.known().filter(|known| known.ends.is_some()) {
+            // Printed before it happens, so that the first time is an increase.
+            self.refused_pages(known.issuer, "no_answer");
+        }
         registry.register("revocations_refused_pages", help, self.0.refused_pages.clone());
         let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
         registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);
@@ -95,6 +99,13 @@ impl SidecarMetrics {
         let complete = encode(&mut text, &registry);
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
         text
+    }
+}
+
+impl SidecarMetrics {
+    fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
+        let labels = [("issuer", issuer.to_owned()), ("reason", reason.to_owned())];
+        self.0.refused_pages.get_or_create(&labels).clone()
     }
 }
 
@@ -124,6 +135,6 @@ impl Watcher for SidecarMetrics {
     }
 
     fn page_refused(&self, issuer: &str, reason: &'static str) {
-        self.0.refused_pages.get_or_create(&[("issuer", issuer.to_owned()), ("reason", reason.to_owned())]).inc();
+        self.refused_pages(issuer, reason).inc();
     }
 }

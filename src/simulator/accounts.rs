@@ -31,6 +31,7 @@ use crate::http::serve;
 const JSON: &str = "application/json";
 const PASSWORD_CHECKS: &str = "/password-checks";
 const USERS_BY_PHONE: &str = "/users/by-phone";
+const LOGIN_CHECKS: &str = "/login-checks";
 
 /// A user, as the demo's page shows it with the password.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -45,6 +46,12 @@ pub struct Account {
     pub phone: Option<String>,
     #[serde(skip)]
     key: Option<String>,
+    /// What the user's tokens are to say, an object; `null` is none.
+    #[serde(skip)]
+    claims: Value,
+    /// Whether the user may not log in.
+    #[serde(skip)]
+    shut_out: bool,
 }
 
 /// What a user logs in with.
@@ -64,6 +71,12 @@ struct ByPhone {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginCheck {
+    user_id: String,
+}
+
+#[derive(Deserialize)]
 struct NewUser {
     idempotency_key: String,
 }
@@ -79,7 +92,7 @@ impl AccountBook {
             user_id: format!("user-{username}"),
             credentials: Some(Credentials { username: username.to_owned(), password: password.to_owned() }),
             phone: Some(phone.to_owned()),
-            key: None,
+            ..Account::default()
         };
         Arc::new(Self(Mutex::new(users.into_iter().map(account).collect())))
     }
@@ -89,15 +102,31 @@ impl AccountBook {
         lock(&self.0).clone()
     }
 
-    /// The answer to a call, as docs/accounts.openapi.yaml has it.
+    /// Changes what the user's tokens are to say, from the next login on; it is not checked here.
+    pub fn set_claims(&self, user_id: &str, claims: Value) {
+        self.change(user_id, |account| account.claims = claims);
+    }
+
+    /// Lets the user log in no more.
+    pub fn shut_out(&self, user_id: &str) {
+        self.change(user_id, |account| account.shut_out = true);
+    }
+
+    fn change(&self, user_id: &str, change: impl FnOnce(&mut Account)) {
+        let mut users = lock(&self.0);
+        change(users.iter_mut().find(|account| account.user_id == user_id).expect("a user of the book"));
+    }
+
+    /// The answer to a call, as docs/accounts.openapi.yaml has it. `None` is the status 403: the user may not log in.
     ///
     /// # Errors
     /// If the body is not of the call's form.
-    pub fn answer(&self, path: &str, body: &[u8]) -> serde_json::Result<Value> {
+    pub fn answer(&self, path: &str, body: &[u8]) -> serde_json::Result<Option<Value>> {
         Ok(match path {
-            PASSWORD_CHECKS => self.check(serde_json::from_slice(body)?),
-            USERS_BY_PHONE => self.of_phone(serde_json::from_slice(body)?),
-            _ => self.new_user(serde_json::from_slice(body)?),
+            PASSWORD_CHECKS => Some(self.check(serde_json::from_slice(body)?)),
+            USERS_BY_PHONE => Some(self.of_phone(serde_json::from_slice(body)?)),
+            LOGIN_CHECKS => self.admit(&serde_json::from_slice(body)?),
+            _ => Some(self.new_user(serde_json::from_slice(body)?)),
         })
     }
 
@@ -125,6 +154,13 @@ impl AccountBook {
         json!({"user_id": user_id, "new_user": true})
     }
 
+    fn admit(&self, LoginCheck { user_id }: &LoginCheck) -> Option<Value> {
+        let users = lock(&self.0);
+        let user = users.iter().find(|account| account.user_id == *user_id && !account.shut_out)?;
+        let claims = if user.claims.is_null() { json!({}) } else { user.claims.clone() };
+        Some(json!({"claims": claims}))
+    }
+
     fn find_or_make(&self, wanted: Account, is_wanted: fn(&Account, &Account) -> bool) -> (String, bool) {
         let mut users = lock(&self.0);
         if let Some(found) = users.iter().find(|account| is_wanted(account, &wanted)) {
@@ -136,7 +172,7 @@ impl AccountBook {
     }
 }
 
-/// Serves the three calls on `listener` until `shutdown` resolves, and records them in the journal of `world`.
+/// Serves the calls on `listener` until `shutdown` resolves, and records them in the journal of `world`.
 ///
 /// # Errors
 /// If the listener cannot be used or the worker thread cannot be started.
@@ -156,7 +192,7 @@ pub async fn run_accounts(
 }
 
 fn routes(config: &mut ServiceConfig) {
-    for path in [PASSWORD_CHECKS, USERS_BY_PHONE, "/users"] {
+    for path in [PASSWORD_CHECKS, USERS_BY_PHONE, LOGIN_CHECKS, "/users"] {
         let handler =
             move |body: Bytes, book: Data<AccountBook>, world: Data<World>| ready(take(path, body, &book, &world));
         // Pages of other origins cannot send this header.
@@ -168,7 +204,8 @@ fn routes(config: &mut ServiceConfig) {
 fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> HttpResponse {
     let (started, at) = (Instant::now(), crate::http::now());
     let (status, answer) = match book.answer(path, &body) {
-        Ok(answer) => (StatusCode::OK, answer),
+        Ok(Some(answer)) => (StatusCode::OK, answer),
+        Ok(None) => (StatusCode::FORBIDDEN, json!({"error": "this user may not log in"})),
         Err(_) => {
             (StatusCode::BAD_REQUEST, json!({"error": "the body is not of the form in docs/accounts.openapi.yaml"}))
         }
@@ -292,6 +329,17 @@ mod tests {
         assert_eq!(shown[0], alice);
         assert_eq!(shown[2], json!({"user_id": "user-1003", "phone": "13800138000"}));
         assert_eq!(shown[3], json!({"user_id": "user-1004"}));
+    }
+
+    #[test]
+    fn a_user_who_is_shut_out_or_unknown_is_not_admitted() {
+        let book = book();
+        let admit = |user_id: &str| book.admit(&LoginCheck { user_id: user_id.into() });
+        book.set_claims("user-bob", json!({"roles": ["admin"]}));
+        assert_eq!(admit("user-alice"), Some(json!({"claims": {}})));
+        assert_eq!(admit("user-bob"), Some(json!({"claims": {"roles": ["admin"]}})));
+        book.shut_out("user-bob");
+        assert_eq!([admit("user-bob"), admit("user-carol")], [None, None]);
     }
 
     #[actix_web::test]

@@ -647,7 +647,8 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
     let cell = Cell::Attempts(owner.clone(), "name".into());
-    store.count(&Meter { cell, rate: OFTEN }).await.expect("counted").expect("the first");
+    let rate = Rate { burst: 10, period: Duration::from_secs(300) };
+    store.count(&Meter { cell, rate }).await.expect("counted").expect("the first");
     assert_eq!(store.erase_person(&owner).await, Ok(None), "who is bound");
     assert_eq!(store.erase_list(&user).await, Ok(false), "somebody is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));

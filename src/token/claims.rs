@@ -4,6 +4,7 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
+use super::ExtraClaims;
 use crate::{
     ids::{AppId, TokenId, UserId},
     verify::KeyError,
@@ -46,4 +47,7 @@ pub(super) struct MintedClaims<'a> {
     pub(super) iat: i64,
     pub(super) exp: i64,
     pub(super) jti: &'a TokenId,
+    /// It has none of the names above.
+    #[serde(flatten)]
+    pub(super) extra: &'a ExtraClaims,
 }

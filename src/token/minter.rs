@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
 use serde::{Serialize, Serializer};
 
-use super::claims::{Audience, MintedClaims};
+use super::{
+    ExtraClaims,
+    claims::{Audience, MintedClaims},
+};
 use crate::{
     ids::{AppId, TokenId, UserId},
     keys::{KeyRing, provider::for_jsonwebtoken},
@@ -67,13 +70,14 @@ impl Minter {
         self.ttl
     }
 
-    /// Signs a token for `user`, who logged in through `app` at `issued_at`. `now` chooses the signing key; it differs
+    /// Signs a token for `user`, who logged in through `app` at `issued_at`, with the claims `extra` too. `now` chooses the signing key; it differs
     /// from `issued_at` if the store dates logins by its own clock.
     pub fn mint(
         &self,
         user: &UserId,
         app: &AppId,
         id: &TokenId,
+        extra: &ExtraClaims,
         issued_at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<AccessToken, MintError> {
@@ -86,6 +90,7 @@ impl Minter {
             iat,
             exp: iat + self.ttl.as_secs() as i64,
             jti: id,
+            extra,
         };
         sign(&self.keys, self.typ.as_str(), &claims, now).map(AccessToken)
     }
@@ -123,7 +128,7 @@ mod tests {
         verify::Algorithm,
     };
 
-    fn minted(algorithm: Algorithm, audience: &[&str]) -> (KeySet, String) {
+    fn minted(algorithm: Algorithm, audience: &[&str], extra: &ExtraClaims) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
         let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
         let keys = StoredKeys::of(jwk).check().expect("a set");
@@ -132,7 +137,7 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let token = minter.mint(&user, &app, &"jti-1".parse().expect("an id"), now, now).expect("a token");
+        let token = minter.mint(&user, &app, &"jti-1".parse().expect("an id"), extra, now, now).expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn header_and_claims_are_those_of_rfc_9068() {
-        let (keys, token) = minted(Algorithm::Es256, &["https://api.example"]);
+        let (keys, token) = minted(Algorithm::Es256, &["https://api.example"], &ExtraClaims::default());
         let [header, claims, _] = parts(&token);
         let (header, claims): (Value, Value) =
             (serde_json::from_slice(&header).expect("JSON"), serde_json::from_slice(&claims).expect("JSON"));
@@ -157,8 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn the_account_backends_claims_stand_beside_the_tokens_own_each_name_once() {
+        let extra = serde_json::json!({"roles": ["admin", "审核"], "tenant": "x", "Z": {"a": null}});
+        let Value::Object(map) = extra.clone() else { unreachable!("an object") };
+        let extra_claims = map.try_into().expect("claims");
+        let [_, with, _] = parts(&minted(Algorithm::Es256, &["a"], &extra_claims).1);
+        let [_, without, _] = parts(&minted(Algorithm::Es256, &["a"], &ExtraClaims::default()).1);
+        let [with, without] = [with, without].map(|claims| String::from_utf8(claims).expect("UTF-8"));
+        // The token's own claims are the same bytes, so no name of theirs can be there a second time with another value.
+        let own = without.strip_suffix('}').expect("an object");
+        let added = with.strip_prefix(own).and_then(|rest| rest.strip_prefix(',')).expect("the same beginning");
+        assert_eq!(serde_json::from_str::<Value>(&format!("{{{added}")).expect("JSON"), extra);
+    }
+
+    #[test]
     fn several_audiences_are_an_array() {
-        let [_, claims, _] = parts(&minted(Algorithm::EdDsa, &["a", "b"]).1);
+        let [_, claims, _] = parts(&minted(Algorithm::EdDsa, &["a", "b"], &ExtraClaims::default()).1);
         let claims: Value = serde_json::from_slice(&claims).expect("JSON");
         assert_eq!(claims["aud"], serde_json::json!(["a", "b"]));
     }
@@ -166,7 +185,7 @@ mod tests {
     #[test]
     fn the_published_key_verifies_a_token_of_each_algorithm_and_no_other_message() {
         for algorithm in Algorithm::ALL {
-            let (keys, token) = minted(algorithm, &["a"]);
+            let (keys, token) = minted(algorithm, &["a"], &ExtraClaims::default());
             let key = keys.iter().next().expect("a key").public();
             let message = token.rsplit_once('.').expect("a signature").0.as_bytes();
             let [.., signature] = parts(&token);

@@ -48,6 +48,7 @@ fn runtime() -> Runtime {
 }
 
 /// Tries so many inputs. A failure is told as it is in the smallest of them that fails.
+#[expect(clippy::print_stdout, reason = "a proof says how many cases it tried")]
 fn prove<S: Strategy>(cases: u32, inputs: S, holds: impl Fn(S::Value) -> Result<(), String>) {
     let seed = from_environment("PROOF_SEED", SEED);
     let config = Config {

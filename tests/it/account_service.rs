@@ -1,6 +1,7 @@
 //! The business's own account service behind `WXMINT_ACCOUNTS=https://…`: what is asked of it, and what comes of an
 //! answer that is none. Here the client by itself, and docs/accounts.openapi.yaml against what is sent and believed.
 
+mod admissions;
 mod example;
 mod logins;
 mod outages;
@@ -17,7 +18,10 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use wxmint::{
-    accounts::{Accounts, AccountsError, Named, NewUserKey, ServiceAccounts, read_checked, read_found, read_made},
+    accounts::{
+        Accounts, AccountsError, Admission, Named, NewUserKey, ServiceAccounts, read_admission, read_checked,
+        read_found, read_made,
+    },
     http::now,
     ids::{Phone, UserId},
     keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
@@ -46,9 +50,10 @@ impl Client {
         let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("keys that sign");
         let signer = RequestSigner::new(issuer.to_owned(), base.to_owned(), Arc::new(ring));
         let (tls, metrics) = (Tls::from_system().expect("root certificates"), Metrics::default());
+        let base = base.parse().expect("a URL");
         // So many workers that each has the least room.
-        let accounts = ServiceAccounts::new(&base.parse().expect("a URL"), &tls, 64, signer, metrics.clone(), now);
-        Self { accounts: accounts.expect("a client"), keys, metrics }
+        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), now).expect("a client");
+        Self { accounts: accounts.asking_at_each_login(&base), keys, metrics }
     }
 
     async fn password(&self, name: &str, password: &str) -> Result<Option<UserId>, AccountsError> {
@@ -64,6 +69,10 @@ impl Client {
         let number = number.to_owned();
         let phone = Phone { pure_number: number.clone(), number, country_code: country_code.to_owned() };
         self.accounts.user_of_phone(&phone).await
+    }
+
+    async fn admission(&self, user: &str) -> Result<Admission, AccountsError> {
+        self.accounts.admits(&user.parse().expect("a user")).await
     }
 
     async fn new_user(&self, key: &str) -> Result<Named, AccountsError> {
@@ -314,13 +323,14 @@ async fn what_is_sent_is_what_the_openapi_document_says() {
     client.password("名", "p").await.expect("an answer");
     client.phone("852", "85250100").await.expect("an answer");
     client.new_user("key").await.expect("an answer");
+    client.admission("user-alice").await.expect("an answer");
     let calls = service.take_calls();
     let path = |call: &Call| call.path.strip_prefix("/wxmint").expect("below the base").to_owned();
     let paths: Vec<String> = calls.iter().map(path).collect();
     let message = |(path, call): (&'static str, &Call)| (path, "request", call.body.clone());
-    let known = ["/password-checks", "/users/by-phone", "/users"];
+    let known = ["/password-checks", "/users/by-phone", "/users", "/login-checks"];
     let sent: Vec<_> = known.into_iter().zip(&calls).map(message).collect();
-    assert_eq!((paths, documented(&sent)), (known.map(str::to_owned).to_vec(), vec![true; 3]));
+    assert_eq!((paths, documented(&sent)), (known.map(str::to_owned).to_vec(), vec![true; 4]));
 }
 
 #[test]
@@ -340,6 +350,16 @@ fn what_is_believed_is_what_the_openapi_document_says() {
         r#"{"user_id":null,"error":"the database is away"}"#,
         r#"{"code":0,"data":{"user_id":"u-1"}}"#,
         r#"["u-1",true]"#,
+        r#"{"claims":{}}"#,
+        r#"{"claims":{"roles":["admin"],"tenant":"x","https://example.com/x":{"a":[1,null]}}}"#,
+        r#"{"claims":{"roles":[]},"user_id":"u-1"}"#,
+        r#"{"claims":null}"#,
+        r#"{"claims":[]}"#,
+        r#"{"claims":{"sub":"u-2"}}"#,
+        r#"{"claims":{"subject":"x","CLIENT":"x"}}"#,
+        r#"{"claims":{"":1}}"#,
+        r#"{"claims":{"two words":1}}"#,
+        r#"{"claims":{"角色":1}}"#,
         "{}",
         "null",
         "",
@@ -347,9 +367,10 @@ fn what_is_believed_is_what_the_openapi_document_says() {
     let read = |path: &str, body: &str| match path {
         "/password-checks" => read_checked(200, body.as_bytes()).is_ok(),
         "/users/by-phone" => read_found(200, body.as_bytes()).is_ok(),
+        "/login-checks" => read_admission(200, body.as_bytes()).is_ok(),
         _ => read_made(200, body.as_bytes()).is_ok(),
     };
-    for path in ["/password-checks", "/users/by-phone", "/users"] {
+    for path in ["/password-checks", "/users/by-phone", "/users", "/login-checks"] {
         let believed: Vec<bool> = bodies.iter().map(|body| read(path, body)).collect();
         let messages = bodies.map(|body| (path, "answer", body.to_owned()));
         assert_eq!(believed, documented(&messages), "{path}: {bodies:?}");

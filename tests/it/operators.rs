@@ -140,7 +140,8 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     assert!(!office.accepts(&login).await);
     let later = office.log_in_for_good("lin").await;
     let now = office.show(&user).await["last_login"].as_i64().expect("seconds");
-    assert!(now > last_login && now <= later.claims()["iat"].as_i64().expect("seconds"));
+    // The code may have been claimed in the second of the first login, and the login recorded in the next.
+    assert!(now >= last_login && now <= later.claims()["iat"].as_i64().expect("seconds"));
 
     let unknown =
         json!({"user_id": "nobody", "blocked": false, "ended_before": null, "last_login": null, "wechat": []});

@@ -3,9 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::Utc;
 use serde_json::{Value, json};
-use wxmint::verify::{PublishedKeys, ends::EndHash};
+use wxmint::{
+    http::now,
+    verify::{PublishedKeys, ends::EndHash},
+};
 
 use crate::support::{APPID, Answer, BUSY, TestBed, eventually, keys, kid_of};
 
@@ -66,7 +68,7 @@ async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
 }
 
 fn hash(bed: &TestBed, value: &str) -> Value {
-    EndHash::of(&bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
+    EndHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
 }
 
 #[tokio::test]
@@ -74,7 +76,7 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
     let bed = TestBed::start().await;
     let empty = page_after(&bed, "").await;
     let iat = empty.claims["iat"].as_i64().expect("seconds");
-    assert!((Utc::now().timestamp() - iat).abs() <= BUSY.as_secs() as i64);
+    assert!((now().timestamp() - iat).abs() <= BUSY.as_secs() as i64);
     let expected = json!({"iss": bed.configuration.value("WXMINT_ISSUER"), "iat": iat, "exp": iat + 300, "after": "",
         "cursor": "", "more": false, "keep": 30 * 86400 + 60, "ended": []});
     assert_eq!(empty.claims, expected);
@@ -100,7 +102,7 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
     assert_eq!(named, [json!(["sub", hash(&bed, user)]), json!(["app", hash(&bed, &in_app)])]);
     for end in page.ended() {
         let before = end[2].as_i64().expect("seconds");
-        assert!((iat..=Utc::now().timestamp()).contains(&before), "a second of the store's clock: {end}");
+        assert!((iat..=now().timestamp()).contains(&before), "a second of the store's clock: {end}");
     }
     let told = URL_SAFE_NO_PAD.decode(page.whole.split('.').nth(1).expect("claims")).expect("base64url");
     let told = String::from_utf8(told).expect("JSON");

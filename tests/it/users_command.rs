@@ -109,6 +109,46 @@ fn a_user_is_added_listed_given_another_password_and_removed() {
 }
 
 #[test]
+fn a_user_has_claims_which_other_changes_leave_alone() {
+    let (_folder, path) = folder();
+    users(&path, &["add", "alice", "--user-id", "u-1", "--claims", "roles=a,b;tenant=x"]);
+    users(&path, &["add", "bob", "--user-id", "u-2"]);
+    for words in [&["disable", "alice"][..], &["enable", "alice"], &["add", "alice", "--replace"], &["remove", "bob"]] {
+        users(&path, words);
+        assert!(lines(&path)[1].ends_with("\tu-1\troles=a,b;tenant=x"), "{words:?}");
+    }
+    assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\troles=a,b;tenant=x\n");
+    let listed: Value = serde_json::from_str(&users(&path, &["list", "--json"])).expect("JSON");
+    assert_eq!(listed[0]["claims"], json!({"roles": ["a", "b"], "tenant": "x"}));
+
+    // Another name of the same user has the same claims.
+    let content = fs::read_to_string(&path).expect("a file");
+    fs::write(&path, format!("{content}{}\n", lines(&path)[1].replacen("alice", "al", 1))).expect("written");
+    assert!(users(&path, &["claims", "alice", "roles=c"]).ends_with("alice has other claims\n"));
+    users(&path, &["add", "al", "--replace", "--claims", "roles=d"]);
+    assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\troles=d\nal\tu-1\tenabled\troles=d\n");
+    for (claims, sentence) in [
+        ("admin", "must have claims of the form name=value"),
+        ("roles=a b", "must have claims of the form name=value"),
+        ("sub=u-2", "has the claim `sub`"),
+    ] {
+        assert_refused(command(&path, &["claims", "alice", claims]), "", &path, 64, sentence);
+        assert_refused(command(&path, &["add", "carol", "--claims", claims]), PASSWORD, &path, 64, sentence);
+    }
+    let like_a_hash = ["add", "carol", "--user-id", "$argon2id$", "--claims", "roles=a"];
+    assert_refused(
+        command(&path, &like_a_hash),
+        PASSWORD,
+        &path,
+        64,
+        "a user id in the file must not look like a hash",
+    );
+    assert_refused(command(&path, &["claims", "carol", "roles=a"]), "", &path, 64, "there is no user carol");
+    assert!(users(&path, &["claims", "alice", ""]).ends_with("alice has no claims\n"));
+    assert_eq!(users(&path, &["list"]), "alice\tu-1\tenabled\nal\tu-1\tenabled\n");
+}
+
+#[test]
 fn a_user_is_disabled_and_enabled_and_every_other_line_stays() {
     let (_folder, path) = folder();
     users(&path, &["add", "alice", "--user-id", "u-1"]);

@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::json;
 
-use crate::support::{BUSY, Configuration, TestBed, UsersFile, eventually, until, write_private};
+use crate::support::{BUSY, Configuration, TestBed, UsersFile, eventually, password_of, until, write_private};
 
 /// design.md: "The users file and the apps directory are re-read within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -64,6 +65,30 @@ async fn a_broken_file_names_its_line_and_a_mended_one_is_in_use_within_5_s() {
         is_refused_until_it_is_mended(("", 0o604, "can be read by others (mode 0604); run: chmod 600")),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn a_token_has_the_claims_that_the_file_has_now() {
+    let users = UsersFile::of(&["alice", "bob"]);
+    users.set_claims("alice", "roles=admin,editor;tenant=north");
+    let (path, bed) = (users.path(), bed_with(&users.path()).await);
+    let claims = bed.log_in_with("lin", password_of("alice")).await.claims();
+    assert_eq!((&claims["roles"], &claims["tenant"]), (&json!(["admin", "editor"]), &json!("north")));
+    let others = bed.log_in_with("mei", password_of("bob")).await.claims();
+    assert!(others.get("roles").is_none() && others.get("tenant").is_none(), "{others}");
+
+    users.set_claims("alice", "roles=editor");
+    until("other claims", WITHIN, async || counted(&bed) == [2, 2]).await;
+    let claims = bed.log_in("lin").await.claims();
+    assert_eq!((&claims["roles"], claims.get("tenant")), (&json!(["editor"]), None));
+
+    let good = fs::read_to_string(&path).expect("a file");
+    fs::write(&path, good.replace("roles=editor", "sub=id-of-bob")).expect("written");
+    eventually("a registered name", WITHIN, async || has(&bed, REFUSED).await).await;
+    let told: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();
+    assert!(told[0]["reason"].as_str().expect("a reason").contains("users: line 2: has the claim `sub`"), "{told:?}");
+    let claims = bed.log_in("lin").await.claims();
+    assert_eq!((&claims["sub"], &claims["roles"]), (&json!("id-of-alice"), &json!(["editor"])));
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: Toke
     let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
     let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
     minter
-        .mint(&user, &app, &TokenId::random().expect("bits"), now - age, now - age)
+        .mint(&user, &app, &TokenId::random().expect("bits"), &Default::default(), now - age, now - age)
         .expect("a token")
         .expose()
         .to_owned()

@@ -12,6 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use wxmint::http::now;
 
 use crate::{
     checks,
@@ -26,6 +27,8 @@ pub(crate) struct Kind {
     name: &'static str,
     /// A folder that it needs besides.
     folder: &'static str,
+    /// Writes there what else it needs to start.
+    prepares: fn(&Path),
     /// What the script makes.
     keys: &'static str,
     /// By which it reads its configuration again.
@@ -36,6 +39,7 @@ pub(crate) struct Kind {
 pub(crate) const APACHE: Kind = Kind {
     name: "apache",
     folder: "run",
+    prepares: |_| {},
     keys: "keys.conf",
     signal: "-USR1",
     command: |folder| {
@@ -50,6 +54,11 @@ pub(crate) const APACHE: Kind = Kind {
 pub(crate) const HAPROXY: Kind = Kind {
     name: "haproxy",
     folder: "keys",
+    // As wxmint-ends.py leaves it, which tests/peers/ended starts.
+    prepares: |folder| {
+        let now = now().timestamp();
+        fs::write(folder.join("keys/ends.map"), format!("page {now}\nkeys {now}\nversion 1\n")).expect("a file");
+    },
     keys: "keys",
     signal: "-USR2",
     command: |folder| {
@@ -60,7 +69,7 @@ pub(crate) const HAPROXY: Kind = Kind {
 };
 
 impl Kind {
-    fn folder(&self, addresses: &[(&str, &str)]) -> TempDir {
+    pub(crate) fn folder(&self, addresses: &[(&str, &str)]) -> TempDir {
         let folder = example_folder(self.name, addresses);
         fs::create_dir_all(folder.path().join(self.folder)).expect("a folder");
         folder
@@ -78,6 +87,7 @@ impl Kind {
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our own folder");
         let output = self.write_keys(folder.path(), jwks_url, &[]);
         assert!(output.status.success(), "{output:?}");
+        (self.prepares)(folder.path());
         let process = self.run(folder.path());
         let running = Running(Started { example: Example::new(self.name, port), process, folder });
         eventually("it takes a token", PATIENCE, async || scene.is_let_in(&running.example).await).await;
@@ -89,7 +99,7 @@ impl Kind {
     }
 
     /// Runs the example's script, which makes its keys of a JWKS and then runs `reload`.
-    fn write_keys(&self, folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
+    pub(crate) fn write_keys(&self, folder: &Path, jwks_url: &str, reload: &[&str]) -> Output {
         let mut script = Command::new(folder.join("wxmint-keys.py"));
         // A proxy of the machine's would be asked for the keys.
         script.current_dir(folder).arg(jwks_url).arg(self.keys).args(reload).env("no_proxy", "127.0.0.1");

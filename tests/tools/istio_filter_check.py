@@ -2,9 +2,10 @@
 
     istio_filter_check.py ENVOY RENDERED.yaml
 
-What is taken from the overlay as it stands is the EnvoyFilter's filter and its place, and the RequestAuthentication's and
+What is taken from the overlay as it stands are the EnvoyFilters' filters and clusters in their order, and the RequestAuthentication's and
 AuthorizationPolicy's values; their translation into jwt_authn and RBAC is this script's, after istiod's. With
-`--self-test` the filter is left out, and the identity headers must then be seen to be forged.
+`--self-test` the filters are left out, and the identity headers must then be seen to be forged. Where an EnvoyFilter asks the
+sidecar, a stand-in of the sidecar answers, which knows of one ended token.
 """
 
 import http.client
@@ -45,16 +46,52 @@ class Echo(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Sidecar(http.server.BaseHTTPRequestHandler):
+    """Answers as `wxmint sidecar` does whose paths are all open: to the ended token with 401, to no token with nobody."""
+
+    protocol_version = "HTTP/1.1"
+    ended = ""
+
+    def do_GET(self):
+        token = (self.headers["authorization"] or "").removeprefix("Bearer ")
+        if not self.path.startswith("/verify/") or token == self.ended:
+            self.send_response(401)
+        else:
+            claims = jwt.decode(token, options={"verify_signature": False}) if token.count(".") == 2 and " " not in token else {}
+            self.send_response(200)
+            for header, claim in (("X-User-Id", "sub"), ("X-Client-Id", "client_id"), ("X-Token-Id", "jti")):
+                self.send_header(header, claims.get(claim, ""))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def filters_of(documents):
+    """The filters that EnvoyFilters put in front, the last one applied foremost, and the clusters that they add."""
+    filters, clusters = [], []
+    for document in sorted(of_kind(documents, "EnvoyFilter"), key=lambda d: d["spec"].get("priority", 0)):
+        for patch in document["spec"]["configPatches"]:
+            assert (patch["applyTo"], patch["patch"]["operation"]) in (("HTTP_FILTER", "INSERT_FIRST"), ("CLUSTER", "ADD"))
+            into = filters if patch["applyTo"] == "HTTP_FILTER" else clusters
+            into.insert(0, patch["patch"]["value"])
+    return filters, clusters
+
+
+def of_kind(documents, kind):
+    """The documents of a kind."""
+    return [document for document in documents if document["kind"] == kind]
+
+
 def only(documents, kind):
     """The one document of a kind."""
     return next(document for document in documents if document["kind"] == kind)
 
 
-def envoy_configuration(documents, keys, echo_port, with_filter):
+def envoy_configuration(documents, keys, echo_port, sidecar_port, with_filter):
     """The listener of a proxy of the mesh, as far as it matters here."""
     rule = only(documents, "RequestAuthentication")["spec"]["jwtRules"][0]
-    patch = only(documents, "EnvoyFilter")["spec"]["configPatches"][0]["patch"]
-    assert patch["operation"] == "INSERT_FIRST"
     provider = {
         "issuer": rule["issuer"],
         "audiences": rule["audiences"],
@@ -98,8 +135,13 @@ def envoy_configuration(documents, keys, echo_port, with_filter):
         },
         {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{extensions}.http.router.v3.Router"}},
     ]
+    of_overlay, clusters = filters_of(documents)
     if with_filter:
-        filters.insert(0, patch["value"])
+        filters = of_overlay + filters
+    for cluster in clusters:
+        address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+        assert address == {"address": "127.0.0.1", "port_value": 8181}
+        address["port_value"] = sidecar_port
     manager = {
         "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "peer",
@@ -119,7 +161,8 @@ def envoy_configuration(documents, keys, echo_port, with_filter):
                 }
             ],
             "clusters": [
-                {"name": "peer", "load_assignment": {"cluster_name": "peer", "endpoints": [{"lb_endpoints": [endpoint]}]}}
+                {"name": "peer", "load_assignment": {"cluster_name": "peer", "endpoints": [{"lb_endpoints": [endpoint]}]}},
+                *clusters,
             ],
         },
     }
@@ -153,10 +196,12 @@ def asked(port, headers, path="/orders"):
         return answer.status, None
     plain = lambda name: re.sub("[^a-z0-9]", "", name.lower())
     seen = [(name.lower(), value) for name, value in json.loads(body) if plain(name) in ("xuserid", "xclientid", "xtokenid")]
+    # The sidecar's headers are empty for nobody.
+    seen = [pair for pair in seen if pair[1]]
     return answer.status, sorted(seen)
 
 
-def faults(port, token, other):
+def faults(port, token, other, ended):
     """What strangers get by that they should not, and the reverse."""
     identity = sorted({"x-user-id": "user-1", "x-client-id": "wx0123456789abcdef", "x-token-id": "token-1"}.items())
     bearer = ("Authorization", f"Bearer {token}")
@@ -169,6 +214,7 @@ def faults(port, token, other):
         ("a public path, and every spelling", forged, "/public/a", (200, [])),
         ("a public path, a token, and every spelling", [*forged, bearer], "/public/a", (200, identity)),
         ("another's token", [("Authorization", f"Bearer {other}")], "/orders", (401, None)),
+        *([("an ended token", [("Authorization", f"Bearer {ended}")], "/orders", (401, None))] if ended else []),
         ("another's token on a public path", [("Authorization", f"Bearer {other}")], "/public/a", (401, None)),
         ("a token in the query", [], f"/orders?access_token={token}", (403, None)),
         ("two tokens", [bearer, bearer], "/orders", (401, None)),
@@ -195,12 +241,16 @@ def main():
     now = int(time.time())
     claims = {"iss": rule["issuer"], "aud": rule["audiences"], "sub": "user-1", "client_id": "wx0123456789abcdef"}
     claims |= {"jti": "token-1", "iat": now, "exp": now + 600}
-    token, other = (jwt.encode(claims, key, "ES256", {"kid": "k", "typ": "at+jwt"}) for key in (ours, others))
+    token, other, ended = (jwt.encode(claims, key, "ES256", {"kid": "k", "typ": "at+jwt"}) for key in (ours, others, ours))
 
     echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=echo.serve_forever, daemon=True).start()
+    sidecar = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sidecar)
+    Sidecar.ended = ended
+    for server in (echo, sidecar):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
     keys = {"keys": [{**key, "kid": "k", "alg": "ES256", "use": "sig"}]}
-    configuration = envoy_configuration(documents, keys, echo.server_port, with_filter=not self_test)
+    configuration = envoy_configuration(documents, keys, echo.server_port, sidecar.server_port, with_filter=not self_test)
+    asks_sidecar = bool(filters_of(documents)[1])
     with tempfile.TemporaryDirectory() as folder:
         file, admin = Path(folder, "envoy.json"), Path(folder, "admin")
         file.write_text(json.dumps(configuration))
@@ -208,16 +258,17 @@ def main():
         command += ["--config-path", str(file), "--admin-address-path", str(admin)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as envoy:
             try:
-                found = list(faults(listener_of(admin, envoy), token, other))
+                found = list(faults(listener_of(admin, envoy), token, other, ended if asks_sidecar else None))
             finally:
                 envoy.terminate()
     if self_test:
         noticed = sum("alone" in fault for fault in found)
         print(f"istio: without the filter, {noticed} spellings are noticed")
-        sys.exit(noticed == 0)
+        ended_noticed = any(fault.startswith("an ended token") for fault in found)
+        sys.exit(noticed == 0 or ended_noticed != asks_sidecar)
     print(*found, sep="\n", end="\n" if found else "")
     if not found:
-        print("istio: no identity header can be forged")
+        print("istio: no identity header can be forged" + (", and no ended token gets through" if asks_sidecar else ""))
     sys.exit(bool(found))
 
 

@@ -192,6 +192,8 @@ def of_sidecar(m):
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         yield m.pod(f"{probe} does not ask", sidecar(lambda c, probe=probe: c.pop(probe)))
     yield m.pod("is no native sidecar", sidecar(lambda c: c.pop("restartPolicy")))
+    for memory in ("128Mi", "255Mi"):
+        yield m.pod("which the ends of tokens may need", sidecar(lambda c, memory=memory: c["resources"]["limits"].update(memory=memory)))
     yield m.pod("writable", sidecar(lambda c: c.pop("securityContext")))
     settings = "ConfigMap/" + next(d["metadata"]["name"] for d in of_kind(m.documents, "ConfigMap") if "WXMINT_JWKS_URL" in d["data"])
     set_to = lambda **values: lambda d: d["data"].update(values)
@@ -200,6 +202,12 @@ def of_sidecar(m):
         change = set_to(WXMINT_JWKS_URL=url, WXMINT_DANGEROUS_JWKS_OVER_HTTP="true")
         yield m.spoil("by http from beyond", settings, change)
     yield m.spoil("by http from beyond", settings, set_to(WXMINT_JWKS_URL="http://login.example.com/jwks"))
+    for feed in ("off", "https://login.example.com/revocations,off"):
+        change = set_to(WXMINT_JWKS_URL="https://login.example.com/jwks", WXMINT_REVOCATIONS_URL=feed)
+        yield m.spoil("the feed is off", settings, change)
+    for feed in ("https://ends.example.com/revocations", "https://login.example.com.evil/revocations", "http://login.example.com/revocations"):
+        change = set_to(WXMINT_JWKS_URL="https://login.example.com/jwks", WXMINT_REVOCATIONS_URL=feed)
+        yield m.spoil("not where the keys are", settings, change)
 
 
 def of_gateway(m):
@@ -209,6 +217,9 @@ def of_gateway(m):
     yield m.spec("routes of other namespaces", "Gateway", lambda s: s["listeners"][0].pop("allowedRoutes"))
     yield m.spec("every listener of its gateway", "HTTPRoute", lambda s: s["parentRefs"][0].pop("sectionName"))
     yield m.spec("it leads to", "HTTPRoute", lambda s: s["rules"][0]["backendRefs"][0].update(port=9090))
+    for listed in ("/login", "/.well-known"):
+        paths = [{"path": {"type": "PathPrefix", "value": listed}}]
+        yield m.spec("peers do not reach /revocations", "HTTPRoute", lambda s, paths=paths: s["rules"][0].update(matches=paths))
     yield m.spec("it leads to", "HTTPRoute", lambda s: s["rules"][0]["backendRefs"][0].update(name="wxmint-admin"))
 
 
@@ -241,12 +252,29 @@ def of_mesh(m):
     yield m.spec("around the mesh", "PeerAuthentication", lambda s: s.update(mtls={"mode": "PERMISSIVE"}))
 
 
+def of_ends(m):
+    """Istio with the sidecar."""
+    where = "EnvoyFilter/wxmint-ends"
+    asks = lambda s: s["configPatches"][1]["patch"]["value"]["typed_config"]
+    yield m.spec("while the sidecar is away", where, lambda s: asks(s).pop("failure_mode_allow"))
+    yield m.spec("while the sidecar is away", where, lambda s: asks(s).update(failure_mode_allow=True))
+    yield m.spec("may be taken away with the client's", where, lambda s: s.pop("priority"))
+    yield m.without("no EnvoyFilter stands beside", "EnvoyFilter")
+
+
 def of_lookup(m):
     """Peers and operators that ask the admin listener about users."""
     yield m.container("knows no secrets", lambda c: c.pop("env"))
 
 
-FAULTS = {"admin-lookup": of_lookup, "production": of_issuer, "sidecar": of_sidecar, "gateway-api": of_gateway, "istio": of_mesh}
+FAULTS = {
+    "admin-lookup": of_lookup,
+    "production": of_issuer,
+    "sidecar": of_sidecar,
+    "gateway-api": of_gateway,
+    "istio": of_mesh,
+    "istio-ends": of_ends,
+}
 
 
 class Executed:

@@ -5,7 +5,8 @@
 The rules are those of Pod Security "restricted" plus ours: images pinned, probes, resources, no secret in plain or in the
 environment, no setting that wxmint does not know, rights by name alone, a service-account token only where it is needed,
 every way in and out named, none in for every namespace, the admin listener closed, no whole pod network believed as
-proxies, and in a mesh no identity header that a client could have written.
+proxies, the feed of ended tokens followed and within reach, and in a mesh no identity header that a client could have
+written.
 k8s_faults.py shows that each of them can refuse.
 """
 
@@ -22,6 +23,10 @@ SETTING = re.compile(r"^#?\s?(WXMINT_[A-Z_]+)=", re.MULTILINE)
 GENERAL_SETTINGS = re.compile(r"^(RUST_LOG|OTEL_[A-Z_]+|NAMESPACE)$")
 # Danger that may be switched on, and where it leads: to a Service of the cluster.
 IN_CLUSTER = re.compile(r"http://[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?[:/]")
+# What the sidecar may take, in MiB: connections, remembered tokens, and the most ends of tokens that it holds.
+SIDECAR_MEMORY = 256
+# What peers fetch of the issuer.
+FOR_PEERS = ("/.well-known/jwks.json", "/revocations")
 # Who may have a service-account token, and what it may be good for.
 ROTATOR = ("CronJob", "wxmint-keys-rotate")
 ROTATOR_RIGHTS = {("secrets", "wxmint-keys"), ("configmaps", "wxmint-jwks")}
@@ -165,6 +170,19 @@ def check_probes(container):
             yield f"{probe} does not ask {path} on the admin port"
 
 
+def mebibytes(quantity):
+    """An amount of memory."""
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+def check_memory(container):
+    """A sidecar that is killed for its memory reads all ends again, and answers nothing until then."""
+    limit = container.get("resources", {}).get("limits", {}).get("memory")
+    if container.get("args", [])[:1] == ["sidecar"] and limit and mebibytes(limit) < SIDECAR_MEMORY:
+        yield f"the sidecar's limit of memory is less than {SIDECAR_MEMORY}Mi, which the ends of tokens may need"
+
+
 def check_drain(pod):
     """A pod must leave the load balancers before it is told to stop, and have time left after."""
     pauses = [c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in pod["containers"]]
@@ -179,6 +197,7 @@ def check_deployment(document):
     """What is wrong with pods that serve."""
     pod = pod_spec(document)
     for container in containers_of(pod):
+        yield from check_memory(container)
         if is_ours(container):
             yield from check_probes(container)
         if container in pod.get("initContainers", []) and not is_sidecar(container):
@@ -261,8 +280,18 @@ def check_settings(settings):
     url = settings.get("WXMINT_JWKS_URL", "")
     if (url.startswith("http:") or "WXMINT_DANGEROUS_JWKS_OVER_HTTP" in settings) and not IN_CLUSTER.match(url):
         yield "keys are fetched by http from beyond the cluster"
+    for feed in filter(None, settings.get("WXMINT_REVOCATIONS_URL", "").split(",")):
+        if feed.strip() == "off":
+            yield "ended tokens are accepted until they expire: the feed is off"
+        elif not url.startswith(origin(feed.strip())):
+            yield "the feed of ended tokens is not where the keys are, and the network policy is not for it"
     if settings.get("WXMINT_SIDECAR_LISTEN", "127.0.0.1:").partition(":")[0] != "127.0.0.1":
         yield "the sidecar listens beyond its pod"
+
+
+def origin(url):
+    """Scheme and authority, and the slash behind them."""
+    return "/".join([*url.split("/")[:3], ""])
 
 
 def check_gateway(gateway):
@@ -278,6 +307,10 @@ def check_route(route):
     """The public listener is all that it may lead to."""
     if not all(parent.get("sectionName") for parent in route["parentRefs"]):
         yield "it joins every listener of its gateway"
+    paths = [match["path"] for rule in route["rules"] for match in rule.get("matches", [{"path": {"type": "PathPrefix", "value": "/"}}])]
+    for wanted in FOR_PEERS:
+        if not any(wanted.startswith(path["value"]) for path in paths):
+            yield f"peers do not reach {wanted}"
     for backend in (backend for rule in route["rules"] for backend in rule["backendRefs"]):
         if (backend["name"], backend.get("port")) != ("wxmint", 80):
             yield f"it leads to {backend['name']}, port {backend.get('port')}"
@@ -314,6 +347,11 @@ def check_envoy_filter(spec):
     patches = [p["patch"] for p in spec["configPatches"] if p["applyTo"] == "HTTP_FILTER" and p["match"]["context"] == "SIDECAR_INBOUND"]
     if [patch["operation"] for patch in patches] != ["INSERT_FIRST"]:
         yield "the client's headers are not taken away first"
+    for asks in (patch["value"]["typed_config"] for patch in patches if "http_service" in patch["value"]["typed_config"]):
+        if asks.get("failure_mode_allow") is not False:
+            yield "ended tokens get through while the sidecar is away"
+        if spec.get("priority", 0) >= 0:
+            yield "the sidecar's identity headers may be taken away with the client's"
 
 
 def check_autoscaler(spec):

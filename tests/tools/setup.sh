@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    compilers, redis-server, chromium, Go with two libraries, Node with npm's packages, a Python environment,
+#   setup.sh test    compilers, redis-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime
 #   setup.sh check   the same, cargo-deny, kustomize and promtool
-#   setup.sh TOOL... some of: cc cxx redis chromium go node python nginx haproxy apache faketime kustomize promtool cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis chromium go java node python nginx haproxy apache faketime kustomize promtool cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -13,8 +13,8 @@ cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go node python nginx haproxy apache faketime)
-readonly known=' cc cxx redis chromium go node python nginx haproxy apache faketime kustomize promtool cargo-deny '
+readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime)
+readonly known=' cc cxx redis chromium go java node python nginx haproxy apache faketime kustomize promtool cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -41,6 +41,7 @@ missing_packages() {
       have node || echo nodejs
       have npm || echo npm
       ;;
+    java) have javac || echo default-jdk-headless ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     # /usr/sbin is not in everybody's PATH.
     nginx)

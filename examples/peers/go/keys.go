@@ -24,6 +24,7 @@ const (
 	refreshEvery = 5 * time.Minute
 	retryAfter   = 10 * time.Second
 	maxSet       = 64 << 10
+	keysMaxAge   = 24 * time.Hour // keys that the issuer has not confirmed for so long are no longer believed
 )
 
 var (
@@ -36,19 +37,23 @@ type publicKey struct {
 	key any
 }
 
-// keySet is the issuer's published keys: the last good ones, however long the issuer is away.
+// keySet is the issuer's published keys: the last good ones, while the issuer is away.
 type keySet struct {
-	url     string
-	current atomic.Pointer[map[string]publicKey]
+	url       string
+	current   atomic.Pointer[map[string]publicKey]
+	confirmed atomic.Int64 // seconds since 1970
+}
+
+func (s *keySet) believed(now time.Time) bool {
+	return now.Sub(time.Unix(s.confirmed.Load(), 0)) < keysMaxAge
 }
 
 // key is the one of this name, for the one algorithm that it is published for.
 func (s *keySet) key(kid, alg string) (any, error) {
-	keys := s.current.Load()
-	if keys == nil {
+	if !s.believed(time.Now()) {
 		return nil, errNoKeys
 	}
-	found, has := (*keys)[kid]
+	found, has := (*s.current.Load())[kid]
 	if !has || found.alg != alg {
 		return nil, errUnknownKey
 	}
@@ -72,6 +77,7 @@ func (s *keySet) refresh() bool {
 		return false
 	}
 	s.current.Store(&keys)
+	s.confirmed.Store(time.Now().Unix())
 	return true
 }
 

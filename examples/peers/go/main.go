@@ -21,8 +21,10 @@ func main() {
 	keys := &keySet{url: issuer + "/.well-known/jwks.json"}
 	keys.refresh() // the issuer may still be down: then 503 until it is there
 	go keys.keepFresh()
+	ends := &ends{issuer: issuer, keys: keys, held: map[string]int64{}}
+	go ends.follow()
 
-	guard := guard{tokens: &verifier{issuer: issuer, audience: audience, keys: keys}}
+	guard := guard{tokens: &verifier{issuer: issuer, audience: audience, keys: keys, ends: ends}}
 	routes := http.NewServeMux()
 	routes.HandleFunc("/orders", guard.user(orders))
 	routes.HandleFunc("/public/hello", hello)
@@ -99,9 +101,9 @@ func bearer(r *http.Request) (string, error) {
 func refuse(w http.ResponseWriter, err error) {
 	log.Printf("refused: %q", err.Error()) // quoted: parts of it may be the client's
 	switch {
-	case errors.Is(err, errNoKeys):
+	case errors.Is(err, errNoKeys), errors.Is(err, errNoNews):
 		w.Header().Set("Retry-After", "10")
-		http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+		http.Error(w, "try again", http.StatusServiceUnavailable)
 	case errors.Is(err, errNoToken):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "log in", http.StatusUnauthorized)

@@ -27,6 +27,7 @@ type identity struct {
 type verifier struct {
 	issuer, audience string
 	keys             *keySet
+	ends             *ends
 }
 
 // The library checks the signature. The claims are checked below: it takes tokens without exp, iss and aud, and knows
@@ -45,10 +46,16 @@ func (v *verifier) verify(token string, now time.Time) (identity, error) {
 		return identity{}, err
 	}
 	claims := jwt.MapClaims{}
-	if _, err := parser.ParseWithClaims(token, claims, v.key); err != nil {
+	parsed, err := parser.ParseWithClaims(token, claims, v.key)
+	if err != nil {
 		return identity{}, err
 	}
-	return v.judge(claims, now)
+	who, err := v.judge(claims, now)
+	if err != nil {
+		return identity{}, err
+	}
+	kid, _ := parsed.Header["kid"].(string)
+	return who, v.ends.check(kid, claims, now)
 }
 
 // key is the one that the header names, if the rest of the header is a wxmint token's.

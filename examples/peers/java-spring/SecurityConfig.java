@@ -4,9 +4,13 @@ import java.net.MalformedURLException;
 import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 
 import com.nimbusds.jose.JOSEObjectType;
 import com.nimbusds.jose.JWSAlgorithm;
@@ -16,7 +20,11 @@ import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jose.util.DefaultResourceRetriever;
+import com.nimbusds.jwt.SignedJWT;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
+
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
 
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.context.annotation.Bean;
@@ -39,6 +47,7 @@ import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
 import org.springframework.security.oauth2.server.resource.BearerTokenErrors;
 import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
 import org.springframework.security.oauth2.server.resource.web.DefaultBearerTokenResolver;
+import org.springframework.security.oauth2.server.resource.web.authentication.BearerTokenAuthenticationFilter;
 import org.springframework.security.web.SecurityFilterChain;
 
 @Configuration
@@ -48,8 +57,16 @@ class SecurityConfig {
 	private static final Duration LEEWAY = Duration.ofSeconds(60); // by how much clocks may differ; Spring's default too
 
 	@Bean
-	SecurityFilterChain chain(HttpSecurity http) throws Exception {
+	SecurityFilterChain chain(HttpSecurity http, Ends ends) throws Exception {
 		return http
+			.addFilterBefore((request, response, next) -> {
+				if (ends.unavailable() && ((HttpServletRequest) request).getHeader(HttpHeaders.AUTHORIZATION) != null) {
+					((HttpServletResponse) response).setHeader(HttpHeaders.RETRY_AFTER, "5");
+					((HttpServletResponse) response).sendError(HttpServletResponse.SC_SERVICE_UNAVAILABLE);
+					return;
+				}
+				next.doFilter(request, response);
+			}, BearerTokenAuthenticationFilter.class)
 			.authorizeHttpRequests((requests) -> requests
 				.requestMatchers("/public/**").permitAll()
 				.anyRequest().authenticated()) // what nobody thought of is closed
@@ -73,25 +90,61 @@ class SecurityConfig {
 	}
 
 	@Bean
-	JwtDecoder decoder(JWKSource<SecurityContext> keys, @Value("${wxmint.issuer}") String issuer,
+	JwtDecoder decoder(JWKSource<SecurityContext> keys, Ends ends, @Value("${wxmint.issuer}") String issuer,
 			@Value("${wxmint.audience}") String audience) {
+		NimbusJwtDecoder decoder = new NimbusJwtDecoder(processor(keys, "at+jwt", "application/at+jwt"));
+		OAuth2TokenValidator<Jwt> notEnded = (token) -> ends.have((String) token.getHeaders().get("kid"),
+				token.getSubject(), token.getClaimAsString("client_id"), token.getId(),
+				token.getIssuedAt().getEpochSecond())
+						? OAuth2TokenValidatorResult.failure(new OAuth2Error("invalid_token", "ended", null))
+						: OAuth2TokenValidatorResult.success();
+		OAuth2TokenValidator<Jwt> valid = validator(issuer, audience);
+		// Only a token that is valid otherwise has all that an end can name.
+		decoder.setJwtValidator((token) -> {
+			OAuth2TokenValidatorResult result = valid.validate(token);
+			return result.hasErrors() ? result : notEnded.validate(token);
+		});
+		return decoder;
+	}
+
+	/** What was ended before it expired: Ends.java asks for it, in a thread of its own. */
+	@Bean
+	Ends ends(JWKSource<SecurityContext> keys, @Value("${wxmint.issuer}") String issuer) {
+		DefaultJWTProcessor<SecurityContext> processor = processor(keys, "revocations+jwt");
+		Ends ends = new Ends(issuer, (page) -> {
+			SignedJWT jwt = SignedJWT.parse(page);
+			processor.process(jwt, null);
+			// Nimbus compares a typ in any case.
+			if (!jwt.getHeader().getType().getType().equals("revocations+jwt")) {
+				throw new IllegalArgumentException("not a page");
+			}
+			return jwt.getPayload().toJSONObject();
+		});
+		ScheduledExecutorService follower = Executors.newSingleThreadScheduledExecutor((task) -> {
+			Thread thread = new Thread(task, "wxmint-ends");
+			thread.setDaemon(true);
+			return thread;
+		});
+		follower.scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
+		return ends;
+	}
+
+	private static DefaultJWTProcessor<SecurityContext> processor(JWKSource<SecurityContext> keys, String... types) {
 		DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 		// The algorithms of wxmint's keys: never none, never HS256. (Nimbus wants Tink for EdDSA.)
 		processor.setJWSKeySelector(
 				new JWSVerificationKeySelector<>(Set.of(JWSAlgorithm.ES256, JWSAlgorithm.RS256), keys));
 		// Nimbus would take "JWT" alone.
-		processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("at+jwt"),
-				new JOSEObjectType("application/at+jwt")));
-		processor.setJWTClaimsSetVerifier((claims, context) -> { }); // by the validators below
-		NimbusJwtDecoder decoder = new NimbusJwtDecoder(processor);
-		decoder.setJwtValidator(validator(issuer, audience));
-		return decoder;
+		processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(
+				Arrays.stream(types).map(JOSEObjectType::new).toArray(JOSEObjectType[]::new)));
+		processor.setJWTClaimsSetVerifier((claims, context) -> { }); // by the validators below, and by Ends
+		return processor;
 	}
 
 	/**
-	 * The keys: fetched ahead of the end of five minutes, kept while the issuer is away. wxmint publishes a key 30 minutes
-	 * before it signs, so that an unknown kid is a stranger's; Nimbus fetches for one all the same, here once in ten
-	 * seconds, where Spring's own decoder has no limit.
+	 * The keys: fetched ahead of the end of five minutes, kept for a day while the issuer is away. wxmint publishes a key
+	 * 30 minutes before it signs, so that an unknown kid is a stranger's; Nimbus fetches for one all the same, here once
+	 * in ten seconds, where Spring's own decoder has no limit.
 	 */
 	@Bean
 	JWKSource<SecurityContext> keys(@Value("${wxmint.issuer}") String issuer) throws MalformedURLException {
@@ -101,7 +154,7 @@ class SecurityConfig {
 			.cache(Duration.ofMinutes(5).toMillis(), Duration.ofSeconds(10).toMillis())
 			.refreshAheadCache(Duration.ofMinutes(1).toMillis(), true)
 			.rateLimited(Duration.ofSeconds(10).toMillis())
-			.outageTolerantForever()
+			.outageTolerant(Duration.ofHours(24).toMillis())
 			.build();
 	}
 

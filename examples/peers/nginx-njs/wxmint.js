@@ -1,10 +1,12 @@
 // Verifies wxmint's access tokens inside nginx. For njs 0.7.9 (Debian 12) and newer, which is why it keeps the keys in
 // a file: all workers see it, a restart and an outage of the issuer leave it there.
 import fs from 'fs';
+import ends from 'wxmint-ends.js';
 
 const LEEWAY = 60; // seconds, for clocks that differ
 const LONGEST_LIFE = 86400; // seconds: the issuer's WXMINT_TOKEN_TTL
 const LONGEST_TOKEN = 8192; // characters
+const LONGEST_SET = 65536; // characters
 const FETCH_EVERY = 10; // seconds, whatever strangers send
 const FIRST_FETCH_EVERY = 1; // while there are no keys
 
@@ -27,8 +29,18 @@ async function verify(r) {
     } catch (e) {
         r.log(`wxmint: ${e.message}`);
         r.headersOut['X-Challenge'] = credentials.length === 0 ? 'Bearer' : 'Bearer error="invalid_token"';
-        r.return(e.message === 'no keys' ? 503 : 401);
+        r.return(e.message === 'no keys' || e.message === 'no news' ? 503 : 401);
     }
+}
+
+// Keeps the ends fresh: to be asked every 5 seconds. Answers 200, or 503 with what is wrong.
+async function look(r) {
+    const trouble = await ends.look(r, (page) => signed(r, page));
+    const age = ends.age(r.variables.document_root);
+    if (trouble) {
+        r.warn(`wxmint: ends are ${age} s old: ${trouble}`);
+    }
+    r.return(trouble ? 503 : 200, `ends are ${age} s old${trouble && ': '}${trouble}\n`);
 }
 
 function bearer(credentials) {
@@ -39,22 +51,11 @@ function bearer(credentials) {
 }
 
 async function verified(r, token) {
-    const parts = token.split('.');
-    const header = object(parts[0]);
-    // No member but these, so neither crit nor a key that the token brings along or points to.
-    check(Object.keys(header).sort().join() === 'alg,kid,typ', 'header members');
+    const parsed = await signed(r, token);
+    const header = parsed.header;
+    const claims = parsed.claims;
+    // Not a page of the feed of ends, which the same keys sign.
     check(/^(application\/)?at\+jwt$/i.test(header.typ), 'typ');
-
-    const known = await keys(r);
-    const key = known.find((key) => key.kid === header.kid);
-    check(key && key.alg === header.alg, 'no such key');
-    const algorithm = ALGORITHMS[key.alg];
-    const imported = await crypto.subtle.importKey('spki', algorithm.spki(key), algorithm.importing, false, ['verify']);
-    const signature = bytes(parts[2]);
-    const valid = await crypto.subtle.verify(algorithm.verifying, imported, signature, `${parts[0]}.${parts[1]}`);
-    check(valid, 'signature');
-
-    const claims = object(parts[1]);
     const now = Math.floor(Date.now() / 1000);
     check(claims.iss === r.variables.wxmint_issuer, 'iss');
     check([].concat(claims.aud).some((audience) => audience === r.variables.wxmint_audience), 'aud');
@@ -66,7 +67,29 @@ async function verified(r, token) {
     ['sub', 'client_id', 'jti'].forEach((name) => {
         check(typeof claims[name] === 'string' && /^[!-~]{1,128}$/.test(claims[name]), name);
     });
+    const folder = r.variables.document_root;
+    check(!ends.have(folder, header, claims), 'ended');
+    check(!ends.unavailable(folder, age(`${folder}/jwks.json`)), 'no news');
     return claims;
+}
+
+// The header and the claims of what one of the issuer's keys has signed. For what, its typ says.
+async function signed(r, token) {
+    const parts = token.split('.');
+    check(parts.length === 3, 'not three parts');
+    const header = object(parts[0]);
+    // No member but these, so neither crit nor a key that the token brings along or points to.
+    check(Object.keys(header).sort().join() === 'alg,kid,typ', 'header members');
+
+    const known = await keys(r);
+    const key = known.find((key) => key.kid === header.kid);
+    check(key && key.alg === header.alg, 'no such key');
+    const algorithm = ALGORITHMS[key.alg];
+    const imported = await crypto.subtle.importKey('spki', algorithm.spki(key), algorithm.importing, false, ['verify']);
+    const signature = bytes(parts[2]);
+    const valid = await crypto.subtle.verify(algorithm.verifying, imported, signature, `${parts[0]}.${parts[1]}`);
+    check(valid, 'signature');
+    return { header, claims: object(parts[1]) };
 }
 
 // The issuer's keys: of the file, which one request in FETCH_EVERY brings up to date and the others do not wait for.
@@ -78,7 +101,8 @@ async function keys(r) {
         try {
             const answer = await ngx.fetch(r.variables.wxmint_jwks_url);
             const text = await answer.text();
-            check(answer.status === 200 && usable(text).length > 0, `the issuer answers ${answer.status}`);
+            const short = text.length <= LONGEST_SET;
+            check(answer.status === 200 && short && usable(text).length > 0, `the issuer answers ${answer.status}`);
             // Renamed, so that nobody reads half a file. Good keys are replaced by good ones only.
             fs.writeFileSync(`${file}.new`, text);
             fs.renameSync(`${file}.new`, file);
@@ -177,4 +201,4 @@ function check(holds, what) {
     }
 }
 
-export default { verify };
+export default { verify, look };

@@ -1,6 +1,7 @@
 // An API that takes wxmint's tokens: Express and jose.
 import express from "express";
 import { createLocalJWKSet, jwtVerify } from "jose";
+import { Ends } from "./ends.mjs";
 
 // wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 const ISSUER = "http://127.0.0.1:8080";
@@ -21,20 +22,35 @@ const EXPECTED = {
 // otherwise have us ask as often as he likes, or wait for an issuer that is away, as createRemoteJWKSet does.
 const EVERY = 300_000; // ms; a removed key is believed for so long
 const EVERY_WHILE_NONE = 2_000;
+const KEYS_MAX_AGE = 86_400_000; // ms; keys that the issuer has not confirmed for so long are no longer believed
 let keys;
+let confirmed;
 
-async function keepFresh() {
+// What was ended before it expired: ends.mjs asks for it every 5 s.
+const ends = new Ends(ISSUER, () => keys, refresh);
+
+async function refresh() {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error("no keys in time")), 5_000);
   try {
-    const options = { redirect: "error", signal: AbortSignal.timeout(5_000) };
+    const options = { redirect: "error", signal: late.signal };
     const response = await fetch(`${ISSUER}/.well-known/jwks.json`, options);
     const set = await response.json();
     // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
     const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
     if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
     keys = createLocalJWKSet({ keys: objects });
+    confirmed = Date.now();
   } catch (error) {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
+    if (Date.now() - confirmed > KEYS_MAX_AGE) keys = undefined;
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+async function keepFresh() {
+  await refresh();
   setTimeout(keepFresh, keys ? EVERY : EVERY_WHILE_NONE).unref();
 }
 
@@ -42,12 +58,14 @@ async function currentUser(request, response, next) {
   // Node's `headers` has the first of two, where a proxy before us may have looked at the other one.
   const sent = request.headersDistinct.authorization;
   if (!sent) return response.set("WWW-Authenticate", "Bearer").sendStatus(401);
-  if (!keys) return response.set("Retry-After", "2").sendStatus(503);
+  if (!keys || ends.unavailable) return response.set("Retry-After", "2").sendStatus(503);
   try {
     const [, token] = (sent.length === 1 && /^Bearer ([\w.-]+)$/i.exec(sent[0])) || [];
     if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
-    const { payload } = await jwtVerify(token, keys, EXPECTED); // refuses every `crit`; obeys no jwk, jku, x5u
+    // Refuses every `crit`; obeys no jwk, jku, x5u.
+    const { payload, protectedHeader } = await jwtVerify(token, keys, EXPECTED);
     if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
+    if (ends.has(protectedHeader, payload)) throw new Error("ended");
     request.user = { user_id: payload.sub, client_id: payload.client_id };
   } catch (error) {
     console.info(`refused: ${error.message}`);
@@ -62,4 +80,5 @@ app.get("/orders", currentUser, (request, response) => response.json(request.use
 app.get("/public/hello", (request, response) => response.json({ hello: "everybody" }));
 
 await keepFresh();
+await ends.follow();
 app.listen(8000, "127.0.0.1");

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, NamedTuple
 
 import jwt
 from fastapi import Depends, FastAPI, HTTPException, Request
+
+from ends import Ends
 
 # wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 ISSUER = "http://127.0.0.1:8080"
@@ -31,17 +34,25 @@ class Keys:
 
     EVERY = 300  # seconds; a removed key is believed for so long
     EVERY_WHILE_NONE = 2
+    MAX_AGE = 86_400  # seconds; keys that the issuer has not confirmed for so long are no longer believed
 
     def __init__(self):
         self.client = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5, cache_jwk_set=False)
         self.by_kid = {}
+        self.confirmed = 0
+
+    async def refresh(self):
+        try:
+            self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
+            self.confirmed = time.time()
+        except Exception as error:  # The last good keys stay, whatever it is.
+            log.warning("keys are not refreshed: %s", error)
+            if time.time() - self.confirmed > self.MAX_AGE:
+                self.by_kid = {}
 
     async def keep_fresh(self):
         while True:
-            try:
-                self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
-            except Exception as error:  # The last good keys stay, whatever it is.
-                log.warning("keys are not refreshed: %s", error)
+            await self.refresh()
             await asyncio.sleep(self.EVERY if self.by_kid else self.EVERY_WHILE_NONE)
 
 
@@ -58,15 +69,17 @@ def usable(jwk_set):
 
 
 keys = Keys()
+ends = Ends(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was ended before it expired; ends.py asks every 5 s
 
 
 @asynccontextmanager
 async def lifespan(_):
-    refreshing = asyncio.create_task(keys.keep_fresh())
+    refreshing = [asyncio.create_task(keys.keep_fresh()), asyncio.create_task(ends.follow())]
     yield
-    refreshing.cancel()
-    with suppress(asyncio.CancelledError):
-        await refreshing
+    for task in refreshing:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def verified(token):
@@ -89,6 +102,8 @@ def verified(token):
         raise jwt.InvalidTokenError("crit")
     if not isinstance(claims["client_id"], str):
         raise jwt.InvalidTokenError("client_id")
+    if ends.has(header, claims):
+        raise jwt.InvalidTokenError("ended")
     return claims
 
 
@@ -97,7 +112,7 @@ async def current_user(request: Request) -> User:
     authorization = request.headers.getlist("authorization")
     if not authorization:
         raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-    if not keys.by_kid:
+    if not keys.by_kid or ends.unavailable:
         raise HTTPException(503, headers={"Retry-After": "2"})
     try:
         # Of two headers, a proxy before us may have looked at the other one.

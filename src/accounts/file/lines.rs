@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt::Write, str};
 
 use zeroize::Zeroizing;
 
-use super::hash::{HashFault, StoredHash};
+use super::{
+    claims_column::{ClaimsColumn, ClaimsFault},
+    hash::{HashFault, StoredHash},
+};
 use crate::{
     accounts::{InvalidCredential, Username},
     ids::{InvalidId, UserId},
@@ -12,8 +15,10 @@ use crate::{
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
+/// Begins a hash. By it, a line's hash is told from the words of a name.
+const HASH_PREFIX: &str = "$argon2id$";
 /// An invisible character that editors on Windows put at the start of a file.
-const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -24,6 +29,8 @@ pub struct User {
     pub id: UserId,
     /// Whether the user may not log in.
     pub disabled: bool,
+    /// What the user's tokens say beside their own claims. All names of one user id have the same claims.
+    pub claims: ClaimsColumn,
 }
 
 /// Why a line is not a valid user. The error does not repeat the line.
@@ -31,8 +38,11 @@ pub struct User {
 pub enum LineFault {
     #[error("is not UTF-8")]
     NotText,
-    /// The line has fewer than three fields.
-    #[error("must be a user name, a password's hash and a user id, with a tab or spaces between them")]
+    /// The line has too few or too many fields.
+    #[error(
+        "must be a user name, a password's hash and a user id, with a tab or spaces between them, and perhaps claims without \
+         spaces: roles=a,b;tenant=x"
+    )]
     Fields,
     #[error("the user name {0}")]
     Name(InvalidCredential),
@@ -40,6 +50,11 @@ pub enum LineFault {
     Hash(HashFault),
     #[error("the user id {0}")]
     Id(InvalidId),
+    #[error("{0}")]
+    Claims(ClaimsFault),
+    /// An earlier line has the same user id. A token has the claims of one line, so two must not differ.
+    #[error("has other claims than line {0}, which has the same user id")]
+    OtherClaims(usize),
     /// An earlier line has the same user name.
     #[error("repeats the user name of line {0}")]
     Repeated(usize),
@@ -74,14 +89,18 @@ impl UsersFile {
             return Ok(Self::default());
         }
         let content = content.strip_suffix(b"\n").unwrap_or(content);
-        let (mut lines, mut named) = (Vec::new(), HashMap::new());
+        let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
         for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
             let number = index + 1;
             let line = Line::parse(bytes).map_err(|fault| BrokenLine { line: number, fault })?;
-            if let Line::User(user) = &line
-                && let Some(earlier) = named.insert(user.name.clone(), number)
-            {
-                return Err(BrokenLine { line: number, fault: LineFault::Repeated(earlier) });
+            if let Line::User(User { name, id, claims, .. }) = &line {
+                if let Some(earlier) = named.insert(name.clone(), number) {
+                    return Err(BrokenLine { line: number, fault: LineFault::Repeated(earlier) });
+                }
+                let (earlier, theirs) = claimed.entry(id.clone()).or_insert_with(|| (number, claims.claims().clone()));
+                if theirs != claims.claims() {
+                    return Err(BrokenLine { line: number, fault: LineFault::OtherClaims(*earlier) });
+                }
             }
             lines.push(line);
         }
@@ -117,6 +136,17 @@ impl UsersFile {
         })
     }
 
+    /// Gives a user other claims, under all names with this id.
+    pub fn set_claims(&mut self, id: &UserId, claims: &ClaimsColumn) {
+        for line in &mut self.lines {
+            if let Line::User(user) = line
+                && user.id == *id
+            {
+                user.claims = claims.clone();
+            }
+        }
+    }
+
     /// Adds a user at the end. Replaces the user with the same name.
     pub fn add(&mut self, user: User) {
         self.remove(&user.name);
@@ -144,9 +174,10 @@ impl Line {
     fn write_to(&self, text: &mut String) {
         let written = match self {
             Self::Remark(remark) => writeln!(text, "{remark}"),
-            Self::User(User { name, hash, id, disabled }) => {
+            Self::User(User { name, hash, id, disabled, claims }) => {
                 let disabled = if *disabled { DISABLED.to_string() } else { String::new() };
-                writeln!(text, "{}\t{disabled}{}\t{id}", name.as_str(), hash.phc())
+                let tab = if claims.claims().is_empty() { "" } else { "\t" };
+                writeln!(text, "{}\t{disabled}{}\t{id}{tab}{claims}", name.as_str(), hash.phc())
             }
         };
         debug_assert!(written.is_ok(), "writing to a String does not fail");
@@ -154,16 +185,24 @@ impl Line {
 }
 
 impl User {
-    /// Parses the fields from the end, because a name may contain spaces, and a hash and a user id may not.
+    /// Parses the fields from the end, because only a name may contain spaces. The place of the hash tells whether the
+    /// line has claims.
     fn parse(text: &str) -> Result<Self, LineFault> {
-        let (rest, id) = text.rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
-        let (name, hash) = rest.trim_end().rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)?;
+        let (rest, last) = split_last(text)?;
+        let (rest, middle) = split_last(rest)?;
+        let (name, hash, id, claims) = match split_last(rest) {
+            _ if is_hash(middle) => (rest, middle, last, ""),
+            Ok((name, hash)) if is_hash(hash) => (name, hash, middle, last),
+            _ if rest.split_whitespace().any(is_hash) => return Err(LineFault::Fields),
+            _ => (rest, middle, last, ""),
+        };
         let enabled = hash.strip_prefix(DISABLED);
         Ok(Self {
             name: name.parse().map_err(LineFault::Name)?,
             hash: StoredHash::parse(enabled.unwrap_or(hash)).map_err(LineFault::Hash)?,
             id: id.parse().map_err(LineFault::Id)?,
             disabled: enabled.is_some(),
+            claims: claims.parse().map_err(LineFault::Claims)?,
         })
     }
 
@@ -171,6 +210,15 @@ impl User {
     pub fn can_be_named(name: &Username) -> bool {
         !name.as_str().starts_with(['#', BYTE_ORDER_MARK])
     }
+}
+
+/// The text before the last field, which is not empty, and the last field.
+fn split_last(text: &str) -> Result<(&str, &str), LineFault> {
+    text.trim_end().rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)
+}
+
+fn is_hash(field: &str) -> bool {
+    field.strip_prefix(DISABLED).unwrap_or(field).starts_with(HASH_PREFIX)
 }
 
 #[cfg(test)]
@@ -213,6 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fourth_column_has_claims_and_is_written_as_it_was() {
+        let text =
+            format!("alice\t{HASH}\tu-1\ttenant=x;roles=a,b\nLi Lei\t!{HASH}\tu-2\troles=c\nbob\t{HASH}\troles=d\n");
+        let mut file = parse(&text.replace('\t', "  "));
+        assert_eq!(file.content().as_slice(), text.as_bytes());
+        let said: Vec<_> =
+            file.users().map(|user| (user.id.as_str(), user.disabled, user.claims.to_string())).collect();
+        let expected = [("u-1", false, "tenant=x;roles=a,b"), ("u-2", true, "roles=c"), ("roles=d", false, "")];
+        assert_eq!(said, expected.map(|(id, disabled, claims)| (id, disabled, claims.to_owned())));
+
+        file.user_mut(&name("alice")).expect("alice").disabled = true;
+        file.set_claims(&"u-2".parse().expect("an id"), &ClaimsColumn::default());
+        let text = text.replace("alice\t", "alice\t!").replace("\troles=c", "");
+        assert_eq!(file.content().as_slice(), text.as_bytes());
+        let (same, one_word) = (format!("a {HASH} u-1 roles=x\nb !{HASH} u-1 roles=x"), "roles=x");
+        assert_eq!(parse(&same).users().filter(|user| user.claims.to_string() == one_word).count(), 2);
+    }
+
+    #[test]
     fn the_error_names_the_number_of_a_broken_line_and_not_its_content() {
         let user = format!("alice\t{HASH}\tu-1");
         let (long, weak) = ("n".repeat(513), HASH.replace("t=2", "t=1"));
@@ -222,7 +289,15 @@ mod tests {
             (format!("{HASH} hunter2"), "must be a user name"),
             ("bob:hunter2:1:1".to_owned(), "must be a user name"),
             ("bob hunter2 u-2".to_owned(), "the password must be an Argon2id PHC string"),
-            (format!("bob {HASH} u-2 # hunter2"), "the password must be an Argon2id PHC string"),
+            (format!("bob {HASH} u-2 # hunter2"), "must be a user name, a password's hash"),
+            (format!("bob {HASH} u-2 roles=hunter2, b"), "must be a user name, a password's hash"),
+            (format!("{HASH} u-2 roles=hunter2"), "must be a user name, a password's hash"),
+            (format!("bob {HASH} u-2 hunter2"), "must have claims of the form name=value, with `;` between"),
+            (format!("bob {HASH} u-2 roles="), "must have claims of the form name=value, with `;` between"),
+            (format!("bob {HASH} u-2 roles=a;roles=hunter2"), "must name each claim once"),
+            (format!("bob {HASH} u-2 sub=hunter2"), "has the claim `sub`, which the account backend must not set"),
+            (format!("bob {HASH} u-2 x={}", "a".repeat(1024)), "has claims of more than 1024 bytes"),
+            (format!("bob {HASH} u-1 roles=hunter2"), "has other claims than line 2, which has the same user id"),
             (format!("bob !!{HASH} u-2"), "the password must be an Argon2id PHC string"),
             (format!("bob {weak} u-2"), "the password's hash has t outside of 2 to 10"),
             (format!("bob {HASH} u-名"), "the user id must consist of visible ASCII characters"),
@@ -242,8 +317,13 @@ mod tests {
     #[test]
     fn users_are_added_changed_and_removed() {
         let mut file = parse(&format!("alice {HASH} u-1\n# end\n"));
-        let bob =
-            User { name: name("bob"), hash: StoredHash::nobodys(), id: "u-2".parse().expect("an id"), disabled: false };
+        let bob = User {
+            name: name("bob"),
+            hash: StoredHash::nobodys(),
+            id: "u-2".parse().expect("an id"),
+            disabled: false,
+            claims: ClaimsColumn::default(),
+        };
         file.add(bob.clone());
         file.add(bob);
         file.user_mut(&name("alice")).expect("alice").disabled = true;

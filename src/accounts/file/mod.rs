@@ -1,15 +1,16 @@
-//! The `file:PATH` backend: each line has a user name, an Argon2id hash and a user id.
+//! The `file:PATH` backend: each line has a user name, an Argon2id hash, a user id, and perhaps claims.
 //!
 //! ```text
 //! # staff
 //! alice  $argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  0193f5b2-9c5e-7cc0-8000-000000000000
-//! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002
+//! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002  roles=admin,editor;tenant=north
 //! ```
 //!
 //! Tabs or spaces separate the fields. `!` before the hash disables the user. Unknown names, wrong passwords and
 //! disabled users get the same response, after one hash. A user with a binding logs in without a password, if the file
 //! has the user enabled.
 
+mod claims_column;
 mod hash;
 mod lines;
 mod threads;
@@ -25,14 +26,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    claims_column::{ClaimsColumn, ClaimsFault},
     hash::{HashFault, NotHashed, StoredHash},
     lines::{BrokenLine, LineFault, User, UsersFile},
 };
 use self::{threads::HashThreads, users::Users};
-use super::{Accepts, Accounts, AccountsError, Named, NewUserKey, Password, Username, automatic::fresh_user};
+use super::{
+    Accepts, Accounts, AccountsError, Admission, Named, NewUserKey, Password, Username, automatic::fresh_user,
+};
 use crate::{
     ids::UserId,
     secret_files::{FileError, read_private},
+    token::ExtraClaims,
 };
 
 /// Why a users file cannot be used. Names the file and the line, and does not repeat the line.
@@ -122,8 +127,12 @@ impl Accounts for FileAccounts {
         self.threads.check(candidate, password).await
     }
 
-    async fn admits(&self, user: &UserId) -> Result<bool, AccountsError> {
-        Ok(self.users().is_enabled(user).unwrap_or(self.admits_strangers))
+    async fn admits(&self, user: &UserId) -> Result<Admission, AccountsError> {
+        let of_a_stranger = || match self.admits_strangers {
+            true => Admission::Admitted(ExtraClaims::default()),
+            false => Admission::Refused,
+        };
+        Ok(self.users().admission(user).unwrap_or_else(of_a_stranger))
     }
 
     /// For `WXMINT_AUTO_PROVISION`: the new user is not in the file and has no password.
@@ -207,9 +216,30 @@ mod tests {
         for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
         {
             let user = user.parse().expect("a user id");
-            assert_eq!(accounts.admits(&user).await, Ok(admitted), "{user}");
-            assert_eq!(provisioning.admits(&user).await, Ok(where_users_are_made), "{user}");
+            let expected = |admitted| if admitted { admission("") } else { Admission::Refused };
+            assert_eq!(accounts.admits(&user).await, Ok(expected(admitted)), "{user}");
+            assert_eq!(provisioning.admits(&user).await, Ok(expected(where_users_are_made)), "{user}");
         }
+    }
+
+    fn admission(claims: &str) -> Admission {
+        Admission::Admitted(claims.parse::<ClaimsColumn>().expect("claims").claims().clone())
+    }
+
+    #[tokio::test]
+    async fn a_user_is_admitted_with_the_claims_of_the_file_as_it_is_now() {
+        let Fixture { accounts, folder } = fixture();
+        let (path, user) = (folder.path().join("users"), "u-1".parse().expect("a user id"));
+        write(&path, &format!("alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n"));
+        assert!(accounts.reload().expect("changed"));
+        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=a")));
+        write(&path, &format!("alice {HASH} u-1 roles=b;tenant=x\n"));
+        assert!(accounts.reload().expect("changed"));
+        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=b;tenant=x")));
+        write(&path, &format!("alice {HASH} u-1 sub=u-2\n"));
+        let said = accounts.reload().expect_err("a registered name").to_string();
+        assert!(said.ends_with("line 1: has the claim `sub`, which the account backend must not set"), "{said}");
+        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=b;tenant=x")), "the last good ones");
     }
 
     #[tokio::test]

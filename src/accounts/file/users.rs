@@ -5,10 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use aws_lc_rs::{digest, hmac};
 
 use super::{
+    claims_column::ClaimsColumn,
     hash::StoredHash,
     lines::{BrokenLine, User, UsersFile},
 };
-use crate::{accounts::Username, ids::UserId};
+use crate::{
+    accounts::{Admission, Username},
+    ids::UserId,
+};
 
 /// The hash that is computed for a name, and whether a match counts.
 ///
@@ -32,8 +36,8 @@ impl Candidate {
 
 pub(super) struct Users {
     by_name: HashMap<Username, Arc<User>>,
-    /// Whether a user may log in with at least one of their names; two names may have the same user id.
-    enabled: HashMap<UserId, bool>,
+    /// A user may log in if at least one of their names is enabled; two names may have the same user id.
+    admissions: HashMap<UserId, Admission>,
     /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
     /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
@@ -45,9 +49,12 @@ pub(super) struct Users {
 impl Users {
     pub(super) fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
         let users: Vec<_> = UsersFile::parse(content)?.users().cloned().map(Arc::new).collect();
-        let mut enabled = HashMap::new();
+        let mut admissions = HashMap::new();
         for user in &users {
-            *enabled.entry(user.id.clone()).or_default() |= !user.disabled;
+            let admission = admissions.entry(user.id.clone()).or_insert(Admission::Refused);
+            if !user.disabled {
+                *admission = Admission::Admitted(user.claims.claims().clone());
+            }
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
         stand_ins.sort_by_key(|user| user.hash.cost());
@@ -56,7 +63,7 @@ impl Users {
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
         Ok(Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
-            enabled,
+            admissions,
             by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             stand_ins,
             fingerprint: fingerprint(content),
@@ -76,9 +83,9 @@ impl Users {
         self.stand_ins.iter().map(|user| user.hash.cost().mebibytes()).max().unwrap_or_default()
     }
 
-    /// Whether the user may log in; `None` if the user is not in the file.
-    pub(super) fn is_enabled(&self, user: &UserId) -> Option<bool> {
-        self.enabled.get(user).copied()
+    /// Whether the user may log in, and with which claims; `None` if the user is not in the file.
+    pub(super) fn admission(&self, user: &UserId) -> Option<Admission> {
+        self.admissions.get(user).cloned()
     }
 
     pub(super) fn candidate(&self, name: &Username) -> Candidate {
@@ -106,6 +113,7 @@ fn nobody() -> User {
         hash: StoredHash::nobodys(),
         id: "nobody".parse().expect("a user id"),
         disabled: true,
+        claims: ClaimsColumn::default(),
     }
 }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::{
-    accounts::Named,
+    accounts::{Admission, Named},
     ids::{InvalidId, UserId},
+    token::{InvalidClaims, UncheckedClaims},
 };
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
@@ -22,7 +23,10 @@ pub enum Unusable {
          {{\"user_id\":null}}"
     )]
     Unwelcome(u16),
-    #[error("status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone and /users lie")]
+    #[error(
+        "status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone, /users and, if \
+         WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
+    )]
     NotFound(u16),
     #[error("status 429: it allows fewer calls")]
     TooOften,
@@ -43,6 +47,9 @@ pub enum Unusable {
     /// Only one of `user_id` and `new_user` means that there is a user.
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
+    /// The claims cannot be in a token.
+    #[error("it has {0}")]
+    Claims(#[from] InvalidClaims),
     /// A user had to be made, so "no" is not an answer.
     #[error("no user, although it had to make one")]
     NotMade,
@@ -68,6 +75,7 @@ impl Unusable {
             Self::Unwelcome(_) | Self::NotFound(_) | Self::TooOften => "status_4xx",
             Self::Status(400..=499) => "status_4xx",
             Self::Failed(_) => "status_5xx",
+            Self::Claims(_) => "invalid_claims",
             _ => "unreadable",
         }
     }
@@ -87,6 +95,12 @@ struct Found {
     user_id: Option<String>,
     #[serde(default)]
     new_user: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Admitted {
+    claims: UncheckedClaims,
 }
 
 /// Requires the member: `null` means no, but a missing member means nothing.
@@ -112,6 +126,16 @@ pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
 /// Reads the response to a request for a new user.
 pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
     read_found(status, body)?.ok_or(Unusable::NotMade)
+}
+
+/// Reads the response to the question of whether a user may log in. Here alone, no is the status 403, whatever its body
+/// says.
+pub fn read_admission(status: u16, body: &[u8]) -> Result<Admission, Unusable> {
+    if status == 403 {
+        return Ok(Admission::Refused);
+    }
+    let Admitted { claims } = read(status, body)?;
+    Ok(Admission::Admitted(claims.try_into()?))
 }
 
 fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
@@ -201,6 +225,37 @@ mod tests {
         for id in ["a b", "a\\n", "\u{540d}", &"a".repeat(129)] {
             let answer = read_checked(200, format!(r#"{{"user_id":"{id}"}}"#).as_bytes());
             assert!(matches!(answer, Err(Unusable::UserId(_))), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_admission_is_200_with_claims_or_403_and_nothing_else() {
+        let admitted = |claims: serde_json::Value| {
+            let serde_json::Value::Object(claims) = claims else { panic!("an object") };
+            Ok(Admission::Admitted(claims.try_into().expect("claims")))
+        };
+        let roles = serde_json::json!({"roles": ["admin"], "tenant": "x"});
+        assert_eq!(read_admission(200, br#"{"claims":{"roles":["admin"],"tenant":"x"}}"#), admitted(roles));
+        assert_eq!(read_admission(200, br#"{"claims":{}}"#), admitted(serde_json::json!({})));
+        for body in ["", "<html>", r#"{"claims":{}}"#] {
+            assert_eq!(read_admission(403, body.as_bytes()), Ok(Admission::Refused));
+        }
+        for (status, unusable) in [(401, Unusable::Unwelcome(401)), (404, Unusable::NotFound(404))] {
+            assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(unusable));
+        }
+        for (body, unusable) in [
+            ("", Unusable::NotJson(0)),
+            ("{}", Unusable::Members),
+            (r#"{"claims":null}"#, Unusable::Members),
+            (r#"{"claims":[]}"#, Unusable::Members),
+            (r#"[{"roles":[]}]"#, Unusable::Members),
+            (r#"{"claims":{},"user_id":"u-1"}"#, Unusable::Members),
+            (r#"{"claims":{},"claims":{}}"#, Unusable::Members),
+            (r#"{"claims":{"roles":["a"],"roles":["b"]}}"#, Unusable::Members),
+            (r#"{"claims":{"\u0073ub":"mallory"}}"#, Unusable::Claims(InvalidClaims::Registered("sub"))),
+            (r#"{"claims":{"AUD":"x"}}"#, Unusable::Claims(InvalidClaims::Registered("aud"))),
+        ] {
+            assert_eq!(read_admission(200, body.as_bytes()), Err(unusable), "{body}");
         }
     }
 

@@ -51,8 +51,9 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     }
     let mut lines = vec![
         format!("EVERY TOKEN THAT {kid} SIGNED BECOMES INVALID. Their users have to log in again."),
-        "  This service stops publishing the key within 5 s. Peers refuse its tokens from their next fetch on: jose \
-         and PyJWT within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire."
+        "  wxmint serve stops publishing the key within 5 s, and says in its feed that the key has ended: peers that \
+         follow the feed refuse its tokens within 10 s more. The others do so from their next fetch on: jose and PyJWT \
+         within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire."
             .into(),
     ];
     match &planned.successor {

@@ -14,7 +14,8 @@ pub(super) fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for user in file.users() {
-        print(format_args!("{}\t{}\t{}", user.name.as_str(), user.id, state(user)));
+        let tab = if user.claims.claims().is_empty() { "" } else { "\t" };
+        print(format_args!("{}\t{}\t{}{tab}{}", user.name.as_str(), user.id, state(user), user.claims));
     }
     Ok(())
 }
@@ -24,5 +25,9 @@ fn state(user: &User) -> &'static str {
 }
 
 fn machine_readable(user: &User) -> serde_json::Value {
-    json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) })
+    let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
+    if !user.claims.claims().is_empty() {
+        shown["claims"] = json!(user.claims.claims());
+    }
+    shown
 }

@@ -14,7 +14,9 @@ use super::{
     serve::variables,
 };
 use crate::{
-    accounts::{InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
+    accounts::{
+        ClaimsColumn, ClaimsFault, InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user,
+    },
     http::now,
     ids::{InvalidId, UserId},
     secret_files::{FileError, Held},
@@ -23,7 +25,7 @@ use crate::{
 
 /// The first line of a new file.
 const HEADING: &[u8] =
-    b"# Users of wxmint: name, password hash, user id. `!` before the hash: disabled. See: wxmint users --help\n";
+    b"# Users of wxmint: name, password hash, user id, claims. `!` before the hash: disabled. See: wxmint users --help\n";
 
 /// Makes a users file when its path follows.
 const MAKE_USERS: &str = "wxmint users add NAME --users";
@@ -40,13 +42,24 @@ pub(super) enum UsersCommand {
         /// Your own id of the user, the `sub` of the tokens; default: a new one
         #[arg(long, value_name = "ID", value_parser = user_id)]
         user_id: Option<UserId>,
+        /// Claims of the user's tokens, such as 'roles=a,b;tenant=x'; roles is a list, all others are texts
+        #[arg(long, value_parser = claims)]
+        claims: Option<ClaimsColumn>,
         /// Give an existing user another password
         #[arg(long)]
         replace: bool,
     },
+    /// Set the claims of a user's tokens, from the next login on
+    Claims {
+        #[command(flatten)]
+        user: OneUser,
+        /// Such as 'roles=a,b;tenant=x'; '' removes them
+        #[arg(value_parser = claims)]
+        claims: ClaimsColumn,
+    },
     /// Remove a user from the file; the user cannot log in any more
     Remove(OneUser),
-    /// List the users: name, user id, and whether the user may log in
+    /// List the users: name, user id, whether the user may log in, and claims
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -108,6 +121,10 @@ fn user_id(text: &str) -> Result<UserId, String> {
     text.parse().map_err(|error: InvalidId| error.to_string())
 }
 
+fn claims(text: &str) -> Result<ClaimsColumn, String> {
+    text.parse().map_err(|fault: ClaimsFault| fault.to_string())
+}
+
 impl From<UsersError> for Failure {
     fn from(error: UsersError) -> Self {
         match error {
@@ -132,7 +149,10 @@ impl PlaceArgs {
 
 pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
     match command {
-        UsersCommand::Add { place, name, user_id, replace } => add(&place.path()?, name, user_id, replace),
+        UsersCommand::Add { place, name, user_id, claims, replace } => {
+            add(&place.path()?, name, user_id, claims, replace)
+        }
+        UsersCommand::Claims { user: OneUser { place, name }, claims } => set_claims(&place.path()?, &name, &claims),
         UsersCommand::Remove(OneUser { place, name }) => remove(&place.path()?, &name),
         UsersCommand::List { place, json } => list::run(&place.path()?, json),
         UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
@@ -149,7 +169,14 @@ fn unusable(error: FileError) -> Failure {
     Failure::of_file(error, MAKE_USERS)
 }
 
-fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result<(), Failure> {
+/// Claims that are not given stay as they are.
+fn add(
+    path: &Path,
+    name: Username,
+    id: Option<UserId>,
+    claims: Option<ClaimsColumn>,
+    replace: bool,
+) -> Result<(), Failure> {
     // Checked before the password is asked for, and again below, while nobody else can change the file.
     if path.try_exists().unwrap_or(false) {
         check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
@@ -160,11 +187,16 @@ fn add(path: &Path, name: Username, id: Option<UserId>, replace: bool) -> Result
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
-            return Ok(format!("has another password{}", if user.disabled { ", and is disabled still" } else { "" }));
+            let (id, disabled) = (user.id.clone(), user.disabled);
+            if let Some(claims) = &claims {
+                file.set_claims(&id, claims);
+            }
+            return Ok(format!("has another password{}", if disabled { ", and is disabled still" } else { "" }));
         }
         let id = id.unwrap_or_else(|| fresh_user(now()));
         let said = format!("added, user id {id}");
-        file.add(User { name: name.clone(), hash, id, disabled: false });
+        let claims = claims.unwrap_or_default();
+        file.add(User { name: name.clone(), hash, id, disabled: false, claims });
         Ok(said)
     })?;
     print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
@@ -191,6 +223,18 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
         },
         Some(_) => Ok(()),
     }
+}
+
+fn set_claims(path: &Path, name: &Username, claims: &ClaimsColumn) -> Result<(), Failure> {
+    change(Held::wait(path).map_err(unusable)?, path, |file| {
+        let id = file.user(name).ok_or_else(|| unknown(name))?.id.clone();
+        file.set_claims(&id, claims);
+        Ok(())
+    })?;
+    let said = if claims.claims().is_empty() { "has no claims" } else { "has other claims" };
+    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
+    say("note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.");
+    Ok(())
 }
 
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
@@ -230,7 +274,8 @@ fn other_names(file: &UsersFile, name: &Username) -> Result<String, Failure> {
 fn tell_what_goes_on(others: &str) {
     match others {
         "" => say(
-            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire.",
+            "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
+             to end them now: wxmint users end USER_ID",
         ),
         others => {
             say(format_args!("note: the user can still log in, because these names have the same user id: {others}"))
@@ -246,6 +291,10 @@ fn unknown(name: &Username) -> Failure {
 fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
-    held.replace(&file.content()).map_err(unusable)?;
+    let content = file.content();
+    if UsersFile::parse(&content).as_ref() != Ok(&file) {
+        return Err(Failure::Usage("nothing was changed: a user id in the file must not look like a hash".into()));
+    }
+    held.replace(&content).map_err(unusable)?;
     Ok(outcome)
 }

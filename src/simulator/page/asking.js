@@ -4,7 +4,7 @@ import { APPS } from "./people.js";
 
 export const CODE2SESSION = "/sns/jscode2session";
 const PHONE_PATHS = ["/cgi-bin/stable_token", "/wxa/business/getuserphonenumber"];
-const ACCOUNT_PATHS = ["/password-checks", "/users/by-phone", "/users"];
+const ACCOUNT_PATHS = ["/password-checks", "/users/by-phone", "/users", "/login-checks"];
 const SHOWN_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "x-request-id"];
 const JOURNAL_TRIES = 5;
 const JOURNAL_PAUSE = 100; // ms

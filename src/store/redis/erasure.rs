@@ -48,7 +48,7 @@ impl Erasure for Redis {
 
     async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
         const PATTERN: &str = "wxmint:{*}:limit:name:*";
-        let of_people: HashSet<_> = people.iter().map(|person| name::attempts(person)).collect();
+        let of_people: HashSet<_> = people.iter().map(name::attempts).collect();
         let mut erased = 0;
         self.scan(PATTERN, async |keys| {
             for key in keys {

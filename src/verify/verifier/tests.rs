@@ -115,7 +115,7 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
             let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
             let id = TokenId::random().expect("random");
-            let token = minter.mint(&user, &app, &id, now(), now()).expect("a token");
+            let token = minter.mint(&user, &app, &id, &Default::default(), now(), now()).expect("a token");
             let verifier = Verifier::new(VerifierPolicy { typ, ..policy() }).expect("a policy");
             let verified = verifier.verify(token.expose(), ring.at(now()).set(), now()).expect("believed");
             let (issued_at, expires_at) = (now(), now() + LONGEST_LIFE);

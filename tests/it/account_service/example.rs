@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, fs, process::Command, sync::Arc, time::Duration
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wxmint::{
-    accounts::{Accounts, Named, NewUserKey},
+    accounts::{Accounts, Admission, Named, NewUserKey},
     http::now,
     ids::TokenId,
     keys::{KeyRing, KeySet},
@@ -47,7 +47,10 @@ impl Example {
             flask.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
             flask
         };
-        let added = flask().args(["add-user", "alice", "--password", "wonderland"]).status().expect("Flask");
+        let added = flask()
+            .args(["add-user", "alice", "--password", "wonderland", "--roles", "admin,editor"])
+            .status()
+            .expect("Flask");
         assert!(added.success());
         let process = Process::spawn("the example", flask().args(["run", "--port", &port]));
         let file = fs::read(bed.configuration.value("WXMINT_KEYS")).expect("the key file");
@@ -80,7 +83,9 @@ impl Example {
         let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
         let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
         let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-        let access = minter.mint(&user, &app, &TokenId::random().expect("bits"), now(), now()).expect("a token");
+        let access = minter
+            .mint(&user, &app, &TokenId::random().expect("bits"), &Default::default(), now(), now())
+            .expect("a token");
         vec![
             ("no token", String::new()),
             ("an access token", access.expose().to_owned()),
@@ -109,7 +114,7 @@ impl Example {
 const BODY: &str = r#"{"idempotency_key":"key"}"#;
 
 #[tokio::test]
-async fn the_example_answers_the_three_calls_and_makes_no_user_twice() {
+async fn the_example_answers_the_calls_and_makes_no_user_twice() {
     let example = Example::start().await;
     let client = example.client();
     let alice = client.alice().await.expect("an answer").expect("her password");
@@ -124,6 +129,10 @@ async fn the_example_answers_the_three_calls_and_makes_no_user_twice() {
     let found: Vec<Named> = rivals.into_iter().map(|named| named.expect("an answer").expect("a user")).collect();
     assert!(found.iter().all(|named| named.user == found[0].user) && !made.contains(&found[0].user));
     assert_eq!(found.iter().filter(|named| named.made).count(), 1, "{found:?}");
+
+    let Ok(Admission::Admitted(claims)) = client.admission(alice.as_str()).await else { panic!("alice may log in") };
+    assert_eq!(claims.as_map()["roles"], json!(["admin", "editor"]));
+    assert_eq!(client.admission("nobody").await, Ok(Admission::Refused));
 
     let bound = log_in(&example.bed, "lin", credentials_of_alice("wonderland")).await.expect_login();
     assert_eq!(bound.member("user_id"), alice.as_str());

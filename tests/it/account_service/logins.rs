@@ -47,7 +47,7 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
 }
 
 /// What the operator is told of a request.
-async fn warning(bed: &TestBed, request_id: &str) -> String {
+pub(super) async fn warning(bed: &TestBed, request_id: &str) -> String {
     eventually("a warning", PATIENCE, async || {
         let events = bed.service().events();
         let of_this = |event: &&Value| event["request_id"] == request_id && event["level"] == "WARN";

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{NAME, Office, SECRET};
+use super::{NAME, Office, SECRET, all_of_redis};
 use crate::support::{APPID, BUSY, TestBed, eventually, write_private};
 
 const PATHS: [(&str, &str); 6] = [
@@ -50,8 +50,9 @@ async fn every_path_about_users_wants_a_secret_of_the_file() {
         let public = office.bed.http.0.request(method.parse().expect("a method"), office.bed.service().url(path));
         office.bed.http.send(public.bearer_auth(SECRET)).await.expect_problem(404, "invalid_request");
     }
-    let log = office.bed.service().log();
-    assert!(!log.contains(SECRET) && !log.contains(&near) && !log.contains(&shouted), "{log}");
+    let (log, metrics) = (office.bed.service().log(), office.bed.service().metrics().await);
+    let traces = format!("{log}\n{metrics}\n{:?}", all_of_redis(&office));
+    assert!(![SECRET, &near, &shouted].iter().any(|secret| traces.contains(secret)), "{traces}");
 }
 
 #[tokio::test]

@@ -120,6 +120,10 @@ impl AccountService {
         self.state().book.users().iter().filter(|user| user.credentials.is_none()).count()
     }
 
+    pub(crate) fn book(&self) -> Arc<AccountBook> {
+        Arc::clone(&self.state().book)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -153,6 +157,7 @@ fn serve(listener: TcpListener, state: Arc<Mutex<State>>) -> ServerHandle {
 async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
     let (answer, reply) = lock(&state).take(&request, &body);
     let sent = match &answer {
+        Some(Value::Null) => HttpResponse::Forbidden().finish(),
         Some(answer) => HttpResponse::Ok().json(answer),
         None => HttpResponse::NotFound().body("no such path"),
     };
@@ -198,7 +203,9 @@ fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
 impl State {
     fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
         let path = request.path().strip_prefix("/wxmint");
-        let answer = path.map(|path| self.book.answer(path, body).expect("a call as it is documented"));
+        // `null` stands for the refusal of a login, 403.
+        let answer =
+            path.map(|path| self.book.answer(path, body).expect("a call as it is documented").unwrap_or_default());
         let header = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
             (name.as_str().to_owned(), value.to_str().expect("visible ASCII").to_owned())
         };

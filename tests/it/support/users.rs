@@ -35,6 +35,11 @@ impl UsersFile {
         assert!(self.command(&[word, name]).output().expect("wxmint runs").status.success());
     }
 
+    /// `claims` in the form of the file.
+    pub(crate) fn set_claims(&self, name: &str, claims: &str) {
+        assert!(self.command(&["claims", name, claims]).output().expect("wxmint runs").status.success());
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("users")
     }

@@ -26,6 +26,9 @@ pub(crate) use self::{
 };
 use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of};
 
+/// How often an example that follows the feed of ends asks for it, at most, while the bad tokens are sent.
+pub(crate) const LOOKS_AT_THE_FEED: u64 = 3;
+
 /// Credentials that an example takes though it should not, by name, and why, in the words of its README.md.
 pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
 

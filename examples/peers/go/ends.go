@@ -1,0 +1,240 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+)
+
+const (
+	lookEvery       = 5 * time.Second
+	maxPage         = 2 << 20          // bytes
+	maxPages        = 100              // in one look
+	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
+	maxEnds         = 1_000_000        // held in memory
+	maxAge          = 60 * time.Second // what to do when the knowledge is older:
+	failClosed      = false            // false goes on and warns; true answers 503
+	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
+)
+
+var (
+	errNoNews = errors.New("what has been ended is not known")
+	errEnded  = errors.New("ended")
+	isHash    = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
+)
+
+// ends knows which tokens were ended before they expire: it follows the issuer's signed feed of ends.
+type ends struct {
+	issuer string
+	keys   *keySet
+
+	lock     sync.RWMutex
+	held     map[string]int64 // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+	complete time.Time        // the greatest iat of a page after which there was no more
+	began    time.Time        // when there were keys for the first time
+
+	cursor string
+	newest time.Time // the greatest iat of a page
+	keep   int64     // seconds, of the last page
+}
+
+// check is nil for a verified token that was not ended. Ask about each request, also where a token is remembered as good.
+func (e *ends) check(kid string, token jwt.MapClaims, now time.Time) error {
+	user := text(token, "sub")
+	ofUser, ofApp := "sub "+e.hash(user), "app "+e.hash(user+"\x00"+text(token, "client_id"))
+	ofToken := "jti " + e.hash(text(token, "jti"))
+	issued, _ := seconds(token, "iat")
+	e.lock.RLock()
+	defer e.lock.RUnlock()
+	for _, name := range []string{ofUser, ofApp, ofToken, "kid " + kid} {
+		until, has := e.held[name]
+		if has && (name == ofToken || name == "kid "+kid || issued.Unix() <= until) {
+			return errEnded
+		}
+	}
+	tooOld := failClosed && now.Sub(e.complete) > maxAge
+	if tooOld || e.complete.IsZero() && (e.began.IsZero() || now.Sub(e.began) <= firstPageWithin) {
+		return errNoNews
+	}
+	return nil
+}
+
+func (e *ends) follow() {
+	for ; !e.keys.believed(time.Now()); time.Sleep(lookEvery / 25) {
+	}
+	e.lock.Lock()
+	e.began = time.Now()
+	e.lock.Unlock()
+	var warned, refreshed time.Time
+	for ; ; time.Sleep(lookEvery) {
+		err := e.look()
+		now := time.Now()
+		// After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+		if errors.Is(err, errUnknownKey) && now.Sub(refreshed) > refreshKeys {
+			refreshed = now
+			e.keys.refresh()
+			err = e.look()
+		}
+		if (err != nil || now.Sub(e.complete) > maxAge) && now.Sub(warned) > time.Minute {
+			log.Printf("ends: known up to %v; error: %v", e.complete, err) // what is known stays, whatever it was
+			warned = now
+		}
+		e.forget(now)
+	}
+}
+
+func (e *ends) look() error {
+	for number := 0; number < maxPages; number++ {
+		page, err := e.fetch()
+		if err != nil {
+			return err
+		}
+		if more, err := e.take(page, time.Now()); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetch gets the next page, and checks that one of the issuer's keys has signed it as a page.
+func (e *ends) fetch() (jwt.MapClaims, error) {
+	where, err := url.Parse(e.issuer)
+	if err != nil {
+		return nil, err
+	}
+	where = &url.URL{Scheme: where.Scheme, Host: where.Host, Path: "/revocations"}
+	if e.cursor != "" {
+		where.RawQuery = url.Values{"after": {e.cursor}}.Encode()
+	}
+	response, err := client.Get(where.String())
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the issuer answers %d", response.StatusCode)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxPage))
+	if err != nil {
+		return nil, err
+	}
+	if err := wellFormed(string(body)); err != nil {
+		return nil, err
+	}
+	page := jwt.MapClaims{}
+	_, err = parser.ParseWithClaims(string(body), page, func(token *jwt.Token) (any, error) {
+		_, critical := token.Header["crit"]
+		if kid, named := token.Header["kid"].(string); named && !critical && token.Header["typ"] == "revocations+jwt" {
+			return e.keys.key(kid, token.Method.Alg())
+		}
+		return nil, errors.New("not a page") // an access token, for one
+	})
+	return page, err
+}
+
+// take counts a page as a whole or not at all, and tells whether there is more.
+func (e *ends) take(page jwt.MapClaims, now time.Time) (bool, error) {
+	issued, hasIssued := seconds(page, "iat")
+	expires, hasExpires := seconds(page, "exp")
+	keep, hasKeep := seconds(page, "keep")
+	after, hasAfter := page["after"].(string)
+	cursor, hasCursor := page["cursor"].(string)
+	more, hasMore := page["more"].(bool)
+	ended, hasEnded := page["ended"].([]any)
+	switch {
+	case !hasIssued || !hasExpires || !hasKeep || !hasAfter || !hasCursor || !hasMore || !hasEnded:
+		return false, errors.New("a malformed page")
+	case text(page, "iss") != e.issuer || issued.After(now.Add(leeway)) || !now.Before(expires.Add(leeway)):
+		return false, errors.New("another issuer's page, or not of this time")
+	// Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+	case issued.Before(e.newest.Add(-leeway)):
+		return false, errors.New("a much older page than the newest one")
+	case after != "" && after != e.cursor:
+		return false, errors.New("a page that was not asked for")
+	case len(e.held)+len(ended) > maxEnds:
+		return false, errors.New("too many ends")
+	}
+	learnt := map[string]int64{}
+	for _, end := range ended {
+		if err := read(end, now, learnt); err != nil {
+			return false, err
+		}
+	}
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	for name, time := range learnt {
+		held, has := e.held[name]
+		if !has || held < time && !strings.HasPrefix(name, "kid ") {
+			e.held[name] = time
+		}
+	}
+	moved := cursor != e.cursor
+	e.keep, e.cursor = keep.Unix(), cursor
+	if issued.After(e.newest) {
+		e.newest = issued
+	}
+	if !more && issued.After(e.complete) {
+		e.complete = issued
+	}
+	return more && moved, nil
+}
+
+// read adds one end of a page to those that are learnt from it.
+func read(end any, now time.Time, learnt map[string]int64) error {
+	list, _ := end.([]any)
+	parts := [3]any{}
+	copy(parts[:], list)
+	kind, named := parts[0].(string)
+	value, _ := parts[1].(string)
+	number, _ := parts[2].(json.Number)
+	switch kind {
+	case "sub", "app", "jti":
+		time, err := number.Int64()
+		if err != nil || time < 0 || !isHash.MatchString(value) {
+			return errors.New("a malformed end")
+		}
+		if name := kind + " " + value; learnt[name] < time {
+			learnt[name] = time
+		}
+	case "kid":
+		learnt["kid "+value] = now.Unix()
+		named = value != ""
+	} // others are of a newer issuer
+	if !named {
+		return errors.New("a malformed end")
+	}
+	return nil
+}
+
+// forget drops what can end no valid token any more.
+func (e *ends) forget(now time.Time) {
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	for name, time := range e.held {
+		keep := e.keep
+		if strings.HasPrefix(name, "jti ") {
+			keep = int64(leeway.Seconds())
+		}
+		if time+keep < now.Unix() {
+			delete(e.held, name)
+		}
+	}
+}
+
+// hash stands for a value in the feed, which names nobody.
+func (e *ends) hash(value string) string {
+	digest := sha256.Sum256([]byte(e.issuer + "\x00" + value))
+	return base64.RawURLEncoding.EncodeToString(digest[:12])
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Tells HAProxy which tokens were ended before they expire: follows the issuer's signed feed of ends. Runs all the time:
+
+    wxmint-ends.py ISSUER FOLDER SOCKET
+
+FOLDER is that of wxmint-keys.py, seen from where HAProxy starts. It gets ends.map, which HAProxy reads when it starts. The
+running HAProxy is told by SOCKET, its stats socket, and changes from one whole map to the next. Whatever goes wrong, the
+ends that are known stay. Python 3.9 or newer, openssl, nothing else.
+"""
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+EVERY = 5  # seconds between two looks
+DEADLINE = 4  # seconds for one page
+LONGEST_PAGE = 2 << 20  # bytes
+MOST_PAGES = 100  # in one look
+MOST_ENDS = 1_000_000
+FIRST_PAGE_WITHIN = 10  # seconds; HAProxy may start without a first page after that
+LEEWAY = 60  # seconds by which clocks may differ
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def octets(text):
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def verified(token, folder):
+    """The claims of a page that one of FOLDER's keys has signed, else ValueError, KeyError or CalledProcessError."""
+    signed, signature = token.rsplit(".", 1)
+    header, claims = (json.loads(octets(part)) for part in signed.split("."))
+    with open(os.path.join(folder, "algorithms.map"), encoding="ascii") as file:
+        algorithms = dict(line.split() for line in file)
+    kid, signature = header["kid"], octets(signature)
+    # An access token is no page. The algorithm is the key's.
+    if header["typ"] != "revocations+jwt" or "crit" in header or header["alg"] != algorithms[kid]:
+        raise ValueError("not a page")
+    if header["alg"] == "ES256":
+        if len(signature) != 64:
+            raise ValueError("not a signature")
+        signature = der(0x30, der(0x02, positive(signature[:32])) + der(0x02, positive(signature[32:])))
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(signature)
+        file.flush()
+        verify = ["openssl", "dgst", "-sha256", "-verify", os.path.join(folder, kid + ".pem"), "-signature", file.name]
+        subprocess.run(verify, input=signed.encode(), check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+    return claims
+
+
+def der(tag, content):
+    return bytes([tag, len(content)]) + content
+
+
+def positive(value):
+    value = value.lstrip(b"\0") or b"\0"
+    return b"\0" + value if value[0] & 0x80 else value
+
+
+def is_time(value):
+    return type(value) is int and value >= 0
+
+
+class Ends:
+    def __init__(self, issuer, folder, admin):
+        self.issuer, self.folder, self.admin = issuer, folder, admin
+        self.map = os.path.join(folder, "ends.map")
+        self.held = {}  # sub-HASH, app-HASH: BEFORE; jti-HASH: EXP; kid-KID: when it was first seen
+        self.keep, self.cursor, self.newest, self.complete = 2_592_060, "", 0, 0
+        self.told, self.version, self.written = None, 0, 0
+        if os.path.exists(self.map):
+            with open(self.map, encoding="ascii") as file:
+                entries = {name: int(value) for name, value in map(str.split, file)}
+            self.held = {name: value for name, value in entries.items() if name[3:4] == "-"}
+            self.newest = self.complete = entries["page"]
+
+    def look(self):
+        for _ in range(MOST_PAGES):
+            if not self.take(verified(self.fetch(), self.folder)):
+                break
+
+    def fetch(self):
+        query = f"?after={urllib.parse.quote(self.cursor, safe='')}" if self.cursor else ""
+        url, text, end = urllib.parse.urljoin(self.issuer, "/revocations") + query, b"", time.monotonic() + DEADLINE
+        with urllib.request.build_opener(NoRedirects).open(url, timeout=DEADLINE) as answer:
+            while chunk := answer.read1(65536):
+                text += chunk
+                if len(text) > LONGEST_PAGE or time.monotonic() > end:
+                    raise ValueError("a page is too long")
+        return text.decode("ascii")
+
+    def take(self, page):
+        """A page counts as a whole or not at all. Returns whether there is more."""
+        iat, after, cursor, more, now = page["iat"], page["after"], page["cursor"], page["more"], time.time()
+        if page["iss"] != self.issuer or not all(map(is_time, (iat, page["exp"], page["keep"]))):
+            raise ValueError("a malformed page, or another issuer's")
+        # Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+        if iat > now + LEEWAY or page["exp"] <= now - LEEWAY or iat < self.newest - LEEWAY:
+            raise ValueError("a page of another time, or a much older one than the newest")
+        if after not in ("", self.cursor) or not isinstance(cursor, str) or not isinstance(more, bool):
+            raise ValueError("a page that was not asked for")
+        if not isinstance(page["ended"], list) or len(self.held) + len(page["ended"]) > MOST_ENDS:
+            raise ValueError("too many ends")
+        if not all(isinstance(end, list) for end in page["ended"]):
+            raise ValueError("a malformed end")
+        learnt = [self.entry(*end) for end in page["ended"]]
+        for name, value in filter(None, learnt):
+            known = self.held.get(name)
+            self.held[name] = value if known is None else known if name.startswith("kid-") else max(value, known)
+        moved = cursor != self.cursor
+        self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
+        if not more:
+            self.complete = max(iat, self.complete)
+        return more and moved
+
+    @staticmethod
+    def entry(kind, value=None, at=None, *_):
+        """The name and value of an end, which become words of a command: strictly of the right form."""
+        if kind in ("sub", "app", "jti"):
+            if not is_time(at) or not re.fullmatch(r"[A-Za-z0-9_-]{16}", value):
+                raise ValueError("a malformed end")
+            return f"{kind}-{value}", at
+        if not isinstance(kind, str) or (kind == "kid" and not isinstance(value, str)):
+            raise ValueError("a malformed end")
+        # Another kid is none of wxmint-keys.py's, and another kind is of a newer issuer.
+        return (f"kid-{value}", int(time.time())) if kind == "kid" and re.fullmatch(r"[\w-]{1,128}", value, re.A) else None
+
+    def tell(self):
+        """Brings ends.map and the running HAProxy up to date."""
+        now = time.time()
+        lasts = {"jti": LEEWAY}
+        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[:3], self.keep) >= now}
+        confirmed = int(os.path.getmtime(os.path.join(self.folder, "loaded.json")))
+        state = {"page": self.complete, "keys": confirmed}
+        changed = self.held != self.told
+        if changed:
+            self.version = time.time_ns()
+        if changed or now - self.written > 20:  # A HAProxy that starts reads when this was.
+            with open(self.map + ".new", "w", encoding="ascii") as file:
+                file.writelines(f"{name} {value}\n" for name, value in self.entries(state))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self.map + ".new", self.map)
+            self.told, self.written = dict(self.held), now
+        # A HAProxy that read the file has its version; one that was started in between may have an older one.
+        if f'value="{self.version}"' in self.command(f"get map {self.map} version"):
+            self.command("; ".join(f"set map {self.map} {name} {value}" for name, value in state.items()))
+            return
+        new = "@" + self.command(f"prepare map {self.map}").split()[-1]
+        lines = [f"{name} {value}\n" for name, value in self.entries(state)]
+        for first in range(0, len(lines), 64):  # A command is at most 16 KiB long.
+            self.command(f"add map {new} {self.map} <<\n{''.join(lines[first:first + 64])}")
+        self.command(f"commit map {new} {self.map}")
+
+    def entries(self, state):
+        return [*self.held.items(), *state.items(), ("version", self.version)]
+
+    def command(self, line):
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.settimeout(DEADLINE)
+            admin.connect(self.admin)
+            admin.sendall(line.encode() + b"\n")
+            answer = b""
+            while chunk := admin.recv(65536):
+                answer += chunk
+        if b"map" in answer and (b"Unknown" in answer or b"rror" in answer or b"rong" in answer):
+            raise ValueError(f"HAProxy: {answer.decode().strip()}")
+        return answer.decode()
+
+
+def main(issuer, folder, admin):
+    ends, began, troubles = Ends(issuer, folder, admin), time.time(), []
+    while True:
+        before, troubles = troubles, []
+        for step in (ends.look, ends.tell):
+            if step == ends.tell and not ends.complete and time.time() - began <= FIRST_PAGE_WITHIN:
+                continue
+            try:
+                step()
+            except Exception as error:  # What is known stays, whatever it was.
+                troubles.append(f"{type(error).__name__}: {error}")
+        if troubles != before:
+            age = time.time() - ends.complete
+            print(f"wxmint-ends: {'; '.join(troubles) or 'all is well'}; ends are {age:.0f} s old", file=sys.stderr, flush=True)
+        time.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

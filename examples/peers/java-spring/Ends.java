@@ -1,0 +1,181 @@
+package com.example.orders;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.net.HttpURLConnection;
+import java.net.URI;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** Knows which tokens were ended before they expire: follows the issuer's signed feed of ends. Needs the JDK alone. */
+final class Ends implements Runnable {
+
+	static final long EVERY = 5_000; // ms between two looks
+	private static final int DEADLINE = 4_000; // ms for one page
+	private static final int LONGEST_PAGE = 2 << 20; // bytes
+	private static final int MOST_PAGES = 100; // in one look
+	private static final int MOST_ENDS = 1_000_000; // held in memory
+	private static final long MAX_AGE = 60; // seconds; what to do when the knowledge is older:
+	private static final boolean FAIL_CLOSED = false; // false goes on and warns; true answers 503
+	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless FAIL_CLOSED, goes on without a first page then
+	private static final long LEEWAY = 60; // seconds by which clocks may differ
+
+	/** Checks signature, algorithm and typ ("revocations+jwt", nothing else) of a page, and returns its claims as JSON. */
+	interface Pages {
+		Map<String, Object> verified(String page) throws Exception;
+	}
+
+	private final String issuer;
+	private final Pages pages;
+	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+	private final Map<String, Long> held = new ConcurrentHashMap<>();
+	private volatile long complete; // the greatest iat of a page after which there was no more, or 0
+	private final long began = now();
+	private String cursor = "";
+	private long newest; // the greatest iat of a page
+	private long keep; // seconds, of the last page
+	private long warned;
+
+	Ends(String issuer, Pages pages) {
+		this.issuer = issuer;
+		this.pages = pages;
+	}
+
+	/** Whether a verified token was ended. To be asked about each request, also where a token is remembered as good. */
+	boolean have(String kid, String sub, String clientId, String jti, long iat) {
+		long user = held.getOrDefault("sub " + hash(sub), -1L);
+		long app = held.getOrDefault("app " + hash(sub + "\0" + clientId), -1L);
+		return iat <= user || iat <= app || held.containsKey("jti " + hash(jti)) || held.containsKey("kid " + kid);
+	}
+
+	/** Whether no token can be judged now: answer 503. */
+	boolean unavailable() {
+		return FAIL_CLOSED ? age() > MAX_AGE : complete == 0 && now() - began <= FIRST_PAGE_WITHIN;
+	}
+
+	/** Seconds; for your metrics. */
+	long age() {
+		return now() - complete;
+	}
+
+	/** To be called EVERY so often, by one thread. Never throws. */
+	@Override
+	public void run() {
+		String trouble = null;
+		try {
+			for (int page = 0; page < MOST_PAGES && take(pages.verified(fetch())); page++) { }
+		}
+		catch (Exception e) { // What is known stays, whatever it was.
+			trouble = e.toString();
+		}
+		if ((trouble != null || age() > MAX_AGE) && now() - warned > 60) {
+			String why = trouble != null ? trouble : "the issuer's newest page is old";
+			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "ends are {0} s old: {1}", age(), why);
+			warned = now();
+		}
+		// No token that one of these ended can be valid any more.
+		held.entrySet().removeIf((end) -> end.getValue() + (end.getKey().startsWith("jti ") ? LEEWAY : keep) < now());
+	}
+
+	private String fetch() throws IOException {
+		String query = cursor.isEmpty() ? "" : "?after=" + URLEncoder.encode(cursor, StandardCharsets.UTF_8);
+		URI url = URI.create(issuer).resolve("/revocations" + query);
+		HttpURLConnection connection = (HttpURLConnection) url.toURL().openConnection();
+		connection.setInstanceFollowRedirects(false);
+		connection.setConnectTimeout(DEADLINE);
+		connection.setReadTimeout(DEADLINE);
+		try {
+			check(connection.getResponseCode() == 200, "the issuer answers " + connection.getResponseCode());
+			ByteArrayOutputStream page = new ByteArrayOutputStream();
+			byte[] some = new byte[65_536];
+			long end = System.nanoTime() + DEADLINE * 1_000_000L;
+			for (int length; (length = connection.getInputStream().read(some)) >= 0; page.write(some, 0, length)) {
+				check(page.size() + length <= LONGEST_PAGE && System.nanoTime() < end, "a page is too long");
+			}
+			return page.toString(StandardCharsets.US_ASCII);
+		}
+		finally {
+			connection.disconnect();
+		}
+	}
+
+	/** Counts a page as a whole or not at all. Returns whether there is more. */
+	private boolean take(Map<String, Object> page) throws IOException {
+		check(issuer.equals(page.get("iss")), "another issuer's page");
+		long iat = time(page.get("iat"));
+		check(iat <= now() + LEEWAY && time(page.get("exp")) > now() - LEEWAY, "not a page of this time");
+		// Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+		check(iat >= newest - LEEWAY, "a much older page than the newest one");
+		if (!(page.get("after") instanceof String after && page.get("cursor") instanceof String next
+				&& page.get("more") instanceof Boolean more && page.get("ended") instanceof List<?> ended)) {
+			throw new IOException("a malformed page");
+		}
+		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
+		check(held.size() + ended.size() <= MOST_ENDS, "too many ends");
+		Map<String, Long> learnt = new HashMap<>();
+		for (Object end : ended) {
+			learn(end, learnt);
+		}
+		keep = time(page.get("keep"));
+		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
+		boolean moved = !cursor.equals(next);
+		newest = Math.max(iat, newest);
+		cursor = next;
+		complete = more ? complete : Math.max(iat, complete);
+		return more && moved;
+	}
+
+	private static void learn(Object end, Map<String, Long> learnt) throws IOException {
+		if (!(end instanceof List<?> parts && !parts.isEmpty() && parts.get(0) instanceof String kind)) {
+			throw new IOException("a malformed end");
+		}
+		String value = parts.size() > 1 && parts.get(1) instanceof String text ? text : "";
+		switch (kind) {
+			case "sub", "app", "jti" -> {
+				check(value.matches("[A-Za-z0-9_-]{16}") && parts.size() > 2, "a malformed end");
+				learnt.merge(kind + " " + value, time(parts.get(2)), Math::max);
+			}
+			case "kid" -> {
+				check(!value.isEmpty(), "a malformed end");
+				learnt.put("kid " + value, now());
+			}
+			default -> { } // of a newer issuer
+		}
+	}
+
+	private static long time(Object value) throws IOException {
+		check((value instanceof Long || value instanceof Integer) && ((Number) value).longValue() >= 0, "not a time");
+		return ((Number) value).longValue();
+	}
+
+	private static void check(boolean holds, String otherwise) throws IOException {
+		if (!holds) {
+			throw new IOException(otherwise);
+		}
+	}
+
+	/** Stands for a value in the feed, which names nobody. */
+	private String hash(String value) {
+		try {
+			byte[] text = (issuer + "\0" + value).getBytes(StandardCharsets.UTF_8);
+			byte[] first = Arrays.copyOf(MessageDigest.getInstance("SHA-256").digest(text), 12);
+			return Base64.getUrlEncoder().withoutPadding().encodeToString(first);
+		}
+		catch (NoSuchAlgorithmException e) {
+			throw new IllegalStateException(e); // Every Java has it.
+		}
+	}
+
+	private static long now() {
+		return System.currentTimeMillis() / 1000;
+	}
+
+}

@@ -1,0 +1,149 @@
+// Refuses wxmint's tokens that were ended before they expire: follows the issuer's signed feed of ends.
+import { createHash } from "node:crypto";
+import { jwtVerify } from "jose";
+
+const EVERY = 5_000; // ms between two looks
+const DEADLINE = 4_000; // ms for one page
+const LONGEST_PAGE = 2 << 20; // bytes
+const MOST_PAGES = 100; // in one look
+const MOST_ENDS = 1_000_000; // held in memory
+const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
+const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
+const FIRST_PAGE_WITHIN = 10; // seconds; "open" goes on without a first page after that
+const REFRESH_EVERY = 10; // seconds; keys for a page of a key that is not known
+const LEEWAY = 60; // seconds by which clocks may differ
+
+const SHAPES = {
+  sub: (hash, before) => isHash(hash) && isTime(before),
+  app: (hash, before) => isHash(hash) && isTime(before),
+  jti: (hash, expiry) => isHash(hash) && isTime(expiry),
+  kid: (kid) => typeof kid === "string" && kid !== "",
+};
+const isHash = (value) => typeof value === "string" && /^[\w-]{16}$/.test(value);
+const isTime = (value) => Number.isSafeInteger(value) && value >= 0;
+const now = () => Date.now() / 1000;
+
+export class Ends {
+  #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+  #keep = 0; // seconds, of the last page
+  #cursor = "";
+  #newest = 0; // the greatest `iat` of a page
+  #complete; // the greatest `iat` of a page after which there was no more
+  #began; // when there were keys for the first time
+  #warned = 0;
+  #refreshed = 0;
+
+  // `keys` returns what jose verifies with, or undefined while there are none. `refresh` fetches them anew.
+  constructor(issuer, keys, refresh) {
+    [this.issuer, this.keys, this.refresh] = [issuer, keys, refresh];
+  }
+
+  // Whether a verified token was ended. To be asked about each request, also where a token is remembered as good.
+  has({ kid }, { sub, client_id, jti, iat }) {
+    const before = (kind, value) => this.#held.get(`${kind} ${this.#hash(value)}`) ?? -1;
+    if (iat <= before("sub", sub) || iat <= before("app", `${sub}\0${client_id}`)) return true;
+    return this.#held.has(`jti ${this.#hash(jti)}`) || this.#held.has(`kid ${kid}`);
+  }
+
+  // Whether no token can be judged now: answer 503.
+  get unavailable() {
+    if (FAIL === "closed") return this.age > MAX_AGE;
+    return this.#complete === undefined && !(now() - this.#began > FIRST_PAGE_WITHIN);
+  }
+
+  // Seconds; for your metrics.
+  get age() {
+    return this.#complete === undefined ? Infinity : now() - this.#complete;
+  }
+
+  async follow() {
+    if (this.keys()) await this.#look();
+    setTimeout(() => this.follow(), this.#began ? EVERY : 200).unref();
+  }
+
+  async #look() {
+    let trouble;
+    this.#began ??= now();
+    try {
+      for (let page = 0; page < MOST_PAGES && this.#take(await this.#fetch()); page++);
+    } catch (error) {
+      trouble = error.message; // What is known stays, whatever it was.
+      // After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+      if (error.code === "ERR_JWKS_NO_MATCHING_KEY" && now() - this.#refreshed > REFRESH_EVERY) {
+        this.#refreshed = now();
+        await this.refresh();
+        return this.#look();
+      }
+    }
+    if ((trouble || this.age > MAX_AGE) && now() - this.#warned > 60) {
+      console.warn(`ends are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);
+      this.#warned = now();
+    }
+    this.#forget();
+  }
+
+  async #fetch() {
+    const url = new URL("/revocations", this.issuer);
+    if (this.#cursor) url.searchParams.set("after", this.#cursor);
+    // Not AbortSignal.timeout, which Node may collect, and forget, while a body is being read.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error("no page in time")), DEADLINE);
+    const end = Date.now() + DEADLINE;
+    let text = "";
+    try {
+      const response = await fetch(url, { redirect: "error", signal: late.signal });
+      if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
+      for await (const chunk of response.body) {
+        text += Buffer.from(chunk).toString("latin1");
+        if (text.length > LONGEST_PAGE || Date.now() > end) throw new Error("a page is too long");
+      }
+    } finally {
+      clearTimeout(timer);
+      late.abort();
+    }
+    const expected = { issuer: this.issuer, algorithms: ["ES256", "EdDSA", "RS256"], clockTolerance: LEEWAY };
+    // The algorithm is the key's. An access token is no page: its typ is another.
+    Object.assign(expected, { typ: "revocations+jwt", maxTokenAge: "5m", requiredClaims: ["iss", "iat", "exp"] });
+    const { payload, protectedHeader } = await jwtVerify(text, this.keys(), expected);
+    if (protectedHeader.typ !== "revocations+jwt") throw new Error("not a page");
+    return payload;
+  }
+
+  // A page counts as a whole or not at all. Returns whether there is more.
+  #take({ iat, after, cursor, more, keep, ended }) {
+    // Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+    if (iat < this.#newest - LEEWAY) throw new Error("a much older page than the newest one");
+    if (after !== "" && after !== this.#cursor) throw new Error("a page that was not asked for");
+    if (typeof cursor !== "string" || typeof more !== "boolean" || !isTime(keep)) throw new Error("a malformed page");
+    if (!Array.isArray(ended) || !ended.every(isEnd)) throw new Error("a malformed end");
+    if (this.#held.size + ended.length > MOST_ENDS) throw new Error("too many ends");
+    for (const [kind, value, time] of ended) {
+      if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
+      const name = `${kind} ${value}`;
+      const held = this.#held.get(name);
+      this.#held.set(name, kind === "kid" ? (held ?? now()) : Math.max(held ?? 0, time));
+    }
+    [this.#newest, this.#keep] = [Math.max(iat, this.#newest), keep];
+    if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
+    const moved = cursor !== this.#cursor;
+    this.#cursor = cursor;
+    return more && moved;
+  }
+
+  // No token that one of these ended can be valid any more.
+  #forget() {
+    for (const [name, time] of this.#held) {
+      if (time + (name.startsWith("jti ") ? LEEWAY : this.#keep) < now()) this.#held.delete(name);
+    }
+  }
+
+  // The feed names nobody: the first 12 bytes of SHA-256, as base64url.
+  #hash(value) {
+    return createHash("sha256").update(`${this.issuer}\0${value}`).digest().subarray(0, 12).toString("base64url");
+  }
+}
+
+function isEnd(end) {
+  if (!Array.isArray(end) || typeof end[0] !== "string") return false;
+  return !Object.hasOwn(SHAPES, end[0]) || SHAPES[end[0]](...end.slice(1));
+}

@@ -1,0 +1,151 @@
+"""Refuses wxmint's tokens that were ended before they expire: follows the issuer's signed feed of ends."""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+import urllib.parse
+import urllib.request
+from base64 import urlsafe_b64encode
+
+import jwt
+
+EVERY = 5  # seconds between two looks
+DEADLINE = 4  # seconds for one page
+LONGEST_PAGE = 2 << 20  # bytes
+MOST_PAGES = 100  # in one look
+MOST_ENDS = 1_000_000  # held in memory
+MAX_AGE = 60  # seconds; what to do when the knowledge is older:
+FAIL = "open"  # "open" goes on and warns; "closed" answers 503
+FIRST_PAGE_WITHIN = 10  # seconds; "open" goes on without a first page after that
+REFRESH_EVERY = 10  # seconds; keys for a page of a key that is not known
+LEEWAY = 60  # seconds by which clocks may differ
+
+log = logging.getLogger("uvicorn.error")
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+class Ends:
+    def __init__(self, issuer, keys, refresh):
+        """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
+        self.issuer, self.keys, self.refresh = issuer, keys, refresh
+        self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): when it was first seen
+        self.keep, self.cursor = 0, ""
+        self.newest = 0  # the greatest `iat` of a page
+        self.complete = None  # the greatest `iat` of a page after which there was no more
+        self.began = None  # when there were keys for the first time
+        self.warned = self.refreshed = 0
+
+    def has(self, header, claims):
+        """Whether a verified token was ended. Ask about each request, also where a token is remembered as good."""
+        user, app = claims["sub"], f"{claims['sub']}\0{claims['client_id']}"
+        before = max(self.held.get(("sub", self.hash(user)), -1), self.held.get(("app", self.hash(app)), -1))
+        of_token = ("jti", self.hash(claims["jti"])) in self.held
+        return int(claims["iat"]) <= before or of_token or ("kid", header["kid"]) in self.held
+
+    @property
+    def unavailable(self):
+        """Whether no token can be judged now: answer 503."""
+        if FAIL == "closed":
+            return self.age > MAX_AGE
+        return self.complete is None and (self.began is None or time.time() - self.began <= FIRST_PAGE_WITHIN)
+
+    @property
+    def age(self):
+        """Seconds; for your metrics."""
+        return float("inf") if self.complete is None else time.time() - self.complete
+
+    async def follow(self):
+        while True:
+            await self.look()
+            await asyncio.sleep(EVERY if self.began else 0.2)
+
+    async def look(self):
+        if not self.keys():
+            return
+        trouble, self.began = None, self.began or time.time()
+        try:
+            for _ in range(MOST_PAGES):
+                if not self.take(await asyncio.to_thread(self.page)):
+                    break
+        except Exception as error:  # What is known stays, whatever it was.
+            trouble = error
+            # After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
+            if isinstance(error, KeyError) and time.time() - self.refreshed > REFRESH_EVERY:
+                self.refreshed = time.time()
+                await self.refresh()
+                return await self.look()
+        if (trouble or self.age > MAX_AGE) and time.time() - self.warned > 60:
+            log.warning("ends are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
+            self.warned = time.time()
+        # No token that one of these ended can be valid any more.
+        now, keep = time.time(), self.keep
+        self.held = {end: t for end, t in self.held.items() if t + (LEEWAY if end[0] == "jti" else keep) >= now}
+
+    def page(self):
+        """The claims of the next page, verified as a page. Blocks."""
+        query = f"?after={urllib.parse.quote(self.cursor, safe='')}" if self.cursor else ""
+        text, end = b"", time.monotonic() + DEADLINE
+        url = urllib.parse.urljoin(self.issuer, "/revocations") + query
+        with urllib.request.build_opener(NoRedirects).open(url, timeout=DEADLINE) as answer:
+            while chunk := answer.read1(65536):
+                text += chunk
+                if len(text) > LONGEST_PAGE or time.monotonic() > end:
+                    raise ValueError("a page is too long")
+        header = jwt.get_unverified_header(text)
+        # An access token is no page. The algorithm is the key's.
+        if header.get("typ") != "revocations+jwt" or "crit" in header:
+            raise ValueError("not a page")
+        key = self.keys()[header["kid"]]
+        options = {"require": ["iss", "iat", "exp"], "verify_aud": False}
+        algorithms = ["ES256", "EdDSA", "RS256"]
+        return jwt.decode(text, key, algorithms, issuer=self.issuer, leeway=LEEWAY, options=options)
+
+    def take(self, page):
+        """A page counts as a whole or not at all. Returns whether there is more."""
+        iat, after, cursor, more = page["iat"], page["after"], page["cursor"], page["more"]
+        # Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+        if not is_time(iat) or iat < self.newest - LEEWAY:
+            raise ValueError("a much older page than the newest one")
+        if after not in ("", self.cursor):
+            raise ValueError("a page that was not asked for")
+        if not isinstance(cursor, str) or not isinstance(more, bool) or not is_time(page["keep"]):
+            raise ValueError("a malformed page")
+        if not isinstance(page["ended"], list) or not all(map(is_end, page["ended"])):
+            raise ValueError("a malformed end")
+        if len(self.held) + len(page["ended"]) > MOST_ENDS:
+            raise ValueError("too many ends")
+        for kind, value, *rest in page["ended"]:
+            if kind == "kid":
+                self.held.setdefault((kind, value), time.time())
+            elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
+                self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
+        moved = cursor != self.cursor
+        self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
+        if not more:
+            self.complete = max(iat, self.complete or 0)
+        return more and moved
+
+    def hash(self, value):
+        """The feed names nobody: the first 12 bytes of SHA-256, as base64url."""
+        return urlsafe_b64encode(hashlib.sha256(f"{self.issuer}\0{value}".encode()).digest()[:12]).decode()
+
+
+def is_time(value):
+    return type(value) is int and value >= 0
+
+
+def is_end(end):
+    match end:
+        case ["sub" | "app" | "jti", str(hash), time, *_]:
+            return re.fullmatch(r"[\w-]{16}", hash, re.ASCII) is not None and is_time(time)
+        case ["kid", str(kid), *_]:
+            return kid != ""
+        case [str(kind), *_]:
+            return kind not in ("sub", "app", "jti", "kid")
+    return False

@@ -1,0 +1,136 @@
+//! The fourth column of the users file: the claims that a user's tokens have beside their own.
+//!
+//! ```text
+//! roles=admin,editor;tenant=north
+//! ```
+
+use std::{fmt, str::FromStr};
+
+use serde_json::{Map, Value};
+
+use super::lines::BYTE_ORDER_MARK;
+use crate::token::{ExtraClaims, InvalidClaims};
+
+/// The claim that is an array, also if it has one value. All others are texts.
+const ROLES: &str = "roles";
+
+/// The claims of one user, as they were written. `Default` is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimsColumn {
+    text: String,
+    claims: ExtraClaims,
+}
+
+/// Why a text is not claims. The error repeats nothing of the text but names that no user may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimsFault {
+    #[error("must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x")]
+    Form,
+    #[error("must name each claim once")]
+    Repeated,
+    #[error("has {0}")]
+    Invalid(#[from] InvalidClaims),
+}
+
+impl ClaimsColumn {
+    pub fn claims(&self) -> &ExtraClaims {
+        &self.claims
+    }
+}
+
+impl FromStr for ClaimsColumn {
+    type Err = ClaimsFault;
+
+    /// An empty text is no claims.
+    fn from_str(text: &str) -> Result<Self, ClaimsFault> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == BYTE_ORDER_MARK) {
+            return Err(ClaimsFault::Form);
+        }
+        let mut claims = Map::new();
+        for pair in text.split(';') {
+            let (name, value) = pair.split_once('=').ok_or(ClaimsFault::Form)?;
+            if claims.insert(name.to_owned(), read(name, value)?).is_some() {
+                return Err(ClaimsFault::Repeated);
+            }
+        }
+        Ok(Self { text: text.to_owned(), claims: claims.try_into()? })
+    }
+}
+
+fn read(name: &str, value: &str) -> Result<Value, ClaimsFault> {
+    let items = || value.split(',');
+    match name {
+        _ if value.is_empty() => Err(ClaimsFault::Form),
+        ROLES if items().any(str::is_empty) => Err(ClaimsFault::Form),
+        ROLES => Ok(items().collect()),
+        _ => Ok(value.into()),
+    }
+}
+
+impl fmt::Display for ClaimsColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn roles_are_an_array_and_all_else_is_text() {
+        for (text, claims) in [
+            ("roles=admin,editor;tenant=north", json!({"roles": ["admin", "editor"], "tenant": "north"})),
+            ("roles=admin", json!({"roles": ["admin"]})),
+            ("level=3;vip=true;groups=a,b", json!({"level": "3", "vip": "true", "groups": "a,b"})),
+            (
+                "tenant=华东;q=a=b;url=https://a.example/?x",
+                json!({"tenant": "华东", "q": "a=b", "url": "https://a.example/?x"}),
+            ),
+            ("x=\"}", json!({"x": "\"}"})),
+            ("", json!({})),
+        ] {
+            let column: ClaimsColumn = text.parse().expect(text);
+            assert_eq!(serde_json::to_value(column.claims()).expect("JSON"), claims, "{text}");
+            assert_eq!(column.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for text in [
+            "admin",
+            "roles",
+            "roles=",
+            "roles=a,",
+            "roles=,a",
+            "roles=a,,b",
+            "tenant=",
+            "roles=a;",
+            ";roles=a",
+            "roles=a;;b=c",
+            "roles=a, b",
+            "roles=a tenant=x",
+            "x=a\u{7}",
+            "x=a\u{3000}b",
+            "x=a\u{feff}",
+        ] {
+            assert_eq!(text.parse::<ClaimsColumn>(), Err(ClaimsFault::Form), "{text:?}");
+        }
+        assert_eq!("roles=a;roles=b".parse::<ClaimsColumn>(), Err(ClaimsFault::Repeated));
+        for (text, fault) in [
+            ("sub=u-2", InvalidClaims::Registered("sub")),
+            ("roles=a;Aud=x", InvalidClaims::Registered("aud")),
+            ("角色=a", InvalidClaims::Name),
+            ("=a", InvalidClaims::Name),
+            (&format!("x={}", "a".repeat(1024)), InvalidClaims::TooLarge),
+        ] {
+            assert_eq!(text.parse::<ClaimsColumn>(), Err(ClaimsFault::Invalid(fault)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and what the
+//! token says of the user.
+
+use serde_json::{Value, json};
+use wxmint::accounts::Admission;
+
+use super::{
+    logins::{alice, log_in, warning},
+    set_up,
+};
+use crate::support::{AccountService, PATIENCE, Reply, TestBed, eventually};
+
+async fn checking(check: bool) -> (AccountService, TestBed) {
+    let service = AccountService::start();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_LIMIT_OPENID", "1000/5m");
+    let bed = bed.env("WXMINT_ACCOUNTS_CHECK", if check { "true" } else { "false" }).start().await;
+    (service, bed)
+}
+
+/// With lin bound to alice.
+async fn bound() -> (AccountService, TestBed) {
+    let (service, bed) = checking(true).await;
+    log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    service.take_calls();
+    (service, bed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_has_the_claims_of_the_service_from_the_next_login_on() {
+    let (service, bed) = bound().await;
+    let plain = bed.log_in("lin").await.claims();
+    let roles = json!({"roles": ["admin", "审核"], "tenant": "north", "https://example.com/x": {"level": 3}});
+    service.book().set_claims("user-alice", roles.clone());
+    let claims = bed.log_in("lin").await.claims();
+    for (name, value) in roles.as_object().expect("an object") {
+        assert_eq!((&claims[name], plain.get(name)), (value, None));
+    }
+    for name in ["iss", "sub", "aud", "client_id"] {
+        assert_eq!(claims[name], plain[name]);
+    }
+    let members = |claims: &Value| claims.as_object().expect("an object").len();
+    assert_eq!(members(&claims), members(&plain) + 3);
+
+    let calls = service.take_calls();
+    let asked: Vec<_> = calls.iter().map(|call| (call.path.as_str(), call.json())).collect();
+    let question = ("/wxmint/login-checks", json!({"user_id": "user-alice"}));
+    assert_eq!(asked, [question.clone(), question], "one call for each login");
+    service.book().set_claims("user-alice", json!({}));
+    assert_eq!(members(&bed.log_in("lin").await.claims()), members(&plain));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_setting_the_service_is_not_asked() {
+    let (service, bed) = checking(false).await;
+    service.book().set_claims("user-alice", json!({"roles": ["admin"]}));
+    let claims = log_in(&bed, "lin", alice("wonderland")).await.claims();
+    assert_eq!(claims.get("roles"), None);
+    service.book().shut_out("user-alice");
+    bed.log_in("lin").await.expect_login();
+    assert_eq!(service.calls().len(), 1, "the password's check alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whom_the_service_refuses_is_shut_out() {
+    let (service, bed) = bound().await;
+    service.book().shut_out("user-alice");
+    let refused = bed.log_in("lin").await.expect_problem(403, "user_blocked");
+    assert!(!refused.body.contains("alice"), "{refused:?}");
+    log_in(&bed, "lin", alice("wonderland")).await.expect_problem(403, "user_blocked");
+    let metrics = bed.service().metrics().await;
+    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_login\",outcome=\"ok\"} 3";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+/// Answers with which no token is made, the outcome in the metric, and a word of what the operator is told.
+const REFUSED: [(Reply, &str, &str); 9] = [
+    (Reply::Text(r#"{"claims":{"sub":"user-mallory"}}"#), "invalid_claims", "the claim `sub`"),
+    (Reply::Text(r#"{"claims":{"roles":[],"\u0061ud":"https://other.example"}}"#), "invalid_claims", "the claim `aud`"),
+    (Reply::Text(r#"{"claims":{"SUB":"user-mallory"}}"#), "invalid_claims", "the claim `sub`"),
+    (Reply::Text(r#"{"claims":{"two words":1}}"#), "invalid_claims", "visible ASCII"),
+    (Reply::Text(r#"{"claims":{"a":[[[[]]]]}}"#), "invalid_claims", "nested deeper"),
+    (Reply::Text(r#"{"claims":{"roles":["user"],"roles":["admin"]}}"#), "unreadable", "docs/accounts.openapi.yaml"),
+    (Reply::Text(r#"{"claims":{}}{"claims":{"roles":["admin"]}}"#), "unreadable", "not JSON"),
+    (Reply::Text("{}"), "unreadable", "docs/accounts.openapi.yaml"),
+    (Reply::Status(401), "status_4xx", "our signature"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_cannot_be_in_a_token_are_an_outage_and_the_operator_is_told() {
+    let (service, bed) = bound().await;
+    for (reply, outcome, word) in REFUSED {
+        let sample =
+            format!("wxmint_accounts_request_duration_seconds_count{{call=\"check_login\",outcome=\"{outcome}\"}}");
+        service.misbehave(reply.clone());
+        let before = sample_of(&bed, &sample).await;
+        let answer = bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
+        assert_eq!(sample_of(&bed, &sample).await, before + 1, "{reply:?}");
+        let event = warning(&bed, &answer.member("request_id")).await;
+        assert!(event.contains(word) && !event.contains("mallory"), "{reply:?}: {event}");
+    }
+    service.heal();
+    bed.log_in("lin").await.expect_login();
+}
+
+async fn sample_of(bed: &TestBed, sample: &str) -> u32 {
+    let metrics = bed.service().metrics().await;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kibibyte_of_claims_is_in_the_token_and_a_byte_more_is_refused() {
+    let (service, bed) = bound().await;
+    let of_size = |size: usize| json!({"x": "a".repeat(size - r#"{"x":""}"#.len())});
+    service.book().set_claims("user-alice", of_size(1024));
+    assert_eq!(bed.log_in("lin").await.claims()["x"], of_size(1024)["x"]);
+    service.book().set_claims("user-alice", of_size(1025));
+    let answer = bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
+    let event = warning(&bed, &answer.member("request_id")).await;
+    assert!(event.contains("more than 1024 bytes") && !event.contains("aaa"), "{event}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_is_asked_once_more_and_is_never_a_yes() {
+    let (service, client) = set_up();
+    let admitted = Ok(Admission::Admitted(Default::default()));
+    service.misbehave_once(Reply::Lost);
+    assert_eq!(client.admission("user-alice").await, admitted);
+    let [first, second] = service.take_calls().try_into().expect("two attempts");
+    assert_ne!(client.verified(&first)["jti"], client.verified(&second)["jti"]);
+    for reply in [Reply::Lost, Reply::Status(500), Reply::Redirect, Reply::Huge, Reply::Status(404)] {
+        service.misbehave(reply.clone());
+        client.admission("user-alice").await.expect_err("no answer");
+    }
+    service.heal();
+    assert_eq!(eventually("back", PATIENCE, async || client.admission("nobody").await.ok()).await, Admission::Refused);
+}

@@ -1,0 +1,187 @@
+package com.example.orders;
+
+import java.math.BigInteger;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.security.AlgorithmParameters;
+import java.security.KeyFactory;
+import java.security.PublicKey;
+import java.security.Signature;
+import java.security.spec.ECGenParameterSpec;
+import java.security.spec.ECParameterSpec;
+import java.security.spec.ECPoint;
+import java.security.spec.ECPublicKeySpec;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+
+/**
+ * Stands in for Spring and Nimbus around Ends.java, with the JDK alone: an ES256 verifier that checks what SecurityConfig
+ * has Nimbus check. Arguments: port and issuer.
+ */
+final class Orders {
+
+	private final String issuer;
+	private final Map<String, PublicKey> keys = new HashMap<>();
+	private final Ends ends;
+
+	public static void main(String[] arguments) throws Exception {
+		Orders orders = new Orders(arguments[1]);
+		HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0])), 0);
+		server.createContext("/orders", orders::answer);
+		server.setExecutor(Executors.newFixedThreadPool(4));
+		server.start();
+	}
+
+	private Orders(String issuer) throws Exception {
+		this.issuer = issuer;
+		String set = HttpClient.newHttpClient()
+			.send(HttpRequest.newBuilder(URI.create(issuer + "/.well-known/jwks.json")).build(), BodyHandlers.ofString())
+			.body();
+		AlgorithmParameters curve = AlgorithmParameters.getInstance("EC");
+		curve.init(new ECGenParameterSpec("secp256r1"));
+		for (Object member : (List<?>) new Json(set).object().get("keys")) {
+			Map<?, ?> key = (Map<?, ?>) member;
+			ECPoint point = new ECPoint(number(key.get("x")), number(key.get("y")));
+			ECPublicKeySpec spec = new ECPublicKeySpec(point, curve.getParameterSpec(ECParameterSpec.class));
+			keys.put((String) key.get("kid"), KeyFactory.getInstance("EC").generatePublic(spec));
+		}
+		ends = new Ends(issuer, (page) -> verified(page, "revocations+jwt"));
+		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
+	}
+
+	private void answer(HttpExchange exchange) {
+		int status = 401;
+		try (exchange) {
+			if (ends.unavailable()) {
+				exchange.getResponseHeaders().set("Retry-After", "5");
+				status = 503;
+			}
+			else if (isGood(exchange.getRequestHeaders().getFirst("Authorization").substring("Bearer ".length()))) {
+				status = 200;
+			}
+			exchange.sendResponseHeaders(status, -1);
+		}
+		catch (Exception e) {
+			e.printStackTrace();
+		}
+	}
+
+	private boolean isGood(String token) {
+		try {
+			Map<String, Object> claims = verified(token, "at+jwt");
+			String kid = (String) header(token).get("kid");
+			return claims.get("iss").equals(issuer) && !ends.have(kid, (String) claims.get("sub"),
+					(String) claims.get("client_id"), (String) claims.get("jti"), (Long) claims.get("iat"));
+		}
+		catch (Exception e) {
+			return false;
+		}
+	}
+
+	private Map<String, Object> verified(String token, String type) throws Exception {
+		String[] parts = token.split("\\.", -1);
+		Map<String, Object> header = header(token);
+		if (parts.length != 3 || !type.equals(header.get("typ")) || !"ES256".equals(header.get("alg"))
+				|| header.containsKey("crit")) {
+			throw new IllegalArgumentException("not " + type);
+		}
+		Signature signature = Signature.getInstance("SHA256withECDSAinP1363Format");
+		signature.initVerify(keys.get((String) header.get("kid")));
+		signature.update((parts[0] + "." + parts[1]).getBytes(StandardCharsets.US_ASCII));
+		if (!signature.verify(Base64.getUrlDecoder().decode(parts[2]))) {
+			throw new IllegalArgumentException("signature");
+		}
+		return part(parts[1]);
+	}
+
+	private static Map<String, Object> header(String token) {
+		return part(token.split("\\.", -1)[0]);
+	}
+
+	private static Map<String, Object> part(String part) {
+		return new Json(new String(Base64.getUrlDecoder().decode(part), StandardCharsets.UTF_8)).object();
+	}
+
+	private static BigInteger number(Object coordinate) {
+		return new BigInteger(1, Base64.getUrlDecoder().decode((String) coordinate));
+	}
+
+	/** As much of RFC 8259 as a test writes: no escapes, whole numbers. */
+	private static final class Json {
+
+		private final String text;
+		private int at;
+
+		Json(String text) {
+			this.text = text;
+		}
+
+		Map<String, Object> object() {
+			Map<String, Object> object = new HashMap<>();
+			for (expect('{'); text.charAt(at) != '}'; skip(',')) {
+				String name = string();
+				expect(':');
+				object.put(name, value());
+			}
+			expect('}');
+			return object;
+		}
+
+		private Object value() {
+			char first = text.charAt(at);
+			if (first == '{') {
+				return object();
+			}
+			if (first == '"') {
+				return string();
+			}
+			if (first == '[') {
+				List<Object> list = new ArrayList<>();
+				for (expect('['); text.charAt(at) != ']'; skip(',')) {
+					list.add(value());
+				}
+				expect(']');
+				return list;
+			}
+			int start = at;
+			while ("+-.0123456789abcdefghijklmnopqrstuvwxyz".indexOf(text.charAt(at)) >= 0) {
+				at++;
+			}
+			String word = text.substring(start, at);
+			return word.equals("true") || word.equals("false") ? (Object) Boolean.valueOf(word) : Long.valueOf(word);
+		}
+
+		private String string() {
+			expect('"');
+			int start = at;
+			at = text.indexOf('"', at) + 1;
+			return text.substring(start, at - 1);
+		}
+
+		private void expect(char next) {
+			if (text.charAt(at++) != next) {
+				throw new IllegalArgumentException("JSON: " + next + " expected before " + at);
+			}
+		}
+
+		private void skip(char next) {
+			if (text.charAt(at) == next) {
+				at++;
+			}
+		}
+
+	}
+
+}

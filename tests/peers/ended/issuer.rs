@@ -1,0 +1,326 @@
+//! An issuer of the test's own: it signs tokens, publishes its keys, and serves a feed of ends that can misbehave.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+use wxmint::http::now;
+
+use crate::{
+    forge::{ForgeKey, merged},
+    raw::head,
+    support::{PATIENCE, answer, eventually},
+};
+
+/// So that five ends are more than one page.
+const PAGE: usize = 2;
+pub(super) const PERSON_APP: &str = "wx0000000000000001";
+pub(super) const OTHER_APP: &str = "wx0000000000000002";
+
+pub(super) struct Issuer {
+    pub(super) address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    url: String,
+    /// The third is not in the JWKS before the first was retired.
+    keys: [ForgeKey; 3],
+    /// Not in the JWKS.
+    foreign: ForgeKey,
+    feed: Mutex<Feed>,
+}
+
+struct Feed {
+    ends: Vec<Value>,
+    keep: i64,
+    /// Another after cursors were lost.
+    epoch: u32,
+    /// Whether the first key is gone, and the third signs.
+    retired: bool,
+    /// Whether the JWKS is there.
+    publishes: bool,
+    manner: Manner,
+    /// Requests for a page, answered or not.
+    asked: usize,
+    /// How much of the longest answer was taken.
+    sent: usize,
+}
+
+/// The header and the claims of a good page, which also ends the tokens of a user.
+type Spoil = dyn Fn(&Signers, Value, Value) -> Vec<u8> + Send + Sync;
+
+/// What a spoiled page may be signed by.
+pub(super) struct Signers<'a> {
+    pub(super) key: &'a ForgeKey,
+    pub(super) foreign: &'a ForgeKey,
+}
+
+#[derive(Clone)]
+pub(super) enum Manner {
+    Good,
+    /// The connection ends without an answer.
+    Gone,
+    /// A whole answer.
+    Says(Arc<Spoil>),
+    /// A byte of the body now and then, for ever.
+    Drips,
+}
+
+/// Which of the issuer's keys signs.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    First,
+    Second,
+    Third,
+}
+
+impl Issuer {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let feed = Feed {
+            ends: Vec::new(),
+            keep: 90_000,
+            epoch: 0,
+            retired: false,
+            publishes: true,
+            manner: Manner::Gone,
+            asked: 0,
+            sent: 0,
+        };
+        let shared = Arc::new(Shared {
+            url: format!("http://{address}"),
+            keys: [key(), key(), key()],
+            foreign: key(),
+            feed: Mutex::new(feed),
+        });
+        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, server }
+    }
+
+    /// A good token of this person, but for the members that are replaced.
+    pub(super) fn token(&self, by: By, members: Value) -> String {
+        let key = &self.shared.keys[by as usize];
+        let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": key.kid});
+        key.token(&header.to_string(), &self.claims(members).to_string())
+    }
+
+    /// A page of the feed with the claims of a good token besides its own.
+    pub(super) fn page_like_a_token(&self, members: Value) -> String {
+        let key = &self.shared.keys[0];
+        let (header, page) = self.shared.page("");
+        key.token(&header.to_string(), &merged(&page, self.claims(members)).to_string())
+    }
+
+    fn claims(&self, members: Value) -> Value {
+        let (url, now) = (&self.shared.url, now().timestamp());
+        let jti = URL_SAFE_NO_PAD.encode(rand_bytes());
+        let claims = json!({
+            "iss": url, "aud": url, "client_id": PERSON_APP, "iat": now, "exp": now + 3600, "jti": jti,
+        });
+        merged(&claims, members)
+    }
+
+    pub(super) fn end_user(&self, user: &str, before: i64) {
+        self.end(json!(["sub", self.shared.hash(user), before]));
+    }
+
+    pub(super) fn end_in_app(&self, user: &str, app: &str, before: i64) {
+        self.end(json!(["app", self.shared.hash(&format!("{user}\0{app}")), before]));
+    }
+
+    pub(super) fn end_token(&self, jti: &str, expiry: i64) {
+        self.end(json!(["jti", self.shared.hash(jti), expiry]));
+    }
+
+    /// As `wxmint keys retire --now` does it: the key that signs then was not published before.
+    pub(super) fn retires_first_key(&self) {
+        self.end(json!(["kid", self.shared.keys[0].kid]));
+        self.shared.feed().retired = true;
+    }
+
+    /// Confirms its keys no more.
+    pub(super) fn publishes_nothing(&self) {
+        self.shared.feed().publishes = false;
+    }
+
+    pub(super) fn end_second_key(&self) {
+        self.end(json!(["kid", self.shared.keys[1].kid]));
+    }
+
+    pub(super) fn end(&self, end: Value) {
+        self.shared.feed().ends.push(end);
+    }
+
+    pub(super) fn hash(&self, value: &str) -> String {
+        self.shared.hash(value)
+    }
+
+    pub(super) fn keeps_for(&self, seconds: i64) {
+        self.shared.feed().keep = seconds;
+    }
+
+    /// Cursors that were given out mean nothing any more.
+    pub(super) fn loses_cursors(&self) {
+        self.shared.feed().epoch += 1;
+    }
+
+    /// Returns when the example has asked since, and has dealt with that answer: it asks again only then.
+    pub(super) async fn answers(&self, manner: Manner) {
+        let before = {
+            let mut feed = self.shared.feed();
+            (feed.manner, feed.sent) = (manner, 0);
+            feed.asked
+        };
+        let asked = async || (self.shared.feed().asked >= before + 3).then_some(());
+        eventually("the example asks for pages", PATIENCE, asked).await;
+    }
+
+    pub(super) fn says(&self, manner: Manner) {
+        self.shared.feed().manner = manner;
+    }
+
+    /// Bytes of the longest answer since the manner was set.
+    pub(super) fn sent(&self) -> usize {
+        self.shared.feed().sent
+    }
+}
+
+impl Shared {
+    fn feed(&self) -> MutexGuard<'_, Feed> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self, value: &str) -> String {
+        let digest = digest::digest(&digest::SHA256, format!("{}\0{value}", self.url).as_bytes());
+        URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])
+    }
+
+    fn page(&self, cursor: &str) -> (Value, Value) {
+        let feed = self.feed();
+        let known = cursor.strip_prefix(&format!("{}-", feed.epoch)).and_then(|index| index.parse().ok());
+        let first: usize = known.unwrap_or(0);
+        let last = feed.ends.len().min(first + PAGE);
+        let now = now().timestamp();
+        let page = json!({
+            "iss": self.url,
+            "iat": now,
+            "exp": now + 300,
+            "after": if known.is_some() { cursor } else { "" },
+            "cursor": format!("{}-{last}", feed.epoch),
+            "more": last < feed.ends.len(),
+            "keep": feed.keep,
+            "ended": feed.ends[first..last],
+        });
+        let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
+        (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": kid}), page)
+    }
+
+    fn signs(&self) -> &ForgeKey {
+        &self.keys[if self.feed().retired { 2 } else { 0 }]
+    }
+
+    /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
+    fn end_of_mei(&self) -> Value {
+        json!([["sub", self.hash("mei"), now().timestamp() + 1000]])
+    }
+
+    fn answer(&self, target: &str) -> Option<Vec<u8>> {
+        if target == "/.well-known/jwks.json" && !self.feed().publishes {
+            return Some(answer("503 Service Unavailable", "", b""));
+        }
+        if target == "/.well-known/jwks.json" {
+            let first = if self.feed().retired { 1 } else { 0 };
+            let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});
+            return Some(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
+        }
+        if target == "/elsewhere" {
+            let (header, mut claims) = self.page("");
+            claims["ended"] = self.end_of_mei();
+            return Some(page(&self.keys[0].token(&header.to_string(), &claims.to_string())));
+        }
+        let Some(query) = target.strip_prefix("/revocations") else {
+            return Some(answer("404 Not Found", "", b""));
+        };
+        let (header, mut claims) = self.page(query.strip_prefix("?after=").unwrap_or(""));
+        let manner = {
+            let mut feed = self.feed();
+            feed.asked += 1;
+            feed.manner.clone()
+        };
+        match manner {
+            Manner::Good => Some(page(&self.signs().token(&header.to_string(), &claims.to_string()))),
+            Manner::Gone => None,
+            Manner::Says(spoil) => {
+                claims["ended"] = self.end_of_mei();
+                Some(spoil(&Signers { key: &self.keys[0], foreign: &self.foreign }, header, claims))
+            }
+            Manner::Drips => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
+        }
+    }
+}
+
+/// An answer with this page.
+pub(super) fn page(token: &str) -> Vec<u8> {
+    answer("200 OK", "Content-Type: application/revocations+jwt\r\n", token.as_bytes())
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, Arc::clone(&shared)));
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let mut stream = BufReader::new(stream);
+    let Ok(Some(head)) = head(&mut stream).await else { return };
+    let target = head.first.split(' ').nth(1).unwrap_or_default();
+    let Some(answer) = shared.answer(target) else { return };
+    let mut sent = 0;
+    for piece in answer.chunks(16 << 10) {
+        if stream.get_mut().write_all(piece).await.is_err() {
+            break;
+        }
+        sent += piece.len();
+    }
+    {
+        let mut feed = shared.feed();
+        feed.sent = feed.sent.max(sent);
+    }
+    while matches!(shared.feed().manner, Manner::Drips) && target.starts_with("/revocations") {
+        if stream.get_mut().write_all(b"e").await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn key() -> ForgeKey {
+    ForgeKey::of_pkcs8(&rcgen::KeyPair::generate().expect("a P-256 key").serialize_der())
+}
+
+fn rand_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("random bytes");
+    bytes
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
