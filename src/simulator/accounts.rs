@@ -14,7 +14,7 @@ use std::{
 use actix_web::{
     HttpResponse, guard,
     http::{Method, StatusCode},
-    web::{self, Bytes, Data, Json, ServiceConfig},
+    web::{self, Bytes, Data, Json, Path, ServiceConfig},
 };
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde::{Deserialize, Serialize};
@@ -233,28 +233,62 @@ pub struct Link {
     pub openid: String,
 }
 
-/// Finds what is bound to a user id. The account service cannot know it; wxmint does.
-pub type Links = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Vec<Link>> + Send + Sync>;
+/// What wxmint knows of a user, and the account service does not.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Known {
+    /// Who is bound to the user.
+    pub links: Vec<Link>,
+    /// Whether an operator has blocked the user.
+    pub blocked: bool,
+}
+
+/// Finds what wxmint knows of a user id.
+pub type KnownOf = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Known> + Send + Sync>;
+
+/// Blocks a user, or lifts the block, as an operator can. False if that failed.
+pub type Block = Arc<dyn Fn(&str, bool) -> LocalBoxFuture<'static, bool> + Send + Sync>;
 
 #[derive(Serialize)]
 struct ShownAccount {
     #[serde(flatten)]
     account: Account,
-    links: Vec<Link>,
+    #[serde(flatten)]
+    known: Known,
 }
 
-/// `GET /demo/accounts` for the page: the users with their passwords, and what is bound to them.
-pub fn account_page_routes(book: Arc<AccountBook>, links: Links) -> impl FnOnce(&mut ServiceConfig) + Clone {
+/// For the page: `GET /demo/accounts`, the users with their passwords and what wxmint knows of them; and `PUT` and
+/// `DELETE /demo/blocks/{user_id}`, which block a user and lift the block.
+pub fn account_page_routes(
+    book: Arc<AccountBook>,
+    known_of: KnownOf,
+    block: Block,
+) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
-        let accounts = web::resource("/demo/accounts").app_data(Data::from(book)).app_data(Data::new(links));
-        config.service(accounts.route(web::get().to(show)));
+        let accounts = web::resource("/demo/accounts").app_data(Data::from(book)).app_data(Data::new(known_of));
+        // A page of another origin cannot send these methods, because the demo answers no preflight request.
+        let blocks = web::resource("/demo/blocks/{user_id}").app_data(Data::new(block));
+        config
+            .service(accounts.route(web::get().to(show)))
+            .service(blocks.route(web::put().to(block_user)).route(web::delete().to(unblock_user)));
     }
 }
 
-async fn show(book: Data<AccountBook>, links: Data<Links>) -> Json<Value> {
-    let with_links = async |account: Account| ShownAccount { links: links(&account.user_id).await, account };
-    let accounts = join_all(book.users().into_iter().map(with_links)).await;
+async fn show(book: Data<AccountBook>, known_of: Data<KnownOf>) -> Json<Value> {
+    let with_known = async |account: Account| ShownAccount { known: known_of(&account.user_id).await, account };
+    let accounts = join_all(book.users().into_iter().map(with_known)).await;
     Json(json!({"accounts": accounts}))
+}
+
+async fn block_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
+    answer_act(block(&user, true).await)
+}
+
+async fn unblock_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
+    answer_act(block(&user, false).await)
+}
+
+fn answer_act(done: bool) -> HttpResponse {
+    HttpResponse::new(if done { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR })
 }
 
 #[cfg(test)]
@@ -306,6 +340,30 @@ mod tests {
         assert_eq!(admit("user-bob"), Some(json!({"claims": {"roles": ["admin"]}})));
         book.shut_out("user-bob");
         assert_eq!([admit("user-bob"), admit("user-carol")], [None, None]);
+    }
+
+    #[actix_web::test]
+    async fn a_page_of_another_origin_cannot_block_a_user() {
+        let blocked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&blocked);
+        let block: Block = Arc::new(move |user, is_blocked| {
+            lock(&noted).push((user.to_owned(), is_blocked));
+            Box::pin(ready(true))
+        });
+        let known_of: KnownOf = Arc::new(|_| Box::pin(ready(Known::default())));
+        let app = init_service(actix_web::App::new().configure(account_page_routes(book(), known_of, block))).await;
+        let ask = async |method: Method| {
+            let request = TestRequest::with_uri("/demo/blocks/user-alice").method(method);
+            call_service(&app, request.to_request()).await
+        };
+        // Without a preflight request, a browser sends only these for another origin's page.
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            assert_eq!(ask(method.clone()).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        }
+        assert_eq!(ask(Method::OPTIONS).await.headers().get("access-control-allow-methods"), None);
+        assert_eq!(*lock(&blocked), []);
+        assert_eq!([ask(Method::PUT).await.status(), ask(Method::DELETE).await.status()], [StatusCode::NO_CONTENT; 2]);
+        assert_eq!(*lock(&blocked), [("user-alice".to_owned(), true), ("user-alice".to_owned(), false)]);
     }
 
     #[actix_web::test]

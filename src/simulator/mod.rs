@@ -10,7 +10,7 @@
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
-//! - `accounts`: the demo's stand-in for a business's account service.
+//! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens.
 
 mod access_tokens;
 mod accounts;
@@ -21,6 +21,7 @@ mod endpoints;
 mod faults;
 mod journal;
 mod page;
+mod peer;
 mod people;
 mod state;
 #[cfg(test)]
@@ -33,10 +34,11 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::web;
 
-pub use accounts::{Account, AccountBook, Credentials, Link, Links, account_page_routes, run_accounts};
+pub use accounts::{Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, run_accounts};
 pub use apps::{App, InvalidApp};
 pub use control::control_routes;
 pub use page::page_routes;
+pub use peer::peer_routes;
 pub use world::{Options, World};
 
 use crate::http::{Limits, serve};

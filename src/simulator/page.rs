@@ -30,6 +30,7 @@ files! {
     "/demo/early.js", JS, "early.js";
     "/demo/faults.js", JS, "faults.js";
     "/demo/page.js", JS, "page.js";
+    "/demo/peer.js", JS, "peer.js";
     "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
     "/demo/screens.js", JS, "screens.js";

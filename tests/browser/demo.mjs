@@ -2,7 +2,7 @@
 //
 //     node demo.mjs http://127.0.0.1:8080 [screenshot-directory [story]]
 //
-// A story is `token`, `faults` or `bindings`; without one, all are told.
+// A story is `token`, `faults`, `bindings` or `ends`; without one, all are told.
 // One line per check. Stops at the first failure, says what was expected, and exits 1.
 // CHROMIUM names the browser; /usr/bin/chromium is where Debian puts it.
 
@@ -13,17 +13,19 @@ import { chromium } from "playwright-core";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
 const PATIENCE = 20_000; // ms; a stalled WeChat is given up by wxmint well before
-const REFUSING = ["/login", "/binding"];
+const REFUSING = ["/login", "/binding", "/demo/orders"];
 // Without motion, where there are many logins.
 const DESK = { viewport: { width: 1280, height: 860 }, colorScheme: "light", reducedMotion: "reduce" };
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 
-const STORIES = { token, faults: wechatDown, bindings };
+const LATEST_REFUSAL = 10; // s from the end of a token to a refusal by a peer that reads the ends each 5 s
+
+const STORIES = { token, faults: wechatDown, bindings, ends };
 
 const [address, shots, only] = process.argv.slice(2);
 const stories = only ? [STORIES[only]] : Object.values(STORIES);
 if (!address || stories.includes(undefined)) {
-  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory [token|faults|bindings]]");
+  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory [token|faults|bindings|ends]]");
   process.exit(64);
 }
 const origin = new URL(address).origin;
@@ -103,6 +105,18 @@ async function bindings() {
   await check("a phone number finds the account that has it", () => findsAccountByPhone(page));
   await check("no password is shown among the steps", () => expect(shown.filter((text) => /jasmine|oolong|puer/.test(text)).length, 0, "steps with a password"));
   await page.context().close();
+}
+
+/** Each way to end a token, and how long a service goes on accepting it that verifies by itself. */
+async function ends() {
+  const page = await open({ ...DESK, viewport: { width: 1280, height: 720 }, locale: "en-US" });
+  await check("a service that verifies by itself serves the user of the token", () => isServed(page));
+  await check("it refuses the token within seconds after its logout, and the phone has no token", () => logsOut(page));
+  await check("a login on a second phone ends the first phone's token, by the keyboard alone", () => logsInElsewhere(page));
+  await check("a banned user's token is refused, and the next login is refused too", () => isBanned(page));
+  await check("a page that is loaded again can lift the ban", () => liftsBan(page));
+  await page.context().close();
+  await check("1280×720 and 390×844, in both languages: logged out everywhere, and nothing scrolls sideways", fitsWithResults);
 }
 
 // ---- the checks ----
@@ -513,6 +527,92 @@ async function findsAccountByPhone(page) {
 async function changePerson(page, name) {
   await page.getByTestId("leave").click();
   await page.getByTestId(`person-${name}`).check();
+}
+
+async function isServed(page) {
+  expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a logout without a token, disabled");
+  await page.getByTestId("login").click();
+  await isAccepted(page);
+  expect(/user-lin/.test(await page.getByTestId("peer-verdict").textContent()), true, "the user id in the service's answer");
+  expect(await page.getByTestId("peer-clock").getAttribute("data-state"), "idle", "the clock");
+}
+
+async function logsOut(page) {
+  await page.getByTestId("peer-logout").click();
+  await seen(page, "[data-testid=peer-clock]:not([data-state=idle])"); // the service may have read the ends just now
+  await seen(page, "[data-testid=login]");
+  await picture(page, "ends-running");
+  await isRefused(page, "logout");
+  await page.getByTestId("peer-ask").click();
+  await seen(page, "[data-testid=peer-verdict][data-status='401']");
+  expect(/it was ended before it expired/.test(await page.getByTestId("peer-verdict").textContent()), true, "the reason");
+  expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a second logout, disabled");
+}
+
+async function logsInElsewhere(page) {
+  await page.getByTestId("login").click();
+  await isAccepted(page);
+  await page.getByTestId("peer-everywhere").focus();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await isRefused(page, "elsewhere");
+  expect(/the second phone’s token: 200/.test(await page.getByTestId("peer-results").textContent()), true, "the second phone's token accepted");
+  await seen(page, "[data-testid=member-user-id]");
+}
+
+async function isBanned(page) {
+  await page.getByTestId("log-in-again").click();
+  await isAccepted(page);
+  await page.getByTestId("peer-ban").click();
+  await seen(page, "[data-testid=banned-user-lin]");
+  await isRefused(page, "ban");
+  await picture(page, "ends-banned");
+  await page.getByTestId("log-in-again").click();
+  await outcome(page, "user_blocked");
+}
+
+async function liftsBan(page) {
+  await load(page);
+  await page.getByTestId("lift-user-lin").click();
+  await page.getByTestId("lift-user-lin").waitFor({ state: "detached" });
+  expect(await page.getByTestId("banned-user-lin").count(), 0, "marks of a ban");
+  await page.getByTestId("login").click();
+  await isAccepted(page);
+}
+
+async function fitsWithResults() {
+  for (const [locale, colorScheme, width, height] of [
+    ["en-US", "dark", 1280, 720],
+    ["zh-CN", "light", 1280, 720],
+    ["en-US", "light", 390, 844],
+    ["zh-CN", "dark", 390, 844],
+  ]) {
+    const page = await open({ viewport: { width, height }, locale, colorScheme, reducedMotion: "reduce" });
+    await page.getByTestId("login").click();
+    await isAccepted(page);
+    await atRest(page);
+    await fits(page, width);
+    await page.getByTestId("peer-everywhere").click();
+    await isRefused(page, "everywhere");
+    await fits(page, width);
+    await picture(page, `ends-${width}-${locale}`);
+    await page.context().close();
+  }
+}
+
+/** Waits until the service accepts the token of the login that has just been made. */
+async function isAccepted(page) {
+  await seen(page, "[data-testid=peer-verdict][data-status='200']");
+  await seen(page, "[data-testid=peer-logout][aria-disabled=false]");
+}
+
+/** Waits until the clock that `act` has started stands still, at the service's refusal. */
+async function isRefused(page, act) {
+  await seen(page, `[data-testid=peer-results] li:first-child[data-act=${act}][data-status='401']`);
+  await seen(page, "[data-testid=peer-clock][data-state=stopped]");
+  const [seconds] = (await page.getByTestId("peer-clock").textContent()).match(/^\d+\.\d(?= )/);
+  expect(Number(seconds) <= LATEST_REFUSAL, true, `a refusal after at most ${LATEST_REFUSAL} s, not ${seconds} s`);
+  console.log(`    ${act}: refused after ${seconds} s`);
 }
 
 /** Waits for the end of a login that leads to `code`. */

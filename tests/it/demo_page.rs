@@ -37,3 +37,8 @@ async fn on_the_demos_page_a_person_sees_wechat_down_and_logs_in_again() {
 async fn on_the_demos_page_people_bind_their_accounts_and_unbind_them() {
     is_told("bindings").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds() {
+    is_told("ends").await;
+}

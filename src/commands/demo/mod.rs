@@ -1,5 +1,5 @@
-//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a store in memory and a page, all
-//! on loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
+//! all on loopback.
 
 mod regulars;
 
@@ -20,11 +20,15 @@ use crate::{
     ids::Person,
     issuer::{self, Issuer, Listeners, LoginExamples, Routes, StartError},
     keys::{KeySet, PrivateJwk, StoredKeys},
+    login::Operator,
     settings::{AppsSource, Settings},
-    simulator::{self, AccountBook, Link, Links, World},
-    store::{Bindings, Memory},
+    simulator::{self, AccountBook, Block, Known, KnownOf, Link, World},
+    store::{Bindings, Ends, Memory},
     vault::Vault,
-    verify::{Algorithm, KeyError},
+    verify::{
+        Algorithm, KeyError,
+        peer::{Peer, TrustedIssuer},
+    },
     wechat::App,
 };
 
@@ -72,12 +76,14 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     init_log(settings.log_format, &settings.audit)?;
 
     let issuer = Issuer::new(settings, keys(args.alg)?, vault()?)?;
-    let page = stand_ins.page(issuer.memory());
     run_to_end(async {
         let stop = stop_signal()?;
+        let peer = Arc::new(peer(&address)?);
+        let page = stand_ins.page(issuer.memory(), Arc::clone(&peer));
         stand_ins.start();
         let open = async {
             regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
+            peer.is_ready().await;
             introduce(&address);
             Ok(())
         };
@@ -106,14 +112,17 @@ impl StandIns {
         })
     }
 
-    fn page(&self, memory: Memory) -> Routes {
+    fn page(&self, memory: Memory, peer: Arc<Peer>) -> Routes {
         let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
-        let links: Links = Arc::new(move |user| Box::pin(links_of(memory.clone(), user.to_owned())));
+        let store = memory.clone();
+        let known: KnownOf = Arc::new(move |user| Box::pin(known_of(store.clone(), user.to_owned())));
+        let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
         let examples = examples(&world).into_routes();
         Arc::new(move |config| {
             examples(config);
             simulator::control_routes(Arc::clone(&world))(config);
-            simulator::account_page_routes(Arc::clone(&book), Arc::clone(&links))(config);
+            simulator::account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
+            simulator::peer_routes(Arc::clone(&peer))(config);
             simulator::page_routes(config);
         })
     }
@@ -137,12 +146,27 @@ fn examples(world: &Arc<World>) -> LoginExamples {
     }
 }
 
-/// The people who are bound to the user.
-async fn links_of(memory: Memory, user: String) -> Vec<Link> {
-    let Ok(user) = user.parse() else { return Vec::new() };
+/// A service that trusts the issuer at this address, and follows its keys and its ends over HTTP.
+fn peer(address: &str) -> Result<Peer, Failure> {
+    // The audience is the issuer, which is the default.
+    TrustedIssuer::new(address, [address])
+        .and_then(|issuer| Peer::start(vec![issuer]))
+        .map_err(|error| Failure::Unfinished(error.to_string()))
+}
+
+async fn known_of(memory: Memory, user: String) -> Known {
+    let Ok(user) = user.parse() else { return Known::default() };
     let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
     let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
-    people.into_iter().map(link).collect()
+    let blocked = memory.user_state(&user).await.is_ok_and(|state| state.blocked);
+    Known { links: people.into_iter().map(link).collect(), blocked }
+}
+
+async fn block(memory: Memory, user: String, blocked: bool) -> bool {
+    let Ok(user) = user.parse() else { return false };
+    let operator = Operator { store: &memory };
+    let done = if blocked { operator.block(&user).await } else { operator.unblock(&user).await };
+    done.is_ok()
 }
 
 fn app(id: &str) -> Result<App, Failure> {
@@ -164,6 +188,8 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
         ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
         ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
+        // A login on a second phone ends the first phone's token.
+        ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
     let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))

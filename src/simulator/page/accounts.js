@@ -14,7 +14,7 @@ export class AccountsTable {
   }
 
   draw(accounts) {
-    const marks = accounts.flatMap((account) => [account.user_id, ...account.links.map((link) => markOf(account, link))]);
+    const marks = accounts.flatMap((account) => [account.user_id, ...(account.blocked ? [`${account.user_id} blocked`] : []), ...account.links.map((link) => markOf(account, link))]);
     const shown = JSON.stringify([document.documentElement.lang, marks]);
     if (shown === this.shown) return;
     this.shown = shown;
@@ -30,11 +30,12 @@ export class AccountsTable {
   row(account) {
     const { user_id: user, username, password, phone, links } = account;
     const bound = links.length ? links.map((link) => this.link(account, link)) : [el("li", { className: "small" }, words().nobodyBound)];
+    const banned = el("li", { className: "link banned", "data-testid": `banned-${user}` }, words().banned);
     const cells = {
       user: el("code", {}, user),
       login: username ? el("code", {}, `${username} / ${password}`) : "–",
       phone: phone ? el("code", {}, phone) : "–",
-      bound: el("ul", { className: "links" }, bound),
+      bound: el("ul", { className: "links" }, bound, account.blocked ? banned : null),
     };
     const row = COLUMNS.map((name) => el("td", { role: "cell", "data-column": name }, cells[name]));
     return el("tr", { role: "row", className: this.isNews(user) ? "news" : "", "data-testid": `account-${user}` }, row);

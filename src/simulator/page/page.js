@@ -1,5 +1,5 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
-// This file holds the state and the course of a login; phone.js, diagram.js, accounts.js, faults.js and token.js draw it.
+// This file holds the state and the course of a login; phone.js, diagram.js, accounts.js, peer.js, faults.js and token.js draw it.
 
 import { AccountsTable } from "./accounts.js";
 import { dress } from "./appearance.js";
@@ -8,6 +8,7 @@ import { Diagram, drawTiming } from "./diagram.js";
 import { beat, byId } from "./dom.js";
 import { adviceFor, FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { accountOf, APPS, AWAY, isBound, meetStranger, nameOf, WRONG_PASSWORD } from "./people.js";
+import { PeerPanel } from "./peer.js";
 import { Phone } from "./phone.js";
 import { courseOf, readSteps, succeeded } from "./steps.js";
 import { now, TokenView } from "./token.js";
@@ -41,6 +42,7 @@ const personId = () => (state.person === "new" ? state.stranger : state.person);
 const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
 const tokenView = new TokenView(byId("token-view"));
+const peerPanel = new PeerPanel({ isBusy: () => state.busy, ended: forget, lifted: redrawAccounts, say });
 const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, countSteps, close: closeSheet });
 const faultPanel = new FaultPanel({
   breakWeChat,
@@ -158,6 +160,7 @@ async function succeed(evidence) {
   evidence.verifyMs = performance.now() - began;
   await revealThrough("verify");
   await showToken(answer, trust, await knownAbout(person, appid));
+  await peerPanel.take({ token: answer.access_token, at: now(), userId: answer.user_id, person, app });
 }
 
 async function showToken(answer, trust, known) {
@@ -197,6 +200,23 @@ async function runUnbinding(evidence) {
   if (!succeeded(evidence.reply)) return fail(evidence, evidence.reply);
   delete state.sessions[evidence.app];
   say(words().unbound);
+}
+
+// ---- the end of a token ----
+
+/** After a logout the phone has no token any more. After another end it still has one, and does not know of the end. */
+async function forget(act, { token, userId }) {
+  const isOver = {
+    logout: (session) => session.answer.access_token === token,
+    everywhere: (session) => session.answer.user_id === userId,
+  };
+  for (const [app, session] of Object.entries(state.sessions)) if (isOver[act]?.(session)) delete state.sessions[app];
+  await redrawAccounts();
+}
+
+async function redrawAccounts() {
+  await refreshAccounts();
+  draw();
 }
 
 // ---- data that WeChat seals for the server ----
@@ -323,6 +343,7 @@ function draw() {
   diagram.markWeChat(fault && words().wechatState[fault]);
   drawElapsed();
   accountsTable.draw(accounts);
+  peerPanel.draw(accounts);
   phone.draw({ ...state, personId: personId(), session: state.sessions[app], asking: state.asking[app] });
   faultPanel.draw({ ...state, lastCode: state.lastCodes[app] });
 }

@@ -1,5 +1,7 @@
 // Everything the page says in English.
 
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 export const en = {
   title: "wxmint: one login, taken apart",
   skip: "Skip to the page",
@@ -207,6 +209,36 @@ export const en = {
   accountsColumns: { user: "User id", login: "Account / password", phone: "Phone number", bound: "Bound WeChat" },
   boundTo: (shop, person) => `${shop}: ${person}`,
   nobodyBound: "nobody yet",
+  banned: "banned",
+  peerHeading: "One of your services",
+  peerLead: "It verifies each token by itself, with wxmint’s keys, and asks nobody about a token. Every 5\u00a0s it reads from wxmint which tokens were ended before their time. End one here, and see when the service refuses it.",
+  peer: {
+    asking: "Ask the service",
+    ending: "End the token",
+    acts: { logout: "log out", everywhere: "log out everywhere", elsewhere: "log in on a second phone", ban: "ban the user" },
+    bans: "Banned",
+    lift: (user) => `lift the ban on ${user}`,
+    lifted: "The ban is lifted. The user may log in again.",
+    oneLogin: "A login on a second phone ends the first phone’s token because the demo runs with WXMINT_ONE_LOGIN=true. By default both stay valid.",
+    results: "The latest results",
+    notAsked: "Not asked yet",
+    notAskedLine: "Log in on the phone, and the service is asked with the token.",
+    accepted: (user) => `200: the orders of ${user}`,
+    ended: "401: the token was ended",
+    refused: (status) => `${status}: not served`,
+    whose: (name, shop) => `The phone’s token, ${name}, ${shop}`,
+    colon: ": ",
+    seconds: (seconds) => `${seconds.toFixed(1)} s`,
+    clock: {
+      idle: "from wxmint’s answer to the first refusal",
+      running: "since wxmint’s answer; the service still accepts the token",
+      stopped: "from wxmint’s answer to the first refusal",
+    },
+    refusedAfter: (act, status, after) => `${capital(act)}: answered ${status} after ${after}`,
+    other: (status) => `; the second phone’s token: ${status}`,
+    neverRefused: (act, after) => `${capital(act)}: still accepted after ${after}`,
+    notDone: (act, code) => `${capital(act)}: not done (${code})`,
+  },
   faultsHeading: "Make it go wrong",
   faultsLead: "Each button really does it, then logs in.",
   codesGroup: "Send",
