@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     APPID, Breakable, IDLE, PATIENCE, Process, RedisServer, Service, Signal, TestBed, WXMINT, eventually, repository,
-    said,
+    said, write_private,
 };
 
 const OTHER_APP: &str = "wxanother";
@@ -115,7 +115,10 @@ fn sum_of(redis: &RedisServer) -> (u64, String) {
 
 #[tokio::test]
 async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users() {
-    let (mut bed, folder, other) = (TestBed::start().await, Folder::new(), empty_redis().await);
+    let (folder, other) = (Folder::new(), empty_redis().await);
+    let secret = "secret-of-the-payment-service-0001";
+    write_private(&folder.path("admin.tokens"), &format!("payment {secret}\n"));
+    let mut bed = TestBed::builder().env("WXMINT_ADMIN_TOKENS_FILE", &folder.name("admin.tokens")).start().await;
     let table = folder.write("table.ndjson", &table(1996));
     done(&bed.redis, &["import", &table, "--no-trailer"]);
     let people = ["lin", "mei", "wei"];
@@ -123,8 +126,14 @@ async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users
     for person in people {
         logins.push(bed.log_in(person).await.expect_login());
     }
-    let look_up = |login: &crate::support::Answer| format!("/users/{}/wechat", login.member("user_id"));
-    let known = bed.service().admin(&look_up(&logins[0])).await.json();
+    let http = bed.http.clone();
+    let look_up = async |service: &Service| {
+        let url = format!("http://{}/users/{}/wechat", service.admin, logins[0].member("user_id"));
+        let answer = http.send(http.0.get(url).bearer_auth(secret)).await;
+        (answer.status, answer.json())
+    };
+    let known = look_up(bed.service()).await;
+    assert_eq!(known.0, 200);
     let gone = bed.log_in("gone").await.expect_login();
     let dissolve = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(gone.member("access_token"));
     assert_eq!(bed.http.send(dissolve).await.status, 204);
@@ -148,7 +157,7 @@ async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users
         let after = moved.login(&bed.mint_code(person).await).await.expect_login();
         assert_eq!((after.member("user_id"), &after.json()["new_user"]), (before.member("user_id"), &json!(false)));
     }
-    assert_eq!(moved.admin(&look_up(&logins[0])).await.json(), known, "also since when");
+    assert_eq!(look_up(&moved).await, known, "also since when");
     let again = moved.login(&bed.mint_code("gone").await).await.expect_login();
     assert_ne!(
         again.member("user_id"),
