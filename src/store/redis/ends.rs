@@ -94,7 +94,8 @@ impl Ends for Redis {
             return Ok(None);
         }
         let (second, mut entries) = self.read_stream(id, "+", most + 2).await?;
-        if entries.is_empty() {
+        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
+        if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
         entries.remove(0);
