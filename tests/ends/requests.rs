@@ -67,9 +67,9 @@ impl World<'_> {
         let (token, tokens) = (self.draws.index(1_000), self.tokens.len());
         let user = self.draws.index(USERS);
         let person = self.draws.index(PEOPLE_OF_APP.len());
-        let wish = match (self.draws.below(12), tokens) {
+        let wish = match (self.draws.below(16), tokens) {
             (5 | 6, 1..) => Wish::Token(token % tokens),
-            (7, 1..) => Wish::Everywhere(token % tokens),
+            (7 | 12..=14, 1..) => Wish::Everywhere(token % tokens),
             (8, _) => Wish::User(user),
             (9, _) => Wish::Block { user, blocked: self.draws.below(3) == 0 },
             (10, _) => match self.bindings[person] {
@@ -105,7 +105,7 @@ impl World<'_> {
         }
         let is_confirmed = !matches!(request.stage, Stage::Note(_)) && self.rules.an_end_is_confirmed;
         let next = self.take(&mut request);
-        if fate == 6 {
+        if fate == 6 || is_confirmed && self.is_alone {
             self.note(format!("{stage} is taken and the answer lost"));
             return self.failed(request);
         }

@@ -115,10 +115,9 @@ impl State {
 
     /// `end_user.lua`
     pub(crate) fn end_user(&mut self, user: usize, asked_at: Option<i64>, now: Millis, rules: &Rules) -> Recorded {
-        let asked_at = asked_at.filter(|_| rules.a_repetition_ends_nothing_newer);
         let fields = &mut self.record(user, now).fields;
         let held = fields.get("before").copied().unwrap_or(-1);
-        let changed = asked_at.is_none_or(|asked_at| held < asked_at);
+        let changed = asked_at.is_none_or(|asked_at| held < asked_at || !rules.a_repetition_ends_nothing_newer);
         if changed {
             let before = held.max(asked_at.unwrap_or(0)).max(now.div_euclid(SECOND));
             fields.insert("before".into(), before);

@@ -78,6 +78,10 @@ pub(crate) struct World<'a> {
     /// Every page that was made, and its key, for whoever plays it again.
     pages: Vec<(usize, EndsPage)>,
     pub(crate) accepted: usize,
+    /// The store's replica hears nothing, so nothing is confirmed.
+    pub(crate) is_alone: bool,
+    /// Failovers while much is under way, and no long pauses.
+    is_hectic: bool,
     /// Nothing is lost any more.
     pub(crate) is_calm: bool,
     trace: String,
@@ -86,7 +90,11 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn draw(rules: &'a Rules, keys: &'a Keys, draws: &'a mut Draws) -> Self {
         const APART: Millis = 30 * SECOND;
-        let clocks = draws.one_of(&[[0, 0], [0, -APART], [0, APART], [APART, 0]]);
+        let is_hectic = draws.once_in(2);
+        let clocks = match is_hectic {
+            true => draws.one_of(&[[0, 0], [0, -5 * SECOND], [0, -2 * SECOND], [0, -APART]]),
+            false => draws.one_of(&[[0, 0], [0, -APART], [0, APART], [APART, 0]]),
+        };
         let verifiers: Vec<_> = (0..2).map(|_| Verifier::start(draws.one_of(&[0, -APART, APART]), START)).collect();
         let (one_login, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
         Self {
@@ -110,6 +118,8 @@ impl<'a> World<'a> {
             books: Books::default(),
             pages: Vec::new(),
             accepted: 0,
+            is_alone: false,
+            is_hectic,
             is_calm: false,
             trace: String::new(),
         }
@@ -145,20 +155,26 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn replicate(&mut self) {
-        self.replica = self.primary.clone();
+        if !self.is_alone {
+            self.replica = self.primary.clone();
+        }
     }
 
     pub(crate) fn act(&mut self) -> Result<(), String> {
-        match self.draws.below(20) {
+        match self.draws.below(21) {
             0..=5 => {
-                let time = self.draws.one_of(&[500, 1_000, 2_500, 5_000, 10_000, 30_000]);
+                let times: &[Millis] =
+                    if self.is_hectic { &[500, 1_000] } else { &[500, 1_000, 2_500, 5_000, 10_000, 30_000] };
+                let time = self.draws.one_of(times);
                 self.advance(time)?;
             }
             6..=8 => self.begin(),
             9..=15 => self.step(),
             16 => self.replicate(),
             17 => self.fail_over(),
-            18 => self.restart(),
+            18 if !self.is_hectic => self.restart(),
+            18 | 19 => self.is_alone = !self.is_alone,
+            _ if self.is_hectic => self.begin(),
             _ => self.cut_off(),
         }
         self.check()
@@ -166,7 +182,7 @@ impl<'a> World<'a> {
 
     /// Every request is repeated until it is answered, and everybody hears of it.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
-        self.is_calm = true;
+        (self.is_calm, self.is_alone) = (true, false);
         while !self.requests.is_empty() {
             self.step();
             self.check()?;
@@ -178,6 +194,7 @@ impl<'a> World<'a> {
     fn fail_over(&mut self) {
         self.active = 1 - self.active;
         self.failovers += 1;
+        self.is_alone = false;
         self.primary = self.replica.clone();
         self.note("the store fails over".into());
     }
@@ -322,7 +339,8 @@ impl<'a> World<'a> {
 
     /// What others do between two commands of one request.
     fn meanwhile(&mut self) {
-        if self.is_calm || !self.draws.once_in(6) {
+        let seldom = if self.is_hectic { 3 } else { 6 };
+        if self.is_calm || !self.draws.once_in(seldom) {
             return;
         }
         if self.draws.once_in(3) {
