@@ -353,7 +353,7 @@ impl<'a> World<'a> {
 }
 
 /// As `issuer::revocations` does.
-fn published(ended: &Ended) -> End {
+pub(crate) fn published(ended: &Ended) -> End {
     match ended {
         Ended::User { user, before } => End::User { user: EndHash::of_user(ISSUER, user), before: *before },
         Ended::UserInApp { user, app, before } => {
