@@ -1,10 +1,10 @@
 //! The store as plain data: what `src/store/redis/ends.rs` and its scripts do, one function for each script.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint::store::{ENDS_KEPT, Ended};
+use wxmint::store::{ENDS_KEPT, ENDS_PUBLISHED, Ended};
 
 use crate::rules::Rules;
 
@@ -61,8 +61,8 @@ pub(crate) struct Read {
     pub(crate) more: bool,
 }
 
-fn kept() -> Millis {
-    Millis::try_from(ENDS_KEPT.as_millis()).expect("some days")
+fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).expect("some days")
 }
 
 impl State {
@@ -168,11 +168,11 @@ impl State {
 
     fn record(&mut self, user: usize, now: Millis) -> &mut Record {
         let record = self.ends.entry(user).or_default();
-        record.expires = now + kept();
+        record.expires = now + millis(ENDS_KEPT);
         record
     }
 
-    fn recorded(&mut self, user: usize, name: &str, changed: bool, rules: &Rules) -> Recorded {
+    fn recorded(&self, user: usize, name: &str, changed: bool, rules: &Rules) -> Recorded {
         let untold = self.ends.get(&user).and_then(|record| record.fields.get(&format!("untold:{name}"))).copied();
         Recorded { unpublished: untold.filter(|_| changed || rules.marks_what_is_untold), changed }
     }
@@ -180,12 +180,12 @@ impl State {
     /// `publish_end.lua`. Redis trims whole parts of the stream, so `trims` is sometimes false.
     pub(crate) fn publish(&mut self, end: &Ended, trims: bool, now: Millis) {
         if trims {
-            self.stream.retain(|entry| entry.id.0 >= now - kept());
+            self.stream.retain(|entry| entry.id.0 >= now - millis(ENDS_PUBLISHED));
         }
-        let (millis, number) = self.last_id;
-        self.last_id = if now > millis { (now, 0) } else { (millis, number + 1) };
+        let (last, number) = self.last_id;
+        self.last_id = if now > last { (now, 0) } else { (last, number + 1) };
         self.stream.push(Entry { id: self.last_id, end: end.to_string() });
-        self.stream_expires = now + kept();
+        self.stream_expires = now + millis(ENDS_PUBLISHED);
     }
 
     /// `note_published.lua`

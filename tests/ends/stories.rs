@@ -2,7 +2,10 @@
 
 use wxmint::{
     store::Ended,
-    verify::ends::{EndsPage, PAGE_LIFE},
+    verify::{
+        LONGEST_LIFE, MAX_LEEWAY,
+        ends::{EndsPage, PAGE_LIFE},
+    },
 };
 
 use crate::{
@@ -75,4 +78,17 @@ fn a_cursor_must_be_looked_for_again_when_the_stream_is_read() {
     assert_eq!(held(AS_THEY_ARE), 3);
     let without = held(Rules { the_second_read_looks_too: false, ..AS_THEY_ARE });
     assert_eq!(without, 2, "the first of them is taken for the cursor's entry");
+}
+
+/// A token of the longest life is ended in its first moment. At its last moment, by a clock that is 30 s behind, a verifier
+/// starts, and the store, whose clock is 30 s ahead, trims the stream.
+#[test]
+fn the_stream_has_an_end_for_as_long_as_somebody_accepts_the_token() {
+    const APART: Millis = 30 * SECOND;
+    let life = Millis::try_from((LONGEST_LIFE + MAX_LEEWAY).as_millis()).expect("some days");
+    let mut store = stream(&[("ended", NOW)]);
+    store.publish(&end("another"), true, NOW + life + 2 * APART);
+    assert_eq!(store.read("", 10, &AS_THEY_ARE).map(|read| read.ends), Some(vec![end("ended"), end("another")]));
+    store.publish(&end("third"), true, NOW + life + 2 * APART + SECOND);
+    assert_eq!(store.read("", 10, &AS_THEY_ARE).map(|read| read.ends.len()), Some(2), "then it is trimmed");
 }

@@ -263,7 +263,10 @@ impl<'a> World<'a> {
                     }
                 }
                 // A replica that has not read the key file again. The metric counts it.
-                Err(PageRefused::EndedKey) => return Ok(self.verifiers[number].disturb(self.now)),
+                Err(PageRefused::EndedKey) => {
+                    self.verifiers[number].disturb(self.now);
+                    return Ok(());
+                }
                 Err(refused) => return Err(format!("verifier {number} refused a page of wxmint's: {refused}")),
             }
         }

@@ -9,7 +9,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState},
+    super::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState},
     Redis,
     binding::person_of,
     name, script, unreadable,
@@ -132,7 +132,7 @@ impl Redis {
 
     async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
         let mut script = PUBLISH_END.key(name::STREAM);
-        script.arg(ended.to_string()).arg(ENDS_KEPT.as_secs());
+        script.arg(ended.to_string()).arg(ENDS_PUBLISHED.as_secs());
         self.durable.run_confirmed("publish_end", &script).await
     }
 
