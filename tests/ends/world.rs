@@ -247,9 +247,10 @@ impl<'a> World<'a> {
     fn poll(&mut self, number: usize) -> Result<(), String> {
         if !self.is_calm && self.draws.once_in(8) {
             self.verifiers[number].disturb(self.now);
-            return Ok(if self.draws.once_in(2) {
-                self.play_again(number)
-            });
+            if self.draws.once_in(2) {
+                self.play_again(number);
+            }
+            return Ok(());
         }
         loop {
             let cursor = self.verifiers[number].feed.cursor().to_owned();
