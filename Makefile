@@ -36,7 +36,7 @@ nightly: ## the tests that measure times, on a machine that does nothing else; t
 	$(heading)
 	$(SETUP) cc cxx redis node python
 	$(CARGO) test --locked --test nightly -- --test-threads=1
-	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation
+	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: check

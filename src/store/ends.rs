@@ -14,6 +14,10 @@ use crate::{
 /// How long an end is remembered: until no verifier can accept a token from before it.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
+/// How long an end stays in the stream: longer by as much as clocks may differ, because a verifier that starts with nothing
+/// and whose clock is behind the store's still accepts tokens then.
+pub const ENDS_PUBLISHED: Duration = ENDS_KEPT.saturating_add(MAX_LEEWAY);
+
 /// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenState {

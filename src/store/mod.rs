@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome},
-    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
+    ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
     redis::{Redis, RedisUrl, walk},

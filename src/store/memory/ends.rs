@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
+    super::{Admission, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
     Memory,
 };
 use crate::{
@@ -42,7 +42,7 @@ impl StoredStream {
     pub(super) fn add(&mut self, ended: Ended, now: i64) {
         self.last += 1;
         self.entries.push_back((self.last, now, ended));
-        let is_old = |(_, added, _): &(u64, i64, Ended)| added + (ENDS_KEPT.as_secs() as i64) < now;
+        let is_old = |(_, added, _): &(u64, i64, Ended)| added + (ENDS_PUBLISHED.as_secs() as i64) < now;
         while self.entries.front().is_some_and(is_old) {
             self.entries.pop_front();
         }

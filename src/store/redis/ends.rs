@@ -9,7 +9,7 @@ use chrono::DateTime;
 use redis::Script;
 
 use super::{
-    super::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
+    super::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
     Redis,
     binding::person_of,
     name, script, unreadable,
@@ -102,7 +102,8 @@ impl Ends for Redis {
             return Ok(None);
         }
         let (second, mut entries) = self.read_stream(id, "+", most + 2).await?;
-        if entries.is_empty() {
+        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
+        if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
         entries.remove(0);
@@ -139,7 +140,7 @@ impl Redis {
 
     async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
         let mut script = PUBLISH_END.key(name::STREAM);
-        script.arg(ended.to_string()).arg(ENDS_KEPT.as_secs());
+        script.arg(ended.to_string()).arg(ENDS_PUBLISHED.as_secs());
         self.durable.run_confirmed("publish_end", &script).await
     }
 

@@ -1,0 +1,369 @@
+//! A deployment on a virtual clock: a store with a replica, two replicas of wxmint, two verifiers.
+
+use std::{collections::HashMap, fmt::Write};
+
+use wxmint::{
+    ids::UserId,
+    store::{ENDS_KEPT, Ended},
+    verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused},
+};
+
+use crate::{
+    draws::Draws,
+    laws::{Books, Token},
+    requests::Request,
+    rules::Rules,
+    store::{Millis, SECOND, State},
+    verifiers::{ISSUER, Keys, Verifier},
+};
+
+pub(crate) const USERS: usize = 2;
+pub(crate) const APPS: [&str; 2] = ["wx0000000000000001", "wx0000000000000002"];
+pub(crate) const PEOPLE_OF_APP: [&str; 4] = [APPS[0], APPS[0], APPS[1], APPS[1]];
+const START: Millis = 1_800_000_000 * SECOND;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+/// Few, so that there are pages that do not say all.
+const PAGE_ENDS: usize = 2;
+
+pub(crate) fn user_id(user: usize) -> UserId {
+    format!("user-{user}").parse().expect("a user")
+}
+
+/// Whom a person is bound to, in which generation.
+#[derive(Clone, Copy)]
+pub(crate) enum Binding {
+    Free,
+    To(usize, u64),
+    Leaving(usize, u64),
+}
+
+/// A replica of wxmint.
+#[derive(Default)]
+pub(crate) struct Issuer {
+    /// The pages that it has made lately, each under its cursor; `None` for a cursor that is not in the stream.
+    pages: HashMap<String, (Millis, Option<String>)>,
+    /// When it reads that the first key is gone.
+    second_key_from: Option<Millis>,
+}
+
+impl Issuer {
+    pub(crate) fn key(&self, now: Millis) -> usize {
+        usize::from(self.second_key_from.is_some_and(|from| from <= now))
+    }
+}
+
+pub(crate) struct World<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) keys: &'a Keys,
+    pub(crate) draws: &'a mut Draws,
+    pub(crate) now: Millis,
+    /// What the clocks of the two machines that have the store show beyond the true time.
+    clocks: [Millis; 2],
+    /// Which of them is the primary.
+    active: usize,
+    primary: State,
+    replica: State,
+    pub(crate) failovers: u32,
+    pub(crate) issuers: [Issuer; 2],
+    pub(crate) verifiers: Vec<Verifier>,
+    pub(crate) bindings: [Binding; PEOPLE_OF_APP.len()],
+    pub(crate) generation: u64,
+    pub(crate) one_login: bool,
+    /// Of tokens, in seconds.
+    pub(crate) life: i64,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) tokens: Vec<(Token, Endable)>,
+    pub(crate) books: Books,
+    /// Every page that was made, and its key, for whoever plays it again.
+    pages: Vec<(usize, EndsPage)>,
+    pub(crate) accepted: usize,
+    /// The store's replica hears nothing, so nothing is confirmed.
+    pub(crate) is_alone: bool,
+    /// Failovers while much is under way, and no long pauses.
+    is_hectic: bool,
+    /// Nothing is lost any more.
+    pub(crate) is_calm: bool,
+    trace: String,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn draw(rules: &'a Rules, keys: &'a Keys, draws: &'a mut Draws) -> Self {
+        const APART: Millis = 30 * SECOND;
+        let is_hectic = draws.once_in(2);
+        let clocks = match is_hectic {
+            true => draws.one_of(&[[0, 0], [0, -5 * SECOND], [0, -2 * SECOND], [0, -APART]]),
+            false => draws.one_of(&[[0, 0], [0, -APART], [0, APART], [APART, 0]]),
+        };
+        let verifiers: Vec<_> = (0..2).map(|_| Verifier::start(draws.one_of(&[0, -APART, APART]), START)).collect();
+        let (one_login, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
+        Self {
+            rules,
+            keys,
+            draws,
+            now: START,
+            clocks,
+            active: 0,
+            primary: State::default(),
+            replica: State::default(),
+            failovers: 0,
+            issuers: [Issuer::default(), Issuer::default()],
+            verifiers,
+            bindings: [Binding::Free; PEOPLE_OF_APP.len()],
+            generation: 0,
+            one_login,
+            life,
+            requests: Vec::new(),
+            tokens: Vec::new(),
+            books: Books::default(),
+            pages: Vec::new(),
+            accepted: 0,
+            is_alone: false,
+            is_hectic,
+            is_calm: false,
+            trace: String::new(),
+        }
+    }
+
+    /// What happened, for whoever reads of a failure.
+    pub(crate) fn trace(&self) -> String {
+        let clocks: Vec<_> = self.verifiers.iter().map(|verifier| verifier.clock).collect();
+        format!("clocks of the store {:?}, of the verifiers {clocks:?}\n{}", self.clocks, self.trace)
+    }
+
+    pub(crate) fn note(&mut self, what: String) {
+        writeln!(self.trace, "{:>10} {what}", self.now - START).expect("memory");
+    }
+
+    pub(crate) fn store_clock(&self) -> Millis {
+        self.now + self.clocks[self.active]
+    }
+
+    pub(crate) fn store_second(&self) -> i64 {
+        self.store_clock().div_euclid(SECOND)
+    }
+
+    /// How far the store's clocks may be ahead of the true one.
+    pub(crate) fn ahead(&self) -> Millis {
+        self.clocks.into_iter().max().unwrap_or(0)
+    }
+
+    pub(crate) fn store(&mut self) -> &mut State {
+        let now = self.store_clock();
+        self.primary.expire(now);
+        &mut self.primary
+    }
+
+    pub(crate) fn replicate(&mut self) {
+        if !self.is_alone {
+            self.replica = self.primary.clone();
+        }
+    }
+
+    pub(crate) fn act(&mut self) -> Result<(), String> {
+        match self.draws.below(21) {
+            0..=5 => {
+                let times: &[Millis] =
+                    if self.is_hectic { &[500, 1_000] } else { &[500, 1_000, 2_500, 5_000, 10_000, 30_000] };
+                let time = self.draws.one_of(times);
+                self.advance(time)?;
+            }
+            6..=8 => self.begin(),
+            9..=15 => self.step(),
+            16 => self.replicate(),
+            17 => self.fail_over(),
+            18 if !self.is_hectic => self.restart(),
+            18 | 19 => self.is_alone = !self.is_alone,
+            _ if self.is_hectic => self.begin(),
+            _ => self.cut_off(),
+        }
+        self.check()
+    }
+
+    /// Every request is repeated until it is answered, and everybody hears of it.
+    pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
+        (self.is_calm, self.is_alone) = (true, false);
+        while !self.requests.is_empty() {
+            self.step();
+            self.check()?;
+        }
+        self.advance(17 * SECOND)?;
+        self.check()
+    }
+
+    fn fail_over(&mut self) {
+        self.active = 1 - self.active;
+        self.failovers += 1;
+        self.is_alone = false;
+        self.primary = self.replica.clone();
+        self.note("the store fails over".into());
+    }
+
+    fn restart(&mut self) {
+        let number = self.draws.index(self.verifiers.len());
+        self.verifiers[number] = Verifier::start(self.verifiers[number].clock, self.now);
+        self.note(format!("verifier {number} restarts"));
+    }
+
+    /// A long time, in which nobody reaches wxmint.
+    fn cut_off(&mut self) {
+        let time = self.draws.one_of(&[HOUR, DAY, 29 * DAY, 30 * DAY - 40, 30 * DAY + 10, 30 * DAY + 70]);
+        if !self.draws.once_in(3) {
+            return;
+        }
+        self.now += time * SECOND;
+        self.requests.clear();
+        for verifier in &mut self.verifiers {
+            verifier.disturb(self.now);
+            verifier.next_poll = self.now;
+        }
+        self.note(format!("{time} s later"));
+    }
+
+    /// The key file loses its first key. Whether it had it.
+    pub(crate) fn take_the_first_key_away(&mut self) -> bool {
+        if self.issuers[0].second_key_from.is_some() {
+            return false;
+        }
+        self.issuers[0].second_key_from = Some(self.now);
+        self.issuers[1].second_key_from = Some(self.now + self.draws.below(5) * SECOND);
+        true
+    }
+
+    fn advance(&mut self, time: Millis) -> Result<(), String> {
+        let until = self.now + time;
+        loop {
+            let due = (0..self.verifiers.len()).min_by_key(|number| self.verifiers[*number].next_poll);
+            let Some(number) = due.filter(|number| self.verifiers[*number].next_poll <= until) else { break };
+            self.now = self.now.max(self.verifiers[number].next_poll);
+            self.poll(number)?;
+            self.verifiers[number].next_poll = self.now + 4_500 + 500 * self.draws.below(3);
+            self.check()?;
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn poll(&mut self, number: usize) -> Result<(), String> {
+        if !self.is_calm && self.draws.once_in(8) {
+            self.verifiers[number].disturb(self.now);
+            if self.draws.once_in(2) {
+                self.play_again(number);
+            }
+            return Ok(());
+        }
+        loop {
+            let cursor = self.verifiers[number].feed.cursor().to_owned();
+            let issuer = self.draws.index(self.issuers.len());
+            let page = self.page(issuer, &cursor);
+            match self.verifiers[number].accept(&page, self.keys, self.now) {
+                Ok(more) => {
+                    self.accepted += 1;
+                    if !more {
+                        return Ok(());
+                    }
+                }
+                // A replica that has not read the key file again. The metric counts it.
+                Err(PageRefused::EndedKey) => {
+                    self.verifiers[number].disturb(self.now);
+                    return Ok(());
+                }
+                Err(refused) => return Err(format!("verifier {number} refused a page of wxmint's: {refused}")),
+            }
+        }
+    }
+
+    /// Somebody answers with a page that was made before.
+    fn play_again(&mut self, number: usize) {
+        if self.pages.is_empty() {
+            return;
+        }
+        let (key, mut page) = self.pages[self.draws.index(self.pages.len())].clone();
+        let verifier = &mut self.verifiers[number];
+        if !self.rules.an_answer_names_its_question {
+            page.after = verifier.feed.cursor().to_owned();
+        }
+        if !self.rules.a_page_has_its_time {
+            page.iat = (self.now + verifier.clock).div_euclid(SECOND);
+            page.exp = page.iat + PAGE_LIFE.as_secs() as i64;
+        }
+        let judged = verifier.accept(&self.keys.sign(key, &page), self.keys, self.now);
+        self.note(format!("verifier {number} gets an old page, after {:?}: {judged:?}", page.after));
+    }
+
+    /// What a replica of wxmint answers.
+    fn page(&mut self, issuer: usize, cursor: &str) -> String {
+        if let Some(page) = self.page_after(issuer, cursor) {
+            return page;
+        }
+        self.page_after(issuer, "").expect("the stream has a beginning")
+    }
+
+    fn page_after(&mut self, issuer: usize, cursor: &str) -> Option<String> {
+        let cached = if self.rules.a_page_is_cached_briefly { SECOND } else { 60 * SECOND };
+        let now = self.now;
+        let pages = &mut self.issuers[issuer].pages;
+        pages.retain(|_, (made, _)| now - *made < cached);
+        if let Some((_, page)) = pages.get(cursor) {
+            return page.clone();
+        }
+        let page = self.make(issuer, cursor);
+        self.issuers[issuer].pages.insert(cursor.to_owned(), (now, page.clone()));
+        page
+    }
+
+    fn make(&mut self, issuer: usize, cursor: &str) -> Option<String> {
+        let rules = self.rules;
+        if !cursor.is_empty() {
+            if !self.store().has(cursor, rules) {
+                return None;
+            }
+            self.meanwhile();
+        }
+        let read = self.store().read(cursor, PAGE_ENDS, rules)?;
+        let iat = self.store_second();
+        let page = EndsPage {
+            iss: ISSUER.into(),
+            iat,
+            exp: iat + PAGE_LIFE.as_secs() as i64,
+            after: cursor.into(),
+            cursor: read.cursor,
+            more: read.more,
+            keep: ENDS_KEPT.as_secs(),
+            ended: read.ends.iter().map(published).collect(),
+        };
+        let key = self.issuers[issuer].key(self.now);
+        let signed = self.keys.sign(key, &page);
+        if !page.ended.is_empty() {
+            self.note(format!("replica {issuer} makes a page: {:?} -> {:?}, {:?}", page.after, page.cursor, read.ends));
+        }
+        self.pages.push((key, page));
+        Some(signed)
+    }
+
+    /// What others do between two commands of one request.
+    fn meanwhile(&mut self) {
+        let seldom = if self.is_hectic { 3 } else { 6 };
+        if self.is_calm || !self.draws.once_in(seldom) {
+            return;
+        }
+        if self.draws.once_in(3) {
+            self.fail_over();
+        }
+        for _ in 0..self.draws.below(10) {
+            self.step();
+        }
+    }
+}
+
+/// As `issuer::revocations` does.
+pub(crate) fn published(ended: &Ended) -> End {
+    match ended {
+        Ended::User { user, before } => End::User { user: EndHash::of_user(ISSUER, user), before: *before },
+        Ended::UserInApp { user, app, before } => {
+            End::UserInApp { user_in_app: EndHash::of_user_in_app(ISSUER, user, app), before: *before }
+        }
+        Ended::Token { id, expires_at } => End::Token { token: EndHash::of_token(ISSUER, id), expires: *expires_at },
+        Ended::Key { kid } => End::Key { kid: kid.clone() },
+    }
+}
