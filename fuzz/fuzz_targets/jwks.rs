@@ -36,7 +36,9 @@ fn read(input: &[u8]) {
                 && jwk["alg"] == key.algorithm().name()
                 && PRIVATE.iter().all(|member| jwk.get(member).is_none())
                 && jwk.get("use").is_none_or(|usage| usage == "sig")
-                && jwk.get("key_ops").is_none_or(|operations| operations.as_array().is_some_and(|operations| includes_verify(operations)))
+                && jwk.get("key_ops").is_none_or(|operations| {
+                    operations.as_array().is_some_and(|operations| includes_verify(operations))
+                })
         };
         assert!(listed.iter().any(is_it), "{key:?} in {set}");
     }
