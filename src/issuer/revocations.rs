@@ -89,11 +89,9 @@ impl Feed {
 /// the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an end may be
 /// forgotten; `ended`, an array of `["sub", H(sub), BEFORE]`, `["app", H(sub NUL AppID), BEFORE]`, `["jti", H(jti), EXP]` and
 /// `["kid", KID]`. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value). Ask every 5 s.
-#[utoipa::path(get, path = "/revocations", tag = "keys", 
+#[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
-    responses(
-    (status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String),
-    ))]
+    responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let mut query = form_urlencoded::parse(request.query_string().as_bytes());
     let after = query.find(|(name, _)| name == "after").map(|(_, cursor)| cursor).unwrap_or_default();
@@ -113,14 +111,19 @@ async fn page(cursor: &str, worker: &web::Data<Worker>) -> Result<Option<web::By
         let detail = "Too many pages of the feed are asked for at once. Wait, then ask again with the same cursor.";
         return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE));
     };
-    made.await.map_err(|error| {
-        tracing::warn!(%error, "no page of the feed of ends could be made");
+    made.await.map_err(|_| {
         let detail = "The feed of ends cannot be read now. Wait, then ask again with the same cursor.";
         Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
     })
 }
 
+/// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
 async fn make(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
+    let made = make_page(worker, cursor).await;
+    made.inspect_err(|error| tracing::warn!(%error, "no page of the feed of ends could be made"))
+}
+
+async fn make_page(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
     let _one_at_a_time = worker.feed.reading.acquire().await;
     let Some(read) = worker.login.store.ends_after(&cursor, PAGE_ENDS).await? else { return Ok(None) };
     let page = worker.issuer.page_of(read, cursor);

@@ -827,6 +827,17 @@ mod redis_only {
     use super::*;
 
     #[tokio::test]
+    async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        store.end_key("one").await.expect("ended");
+        server.cli(&["XADD", "wxmint:ended", "*", "end", "device 1 abc"]);
+        store.end_key("other").await.expect("ended");
+        let (ends, _) = read_after(&store, "").await;
+        assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+    }
+
+    #[tokio::test]
     async fn keys_have_the_names_and_lives_of_the_design() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
