@@ -12,6 +12,18 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A small button. `testid` names it for the tests. */
+export function chip(testid, label, onPress) {
+  const button = el("button", { type: "button", className: "chip", "data-testid": testid }, label);
+  button.addEventListener("click", () => onPress());
+  return button;
+}
+
+/** Buttons under a label that is also read aloud. */
+export function group(label, ...buttons) {
+  return el("div", { className: "buttons", role: "group", "aria-label": label }, el("span", { className: "small" }, label), buttons);
+}
+
 /** The element with this id; the page is static, so a missing one is a mistake in index.html. */
 export const byId = (id) => document.getElementById(id);
 

@@ -1,6 +1,6 @@
 // The panel that makes a login go wrong, and says what came of it.
 
-import { byId, el, prettyJson } from "./dom.js";
+import { byId, chip, el, group, prettyJson } from "./dom.js";
 import { CODE2SESSION } from "./asking.js";
 import { words } from "./words.js";
 
@@ -60,15 +60,6 @@ export class FaultPanel {
   }
 }
 
-function chip(testid, label, onPress) {
-  const button = el("button", { type: "button", className: "chip", "data-testid": testid }, label);
-  button.addEventListener("click", () => onPress());
-  return button;
-}
-
-function group(label, ...buttons) {
-  return el("div", { className: "buttons", role: "group", "aria-label": label }, el("span", { className: "small" }, label), buttons);
-}
 
 function drawProblem(failure) {
   const box = byId("problem");

@@ -1,7 +1,7 @@
 // A service that verifies tokens by itself, and the clock from the end of a token to the service's first refusal.
 
 import { call } from "./asking.js";
-import { byId, el } from "./dom.js";
+import { byId, chip, el, group } from "./dom.js";
 import { APPS, nameOf } from "./people.js";
 import { succeeded } from "./steps.js";
 import { words } from "./words.js";
@@ -212,14 +212,4 @@ function resultInWords({ act, ms, status, notDone, other }) {
   if (status === 200) return text.neverRefused(name, after);
   const said = text.refusedAfter(name, status ? String(status) : words().noAnswer, after);
   return other ? said + text.other(other) : said;
-}
-
-function chip(testid, label, onPress) {
-  const button = el("button", { type: "button", className: "chip", "data-testid": testid }, label);
-  button.addEventListener("click", () => onPress());
-  return button;
-}
-
-function group(label, ...buttons) {
-  return el("div", { className: "buttons", role: "group", "aria-label": label }, el("span", { className: "small" }, label), buttons);
 }
