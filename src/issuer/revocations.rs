@@ -11,7 +11,7 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{build::Worker, to_the_end::to_the_end};
 use crate::{
@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum FeedError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("other pages are still being read")]
+    Busy,
     /// The reason, because the error itself cannot be shared.
     #[error("the page could not be signed: {0}")]
     Signature(String),
@@ -124,7 +126,9 @@ async fn make(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::B
 }
 
 async fn make_page(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
-    let _one_at_a_time = worker.feed.reading.acquire().await;
+    // While Redis is slow, pages that nobody waits for any more must not queue up.
+    let turn = timeout(PAUSE, worker.feed.reading.acquire()).await;
+    let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
     let Some(read) = worker.login.store.ends_after(&cursor, PAGE_ENDS).await? else { return Ok(None) };
     let page = worker.issuer.page_of(read, cursor);
     Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
