@@ -11,7 +11,7 @@ use crate::{
     http::now,
     settings::{StoreUrl, read_one, variables::REDIS_URL},
     store::{
-        Fitness, Redis, Store, StoreError,
+        Fitness, Redis, RedisAccess, Store, StoreError,
         walk::{Page, Place, Step},
     },
     telemetry::Metrics,
@@ -30,7 +30,7 @@ pub(super) fn open() -> Result<Redis, Failure> {
         return Err(Failure::Usage(reason.into()));
     };
     // The life of session keys is of no importance here, because commands write none.
-    Ok(Redis::new(&url, Duration::ZERO, now, Metrics::default())?)
+    Ok(Redis::new(&RedisAccess::fixed(url), Duration::ZERO, now, Metrics::default()))
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.

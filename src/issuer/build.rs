@@ -17,7 +17,7 @@ use crate::{
     login::{self, Policy},
     secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings, StoreUrl},
-    store::{Memory, Redis, Store, StoreError},
+    store::{Confirm, Memory, Redis, RedisAccess, Store, StoreError},
     telemetry::Metrics,
     token::{Minter, RequestSigner},
     upstream::{self, Tls},
@@ -77,6 +77,8 @@ pub struct Issuer {
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
+    /// `None` if the settings ask for the store in memory.
+    redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
@@ -140,6 +142,10 @@ impl Issuer {
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+            redis: match &settings.store {
+                StoreUrl::Memory => None,
+                StoreUrl::Redis(url) => Some(RedisAccess::new(url.clone(), Confirm::default())),
+            },
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             local_limit: Arc::default(),
@@ -158,11 +164,9 @@ impl Issuer {
 
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
-        Ok(match &self.settings.store {
-            StoreUrl::Memory => Box::new(self.memory.clone()),
-            StoreUrl::Redis(url) => {
-                Box::new(Redis::new(url, self.settings.session_key_ttl, now, self.metrics.clone())?)
-            }
+        Ok(match &self.redis {
+            None => Box::new(self.memory.clone()),
+            Some(access) => Box::new(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone())),
         })
     }
 

@@ -1032,7 +1032,7 @@ mod redis_server {
 
         pub(super) fn store(&self) -> Redis {
             let url = format!("redis://127.0.0.1:{}", self.port).parse().expect("a URL");
-            Redis::new(&url, DAY, crate::http::now, Metrics::default()).expect("a store")
+            Redis::new(&RedisAccess::fixed(url), DAY, crate::http::now, Metrics::default())
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {

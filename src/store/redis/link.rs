@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -12,21 +13,20 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
-    ServerErrorKind, aio::MultiplexedConnection,
-};
+use redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
 
 use super::{
     super::{Result, StoreError},
+    access::RedisAccess,
+    connector::{Connection, Connector},
     outage::OUTAGE,
+    reason::describe,
+    url::{Address, Layout},
 };
 use crate::telemetry::Metrics;
 
 /// For a call with connecting and one repetition. A login waits for two of these and for WeChat, 5 s at most.
 const DEADLINE: Duration = Duration::from_secs(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
@@ -37,12 +37,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// the same name, or may be allowed in again.
 const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"];
 
-type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection>>>;
+type Connecting = Shared<LocalBoxFuture<'static, Result<Connection>>>;
 
 pub(super) struct Link {
-    client: Client,
-    /// Host and port, for the log.
-    address: String,
+    connector: Rc<Connector>,
+    address: Address,
     state: RefCell<State>,
     metrics: Metrics,
 }
@@ -56,10 +55,14 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self> {
-        let client = Client::open(url).map_err(|error| describe(&error))?;
-        let address = client.get_connection_info().addr().to_string();
-        Ok(Self { client, address, state: RefCell::default(), metrics })
+    pub(super) fn new(access: &RedisAccess, metrics: Metrics) -> Self {
+        let connector = Rc::new(Connector::new(access));
+        let address = match connector.layout() {
+            Layout::Single(address) => address,
+            // Until the link knows the other layouts.
+            Layout::Cluster(mut servers) | Layout::Sentinel { sentinels: mut servers, .. } => servers.remove(0),
+        };
+        Self { connector, address, state: RefCell::default(), metrics }
     }
 
     /// Runs a script within [`DEADLINE`]. If the connection is dead or leads to the wrong server, the script is repeated once
@@ -133,21 +136,14 @@ impl Link {
         }
     }
 
-    async fn measured<T>(
-        &self,
-        step: &'static str,
-        command: impl AsyncFn(MultiplexedConnection) -> RedisResult<T>,
-    ) -> Result<T> {
+    async fn measured<T>(&self, step: &'static str, command: impl AsyncFn(Connection) -> RedisResult<T>) -> Result<T> {
         let started = Instant::now();
         let outcome = self.within_deadline(command).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
         outcome
     }
 
-    async fn within_deadline<T>(
-        &self,
-        command: impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T> {
+    async fn within_deadline<T>(&self, command: impl AsyncFn(Connection) -> Result<T, RedisError>) -> Result<T> {
         let attempts = async {
             match self.attempt(&command).await {
                 Err(Failure::Connection(_)) => self.attempt(&command).await,
@@ -163,16 +159,13 @@ impl Link {
     /// An error that Redis answered is told by whoever asked: Redis is there.
     fn tell<T>(&self, outcome: &Result<T, Failure>) {
         match outcome {
-            Ok(_) => OUTAGE.answered(&self.address),
+            Ok(_) => OUTAGE.answered(&self.address.to_string()),
             Err(Failure::Answer(_)) => {}
-            Err(failure) => OUTAGE.failed(&self.address, failure.reason()),
+            Err(failure) => OUTAGE.failed(&self.address.to_string(), failure.reason()),
         }
     }
 
-    async fn attempt<T>(
-        &self,
-        command: &impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, Failure> {
+    async fn attempt<T>(&self, command: &impl AsyncFn(Connection) -> Result<T, RedisError>) -> Result<T, Failure> {
         let (generation, connecting) = self.connecting().map_err(Failure::Final)?;
         let connection =
             connecting.await.inspect_err(|error| self.refused(generation, error)).map_err(Failure::Final)?;
@@ -200,7 +193,7 @@ impl Link {
         }
         if state.connecting.is_none() {
             state.generation += 1;
-            state.connecting = Some(connect(self.client.clone()));
+            state.connecting = Some(connect(Rc::clone(&self.connector), self.address.clone()));
         }
         let connecting = state.connecting.clone().ok_or_else(|| StoreError { reason: "not connected".into() })?;
         Ok((state.generation, connecting))
@@ -222,7 +215,7 @@ impl Link {
     }
 }
 
-async fn is_confirmed(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+async fn is_confirmed(connection: &mut Connection) -> RedisResult<bool> {
     let within = CONFIRMED_WITHIN.as_millis() as u64;
     let confirmed: u64 = redis::cmd("WAIT").arg(1).arg(within).query_async(connection).await?;
     Ok(confirmed > 0)
@@ -249,22 +242,14 @@ impl Failure {
     }
 }
 
-fn connect(client: Client) -> Connecting {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    async move {
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        connection.map_err(|error| not_connected(&client, &error))
-    }
-    .boxed_local()
-    .shared()
+fn connect(connector: Rc<Connector>, to: Address) -> Connecting {
+    async move { connector.connect(&to).await }.boxed_local().shared()
 }
 
 async fn or_loaded<T: FromRedisValue>(
     answer: RedisResult<T>,
     script: &ScriptInvocation<'_>,
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
 ) -> RedisResult<T> {
     match answer {
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -279,43 +264,4 @@ fn is_wrong_server(error: &RedisError) -> bool {
     let wrapped = |code: &str| error.detail().is_some_and(|detail| detail.contains(code));
     error.kind() == ErrorKind::AuthenticationFailed
         || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || wrapped(code))
-}
-
-/// Why there is no connection. Of the setting up of one, the server's words may be repeated where it refuses the database:
-/// what they could quote is its number.
-fn not_connected(client: &Client, error: &RedisError) -> StoreError {
-    let db = client.get_connection_info().redis_settings().db();
-    let reason = match (error.kind(), error.detail()) {
-        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
-        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if db != 0 => {
-            format!("it refuses database {db}: {words}")
-        }
-        _ => return describe(error),
-    };
-    StoreError { reason }
-}
-
-/// What went wrong without the server's own words, which may quote a command's arguments. The system's words quote none.
-fn describe(error: &RedisError) -> StoreError {
-    let reason = match error.code() {
-        Some(code) => format!("it answered {code}{}", meaning(code)),
-        None if error.is_timeout() => "no answer in time".into(),
-        None if error.is_io_error() => error.to_string(),
-        None => error.category().to_owned(),
-    };
-    StoreError { reason }
-}
-
-fn meaning(code: &str) -> &'static str {
-    match code {
-        "NOAUTH" => ": it wants a password",
-        "WRONGPASS" => ": it refuses the user name or the password",
-        "NOPERM" => ": the user may not run a command that wxmint needs",
-        "READONLY" => ": it is a replica, or takes no writes",
-        "MASTERDOWN" => ": it is a replica without its primary",
-        "LOADING" => ": it is still reading its data from disk",
-        "OOM" => ": its memory is full",
-        "MISCONF" => ": it cannot write to its disk",
-        _ => "",
-    }
 }

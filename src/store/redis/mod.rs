@@ -1,25 +1,32 @@
 //! The store in Redis. Each operation takes one round trip. A script touches the keys of one hash slot, so that it also runs
 //! on a Cluster.
 
+mod access;
 mod access_token;
 mod binding;
 mod clocks;
+mod connector;
 mod ends;
 mod erasure;
 mod fitness;
 mod link;
 mod outage;
+mod reason;
 mod session;
 mod ticket;
+mod url;
 pub mod walk;
 
-use std::{fmt, rc::Rc, str::FromStr, sync::LazyLock, time::Duration};
+use std::{rc::Rc, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::{Script, ScriptInvocation};
-use zeroize::Zeroizing;
 
+pub use self::{
+    access::{Confirm, RedisAccess},
+    url::RedisUrl,
+};
 use self::{clocks::Clocks, link::Link};
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
@@ -46,27 +53,6 @@ static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
-/// A checked `redis://` URL. It does not print, because it may contain a password.
-#[derive(Clone)]
-pub struct RedisUrl(Zeroizing<String>);
-
-impl FromStr for RedisUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // The library's own message may quote the URL.
-        let is_good = text.starts_with("redis://") && redis::Client::open(text).is_ok();
-        let wrong = || "must be redis://[user:password@]host:port[/db]".to_owned();
-        is_good.then(|| Self(text.to_owned().into())).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisUrl(…)")
-    }
-}
-
 /// A connection to one Redis, for one worker thread.
 #[derive(Clone)]
 pub struct Redis {
@@ -80,10 +66,10 @@ pub struct Redis {
 
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
-    pub fn new(url: &RedisUrl, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Result<Self> {
+    pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
-        let [link, durable] = [metrics.clone(), metrics].map(|metrics| Link::new(&url.0, metrics).map(Rc::new));
-        Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
+        let [link, durable] = [metrics.clone(), metrics].map(|metrics| Rc::new(Link::new(access, metrics)));
+        Self { link, durable, session_ttl, clock: Rc::new(clock), clocks }
     }
 
     /// The same connection, with bindings dated `instant`.
