@@ -16,8 +16,8 @@ use crate::{
     limits::LocalLimit,
     login::{self, Policy},
     secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
-    settings::{AccountsSource, Settings, StoreUrl},
-    store::{Confirm, Memory, Redis, RedisAccess, Store, StoreError},
+    settings::{AccountsSource, Settings, StoreSettings, StoreUrl},
+    store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
     token::{Minter, RequestSigner},
     upstream::{self, Tls},
@@ -50,8 +50,9 @@ pub enum StartError {
     Several(Vec<StartError>),
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
-    #[error("WXMINT_REDIS_URL: {0}")]
-    Store(#[from] StoreError),
+    /// A file for TLS to Redis.
+    #[error("{0}")]
+    Redis(String),
     #[error("{variable}: cannot listen on {address}: {source}")]
     Listen { variable: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("the HTTP server failed: {0}")]
@@ -111,13 +112,15 @@ impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
         let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
+        let redis = open_redis(&settings);
         match (keys, vault, tokens, load_apps(&settings), check_users(&settings)) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) => {
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) if redis.is_ok() => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
                 Ok(Self { key_file, vault_file, admin_tokens, ..Self::new(settings, keys, vault)? })
             }
             (keys, vault, tokens, apps, users) => {
-                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err()]))
+                let redis = redis.err();
+                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err(), redis]))
             }
         }
     }
@@ -142,10 +145,7 @@ impl Issuer {
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis: match &settings.store {
-                StoreUrl::Memory => None,
-                StoreUrl::Redis(url) => Some(RedisAccess::new(url.clone(), Confirm::default())),
-            },
+            redis: open_redis(&settings)?,
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             local_limit: Arc::default(),
@@ -239,6 +239,11 @@ fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
     let users = FileAccounts::open(path, cores, settings.auto_provision)?;
     tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
     Ok(Some(users))
+}
+
+fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, StartError> {
+    let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
+    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(StartError::Redis)?))
 }
 
 fn check_users(settings: &Settings) -> Result<(), StartError> {

@@ -10,13 +10,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::url::RedisUrl;
+use super::{
+    tls::{Tls, TlsFiles},
+    url::RedisUrl,
+};
 
 /// What all connections of the process share.
 #[derive(Clone, Debug)]
 pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,
     generation: Arc<AtomicU64>,
+    tls: Arc<Tls>,
     confirm: Confirm,
 }
 
@@ -30,13 +34,19 @@ pub enum Confirm {
 }
 
 impl RedisAccess {
-    pub fn new(url: RedisUrl, confirm: Confirm) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(url)), generation: Arc::default(), confirm }
+    /// Fails if the URL has TLS and a file cannot be used.
+    pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm) -> Result<Self, String> {
+        let tls = Tls::new(files);
+        if url.has_tls() {
+            tls.config()?;
+        }
+        let current = Arc::new(ArcSwap::from_pointee(url));
+        Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm })
     }
 
     /// For tests.
     pub fn fixed(url: RedisUrl) -> Self {
-        Self::new(url, Confirm::default())
+        Self::new(url, TlsFiles::default(), Confirm::default()).expect("no files are named")
     }
 
     /// Connections that are made from now on use `url`, and the others are dropped.
@@ -52,6 +62,10 @@ impl RedisAccess {
     /// Changes when the URL is replaced.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     pub(super) fn confirm(&self) -> Confirm {

@@ -8,7 +8,7 @@ use redis::{
     aio::{ConnectionLike, MultiplexedConnection},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
     task::AbortHandle,
     time::timeout,
@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     super::{Result, StoreError},
     access::{Confirm, RedisAccess},
-    reason::{describe, not_let_in},
+    reason::not_let_in,
     url::{Address, Layout, RedisUrl},
 };
 
@@ -66,28 +66,48 @@ impl Connector {
 
     /// To a data server, as the URL's user and in its database.
     pub(super) async fn connect(&self, to: &Address) -> Result<Connection> {
-        let url = self.url();
-        in_time(self.open(to, credentials(&url).set_db(url.db().into()))).await
+        in_time(async {
+            let url = self.url();
+            let (stream, _) = self.reach(to, &url).await?;
+            let_in(stream, credentials(&url).set_db(url.db().into())).await
+        })
+        .await
     }
 
     /// To a Sentinel, which has no database. It gets the URL's password only if it lets nobody in without one.
     pub(super) async fn connect_to_sentinel(&self, to: &Address) -> Result<Connection> {
         in_time(async {
-            let mut open = self.open(to, nobody()).await?;
-            match redis::cmd("PING").query_async::<()>(&mut open).await {
-                Err(error) if error.code() == Some("NOAUTH") => self.open(to, credentials(&self.url())).await,
-                Err(error) => Err(describe(&error)),
-                Ok(()) => Ok(open),
-            }
+            let url = self.url();
+            let (stream, answer) = self.reach(to, &url).await?;
+            let_in(stream, if answer.starts_with(b"-NOAUTH") { credentials(&url) } else { nobody() }).await
         })
         .await
     }
 
-    async fn open(&self, to: &Address, who: RedisConnectionInfo) -> Result<Connection> {
+    /// A connection on which the server has answered a first `PING`, and the answer. Otherwise faults of TLS would come to
+    /// light only with a caller's first command: a server says only after the handshake that it wants a certificate.
+    async fn reach(&self, to: &Address, url: &RedisUrl) -> Result<(Box<dyn Stream>, Vec<u8>)> {
         let stream = tcp(to).await.map_err(|error| StoreError { reason: error.to_string() })?;
-        handshake(stream, who).await
+        let tls = self.access.tls();
+        let mut stream: Box<dyn Stream> = match url.has_tls() {
+            true => Box::new(tls.encrypt(stream, &to.host).await?),
+            false => Box::new(stream),
+        };
+        let answer = ping(&mut stream).await.map_err(|error| StoreError { reason: tls.describe(&error, &to.host) })?;
+        if !url.has_tls() && answer.starts_with(TLS_ALERT) {
+            let reason = "it speaks TLS on this port: name its port without TLS, or begin the URL with rediss".into();
+            return Err(StoreError { reason });
+        }
+        Ok((stream, answer))
     }
 }
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// The first byte of what a TLS server answers to other bytes.
+const TLS_ALERT: &[u8] = &[0x15];
 
 async fn in_time(opening: impl Future<Output = Result<Connection>>) -> Result<Connection> {
     let late = |_| StoreError { reason: "no connection within 400 ms".into() };
@@ -105,10 +125,18 @@ async fn tcp(to: &Address) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn handshake<S>(stream: S, who: RedisConnectionInfo) -> Result<Connection>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// The line that the server answers; no line that it answers to `PING` is as long as the limit.
+async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
+    stream.flush().await?;
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") && !line.starts_with(TLS_ALERT) && line.len() < 1024 {
+        line.push(stream.read_u8().await?);
+    }
+    Ok(line)
+}
+
+async fn let_in(stream: Box<dyn Stream>, who: RedisConnectionInfo) -> Result<Connection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
     let made = MultiplexedConnection::new_with_config(&who, stream, config).await;
     let (shared, driver) = made.map_err(|error| not_let_in(&who, &error))?;

@@ -14,6 +14,7 @@ mod outage;
 mod reason;
 mod session;
 mod ticket;
+mod tls;
 mod url;
 pub mod walk;
 
@@ -25,6 +26,7 @@ use redis::{Script, ScriptInvocation};
 
 pub use self::{
     access::{Confirm, RedisAccess},
+    tls::TlsFiles,
     url::RedisUrl,
 };
 use self::{clocks::Clocks, link::Link};

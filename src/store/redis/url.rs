@@ -1,6 +1,13 @@
 //! The URL of Redis: which servers, as whom, which database, with TLS or without.
 
-use std::{collections::HashSet, fmt, net::Ipv6Addr, str::FromStr, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    slice,
+    str::FromStr,
+    sync::Arc,
+};
 
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
@@ -56,6 +63,21 @@ impl RedisUrl {
     /// Whether connections are encrypted: `rediss`.
     pub fn has_tls(&self) -> bool {
         self.0.tls
+    }
+
+    /// Whether anything is sent to another machine without encryption.
+    pub fn is_exposed(&self) -> bool {
+        let servers = match &self.0.layout {
+            Layout::Single(server) => slice::from_ref(server),
+            Layout::Cluster(servers) | Layout::Sentinel { sentinels: servers, .. } => servers,
+        };
+        !self.0.tls && !servers.iter().all(Address::is_loopback)
+    }
+}
+
+impl Address {
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 }
 
@@ -208,5 +230,119 @@ fn database(path: &str) -> Result<u32, Fault> {
     match path {
         "" => Ok(0),
         number => number.parse().map_err(|_| "has a database that is no number: redis://host:port/0"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> RedisUrl {
+        text.parse().unwrap_or_else(|fault| panic!("{text} {fault}"))
+    }
+
+    #[test]
+    fn each_form_is_read() {
+        for (text, layout, user, password, db, tls) in [
+            ("redis://h", "single h:6379", None, None, 0, false),
+            ("redis://127.0.0.1:7000/", "single 127.0.0.1:7000", None, None, 0, false),
+            ("redis://:pw@h/3", "single h:6379", None, Some("pw"), 3, false),
+            ("redis://:@h", "single h:6379", None, None, 0, false),
+            (
+                "redis://me:p%40%3A%2F%3f%25@[2001:db8::1]:7/15",
+                "single [2001:db8::1]:7",
+                Some("me"),
+                Some("p@:/?%"),
+                15,
+                false,
+            ),
+            ("redis://m%C3%A9:a:b@h", "single h:6379", Some("mé"), Some("a:b"), 0, false),
+            ("rediss://redis_1.example.com:6380", "single redis_1.example.com:6380", None, None, 0, true),
+            ("redis+cluster://a,b:7,[::1]", "cluster a:6379 b:7 [::1]:6379", None, None, 0, false),
+            ("rediss+cluster://u:p@a,a:6379,b/", "cluster a:6379 b:6379", Some("u"), Some("p"), 0, true),
+            ("redis+cluster://a/0", "cluster a:6379", None, None, 0, false),
+            ("redis+sentinel://a,b:7/mymaster", "sentinel a:26379 b:7 of mymaster", None, None, 0, false),
+            ("rediss+sentinel://:p@a/my-master_1.x/2", "sentinel a:26379 of my-master_1.x", None, Some("p"), 2, true),
+        ] {
+            let read = url(text);
+            assert_eq!(said(read.layout()), layout, "{text}");
+            assert_eq!((read.user(), read.password(), read.db(), read.has_tls()), (user, password, db, tls), "{text}");
+            assert_eq!(format!("{read:?}"), "RedisUrl(…)");
+        }
+    }
+
+    fn said(layout: &Layout) -> String {
+        let all = |servers: &[Address]| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        match layout {
+            Layout::Single(server) => format!("single {server}"),
+            Layout::Cluster(servers) => format!("cluster {}", all(servers)),
+            Layout::Sentinel { sentinels, master } => format!("sentinel {} of {master}", all(sentinels)),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_the_url_is_not_quoted() {
+        for (text, named) in [
+            ("", "begins with none of"),
+            ("127.0.0.1:6379", "begins with none of"),
+            ("redis:", "begins with none of"),
+            ("REDIS://SECRET", "begins with none of"),
+            ("redis+://SECRET", "begins with none of"),
+            ("redis-cluster://SECRET", "begins with none of"),
+            ("redis+cluster+tls://SECRET", "begins with none of"),
+            ("unix:///SECRET.sock", "begins with none of"),
+            ("redis://", "has no host"),
+            ("redis:///0", "has no host"),
+            ("redis://:SECRET@", "has no host"),
+            ("redis://SEC!RET", "has no host"),
+            ("redis+cluster://a,,b", "has no host"),
+            ("redis+cluster://a,SECRET@b", "user name without a password"),
+            ("redis://h: 6379", "contains a space"),
+            ("redis://:SEC RET@h", "contains a space"),
+            ("redis://h\n", "contains a space"),
+            ("redis://h?password=SECRET", "after ? or #"),
+            ("redis://:SEC#RET@h", "after ? or #"),
+            ("redis://:SEC%RET@h", "%25"),
+            ("redis://:SECRET%2@h", "%25"),
+            ("redis://:%ff@h", "UTF-8"),
+            ("redis://SECRET@h", "user name without a password"),
+            ("redis://h:SECRET", "has a port"),
+            ("redis://h:0", "has a port"),
+            ("redis://h:65536", "has a port"),
+            ("redis://h:", "has a port"),
+            ("redis://2001:db8::1", "in brackets"),
+            ("redis://[SECRET]", "in brackets"),
+            ("redis://[::1", "in brackets"),
+            ("redis://[::1]6379", "in brackets"),
+            ("redis://h/SECRET", "has a database"),
+            ("redis://h/-1", "has a database"),
+            ("redis://h/0/1", "has a database"),
+            ("redis://a,b", "names several servers"),
+            ("redis+cluster://a/1", "only one"),
+            ("redis+sentinel://a", "does not name the master"),
+            ("redis+sentinel://a/", "does not name the master"),
+            ("redis+sentinel://a/SEC RET", "contains a space"),
+            ("redis+sentinel://a/SEC%20RET", "does not name the master"),
+            ("redis+sentinel://a/m/SECRET", "has a database"),
+        ] {
+            let fault = text.parse::<RedisUrl>().expect_err(text);
+            assert!(fault.contains(named) && !fault.contains("SEC"), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn only_another_machine_without_tls_is_exposed() {
+        for (text, exposed) in [
+            ("redis://localhost", false),
+            ("redis://127.8.9.1", false),
+            ("redis://[::1]", false),
+            ("redis://10.0.0.1", true),
+            ("rediss://10.0.0.1", false),
+            ("redis+cluster://127.0.0.1,redis-2", true),
+            ("redis+sentinel://redis/m", true),
+            ("rediss+sentinel://redis/m", false),
+        ] {
+            assert_eq!(url(text).is_exposed(), exposed, "{text}");
+        }
     }
 }
