@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -66,53 +66,61 @@ impl Connector {
 
     /// To a data server, as the URL's user and in its database.
     pub(super) async fn connect(&self, to: &Address) -> Result<Connection> {
-        in_time(async {
-            let url = self.url();
-            let (stream, _) = self.reach(to, &url).await?;
-            let_in(stream, credentials(&url).set_db(url.db().into())).await
-        })
-        .await
+        let url = self.url();
+        self.open(to, &url, |_| credentials(&url).set_db(url.db().into())).await
     }
 
     /// To a Sentinel, which has no database. It gets the URL's password only if it lets nobody in without one.
     pub(super) async fn connect_to_sentinel(&self, to: &Address) -> Result<Connection> {
-        in_time(async {
-            let url = self.url();
-            let (stream, answer) = self.reach(to, &url).await?;
-            let_in(stream, if answer.starts_with(b"-NOAUTH") { credentials(&url) } else { nobody() }).await
-        })
-        .await
+        let url = self.url();
+        let who = |answer: &[u8]| if answer.starts_with(b"-NOAUTH") { credentials(&url) } else { nobody() };
+        self.open(to, &url, who).await
     }
 
-    /// A connection on which the server has answered a first `PING`, and the answer. Otherwise faults of TLS would come to
-    /// light only with a caller's first command: a server says only after the handshake that it wants a certificate.
-    async fn reach(&self, to: &Address, url: &RedisUrl) -> Result<(Box<dyn Stream>, Vec<u8>)> {
-        let stream = tcp(to).await.map_err(|error| StoreError { reason: error.to_string() })?;
+    /// `who` gets the server's answer to a first `PING`.
+    async fn open(
+        &self,
+        to: &Address,
+        url: &RedisUrl,
+        who: impl FnOnce(&[u8]) -> RedisConnectionInfo,
+    ) -> Result<Connection> {
+        let until = Instant::now() + CONNECT_TIMEOUT;
+        let stream = timeout_at(until, tcp(to)).await.map_err(|_| failure("no connection within 400 ms"))?;
+        let stream = stream.map_err(|error| failure(error.to_string()))?;
+        let entering = async {
+            let (stream, answer) = self.greet(stream, to, url).await?;
+            let_in(stream, who(&answer)).await
+        };
+        let silent = match url.has_tls() {
+            true => "it accepts connections, but did not answer within 400 ms: does it speak TLS on this port?",
+            false => "it accepts connections, but did not answer within 400 ms",
+        };
+        timeout_at(until, entering).await.map_err(|_| failure(silent)).flatten()
+    }
+
+    /// Begins TLS, if the URL says so, and sends a `PING`. Otherwise faults of TLS would come to light only with a caller's
+    /// first command: a server says only after the handshake that it wants a certificate.
+    async fn greet(&self, stream: TcpStream, to: &Address, url: &RedisUrl) -> Result<(Box<dyn Stream>, Vec<u8>)> {
         let tls = self.access.tls();
         let mut stream: Box<dyn Stream> = match url.has_tls() {
             true => Box::new(tls.encrypt(stream, &to.host).await?),
             false => Box::new(stream),
         };
-        let answer = ping(&mut stream).await.map_err(|error| StoreError { reason: tls.describe(&error, &to.host) })?;
-        if !url.has_tls() && answer.starts_with(TLS_ALERT) {
-            let reason = "it speaks TLS on this port: name its port without TLS, or begin the URL with rediss".into();
-            return Err(StoreError { reason });
-        }
+        let answer = ping(&mut stream).await.map_err(|error| match url.has_tls() {
+            true => failure(tls.describe(&error, &to.host)),
+            false => failure(format!("{error}: does it want TLS on this port (rediss)?")),
+        })?;
         Ok((stream, answer))
     }
+}
+
+fn failure(reason: impl Into<String>) -> StoreError {
+    StoreError { reason: reason.into() }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// The first byte of what a TLS server answers to other bytes.
-const TLS_ALERT: &[u8] = &[0x15];
-
-async fn in_time(opening: impl Future<Output = Result<Connection>>) -> Result<Connection> {
-    let late = |_| StoreError { reason: "no connection within 400 ms".into() };
-    timeout(CONNECT_TIMEOUT, opening).await.map_err(late).flatten()
-}
 
 /// At the first of the host's addresses that answers.
 async fn tcp(to: &Address) -> io::Result<TcpStream> {
@@ -130,7 +138,7 @@ async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
     stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
     stream.flush().await?;
     let mut line = Vec::new();
-    while !line.ends_with(b"\n") && !line.starts_with(TLS_ALERT) && line.len() < 1024 {
+    while !line.ends_with(b"\n") && line.len() < 1024 {
         line.push(stream.read_u8().await?);
     }
     Ok(line)

@@ -114,12 +114,13 @@ impl Tls {
     fn distrust(&self, error: &CertificateError, host: &str) -> String {
         use CertificateError::*;
         match (error, &self.files.ca) {
-            (UnknownIssuer, Some(_)) => {
+            // A bad signature is that of another authority with the same name.
+            (UnknownIssuer | BadSignature, Some(_)) => {
                 "its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed \
                                          it; put the authority that did into that file"
                     .into()
             }
-            (UnknownIssuer, None) => {
+            (UnknownIssuer | BadSignature, None) => {
                 "its certificate is not trusted: no authority that this system trusts has signed it; \
                                       set WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
                     .into()
@@ -127,7 +128,7 @@ impl Tls {
             (NotValidForNameContext { presented, .. }, _) => format!(
                 "its certificate is not for {host} but for {}; name it so in the URL (on a Cluster: let it announce that \
                  name), or give it another certificate",
-                presented.join(", ")
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             ),
             (NotValidForName, _) => format!("its certificate is not for {host}"),
             (Expired | ExpiredContext { .. }, _) => {
@@ -189,6 +190,12 @@ impl Content {
             .with_client_auth_cert(certificates("WXMINT_REDIS_CERT_FILE", certificate)?, key)
             .map_err(|error| format!("WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE: {error}"))
     }
+}
+
+/// rustls writes `DnsName("redis.example.com")`.
+fn bare(presented: &str) -> &str {
+    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner);
+    inner.trim_matches(['(', ')', '"'])
 }
 
 fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
