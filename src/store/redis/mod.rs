@@ -1,18 +1,25 @@
-//! The store in Redis. Each operation takes one round trip. A script touches the keys of one hash slot, so that it also runs
-//! on a Cluster.
+//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A script
+//! touches the keys of one hash slot, so that it also runs on a Cluster.
 
 mod access;
 mod access_token;
 mod binding;
 mod clocks;
+mod confirm;
 mod connector;
 mod ends;
 mod erasure;
+mod failure;
 mod fitness;
+mod layout;
 mod link;
+mod node;
 mod outage;
+mod primaries;
 mod reason;
+mod script;
 mod session;
+mod slot;
 mod ticket;
 mod tls;
 mod url;
@@ -22,14 +29,18 @@ use std::{rc::Rc, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use redis::{Script, ScriptInvocation};
+use futures_util::future::try_join_all;
 
 pub use self::{
     access::{Confirm, RedisAccess},
     tls::TlsFiles,
     url::RedisUrl,
 };
-use self::{clocks::Clocks, link::Link};
+use self::{
+    clocks::Clocks,
+    link::Link,
+    script::{Invocation, Script, script},
+};
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
     PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket, short_digest,
@@ -39,14 +50,6 @@ use crate::{
     limits::TooMany,
     telemetry::Metrics,
 };
-
-/// A script with the shared functions in front of it.
-macro_rules! script {
-    ($($name:literal),+) => {
-        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
-    };
-}
-use script;
 
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
@@ -59,8 +62,6 @@ static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 #[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
-    /// For writes that a replica must confirm, because waiting for that blocks the connection.
-    durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
@@ -70,8 +71,8 @@ impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
-        let [link, durable] = [metrics.clone(), metrics].map(|metrics| Rc::new(Link::new(access, metrics)));
-        Self { link, durable, session_ttl, clock: Rc::new(clock), clocks }
+        let link = Rc::new(Link::new(access, metrics));
+        Self { link, session_ttl, clock: Rc::new(clock), clocks }
     }
 
     /// The same connection, with bindings dated `instant`.
@@ -203,7 +204,7 @@ impl Store for Redis {
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        walk::binding_of(&self.link, person).await
+        walk::binding_of(self, person).await
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
@@ -226,15 +227,14 @@ impl Store for Redis {
     }
 
     async fn fitness(&self) -> Result<Fitness> {
-        if let Some(unfit) = fitness::eviction(&self.link.info("memory").await?) {
-            return Ok(unfit);
-        }
-        let (info, save) = (self.link.info("persistence").await?, self.link.configured("save").await?);
-        Ok(fitness::persistence(&info, save.as_deref(), (self.clock)().timestamp()))
+        let (_, primaries) = self.link.primaries().await?;
+        let now = (self.clock)().timestamp();
+        let each = primaries.iter().map(|node| fitness::of(&self.link, node, now));
+        Ok(fitness::worst(try_join_all(each).await?))
     }
 }
 
-fn count(meter: &Meter) -> ScriptInvocation<'static> {
+fn count(meter: &Meter) -> Invocation<'static> {
     let mut script = COUNT.key(name::cell(&meter.cell));
     script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
     script

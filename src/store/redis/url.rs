@@ -16,7 +16,7 @@ const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
