@@ -225,7 +225,7 @@ impl Metrics {
         self.0.accounts_duration.observe(&labels, took);
     }
 
-    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
+    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
