@@ -8,6 +8,7 @@ mod bad_input;
 mod binding;
 mod bindings_command;
 mod closed_pipes;
+mod clouds;
 mod connections;
 mod demo_page;
 mod host_names;

@@ -151,9 +151,9 @@ impl Bindings for Redis {
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
-        let mut script = DISMISS.key(name::user(user));
+        let mut script = DISMISS.key(name::ends(user));
         script
-            .key(name::ends(user))
+            .key(name::user(user))
             .arg(entry(person))
             .arg(generation)
             .arg(person.app.as_str())

@@ -180,9 +180,9 @@ impl Store for Redis {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
         };
-        let mut script = RECORD_LOGIN.key(name::session(&record.person));
+        let mut script = RECORD_LOGIN.key(name::binding(&record.person));
         script
-            .key(name::binding(&record.person))
+            .key(name::session(&record.person))
             .key(name::cell(&Cell::Logins(record.person.clone())))
             .arg(attempt.as_str())
             .arg(record.order.as_str())
@@ -208,8 +208,8 @@ impl Store for Redis {
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
-        let mut script = SESSION_KEYS.key(name::session(person));
-        script.arg(PREVIOUS_KEY_TTL.as_millis() as u64);
+        let mut script = SESSION_KEYS.key(name::binding(person));
+        script.key(name::session(person)).arg(PREVIOUS_KEY_TTL.as_millis() as u64);
         let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
         let mut kept = kept.into_iter().map(Sealed::from_stored);
         Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))

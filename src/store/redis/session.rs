@@ -50,8 +50,8 @@ impl Sessions for Redis {
     }
 
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
-        let mut script = KEEP.key(name::session(person));
-        script.arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
+        let mut script = KEEP.key(name::binding(person));
+        script.key(name::session(person)).arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 
@@ -62,8 +62,8 @@ impl Sessions for Redis {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        let mut script = FORGET.key(name::session(person));
-        script.key(name::binding(person));
+        let mut script = FORGET.key(name::binding(person));
+        script.key(name::session(person));
         self.link.run("forget", &script).await
     }
 
