@@ -47,9 +47,9 @@ impl RedisAccess {
         Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm })
     }
 
-    /// For tests.
+    /// For tests, in which no replica confirms.
     pub fn fixed(url: RedisUrl) -> Self {
-        Self::new(url, TlsFiles::default(), Confirm::default()).expect("no files are named")
+        Self::new(url, TlsFiles::default(), Confirm::Replicas(0)).expect("no files are named")
     }
 
     /// Connections that are made from now on use `url`, and the others are dropped.
