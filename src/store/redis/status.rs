@@ -26,7 +26,7 @@ struct Answer {
 impl Redis {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
     pub async fn status(&self) -> Result<RedisState> {
-        let (Found(found), nodes) = self.link.primaries_now().await?;
+        let (Found { primaries: found, .. }, nodes) = self.link.primaries_now().await?;
         let asked = Instant::now();
         let answers = join_all(nodes.iter().map(|node| ask(&self.link, node, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
