@@ -29,6 +29,7 @@ mod phone;
 mod races;
 mod readme;
 mod redis_faults;
+mod redis_status;
 mod redis_tls;
 mod redis_url_file;
 mod reload;
