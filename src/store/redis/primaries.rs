@@ -5,9 +5,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, join_all},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     super::{Result, StoreError},
@@ -22,6 +22,9 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds, and nothing else tells of it.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// A replica that does not answer by then has not become a primary.
+const ASKED_FOR: Duration = Duration::from_millis(150);
 
 pub(super) struct Primaries {
     connector: Arc<Connector>,
@@ -158,6 +161,19 @@ impl Primaries {
         known.unwrap_or_else(|| Rc::new(Node::new(address.clone(), &self.connector)))
     }
 
+    /// Whether none of the replicas of a primary has become one itself. `left` follow the primary still.
+    pub(super) async fn is_not_replaced(&self, primary: &Node, confirmed: u8, left: Vec<Address>) -> bool {
+        let mut suspects = primary.followers.all();
+        suspects.extend(left.iter().cloned());
+        let nothing = Before::default();
+        let asked = suspects.iter().map(|one| timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)));
+        if join_all(asked).await.iter().any(|answer| matches!(answer, Ok(Ok(_)))) {
+            return false;
+        }
+        primary.followers.are(left, confirmed, Instant::now());
+        true
+    }
+
     /// The search that is under way, or else a new one, unless the last one has just ended.
     fn search(&self, failing: Option<&Address>) -> Option<(u64, Running)> {
         let mut search = self.search.borrow_mut();
@@ -206,7 +222,7 @@ impl State {
             Layout::Cluster(_) => (Kind::Cluster, None),
             Layout::Sentinel { .. } => (Kind::Sentinel, None),
         };
-        let found = single.map(|address| Found::one(address, 0)).unwrap_or_default();
+        let found = single.map(Found::one).unwrap_or_default();
         let nodes =
             found.primaries.iter().map(|primary| Rc::new(Node::new(primary.address.clone(), connector))).collect();
         Self { url, kind, found, nodes, slots: None, sentinels: Arc::default() }
@@ -227,6 +243,7 @@ impl State {
         if names(&self.found) != names(found) {
             tracing::info!(primaries = names(found), "which servers of Redis are primaries");
         }
+        nodes.iter().for_each(|node| node.followers.add(&found.followers));
         self.slots = (self.kind == Kind::Cluster).then(|| found.table());
         (self.found, self.nodes) = (found.clone(), nodes);
     }

@@ -6,13 +6,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{
-    super::Result,
-    Redis,
-    confirm::{replicas_online, wanted},
-    layout::Found,
-    link::Link,
-    node::Node,
-    primaries::Kind,
+    super::Result, Redis, confirm::least, followers::online, layout::Found, link::Link, node::Node, primaries::Kind,
 };
 use crate::telemetry::RedisState;
 
@@ -40,7 +34,7 @@ impl Redis {
         Ok(RedisState {
             primaries,
             slots: (kind == Kind::Cluster).then_some(slots),
-            wanted: wanted(self.link.confirm(), kind).unwrap_or_default().into(),
+            wanted: least(self.link.confirm(), kind).into(),
             clock_difference: spread(&times),
         })
     }
@@ -53,7 +47,7 @@ async fn ask(link: &Link, node: &Rc<Node>, asked: Instant) -> Result<Answer> {
     let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", node, &commands).await?;
     // Half of the way is taken for the way there.
     let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
-    Ok(Answer { replicas: replicas_online(&info), time: second as f64 + micros as f64 / 1e6 - since })
+    Ok(Answer { replicas: online(&info).len() as u32, time: second as f64 + micros as f64 / 1e6 - since })
 }
 
 /// Between the slowest clock and the fastest.

@@ -85,7 +85,7 @@ pub(in super::super) fn parse(answer: Value, asked: &Address) -> Result<Found> {
         slots.sort();
         Primary { address, slots }
     });
-    Ok(Found { primaries: sorted.collect(), epoch: 0 })
+    Ok(Found { primaries: sorted.collect(), ..Found::default() })
 }
 
 /// Behind them stand a name and more.
@@ -138,7 +138,7 @@ mod tests {
             address: Address { host: host.into(), port: 1 },
             slots: slots.iter().map(|(first, last)| Range(*first, *last)).collect(),
         };
-        let of = |primaries| Found { primaries, epoch: 0 };
+        let of = |primaries| Found { primaries, ..Found::default() };
         let found = of(vec![at("a", &[(0, 1), (4, 16383)]), at("b", &[(2, 2)])]);
         assert_eq!(found.table()[..6], [0, 0, 1, u16::MAX, 0, 0]);
         assert_eq!((found.table()[16383], found.primaries.iter().map(Primary::covered).sum::<usize>()), (0, 16383));

@@ -18,7 +18,10 @@ use super::{
     url::{Address, Layout},
 };
 
-pub(super) use self::{cluster::parse as parse_slots, sentinel::Sentinels};
+pub(super) use self::{
+    cluster::parse as parse_slots,
+    sentinel::{Sentinels, is_primary},
+};
 
 /// For each server that is asked where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
@@ -29,6 +32,8 @@ pub(super) struct Found {
     pub(super) primaries: Vec<Primary>,
     /// Of Sentinel: increases with each failover.
     pub(super) epoch: u64,
+    /// Of Sentinel: the replicas of the primary.
+    pub(super) followers: Vec<Address>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,15 +66,15 @@ pub(super) struct Known {
 /// Asks who the primaries are.
 pub(super) async fn find(connector: Arc<Connector>, before: Before) -> Result<Found> {
     match connector.layout() {
-        Layout::Single(address) => Ok(Found::one(address, 0)),
+        Layout::Single(address) => Ok(Found::one(address)),
         Layout::Cluster(seeds) => cluster::find(&connector, before, seeds).await,
         Layout::Sentinel { sentinels, master } => sentinel::find(&connector, &before, &sentinels, &master).await,
     }
 }
 
 impl Found {
-    pub(super) fn one(address: Address, epoch: u64) -> Self {
-        Self { primaries: vec![Primary { address, slots: Vec::new() }], epoch }
+    pub(super) fn one(address: Address) -> Self {
+        Self { primaries: vec![Primary { address, slots: Vec::new() }], ..Self::default() }
     }
 
     /// For each slot the number of its primary, or one that no primary has.

@@ -14,6 +14,7 @@ use super::{
     super::{
         super::{Result, StoreError},
         connector::{Connection, Connector},
+        followers::online,
         reason::describe,
         url::Address,
     },
@@ -36,8 +37,8 @@ pub(super) async fn find(connector: &Connector, before: &Before, sentinels: &[Ad
         match answer {
             Ok((epoch, address)) => {
                 let is_newer = before.epoch > 0 && epoch > before.epoch;
-                if is_newer && is_primary(connector, before, &address).await.is_ok() {
-                    return Ok(Found::one(address, epoch));
+                if is_newer && let Ok(followers) = is_primary(connector, before, &address).await {
+                    return Ok(Found { epoch, followers, ..Found::one(address) });
                 }
                 all.push((epoch, address));
             }
@@ -46,7 +47,7 @@ pub(super) async fn find(connector: &Connector, before: &Before, sentinels: &[Ad
     }
     for (epoch, address) in best_first(all, before.failing.as_ref()) {
         match is_primary(connector, before, &address).await {
-            Ok(()) => return Ok(Found::one(address, epoch)),
+            Ok(followers) => return Ok(Found { epoch, followers, ..Found::one(address) }),
             Err(error) => reason = error.reason,
         }
     }
@@ -93,8 +94,13 @@ async fn named(mut connection: Connection, master: &str) -> Result<Named> {
     Ok((epoch, Address { host, port }))
 }
 
-/// By `INFO replication` and not by `ROLE`, because every user of wxmint has the right to the first.
-async fn is_primary(connector: &Connector, before: &Before, address: &Address) -> Result<()> {
+/// The replicas of a server that says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because every
+/// user of wxmint has the right to the first.
+pub(in super::super) async fn is_primary(
+    connector: &Connector,
+    before: &Before,
+    address: &Address,
+) -> Result<Vec<Address>> {
     let known = before.known.iter().find(|known| known.address == *address && before.failing.as_ref() != Some(address));
     let answer = in_time(async {
         let mut connection = match known.and_then(|known| known.connection.clone()) {
@@ -103,7 +109,7 @@ async fn is_primary(connector: &Connector, before: &Before, address: &Address) -
         };
         let info: String = query(&mut connection, redis::cmd("INFO").arg("replication")).await?;
         match info.lines().any(|line| line.trim() == "role:master") {
-            true => Ok(()),
+            true => Ok(online(&info)),
             false => Err(StoreError { reason: "it is a replica".into() }),
         }
     });
