@@ -11,7 +11,7 @@ use super::{
     super::Result,
     access::{Confirm, RedisAccess},
     answers::{Answers, send},
-    confirm::{confirmed, wanted},
+    confirm::{Confirmation, Wanted, confirmed, wanted},
     connector::Connector,
     failure::{Failure, Next, Trouble},
     layout::Found,
@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);
 
+/// For calls that no replica confirms.
+const UNCONFIRMED: Wanted = Wanted::Replicas(0);
+
 pub(super) struct Link {
     primaries: Primaries,
     confirm: Confirm,
@@ -43,7 +46,7 @@ impl Link {
 
     /// Runs a script on the primary of its keys.
     pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &Invocation<'_>) -> Result<T> {
-        self.measured(step, async |deadline| self.invoke(script, Some(0), deadline).await?.only()).await
+        self.measured(step, async |deadline| self.invoke(script, UNCONFIRMED, deadline).await?.only()).await
     }
 
     /// Runs two scripts at the same time. Their keys may lie in different slots: if one primary has both, in one round trip, and
@@ -68,15 +71,19 @@ impl Link {
         step: &'static str,
         script: &Invocation<'_>,
     ) -> Result<T> {
-        let wanted = wanted(self.confirm, self.primaries.kind());
         self.measured(step, async |deadline| {
             let primary = self.primary(script.slot(), deadline).await?;
-            if wanted != Some(0) && !primary.doubt.admits(Instant::now()) {
+            let wanted = wanted(self.confirm, self.primaries.kind(), &primary.followers);
+            if wanted != UNCONFIRMED && !primary.doubt.admits(Instant::now()) {
                 return Err(self.unconfirmed(&primary));
             }
             let answers = self.invoke(script, wanted, deadline).await?;
             let server = &answers.from;
-            let is_confirmed = answers.are_confirmed(wanted);
+            let is_confirmed = match answers.confirmation(wanted) {
+                Confirmation::Given | Confirmation::NotAsked => true,
+                Confirmation::Missing => false,
+                Confirmation::Some(count, left) => self.primaries.is_not_replaced(server, count, left).await,
+            };
             server.doubt.note(is_confirmed, Instant::now());
             if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }
         })
@@ -238,7 +245,8 @@ impl Link {
                 Err(_) => {}
             }
         }
-        let (one, other) = join(self.invoke(first, Some(0), deadline), self.invoke(second, Some(0), deadline)).await;
+        let (one, other) =
+            join(self.invoke(first, UNCONFIRMED, deadline), self.invoke(second, UNCONFIRMED, deadline)).await;
         Ok((one?, other?))
     }
 
@@ -247,15 +255,15 @@ impl Link {
         match answers.failure() {
             Some(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => Err(failure),
             None if !answers.lacks_script() => Ok(answers),
-            _ => self.invoke(script, Some(0), deadline).await,
+            _ => self.invoke(script, UNCONFIRMED, deadline).await,
         }
     }
 
-    async fn invoke(&self, script: &Invocation<'_>, wanted: Option<u8>, deadline: Instant) -> Result<Answers, Failure> {
-        let via = if wanted == Some(0) { Via::Prompt } else { Via::Waiting };
+    async fn invoke(&self, script: &Invocation<'_>, wanted: Wanted, deadline: Instant) -> Result<Answers, Failure> {
+        let via = if wanted == UNCONFIRMED { Via::Prompt } else { Via::Waiting };
         let answers = self.call(script.slot(), via, &confirmed(script.by_name(), wanted), deadline).await?;
         // Where replicas do not confirm even nothing, the write need not be tried.
-        match answers.lacks_script() && answers.are_confirmed(wanted) {
+        match answers.lacks_script() && answers.confirmation(wanted) != Confirmation::Missing {
             true => self.call(script.slot(), via, &confirmed(script.by_text(), wanted), deadline).await,
             false => Ok(answers),
         }

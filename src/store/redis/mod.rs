@@ -12,6 +12,7 @@ mod ends;
 mod erasure;
 mod failure;
 mod fitness;
+mod followers;
 mod layout;
 mod link;
 mod node;
