@@ -29,6 +29,7 @@ mod phone;
 mod races;
 mod readme;
 mod redis_faults;
+mod redis_tls;
 mod reload;
 mod request_metrics;
 mod revocations;
