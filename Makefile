@@ -42,7 +42,7 @@ nightly: ## the tests that measure times, on a machine that does nothing else; t
 .PHONY: scale
 scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; docs/scale.md
 	$(heading)
-	$(SETUP) cc redis python
+	$(SETUP) cc redis python faketime
 	$(CARGO) build --locked
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
