@@ -30,6 +30,7 @@ mod races;
 mod readme;
 mod redis_faults;
 mod redis_tls;
+mod redis_url_file;
 mod reload;
 mod request_metrics;
 mod revocations;

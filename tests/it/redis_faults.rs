@@ -254,11 +254,12 @@ async fn a_redis_that_writes_nothing_to_disk_is_warned_about_and_the_service_is_
     assert_eq!(bed.service().readyz().await.body, "ok\n");
     bed.redis.command::<()>(&["CONFIG", "SET", "save", ""]);
     bed.redis.command::<()>(&["ACL", "SETUSER", "ruled", "on", ">hunter2", "~*", "+@all", "-config"]);
-    let warning = "Redis writes nothing to disk: when it restarts, every binding is lost";
+    let address = bed.redis.url().replace("redis://", "");
+    let warning = format!("Redis at {address} writes nothing to disk: when it restarts, every binding is lost");
     let warned = Service::start(&bed.configuration, bed.http.clone()).await;
     warned.ready().await;
     assert!(warned.readyz().await.body.starts_with(&format!("ok\nwarning: {warning}")));
-    assert_eq!(is_told(&warned, warning).await["level"], "WARN");
+    assert_eq!(is_told(&warned, &warning).await["level"], "WARN");
 
     bed.configuration.set("WXMINT_REDIS_URL", &bed.redis.url().replace("redis://", "redis://ruled:hunter2@"));
     let untold = Service::start(&bed.configuration, bed.http.clone()).await;

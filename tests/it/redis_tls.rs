@@ -76,7 +76,7 @@ async fn logins_go_through_tls_by_the_authority_that_the_settings_name() {
     scene.log_in(&service, "lin").await.expect_login();
     let clients: String = scene.bed.redis.command(&["CLIENT", "LIST"]);
     let tls = format!("laddr=127.0.0.1:{}", scene.port);
-    assert!(clients.lines().any(|client| client.contains(&tls) && client.contains("cmd=evalsha")), "{clients}");
+    assert!(clients.lines().any(|client| client.contains(&tls) && client.contains("cmd=eval")), "{clients}");
     assert!(!service.log().contains("without TLS"));
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     super::{Result, StoreError},
     connector::Connector,
-    layout::{self, Found, Known},
+    layout::{self, Before, Found, Known, Sentinels},
     node::Node,
     outage::OUTAGE,
     url::{Address, Layout},
@@ -38,6 +38,7 @@ struct State {
     nodes: Vec<Rc<Node>>,
     /// For each slot of a Cluster the number of its node.
     slots: Option<Box<[u16]>>,
+    sentinels: Arc<Sentinels>,
 }
 
 /// What the URL names.
@@ -80,7 +81,7 @@ impl Primaries {
     /// All of them, in the order of their addresses.
     pub(super) fn all(&self) -> (Found, Vec<Rc<Node>>) {
         let state = self.state.borrow();
-        let primaries = state.found.0.iter().filter_map(|primary| state.node(&primary.address));
+        let primaries = state.found.primaries.iter().filter_map(|primary| state.node(&primary.address));
         (state.found.clone(), primaries.cloned().collect())
     }
 
@@ -164,9 +165,15 @@ impl Primaries {
             if search.ended.is_some_and(|ended| ended.elapsed() < PAUSE) {
                 return None;
             }
-            let known = self.state.borrow().nodes.iter().map(|node| Known::from(&**node)).collect();
+            let state = self.state.borrow();
+            let before = Before {
+                known: state.nodes.iter().map(|node| Known::from(&**node)).collect(),
+                failing: failing.cloned(),
+                epoch: state.found.epoch,
+                sentinels: Arc::clone(&state.sentinels),
+            };
             // In a task of its own, because whoever waits for it may give up, and may be the only one.
-            let found = tokio::spawn(layout::find(Arc::clone(&self.connector), known, failing.cloned()));
+            let found = tokio::spawn(layout::find(Arc::clone(&self.connector), before));
             let broken = |_| Err(StoreError { reason: "the search for the primaries of Redis broke off".into() });
             let outcome = found.map(move |found| found.unwrap_or_else(broken).map(Arc::new));
             search.number += 1;
@@ -199,9 +206,10 @@ impl State {
             Layout::Cluster(_) => (Kind::Cluster, None),
             Layout::Sentinel { .. } => (Kind::Sentinel, None),
         };
-        let found = single.map(Found::one).unwrap_or_default();
-        let nodes = found.0.iter().map(|primary| Rc::new(Node::new(primary.address.clone(), connector))).collect();
-        Self { url, kind, found, nodes, slots: None }
+        let found = single.map(|address| Found::one(address, 0)).unwrap_or_default();
+        let nodes =
+            found.primaries.iter().map(|primary| Rc::new(Node::new(primary.address.clone(), connector))).collect();
+        Self { url, kind, found, nodes, slots: None, sentinels: Arc::default() }
     }
 
     fn node(&self, address: &Address) -> Option<&Rc<Node>> {
@@ -213,10 +221,10 @@ impl State {
         let node = |address: &Address| self.node(address).cloned();
         let new = |address: &Address| Rc::new(Node::new(address.clone(), connector));
         let of = |address| node(address).unwrap_or_else(|| new(address));
-        let nodes: Vec<_> = found.0.iter().map(|primary| of(&primary.address)).collect();
+        let nodes: Vec<_> = found.primaries.iter().map(|primary| of(&primary.address)).collect();
         let is_left = |node: &&Rc<Node>| !nodes.iter().any(|kept| Rc::ptr_eq(kept, node));
         self.nodes.iter().filter(is_left).for_each(|node| OUTAGE.replaced(&node.name));
-        if self.found != *found {
+        if names(&self.found) != names(found) {
             tracing::info!(primaries = names(found), "which servers of Redis are primaries");
         }
         self.slots = (self.kind == Kind::Cluster).then(|| found.table());
@@ -225,7 +233,7 @@ impl State {
 }
 
 fn names(found: &Found) -> String {
-    found.0.iter().map(|primary| primary.address.to_string()).collect::<Vec<_>>().join(", ")
+    found.primaries.iter().map(|primary| primary.address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl From<&Node> for Known {
