@@ -1,6 +1,7 @@
 """The processes of the scale model: redis-server, the simulator and wxmint serve, and the least that is needed to talk to them."""
 
 import base64
+import copy
 import http.client
 import json
 import os
@@ -24,9 +25,18 @@ class Redis:
         self.port = free_port()
         words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         self.process = start(words, environment)
+        self.connect()
+
+    def connect(self):
         self.socket = until("Redis", lambda: socket.create_connection(("127.0.0.1", self.port)))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
+
+    def again(self):
+        """The same server by another connection."""
+        other = copy.copy(self)
+        other.connect()
+        return other
 
     def send(self, *words):
         parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
@@ -85,6 +95,9 @@ class Client:
         self.connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = self.connection.getresponse()
         text = response.read()
+        if response.status == 503:
+            # The machine is busy.
+            raise OSError(f"{method} {path}: {text.decode()}")
         if response.status not in (200, 201, 204):
             raise RuntimeError(f"{method} {path}: {response.status} {text.decode()}")
         return json.loads(text) if text else None
@@ -112,11 +125,14 @@ class Login:
         self.http = Client(address)
 
     def log_in(self, person):
-        code = self.simulator.ask("POST", "/_simulator/codes", {"person": person})["codes"][0]
-        return self.http.ask("POST", "/login", {"code": code})["access_token"]
+        def attempt():
+            code = self.simulator.ask("POST", "/_simulator/codes", {"person": person})["codes"][0]
+            return self.http.ask("POST", "/login", {"code": code})["access_token"]
+
+        return until("a login", attempt)
 
     def log_out(self, token):
-        self.http.ask("POST", "/logout", token=token)
+        until("a logout", lambda: self.http.ask("POST", "/logout", token=token) or True)
 
     def unionids(self, given):
         self.simulator.ask("POST", "/_simulator/apps", {"appid": APP, "unionid": given})
@@ -127,13 +143,13 @@ class Login:
 
 
 def start(words, environment, out=subprocess.DEVNULL):
-    return subprocess.Popen(words, env=environment or {"PATH": os.environ["PATH"]}, stdout=out, stderr=out)
+    return subprocess.Popen(words, env={"PATH": os.environ["PATH"]} | (environment or {}), stdout=out, stderr=out)
 
 
 def started(words, environment, log, pattern):
     """Starts a program and waits for the address in its log."""
     with open(log, "wb") as out:
-        process = start(words, environment | {"PATH": os.environ["PATH"]}, out)
+        process = start(words, environment, out)
 
     def address():
         if process.poll() is not None:
