@@ -19,6 +19,7 @@ mod node;
 mod outage;
 mod primaries;
 mod reason;
+mod route;
 mod script;
 mod session;
 mod slot;

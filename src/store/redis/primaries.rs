@@ -18,7 +18,7 @@ use super::{
     url::{Address, Layout},
 };
 
-/// Between two searches.
+/// From one search to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds, and nothing else tells of it.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,8 @@ pub(super) enum Kind {
 struct Search {
     number: u64,
     running: Option<Running>,
-    ended: Option<Instant>,
+    /// When the last one began.
+    began: Option<Instant>,
     /// Why the last one found nothing.
     error: Option<StoreError>,
 }
@@ -103,7 +104,7 @@ impl Primaries {
         let number = search.number;
         let ended = search.running.as_mut().and_then(|running| running.now_or_never());
         let is_time =
-            kind == Kind::Sentinel && search.ended.is_some_and(|ended| ended.elapsed() > SENTINELS_ASKED_EVERY);
+            kind == Kind::Sentinel && search.began.is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY);
         drop(search);
         if let Some(outcome) = ended {
             _ = self.take(number, outcome);
@@ -174,11 +175,11 @@ impl Primaries {
         true
     }
 
-    /// The search that is under way, or else a new one, unless the last one has just ended.
+    /// The search that is under way, or else a new one, unless the last one has just been made.
     fn search(&self, failing: Option<&Address>) -> Option<(u64, Running)> {
         let mut search = self.search.borrow_mut();
         if search.running.is_none() {
-            if search.ended.is_some_and(|ended| ended.elapsed() < PAUSE) {
+            if search.began.is_some_and(|began| began.elapsed() < PAUSE) {
                 return None;
             }
             let state = self.state.borrow();
@@ -193,6 +194,7 @@ impl Primaries {
             let broken = |_| Err(StoreError { reason: "the search for the primaries of Redis broke off".into() });
             let outcome = found.map(move |found| found.unwrap_or_else(broken).map(Arc::new));
             search.number += 1;
+            search.began = Some(Instant::now());
             search.running = Some(outcome.boxed().shared());
         }
         Some((search.number, search.running.clone()?))
@@ -202,7 +204,6 @@ impl Primaries {
     fn take(&self, number: u64, outcome: Result<Arc<Found>>) -> Result<()> {
         let mut search = self.search.borrow_mut();
         if search.number == number && search.running.take().is_some() {
-            search.ended = Some(Instant::now());
             search.error = outcome.as_ref().err().cloned();
             if let Ok(found) = &outcome {
                 self.state.borrow_mut().apply(found, &self.connector);
