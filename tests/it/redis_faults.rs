@@ -311,11 +311,12 @@ async fn a_binding_that_was_answered_survives_the_end_of_the_server_that_kept_it
 }
 
 #[tokio::test]
-async fn a_binding_that_no_replica_confirms_is_not_answered_and_those_who_are_bound_log_in() {
+async fn a_binding_that_no_replica_confirms_is_answered_to_no_login_and_those_who_are_bound_log_in() {
     let bed = TestBed::start().await;
     let known = bed.log_in("lin").await.expect_login().member("user_id");
     let replica = RedisServer::replica_of(&bed.redis).await;
     replica.freeze();
+    bed.log_in("mei").await.expect_problem(503, "store_unavailable");
     bed.log_in("mei").await.expect_problem(503, "store_unavailable");
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known);
     replica.thaw();

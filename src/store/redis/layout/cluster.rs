@@ -100,7 +100,10 @@ fn host_and_port(server: Value) -> Option<(Option<String>, u16)> {
 mod tests {
     use super::*;
 
-    fn parsed(answer: &str) -> Result<Vec<(String, Vec<(u16, u16)>)>> {
+    /// A primary as text, and its ranges of slots.
+    type Row = (String, Vec<(u16, u16)>);
+
+    fn parsed(answer: &str) -> Result<Vec<Row>> {
         let asked = Address { host: "10.0.0.9".into(), port: 6379 };
         let answer = redis::parse_redis_value(answer.replace(' ', "\r\n").as_bytes()).expect("RESP");
         let found = parse(answer, &asked)?;
