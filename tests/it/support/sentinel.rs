@@ -205,4 +205,3 @@ async fn started(count: usize, options: &[String]) -> Vec<Member> {
 fn hurry(sentinel: &RedisServer) {
     sentinel.command::<()>(&[&["SENTINEL", "DEBUG"], INTERVALS.as_slice()].concat());
 }
-
