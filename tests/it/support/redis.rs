@@ -126,6 +126,12 @@ impl RedisServer {
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
+    /// Another value of an option, from the next start on.
+    pub(crate) fn replace_option(&mut self, name: &str, value: &str) {
+        let place = self.options.iter().position(|option| option == name).expect("an option with a value");
+        self.options[place + 1] = value.to_owned();
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

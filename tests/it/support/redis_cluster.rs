@@ -134,6 +134,15 @@ impl RedisCluster {
         self.nodes[node].answers = true;
     }
 
+    /// Every node, and every replica for its primary, gets another password at once. All connections are closed.
+    pub(crate) fn change_password(&mut self, password: &str) {
+        for node in &mut self.nodes {
+            node.server.command::<()>(&["CONFIG", "SET", "masterauth", password]);
+            node.server.change_password(password);
+            node.server.replace_option("--masterauth", password);
+        }
+    }
+
     /// The orderly failover: the primary pauses its clients until the replica has everything. Returns when the replica
     /// is primary by its own words; other nodes, and the old primary, may learn of it later.
     pub(crate) async fn fail_over_to(&self, replica: usize) {

@@ -1,0 +1,1 @@
+//! Proves the checker: each kind of defect is planted, and found.
