@@ -113,8 +113,9 @@ pub(crate) struct Model {
     pub(crate) people: Vec<Person>,
     /// The person to whom each user id belongs.
     owners: HashMap<String, usize>,
-    /// Users who were in an answer before.
+    /// Users who were in an answer before, and those who were called new.
     seen: HashSet<String>,
+    told_new: HashSet<String>,
     tokens: u64,
 }
 
@@ -182,8 +183,10 @@ impl Model {
     }
 
     fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
-        let first = self.seen.insert(user.to_owned());
-        hold(first || !is_new, || format!("{user} is new_user for the second time"))?;
+        let unseen = self.seen.insert(user.to_owned());
+        hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
+        // Of two logins at once, the answer of the later one may come first.
+        hold(!is_new || unseen || !alone, || format!("{user} is new_user, and was not before"))?;
         let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
         let was_nobody = self.people[who].standings.iter().all(fresh);
         let must_be_new = alone && was_nobody && matches!(way, Way::Silent);
@@ -269,10 +272,6 @@ impl Model {
             (Err(reason), Life::Live) => Err(format!("a verifier refuses a token that nobody has ended: {reason}")),
             _ => Ok(()),
         }
-    }
-
-    pub(crate) fn owner(&self, user: &str) -> Option<usize> {
-        self.owners.get(user).copied()
     }
 }
 
