@@ -122,7 +122,8 @@ fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServe
 
 /// Kills a primary and starts it again once it has a successor, which it then follows.
 async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
-    let slot = (0..16_384).find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of a primary");
+    let mut some_slots = (0..16_384).step_by(1_000);
+    let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
     cluster.kill(primary);
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,10 +52,19 @@ async fn sample(campaign: &Campaign, world: &World) {
     let mut resident_kib = BTreeMap::from([("simulator".to_owned(), campaign.wechat.memory())]);
     for number in 0..REPLICAS {
         let replica = world.replica(number).await;
-        resident_kib.insert(format!("wxmint {}", number + 1), replica.service.memory());
+        // A replica that was killed has none.
+        if let Some(kib) = resident_of(replica.service.id()) {
+            resident_kib.insert(format!("wxmint {}", number + 1), kib);
+        }
     }
     let at = campaign.books.began.elapsed();
     campaign.books.pages().samples.push(Sample { at, resident_kib });
+}
+
+fn resident_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim_matches([' ', '\t', 'k', 'B']).parse().ok()
 }
 
 fn progress(campaign: &Campaign) -> String {

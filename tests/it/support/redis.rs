@@ -69,6 +69,10 @@ impl RedisServer {
         url(port, &self.password)
     }
 
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     /// Of its URL: what stands before the host.
     pub(crate) fn user_part(&self) -> String {
         user_part(&self.password)

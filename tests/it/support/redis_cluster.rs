@@ -182,7 +182,12 @@ impl RedisCluster {
             if keys.is_empty() {
                 return;
             }
-            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000"];
+            let password = self.node(to).password();
+            if !password.is_empty() {
+                words.extend(["AUTH", password]);
+            }
+            words.push("KEYS");
             words.extend(keys.iter().map(String::as_str));
             self.node(from).command::<()>(&words);
         }
