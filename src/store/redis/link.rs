@@ -160,6 +160,17 @@ impl Link {
         Ok(self.primaries.all())
     }
 
+    /// The primaries after they have been looked up.
+    pub(super) async fn primaries_now(&self) -> Result<(Found, Vec<Rc<Node>>)> {
+        self.primaries.keep_up();
+        self.primaries.look_again(None).await?;
+        Ok(self.primaries.all())
+    }
+
+    pub(super) fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
     pub(super) fn kind(&self) -> Kind {
         self.primaries.kind()
     }

@@ -20,6 +20,7 @@ mod reason;
 mod script;
 mod session;
 mod slot;
+mod status;
 mod ticket;
 mod tls;
 mod url;
