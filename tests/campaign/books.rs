@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::{model::Said, plan::Plan};
 
@@ -72,8 +73,11 @@ pub(crate) struct Pages {
     pub(crate) findings: Vec<String>,
     pub(crate) unexplained: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) problems: BTreeMap<String, u64>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) slowest: Duration,
+    /// When the last requests were sent that got no proper answer, the newest last.
+    last_bad: Vec<(Part, Instant)>,
 }
 
 pub(crate) struct Books {
@@ -81,6 +85,9 @@ pub(crate) struct Books {
     grace: Duration,
     pages: Mutex<Pages>,
 }
+
+/// Without an improper answer for so long, a fault is over.
+const CALM: Duration = Duration::from_secs(2);
 
 /// Findings that are kept word by word.
 const MOST_FINDINGS: usize = 100;
@@ -108,6 +115,9 @@ impl Books {
         let (now, part) = (Instant::now(), Part::behind(said));
         let mut pages = self.pages();
         *pages.counts.entry(what).or_default() += 1;
+        if let Said::Problem { code, .. } = said {
+            *pages.problems.entry(code.clone()).or_default() += 1;
+        }
         pages.slowest = pages.slowest.max(now - sent);
         let second = (now - self.began).as_secs() as usize;
         if pages.seconds.len() <= second {
@@ -151,6 +161,22 @@ impl Books {
         ));
     }
 
+    /// Waits until answers are proper again after a fault of `part`, which must be soon.
+    pub(crate) async fn recovers(&self, number: usize) {
+        let Played { name, part, ended, .. } = self.pages().played[number].clone();
+        let ended = ended.expect("a fault that has ended");
+        loop {
+            let last = self.pages().last_bad.iter().rev().find(|(of, _)| *of == part).map(|(_, sent)| *sent);
+            if last.is_none_or(|last| last.elapsed() > CALM) && ended.elapsed() > CALM {
+                return;
+            }
+            if ended.elapsed() > self.grace + CALM {
+                return self.find(format!("{name} was over, and answers were not proper {:?} later", self.grace));
+            }
+            sleep(CALM / 10).await;
+        }
+    }
+
     /// Whether a fault of this part is on, or ended less than `within` ago.
     pub(crate) fn is_troubled(&self, parts: &[Part], within: Duration) -> bool {
         let recent = |played: &Played| played.ended.is_none_or(|ended| ended.elapsed() < within);
@@ -162,7 +188,10 @@ impl Pages {
     /// Puts an improper answer down to a fault.
     fn excuse(&mut self, part: Part, sent: Instant, answered: Instant, grace: Duration) -> bool {
         let of_part = |played: &&mut Played| {
-            played.part == part && played.began <= answered && played.ended.is_none_or(|ended| sent <= ended + grace)
+            part != Part::Nothing
+                && played.part == part
+                && played.began <= answered
+                && played.ended.is_none_or(|ended| sent <= ended + grace)
         };
         let Some(played) = self.played.iter_mut().rev().find(of_part) else { return false };
         played.refused += 1;

@@ -105,6 +105,7 @@ pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut S
                 sleep(RELOAD).await;
             }
             campaign.books.end(number);
+            campaign.books.recovers(number).await;
             sleep(campaign.plan.pause).await;
         }
         if until.is_none() {
@@ -163,6 +164,7 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault) {
             sleep(HELD).await;
             campaign.accounts.be_away(false);
             campaign.books.end(number);
+            campaign.books.recovers(number).await;
         }
         OtherFault::ReplicaKilled => kill_replica(campaign, world, name).await,
         OtherFault::ReplicasRolled => roll_replicas(campaign, world, name).await,
@@ -180,6 +182,7 @@ async fn wechat(campaign: &Campaign, name: &'static str, faults: Value) {
     sleep(HELD).await;
     campaign.wechat.faults(json!([])).await;
     campaign.books.end(number);
+    campaign.books.recovers(number).await;
 }
 
 /// One replica is killed, and another one started in its place.

@@ -107,7 +107,15 @@ fn judge(plan: &Plan, campaign: &Campaign) {
             played.name, played.refused
         ));
     }
-    tell(&format!("{asked} requests and verifications: {:?}; the slowest took {:?}", pages.counts, pages.slowest));
+    tell(&format!(
+        "{asked} requests and verifications: {:?}; problems: {:?}; the slowest took {:?}",
+        pages.counts, pages.problems, pages.slowest
+    ));
+    tell(&format!(
+        "{} improper answers without a fault: {:#?}",
+        pages.unexplained.len(),
+        pages.unexplained.first_chunk::<10>()
+    ));
     let tolerated = asked * plan.tolerated / 100_000;
     let unexplained = &pages.unexplained[..pages.unexplained.len().min(20)];
     let hint = format!("CAMPAIGN_SEED={}", plan.seed);

@@ -46,6 +46,8 @@ pub(crate) struct Token {
     pub(crate) issued_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) life: Life,
+    /// What has ended it, or may have.
+    pub(crate) ended_by: &'static str,
 }
 
 /// What WeChat calls a person.
@@ -185,8 +187,9 @@ impl Model {
     fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
         let unseen = self.seen.insert(user.to_owned());
         hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
-        // Of two logins at once, the answer of the later one may come first.
-        hold(!is_new || unseen || !alone, || format!("{user} is new_user, and was not before"))?;
+        let certain = self.people[who].standings.iter().all(|standings| !standings.contains(&Standing::BoundUnseen));
+        // Of two logins, the answer of the later one may come first, or that of the first one never.
+        hold(!is_new || unseen || !alone || !certain, || format!("{user} is new_user, and was not before"))?;
         let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
         let was_nobody = self.people[who].standings.iter().all(fresh);
         let must_be_new = alone && was_nobody && matches!(way, Way::Silent);
@@ -212,7 +215,7 @@ impl Model {
         let life = if *issued_at <= person.ended_until { Life::Unsure } else { Life::Live };
         let (issued_at, expires_at) = (*issued_at, *expires_at);
         let (id, user, text) = (self.tokens, user.clone(), token.clone());
-        person.tokens.push(Token { id, app, user, text, issued_at, expires_at, life });
+        person.tokens.push(Token { id, app, user, text, issued_at, expires_at, life, ended_by: "" });
         if person.tokens.len() > TOKENS_KEPT {
             person.tokens.remove(0);
         }
@@ -225,7 +228,7 @@ impl Model {
         match said {
             Said::Done => {
                 person.standings[token.app] = vec![Standing::Dissolved];
-                person.end(concerned, Life::Ended(Instant::now()), second);
+                person.end(concerned, Life::Ended(Instant::now()), second, "unbinding");
             }
             said if said.is("invalid_token") => return must_be_valid(token, "DELETE /binding"),
             _ => {
@@ -233,7 +236,7 @@ impl Model {
                 if !standings.contains(&Standing::Dissolved) {
                     standings.push(Standing::Dissolved);
                 }
-                person.end(concerned, Life::Unsure, second);
+                person.end(concerned, Life::Unsure, second, "unbinding");
             }
         }
         Ok(())
@@ -243,11 +246,11 @@ impl Model {
     pub(crate) fn logout(&mut self, who: usize, token: &Token, everywhere: bool, said: &Said, second: i64) -> Judged {
         let person = &mut self.people[who];
         let concerned = |other: &Token| other.id == token.id || everywhere && other.user == token.user;
-        let second = if everywhere { second } else { 0 };
+        let (second, by) = if everywhere { (second, "logout everywhere") } else { (0, "logout") };
         match said {
-            Said::Done => person.end(concerned, Life::Ended(Instant::now()), second),
+            Said::Done => person.end(concerned, Life::Ended(Instant::now()), second, by),
             said if said.is("invalid_token") => return must_be_valid(token, "POST /logout"),
-            _ => person.end(concerned, Life::Unsure, second),
+            _ => person.end(concerned, Life::Unsure, second, by),
         }
         Ok(())
     }
@@ -267,7 +270,8 @@ impl Model {
         match (verdict, token.life) {
             (Ok(user), _) if user != token.user => Err(format!("the token of {} is verified as {user}'s", token.user)),
             (Ok(_), Life::Ended(at)) => hold(at >= knows_until, || {
-                format!("a verifier accepts a token that was ended {:?} before what it knows", knows_until - at)
+                let (before, iat, by) = (knows_until - at, token.issued_at, token.ended_by);
+                format!("a verifier accepts a token of second {iat} that {by} ended {before:?} before what it knows")
             }),
             (Err(reason), Life::Live) => Err(format!("a verifier refuses a token that nobody has ended: {reason}")),
             _ => Ok(()),
@@ -296,10 +300,10 @@ impl Person {
         }
     }
 
-    fn end(&mut self, concerned: impl Fn(&Token) -> bool, life: Life, second: i64) {
+    fn end(&mut self, concerned: impl Fn(&Token) -> bool, life: Life, second: i64, by: &'static str) {
         self.ended_until = self.ended_until.max(second);
         let live = |token: &&mut Token| concerned(token) && !matches!(token.life, Life::Ended(_));
-        self.tokens.iter_mut().filter(live).for_each(|token| token.life = life);
+        self.tokens.iter_mut().filter(live).for_each(|token| (token.life, token.ended_by) = (life, by));
     }
 
     /// Whether something may be done for the person now.
