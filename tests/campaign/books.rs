@@ -31,7 +31,9 @@ impl Part {
             Said::Nothing => Some(Self::Replica),
             Said::Problem { code, .. } => match code.as_str() {
                 "store_unavailable" => Some(Self::Redis),
-                "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" => Some(Self::WeChat),
+                "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" | "rate_limited" => {
+                    Some(Self::WeChat)
+                }
                 "accounts_unavailable" => Some(Self::Accounts),
                 // The model judges these.
                 "binding_required" | "already_bound" | "invalid_token" | "data_undecryptable" => None,
@@ -89,6 +91,9 @@ pub(crate) struct Books {
 /// Without an improper answer for so long, a fault is over.
 const CALM: Duration = Duration::from_secs(2);
 
+/// Improper answers without a fault that are shown at once.
+const SHOWN: usize = 10;
+
 /// Findings that are kept word by word.
 const MOST_FINDINGS: usize = 100;
 
@@ -131,11 +136,14 @@ impl Books {
             Said::Nothing => pages.seconds[second].lost += 1,
             _ => pages.seconds[second].refused += 1,
         }
+        pages.last_bad.push((part, sent));
         if !pages.excuse(part, sent, now, self.grace) {
             let at = (sent - self.began).as_secs_f64();
-            pages
-                .unexplained
-                .push(format!("{what}, sent after {at:.2} s: {said:?}, and nothing is wrong with {part:?}"));
+            let text = format!("{what}, sent after {at:.2} s: {said:?}, and nothing is wrong with {part:?}");
+            if pages.unexplained.len() < SHOWN {
+                crate::tell(&format!("UNEXPLAINED {text}"));
+            }
+            pages.unexplained.push(text);
         }
         false
     }

@@ -116,6 +116,7 @@ fn judge(plan: &Plan, campaign: &Campaign) {
         pages.unexplained.len(),
         pages.unexplained.first_chunk::<10>()
     ));
+    tell(&format!("{} improper answers without a fault", pages.unexplained.len()));
     let tolerated = asked * plan.tolerated / 100_000;
     let unexplained = &pages.unexplained[..pages.unexplained.len().min(20)];
     let hint = format!("CAMPAIGN_SEED={}", plan.seed);

@@ -245,12 +245,18 @@ impl Model {
     /// `POST /logout`, answered in this second at the latest.
     pub(crate) fn logout(&mut self, who: usize, token: &Token, everywhere: bool, said: &Said, second: i64) -> Judged {
         let person = &mut self.people[who];
-        let concerned = |other: &Token| other.id == token.id || everywhere && other.user == token.user;
+        let itself = |other: &Token| other.id == token.id;
+        let of_user = |other: &Token| everywhere && other.user == token.user;
         let (second, by) = if everywhere { (second, "logout everywhere") } else { (0, "logout") };
         match said {
-            Said::Done => person.end(concerned, Life::Ended(Instant::now()), second, by),
+            Said::Done => {
+                person.end(itself, Life::Ended(Instant::now()), second, by);
+                // With a token that was ended everywhere before, this is a repetition, which ends no later ones.
+                let is_first = token.life == Life::Live;
+                person.end(of_user, if is_first { Life::Ended(Instant::now()) } else { Life::Unsure }, second, by);
+            }
             said if said.is("invalid_token") => return must_be_valid(token, "POST /logout"),
-            _ => person.end(concerned, Life::Unsure, second, by),
+            _ => person.end(|other| itself(other) || of_user(other), Life::Unsure, second, by),
         }
         Ok(())
     }
