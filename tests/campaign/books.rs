@@ -139,7 +139,10 @@ impl Books {
         pages.last_bad.push((part, sent));
         if !pages.excuse(part, sent, now, self.grace) {
             let at = (sent - self.began).as_secs_f64();
-            let text = format!("{what}, sent after {at:.2} s: {said:?}, and nothing is wrong with {part:?}");
+            let took = (now - sent).as_secs_f64();
+            let text = format!(
+                "{what}, sent after {at:.2} s, answered {took:.2} s later: {said:?}, and nothing is wrong with {part:?}"
+            );
             if pages.unexplained.len() < SHOWN {
                 crate::tell(&format!("UNEXPLAINED {text}"));
             }

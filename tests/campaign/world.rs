@@ -1,7 +1,9 @@
 //! The processes: Redis, WeChat's simulator, and replicas of wxmint on the same files.
 
 use std::{
-    fs,
+    env,
+    fs::{self, File},
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::Command,
@@ -21,7 +23,7 @@ use crate::{
     secrets::Secrets,
     support::{
         APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
-        WXMINT, apps_folder, free_port, private_parts, write_private,
+        WXMINT, apps_folder, free_port, private_parts, repository, write_private,
     },
 };
 
@@ -47,6 +49,8 @@ pub(crate) struct Replica {
     public: SocketAddr,
     admin: SocketAddr,
     lines_read: usize,
+    /// Warnings and errors of its log, to be read after a finding.
+    warnings: File,
 }
 
 impl World {
@@ -57,10 +61,12 @@ impl World {
         let configuration = Mutex::new(configuration);
         let secrets = Arc::<Secrets>::default();
         let mut replicas = Vec::new();
-        for _ in 0..REPLICAS {
+        fs::create_dir_all(repository("target/campaign")).expect("a folder");
+        for number in 1..=REPLICAS {
+            let warnings = File::create(repository(&format!("target/campaign/wxmint-{number}.log"))).expect("a file");
             let [public, admin] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
             let service = start(&configuration, public, admin, &http).await;
-            replicas.push(Replica { service, public, admin, lines_read: 0 });
+            replicas.push(Replica { service, public, admin, lines_read: 0, warnings });
         }
         let rotation = Arc::new(Rotation::of(replicas.iter().map(|replica| replica.public).collect()));
         let front = Breakable::before(replicas[0].public).await;
@@ -158,6 +164,11 @@ impl Replica {
     pub(crate) fn read_log(&mut self, secrets: &Secrets) -> Vec<String> {
         let lines = self.service.stderr_from(self.lines_read);
         self.lines_read += lines.len();
+        for line in
+            lines.iter().filter(|line| line.contains(r#""level":"WARN""#) || line.contains(r#""level":"ERROR""#))
+        {
+            writeln!(self.warnings, "{line}").expect("a file");
+        }
         let fault = |line: &String| match secrets.in_log(line) {
             Some(name) => Some(format!("a log contains {name}: {line}")),
             None if line.contains("panicked") || line.contains("internal_error") => Some(format!("a log says: {line}")),
@@ -198,6 +209,7 @@ fn configuration(
         ("WXMINT_TOKEN_TTL", TOKEN_TTL),
         ("WXMINT_ADMIN_TOKENS_FILE", admins.to_str().expect("UTF-8")),
         ("WXMINT_LIMIT_USERNAME", "1000000/1s"),
+        ("WXMINT_REDIS_CONFIRM", &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into())),
     ] {
         configuration.set(name, value);
     }
