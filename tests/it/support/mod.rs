@@ -18,6 +18,8 @@ mod ports;
 mod process;
 mod proxy;
 mod redis;
+mod redis_cluster;
+mod sentinel;
 mod service;
 mod sidecar;
 mod simulator;
@@ -48,6 +50,8 @@ pub(crate) use self::{
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
+    redis_cluster::{RedisCluster, Shape},
+    sentinel::Sentinel,
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},
     simulator::Simulator,

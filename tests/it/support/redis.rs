@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    env, fs,
     path::Path,
     process::Command,
 };
@@ -10,6 +11,9 @@ use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
 use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
+
+/// In each server's folder. Sentinel writes its configuration to the file that it was started with.
+pub(super) const EMPTY_FILE: &str = "written-by-itself.conf";
 
 pub(crate) struct RedisServer {
     port: u16,
@@ -22,12 +26,18 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// With further `options` of its command line; an empty `password` means none.
     pub(crate) async fn start(options: &[String], password: &str) -> Self {
+        Self::start_with(|| options.to_vec(), password).await
+    }
+
+    /// The same where an option is a port, which may have to be another one.
+    pub(crate) async fn start_with(options: impl Fn() -> Vec<String>, password: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (port, process) = loop {
-            let port = free_port();
-            let mut process = spawn(port, options, password, folder.path());
+        fs::write(folder.path().join(EMPTY_FILE), "").expect("written");
+        let (port, options, process) = loop {
+            let (port, options) = (free_port(), options());
+            let mut process = spawn(port, &options, password, folder.path());
             match up(port, password, &mut process).await {
-                true => break (port, process),
+                true => break (port, options, process),
                 false => assert!(
                     process.stdout().iter().any(|line| line.contains("Address already in use")),
                     "{:?}",
@@ -35,7 +45,7 @@ impl RedisServer {
                 ),
             }
         };
-        Self { port, password: password.to_owned(), options: options.to_vec(), process, folder }
+        Self { port, password: password.to_owned(), options, process, folder }
     }
 
     /// A replica of `primary`, with all that the primary has.
@@ -59,17 +69,30 @@ impl RedisServer {
         url(port, &self.password)
     }
 
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Of its URL: what stands before the host.
+    pub(crate) fn user_part(&self) -> String {
+        user_part(&self.password)
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Runs a command as an administrator.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same where the server may refuse it, be frozen or be gone.
+    pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let (name, arguments) = words.split_first().expect("a command");
-        let run = || -> RedisResult<T> {
-            redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
-        };
-        run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        redis::cmd(name).arg(arguments).query(&mut connection)
     }
 
     /// All hashes whose keys match, over one connection.
@@ -107,6 +130,12 @@ impl RedisServer {
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
+    /// Another value of an option, from the next start on.
+    pub(crate) fn replace_option(&mut self, name: &str, value: &str) {
+        let place = self.options.iter().position(|option| option == name).expect("an option with a value");
+        self.options[place + 1] = value.to_owned();
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
@@ -129,20 +158,28 @@ impl RedisServer {
 }
 
 fn url(port: u16, password: &str) -> String {
-    match password {
-        "" => format!("redis://127.0.0.1:{port}"),
-        _ => format!("redis://:{password}@127.0.0.1:{port}"),
-    }
+    format!("redis://{}127.0.0.1:{port}", user_part(password))
+}
+
+fn user_part(password: &str) -> String {
+    if password.is_empty() { String::new() } else { format!(":{password}@") }
 }
 
 fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Process {
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000"]);
-    command.arg("--dir").arg(folder).args(options);
+    let program = server_program();
+    let mut command = Command::new(&program);
+    // The name of a configuration file has to come first.
+    command.current_dir(folder).args(options);
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000", "--dir"]).arg(folder);
     if !password.is_empty() {
         command.args(["--requirepass", password]);
     }
-    Process::spawn("redis-server", &mut command)
+    Process::spawn(&program, &mut command)
+}
+
+/// Redis, or what stands in for it: `WXMINT_TEST_REDIS=valkey-server cargo test`.
+fn server_program() -> String {
+    env::var("WXMINT_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 /// Waits until it answers; false if it has ended instead.
