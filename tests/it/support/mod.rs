@@ -74,7 +74,7 @@ pub(crate) fn libfaketime() -> PathBuf {
     found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
 }
 
-pub(crate) fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

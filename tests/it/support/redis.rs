@@ -3,14 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port, repository, until};
 
 /// In each server's folder. Sentinel writes its configuration to the file that it was started with.
 pub(super) const EMPTY_FILE: &str = "written-by-itself.conf";
@@ -164,12 +164,15 @@ fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Proces
     if !password.is_empty() {
         command.args(["--requirepass", password]);
     }
-    Process::spawn(&program, &mut command)
+    Process::spawn(&program.to_string_lossy(), &mut command)
 }
 
-/// Redis, or what stands in for it: `WXMINT_TEST_REDIS=valkey-server cargo test`.
-fn server_program() -> String {
-    env::var("WXMINT_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned())
+/// `redis-server`, or the path of what stands in for it; `make test` names Valkey's.
+fn server_program() -> PathBuf {
+    match env::var_os("WXMINT_TEST_REDIS") {
+        Some(path) => repository(path),
+        None => "redis-server".into(),
+    }
 }
 
 /// Waits until it answers; false if it has ended instead.
