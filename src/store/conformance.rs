@@ -979,17 +979,18 @@ mod redis_server {
 
     pub(super) struct RedisServer {
         child: Child,
+        scheme: &'static str,
         port: u16,
         _folder: tempfile::TempDir,
     }
 
     impl RedisServer {
         pub(super) async fn start() -> Self {
-            Self::start_with(&[]).await
+            Self::start_with("redis", &[]).await
         }
 
         pub(super) async fn start_cluster() -> Self {
-            let server = Self::start_with(&["--cluster-enabled", "yes"]).await;
+            let server = Self::start_with("redis+cluster", &["--cluster-enabled", "yes"]).await;
             server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
             let up = async {
                 while !server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
@@ -1000,7 +1001,7 @@ mod redis_server {
             server
         }
 
-        async fn start_with(options: &[&str]) -> Self {
+        async fn start_with(scheme: &'static str, options: &[&str]) -> Self {
             let folder = tempfile::tempdir().expect("a folder");
             let port =
                 TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
@@ -1020,7 +1021,7 @@ mod redis_server {
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("redis-server is needed: apt-get install redis-server");
-            let server = Self { child, port, _folder: folder };
+            let server = Self { child, scheme, port, _folder: folder };
             let up = async {
                 while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                     tokio::task::yield_now().await;
@@ -1031,8 +1032,10 @@ mod redis_server {
         }
 
         pub(super) fn store(&self) -> Redis {
-            let url = format!("redis://127.0.0.1:{}", self.port).parse().expect("a URL");
-            Redis::new(&url, DAY, crate::http::now, Metrics::default()).expect("a store")
+            let url = format!("{}://127.0.0.1:{}", self.scheme, self.port).parse().expect("a URL");
+            // No replica is there that could confirm.
+            let access = RedisAccess::new(url, Confirm::Replicas(0));
+            Redis::new(&access, DAY, crate::http::now, Metrics::default())
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {

@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use redis::{FromRedisValue, ParsingError, Script, Value};
+use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
     super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
-    Redis, flag, name, script, unreadable,
+    Redis, Script, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
@@ -113,7 +113,7 @@ impl Bindings for Redis {
     ) -> Result<Decision> {
         let mut script = ADMIT.key(name::user(user));
         script.arg(entry(person)).arg(generation).arg(format!("{}:", person.app)).arg(per_app).arg(flag(by_unionid));
-        let (sign, first): (String, String) = self.link.run("admit", &script).await?;
+        let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", &script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
             "f" => Ok(Decision::Full),
@@ -139,9 +139,7 @@ impl Bindings for Redis {
         script.arg(attempt.as_str()).arg(generation).arg(word).arg(flag(new));
         script.arg((self.clock)().timestamp_millis());
         match outcome {
-            IntentOutcome::Bound { .. } => {
-                self.durable.run_confirmed::<Answer>("settle", &script).await?.binding_state()
-            }
+            IntentOutcome::Bound { .. } => self.link.run_confirmed::<Answer>("settle", &script).await?.binding_state(),
             IntentOutcome::Dropped => self.link.run::<Answer>("settle", &script).await?.binding_state(),
         }
     }
@@ -149,31 +147,31 @@ impl Bindings for Redis {
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = LEAVE.key(name::binding(person));
         script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
-        self.durable.run_confirmed::<Answer>("leave", &script).await?.binding_state()
+        self.link.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
-        let mut script = DISMISS.key(name::user(user));
+        let mut script = DISMISS.key(name::ends(user));
         script
-            .key(name::ends(user))
+            .key(name::user(user))
             .arg(entry(person))
             .arg(generation)
             .arg(person.app.as_str())
             .arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.durable.run_confirmed("dismiss", &script).await?;
+        let unpublished: String = self.link.run_confirmed("dismiss", &script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = SET_FREE.key(name::binding(person));
         script.arg(attempt.as_str()).arg(generation);
-        self.durable.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
+        self.link.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let mut asked = redis::pipe();
         asked.hgetall(name::user(user));
-        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &asked).await?;
+        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &name::user(user), &asked).await?;
         if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
             return Ok(None);
         }
@@ -184,14 +182,17 @@ impl Bindings for Redis {
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let mut script = CLAIM_UNIONID.key(name::union(unionid));
         script.arg(candidate.map_or("", UserId::as_str));
-        let user: Option<String> = self.link.run("claim_unionid", &script).await?;
+        let user: Option<String> = match candidate {
+            Some(_) => self.link.run_confirmed_in_cluster("claim_unionid", &script).await?,
+            None => self.link.run("claim_unionid", &script).await?,
+        };
         user.as_deref().map(parse_user).transpose()
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let mut script = MOVE_UNIONID.key(name::union(unionid));
         script.arg(from.as_str()).arg(to.as_str());
-        let user: String = self.link.run("move_unionid", &script).await?;
+        let user: String = self.link.run_confirmed_in_cluster("move_unionid", &script).await?;
         parse_user(&user)
     }
 

@@ -55,7 +55,7 @@ pub(crate) use self::{
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},
     simulator::Simulator,
-    tls::Terminator,
+    tls::{Authority, Terminator},
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Impatient, Pace, Received, wire_request},
 };

@@ -1,6 +1,6 @@
--- Where a person stands, for `attempt`. KEY: binding. In front of the scripts that say so.
-local function binding_state(key, attempt)
-  local b = redis.call('HMGET', key, 'generation', 'user_id', 'unionid', 'new_for',
+-- Where a person stands, for `attempt`. In front of the scripts that say so, whose KEYS[1] is the binding.
+local function binding_state(attempt)
+  local b = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'unionid', 'new_for',
     'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved', 'block_of', 'block')
   local generation = b[1] or '0'
   if b[2] then
@@ -14,9 +14,9 @@ local function binding_state(key, attempt)
   return {'free', generation, '', b[9] or '', '', ''}
 end
 
-local function intend(key, user, made, by_unionid)
-  redis.call('HINCRBY', key, 'generation', 1)
+local function intend(user, made, by_unionid)
+  redis.call('HINCRBY', KEYS[1], 'generation', 1)
   -- What was erased of the person has left a number that expires.
-  redis.call('PERSIST', key)
-  redis.call('HSET', key, 'intent_user', user, 'intent_made', made, 'intent_by_unionid', by_unionid)
+  redis.call('PERSIST', KEYS[1])
+  redis.call('HSET', KEYS[1], 'intent_user', user, 'intent_made', made, 'intent_by_unionid', by_unionid)
 end

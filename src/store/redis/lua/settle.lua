@@ -1,6 +1,6 @@
 -- Carries a decision out. KEYS: binding. ARGV: attempt, generation, 'bound' or 'dropped', new, now (ms).
 -- Needs binding_state.lua.
-local now = binding_state(KEYS[1], ARGV[1])
+local now = binding_state(ARGV[1])
 if now[1] ~= 'intended' or now[2] ~= ARGV[2] then
   return now
 end
@@ -14,4 +14,4 @@ else
   redis.call('HDEL', KEYS[1], 'block_of', 'block')
 end
 redis.call('HDEL', KEYS[1], 'intent_user', 'intent_made', 'intent_by_unionid')
-return binding_state(KEYS[1], ARGV[1])
+return binding_state(ARGV[1])
