@@ -46,3 +46,4 @@ mod users_file;
 mod vault_command;
 mod verifiers;
 mod wechat_faults;
+mod whole_life;

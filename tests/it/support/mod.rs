@@ -14,6 +14,7 @@ mod demo;
 mod jwks_server;
 mod keys;
 mod load;
+mod newcomers;
 mod ports;
 mod process;
 mod proxy;
@@ -46,6 +47,7 @@ pub(crate) use self::{
     jwks_server::{JwksServer, Manner, Step, answer},
     keys::{decoded, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
+    newcomers::{Newcomers, lost},
     ports::free_port,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
