@@ -101,6 +101,11 @@ impl RedisCluster {
         owners.max_by_key(|(_, claim)| claim.epoch).map(|(node, _)| node)
     }
 
+    /// A slot that a primary serves.
+    pub(crate) fn slot_at(&self, primary: usize) -> usize {
+        *self.claim(primary).and_then(|claim| claim.slots.into_iter().next()).expect("a slot").start()
+    }
+
     /// All primaries that answer and have slots.
     pub(crate) fn primaries(&self) -> Vec<usize> {
         let serves = |node: &usize| self.claim(*node).is_some_and(|claim| claim.primary && !claim.slots.is_empty());
@@ -194,6 +199,11 @@ impl RedisCluster {
         self.begin_move(slot, from, to);
         self.move_keys(slot, from, to);
         self.end_move(slot, to);
+    }
+
+    /// Clients and other nodes are told to come through this port from now on.
+    pub(crate) fn announce(&self, node: usize, port: u16) {
+        self.node(node).command::<()>(&["CONFIG", "SET", "cluster-announce-port", &port.to_string()]);
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {

@@ -8,6 +8,8 @@ use super::{RedisServer, eventually, redis::EMPTY_FILE, until};
 
 /// The name under which the sentinels know the primary.
 const MASTER: &str = "wxmint";
+/// The user that clients are on the servers, and its password.
+const CLIENT: &str = "client";
 /// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses servers
 /// that live.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +60,9 @@ impl Sentinel {
         let servers = started(1 + replicas, &options).await;
         let port = servers[0].server.port().to_string();
         servers[1..].iter().for_each(|member| member.server.command(&["REPLICAOF", "127.0.0.1", &port]));
+        // Not the user of sentinels and replicas, so that a test can shut those out alone.
+        let rule = ["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"];
+        servers.iter().for_each(|member| member.server.command(&rule));
         let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
         for Member { server, .. } in &sentinels {
             hurry(server);
@@ -75,7 +80,7 @@ impl Sentinel {
     /// For `WXMINT_REDIS_URL`.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.server.port())).collect();
-        format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
+        format!("redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}", hosts.join(","))
     }
 
     pub(crate) fn server(&self, number: usize) -> &RedisServer {
@@ -143,6 +148,13 @@ impl Sentinel {
     pub(crate) fn thaw_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].server.thaw();
         self.sentinels[sentinel].answers = true;
+    }
+
+    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
+    pub(crate) fn cut_off(&mut self, server: usize) {
+        let server = &mut self.servers[server].server;
+        server.change_password("known to nobody");
+        server.command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     }
 
     /// `SENTINEL FAILOVER`, which the old primary learns of last. Returns when the sentinels name another server.
