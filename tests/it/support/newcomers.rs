@@ -16,6 +16,7 @@ use super::{Answer, Http, Recorded, TestBed, eventually};
 /// Minted at once; each is of somebody else.
 const PEOPLE: usize = 2000;
 const AT_ONCE: usize = 4;
+const PERIOD: Duration = Duration::from_millis(40);
 
 /// First logins at the first service, [`AT_ONCE`] at a time, until they are stopped.
 pub(crate) struct Newcomers {
@@ -92,7 +93,9 @@ async fn send(
     record: Arc<Mutex<Vec<Recorded>>>,
     stopped: Arc<AtomicBool>,
 ) {
+    let mut tick = tokio::time::interval(PERIOD);
     while !stopped.load(Ordering::Relaxed) {
+        tick.tick().await;
         let (person, code) = next();
         let answer: Answer = http.send(http.0.post(&url).json(&json!({"code": code}))).await;
         record.lock().expect("no panic").push(Recorded { person, answer });

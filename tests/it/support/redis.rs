@@ -175,15 +175,15 @@ fn server_program() -> PathBuf {
     }
 }
 
-/// Waits until it answers; false if it has ended instead.
+/// Waits until it answers, and nobody else on its port; false if it has ended instead.
 async fn up(port: u16, password: &str, process: &mut Process) -> bool {
     let client = redis::Client::open(url(port, password)).expect("a URL");
     eventually("Redis answers", PATIENCE, async || {
         if process.ended().is_some() {
             return Some(false);
         }
-        let answers = client.get_connection().and_then(|mut it| redis::cmd("PING").query::<String>(&mut it));
-        answers.is_ok().then_some(true)
+        let info = client.get_connection().and_then(|mut it| redis::cmd("INFO").arg("server").query::<String>(&mut it));
+        info.is_ok_and(|info| info.contains(&format!("process_id:{}\r", process.id()))).then_some(true)
     })
     .await
 }

@@ -93,12 +93,7 @@ impl Sentinel {
 
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
-        let named = |member: &Member| -> Option<u16> {
-            let [_, port]: [String; 2] =
-                member.server.try_command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]).ok()?;
-            port.parse().ok()
-        };
-        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named).collect();
+        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named_by).collect();
         let agree = |port: u16| named.iter().filter(|other| **other == port).count() >= 2;
         self.servers.iter().position(|member| agree(member.server.port()))
     }
@@ -161,10 +156,12 @@ impl Sentinel {
     pub(crate) async fn fail_over(&self) -> usize {
         let old = self.primary().expect("a primary");
         let asked = self.sentinels.iter().find(|it| it.answers).expect("a sentinel that answers");
-        until("a failover begins", FAILOVER, async || {
-            // Refused while the last one is under way, or no replica is good enough.
-            let begun: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
-            begun.is_ok()
+        until("a failover", FAILOVER, async || {
+            if named_by(asked) == Some(self.server(old).port()) {
+                // Refused while one is under way. It may come to nothing.
+                let _: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
+            }
+            self.primary().is_some_and(|server| server != old)
         })
         .await;
         self.successor(old).await
@@ -212,6 +209,12 @@ impl Sentinel {
 async fn started(count: usize, options: &[String]) -> Vec<Member> {
     let servers = futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await;
     servers.into_iter().map(|server| Member { server, answers: true }).collect()
+}
+
+/// The port of the server that a sentinel names.
+fn named_by(sentinel: &Member) -> Option<u16> {
+    let named = sentinel.server.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+    named.ok()?[1].parse().ok()
 }
 
 fn hurry(sentinel: &RedisServer) {
