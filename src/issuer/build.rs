@@ -79,7 +79,7 @@ pub struct Issuer {
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
     /// `None` if the settings ask for the store in memory.
-    redis: Option<RedisAccess>,
+    pub(super) redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,

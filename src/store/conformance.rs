@@ -1033,9 +1033,7 @@ mod redis_server {
 
         pub(super) fn store(&self) -> Redis {
             let url = format!("{}://127.0.0.1:{}", self.scheme, self.port).parse().expect("a URL");
-            // No replica is there that could confirm.
-            let access = RedisAccess::new(url, Confirm::Replicas(0));
-            Redis::new(&access, DAY, crate::http::now, Metrics::default())
+            Redis::new(&RedisAccess::fixed(url), DAY, crate::http::now, Metrics::default())
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {

@@ -11,6 +11,9 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
+    super::{Result, StoreError},
+    connector::Connector,
+    layout::{self, Found, Primary},
     tls::{Tls, TlsFiles},
     url::RedisUrl,
 };
@@ -44,15 +47,32 @@ impl RedisAccess {
         Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm })
     }
 
-    /// For tests.
+    /// For tests, in which no replica confirms.
     pub fn fixed(url: RedisUrl) -> Self {
-        Self::new(url, TlsFiles::default(), Confirm::default()).expect("no files are named")
+        Self::new(url, TlsFiles::default(), Confirm::Replicas(0)).expect("no files are named")
     }
 
     /// Connections that are made from now on use `url`, and the others are dropped.
     pub fn replace(&self, url: RedisUrl) {
         self.current.store(Arc::new(url));
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether `url` is in use.
+    pub fn has(&self, url: &RedisUrl) -> bool {
+        **self.current.load() == *url
+    }
+
+    /// Connects to each primary that `url` leads to, and hangs up.
+    pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
+        let current = Arc::new(ArcSwap::from_pointee(url.clone()));
+        let connector = Arc::new(Connector::new(&Self { current, ..self.clone() }));
+        let Found(primaries) = layout::find(Arc::clone(&connector), Vec::new(), None).await?;
+        for Primary { address, .. } in primaries {
+            let reason = |error: StoreError| StoreError { reason: format!("Redis at {address}: {}", error.reason) };
+            connector.connect(&address).await.map_err(reason)?;
+        }
+        Ok(())
     }
 
     pub(super) fn url(&self) -> Arc<RedisUrl> {

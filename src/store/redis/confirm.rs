@@ -1,19 +1,52 @@
 //! Replicas confirm a write, so that one that takes over has it.
 
 use std::{
+    cell::Cell,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use redis::{Cmd, Pipeline, Value};
+use tokio::time::Instant;
 
 use super::{access::Confirm, node::Commands, primaries::Kind};
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
+/// Longer than one write takes that is not confirmed.
+const TRIED_EVERY: Duration = Duration::from_millis(500);
+
 /// Whether it has been said that Redis refuses to wait.
 static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// Whether replicas confirm at one server. After a write that was not confirmed, one write at a time tries it, and the others
+/// fail at once: on a connection that waits for replicas nothing else is answered.
+#[derive(Default)]
+pub(super) struct Doubt(Cell<Option<Instant>>);
+
+impl Doubt {
+    pub(super) fn exists(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// Whether a write may be tried now.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        match self.0.get() {
+            None => true,
+            Some(next_try) if now < next_try => false,
+            Some(_) => {
+                self.0.set(Some(now + TRIED_EVERY));
+                true
+            }
+        }
+    }
+
+    /// The outcome of a write at `now`.
+    pub(super) fn note(&self, is_confirmed: bool, now: Instant) {
+        self.0.set((!is_confirmed).then_some(now));
+    }
+}
 
 /// How many replicas are to confirm. `None` where that depends on how many there are.
 ///
@@ -95,6 +128,18 @@ mod tests {
                     slave1:ip=10.0.0.2,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
                     slave_read_repl_offset:14\r\n";
         assert_eq!(replicas_online(info), 1);
+    }
+
+    #[test]
+    fn after_a_write_that_was_not_confirmed_one_at_a_time_tries() {
+        let (doubt, now) = (Doubt::default(), Instant::now());
+        let at = |millis| now + Duration::from_millis(millis);
+        let admitted = |millis| doubt.admits(at(millis));
+        assert!(admitted(0) && admitted(0));
+        doubt.note(false, at(400));
+        assert_eq!([400, 401, 899, 900, 901].map(admitted), [true, false, false, true, false]);
+        doubt.note(true, at(902));
+        assert!(admitted(902) && admitted(902) && !doubt.exists());
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Ends for Redis {
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let mut script = END_USER.key(name::ends(user));
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
+        script.arg(self.latest_second().await?);
         let unpublished: String = self.link.run_confirmed("end_user", &script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }

@@ -4,13 +4,14 @@
 use std::{rc::Rc, time::Duration};
 
 use futures_util::future::join;
-use redis::{Cmd, FromRedisValue, Pipeline, ServerError, ServerErrorKind, Value, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     super::Result,
     access::{Confirm, RedisAccess},
-    confirm::{confirmed, is_confirmed, wanted},
+    answers::{Answers, send},
+    confirm::{confirmed, wanted},
     connector::Connector,
     failure::{Failure, Next, Trouble},
     layout::Found,
@@ -32,12 +33,6 @@ pub(super) struct Link {
     primaries: Primaries,
     confirm: Confirm,
     metrics: Metrics,
-}
-
-/// The answers to some commands, and the server that gave them.
-struct Answers {
-    values: Vec<Value>,
-    from: Rc<Node>,
 }
 
 impl Link {
@@ -75,17 +70,24 @@ impl Link {
     ) -> Result<T> {
         let wanted = wanted(self.confirm, self.primaries.kind());
         self.measured(step, async |deadline| {
+            let primary = self.primary(script.slot(), deadline).await?;
+            if wanted != Some(0) && !primary.doubt.admits(Instant::now()) {
+                return Err(self.unconfirmed(&primary));
+            }
             let answers = self.invoke(script, wanted, deadline).await?;
             let server = &answers.from;
-            if is_confirmed(answers.values.get(1..).and_then(<[_]>::last), wanted, &server.name) {
-                return answers.only();
-            }
-            // Perhaps another one has taken over, and this one has lost its replicas.
-            self.primaries.look_again_later(&server.address);
-            let reason = "no replica has confirmed the write in time".to_owned();
-            Err(Failure { server: server.name.clone(), trouble: Trouble::Unconfirmed, reason })
+            let is_confirmed = answers.are_confirmed(wanted);
+            server.doubt.note(is_confirmed, Instant::now());
+            if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }
         })
         .await
+    }
+
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, key: &str, command: Cmd) {
+        if let Some(node) = self.primaries.of(slot_of(key.as_bytes())) {
+            node.tell(command).await;
+        }
     }
 
     /// For a write that a later, confirmed write on the same server makes certain too: on a Cluster the later one may be on
@@ -158,6 +160,17 @@ impl Link {
             self.primaries.look_again(None).await?;
         }
         Ok(self.primaries.all())
+    }
+
+    /// The primaries after they have been looked up.
+    pub(super) async fn primaries_now(&self) -> Result<(Found, Vec<Rc<Node>>)> {
+        self.primaries.keep_up();
+        self.primaries.look_again(None).await?;
+        Ok(self.primaries.all())
+    }
+
+    pub(super) fn confirm(&self) -> Confirm {
+        self.confirm
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -241,7 +254,8 @@ impl Link {
     async fn invoke(&self, script: &Invocation<'_>, wanted: Option<u8>, deadline: Instant) -> Result<Answers, Failure> {
         let via = if wanted == Some(0) { Via::Prompt } else { Via::Waiting };
         let answers = self.call(script.slot(), via, &confirmed(script.by_name(), wanted), deadline).await?;
-        match answers.lacks_script() {
+        // Where replicas do not confirm even nothing, the write need not be tried.
+        match answers.lacks_script() && answers.are_confirmed(wanted) {
             true => self.call(script.slot(), via, &confirmed(script.by_text(), wanted), deadline).await,
             false => Ok(answers),
         }
@@ -253,6 +267,8 @@ impl Link {
         loop {
             let failure = match send(&node, via, commands, is_asked, deadline).await {
                 Ok(answers) => return Ok(answers),
+                // It stands behind others that wait in vain for replicas.
+                Err(_) if via == Via::Waiting && node.doubt.exists() => return Err(self.unconfirmed(&node)),
                 Err(failure) => failure,
             };
             is_asked = false;
@@ -279,6 +295,14 @@ impl Link {
         }
     }
 
+    fn unconfirmed(&self, node: &Node) -> Failure {
+        // Perhaps another server has taken over, and this one has lost its replicas.
+        self.primaries.look_again_later(&node.address);
+        let reason =
+            "no replica has confirmed the write in time; if it has none on purpose, set WXMINT_REDIS_CONFIRM=0";
+        Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason: reason.into() }
+    }
+
     /// The same at one server.
     async fn call_at(&self, node: &Rc<Node>, commands: &Commands, deadline: Instant) -> Result<Answers, Failure> {
         match send(node, Via::Prompt, commands, false, deadline).await {
@@ -302,51 +326,5 @@ impl Link {
 
     fn is_single(&self) -> bool {
         self.primaries.kind() == Kind::Single
-    }
-}
-
-/// `is_asked`: the server is not the slot's primary yet.
-async fn send(
-    node: &Rc<Node>,
-    via: Via,
-    commands: &Commands,
-    is_asked: bool,
-    deadline: Instant,
-) -> Result<Answers, Failure> {
-    let values = match is_asked {
-        false => node.send(via, commands, deadline).await?,
-        true => {
-            let mut asking = redis::pipe();
-            commands.first.cmd_iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
-            let values = node.send(via, &Commands::new(asking), deadline).await?;
-            values.into_iter().skip(1).step_by(2).collect()
-        }
-    };
-    let answers = Answers { values, from: Rc::clone(node) };
-    answers.failure().map_or(Ok(answers), Err)
-}
-
-impl Answers {
-    /// The first error that concerns more than its command.
-    fn failure(&self) -> Option<Failure> {
-        self.values.iter().find_map(|value| Failure::of(value, &self.from.address))
-    }
-
-    fn lacks_script(&self) -> bool {
-        let is_unknown = |error: &ServerError| error.kind() == Some(ServerErrorKind::NoScript);
-        matches!(self.values.first(), Some(Value::ServerError(error)) if is_unknown(error))
-    }
-
-    /// The answer to the first command.
-    fn only<T: FromRedisValue>(self) -> Result<T, Failure> {
-        let address = &self.from.address;
-        let value = self.values.into_iter().next().unwrap_or(Value::Nil);
-        let read = value.extract_error().and_then(|value| Ok(from_redis_value(value)?));
-        read.map_err(|error| Failure::from_error(&error, address))
-    }
-
-    /// The answers to all commands.
-    fn all<T: FromRedisValue>(self) -> Result<T, Failure> {
-        Self { values: vec![Value::Array(self.values)], from: self.from }.only()
     }
 }

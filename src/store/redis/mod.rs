@@ -3,6 +3,7 @@
 
 mod access;
 mod access_token;
+mod answers;
 mod binding;
 mod clocks;
 mod confirm;
@@ -20,6 +21,7 @@ mod reason;
 mod script;
 mod session;
 mod slot;
+mod status;
 mod ticket;
 mod tls;
 mod url;
@@ -198,7 +200,7 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::State(answer.binding_state()?, at))
+                Ok(Recorded::State(self.certain(&record.person, attempt, answer).await?, at))
             }
         }
     }

@@ -9,11 +9,12 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use redis::{Pipeline, Value, aio::ConnectionLike};
+use redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     super::{Result, StoreError},
+    confirm::Doubt,
     connector::{Connection, Connector},
     failure::{Failure, Trouble},
     outage::OUTAGE,
@@ -33,6 +34,7 @@ pub(super) struct Node {
     prompt: Line,
     /// For calls that wait for replicas, during which nothing else can be sent on the connection.
     waiting: Line,
+    pub(super) doubt: Doubt,
 }
 
 /// Which connection a call uses.
@@ -65,13 +67,22 @@ type Connecting = Shared<LocalBoxFuture<'static, Result<Connection>>>;
 impl Node {
     pub(super) fn new(address: Address, connector: &Arc<Connector>) -> Self {
         let (name, connector) = (address.to_string(), Arc::clone(connector));
-        Self { address, name, connector, prompt: Line::default(), waiting: Line::default() }
+        let (prompt, waiting, doubt) = (Line::default(), Line::default(), Doubt::default());
+        Self { address, name, connector, prompt, waiting, doubt }
     }
 
     /// Sends the commands once. Errors that the server answers are among the answers.
     pub(super) async fn send(&self, via: Via, commands: &Commands, deadline: Instant) -> Result<Vec<Value>, Failure> {
         let late = |_| self.failure(Trouble::Silent, "no answer within 1 s".into());
         timeout_at(deadline, self.attempt(via, commands)).await.map_err(late).flatten()
+    }
+
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, mut command: Cmd) {
+        if let Some(mut connection) = self.connection() {
+            // Whoever sends it does not need it done either.
+            _ = connection.req_packed_command(command.set_no_response(true)).await;
+        }
     }
 
     /// A connection that has been made and not been dropped since.

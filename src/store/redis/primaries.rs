@@ -216,7 +216,7 @@ impl State {
         let nodes: Vec<_> = found.0.iter().map(|primary| of(&primary.address)).collect();
         let is_left = |node: &&Rc<Node>| !nodes.iter().any(|kept| Rc::ptr_eq(kept, node));
         self.nodes.iter().filter(is_left).for_each(|node| OUTAGE.replaced(&node.name));
-        if self.found != *found {
+        if names(&self.found) != names(found) {
             tracing::info!(primaries = names(found), "which servers of Redis are primaries");
         }
         self.slots = (self.kind == Kind::Cluster).then(|| found.table());

@@ -59,11 +59,6 @@ impl Found {
         Self(vec![Primary { address, slots: Vec::new() }])
     }
 
-    /// How many slots have a primary.
-    pub(super) fn covered(&self) -> usize {
-        self.0.iter().flat_map(|primary| &primary.slots).map(|Range(first, last)| usize::from(last - first) + 1).sum()
-    }
-
     /// For each slot the number of its primary, or one that no primary has.
     pub(super) fn table(&self) -> Box<[u16]> {
         let mut table = vec![u16::MAX; SLOTS].into_boxed_slice();
@@ -78,6 +73,13 @@ impl Found {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+impl Primary {
+    /// How many slots it has.
+    pub(super) fn covered(&self) -> usize {
+        self.slots.iter().map(|Range(first, last)| usize::from(last - first) + 1).sum()
     }
 }
 

@@ -4,7 +4,7 @@ if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'leaving_user', ARGV[2])
   redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
-    'block_of', 'block')
+    'block_of', 'block', 'unconfirmed')
   return binding_state(ARGV[1])
 end
 return now
