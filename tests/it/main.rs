@@ -29,6 +29,7 @@ mod phone;
 mod races;
 mod readme;
 mod redis_cluster;
+mod redis_confirm;
 mod redis_faults;
 mod redis_sentinel;
 mod redis_tls;

@@ -157,8 +157,10 @@ async fn without_replicas_no_first_login_is_answered_unless_the_setting_allows_i
     service.ready().await;
     service.login(&bare.wechat.mint_code("mei").await).await.expect_problem(503, "store_unavailable");
     service.login(&bare.wechat.mint_code("lin").await).await.expect_login();
-    eventually("the log names the setting", PATIENCE, async || service.log().contains("WXMINT_REDIS_CONFIRM").then_some(()))
-        .await;
+    eventually("the log names the setting", PATIENCE, async || {
+        service.log().contains("WXMINT_REDIS_CONFIRM").then_some(())
+    })
+    .await;
 }
 
 /// Two people whose primaries differ, the first of whom is node 0's.

@@ -52,9 +52,10 @@ impl RedisServer {
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            said.contains("connected_slaves:1") && said.contains("state=online")
+            said.lines().any(|line| line.contains(&port) && line.contains("state=online"))
         })
         .await;
         replica
