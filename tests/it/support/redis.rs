@@ -51,6 +51,8 @@ impl RedisServer {
     /// A replica of `primary`, with all that the primary has.
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
+        // Else the primary waits 5 s for more replicas.
+        primary.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
         let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
