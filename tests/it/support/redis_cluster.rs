@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use redis::RedisResult;
 
-use super::{PATIENCE, RedisServer, eventually, ports::free_port, until};
+use super::{Breakable, PATIENCE, RedisServer, eventually, ports::free_port, until};
 
 const SLOTS: usize = 16_384;
 
@@ -201,9 +201,22 @@ impl RedisCluster {
         self.end_move(slot, to);
     }
 
-    /// Clients and other nodes are told to come through this port from now on.
-    pub(crate) fn announce(&self, node: usize, port: u16) {
-        self.node(node).command::<()>(&["CONFIG", "SET", "cluster-announce-port", &port.to_string()]);
+    /// A proxy before each node, of which all clients learn that ask for the slots from now on.
+    pub(crate) async fn behind_proxies(&self) -> Vec<Breakable> {
+        let mut proxies = Vec::new();
+        for Node { server, .. } in &self.nodes {
+            let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
+            server.command::<()>(&["CONFIG", "SET", "cluster-announce-port", &proxy.port().to_string()]);
+            proxies.push(proxy);
+        }
+        until("all nodes name the proxies", PATIENCE, async || {
+            self.nodes.iter().all(|node| {
+                let said: String = node.server.command(&["CLUSTER", "NODES"]);
+                proxies.iter().all(|proxy| said.contains(&format!(":{}@", proxy.port())))
+            })
+        })
+        .await;
+        proxies
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {
