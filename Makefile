@@ -39,6 +39,13 @@ nightly: ## the tests that measure times, on a machine that does nothing else; t
 	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
+.PHONY: scale
+scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; docs/scale.md
+	$(heading)
+	$(SETUP) cc redis python faketime
+	$(CARGO) build --locked
+	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
+
 .PHONY: check
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
 

@@ -57,7 +57,7 @@ variables! { SERVE:
     );
 
     /// Where codes, session keys and bindings are kept. Set `maxmemory-policy noeviction` in Redis, because bindings are
-    /// kept nowhere else (docs/redis.md). wxmint reads the file again when it changes.
+    /// kept nowhere else (docs/redis.md). If the URL is in a file, wxmint reads the file again when it changes.
     REDIS_URL: Result<StoreUrl, &'static str>, Secret("redis://127.0.0.1:6379"), form(
         "redis://[user:password@]host:port[/db], redis+cluster://[user:password@]host:port,host:port, or \
          redis+sentinel://[user:password@]host:port,host:port/MASTER[/db]; with TLS: rediss://, rediss+cluster://, \
@@ -84,8 +84,9 @@ variables! { SERVE:
         |text| optional(text, path),
     );
 
-    /// How many replicas must have a new binding, a logout or an unbinding before wxmint answers. auto: one on a Cluster and
-    /// under Sentinel, always; with redis:// and rediss:// one while a replica is online. 0: none, so a failover may lose them.
+    /// How many replicas must have a new binding, a logout or an unbinding before wxmint answers. auto: one on a Cluster,
+    /// always; all under Sentinel, and at least one; with redis:// and rediss:// one while a replica is online. 0: none, so a
+    /// failover may lose them.
     REDIS_CONFIRM: Confirm, Default("auto"), form("auto, or a number from 0 to 5", parsed);
 
     /// The signing keys.

@@ -70,3 +70,18 @@ async fn wxmint_lives_behind_the_proxy_of_huawei_cloud() {
     let refused = refused_in_a_whole_life(Product::Huawei).await;
     assert!(refused.iter().all(|error| error.contains("CLIENT")), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_wait_is_refused_logins_go_on_and_the_log_says_so_once() {
+    let tenant = Tenant::of(Product::Huawei, 1).await;
+    let _replica = RedisServer::replica_of(&tenant.shards[0]).await;
+    assert_eq!(tenant.user(APPID, "lin", alice()).await, "user-alice");
+    let phone = tenant.bed.wechat.mint_phone_code("mei").await;
+    tenant.user(APPID, "mei", json!({"phone_code": phone})).await;
+    tenant.leaves().await;
+    assert!(tenant.proxy.refused().contains("ERR unknown command `WAIT`"), "{:?}", tenant.proxy.refused());
+    let told = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("refuses the command WAIT"));
+    let warnings: Vec<_> = tenant.bed.service().events().into_iter().filter(told).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!((&warnings[0]["level"], &warnings[0]["code"]), (&json!("WARN"), &json!("ERR")));
+}

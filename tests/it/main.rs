@@ -32,6 +32,7 @@ mod redis_cluster;
 mod redis_confirm;
 mod redis_faults;
 mod redis_sentinel;
+mod redis_status;
 mod redis_tls;
 mod redis_url_file;
 mod reload;

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use super::{
     super::{Result, StoreError},
     connector::Connector,
-    layout::{self, Found, Primary},
+    layout::{self, Before, Found, Primary},
     tls::{Tls, TlsFiles},
     url::RedisUrl,
 };
@@ -67,7 +67,7 @@ impl RedisAccess {
     pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
         let current = Arc::new(ArcSwap::from_pointee(url.clone()));
         let connector = Arc::new(Connector::new(&Self { current, ..self.clone() }));
-        let Found(primaries) = layout::find(Arc::clone(&connector), Vec::new(), None).await?;
+        let Found { primaries, .. } = layout::find(Arc::clone(&connector), Before::default()).await?;
         for Primary { address, .. } in primaries {
             let reason = |error: StoreError| StoreError { reason: format!("Redis at {address}: {}", error.reason) };
             connector.connect(&address).await.map_err(reason)?;

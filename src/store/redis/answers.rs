@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     super::Result,
-    confirm::is_confirmed,
+    confirm::{Confirmation, Wanted, confirmation},
     failure::Failure,
     node::{Commands, Node, Via},
 };
@@ -50,9 +50,8 @@ impl Answers {
         matches!(self.values.first(), Some(Value::ServerError(error)) if is_unknown(error))
     }
 
-    /// Whether as many replicas as are wanted have the first command's write.
-    pub(super) fn are_confirmed(&self, wanted: Option<u8>) -> bool {
-        is_confirmed(self.values.get(1..).and_then(<[_]>::last), wanted, &self.from.name)
+    pub(super) fn confirmation(&self, wanted: Wanted) -> Confirmation {
+        confirmation(&self.values, wanted, &self.from.name)
     }
 
     /// The answer to the first command.

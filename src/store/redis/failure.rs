@@ -54,7 +54,8 @@ pub(super) enum Next {
 
 /// Answers of a server to which this connection should not talk any more. A new connection may reach the right server behind
 /// the same name, or may be allowed in again.
-const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "UNBLOCKED"];
+const WRONG_SERVER: &[&str] =
+    &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "UNBLOCKED"];
 
 /// How often a call follows a slot that is moving. All is over after the deadline of the call anyway.
 const FOLLOWED: u32 = 5;
@@ -171,6 +172,7 @@ mod tests {
             ("ERR WAIT cannot be used with replica instances.", Trouble::WrongServer),
             ("UNBLOCKED force unblock from blocking operation", Trouble::WrongServer),
             ("LOADING Redis is loading the dataset in memory", Trouble::WrongServer),
+            ("NOREPLICAS Not enough good replicas to write.", Trouble::WrongServer),
             ("NOAUTH Authentication required.", Trouble::WrongServer),
             ("NOSCRIPT No matching script.", Trouble::Refused),
             ("OOM command not allowed when used memory > 'maxmemory'.", Trouble::Refused),

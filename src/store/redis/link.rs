@@ -5,15 +5,15 @@ use std::{rc::Rc, time::Duration};
 
 use futures_util::future::join;
 use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     super::Result,
     access::{Confirm, RedisAccess},
-    answers::{Answers, send},
-    confirm::{confirmed, wanted},
+    answers::Answers,
+    confirm::{Confirmation, Wanted, wanted},
     connector::Connector,
-    failure::{Failure, Next, Trouble},
+    failure::{Failure, Next},
     layout::Found,
     node::{Commands, Node, Via},
     outage::OUTAGE,
@@ -26,11 +26,12 @@ use crate::telemetry::Metrics;
 /// For a call with connecting, looking for the primary, and repetitions. A login waits for two of these and for WeChat, 5 s at
 /// most.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// Between two tries of a call whose keys lie on two servers, because their slot is moving.
-const SLOT_MOVES: Duration = Duration::from_millis(50);
+
+/// For calls that no replica confirms.
+pub(super) const UNCONFIRMED: Wanted = Wanted::Replicas(0);
 
 pub(super) struct Link {
-    primaries: Primaries,
+    pub(super) primaries: Primaries,
     confirm: Confirm,
     metrics: Metrics,
 }
@@ -43,7 +44,7 @@ impl Link {
 
     /// Runs a script on the primary of its keys.
     pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &Invocation<'_>) -> Result<T> {
-        self.measured(step, async |deadline| self.invoke(script, Some(0), deadline).await?.only()).await
+        self.measured(step, async |deadline| self.invoke(script, UNCONFIRMED, deadline).await?.only()).await
     }
 
     /// Runs two scripts at the same time. Their keys may lie in different slots: if one primary has both, in one round trip, and
@@ -68,15 +69,19 @@ impl Link {
         step: &'static str,
         script: &Invocation<'_>,
     ) -> Result<T> {
-        let wanted = wanted(self.confirm, self.primaries.kind());
         self.measured(step, async |deadline| {
             let primary = self.primary(script.slot(), deadline).await?;
-            if wanted != Some(0) && !primary.doubt.admits(Instant::now()) {
+            let wanted = wanted(self.confirm, self.primaries.kind(), &primary.followers);
+            if wanted != UNCONFIRMED && !primary.doubt.admits(Instant::now()) {
                 return Err(self.unconfirmed(&primary));
             }
             let answers = self.invoke(script, wanted, deadline).await?;
             let server = &answers.from;
-            let is_confirmed = answers.are_confirmed(wanted);
+            let is_confirmed = match answers.confirmation(wanted) {
+                Confirmation::Given | Confirmation::NotAsked => true,
+                Confirmation::Missing => false,
+                Confirmation::Some(count, left) => self.primaries.is_not_replaced(server, count, left).await,
+            };
             server.doubt.note(is_confirmed, Instant::now());
             if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }
         })
@@ -238,7 +243,8 @@ impl Link {
                 Err(_) => {}
             }
         }
-        let (one, other) = join(self.invoke(first, Some(0), deadline), self.invoke(second, Some(0), deadline)).await;
+        let (one, other) =
+            join(self.invoke(first, UNCONFIRMED, deadline), self.invoke(second, UNCONFIRMED, deadline)).await;
         Ok((one?, other?))
     }
 
@@ -247,84 +253,7 @@ impl Link {
         match answers.failure() {
             Some(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => Err(failure),
             None if !answers.lacks_script() => Ok(answers),
-            _ => self.invoke(script, Some(0), deadline).await,
+            _ => self.invoke(script, UNCONFIRMED, deadline).await,
         }
-    }
-
-    async fn invoke(&self, script: &Invocation<'_>, wanted: Option<u8>, deadline: Instant) -> Result<Answers, Failure> {
-        let via = if wanted == Some(0) { Via::Prompt } else { Via::Waiting };
-        let answers = self.call(script.slot(), via, &confirmed(script.by_name(), wanted), deadline).await?;
-        // Where replicas do not confirm even nothing, the write need not be tried.
-        match answers.lacks_script() && answers.are_confirmed(wanted) {
-            true => self.call(script.slot(), via, &confirmed(script.by_text(), wanted), deadline).await,
-            false => Ok(answers),
-        }
-    }
-
-    /// Sends commands to the primary of a slot, and again where that is worth it. See [`Trouble::next`].
-    async fn call(&self, slot: u16, via: Via, commands: &Commands, deadline: Instant) -> Result<Answers, Failure> {
-        let (mut node, mut is_asked, mut repeated) = (self.primary(slot, deadline).await?, false, 0);
-        loop {
-            let failure = match send(&node, via, commands, is_asked, deadline).await {
-                Ok(answers) => return Ok(answers),
-                // It stands behind others that wait in vain for replicas.
-                Err(_) if via == Via::Waiting && node.doubt.exists() => return Err(self.unconfirmed(&node)),
-                Err(failure) => failure,
-            };
-            is_asked = false;
-            match failure.trouble.next(repeated, self.is_single()) {
-                Next::GiveUp => return Err(failure),
-                Next::Reconnect => {}
-                Next::Follow(address) => node = self.primaries.moved(slot, &address),
-                Next::Ask(address) => (node, is_asked) = (self.primaries.at(&address), true),
-                Next::Wait => {
-                    sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;
-                    node = self.primary(slot, deadline).await?;
-                }
-                Next::LookAgain => {
-                    let found = timeout_at(deadline, self.primaries.look_again(Some(&node.address))).await;
-                    let primary = self.primaries.of(slot).filter(|_| matches!(found, Ok(Ok(()))));
-                    let is_new = |primary: &Rc<Node>| !Rc::ptr_eq(primary, &node);
-                    match primary.filter(|primary| is_new(primary) || failure.trouble.may_be_over()) {
-                        Some(primary) => node = primary,
-                        None => return Err(failure),
-                    }
-                }
-            }
-            repeated += 1;
-        }
-    }
-
-    fn unconfirmed(&self, node: &Node) -> Failure {
-        // Perhaps another server has taken over, and this one has lost its replicas.
-        self.primaries.look_again_later(&node.address);
-        let reason =
-            "no replica has confirmed the write in time; if it has none on purpose, set WXMINT_REDIS_CONFIRM=0";
-        Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason: reason.into() }
-    }
-
-    /// The same at one server.
-    async fn call_at(&self, node: &Rc<Node>, commands: &Commands, deadline: Instant) -> Result<Answers, Failure> {
-        match send(node, Via::Prompt, commands, false, deadline).await {
-            Err(failure) if failure.trouble.next(0, true) == Next::Reconnect => {
-                send(node, Via::Prompt, commands, false, deadline).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn primary(&self, slot: u16, deadline: Instant) -> Result<Rc<Node>, Failure> {
-        if let Some(node) = self.primaries.of(slot) {
-            return Ok(node);
-        }
-        let failure = |reason| Failure { server: self.primaries.name(), trouble: Trouble::Unreachable, reason };
-        let looked = timeout_at(deadline, self.primaries.look_again(None)).await;
-        let found = looked.map_err(|_| failure("no answer within 1 s".into()))?;
-        found.map_err(|error| failure(error.reason))?;
-        self.primaries.of(slot).ok_or_else(|| failure(format!("the Cluster has no primary for slot {slot}")))
-    }
-
-    fn is_single(&self) -> bool {
-        self.primaries.kind() == Kind::Single
     }
 }

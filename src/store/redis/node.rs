@@ -17,6 +17,7 @@ use super::{
     confirm::Doubt,
     connector::{Connection, Connector},
     failure::{Failure, Trouble},
+    followers::Followers,
     outage::OUTAGE,
     url::Address,
 };
@@ -35,6 +36,7 @@ pub(super) struct Node {
     /// For calls that wait for replicas, during which nothing else can be sent on the connection.
     waiting: Line,
     pub(super) doubt: Doubt,
+    pub(super) followers: Followers,
 }
 
 /// Which connection a call uses.
@@ -67,8 +69,9 @@ type Connecting = Shared<LocalBoxFuture<'static, Result<Connection>>>;
 impl Node {
     pub(super) fn new(address: Address, connector: &Arc<Connector>) -> Self {
         let (name, connector) = (address.to_string(), Arc::clone(connector));
-        let (prompt, waiting, doubt) = (Line::default(), Line::default(), Doubt::default());
-        Self { address, name, connector, prompt, waiting, doubt }
+        let (prompt, waiting) = (Line::default(), Line::default());
+        let (doubt, followers) = (Doubt::default(), Followers::default());
+        Self { address, name, connector, prompt, waiting, doubt, followers }
     }
 
     /// Sends the commands once. Errors that the server answers are among the answers.

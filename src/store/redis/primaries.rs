@@ -5,23 +5,26 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, join_all},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     super::{Result, StoreError},
     connector::Connector,
-    layout::{self, Found, Known},
+    layout::{self, Before, Found, Known, Sentinels},
     node::Node,
     outage::OUTAGE,
     url::{Address, Layout},
 };
 
-/// Between two searches.
+/// From one search to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds, and nothing else tells of it.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// A replica that does not answer by then has not become a primary.
+const ASKED_FOR: Duration = Duration::from_millis(150);
 
 pub(super) struct Primaries {
     connector: Arc<Connector>,
@@ -38,6 +41,7 @@ struct State {
     nodes: Vec<Rc<Node>>,
     /// For each slot of a Cluster the number of its node.
     slots: Option<Box<[u16]>>,
+    sentinels: Arc<Sentinels>,
 }
 
 /// What the URL names.
@@ -52,7 +56,8 @@ pub(super) enum Kind {
 struct Search {
     number: u64,
     running: Option<Running>,
-    ended: Option<Instant>,
+    /// When the last one began.
+    began: Option<Instant>,
     /// Why the last one found nothing.
     error: Option<StoreError>,
 }
@@ -80,7 +85,7 @@ impl Primaries {
     /// All of them, in the order of their addresses.
     pub(super) fn all(&self) -> (Found, Vec<Rc<Node>>) {
         let state = self.state.borrow();
-        let primaries = state.found.0.iter().filter_map(|primary| state.node(&primary.address));
+        let primaries = state.found.primaries.iter().filter_map(|primary| state.node(&primary.address));
         (state.found.clone(), primaries.cloned().collect())
     }
 
@@ -99,7 +104,7 @@ impl Primaries {
         let number = search.number;
         let ended = search.running.as_mut().and_then(|running| running.now_or_never());
         let is_time =
-            kind == Kind::Sentinel && search.ended.is_some_and(|ended| ended.elapsed() > SENTINELS_ASKED_EVERY);
+            kind == Kind::Sentinel && search.began.is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY);
         drop(search);
         if let Some(outcome) = ended {
             _ = self.take(number, outcome);
@@ -157,19 +162,39 @@ impl Primaries {
         known.unwrap_or_else(|| Rc::new(Node::new(address.clone(), &self.connector)))
     }
 
-    /// The search that is under way, or else a new one, unless the last one has just ended.
+    /// Whether none of the replicas of a primary has become one itself. `left` follow the primary still.
+    pub(super) async fn is_not_replaced(&self, primary: &Node, confirmed: u8, left: Vec<Address>) -> bool {
+        let mut suspects = primary.followers.all();
+        suspects.extend(left.iter().cloned());
+        let nothing = Before::default();
+        let asked = suspects.iter().map(|one| timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)));
+        if join_all(asked).await.iter().any(|answer| matches!(answer, Ok(Ok(_)))) {
+            return false;
+        }
+        primary.followers.are(left, confirmed, Instant::now());
+        true
+    }
+
+    /// The search that is under way, or else a new one, unless the last one has just been made.
     fn search(&self, failing: Option<&Address>) -> Option<(u64, Running)> {
         let mut search = self.search.borrow_mut();
         if search.running.is_none() {
-            if search.ended.is_some_and(|ended| ended.elapsed() < PAUSE) {
+            if search.began.is_some_and(|began| began.elapsed() < PAUSE) {
                 return None;
             }
-            let known = self.state.borrow().nodes.iter().map(|node| Known::from(&**node)).collect();
+            let state = self.state.borrow();
+            let before = Before {
+                known: state.nodes.iter().map(|node| Known::from(&**node)).collect(),
+                failing: failing.cloned(),
+                epoch: state.found.epoch,
+                sentinels: Arc::clone(&state.sentinels),
+            };
             // In a task of its own, because whoever waits for it may give up, and may be the only one.
-            let found = tokio::spawn(layout::find(Arc::clone(&self.connector), known, failing.cloned()));
+            let found = tokio::spawn(layout::find(Arc::clone(&self.connector), before));
             let broken = |_| Err(StoreError { reason: "the search for the primaries of Redis broke off".into() });
             let outcome = found.map(move |found| found.unwrap_or_else(broken).map(Arc::new));
             search.number += 1;
+            search.began = Some(Instant::now());
             search.running = Some(outcome.boxed().shared());
         }
         Some((search.number, search.running.clone()?))
@@ -179,7 +204,6 @@ impl Primaries {
     fn take(&self, number: u64, outcome: Result<Arc<Found>>) -> Result<()> {
         let mut search = self.search.borrow_mut();
         if search.number == number && search.running.take().is_some() {
-            search.ended = Some(Instant::now());
             search.error = outcome.as_ref().err().cloned();
             if let Ok(found) = &outcome {
                 self.state.borrow_mut().apply(found, &self.connector);
@@ -200,8 +224,9 @@ impl State {
             Layout::Sentinel { .. } => (Kind::Sentinel, None),
         };
         let found = single.map(Found::one).unwrap_or_default();
-        let nodes = found.0.iter().map(|primary| Rc::new(Node::new(primary.address.clone(), connector))).collect();
-        Self { url, kind, found, nodes, slots: None }
+        let nodes =
+            found.primaries.iter().map(|primary| Rc::new(Node::new(primary.address.clone(), connector))).collect();
+        Self { url, kind, found, nodes, slots: None, sentinels: Arc::default() }
     }
 
     fn node(&self, address: &Address) -> Option<&Rc<Node>> {
@@ -213,19 +238,20 @@ impl State {
         let node = |address: &Address| self.node(address).cloned();
         let new = |address: &Address| Rc::new(Node::new(address.clone(), connector));
         let of = |address| node(address).unwrap_or_else(|| new(address));
-        let nodes: Vec<_> = found.0.iter().map(|primary| of(&primary.address)).collect();
+        let nodes: Vec<_> = found.primaries.iter().map(|primary| of(&primary.address)).collect();
         let is_left = |node: &&Rc<Node>| !nodes.iter().any(|kept| Rc::ptr_eq(kept, node));
         self.nodes.iter().filter(is_left).for_each(|node| OUTAGE.replaced(&node.name));
         if names(&self.found) != names(found) {
             tracing::info!(primaries = names(found), "which servers of Redis are primaries");
         }
+        nodes.iter().for_each(|node| node.followers.add(&found.followers));
         self.slots = (self.kind == Kind::Cluster).then(|| found.table());
         (self.found, self.nodes) = (found.clone(), nodes);
     }
 }
 
 fn names(found: &Found) -> String {
-    found.0.iter().map(|primary| primary.address.to_string()).collect::<Vec<_>>().join(", ")
+    found.primaries.iter().map(|primary| primary.address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl From<&Node> for Known {

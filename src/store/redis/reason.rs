@@ -34,6 +34,7 @@ fn meaning(code: &str) -> &'static str {
         "WRONGPASS" => ": it refuses the user name or the password",
         "NOPERM" => ": the user may not run a command that wxmint needs",
         "READONLY" => ": it is a replica, or takes no writes",
+        "NOREPLICAS" => ": it takes no writes, because too few replicas are connected (min-replicas-to-write)",
         "MASTERDOWN" => ": it is a replica without its primary",
         "CLUSTERDOWN" => ": the Cluster has no primary for some of its slots",
         "MOVED" | "ASK" => ": it is one server of a Cluster: write redis+cluster:// instead of redis://",

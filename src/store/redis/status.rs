@@ -6,13 +6,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{
-    super::Result,
-    Redis,
-    confirm::{replicas_online, wanted},
-    layout::Found,
-    link::Link,
-    node::Node,
-    primaries::Kind,
+    super::Result, Redis, confirm::least, followers::online, layout::Found, link::Link, node::Node, primaries::Kind,
 };
 use crate::telemetry::RedisState;
 
@@ -26,7 +20,7 @@ struct Answer {
 impl Redis {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
     pub async fn status(&self) -> Result<RedisState> {
-        let (Found(found), nodes) = self.link.primaries_now().await?;
+        let (Found { primaries: found, .. }, nodes) = self.link.primaries_now().await?;
         let asked = Instant::now();
         let answers = join_all(nodes.iter().map(|node| ask(&self.link, node, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
@@ -40,7 +34,7 @@ impl Redis {
         Ok(RedisState {
             primaries,
             slots: (kind == Kind::Cluster).then_some(slots),
-            wanted: wanted(self.link.confirm(), kind).unwrap_or_default().into(),
+            wanted: least(self.link.confirm(), kind).into(),
             clock_difference: spread(&times),
         })
     }
@@ -53,7 +47,7 @@ async fn ask(link: &Link, node: &Rc<Node>, asked: Instant) -> Result<Answer> {
     let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", node, &commands).await?;
     // Half of the way is taken for the way there.
     let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
-    Ok(Answer { replicas: replicas_online(&info), time: second as f64 + micros as f64 / 1e6 - since })
+    Ok(Answer { replicas: online(&info).len() as u32, time: second as f64 + micros as f64 / 1e6 - since })
 }
 
 /// Between the slowest clock and the fastest.

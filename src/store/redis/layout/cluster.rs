@@ -13,7 +13,7 @@ use super::{
         slot::SLOTS,
         url::Address,
     },
-    Found, Known, Primary, Range, at, in_time,
+    Before, Found, Known, Primary, Range, at, in_time,
 };
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
@@ -21,9 +21,8 @@ const AT_A_TIME: usize = 2;
 
 pub(super) async fn find(
     connector: &Connector,
-    known: Vec<Known>,
+    Before { known, failing, .. }: Before,
     seeds: Vec<Address>,
-    failing: Option<Address>,
 ) -> Result<Found> {
     let seeds = seeds.into_iter().map(|address| Known { address, connection: None });
     let (mut last, mut asked) = (Vec::new(), HashSet::new());
@@ -86,7 +85,7 @@ pub(in super::super) fn parse(answer: Value, asked: &Address) -> Result<Found> {
         slots.sort();
         Primary { address, slots }
     });
-    Ok(Found(sorted.collect()))
+    Ok(Found { primaries: sorted.collect(), ..Found::default() })
 }
 
 /// Behind them stand a name and more.
@@ -101,14 +100,17 @@ fn host_and_port(server: Value) -> Option<(Option<String>, u16)> {
 mod tests {
     use super::*;
 
-    fn parsed(answer: &str) -> Result<Vec<(String, Vec<(u16, u16)>)>> {
+    /// A primary as text, and its ranges of slots.
+    type Row = (String, Vec<(u16, u16)>);
+
+    fn parsed(answer: &str) -> Result<Vec<Row>> {
         let asked = Address { host: "10.0.0.9".into(), port: 6379 };
         let answer = redis::parse_redis_value(answer.replace(' ', "\r\n").as_bytes()).expect("RESP");
         let found = parse(answer, &asked)?;
         let row = |primary: Primary| {
             (primary.address.to_string(), primary.slots.iter().map(|Range(first, last)| (*first, *last)).collect())
         };
-        Ok(found.0.into_iter().map(row).collect())
+        Ok(found.primaries.into_iter().map(row).collect())
     }
 
     #[test]
@@ -139,10 +141,11 @@ mod tests {
             address: Address { host: host.into(), port: 1 },
             slots: slots.iter().map(|(first, last)| Range(*first, *last)).collect(),
         };
-        let found = Found(vec![at("a", &[(0, 1), (4, 16383)]), at("b", &[(2, 2)])]);
+        let of = |primaries| Found { primaries, ..Found::default() };
+        let found = of(vec![at("a", &[(0, 1), (4, 16383)]), at("b", &[(2, 2)])]);
         assert_eq!(found.table()[..6], [0, 0, 1, u16::MAX, 0, 0]);
-        assert_eq!((found.table()[16383], found.0.iter().map(Primary::covered).sum::<usize>()), (0, 16383));
-        let moved = Found(vec![at("a", &[(0, 2), (4, 16383)])]);
+        assert_eq!((found.table()[16383], found.primaries.iter().map(Primary::covered).sum::<usize>()), (0, 16383));
+        let moved = of(vec![at("a", &[(0, 2), (4, 16383)])]);
         assert_ne!(moved.fingerprint(), found.fingerprint());
     }
 }

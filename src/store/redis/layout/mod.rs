@@ -18,14 +18,23 @@ use super::{
     url::{Address, Layout},
 };
 
-pub(super) use self::cluster::parse as parse_slots;
+pub(super) use self::{
+    cluster::parse as parse_slots,
+    sentinel::{Sentinels, is_primary},
+};
 
 /// For each server that is asked where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
 
-/// The primaries, ordered by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Found(pub(super) Vec<Primary>);
+pub(super) struct Found {
+    /// Ordered by address.
+    pub(super) primaries: Vec<Primary>,
+    /// Of Sentinel: increases with each failover.
+    pub(super) epoch: u64,
+    /// Of Sentinel: the replicas of the primary.
+    pub(super) followers: Vec<Address>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Primary {
@@ -37,32 +46,41 @@ pub(super) struct Primary {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Range(pub(super) u16, pub(super) u16);
 
-/// A server that may know, and a connection to it if there is one.
+/// What is known before a search.
+#[derive(Default)]
+pub(super) struct Before {
+    /// The primaries until now.
+    pub(super) known: Vec<Known>,
+    /// A primary that does not serve. It is asked last and believed least.
+    pub(super) failing: Option<Address>,
+    pub(super) epoch: u64,
+    pub(super) sentinels: Arc<Sentinels>,
+}
+
+/// A server, and a connection to it if there is one.
 pub(super) struct Known {
     pub(super) address: Address,
     pub(super) connection: Option<Connection>,
 }
 
-/// Asks who the primaries are. `failing` is asked last and believed least.
-pub(super) async fn find(connector: Arc<Connector>, known: Vec<Known>, failing: Option<Address>) -> Result<Found> {
+/// Asks who the primaries are.
+pub(super) async fn find(connector: Arc<Connector>, before: Before) -> Result<Found> {
     match connector.layout() {
         Layout::Single(address) => Ok(Found::one(address)),
-        Layout::Cluster(seeds) => cluster::find(&connector, known, seeds, failing).await,
-        Layout::Sentinel { sentinels, master } => {
-            sentinel::find(&connector, &sentinels, &master, failing.as_ref()).await.map(Found::one)
-        }
+        Layout::Cluster(seeds) => cluster::find(&connector, before, seeds).await,
+        Layout::Sentinel { sentinels, master } => sentinel::find(&connector, &before, &sentinels, &master).await,
     }
 }
 
 impl Found {
     pub(super) fn one(address: Address) -> Self {
-        Self(vec![Primary { address, slots: Vec::new() }])
+        Self { primaries: vec![Primary { address, slots: Vec::new() }], ..Self::default() }
     }
 
     /// For each slot the number of its primary, or one that no primary has.
     pub(super) fn table(&self) -> Box<[u16]> {
         let mut table = vec![u16::MAX; SLOTS].into_boxed_slice();
-        for (number, primary) in (0..).zip(&self.0) {
+        for (number, primary) in (0..).zip(&self.primaries) {
             primary.slots.iter().for_each(|range| table[range.indices()].fill(number));
         }
         table
