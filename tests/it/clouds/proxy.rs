@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::lua;
-use crate::support::RedisServer;
+use crate::support::{Reachable, RedisServer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Product {
@@ -101,13 +101,15 @@ impl Proxy {
         Self { port, refused, serving }
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
     /// The errors with which it has refused commands so far.
     pub(super) fn refused(&self) -> BTreeSet<String> {
         self.refused.lock().expect("no panic").clone()
+    }
+}
+
+impl Reachable for Proxy {
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
     }
 }
 

@@ -3,14 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port, repository, until};
 
 /// In each server's folder. Sentinel writes its configuration to the file that it was started with.
 pub(super) const EMPTY_FILE: &str = "written-by-itself.conf";
@@ -51,10 +51,13 @@ impl RedisServer {
     /// A replica of `primary`, with all that the primary has.
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
+        // Else the primary waits 5 s for more replicas.
+        primary.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            said.contains("connected_slaves:1") && said.contains("state=online")
+            said.lines().any(|line| line.contains(&port) && line.contains("state=online"))
         })
         .await;
         replica
@@ -174,23 +177,26 @@ fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Proces
     if !password.is_empty() {
         command.args(["--requirepass", password]);
     }
-    Process::spawn(&program, &mut command)
+    Process::spawn(&program.to_string_lossy(), &mut command)
 }
 
-/// Redis, or what stands in for it: `WXMINT_TEST_REDIS=valkey-server cargo test`.
-fn server_program() -> String {
-    env::var("WXMINT_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned())
+/// `redis-server`, or the path of what stands in for it; `make test` names Valkey's.
+fn server_program() -> PathBuf {
+    match env::var_os("WXMINT_TEST_REDIS") {
+        Some(path) => repository(path),
+        None => "redis-server".into(),
+    }
 }
 
-/// Waits until it answers; false if it has ended instead.
+/// Waits until it answers, and nobody else on its port; false if it has ended instead.
 async fn up(port: u16, password: &str, process: &mut Process) -> bool {
     let client = redis::Client::open(url(port, password)).expect("a URL");
     eventually("Redis answers", PATIENCE, async || {
         if process.ended().is_some() {
             return Some(false);
         }
-        let answers = client.get_connection().and_then(|mut it| redis::cmd("PING").query::<String>(&mut it));
-        answers.is_ok().then_some(true)
+        let info = client.get_connection().and_then(|mut it| redis::cmd("INFO").arg("server").query::<String>(&mut it));
+        info.is_ok_and(|info| info.contains(&format!("process_id:{}\r", process.id()))).then_some(true)
     })
     .await
 }

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use redis::RedisResult;
 
-use super::{PATIENCE, RedisServer, eventually, ports::free_port, until};
+use super::{Breakable, PATIENCE, RedisServer, eventually, ports::free_port, until};
 
 const SLOTS: usize = 16_384;
 
@@ -99,6 +99,11 @@ impl RedisCluster {
         let claims = (0..self.nodes()).filter_map(|node| Some((node, self.claim(node)?)));
         let owners = claims.filter(|(_, claim)| claim.primary && claim.slots.iter().any(|range| range.contains(&slot)));
         owners.max_by_key(|(_, claim)| claim.epoch).map(|(node, _)| node)
+    }
+
+    /// A slot that a primary serves.
+    pub(crate) fn slot_at(&self, primary: usize) -> usize {
+        *self.claim(primary).and_then(|claim| claim.slots.into_iter().next()).expect("a slot").start()
     }
 
     /// All primaries that answer and have slots.
@@ -208,6 +213,24 @@ impl RedisCluster {
         self.begin_move(slot, from, to);
         self.move_keys(slot, from, to);
         self.end_move(slot, to);
+    }
+
+    /// A proxy before each node, of which all clients learn that ask for the slots from now on.
+    pub(crate) async fn behind_proxies(&self) -> Vec<Breakable> {
+        let mut proxies = Vec::new();
+        for Node { server, .. } in &self.nodes {
+            let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
+            server.command::<()>(&["CONFIG", "SET", "cluster-announce-port", &proxy.port().to_string()]);
+            proxies.push(proxy);
+        }
+        until("all nodes name the proxies", PATIENCE, async || {
+            self.nodes.iter().all(|node| {
+                let said: String = node.server.command(&["CLUSTER", "NODES"]);
+                proxies.iter().all(|proxy| said.contains(&format!(":{}@", proxy.port())))
+            })
+        })
+        .await;
+        proxies
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {

@@ -8,6 +8,8 @@ use super::{RedisServer, eventually, redis::EMPTY_FILE, until};
 
 /// The name under which the sentinels know the primary.
 const MASTER: &str = "wxmint";
+/// The user that clients are on the servers, and its password.
+const CLIENT: &str = "client";
 /// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses servers
 /// that live.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +60,9 @@ impl Sentinel {
         let servers = started(1 + replicas, &options).await;
         let port = servers[0].server.port().to_string();
         servers[1..].iter().for_each(|member| member.server.command(&["REPLICAOF", "127.0.0.1", &port]));
+        // Not the user of sentinels and replicas, so that a test can shut those out alone.
+        let rule = ["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"];
+        servers.iter().for_each(|member| member.server.command(&rule));
         let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
         for Member { server, .. } in &sentinels {
             hurry(server);
@@ -75,7 +80,7 @@ impl Sentinel {
     /// For `WXMINT_REDIS_URL`.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.server.port())).collect();
-        format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
+        format!("redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}", hosts.join(","))
     }
 
     pub(crate) fn server(&self, number: usize) -> &RedisServer {
@@ -88,12 +93,7 @@ impl Sentinel {
 
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
-        let named = |member: &Member| -> Option<u16> {
-            let [_, port]: [String; 2] =
-                member.server.try_command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]).ok()?;
-            port.parse().ok()
-        };
-        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named).collect();
+        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named_by).collect();
         let agree = |port: u16| named.iter().filter(|other| **other == port).count() >= 2;
         self.servers.iter().position(|member| agree(member.server.port()))
     }
@@ -145,14 +145,23 @@ impl Sentinel {
         self.sentinels[sentinel].answers = true;
     }
 
+    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
+    pub(crate) fn cut_off(&mut self, server: usize) {
+        let server = &mut self.servers[server].server;
+        server.change_password("known to nobody");
+        server.command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
     /// `SENTINEL FAILOVER`, which the old primary learns of last. Returns when the sentinels name another server.
     pub(crate) async fn fail_over(&self) -> usize {
         let old = self.primary().expect("a primary");
         let asked = self.sentinels.iter().find(|it| it.answers).expect("a sentinel that answers");
-        until("a failover begins", FAILOVER, async || {
-            // Refused while the last one is under way, or no replica is good enough.
-            let begun: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
-            begun.is_ok()
+        until("a failover", FAILOVER, async || {
+            if named_by(asked) == Some(self.server(old).port()) {
+                // Refused while one is under way. It may come to nothing.
+                let _: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
+            }
+            self.primary().is_some_and(|server| server != old)
         })
         .await;
         self.successor(old).await
@@ -200,6 +209,12 @@ impl Sentinel {
 async fn started(count: usize, options: &[String]) -> Vec<Member> {
     let servers = futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await;
     servers.into_iter().map(|server| Member { server, answers: true }).collect()
+}
+
+/// The port of the server that a sentinel names.
+fn named_by(sentinel: &Member) -> Option<u16> {
+    let named = sentinel.server.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+    named.ok()?[1].parse().ok()
 }
 
 fn hurry(sentinel: &RedisServer) {
