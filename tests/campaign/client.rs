@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::Method;
+use reqwest::{Method, redirect::Policy};
 use serde_json::Value;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 
 /// docs/operation.md: the time limit of the proxy in front.
 const PROXY_LIMIT: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The replicas of wxmint, as a load balancer sees them.
 pub(crate) struct Rotation {
@@ -44,6 +45,17 @@ impl Rotation {
         let in_turn = (0..count).map(|step| (first + step) % count);
         in_turn.filter(|it| self.is_in[*it].load(Ordering::SeqCst)).map(|it| self.addresses[it]).collect()
     }
+}
+
+/// Shorter than any server waits for the first request of a connection, so that none is sent when it gives up.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A client for all who ask.
+pub(crate) fn http() -> Http {
+    // Installs the cryptography that reqwest asks for.
+    drop(Http::new());
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
+    Http(client.timeout(LONGEST).build().expect("a client"))
 }
 
 pub(crate) struct Client {
@@ -77,6 +89,8 @@ impl Client {
                 request = request.json(body);
             }
             return match self.http.try_send(request).await {
+                // The connection waited too long for its first request, and this one was not read.
+                Ok(answer) if answer.status == 408 && answer.body.is_empty() => continue,
                 Ok(answer) => {
                     let (said, fault) = self.read(answer.status, &answer.body);
                     Received { said, sent, fault }

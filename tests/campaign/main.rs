@@ -39,7 +39,7 @@ use self::{
     client::Client,
     plan::Plan,
     store::Store,
-    support::{Http, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
+    support::{OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
     world::World,
 };
 
@@ -64,7 +64,7 @@ async fn no_binding_is_lost_whatever_fails() {
 }
 
 async fn campaign(plan: &Plan) -> Arc<Campaign> {
-    let http = Http::new();
+    let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
     let mut store = match env::var("CAMPAIGN_REDIS").as_deref() {
         Ok("one") => Store::one(&password).await,

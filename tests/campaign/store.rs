@@ -8,6 +8,8 @@ use crate::support::{PATIENCE, RedisCluster, RedisServer, Shape, until};
 
 /// How long Redis is frozen: longer than any request waits for it.
 const FROZEN: Duration = Duration::from_secs(3);
+/// How far the replica of a killed primary is behind: less than the Cluster takes to notice.
+const LAG: Duration = Duration::from_millis(600);
 const FULL: Duration = Duration::from_secs(2);
 const CUT: Duration = Duration::from_secs(2);
 /// Slots that move to another primary and back: of about sixteen thousand.
@@ -120,11 +122,18 @@ fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServe
     nodes.iter().map(|node| cluster.node(*node)).collect()
 }
 
-/// Kills a primary and starts it again once it has a successor, which it then follows.
+/// Kills a primary whose replica lags behind, and starts it again once it has a successor, which it then follows.
 async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
     let mut some_slots = (0..16_384).step_by(1_000);
     let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
-    cluster.kill(primary);
+    // What nobody has confirmed is lost: the replica is not connected, and cannot connect again.
+    for replica in cluster.replicas_of(primary) {
+        cluster.freeze(replica);
+        cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+        sleep(LAG).await;
+        cluster.kill(primary);
+        cluster.thaw(replica);
+    }
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;
     successor
