@@ -5,10 +5,12 @@ mod proxy;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use serde_json::{Value, json};
+
 use self::proxy::{Product, Proxy};
 use crate::{
-    support::{RedisServer, repository},
-    whole_life::Life,
+    support::{APPID, RedisServer, repository},
+    whole_life::{Life, alice},
 };
 
 /// A service whose Redis is a product's proxy before some shards lives its whole life. What the proxy has refused.
@@ -73,13 +75,14 @@ async fn wxmint_lives_behind_the_proxy_of_huawei_cloud() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_wait_is_refused_logins_go_on_and_the_log_says_so_once() {
-    let tenant = Tenant::of(Product::Huawei, 1).await;
-    let _replica = RedisServer::replica_of(&tenant.shards[0]).await;
+    let shards = [RedisServer::start(&[], "").await];
+    let tenant = Life::on(Proxy::before(Product::Huawei, &shards).await).await;
+    let _replica = RedisServer::replica_of(&shards[0]).await;
     assert_eq!(tenant.user(APPID, "lin", alice()).await, "user-alice");
     let phone = tenant.bed.wechat.mint_phone_code("mei").await;
     tenant.user(APPID, "mei", json!({"phone_code": phone})).await;
     tenant.leaves().await;
-    assert!(tenant.proxy.refused().contains("ERR unknown command `WAIT`"), "{:?}", tenant.proxy.refused());
+    assert!(tenant.bed.redis.refused().contains("ERR unknown command `WAIT`"), "{:?}", tenant.bed.redis.refused());
     let told = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("refuses the command WAIT"));
     let warnings: Vec<_> = tenant.bed.service().events().into_iter().filter(told).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

@@ -41,7 +41,7 @@ impl TestBed<RedisCluster> {
 async fn a_silent_login_waits_for_the_cluster_twice() {
     let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
     let proxies = cluster.behind_proxies().await;
-    let builder = TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0").env("WXMINT_WORKERS", "1");
+    let builder = TestBed::builder().env("WXMINT_REDIS_CONFIRM", "0");
     let bed = builder.start_on(cluster).await;
     // Until there is a connection to every node, and every node knows the scripts.
     for _ in 0..30 {
@@ -142,6 +142,7 @@ async fn primaries_fail_over_under_first_logins_and_none_that_was_answered_is_lo
     bed.redis.freeze(2);
     bed.redis.successor(slot, 2).await;
     bed.redis.thaw(2);
+    bed.redis.whole().await;
     newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
 
     let record = newcomers.stop().await;

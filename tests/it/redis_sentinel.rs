@@ -21,10 +21,7 @@ async fn no_newcomer_is_lost(bed: &TestBed<Sentinel>, newcomers: Newcomers) {
 }
 
 async fn served() -> (TestBed<Sentinel>, Newcomers) {
-    let bed = TestBed::builder()
-        .env("WXMINT_REDIS_CONFIRM", &std::env::var("CONF").unwrap_or("auto".into()))
-        .start_on(Sentinel::start().await)
-        .await;
+    let bed = TestBed::builder().start_on(Sentinel::start().await).await;
     let newcomers = Newcomers::start(&bed).await;
     newcomers.in_full_service(Instant::now(), PATIENCE).await;
     (bed, newcomers)

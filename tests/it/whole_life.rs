@@ -38,7 +38,7 @@ impl<R: Reachable> Life<R> {
     }
 
     /// The user of a login that succeeds.
-    async fn user(&self, app: &str, person: &str, more: Value) -> String {
+    pub(crate) async fn user(&self, app: &str, person: &str, more: Value) -> String {
         self.log_in(app, person, more).await.expect_login().member("user_id")
     }
 
@@ -90,7 +90,7 @@ impl<R: Reachable> Life<R> {
         assert_eq!(self.ask("POST", "/wechat/session/reset", &login, &Value::Null).await.status, 204);
     }
 
-    async fn leaves(&self) {
+    pub(crate) async fn leaves(&self) {
         for (method, path, body) in [
             ("POST", "/logout", Value::Null),
             ("POST", "/logout", json!({"everywhere": true})),
@@ -127,7 +127,7 @@ impl<R: Reachable> Life<R> {
     }
 }
 
-fn alice() -> Value {
+pub(crate) fn alice() -> Value {
     json!({"username": "alice", "password": "wonderland"})
 }
 

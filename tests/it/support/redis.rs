@@ -57,7 +57,9 @@ impl RedisServer {
         let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            said.lines().any(|line| line.contains(&port) && line.contains("state=online"))
+            let mut lines = said.lines().filter(|line| line.contains(&port));
+            // Without an offset it has not said yet that it has loaded what it was sent.
+            lines.any(|line| line.contains("state=online") && !line.contains("offset=0,"))
         })
         .await;
         replica

@@ -87,10 +87,6 @@ impl Sentinel {
         &self.servers[number].server
     }
 
-    pub(crate) fn sentinel(&self, number: usize) -> &RedisServer {
-        &self.sentinels[number].server
-    }
-
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
         let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named_by).collect();
