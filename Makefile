@@ -12,6 +12,7 @@ FUZZ_SECONDS ?= 60
 MINUTES ?= 60
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
+VALKEY := $(TOOLS)/valkey/usr/bin/valkey-server
 STARTED := $(shell date +%s)
 heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
 
@@ -28,10 +29,14 @@ demo: ## the whole login on this machine, with a page that plays the mini progra
 	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
-test: ## all tests, against a real Redis and Chromium, and each fuzz target over its seeds
+test: ## all tests, against a real Redis, Valkey and Chromium, and each fuzz target over its seeds
 	$(heading)
 	$(SETUP) test
+	@echo "Redis: $$(redis-server --version)"
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes
+	@echo "and the tests of Redis once more on Valkey: $$($(VALKEY) --version)"
+	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
+	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
 
 .PHONY: nightly
 nightly: ## the tests that measure times, on a machine that does nothing else; the proofs with five times as many cases; fuzzing

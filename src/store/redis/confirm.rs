@@ -118,7 +118,7 @@ pub(super) enum Confirmation {
     /// Or Redis refuses to tell.
     NotAsked,
     Missing,
-    /// So many replicas have confirmed, and these follow the primary. Others have followed it before.
+    /// So many replicas have confirmed, and these follow the primary. Others may have followed it before.
     Some(u8, Vec<Address>),
 }
 
@@ -135,10 +135,10 @@ pub(super) fn confirmation(answers: &[Value], wanted: Wanted, server: &str) -> C
         }
     }
     match (waited, info) {
-        (Some(Value::Int(confirmed)), _) if *confirmed >= count.into() => Confirmation::Given,
-        (Some(Value::Int(confirmed)), Some(info)) if *confirmed > 0 => {
+        (Some(Value::Int(confirmed)), Some(info)) if *confirmed > 0 && wanted != Wanted::OneIfThere => {
             Confirmation::Some(*confirmed as u8, followers_by(info))
         }
+        (Some(Value::Int(confirmed)), _) if *confirmed >= count.into() => Confirmation::Given,
         (Some(_), _) => Confirmation::Missing,
         (None, _) => Confirmation::NotAsked,
     }
@@ -203,7 +203,7 @@ mod tests {
             (vec![refused()], Wanted::OneIfThere, Confirmation::NotAsked),
             (vec![info(one), Value::Int(1)], Wanted::OneIfThere, Confirmation::Given),
             (vec![info(one), Value::Int(0)], Wanted::OneIfThere, Confirmation::Missing),
-            (vec![Value::Int(2), info(one)], Wanted::Followers(2), Confirmation::Given),
+            (vec![Value::Int(2), info(one)], Wanted::Followers(2), Confirmation::Some(2, a())),
             (vec![Value::Int(1), info(one)], Wanted::Followers(2), Confirmation::Some(1, a())),
             (vec![Value::Int(0), info(one)], Wanted::Followers(2), Confirmation::Missing),
         ] {

@@ -41,6 +41,12 @@ impl Followers {
         state.prompt.filter(|(_, until)| now < *until).map_or(all, |(prompt, _)| all.min(prompt))
     }
 
+    /// Whether as many as are wanted have confirmed, and all follow the primary still. Also while a slow one is not waited for,
+    /// because it may be promoted once it has caught up.
+    pub(super) fn are_there(&self, left: &[Address], confirmed: u8, now: Instant) -> bool {
+        confirmed >= self.wanted(now) && self.0.borrow().known.iter().all(|one| left.contains(one))
+    }
+
     /// None of them has become a primary. These are left, and so many of them have confirmed a write.
     pub(super) fn are(&self, left: Vec<Address>, confirmed: u8, now: Instant) {
         let prompt = (usize::from(confirmed) < left.len()).then_some((confirmed, now + SLOW_FOR));
@@ -86,6 +92,8 @@ mod tests {
         assert_eq!(followers.wanted(now), 2, "one that is not there any more may have become a primary");
         followers.are(vec![address(1), address(2)], 1, now);
         assert_eq!((followers.wanted(now), followers.wanted(now + SLOW_FOR)), (1, 2));
+        assert!(followers.are_there(&[address(1), address(2)], 1, now));
+        assert!(!followers.are_there(&[address(1)], 1, now), "the slow one has caught up and may be the primary");
         followers.are(vec![address(1)], 1, now);
         assert_eq!(followers.wanted(now), 1);
     }

@@ -80,7 +80,10 @@ impl Link {
             let is_confirmed = match answers.confirmation(wanted) {
                 Confirmation::Given | Confirmation::NotAsked => true,
                 Confirmation::Missing => false,
-                Confirmation::Some(count, left) => self.primaries.is_not_replaced(server, count, left).await,
+                Confirmation::Some(count, left) => {
+                    server.followers.are_there(&left, count, Instant::now())
+                        || self.primaries.is_not_replaced(server, count, left).await
+                }
             };
             server.doubt.note(is_confirmed, Instant::now());
             if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }

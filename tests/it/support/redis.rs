@@ -54,15 +54,27 @@ impl RedisServer {
         // Else the primary waits 5 s for more replicas.
         primary.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-        let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
+            // It is called online before it has loaded the data.
+            let online = format!("port={},state=online", replica.port);
             let said: String = primary.command(&["INFO", "replication"]);
-            let mut lines = said.lines().filter(|line| line.contains(&port));
-            // Without an offset it has not said yet that it has loaded what it was sent.
-            lines.any(|line| line.contains("state=online") && !line.contains("offset=0,"))
+            said.contains(&online) && primary.is_confirmed()
         })
         .await;
         replica
+    }
+
+    /// Whether all replicas confirm a write.
+    fn is_confirmed(&self) -> bool {
+        let replicas: String = self.command(&["INFO", "replication"]);
+        let replicas = replicas.matches("state=online").count();
+        let written = redis::Client::open(self.url()).and_then(|client| {
+            let mut connection = client.get_connection()?;
+            let mut write = redis::pipe();
+            write.cmd("SET").arg("written").arg(1).ignore().cmd("DEL").arg("written").ignore();
+            write.cmd("WAIT").arg(replicas).arg(100).query::<(usize,)>(&mut connection)
+        });
+        written.is_ok_and(|(confirmed,)| confirmed == replicas)
     }
 
     pub(crate) fn url(&self) -> String {

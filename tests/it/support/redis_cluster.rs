@@ -154,8 +154,7 @@ impl RedisCluster {
         until("a promoted replica", FAILOVER, async || {
             // Refused while the replica has just lost its link to the primary, and lost when the vote is.
             let _: RedisResult<()> = self.node(replica).try_command(&["CLUSTER", "FAILOVER"]);
-            let promoted = self.claim(replica).is_some_and(|claim| claim.primary);
-            promoted
+            self.claim(replica).is_some_and(|claim| claim.primary)
         })
         .await;
     }
