@@ -134,13 +134,10 @@ impl RedisCluster {
         self.nodes[node].answers = true;
     }
 
-    /// Every node, and every replica for its primary, gets another password at once. All connections are closed.
+    /// Every node gets another password, for its clients and for its replicas. All connections are closed.
+    #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn change_password(&mut self, password: &str) {
-        for node in &mut self.nodes {
-            node.server.command::<()>(&["CONFIG", "SET", "masterauth", password]);
-            node.server.change_password(password);
-            node.server.replace_option("--masterauth", password);
-        }
+        self.nodes.iter_mut().for_each(|node| node.server.change_password(password));
     }
 
     /// The orderly failover: the primary pauses its clients until the replica has everything. Returns when the replica
@@ -149,8 +146,7 @@ impl RedisCluster {
         until("a promoted replica", FAILOVER, async || {
             // Refused while the replica has just lost its link to the primary, and lost when the vote is.
             let _: RedisResult<()> = self.node(replica).try_command(&["CLUSTER", "FAILOVER"]);
-            let promoted = self.claim(replica).is_some_and(|claim| claim.primary);
-            promoted
+            self.claim(replica).is_some_and(|claim| claim.primary)
         })
         .await;
     }
