@@ -75,7 +75,7 @@ pub(crate) fn memory(pages: &Pages) -> String {
     let scale = Scale { seconds: pages.seconds.len().max(1) as f64, most: most * 1.05 };
     let mut svg = head("Resident memory, MB", &names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "));
     for (number, points) in lines.iter().enumerate() {
-        line(&mut svg, &scale, points, ["simulator", "good", "second"][number.min(2)]);
+        line(&mut svg, &scale, points, ["good", "second"][number % 2]);
     }
     axes(&mut svg, &scale, " MB");
     svg + "</svg>\n"
@@ -95,7 +95,7 @@ fn head(title: &str, words: &str) -> String {
 <title>{title}</title>
 <style>
   text {{ fill: #24292f }} .quiet {{ fill: #6e7781 }} path {{ fill: none; stroke-width: 1.5 }}
-  .good {{ stroke: #07a35a }} .refused {{ stroke: #cf222e }} .second {{ stroke: #0969da }} .simulator {{ stroke: #8c959f }}
+  .good {{ stroke: #07a35a }} .refused {{ stroke: #cf222e }} .second {{ stroke: #0969da }}
   rect {{ opacity: .3 }} .redis {{ fill: #bf8700 }} .wechat {{ fill: #8c959f }} .own {{ fill: #0969da }}
   @media (prefers-color-scheme: dark) {{
     text {{ fill: #e6edf3 }} .quiet {{ fill: #9198a1 }} .good {{ stroke: #1fc77a }} .refused {{ stroke: #f85149 }}

@@ -127,13 +127,12 @@ async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
     let mut some_slots = (0..16_384).step_by(1_000);
     let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
     // What nobody has confirmed is lost: the replica is not connected, and cannot connect again.
-    for replica in cluster.replicas_of(primary) {
-        cluster.freeze(replica);
-        cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
-        sleep(LAG).await;
-        cluster.kill(primary);
-        cluster.thaw(replica);
-    }
+    let replicas = cluster.replicas_of(primary);
+    replicas.iter().for_each(|replica| cluster.freeze(*replica));
+    cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    sleep(LAG).await;
+    cluster.kill(primary);
+    replicas.iter().for_each(|replica| cluster.thaw(*replica));
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;
     successor

@@ -49,7 +49,7 @@ fn check_feed(campaign: &Campaign) {
 }
 
 async fn sample(campaign: &Campaign, world: &World) {
-    let mut resident_kib = BTreeMap::from([("simulator".to_owned(), campaign.wechat.memory())]);
+    let mut resident_kib = BTreeMap::new();
     for number in 0..REPLICAS {
         let replica = world.replica(number).await;
         // A replica that was killed has none.

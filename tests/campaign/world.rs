@@ -6,7 +6,6 @@ use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    process::Command,
     sync::Arc,
 };
 
@@ -23,7 +22,7 @@ use crate::{
     secrets::Secrets,
     support::{
         APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
-        WXMINT, apps_folder, free_port, private_parts, repository, write_private,
+        apps_folder, free_port, private_parts, repository, write_private,
     },
 };
 
@@ -120,8 +119,7 @@ impl World {
 
     /// A command of wxmint with the replicas' settings; returns what it says, which must not fail.
     pub(crate) async fn run(&self, words: &[&str]) -> String {
-        let mut command = Command::new(WXMINT);
-        command.args(words).env_clear().envs(self.configuration.lock().await.variables());
+        let mut command = self.configuration.lock().await.command_of(words);
         let output =
             tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("wxmint runs");
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();

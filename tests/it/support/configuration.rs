@@ -72,18 +72,19 @@ impl Configuration {
         &self.environment[name]
     }
 
-    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
-        &self.environment
-    }
-
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
     /// `wxmint serve`, with this environment and nothing of ours.
     pub(crate) fn command(&self) -> Command {
+        self.command_of(&["serve"])
+    }
+
+    /// Another command of wxmint, in the same way.
+    pub(crate) fn command_of(&self, words: &[&str]) -> Command {
         let mut command = Command::new(WXMINT);
-        command.arg("serve").env_clear().envs(&self.environment);
+        command.args(words).env_clear().envs(&self.environment);
         command
     }
 

@@ -55,7 +55,7 @@ impl Process {
     }
 
     pub(crate) fn stderr(&self) -> Vec<String> {
-        self.stderr.lines()
+        self.stderr_from(0)
     }
 
     /// What it has written to standard error after so many lines.

@@ -144,13 +144,12 @@ impl RedisServer {
     pub(crate) fn change_password(&mut self, password: &str) {
         self.command::<()>(&["CONFIG", "SET", "requirepass", password]);
         self.password = password.to_owned();
+        // A node of a Cluster presents it to its primary, too.
+        if let Some(option) = self.options.iter().position(|option| option == "--masterauth") {
+            self.options[option + 1] = password.to_owned();
+            self.command::<()>(&["CONFIG", "SET", "masterauth", password]);
+        }
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
-    }
-
-    /// Another value of an option, from the next start on.
-    pub(crate) fn replace_option(&mut self, name: &str, value: &str) {
-        let place = self.options.iter().position(|option| option == name).expect("an option with a value");
-        self.options[place + 1] = value.to_owned();
     }
 
     /// SIGKILL, and gone when this returns.

@@ -139,13 +139,10 @@ impl RedisCluster {
         self.nodes[node].answers = true;
     }
 
-    /// Every node, and every replica for its primary, gets another password at once. All connections are closed.
+    /// Every node gets another password, for its clients and for its replicas. All connections are closed.
+    #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn change_password(&mut self, password: &str) {
-        for node in &mut self.nodes {
-            node.server.command::<()>(&["CONFIG", "SET", "masterauth", password]);
-            node.server.change_password(password);
-            node.server.replace_option("--masterauth", password);
-        }
+        self.nodes.iter_mut().for_each(|node| node.server.change_password(password));
     }
 
     /// The orderly failover: the primary pauses its clients until the replica has everything. Returns when the replica

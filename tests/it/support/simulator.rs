@@ -11,7 +11,7 @@ const CODE2SESSION: &str = "/sns/jscode2session";
 pub(crate) struct Simulator {
     pub(crate) address: SocketAddr,
     http: Http,
-    process: Process,
+    _process: Process,
 }
 
 impl Simulator {
@@ -22,16 +22,11 @@ impl Simulator {
         command.args(further_apps.iter().flat_map(|app| ["--app", app]));
         let mut process = Process::spawn("wxmint simulator", &mut command);
         let address = process.printed_address().await;
-        Self { address, http, process }
+        Self { address, http, _process: process }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// Its resident memory, in KiB.
-    pub(crate) fn memory(&self) -> u64 {
-        self.process.memory()
     }
 
     /// A login code of `person`, as wx.login gives it on the phone.
