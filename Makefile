@@ -75,9 +75,9 @@ k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our 
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check
-image-check: ## the Dockerfile and what goes into the image, as far as it goes without a container engine
+image-check: ## the Dockerfile, and the image as an OCI layout, built twice and run without a container engine
 	$(heading)
-	$(SETUP) python
+	$(SETUP) python oci
 	tests/tools/image_check.sh
 
 .PHONY: bench
