@@ -62,3 +62,4 @@ if ! bwrap --ro-bind / / --unshare-user true 2>/dev/null; then
 fi
 $python tests/tools/image_run.py target/image/bundle "${entrypoint[@]}"
 echo "image: it runs as user 65532 on a read-only root: keys, a login over TLS, an unknown CA refused, SIGTERM"
+$python tests/tools/compose_check.py compose.yaml "$built/wxmint"
