@@ -19,6 +19,7 @@ mod login;
 mod map;
 mod memory;
 mod mini_program;
+mod moving;
 mod old_pages;
 mod one_exchange;
 mod operators;

@@ -27,7 +27,7 @@ const PAGES: [&str; 2] = ["README", "docs/verify"];
 const SIMULATOR_PORT: u16 = 8090;
 
 /// The marked blocks of a page, by name.
-fn blocks(markdown: &str) -> BTreeMap<&str, String> {
+pub(crate) fn blocks(markdown: &str) -> BTreeMap<&str, String> {
     let mut lines = markdown.lines();
     let mut blocks = BTreeMap::new();
     while let Some(line) = lines.next() {
