@@ -4,6 +4,7 @@ mod account_service;
 mod admin_lookup;
 mod alerts;
 mod apps;
+mod backup;
 mod bad_input;
 mod binding;
 mod bindings_command;
