@@ -24,6 +24,7 @@ mod moving;
 mod old_pages;
 mod one_exchange;
 mod operators;
+mod pages;
 mod password_load;
 mod password_timing;
 mod phone;

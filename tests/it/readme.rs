@@ -224,7 +224,7 @@ fn both_languages_show_the_same_blocks() {
 }
 
 /// The pages of the repository, by path.
-fn pages() -> BTreeMap<PathBuf, String> {
+pub(crate) fn pages() -> BTreeMap<PathBuf, String> {
     let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(repository("")).output().expect("git");
     let names = String::from_utf8(listed.stdout).expect("names");
     names.lines().map(|name| (repository(name), page(name))).collect()
