@@ -165,10 +165,11 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
         KeysCommand::Generate { place, alg, if_missing } => {
             let place = place.open()?;
-            match if_missing && place.exists()? {
-                true => Ok(print(format_args!("{place}: there already, not changed"))),
-                false => generate(&place, alg),
+            if if_missing && place.exists()? {
+                print(format_args!("{place}: there already, not changed"));
+                return Ok(());
             }
+            generate(&place, alg)
         }
         KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
         KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
