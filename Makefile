@@ -8,6 +8,8 @@ IMAGE ?= wxmint:0.1.0
 TEST_THREADS ?= 4
 # For each fuzz target.
 FUZZ_SECONDS ?= 60
+# Of the campaign.
+MINUTES ?= 60
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 STARTED := $(shell date +%s)
@@ -38,6 +40,13 @@ nightly: ## the tests that measure times, on a machine that does nothing else; t
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: scale
+scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; docs/scale.md
+	$(heading)
+	$(SETUP) cc redis python faketime
+	$(CARGO) build --locked
+	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
 check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
@@ -85,6 +94,12 @@ bench: ## the benchmarks
 	$(SETUP) cc redis go node python nginx haproxy apache
 	$(CARGO) build --locked --release --examples
 	$(CARGO) bench --locked
+
+.PHONY: campaign
+campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes docs/reliability.md
+	$(SETUP) cc redis
+	CAMPAIGN_PAGE=1 CAMPAIGN_MINUTES=$(MINUTES) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
+		$(CARGO) test --locked --release --test campaign -- --nocapture no_binding_is_lost
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

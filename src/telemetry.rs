@@ -1,6 +1,7 @@
 //! Logs and metrics, and what they may hold.
 
 mod json_lines;
+mod redis;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -32,11 +33,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use self::requests::RouteMetrics;
 use self::{
     json_lines::{AuditFields, JsonLines},
+    redis::RedisMetrics,
     requests::Requests,
 };
+pub use self::{redis::RedisState, requests::RouteMetrics};
 use crate::keys::rotation::{self, KeyLife};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +163,7 @@ struct Inner {
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
+    redis: RedisMetrics,
     unionid_conflicts: Counter,
     distant_clocks: Counter,
     accounts_duration: Durations<2>,
@@ -209,6 +212,11 @@ impl Metrics {
         self.0.redis_duration.observe(&labels, took);
     }
 
+    /// What Redis looks like now.
+    pub fn redis_is(&self, state: &RedisState) {
+        self.0.redis.set(state);
+    }
+
     /// A unionid was found to belong to two users.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
@@ -225,7 +233,7 @@ impl Metrics {
         self.0.accounts_duration.observe(&labels, took);
     }
 
-    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps` or `users`, `outcome` is `ok`, or `refused` if the
+    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
@@ -259,6 +267,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         self.0.requests.register(&mut registry);
+        self.0.redis.register(&mut registry);
         self.0.register_counts(&mut registry);
         self.0.register_times(&mut registry);
         self.0.register_keys_and_files(&mut registry);

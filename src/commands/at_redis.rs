@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     http::now,
-    settings::{StoreUrl, read_one, variables::REDIS_URL},
+    settings::{StoreSettings, StoreUrl},
     store::{
-        Fitness, Redis, Store, StoreError,
+        Fitness, Redis, RedisAccess, Store, StoreError,
         walk::{Page, Place, Step},
     },
     telemetry::Metrics,
@@ -24,13 +24,14 @@ const PAUSES: [Duration; 4] =
 
 /// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let url = read_one(&REDIS_URL, variables())?;
+    let StoreSettings { url, tls, confirm, .. } = StoreSettings::from_vars(variables())?;
     let StoreUrl::Redis(url) = url else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::Usage(reason.into()));
     };
     // The life of session keys is of no importance here, because commands write none.
-    Ok(Redis::new(&url, Duration::ZERO, now, Metrics::default())?)
+    let access = RedisAccess::new(url, tls, confirm).map_err(Failure::Usage)?;
+    Ok(Redis::new(&access, Duration::ZERO, now, Metrics::default()))
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.

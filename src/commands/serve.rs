@@ -63,8 +63,13 @@ pub(super) fn warn_about_unknown() {
 
 fn warn_about(settings: &Settings) {
     warn_about_unknown();
-    if matches!(settings.store, StoreUrl::Memory) {
-        tracing::warn!("WXMINT_REDIS_URL=memory: loses every binding when the process ends");
+    match &settings.store.url {
+        StoreUrl::Memory => tracing::warn!("WXMINT_REDIS_URL=memory: loses every binding when the process ends"),
+        StoreUrl::Redis(url) if url.is_exposed() => tracing::warn!(
+            "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
+             and which user each person is; with TLS the URL begins with rediss (docs/redis.md)"
+        ),
+        StoreUrl::Redis(_) => {}
     }
     if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
         tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");

@@ -13,7 +13,14 @@ use super::not_allowed;
 /// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
 /// would leave at once, and with them the JWKS and the problems that explain the outage.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<State>>);
+pub struct Readiness(Arc<Mutex<Told>>);
+
+#[derive(Debug)]
+struct Told {
+    state: State,
+    /// What Redis lacks just now.
+    lack: Option<String>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -25,7 +32,7 @@ enum State {
 
 impl Readiness {
     pub fn starting(reason: impl Into<String>) -> Self {
-        Self(Arc::new(Mutex::new(State::Starting(reason.into()))))
+        Self(Arc::new(Mutex::new(Told { state: State::Starting(reason.into()), lack: None })))
     }
 
     pub fn waits_for(&self, reason: impl Into<String>) {
@@ -38,24 +45,30 @@ impl Readiness {
     }
 
     pub fn stopping(&self) {
-        *self.state() = State::Stopping;
+        self.told().state = State::Stopping;
+    }
+
+    /// A warning that comes and goes, ready or not.
+    pub fn redis_lacks(&self, lack: Option<String>) {
+        self.told().lack = lack;
     }
 
     fn become_while_starting(&self, next: State) {
-        let mut state = self.state();
-        if matches!(*state, State::Starting(_)) {
-            *state = next;
+        let mut told = self.told();
+        if matches!(told.state, State::Starting(_)) {
+            told.state = next;
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The warning if it is ready, or the reason why it is not.
-    pub fn check(&self) -> Result<Option<String>, String> {
-        match &*self.state() {
-            State::Ready(warning) => Ok(warning.clone()),
+    /// The warnings if it is ready, or the reason why it is not.
+    pub fn check(&self) -> Result<Vec<String>, String> {
+        let told = self.told();
+        match &told.state {
+            State::Ready(warning) => Ok(warning.iter().chain(&told.lack).cloned().collect()),
             State::Starting(reason) => Err(reason.clone()),
             State::Stopping => Err("stopping".into()),
         }
@@ -68,11 +81,13 @@ pub async fn livez() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
 
-/// `GET /readyz`: 200, perhaps with a warning, or 503 and the reason.
+/// `GET /readyz`: 200, perhaps with warnings, or 503 and the reason.
 pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     match readiness.check() {
-        Ok(None) => HttpResponse::Ok().body("ok\n"),
-        Ok(Some(warning)) => HttpResponse::Ok().body(format!("ok\nwarning: {warning}\n")),
+        Ok(warnings) => {
+            let lines: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            HttpResponse::Ok().body(format!("ok\n{lines}"))
+        }
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("not ready: {reason}\n")),
     }
 }
@@ -98,7 +113,11 @@ mod tests {
         assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
         readiness.ready(None);
         readiness.waits_for("a late doubt");
-        assert_eq!(readiness.check(), Ok(None));
+        assert_eq!(readiness.check(), Ok(Vec::new()));
+        readiness.redis_lacks(Some("a replica".into()));
+        assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
+        readiness.redis_lacks(None);
+        assert_eq!(readiness.check(), Ok(Vec::new()));
         readiness.stopping();
         readiness.ready(None);
         assert_eq!(readiness.check(), Err("stopping".into()));

@@ -16,8 +16,8 @@ use crate::{
     limits::LocalLimit,
     login::{self, Policy},
     secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
-    settings::{AccountsSource, Settings, StoreUrl},
-    store::{Memory, Redis, Store, StoreError},
+    settings::{AccountsSource, Settings, StoreSettings, StoreUrl},
+    store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
     token::{Minter, RequestSigner},
     upstream::{self, Tls},
@@ -50,8 +50,9 @@ pub enum StartError {
     Several(Vec<StartError>),
     #[error(transparent)]
     Upstream(#[from] upstream::StartError),
-    #[error("WXMINT_REDIS_URL: {0}")]
-    Store(#[from] StoreError),
+    /// A file for TLS to Redis.
+    #[error("{0}")]
+    Redis(String),
     #[error("{variable}: cannot listen on {address}: {source}")]
     Listen { variable: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("the HTTP server failed: {0}")]
@@ -77,6 +78,8 @@ pub struct Issuer {
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
+    /// `None` if the settings ask for the store in memory.
+    pub(super) redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
@@ -109,13 +112,15 @@ impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
         let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
+        let redis = open_redis(&settings);
         match (keys, vault, tokens, load_apps(&settings), check_users(&settings)) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) => {
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) if redis.is_ok() => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
                 Ok(Self { key_file, vault_file, admin_tokens, ..Self::new(settings, keys, vault)? })
             }
             (keys, vault, tokens, apps, users) => {
-                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err()]))
+                let redis = redis.err();
+                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err(), redis]))
             }
         }
     }
@@ -140,6 +145,7 @@ impl Issuer {
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+            redis: open_redis(&settings)?,
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             local_limit: Arc::default(),
@@ -158,11 +164,9 @@ impl Issuer {
 
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
-        Ok(match &self.settings.store {
-            StoreUrl::Memory => Box::new(self.memory.clone()),
-            StoreUrl::Redis(url) => {
-                Box::new(Redis::new(url, self.settings.session_key_ttl, now, self.metrics.clone())?)
-            }
+        Ok(match &self.redis {
+            None => Box::new(self.memory.clone()),
+            Some(access) => Box::new(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone())),
         })
     }
 
@@ -235,6 +239,11 @@ fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
     let users = FileAccounts::open(path, cores, settings.auto_provision)?;
     tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
     Ok(Some(users))
+}
+
+fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, StartError> {
+    let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
+    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(StartError::Redis)?))
 }
 
 fn check_users(settings: &Settings) -> Result<(), StartError> {

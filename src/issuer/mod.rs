@@ -10,6 +10,7 @@ mod leave_routes;
 mod login_fields;
 mod login_route;
 mod metadata;
+mod redis_status;
 mod refusals;
 mod reload;
 mod retired_keys;

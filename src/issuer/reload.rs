@@ -1,6 +1,7 @@
-//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users and operators' secrets.
+//! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
+//! and the URL of Redis.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +15,8 @@ use crate::{
     http::now,
     keys::{KeyRing, KeySet},
     secret_files::WatchedFile,
-    store::Store,
+    settings::StoreSettings,
+    store::{RedisAccess, Store},
     telemetry::Metrics,
     vault::{CurrentVault, KeyState, Vault},
 };
@@ -41,7 +43,7 @@ struct Watched<R> {
 pub(super) fn watch_files(issuer: &Issuer) {
     if let (Some(mut file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
         let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(store), None);
-        let reload = move || {
+        let reload = async move || {
             let reloaded = reload_keys(&keys, &mut file, &store);
             tell_which_signs(&keys, &mut signs);
             reloaded
@@ -51,18 +53,18 @@ pub(super) fn watch_files(issuer: &Issuer) {
     }
     if let Some(mut file) = issuer.vault_file.clone() {
         let vault = Arc::clone(&issuer.vault);
-        let reload = move || reload_vault(&vault, &mut file, now());
+        let reload = async move || reload_vault(&vault, &mut file, now());
         let refused = "the changed vault key file cannot be used; keeping the previous keys";
         watch(issuer, Watched { what: "vault", refused, mended: "the vault key file can be used again", reload });
     }
     if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
-        let reload = move || reload_admin_tokens(&tokens, &mut file);
+        let reload = async move || reload_admin_tokens(&tokens, &mut file);
         let refused = "the changed file of admin tokens cannot be used; keeping the previous tokens";
         let mended = "the file of admin tokens can be used again";
         watch(issuer, Watched { what: "admin_tokens", refused, mended, reload });
     }
     if let Some(users) = issuer.users.clone() {
-        let reload = move || reload_users(&users);
+        let reload = async move || reload_users(&users);
         let refused = "the changed users file cannot be used; keeping the previous users";
         watch(issuer, Watched { what: "users", refused, mended: "the users file can be used again", reload });
     }
@@ -70,16 +72,22 @@ pub(super) fn watch_files(issuer: &Issuer) {
         let apps = Arc::clone(&issuer.apps);
         let refused = "a changed AppSecret file cannot be used; keeping its previous AppSecret";
         let mended = "all AppSecret files can be used again";
-        watch(issuer, Watched { what: "apps", refused, mended, reload: move || apps.reload() });
+        watch(issuer, Watched { what: "apps", refused, mended, reload: async move || apps.reload() });
+    }
+    if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
+        let settings = issuer.settings.store.clone();
+        let reload = async move || reload_redis_url(&access, &settings, &file).await;
+        let refused = "the changed URL of Redis cannot be used; keeping the previous one";
+        watch(issuer, Watched { what: "redis_url", refused, mended: "the URL of Redis can be used again", reload });
     }
 }
 
-fn watch(issuer: &Issuer, watched: Watched<impl FnMut() -> Result<bool, String> + 'static>) {
+fn watch(issuer: &Issuer, watched: Watched<impl AsyncFnMut() -> Result<bool, String> + 'static>) {
     let mut watch = Watch { watched, metrics: issuer.metrics.clone(), told: None };
     actix_web::rt::spawn(async move {
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
-            watch.look();
+            watch.look().await;
             interval.tick().await;
         }
     });
@@ -92,9 +100,9 @@ struct Watch<R> {
     told: Option<String>,
 }
 
-impl<R: FnMut() -> Result<bool, String>> Watch<R> {
-    fn look(&mut self) {
-        match (self.watched.reload)() {
+impl<R: AsyncFnMut() -> Result<bool, String>> Watch<R> {
+    async fn look(&mut self) {
+        match (self.watched.reload)().await {
             Ok(changed) => self.accepted(changed),
             Err(reason) if self.told.as_ref() == Some(&reason) => {}
             Err(reason) => self.refused(reason),
@@ -193,6 +201,19 @@ fn reload_users(users: &FileAccounts) -> Result<bool, String> {
     Ok(changed)
 }
 
+/// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an operator
+/// cannot change the file and Redis at the same moment.
+async fn reload_redis_url(access: &RedisAccess, settings: &StoreSettings, file: &Path) -> Result<bool, String> {
+    let url = settings.read_again(file)?;
+    if access.has(&url) {
+        return Ok(false);
+    }
+    access.try_out(&url).await.map_err(|error| format!("with the URL in {}: {}", file.display(), error.reason))?;
+    access.replace(url);
+    tracing::info!("the URL of Redis was read again");
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use base64::{Engine, engine::general_purpose::STANDARD};
@@ -201,16 +222,16 @@ mod tests {
     use super::*;
     use crate::secret_files::create_private;
 
-    #[test]
-    fn a_fault_is_counted_once_and_its_end_too() {
+    #[tokio::test]
+    async fn a_fault_is_counted_once_and_its_end_too() {
         let mut found =
             vec![Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
         let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
-        let reload = move || found.remove(0).map_err(str::to_owned);
+        let reload = async move || found.remove(0).map_err(str::to_owned);
         let watched = Watched { what: "users", refused: "refused", mended: "mended", reload };
         let mut watch = Watch { watched, metrics: Metrics::default(), told: None };
         for (ok, refused, gauge) in counts {
-            watch.look();
+            watch.look().await;
             let text = watch.metrics.exposition(&[], DateTime::UNIX_EPOCH);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");

@@ -13,6 +13,7 @@ use super::{
     Issuer, Routes, StartError,
     api::PLACE,
     build::Worker,
+    redis_status::watch_redis,
     reload::watch_files,
     routes::{admin_routes, public_routes},
 };
@@ -59,6 +60,7 @@ pub async fn run(
 
     let admin = start_admin(&issuer, listeners.admin)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
+    actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();

@@ -12,7 +12,7 @@ use std::{
 use ipnet::IpNet;
 use reqwest::Url;
 
-use super::{AccountsSource, StoreUrl, variable::Form};
+use super::{AccountsSource, variable::Form};
 use crate::{
     ids::AppId,
     limits::Rate,
@@ -216,10 +216,6 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 /// Refuses 32 characters, because an AppSecret has that many and AppIDs are logged.
 pub(super) fn appid(text: &str) -> Option<AppId> {
     text.parse().ok().filter(|_| text.len() != 32)
-}
-
-pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
-    if text == "memory:" { Some(StoreUrl::Memory) } else { text.parse().ok().map(StoreUrl::Redis) }
 }
 
 /// The service's URL is https, or http to this machine alone, because passwords are sent to it.

@@ -6,6 +6,7 @@ mod forms;
 #[cfg(test)]
 mod pages;
 mod reader;
+mod redis;
 mod sidecar;
 #[cfg(test)]
 mod tests;
@@ -21,27 +22,18 @@ use self::variables::*;
 pub use self::{
     forms::{IssuerUrl, parse_duration},
     reader::{Fault, Faults, Reader},
+    redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables},
 };
 use crate::{
     limits::Limits,
-    store::RedisUrl,
     telemetry::{Audit, LogFormat},
     verify::TokenTyp,
     wechat::App,
 };
 
 pub use crate::wechat::AppsSource;
-
-/// Where codes, session keys and bindings are kept.
-#[derive(Debug, Clone)]
-pub enum StoreUrl {
-    /// `memory:`: lost when the process ends.
-    Memory,
-    /// `redis://…`
-    Redis(RedisUrl),
-}
 
 /// Who knows the business users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +64,7 @@ macro_rules! settings {
                 reader.finish(settings)
             }
 
-            fn read($reader: &mut Reader) -> Option<Self> {
+            pub(super) fn read($reader: &mut Reader) -> Option<Self> {
                 $(let $field = $value;)+
                 Some(Self { $($field: $field?,)+ })
             }
@@ -87,7 +79,7 @@ settings! {
         issuer: IssuerUrl = reader.read(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
         apps: AppsSource = read_apps(reader),
-        store: StoreUrl = reader.read(&REDIS_URL),
+        store: StoreSettings = StoreSettings::read(reader),
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),

@@ -1,6 +1,6 @@
 //! Reads variables and collects what is wrong with them, so that all faults are reported at once.
 
-use std::{collections::HashMap, fmt, fs};
+use std::{collections::HashMap, fmt, fs, path::Path};
 
 use super::variable::{About, Variable};
 
@@ -104,6 +104,6 @@ impl Reader {
 }
 
 /// The content of the file, without the line break that editors add.
-fn read_secret_file(path: &str) -> Result<String, std::io::Error> {
+pub(super) fn read_secret_file(path: impl AsRef<Path>) -> Result<String, std::io::Error> {
     fs::read_to_string(path).map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
 }

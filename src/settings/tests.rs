@@ -64,6 +64,11 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_APP_SECRET", "wrong-hunter2"),
         ("WXMINT_REDIS_URL", "http://user:wrong@host"),
         ("WXMINT_REDIS_URL", "redis://:wrong@host:notaport"),
+        ("WXMINT_REDIS_URL", "redis+cluster://:wrong@a,b/1"),
+        ("WXMINT_REDIS_CONFIRM", "wrong"),
+        ("WXMINT_REDIS_CONFIRM", "6"),
+        ("WXMINT_REDIS_CA_FILE", "wrong.crt"),
+        ("WXMINT_REDIS_CERT_FILE", "wrong.crt"),
         ("WXMINT_LISTEN", "localhost:wrong"),
         ("WXMINT_TOKEN_TTL", "30d1wrong"),
         ("WXMINT_TOKEN_TTL", "59s"),
@@ -151,6 +156,28 @@ fn only_an_account_service_can_be_asked_at_each_login() {
         let Err(Faults(faults)) = settings(accounts, "true") else { panic!("a fault") };
         assert_eq!(faults.iter().map(|fault| fault.variable).collect::<Vec<_>>(), ["WXMINT_ACCOUNTS_CHECK"]);
     }
+}
+
+#[test]
+fn files_for_tls_need_rediss_and_a_certificate_needs_its_key() {
+    let settings = |url: &str, files: &[&str]| {
+        let url = ("WXMINT_REDIS_URL".to_owned(), url.to_owned());
+        let files = files.iter().map(|name| (format!("WXMINT_REDIS_{name}_FILE"), format!("{name}.pem")));
+        Settings::from_vars(valid().into_iter().chain([url]).chain(files))
+    };
+    for (url, files, fault) in [
+        ("redis://h", vec!["CA"], "WXMINT_REDIS_CA_FILE is set, but WXMINT_REDIS_URL does not begin with rediss"),
+        ("memory:", vec!["CA"], "WXMINT_REDIS_CA_FILE is set, but"),
+        ("redis+cluster://h", vec!["CERT", "KEY"], "WXMINT_REDIS_CERT_FILE is set, but"),
+        ("rediss://h", vec!["CERT"], "WXMINT_REDIS_KEY_FILE is not set, but WXMINT_REDIS_CERT_FILE is"),
+        ("rediss://h", vec!["CA", "KEY"], "WXMINT_REDIS_CERT_FILE is not set, but WXMINT_REDIS_KEY_FILE is"),
+        ("rediss://h:x", vec!["CA"], "WXMINT_REDIS_URL has a port that is no number"),
+    ] {
+        let Err(faults) = settings(url, &files) else { panic!("{url} {files:?}") };
+        assert!(faults.to_string().starts_with(fault) && faults.0.len() == 1, "{faults}");
+    }
+    let tls = settings("rediss+sentinel://h/m", &["CA", "CERT", "KEY"]).expect("settings").store.tls;
+    assert_eq!((tls.ca, tls.client), (Some("CA.pem".into()), Some(("CERT.pem".into(), "KEY.pem".into()))));
 }
 
 #[test]

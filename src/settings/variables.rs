@@ -9,12 +9,14 @@ use reqwest::Url;
 use super::{
     AccountsSource, StoreUrl,
     forms::{self, IssuerUrl, RATE, form, list, number, optional, parsed, path, span},
+    redis,
     variable::{About, Form, Presence, Variable, variables},
 };
 use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::{PathSource, Prefix},
+    store::Confirm,
     telemetry::{Audit, LogFormat},
     verify::{TokenTyp, peer::WhenStale},
     wechat::AppSecret,
@@ -55,11 +57,37 @@ variables! { SERVE:
     );
 
     /// Where codes, session keys and bindings are kept. Set `maxmemory-policy noeviction` in Redis, because bindings are
-    /// kept nowhere else.
-    REDIS_URL: StoreUrl, Secret("redis://127.0.0.1:6379"), form(
-        "redis://[user:password@]host:port[/db], or memory: for a store that is lost when the process ends",
-        forms::store_url,
+    /// kept nowhere else (docs/redis.md). If the URL is in a file, wxmint reads the file again when it changes.
+    REDIS_URL: Result<StoreUrl, &'static str>, Secret("redis://127.0.0.1:6379"), form(
+        "redis://[user:password@]host:port[/db], redis+cluster://[user:password@]host:port,host:port, or \
+         redis+sentinel://[user:password@]host:port,host:port/MASTER[/db]; with TLS: rediss://, rediss+cluster://, \
+         rediss+sentinel://; or memory: for a store that is lost when the process ends",
+        |text| Some(redis::parse(text)),
     );
+
+    /// The authorities that may sign the certificate of Redis, instead of those that the system trusts. Only with rediss. wxmint
+    /// reads this file and the two below again for each new connection.
+    REDIS_CA_FILE: Option<PathBuf>, Optional("/run/secrets/redis/ca.crt"), form(
+        "a file with one or more certificates in PEM",
+        |text| optional(text, path),
+    );
+
+    /// The certificate that wxmint shows to Redis, if Redis wants one (tls-auth-clients). Only with rediss.
+    REDIS_CERT_FILE: Option<PathBuf>, Optional("/run/secrets/redis/tls.crt"), form(
+        "a file with a certificate in PEM, and the certificates between it and its authority",
+        |text| optional(text, path),
+    );
+
+    /// The private key of that certificate.
+    REDIS_KEY_FILE: Option<PathBuf>, Optional("/run/secrets/redis/tls.key"), form(
+        "a file with a private key in PEM, which only its owner can read",
+        |text| optional(text, path),
+    );
+
+    /// How many replicas must have a new binding, a logout or an unbinding before wxmint answers. auto: one on a Cluster,
+    /// always; all under Sentinel, and at least one; with redis:// and rediss:// one while a replica is online. 0: none, so a
+    /// failover may lose them.
+    REDIS_CONFIRM: Confirm, Default("auto"), form("auto, or a number from 0 to 5", parsed);
 
     /// The signing keys.
     KEYS: PathBuf, Required("keys.json"), form(

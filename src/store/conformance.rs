@@ -767,13 +767,18 @@ macro_rules! conformance {
             use super::*;
         }
 
-        /// One node that holds every slot, and refuses a script whose keys lie in two.
+        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
         mod redis_cluster {
-            $(#[tokio::test]
-            async fn $case() {
-                let server = super::redis_server::RedisServer::start_cluster().await;
-                super::$case(Rc::new(server.store())).await;
-            })*
+            /// One after the other, because a Cluster takes two seconds to form.
+            #[tokio::test]
+            async fn every_case() {
+                let cluster = super::redis_server::Cluster::start().await;
+                $(
+                    cluster.forget_all();
+                    eprintln!("{}", stringify!($case));
+                    super::$case(Rc::new(cluster.store())).await;
+                )*
+            }
             use super::*;
         }
     };
@@ -988,18 +993,6 @@ mod redis_server {
             Self::start_with(&[]).await
         }
 
-        pub(super) async fn start_cluster() -> Self {
-            let server = Self::start_with(&["--cluster-enabled", "yes"]).await;
-            server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-            let up = async {
-                while !server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
-            server
-        }
-
         async fn start_with(options: &[&str]) -> Self {
             let folder = tempfile::tempdir().expect("a folder");
             let port =
@@ -1031,8 +1024,7 @@ mod redis_server {
         }
 
         pub(super) fn store(&self) -> Redis {
-            let url = format!("redis://127.0.0.1:{}", self.port).parse().expect("a URL");
-            Redis::new(&url, DAY, crate::http::now, Metrics::default()).expect("a store")
+            store(&format!("redis://127.0.0.1:{}", self.port))
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {
@@ -1046,6 +1038,47 @@ mod redis_server {
         fn drop(&mut self) {
             let _ = self.child.kill();
             let _ = self.child.wait();
+        }
+    }
+
+    fn store(url: &str) -> Redis {
+        let access = RedisAccess::fixed(url.parse().expect("a URL"));
+        Redis::new(&access, DAY, crate::http::now, Metrics::default())
+    }
+
+    /// Three primaries, and no replica.
+    pub(super) struct Cluster([RedisServer; 3]);
+
+    impl Cluster {
+        pub(super) async fn start() -> Self {
+            let servers = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
+            let [one, two, three] = servers;
+            let cluster = Self([one.await, two.await, three.await]);
+            for (server, (first, last)) in cluster.0.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+            {
+                server.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+                server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].port.to_string()]);
+            }
+            let is_up = |server: &RedisServer| {
+                let info = server.cli(&["CLUSTER", "INFO"]);
+                info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
+            };
+            let up = async {
+                while !cluster.0.iter().all(is_up) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
+            cluster
+        }
+
+        pub(super) fn forget_all(&self) {
+            self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
+        }
+
+        /// That knows one of them.
+        pub(super) fn store(&self) -> Redis {
+            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port))
         }
     }
 }

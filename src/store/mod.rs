@@ -28,7 +28,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    redis::{Redis, RedisUrl, walk},
+    redis::{Confirm, Redis, RedisAccess, RedisUrl, TlsFiles, walk},
     session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Metrics, WeChatOutcome};
+use super::{Metrics, RedisState, WeChatOutcome};
 use crate::{keys::rotation::KeyLife, verify::Algorithm};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
@@ -43,6 +43,8 @@ fn printed() -> String {
     metrics.wechat_answered("code2session", WeChatOutcome::Errcode("-1".into()), took);
     metrics.wechat_answered("code2session", WeChatOutcome::Failed("timeout"), took);
     metrics.redis_answered("begin", true, took);
+    let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
+    metrics.redis_is(&RedisState { primaries, slots: Some(16384), wanted: 1, clock_difference: Some(0.0) });
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");

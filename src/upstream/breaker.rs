@@ -18,6 +18,8 @@ pub(crate) struct Breaker {
     max_in_flight: u32,
     failures: Cell<u32>,
     open_until: Cell<Option<Instant>>,
+    /// How often the service has answered, to tell which calls are older than its last answer.
+    answers: Cell<u64>,
     in_flight: Cell<u32>,
 }
 
@@ -43,8 +45,8 @@ impl Closed {
 
 impl Breaker {
     pub(crate) fn new(max_in_flight: u32) -> Rc<Self> {
-        let (failures, open_until, in_flight) = Default::default();
-        Rc::new(Self { max_in_flight, failures, open_until, in_flight })
+        let (failures, open_until, answers, in_flight) = Default::default();
+        Rc::new(Self { max_in_flight, failures, open_until, answers, in_flight })
     }
 
     /// Admits a call or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
@@ -59,7 +61,7 @@ impl Breaker {
             self.open_until.set(Some(now + PAUSE));
         }
         self.in_flight.set(self.in_flight.get() + 1);
-        Ok(Permit { breaker: Rc::clone(self) })
+        Ok(Permit { breaker: Rc::clone(self), answers: self.answers.get() })
     }
 }
 
@@ -67,18 +69,26 @@ impl Breaker {
 #[derive(Debug)]
 pub(crate) struct Permit {
     breaker: Rc<Breaker>,
+    /// [`Breaker::answers`] when the call was admitted.
+    answers: u64,
 }
 
 impl Permit {
     pub(crate) fn succeeded(self) {
         self.breaker.failures.set(0);
         self.breaker.open_until.set(None);
+        self.breaker.answers.set(self.breaker.answers.get() + 1);
     }
 
+    /// Counts a failure, unless the service has answered since the call began. Calls that wait for their timeout when the
+    /// service comes back neither begin a pause nor prolong one.
     pub(crate) fn failed(self, now: Instant) {
+        if self.answers != self.breaker.answers.get() {
+            return;
+        }
         let failures = self.breaker.failures.get() + 1;
         self.breaker.failures.set(failures);
-        if failures >= FAILURES_TO_OPEN {
+        if failures >= FAILURES_TO_OPEN && self.breaker.open_until.get().is_none() {
             self.breaker.open_until.set(Some(now + PAUSE));
         }
     }
@@ -136,6 +146,19 @@ mod tests {
             }
             breaker.admit(now).expect("admitted").succeeded();
         }
+    }
+
+    #[test]
+    fn calls_that_began_before_the_service_came_back_neither_prolong_a_pause_nor_begin_one() {
+        let now = Instant::now();
+        let breaker = Breaker::new(FEW);
+        let mut waiting: Vec<_> = (0..FEW).map(|_| breaker.admit(now).expect("room")).collect();
+        waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|permit| permit.failed(now));
+        let almost = now + PAUSE - Duration::from_millis(1);
+        waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|permit| permit.failed(almost));
+        breaker.admit(now + PAUSE).expect("a trial, a second after the pause began").succeeded();
+        waiting.into_iter().for_each(|permit| permit.failed(now + PAUSE));
+        breaker.admit(now + PAUSE).expect("no pause").succeeded();
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Redis {
 
     pub(crate) fn store(&self) -> Box<dyn Store> {
         let url = self.url.parse().expect("a URL");
-        Box::new(store::Redis::new(&url, DAY, clock, Metrics::default()).expect("a store"))
+        Box::new(store::Redis::new(&store::RedisAccess::fixed(url), DAY, clock, Metrics::default()))
     }
 }
 

@@ -32,8 +32,9 @@ cp k8s/namespace.yaml $all/namespace.yaml
 for place in k8s/base k8s/monitoring k8s/overlays/*/; do
   render "$place" >"$all/$(basename "$place").yaml"
 done
-# A component is in no overlay unless it is named: this one belongs to peers that need it.
+# A component is in no overlay unless it is named: these belong to whoever needs them.
 render tests/tools/k8s_with_admin_lookup >$all/admin-lookup.yaml
+render tests/tools/k8s_with_redis_tls >$all/redis-tls.yaml
 
 # What comes with Kubernetes, and what a cluster gets from others.
 $python tests/tools/k8s_split.py $all $core $custom

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    compilers, redis-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
+#   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny
 #
-# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/), never outside of the
+# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
+readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime)
-readonly known=' cc cxx redis chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny '
+readonly for_tests=(cc redis valkey chromium go java node python nginx haproxy apache faketime)
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -31,6 +32,8 @@ missing_packages() {
     cc) have cc || printf '%s\n' gcc libc6-dev ;;
     cxx) have c++ || echo g++ ;;
     redis) have redis-server || echo redis-server ;;
+    # What valkey_server unpacks is linked with these.
+    valkey) [ -x $valkey ] || printf '%s\n' libatomic1 libjemalloc2 liblzf1 ;;
     chromium) have chromium || echo chromium ;;
     go)
       have go || echo golang-go
@@ -131,26 +134,42 @@ can_render() {
     [ "$(kubectl version --client --output=yaml 2>/dev/null | sed -n 's/^ *minor: *"\{0,1\}\([0-9]*\).*/\1/p')" -ge 21 ] 2>/dev/null
 }
 
-# Debian 13's package, which needs no more than the C library of Debian 12, unpacked below target/: for this once, and in
-# folders of its own, apt looks at Debian 13 in the archive that it uses anyway.
-kustomize_for_old_debian() {
-  can_render && return
-  say "getting kustomize from Debian 13"
-  local apt archive
+# unpacked DIR SUITE PACKAGE...: Debian's packages of SUITE, unpacked below target/: for this once, and in folders of its
+# own, apt looks at SUITE in the archive that it uses anyway.
+unpacked() {
+  local to=$1 suite=$2 apt archive deb
   # shellcheck disable=SC2016 # apt's variable, not the shell's
   archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
-  [ -n "$archive" ] || die "no kustomize, no kubectl of 1.21 or newer, and no Debian to get one from: install either"
+  [ -n "$archive" ] || die "no Debian archive to get ${*:3} from: install it yourself"
+  say "getting ${*:3} from $suite"
   apt=$(mktemp -d)
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive trixie main" >"$apt/sources.list"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >"$apt/sources.list"
   local options=(-qq -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists"
     -o Dir::Cache="$apt/cache" -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none
     -o APT::Sandbox::User="$(id -un)")
   apt-get "${options[@]}" update
-  (cd "$apt/deb" && apt-get "${options[@]}" download kustomize)
-  mkdir -p $tools/kustomize
-  dpkg-deb --extract "$apt"/deb/kustomize_*.deb $tools/kustomize
+  (cd "$apt/deb" && apt-get "${options[@]}" download "${@:3}")
+  mkdir -p "$to"
+  for deb in "$apt"/deb/*.deb; do dpkg-deb --extract "$deb" "$to"; done
   rm -r "$apt"
+}
+
+# Debian 13's kustomize needs no more than the C library of Debian 12.
+kustomize_for_old_debian() { can_render || unpacked $tools/kustomize trixie kustomize; }
+
+# Debian 13 has it; 12 has it among its backports, which few machines have configured. Unpacked on both, so that no
+# service starts and the tests find it in one place.
+valkey_server() {
+  [ -x $valkey ] || unpacked $tools/valkey "$(valkey_suite)" valkey-server valkey-tools
+  $valkey --version >/dev/null || die "$valkey does not run on this system"
+}
+
+valkey_suite() {
+  local suite
+  # shellcheck source=/dev/null
+  suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  if [ "$suite" = bookworm ]; then echo bookworm-backports; else echo "$suite"; fi
 }
 
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
@@ -185,6 +204,7 @@ main() {
     case $tool in
       python) python_environment ;;
       node) node_packages ;;
+      valkey) valkey_server ;;
       kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;
     esac

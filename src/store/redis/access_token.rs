@@ -3,14 +3,13 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use redis::Script;
 
 use super::{
     super::{
         AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
         UNRENEWED_PAUSE,
     },
-    Redis, name, script,
+    Redis, Script, name, script,
 };
 use crate::ids::AppId;
 

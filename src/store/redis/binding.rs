@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use redis::{FromRedisValue, ParsingError, Script, Value};
+use redis::{Cmd, FromRedisValue, ParsingError, Value};
 
 use super::{
     super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
-    Redis, flag, name, script, unreadable,
+    Redis, Script, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
@@ -26,19 +26,19 @@ static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
-/// The answer of `binding_state.lua`: kind, generation, user, and three members that depend on the kind. The answer to a login
+/// The answer of `binding_state.lua`: kind, generation, user, and four members that depend on the kind. The answer to a login
 /// also has the second in which it was recorded.
 pub(super) struct Answer {
-    state: [String; 6],
+    state: [String; 7],
     at: Option<i64>,
 }
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut members: Vec<String> = Vec::from_redis_value(value)?;
-        let at = members.get(6).and_then(|second| second.parse().ok());
-        members.truncate(6);
-        let state = members.try_into().map_err(|_| ParsingError::from("six members were to be there"))?;
+        let at = members.get(7).and_then(|second| second.parse().ok());
+        members.truncate(7);
+        let state = members.try_into().map_err(|_| ParsingError::from("seven members were to be there"))?;
         Ok(Self { state, at })
     }
 }
@@ -54,8 +54,13 @@ impl Answer {
         self.at.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
     }
 
+    /// Whether a binding was made, and replicas have not confirmed it yet.
+    fn is_unconfirmed(&self) -> bool {
+        self.state[6] == "1"
+    }
+
     pub(super) fn binding_state(self) -> Result<BindingState> {
-        let [kind, generation, user, one, other, blocked] = self.state;
+        let [kind, generation, user, one, other, blocked, _] = self.state;
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
             return Ok(BindingState::Free { generation, dissolved: one == "1" });
@@ -83,7 +88,7 @@ impl Bindings for Redis {
     async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = GET_BINDING_STATE.key(name::binding(person));
         script.arg(attempt.as_str());
-        self.link.run::<Answer>("binding_state", &script).await?.binding_state()
+        self.certain(person, attempt, self.link.run("binding_state", &script).await?).await
     }
 
     async fn intend(
@@ -100,7 +105,7 @@ impl Bindings for Redis {
             .arg(intent.user.as_str())
             .arg(flag(intent.made))
             .arg(flag(intent.by_unionid));
-        self.link.run::<Answer>("intend", &script).await?.binding_state()
+        self.certain(person, attempt, self.link.run("intend", &script).await?).await
     }
 
     async fn admit(
@@ -113,7 +118,7 @@ impl Bindings for Redis {
     ) -> Result<Decision> {
         let mut script = ADMIT.key(name::user(user));
         script.arg(entry(person)).arg(generation).arg(format!("{}:", person.app)).arg(per_app).arg(flag(by_unionid));
-        let (sign, first): (String, String) = self.link.run("admit", &script).await?;
+        let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", &script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
             "f" => Ok(Decision::Full),
@@ -140,40 +145,42 @@ impl Bindings for Redis {
         script.arg((self.clock)().timestamp_millis());
         match outcome {
             IntentOutcome::Bound { .. } => {
-                self.durable.run_confirmed::<Answer>("settle", &script).await?.binding_state()
+                let answer = self.link.run_confirmed("settle", &script).await?;
+                self.confirmed(person, answer).await
             }
-            IntentOutcome::Dropped => self.link.run::<Answer>("settle", &script).await?.binding_state(),
+            IntentOutcome::Dropped => self.certain(person, attempt, self.link.run("settle", &script).await?).await,
         }
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = LEAVE.key(name::binding(person));
         script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
-        self.durable.run_confirmed::<Answer>("leave", &script).await?.binding_state()
+        self.link.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
-        let mut script = DISMISS.key(name::user(user));
+        let mut script = DISMISS.key(name::ends(user));
         script
-            .key(name::ends(user))
+            .key(name::user(user))
             .arg(entry(person))
             .arg(generation)
             .arg(person.app.as_str())
-            .arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.durable.run_confirmed("dismiss", &script).await?;
+            .arg(ENDS_KEPT.as_secs())
+            .arg(self.latest_second().await?);
+        let unpublished: String = self.link.run_confirmed("dismiss", &script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = SET_FREE.key(name::binding(person));
         script.arg(attempt.as_str()).arg(generation);
-        self.durable.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
+        self.link.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let mut asked = redis::pipe();
         asked.hgetall(name::user(user));
-        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &asked).await?;
+        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &name::user(user), &asked).await?;
         if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
             return Ok(None);
         }
@@ -184,14 +191,17 @@ impl Bindings for Redis {
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let mut script = CLAIM_UNIONID.key(name::union(unionid));
         script.arg(candidate.map_or("", UserId::as_str));
-        let user: Option<String> = self.link.run("claim_unionid", &script).await?;
+        let user: Option<String> = match candidate {
+            Some(_) => self.link.run_confirmed_in_cluster("claim_unionid", &script).await?,
+            None => self.link.run("claim_unionid", &script).await?,
+        };
         user.as_deref().map(parse_user).transpose()
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let mut script = MOVE_UNIONID.key(name::union(unionid));
         script.arg(from.as_str()).arg(to.as_str());
-        let user: String = self.link.run("move_unionid", &script).await?;
+        let user: String = self.link.run_confirmed_in_cluster("move_unionid", &script).await?;
         parse_user(&user)
     }
 
@@ -206,6 +216,29 @@ impl Bindings for Redis {
         script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
         let news: u8 = self.link.run("link_unionid", &script).await?;
         Ok(news == 1)
+    }
+}
+
+impl Redis {
+    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made it may
+    /// have been told that it failed.
+    pub(super) async fn certain(&self, person: &Person, attempt: &AttemptId, answer: Answer) -> Result<BindingState> {
+        if !answer.is_unconfirmed() {
+            return answer.binding_state();
+        }
+        let mut script = GET_BINDING_STATE.key(name::binding(person));
+        script.arg(attempt.as_str());
+        let answer = self.link.run_confirmed("binding_state", &script).await?;
+        self.confirmed(person, answer).await
+    }
+
+    /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
+    async fn confirmed(&self, person: &Person, answer: Answer) -> Result<BindingState> {
+        if answer.is_unconfirmed() {
+            let key = name::binding(person);
+            self.link.tell(&key, Cmd::hdel(&key, "unconfirmed")).await;
+        }
+        answer.binding_state()
     }
 }
 

@@ -1,14 +1,24 @@
-//! Tells the operator when this machine's clock is far from the clock of Redis, which dates tokens and ends.
+//! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the clocks of
+//! several primaries is ahead.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
+use super::{
+    super::Result,
+    Redis,
+    node::{Commands, Node, Via},
+};
 use crate::telemetry::Metrics;
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 const FAR: TimeDelta = TimeDelta::seconds(5);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
+/// A primary that does not say its time by then is left out.
+const TIME_WITHIN: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
 pub(super) struct Clocks {
@@ -36,5 +46,26 @@ impl Clocks {
                  tokens, which carry the time of Redis, with their own clocks"
             );
         }
+    }
+}
+
+impl Redis {
+    /// The greatest time of all primaries of a Cluster: each dates the tokens of its own people, and an end must cover all of
+    /// them. Empty where one primary dates everything.
+    pub(super) async fn latest_second(&self) -> Result<String> {
+        let (_, primaries) = self.link.primaries().await?;
+        if primaries.len() < 2 {
+            return Ok(String::new());
+        }
+        let mut time = redis::pipe();
+        time.cmd("TIME");
+        let (commands, deadline) = (Commands::new(time), Instant::now() + TIME_WITHIN);
+        let second = async |node: &Rc<Node>| {
+            let answer = node.send(Via::Prompt, &commands, deadline).await.ok()?.pop()?;
+            let (second, _): (i64, u32) = redis::from_redis_value(answer).ok()?;
+            Some(second)
+        };
+        let seconds = join_all(primaries.iter().map(second)).await;
+        Ok(seconds.into_iter().flatten().max().map(|second| second.to_string()).unwrap_or_default())
     }
 }

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
-use redis::Script;
 
 use super::{
     super::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
-    Redis,
+    Redis, Script,
     binding::person_of,
     name, script, unreadable,
 };
@@ -47,7 +46,7 @@ impl Ends for Redis {
         let mut script = END_TOKEN.key(name::ends(&token.user));
         let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
         script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.durable.run_confirmed("end_token", &script).await?;
+        let unpublished: String = self.link.run_confirmed("end_token", &script).await?;
         let ended = |_| Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
         self.publish(&token.user, token.id.as_str(), &unpublished, ended).await
     }
@@ -55,14 +54,15 @@ impl Ends for Redis {
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let mut script = END_USER.key(name::ends(user));
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.durable.run_confirmed("end_user", &script).await?;
+        script.arg(self.latest_second().await?);
+        let unpublished: String = self.link.run_confirmed("end_user", &script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
     async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
         let mut script = END_EARLIER.key(name::ends(user));
         script.arg(app.as_str()).arg(iat).arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.durable.run_confirmed("end_earlier", &script).await?;
+        let unpublished: String = self.link.run_confirmed("end_earlier", &script).await?;
         self.publish_app(user, app, &unpublished).await
     }
 
@@ -73,19 +73,20 @@ impl Ends for Redis {
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let mut script = SET_BLOCKED.key(name::user(user));
         script.arg(on_or_off(blocked));
-        self.durable.run_confirmed("set_blocked", &script).await
+        self.link.run_confirmed("set_blocked", &script).await
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let mut script = NOTE_BLOCK.key(name::binding(person));
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
-        self.durable.run_confirmed("note_block", &script).await
+        self.link.run_confirmed("note_block", &script).await
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let mut asked = redis::pipe();
         asked.cmd("HGET").arg(name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
-        let (block, ended_before): (Option<String>, Option<i64>) = self.link.query("user_state", &asked).await?;
+        let (block, ended_before): (Option<String>, Option<i64>) =
+            self.link.query("user_state", &name::user(user), &asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
     }
@@ -141,13 +142,13 @@ impl Redis {
     async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
         let mut script = PUBLISH_END.key(name::STREAM);
         script.arg(ended.to_string()).arg(ENDS_PUBLISHED.as_secs());
-        self.durable.run_confirmed("publish_end", &script).await
+        self.link.run_confirmed("publish_end", &script).await
     }
 
     async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(i64, Vec<Entry>)> {
         let mut commands = redis::pipe();
         commands.cmd("TIME").cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
-        let ((second, _), entries): ((i64, i64), _) = self.link.query("ends_after", &commands).await?;
+        let ((second, _), entries): ((i64, i64), _) = self.link.query("ends_after", name::STREAM, &commands).await?;
         Ok((second, entries))
     }
 }

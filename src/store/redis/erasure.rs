@@ -2,17 +2,19 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    rc::Rc,
     sync::LazyLock,
 };
 
 use async_trait::async_trait;
-use redis::Script;
 
 use super::{
     super::{Cell, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
-    Redis,
+    Redis, Script,
     binding::{NO_PEOPLE, person_of},
-    name, script, unreadable,
+    name,
+    node::Node,
+    script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
@@ -28,7 +30,7 @@ impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let mut asked = redis::pipe();
         asked.hgetall(name::user(user));
-        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &asked).await?;
+        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &name::user(user), &asked).await?;
         list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
     }
 
@@ -39,7 +41,7 @@ impl Erasure for Redis {
             script.key(name::cell(&Cell::Calls(person.clone(), call)));
         }
         script.arg(NUMBERS_KEPT.as_secs());
-        let erased: Vec<u64> = self.durable.run_confirmed("erase_person", &script).await?;
+        let erased: Vec<u64> = self.link.run_confirmed("erase_person", &script).await?;
         match erased[..] {
             [bindings, session_keys, counters] => Ok(Some(ErasedPerson { bindings, session_keys, counters })),
             _ => Ok(None),
@@ -50,13 +52,13 @@ impl Erasure for Redis {
         const PATTERN: &str = "wxmint:{*}:limit:name:*";
         let of_people: HashSet<_> = people.iter().map(name::attempts).collect();
         let mut erased = 0;
-        self.scan(PATTERN, async |keys| {
+        self.scan(PATTERN, async |_, keys| {
             for key in keys {
                 let own = key.rsplit_once(':').is_some_and(|(prefix, _)| of_people.contains(prefix));
                 if own {
                     let mut erasing = redis::pipe();
                     erasing.del(&key);
-                    let (count,): (u64,) = self.link.query("erase_attempts", &erasing).await?;
+                    let (count,): (u64,) = self.link.query("erase_attempts", &key, &erasing).await?;
                     erased += count;
                 }
             }
@@ -68,13 +70,9 @@ impl Erasure for Redis {
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
         let mut found = HashMap::new();
-        self.scan("wxmint:union:{*}", async |keys| {
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let mut asked = redis::pipe();
-            keys.iter().for_each(|key| _ = asked.get(key));
-            let users: Vec<Option<String>> = self.link.query("unionids_of", &asked).await?;
+        self.scan("wxmint:union:{*}", async |node, keys| {
+            let asked = keys.iter().map(|key| (key.as_str(), redis::Cmd::get(key))).collect();
+            let users: Vec<Option<String>> = self.link.query_each("unionids_of", node, asked).await?;
             found.extend(keys.into_iter().zip(users).filter(|(_, linked)| linked.as_deref() == Some(user.as_str())));
             Ok(())
         })
@@ -86,31 +84,35 @@ impl Erasure for Redis {
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let mut script = ERASE_UNIONID.key(name::union(unionid));
         script.arg(user.as_str());
-        let erased: u8 = self.durable.run_confirmed("erase_unionid", &script).await?;
+        let erased: u8 = self.link.run_confirmed("erase_unionid", &script).await?;
         Ok(erased == 1)
     }
 
     async fn erase_list(&self, user: &UserId) -> Result<bool> {
         let mut script = ERASE_LIST.key(name::user(user));
         script.arg(NUMBERS_KEPT.as_secs());
-        let empty: u8 = self.durable.run_confirmed("erase_list", &script).await?;
+        let empty: u8 = self.link.run_confirmed("erase_list", &script).await?;
         Ok(empty == 1)
     }
 }
 
 impl Redis {
-    /// Takes all keys like `pattern`, page by page; some keys come twice.
-    async fn scan(&self, pattern: &str, mut take: impl AsyncFnMut(Vec<String>) -> Result<()>) -> Result<()> {
-        let mut cursor = 0_u64;
-        loop {
-            let mut asked = redis::pipe();
-            asked.cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-            let ((next, keys),): ((u64, Vec<String>),) = self.link.query("scan", &asked).await?;
-            take(keys).await?;
-            if next == 0 {
-                return Ok(());
+    /// Takes all keys like `pattern` of each primary, page by page; some keys come twice.
+    async fn scan(&self, pattern: &str, mut take: impl AsyncFnMut(&Rc<Node>, Vec<String>) -> Result<()>) -> Result<()> {
+        let (_, primaries) = self.link.primaries().await?;
+        for node in &primaries {
+            let mut cursor = 0_u64;
+            loop {
+                let mut asked = redis::pipe();
+                asked.cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+                let ((next, keys),): ((u64, Vec<String>),) = self.link.query_at("scan", node, &asked).await?;
+                take(node, keys).await?;
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
             }
-            cursor = next;
         }
+        Ok(())
     }
 }

@@ -1,16 +1,37 @@
 //! Whether Redis may lose bindings, which are nowhere else.
 
-use super::Fitness;
+use std::rc::Rc;
+
+use super::{super::Result, Fitness, link::Link, node::Node};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
+/// Whether one primary may lose bindings.
+pub(super) async fn of(link: &Link, node: &Rc<Node>, now: i64) -> Result<Fitness> {
+    if let Some(unfit) = eviction(&node.name, &link.info(node, "memory").await?) {
+        return Ok(unfit);
+    }
+    let (info, save) = (link.info(node, "persistence").await?, link.configured(node, "save").await?);
+    Ok(persistence(&node.name, &info, save.as_deref(), now))
+}
+
+/// What the first primary says that is in the worst state.
+pub(super) fn worst(all: Vec<Fitness>) -> Fitness {
+    let badness = |fitness: &Fitness| match fitness {
+        Fitness::Fit => 0,
+        Fitness::Forgetful(_) => 1,
+        Fitness::Unfit(_) => 2,
+    };
+    all.into_iter().rev().max_by_key(badness).unwrap_or(Fitness::Fit)
+}
+
 /// By `INFO memory`: some policies evict bindings.
-pub(super) fn eviction(memory: &str) -> Option<Fitness> {
+fn eviction(server: &str, memory: &str) -> Option<Fitness> {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
     policy.starts_with("allkeys-").then(|| {
         Fitness::Unfit(format!(
-            "Redis has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else; \
+            "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else; \
              run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)"
         ))
     })
@@ -18,7 +39,7 @@ pub(super) fn eviction(memory: &str) -> Option<Fitness> {
 
 /// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then
 /// the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
-pub(super) fn persistence(info: &str, save: Option<&str>, now: i64) -> Fitness {
+fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Fitness {
     let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
     let overdue =
         || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
@@ -29,11 +50,10 @@ pub(super) fn persistence(info: &str, save: Option<&str>, now: i64) -> Fitness {
     if number("aof_enabled") == 1 || !forgets {
         return Fitness::Fit;
     }
-    Fitness::Forgetful(
-        "Redis writes nothing to disk: when it restarts, every binding is lost, and people get other user ids; \
+    Fitness::Forgetful(format!(
+        "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other user ids; \
          run: CONFIG SET appendonly yes, and set it in redis.conf"
-            .into(),
-    )
+    ))
 }
 
 fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -64,7 +84,7 @@ mod tests {
             (info(0, 9, 90_000), None, true),
             ("# Another server".into(), None, false),
         ] {
-            let found = persistence(&info, save, now);
+            let found = persistence("10.0.0.1:6379", &info, save, now);
             assert_eq!(matches!(found, Fitness::Forgetful(_)), forgets, "{save:?} {info}: {found:?}");
         }
     }

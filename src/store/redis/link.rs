@@ -1,321 +1,259 @@
-//! One connection to Redis. It is made when it is first needed, and again when it has become useless.
-//!
-//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
-//! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
+//! One worker's way to Redis: sends a call to the primary that has its keys, and repeats it once where another one has them by
+//! now, all within a deadline. Every script is idempotent.
 
-use std::{
-    cell::RefCell,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{LocalBoxFuture, Shared},
-};
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
-    ServerErrorKind, aio::MultiplexedConnection,
-};
+use futures_util::future::join;
+use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
+use tokio::time::Instant;
 
 use super::{
-    super::{Result, StoreError},
+    super::Result,
+    access::{Confirm, RedisAccess},
+    answers::Answers,
+    confirm::{Confirmation, Wanted, wanted},
+    connector::Connector,
+    failure::{Failure, Next},
+    layout::Found,
+    node::{Commands, Node, Via},
     outage::OUTAGE,
+    primaries::{Kind, Primaries},
+    script::Invocation,
+    slot::slot_of,
 };
 use crate::telemetry::Metrics;
 
-/// For a call with connecting and one repetition. A login waits for two of these and for WeChat, 5 s at most.
+/// For a call with connecting, looking for the primary, and repetitions. A login waits for two of these and for WeChat, 5 s at
+/// most.
 const DEADLINE: Duration = Duration::from_secs(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// A healthy replica confirms within a millisecond.
-const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
-/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
-/// soon.
-const PAUSE: Duration = Duration::from_millis(200);
 
-/// Errors of a server to which this connection should not talk any more. A new connection may reach the right server behind
-/// the same name, or may be allowed in again.
-const WRONG_SERVER: &[&str] = &["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"];
-
-type Connecting = Shared<LocalBoxFuture<'static, Result<MultiplexedConnection>>>;
+/// For calls that no replica confirms.
+pub(super) const UNCONFIRMED: Wanted = Wanted::Replicas(0);
 
 pub(super) struct Link {
-    client: Client,
-    /// Host and port, for the log.
-    address: String,
-    state: RefCell<State>,
+    pub(super) primaries: Primaries,
+    confirm: Confirm,
     metrics: Metrics,
 }
 
-#[derive(Default)]
-struct State {
-    /// Differs for each connection, so that a late failure of an old connection does not drop the new one.
-    generation: u64,
-    connecting: Option<Connecting>,
-    refused: Option<(Instant, StoreError)>,
-}
-
 impl Link {
-    pub(super) fn new(url: &str, metrics: Metrics) -> Result<Self> {
-        let client = Client::open(url).map_err(|error| describe(&error))?;
-        let address = client.get_connection_info().addr().to_string();
-        Ok(Self { client, address, state: RefCell::default(), metrics })
+    pub(super) fn new(access: &RedisAccess, metrics: Metrics) -> Self {
+        let connector = Connector::new(access);
+        Self { confirm: connector.confirm(), primaries: Primaries::new(connector), metrics }
     }
 
-    /// Runs a script within [`DEADLINE`]. If the connection is dead or leads to the wrong server, the script is repeated once
-    /// on a new connection. Every script is idempotent.
-    pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &ScriptInvocation<'_>) -> Result<T> {
-        self.measured(step, async |mut connection| script.invoke_async(&mut connection).await).await
+    /// Runs a script on the primary of its keys.
+    pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &Invocation<'_>) -> Result<T> {
+        self.measured(step, async |deadline| self.invoke(script, UNCONFIRMED, deadline).await?.only()).await
     }
 
-    /// Runs two scripts in one round trip, in this order. Their keys may lie in different slots. If Redis does not know one of
-    /// the scripts yet, that script alone is repeated, because the other one has run already and would count twice.
+    /// Runs two scripts at the same time. Their keys may lie in different slots: if one primary has both, in one round trip, and
+    /// in this order. If one script has to be repeated, the other one is not, because it would count twice.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
-        first: &ScriptInvocation<'_>,
-        second: &ScriptInvocation<'_>,
+        first: &Invocation<'_>,
+        second: &Invocation<'_>,
     ) -> Result<(A, B)> {
-        let mut both = redis::pipe();
-        both.invoke_script(first).invoke_script(second).ignore_errors();
-        self.measured(step, async |mut connection| {
-            let (one, other) = both.query_async(&mut connection).await?;
-            let one = or_loaded(one, first, &mut connection).await?;
-            Ok((one, or_loaded(other, second, &mut connection).await?))
+        self.measured(step, async |deadline| {
+            let (one, other) = self.both(first, second, deadline).await?;
+            Ok((one.only()?, other.only()?))
         })
         .await
     }
 
-    /// Runs reading commands in one round trip.
-    pub(super) async fn query<T: FromRedisValue>(&self, step: &'static str, commands: &Pipeline) -> Result<T> {
-        self.measured(step, async |mut connection| commands.query_async(&mut connection).await).await
-    }
-
-    /// `INFO section`.
-    pub(super) async fn info(&self, section: &str) -> Result<String> {
-        self.within_deadline(async |mut connection| redis::cmd("INFO").arg(section).query_async(&mut connection).await)
-            .await
-    }
-
-    /// `CONFIG GET parameter`; `None` where Redis refuses to tell.
-    pub(super) async fn configured(&self, parameter: &str) -> Result<Option<String>> {
-        let mut get = redis::cmd("CONFIG");
-        get.arg("GET").arg(parameter);
-        let ask = async |mut connection| match get.query_async::<Vec<String>>(&mut connection).await {
-            Err(error) if error.is_io_error() => Err(error),
-            answer => Ok(answer.ok().and_then(|pair| pair.into_iter().nth(1))),
-        };
-        self.within_deadline(ask).await
-    }
-
-    /// Runs a script. If Redis has a replica, waits until a replica has all writes up to this one, because a replica that
-    /// takes over must not have lost them. Nothing else can be sent on this connection meanwhile.
+    /// Runs a script, and waits until as many replicas as are wanted have all writes up to this one, because a replica that
+    /// takes over must not have lost them.
     pub(super) async fn run_confirmed<T: FromRedisValue>(
         &self,
         step: &'static str,
-        script: &ScriptInvocation<'_>,
+        script: &Invocation<'_>,
     ) -> Result<T> {
-        let mut commands = redis::pipe();
-        commands.invoke_script(script).cmd("INFO").arg("replication").ignore_errors();
-        let started = Instant::now();
-        let outcome = self
-            .within_deadline(async |mut connection| {
-                let (answer, info) = commands.query_async(&mut connection).await?;
-                let (answer, info): (_, RedisResult<String>) =
-                    (or_loaded(answer, script, &mut connection).await?, info);
-                Ok((answer, replicas(&info?) == 0 || is_confirmed(&mut connection).await?))
-            })
-            .await;
-        self.metrics.redis_answered(step, matches!(outcome, Ok((_, true))), started.elapsed());
-        match outcome? {
-            (answer, true) => Ok(answer),
-            (_, false) => Err(StoreError { reason: "no replica of Redis has confirmed the write in time".into() }),
+        self.measured(step, async |deadline| {
+            let primary = self.primary(script.slot(), deadline).await?;
+            let wanted = wanted(self.confirm, self.primaries.kind(), &primary.followers);
+            if wanted != UNCONFIRMED && !primary.doubt.admits(Instant::now()) {
+                return Err(self.unconfirmed(&primary));
+            }
+            let answers = self.invoke(script, wanted, deadline).await?;
+            let server = &answers.from;
+            let is_confirmed = match answers.confirmation(wanted) {
+                Confirmation::Given | Confirmation::NotAsked => true,
+                Confirmation::Missing => false,
+                Confirmation::Some(count, left) => self.primaries.is_not_replaced(server, count, left).await,
+            };
+            server.doubt.note(is_confirmed, Instant::now());
+            if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }
+        })
+        .await
+    }
+
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, key: &str, command: Cmd) {
+        if let Some(node) = self.primaries.of(slot_of(key.as_bytes())) {
+            node.tell(command).await;
         }
+    }
+
+    /// For a write that a later, confirmed write on the same server makes certain too: on a Cluster the later one may be on
+    /// another server, so this one is confirmed by itself.
+    pub(super) async fn run_confirmed_in_cluster<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        script: &Invocation<'_>,
+    ) -> Result<T> {
+        match self.primaries.kind() {
+            Kind::Cluster => self.run_confirmed(step, script).await,
+            Kind::Single | Kind::Sentinel => self.run(step, script).await,
+        }
+    }
+
+    /// Runs reading commands, whose keys lie in the slot of `key`, in one round trip.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        key: &str,
+        commands: &Pipeline,
+    ) -> Result<T> {
+        let (slot, commands) = (slot_of(key.as_bytes()), Commands::new(commands.clone()));
+        self.measured(step, async |deadline| self.call(slot, Via::Prompt, &commands, deadline).await?.all()).await
+    }
+
+    /// Runs reading commands on one server.
+    pub(super) async fn query_at<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        node: &Rc<Node>,
+        commands: &Pipeline,
+    ) -> Result<T> {
+        let commands = Commands::new(commands.clone());
+        self.measured(step, async |deadline| self.call_at(node, &commands, deadline).await?.all()).await
+    }
+
+    /// Runs a command for each key on one server, in one round trip. A key that it does not have any more is asked for where it
+    /// is now.
+    pub(super) async fn query_each<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        node: &Rc<Node>,
+        commands: Vec<(&str, Cmd)>,
+    ) -> Result<Vec<T>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.measured(step, async |deadline| {
+            let mut together = redis::pipe();
+            commands.iter().for_each(|(_, command)| _ = together.add_command(command.clone()));
+            let mut values = node.send(Via::Prompt, &Commands::new(together), deadline).await?;
+            for (value, (key, command)) in values.iter_mut().zip(&commands) {
+                if Failure::of(value, &node.address).is_some_and(|failure| failure.trouble.is_about_a_slot()) {
+                    let mut alone = redis::pipe();
+                    alone.add_command(command.clone());
+                    let slot = slot_of(key.as_bytes());
+                    *value = self.call(slot, Via::Prompt, &Commands::new(alone), deadline).await?.only()?;
+                }
+            }
+            Answers { values, from: Rc::clone(node) }.all()
+        })
+        .await
+    }
+
+    /// The primaries as far as they are known, or after they have been looked up.
+    pub(super) async fn primaries(&self) -> Result<(Found, Vec<Rc<Node>>)> {
+        self.primaries.keep_up();
+        if self.primaries.all().1.is_empty() {
+            self.primaries.look_again(None).await?;
+        }
+        Ok(self.primaries.all())
+    }
+
+    /// The primaries after they have been looked up.
+    pub(super) async fn primaries_now(&self) -> Result<(Found, Vec<Rc<Node>>)> {
+        self.primaries.keep_up();
+        self.primaries.look_again(None).await?;
+        Ok(self.primaries.all())
+    }
+
+    pub(super) fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.primaries.kind()
+    }
+
+    /// `INFO section`.
+    pub(super) async fn info(&self, node: &Rc<Node>, section: &str) -> Result<String> {
+        let mut info = redis::pipe();
+        info.cmd("INFO").arg(section);
+        let (info,): (String,) = self.query_at("info", node, &info).await?;
+        Ok(info)
+    }
+
+    /// `CONFIG GET parameter`; `None` where Redis refuses to tell.
+    pub(super) async fn configured(&self, node: &Rc<Node>, parameter: &str) -> Result<Option<String>> {
+        let mut get = redis::pipe();
+        get.cmd("CONFIG").arg("GET").arg(parameter).ignore_errors();
+        let found =
+            self.measured("config", async |deadline| node.send(Via::Prompt, &Commands::new(get), deadline).await);
+        let pair = found.await?.pop().and_then(|answer| from_redis_value::<Vec<String>>(answer).ok());
+        Ok(pair.and_then(|pair| pair.into_iter().nth(1)))
     }
 
     async fn measured<T>(
         &self,
         step: &'static str,
-        command: impl AsyncFn(MultiplexedConnection) -> RedisResult<T>,
+        call: impl AsyncFnOnce(Instant) -> Result<T, Failure>,
     ) -> Result<T> {
         let started = Instant::now();
-        let outcome = self.within_deadline(command).await;
+        self.primaries.keep_up();
+        let outcome = call(started + DEADLINE).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome
-    }
-
-    async fn within_deadline<T>(
-        &self,
-        command: impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T> {
-        let attempts = async {
-            match self.attempt(&command).await {
-                Err(Failure::Connection(_)) => self.attempt(&command).await,
-                outcome => outcome,
+        outcome.map_err(|failure| {
+            // An error that concerns one command is told by whoever asked: Redis is there.
+            if failure.trouble.is_outage() {
+                OUTAGE.failed(&failure.server, &failure.reason);
             }
-        };
-        let late = |_| Failure::Final(StoreError { reason: "no answer within 1 s".into() });
-        let outcome = tokio::time::timeout(DEADLINE, attempts).await.map_err(late).flatten();
-        self.tell(&outcome);
-        outcome.map_err(|failure| StoreError { reason: format!("Redis at {}: {}", self.address, failure.reason()) })
-    }
-
-    /// An error that Redis answered is told by whoever asked: Redis is there.
-    fn tell<T>(&self, outcome: &Result<T, Failure>) {
-        match outcome {
-            Ok(_) => OUTAGE.answered(&self.address),
-            Err(Failure::Answer(_)) => {}
-            Err(failure) => OUTAGE.failed(&self.address, failure.reason()),
-        }
-    }
-
-    async fn attempt<T>(
-        &self,
-        command: &impl AsyncFn(MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, Failure> {
-        let (generation, connecting) = self.connecting().map_err(Failure::Final)?;
-        let connection =
-            connecting.await.inspect_err(|error| self.refused(generation, error)).map_err(Failure::Final)?;
-        command(connection).await.map_err(|error| {
-            let described = describe(&error);
-            if error.is_timeout() {
-                self.forget(generation);
-                return Failure::Final(described);
-            }
-            if is_wrong_server(&error) || error.is_io_error() || error.is_unrecoverable_error() {
-                self.forget(generation);
-                return Failure::Connection(described);
-            }
-            Failure::Answer(described)
+            failure.described()
         })
     }
 
-    /// The connection, or the one attempt to make it that all callers share.
-    fn connecting(&self) -> Result<(u64, Connecting)> {
-        let mut state = self.state.borrow_mut();
-        if let Some((until, error)) = &state.refused
-            && Instant::now() < *until
+    async fn both(
+        &self,
+        first: &Invocation<'_>,
+        second: &Invocation<'_>,
+        deadline: Instant,
+    ) -> Result<(Answers, Answers), Failure> {
+        let [one, other] = [first, second].map(|script| self.primaries.of(script.slot()));
+        if let (Some(node), Some(other)) = (one, other)
+            && Rc::ptr_eq(&node, &other)
         {
-            return Err(error.clone());
+            let mut both = redis::pipe();
+            both.add_command(first.by_name()).add_command(second.by_name());
+            match node.send(Via::Prompt, &Commands::new(both), deadline).await {
+                Ok(values) => {
+                    let mut values =
+                        values.into_iter().map(|value| Answers { values: vec![value], from: Rc::clone(&node) });
+                    let mut next = || values.next().expect("as many answers as commands");
+                    let (one, other) = (next(), next());
+                    let done = join(self.or_again(one, first, deadline), self.or_again(other, second, deadline)).await;
+                    return Ok((done.0?, done.1?));
+                }
+                Err(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => return Err(failure),
+                Err(_) => {}
+            }
         }
-        if state.connecting.is_none() {
-            state.generation += 1;
-            state.connecting = Some(connect(self.client.clone()));
-        }
-        let connecting = state.connecting.clone().ok_or_else(|| StoreError { reason: "not connected".into() })?;
-        Ok((state.generation, connecting))
+        let (one, other) =
+            join(self.invoke(first, UNCONFIRMED, deadline), self.invoke(second, UNCONFIRMED, deadline)).await;
+        Ok((one?, other?))
     }
 
-    fn forget(&self, generation: u64) {
-        let mut state = self.state.borrow_mut();
-        if state.generation == generation {
-            state.connecting = None;
+    /// The answers of a script, or those to its repetition where this server could not run it.
+    async fn or_again(&self, answers: Answers, script: &Invocation<'_>, deadline: Instant) -> Result<Answers, Failure> {
+        match answers.failure() {
+            Some(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => Err(failure),
+            None if !answers.lacks_script() => Ok(answers),
+            _ => self.invoke(script, UNCONFIRMED, deadline).await,
         }
-    }
-
-    fn refused(&self, generation: u64, error: &StoreError) {
-        let mut state = self.state.borrow_mut();
-        if state.generation == generation && state.connecting.is_some() {
-            state.connecting = None;
-            state.refused = Some((Instant::now() + PAUSE, error.clone()));
-        }
-    }
-}
-
-async fn is_confirmed(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-    let within = CONFIRMED_WITHIN.as_millis() as u64;
-    let confirmed: u64 = redis::cmd("WAIT").arg(1).arg(within).query_async(connection).await?;
-    Ok(confirmed > 0)
-}
-
-/// The number of replicas by `INFO replication`.
-fn replicas(info: &str) -> u32 {
-    let count = info.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
-}
-
-enum Failure {
-    /// A new connection may do better.
-    Connection(StoreError),
-    Final(StoreError),
-    /// The right server refused this command.
-    Answer(StoreError),
-}
-
-impl Failure {
-    fn reason(&self) -> &str {
-        let (Self::Connection(error) | Self::Final(error) | Self::Answer(error)) = self;
-        &error.reason
-    }
-}
-
-fn connect(client: Client) -> Connecting {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    async move {
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        connection.map_err(|error| not_connected(&client, &error))
-    }
-    .boxed_local()
-    .shared()
-}
-
-async fn or_loaded<T: FromRedisValue>(
-    answer: RedisResult<T>,
-    script: &ScriptInvocation<'_>,
-    connection: &mut MultiplexedConnection,
-) -> RedisResult<T> {
-    match answer {
-        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-            script.invoke_async(connection).await
-        }
-        answer => answer,
-    }
-}
-
-fn is_wrong_server(error: &RedisError) -> bool {
-    // Redis 6 wraps the error of a command within a script.
-    let wrapped = |code: &str| error.detail().is_some_and(|detail| detail.contains(code));
-    error.kind() == ErrorKind::AuthenticationFailed
-        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || wrapped(code))
-}
-
-/// Why there is no connection. Of the setting up of one, the server's words may be repeated where it refuses the database:
-/// what they could quote is its number.
-fn not_connected(client: &Client, error: &RedisError) -> StoreError {
-    let db = client.get_connection_info().redis_settings().db();
-    let reason = match (error.kind(), error.detail()) {
-        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
-        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if db != 0 => {
-            format!("it refuses database {db}: {words}")
-        }
-        _ => return describe(error),
-    };
-    StoreError { reason }
-}
-
-/// What went wrong without the server's own words, which may quote a command's arguments. The system's words quote none.
-fn describe(error: &RedisError) -> StoreError {
-    let reason = match error.code() {
-        Some(code) => format!("it answered {code}{}", meaning(code)),
-        None if error.is_timeout() => "no answer in time".into(),
-        None if error.is_io_error() => error.to_string(),
-        None => error.category().to_owned(),
-    };
-    StoreError { reason }
-}
-
-fn meaning(code: &str) -> &'static str {
-    match code {
-        "NOAUTH" => ": it wants a password",
-        "WRONGPASS" => ": it refuses the user name or the password",
-        "NOPERM" => ": the user may not run a command that wxmint needs",
-        "READONLY" => ": it is a replica, or takes no writes",
-        "MASTERDOWN" => ": it is a replica without its primary",
-        "LOADING" => ": it is still reading its data from disk",
-        "OOM" => ": its memory is full",
-        "MISCONF" => ": it cannot write to its disk",
-        _ => "",
     }
 }

@@ -1,26 +1,50 @@
-//! The store in Redis. Each operation takes one round trip. A script touches the keys of one hash slot, so that it also runs
-//! on a Cluster.
+//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A script
+//! touches the keys of one hash slot, so that it also runs on a Cluster.
 
+mod access;
 mod access_token;
+mod answers;
 mod binding;
 mod clocks;
+mod confirm;
+mod connector;
 mod ends;
 mod erasure;
+mod failure;
 mod fitness;
+mod followers;
+mod layout;
 mod link;
+mod node;
 mod outage;
+mod primaries;
+mod reason;
+mod route;
+mod script;
 mod session;
+mod slot;
+mod status;
 mod ticket;
+mod tls;
+mod url;
 pub mod walk;
 
-use std::{fmt, rc::Rc, str::FromStr, sync::LazyLock, time::Duration};
+use std::{rc::Rc, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use redis::{Script, ScriptInvocation};
-use zeroize::Zeroizing;
+use futures_util::future::try_join_all;
 
-use self::{clocks::Clocks, link::Link};
+pub use self::{
+    access::{Confirm, RedisAccess},
+    tls::TlsFiles,
+    url::RedisUrl,
+};
+use self::{
+    clocks::Clocks,
+    link::Link,
+    script::{Invocation, Script, script},
+};
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
     PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket, short_digest,
@@ -31,14 +55,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// A script with the shared functions in front of it.
-macro_rules! script {
-    ($($name:literal),+) => {
-        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
-    };
-}
-use script;
-
 static CLAIM: LazyLock<Script> = script!("claim");
 static RELEASE: LazyLock<Script> = script!("release");
 static RECORD_LOGIN: LazyLock<Script> = script!("binding_state", "meter", "keep_key", "record_login");
@@ -46,33 +62,10 @@ static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
-/// A checked `redis://` URL. It does not print, because it may contain a password.
-#[derive(Clone)]
-pub struct RedisUrl(Zeroizing<String>);
-
-impl FromStr for RedisUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // The library's own message may quote the URL.
-        let is_good = text.starts_with("redis://") && redis::Client::open(text).is_ok();
-        let wrong = || "must be redis://[user:password@]host:port[/db]".to_owned();
-        is_good.then(|| Self(text.to_owned().into())).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisUrl(…)")
-    }
-}
-
 /// A connection to one Redis, for one worker thread.
 #[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
-    /// For writes that a replica must confirm, because waiting for that blocks the connection.
-    durable: Rc<Link>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
@@ -80,10 +73,10 @@ pub struct Redis {
 
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
-    pub fn new(url: &RedisUrl, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Result<Self> {
+    pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
-        let [link, durable] = [metrics.clone(), metrics].map(|metrics| Link::new(&url.0, metrics).map(Rc::new));
-        Ok(Self { link: link?, durable: durable?, session_ttl, clock: Rc::new(clock), clocks })
+        let link = Rc::new(Link::new(access, metrics));
+        Self { link, session_ttl, clock: Rc::new(clock), clocks }
     }
 
     /// The same connection, with bindings dated `instant`.
@@ -191,9 +184,9 @@ impl Store for Redis {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
         };
-        let mut script = RECORD_LOGIN.key(name::session(&record.person));
+        let mut script = RECORD_LOGIN.key(name::binding(&record.person));
         script
-            .key(name::binding(&record.person))
+            .key(name::session(&record.person))
             .key(name::cell(&Cell::Logins(record.person.clone())))
             .arg(attempt.as_str())
             .arg(record.order.as_str())
@@ -209,18 +202,18 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::State(answer.binding_state()?, at))
+                Ok(Recorded::State(self.certain(&record.person, attempt, answer).await?, at))
             }
         }
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        walk::binding_of(&self.link, person).await
+        walk::binding_of(self, person).await
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
-        let mut script = SESSION_KEYS.key(name::session(person));
-        script.arg(PREVIOUS_KEY_TTL.as_millis() as u64);
+        let mut script = SESSION_KEYS.key(name::binding(person));
+        script.key(name::session(person)).arg(PREVIOUS_KEY_TTL.as_millis() as u64);
         let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
         let mut kept = kept.into_iter().map(Sealed::from_stored);
         Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))
@@ -238,15 +231,14 @@ impl Store for Redis {
     }
 
     async fn fitness(&self) -> Result<Fitness> {
-        if let Some(unfit) = fitness::eviction(&self.link.info("memory").await?) {
-            return Ok(unfit);
-        }
-        let (info, save) = (self.link.info("persistence").await?, self.link.configured("save").await?);
-        Ok(fitness::persistence(&info, save.as_deref(), (self.clock)().timestamp()))
+        let (_, primaries) = self.link.primaries().await?;
+        let now = (self.clock)().timestamp();
+        let each = primaries.iter().map(|node| fitness::of(&self.link, node, now));
+        Ok(fitness::worst(try_join_all(each).await?))
     }
 }
 
-fn count(meter: &Meter) -> ScriptInvocation<'static> {
+fn count(meter: &Meter) -> Invocation<'static> {
     let mut script = COUNT.key(name::cell(&meter.cell));
     script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
     script

@@ -2,8 +2,9 @@
 //! come by the thousand a second, and each of a process' connections fails.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,13 +15,14 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// No failure for this long, and it is over: until then some calls may succeed and others fail.
 const OVER_AFTER: Duration = Duration::from_secs(2);
 
-/// One for all connections of the process, which has one Redis.
-pub(super) static OUTAGE: Outage = Outage { lasts: AtomicBool::new(false), trouble: Mutex::new(None) };
+/// One for all connections of the process.
+pub(super) static OUTAGE: Outage = Outage { lasts: AtomicBool::new(false), troubles: Mutex::new(BTreeMap::new()) };
 
 pub(super) struct Outage {
-    /// Whether there is trouble, for the many calls that succeed.
+    /// Whether there is trouble anywhere, for the many calls that succeed.
     lasts: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+    /// By the address of the server.
+    troubles: Mutex<BTreeMap<String, Option<Trouble>>>,
 }
 
 struct Trouble {
@@ -34,9 +36,9 @@ struct Trouble {
 impl Outage {
     /// A call could not reach a Redis that serves it.
     pub(super) fn failed(&self, redis: &str, reason: &str) {
+        let mut troubles = self.troubles();
         self.lasts.store(true, Ordering::Relaxed);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((lasts, failed)) = note_failure(&mut trouble, Instant::now()) {
+        if let Some((lasts, failed)) = note_failure(troubles.entry(redis.to_owned()).or_default(), Instant::now()) {
             let lasts_s = lasts.as_secs();
             tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
         }
@@ -47,13 +49,34 @@ impl Outage {
         if !self.lasts.load(Ordering::Relaxed) {
             return;
         }
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((lasted, failed)) = note_answer(&mut trouble, Instant::now()) {
-            self.lasts.store(false, Ordering::Relaxed);
+        let mut troubles = self.troubles();
+        let over = troubles.get_mut(redis).and_then(|trouble| note_answer(trouble, Instant::now()));
+        if let Some((lasted, failed)) = over {
+            self.forget(&mut troubles, redis);
             tracing::info!(redis, lasted_s = lasted.as_secs(), failed, "Redis can be used again");
         }
     }
+
+    /// A server is no primary any more, so that nobody asks it.
+    pub(super) fn replaced(&self, redis: &str) {
+        let mut troubles = self.troubles();
+        if self.forget(&mut troubles, redis).is_some() {
+            tracing::info!(redis, "this Redis is no primary any more; others do its work");
+        }
+    }
+
+    fn forget(&self, troubles: &mut Troubles<'_>, redis: &str) -> Option<()> {
+        let known = troubles.remove(redis).map(drop);
+        self.lasts.store(!troubles.is_empty(), Ordering::Relaxed);
+        known
+    }
+
+    fn troubles(&self) -> Troubles<'_> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+type Troubles<'a> = MutexGuard<'a, BTreeMap<String, Option<Trouble>>>;
 
 /// How long it lasts and how many calls have failed, if it is time to say so.
 fn note_failure(trouble: &mut Option<Trouble>, now: Instant) -> Option<(Duration, u64)> {

@@ -4,14 +4,14 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use redis::{Script, Value, from_redis_value};
+use redis::{Value, from_redis_value};
 
 use super::{
     super::{
         AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
         Result, Sealed, Sessions, Tried,
     },
-    Redis, flag, name, script, unreadable,
+    Redis, Script, flag, name, script, unreadable,
 };
 use crate::ids::UserId;
 
@@ -50,8 +50,8 @@ impl Sessions for Redis {
     }
 
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
-        let mut script = KEEP.key(name::session(person));
-        script.arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
+        let mut script = KEEP.key(name::binding(person));
+        script.key(name::session(person)).arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 
@@ -62,8 +62,8 @@ impl Sessions for Redis {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        let mut script = FORGET.key(name::session(person));
-        script.key(name::binding(person));
+        let mut script = FORGET.key(name::binding(person));
+        script.key(name::session(person));
         self.link.run("forget", &script).await
     }
 
@@ -72,7 +72,7 @@ impl Sessions for Redis {
         asked.cmd("HGET").arg(name::session(person)).arg("current_order");
         asked.cmd("HMGET").arg(name::binding(person)).arg("user_id").arg("last_login");
         type Found = (Option<String>, (Option<String>, Option<i64>));
-        let (order, (user, noted)): Found = self.link.query("last_login", &asked).await?;
+        let (order, (user, noted)): Found = self.link.query("last_login", &name::binding(person), &asked).await?;
         let exchanged = order.map(|order| (ExchangeOrder(order).micros() / 1_000_000) as i64);
         let second = user.and(exchanged.max(noted));
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))

@@ -4,11 +4,10 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use redis::Script;
 
 use super::{
     super::{AttemptId, Person, Result, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
-    Redis, name, script, unreadable,
+    Redis, Script, name, script, unreadable,
 };
 
 static KEEP: LazyLock<Script> = script!("keep_ticket");

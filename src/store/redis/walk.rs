@@ -2,22 +2,26 @@
 //! trait `Store`, because it makes no sense for the store in memory.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
-//! meanwhile is found or not. SCAN knows the keys of one node: in a Cluster each would be walked by itself.
+//! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is
+//! still to be walked to one that has been, so the walk ends when slots move; while a slot is on its way, keys can be missed.
 
 mod sealed;
 
-use std::sync::LazyLock;
+use std::{rc::Rc, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
-use redis::Script;
+use redis::{Cmd, Value, from_redis_value};
 
 pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
     super::{AttemptId, Binding, Person, Result},
-    Redis,
+    Redis, Script,
     binding::{parse_user, person_of},
-    link::Link,
-    name, script, unreadable,
+    layout::parse_slots,
+    name,
+    node::Node,
+    primaries::Kind,
+    script, unreadable,
 };
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
@@ -29,11 +33,16 @@ const STEP: &str = "walk";
 static NOTE_DISSOLVED: LazyLock<Script> = script!("binding_state", "note_dissolved");
 
 /// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
-/// started again, keeps its keys in another order.
+/// started again, keeps its keys in another order. On a Cluster it holds as long as each primary has the same slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     cursor: u64,
+    /// The number of the primary, in the order of their addresses.
+    primary: usize,
+    /// Which process it is; empty at the beginning of each primary.
     server: String,
+    /// The fingerprint of all primaries and their slots.
+    layout: u64,
 }
 
 #[derive(Debug)]
@@ -68,10 +77,11 @@ pub enum Found {
 impl Redis {
     /// Reads the page of bindings that begins at `from`.
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        self.step(from, "wxmint:{*}:binding", async |keys| {
+        self.step(from, "wxmint:{*}:binding", async |node, keys| {
             let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-            let rows = read(&self.link, STEP, &people).await?;
-            let found = people.into_iter().zip(rows).filter_map(|(person, row)| row.found(person).transpose());
+            let asked = keys.iter().map(|key| (key.as_str(), fields_of(key))).collect();
+            let rows = self.link.query_each(STEP, node, asked).await?;
+            let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
             found.collect()
         })
         .await
@@ -82,19 +92,35 @@ impl Redis {
         &self,
         from: &Place,
         pattern: &str,
-        read: impl AsyncFnOnce(Vec<String>) -> Result<Vec<T>>,
+        read: impl AsyncFnOnce(&Rc<Node>, Vec<String>) -> Result<Vec<T>>,
     ) -> Result<Step<T>> {
+        let (_, primaries) = self.link.primaries().await?;
+        let Some(node) = primaries.get(from.primary) else { return Ok(Step::Elsewhere) };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        let (info, of, (cursor, keys)): (String, u64, (u64, Vec<String>)) = self.link.query(STEP, &asked).await?;
+        let is_cluster = self.link.kind() == Kind::Cluster;
+        if is_cluster {
+            asked.cmd("CLUSTER").arg("SLOTS");
+        }
+        let mut answers: Vec<Value> = self.link.query_at(STEP, node, &asked).await?;
+        let layout = match is_cluster {
+            true => parse_slots(answers.pop().unwrap_or(Value::Nil), &node.address)?.fingerprint(),
+            false => 0,
+        };
+        let scanned = from_redis_value(Value::Array(answers)).map_err(|_| unreadable("a page of keys"))?;
+        let (info, of, (cursor, keys)): (String, u64, (u64, Vec<String>)) = scanned;
         let server = run_id(&info);
-        if *from != Place::default() && from.server != server {
+        if *from != Place::default() && (from.layout != layout || !["", server].contains(&from.server.as_str())) {
             return Ok(Step::Elsewhere);
         }
-        let found = read(keys).await?;
-        let next = (cursor != 0).then(|| Place { cursor, server: server.to_owned() });
-        Ok(Step::Page(Page { found, keys: PAGE as u64, of, next }))
+        let found = read(node, keys).await?;
+        let next = match (cursor, from.primary + 1) {
+            (0, next) if next == primaries.len() => None,
+            (0, primary) => Some(Place { primary, layout, ..Place::default() }),
+            (cursor, _) => Some(Place { cursor, layout, server: server.to_owned(), ..*from }),
+        };
+        Ok(Step::Page(Page { found, keys: PAGE as u64, of: of * primaries.len() as u64, next }))
     }
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
@@ -106,9 +132,11 @@ impl Redis {
 }
 
 /// See [`super::super::Store::binding`].
-pub(super) async fn binding_of(link: &Link, person: &Person) -> Result<Option<Binding>> {
-    let row = read(link, "binding", std::slice::from_ref(person)).await?.pop();
-    match row.map(|row| row.found(person.clone())).transpose()?.flatten() {
+pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<Binding>> {
+    let (key, mut asked) = (name::binding(person), redis::pipe());
+    asked.add_command(fields_of(&key));
+    let (row,): (Value,) = redis.link.query("binding", &key, &asked).await?;
+    match found(person.clone(), row)? {
         Some(Found::Bound(binding)) => Ok(Some(binding)),
         _ => Ok(None),
     }
@@ -124,40 +152,31 @@ fn owner(key: &str) -> Result<Person> {
     person_of(entry.ok_or_else(|| unreadable("a binding's key"))?)
 }
 
-/// What is kept of a person, field by field.
-struct Row([Option<String>; FIELDS.len()]);
-
 const FIELDS: [&str; 7] =
     ["user_id", "unionid", "unionid_conflict", "bound_at", "intent_user", "leaving_user", "dissolved"];
 
-async fn read(link: &Link, step: &'static str, people: &[Person]) -> Result<Vec<Row>> {
-    if people.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut asked = redis::pipe();
-    for person in people {
-        asked.cmd("HMGET").arg(name::binding(person)).arg(&FIELDS);
-    }
-    let rows: Vec<Vec<Option<String>>> = link.query(step, &asked).await?;
-    rows.into_iter().map(|row| row.try_into().map(Row).map_err(|_| unreadable("a binding"))).collect()
+fn fields_of(key: &str) -> Cmd {
+    let mut asked = redis::cmd("HMGET");
+    asked.arg(key).arg(&FIELDS);
+    asked
 }
 
-impl Row {
-    /// `None` for one of whom nothing is left, or nothing but a number.
-    fn found(self, person: Person) -> Result<Option<Found>> {
-        let [user, unionid, conflict, bound_at, intended, leaving, dissolved] = self.0;
-        let Some(user) = user else {
-            let half_done = intended.or(leaving).map(|_| Found::HalfDone);
-            return Ok(half_done.or(dissolved.map(|_| Found::Dissolved(person))));
-        };
-        Ok(Some(Found::Bound(Binding {
-            person,
-            user: parse_user(&user)?,
-            unionid: unionid.map(|text| text.parse().map_err(|_| unreadable("a unionid"))).transpose()?,
-            conflict: conflict.map(|user| parse_user(&user)).transpose()?,
-            bound_at: bound_at.as_deref().and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
-        })))
-    }
+/// `None` for a person of whom nothing is left, or nothing but a number.
+fn found(person: Person, row: Value) -> Result<Option<Found>> {
+    let row: Vec<Option<String>> = from_redis_value(row).map_err(|_| unreadable("a binding"))?;
+    let row: [_; FIELDS.len()] = row.try_into().map_err(|_| unreadable("a binding"))?;
+    let [user, unionid, conflict, bound_at, intended, leaving, dissolved] = row;
+    let Some(user) = user else {
+        let half_done = intended.or(leaving).map(|_| Found::HalfDone);
+        return Ok(half_done.or(dissolved.map(|_| Found::Dissolved(person))));
+    };
+    Ok(Some(Found::Bound(Binding {
+        person,
+        user: parse_user(&user)?,
+        unionid: unionid.map(|text| text.parse().map_err(|_| unreadable("a unionid"))).transpose()?,
+        conflict: conflict.map(|user| parse_user(&user)).transpose()?,
+        bound_at: bound_at.as_deref().and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
+    })))
 }
 
 fn instant(millis: &str) -> Option<DateTime<Utc>> {

@@ -6,14 +6,37 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    APP_SECRET, APPID, Answer, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisServer, Service,
-    Simulator, apps_folder,
+    APP_SECRET, APPID, Answer, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster, RedisServer,
+    Sentinel, Service, Simulator, apps_folder,
 };
 
-pub(crate) struct TestBed {
+/// What `WXMINT_REDIS_URL` leads to.
+pub(crate) trait Reachable {
+    fn url(&self) -> String;
+}
+
+impl Reachable for RedisServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
+impl Reachable for RedisCluster {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
+impl Reachable for Sentinel {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
+pub(crate) struct TestBed<R = RedisServer> {
     pub(crate) services: Vec<Service>,
     pub(crate) wechat: Simulator,
-    pub(crate) redis: RedisServer,
+    pub(crate) redis: R,
     pub(crate) http: Http,
     pub(crate) configuration: Configuration,
     _apps: Option<TempDir>,
@@ -54,7 +77,9 @@ impl TestBed {
             await_ready: true,
         }
     }
+}
 
+impl<R> TestBed<R> {
     pub(crate) fn service(&self) -> &Service {
         &self.services[0]
     }
@@ -156,15 +181,24 @@ impl Builder {
     }
 
     pub(crate) async fn start(self) -> TestBed {
-        let http = Http::new();
         let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
-        let wechat = Simulator::start(http.clone(), &self.further_apps).await;
         let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
+        let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
+        TestBed { redis_link, ..self.start_at(&redis_url, redis).await }
+    }
+
+    /// On servers that are there already.
+    pub(crate) async fn start_on<R: Reachable>(self, redis: R) -> TestBed<R> {
+        self.start_at(&redis.url(), redis).await
+    }
+
+    async fn start_at<R>(self, redis_url: &str, redis: R) -> TestBed<R> {
+        let http = Http::new();
+        let wechat = Simulator::start(http.clone(), &self.further_apps).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 
         let mut configuration = Configuration::new(self.algorithm);
-        let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
-        configuration.set("WXMINT_REDIS_URL", &redis_url);
+        configuration.set("WXMINT_REDIS_URL", redis_url);
         configuration.set("WXMINT_WECHAT_URL", &wechat_link.as_ref().map_or(wechat.url(), Breakable::url));
         for (name, value) in &self.environment {
             configuration.set(name, value);
@@ -177,7 +211,7 @@ impl Builder {
             }
             services.push(service);
         }
-        TestBed { services, wechat, redis, http, configuration, _apps: self.apps, wechat_link, redis_link }
+        TestBed { services, wechat, redis, http, configuration, _apps: self.apps, wechat_link, redis_link: None }
     }
 }
 

@@ -72,6 +72,10 @@ impl Configuration {
         &self.environment[name]
     }
 
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }

@@ -32,7 +32,7 @@ pub(crate) struct Recorded {
 }
 
 impl Load {
-    pub(crate) async fn start(bed: &TestBed) -> Self {
+    pub(crate) async fn start<R>(bed: &TestBed<R>) -> Self {
         let mut codes = Vec::new();
         for number in 0..PEOPLE {
             let person = format!("load-{number}");

@@ -14,10 +14,13 @@ mod demo;
 mod jwks_server;
 mod keys;
 mod load;
+mod newcomers;
 mod ports;
 mod process;
 mod proxy;
 mod redis;
+mod redis_cluster;
+mod sentinel;
 mod service;
 mod sidecar;
 mod simulator;
@@ -37,21 +40,24 @@ pub(crate) use self::cluster::{Cluster, Said};
 pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
-    bed::TestBed,
+    bed::{Reachable, TestBed},
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
     connection::Connection,
     demo::Demo,
     jwks_server::{JwksServer, Manner, Step, answer},
     keys::{decoded, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
+    newcomers::{Newcomers, lost},
     ports::free_port,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis::RedisServer,
+    redis_cluster::{RedisCluster, Shape},
+    sentinel::Sentinel,
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},
     simulator::Simulator,
-    tls::Terminator,
+    tls::{Authority, Terminator},
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Impatient, Pace, Received, wire_request},
 };
@@ -70,7 +76,7 @@ pub(crate) fn libfaketime() -> PathBuf {
     found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
 }
 
-pub(crate) fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

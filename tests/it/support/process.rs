@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -56,6 +56,11 @@ impl Process {
 
     pub(crate) fn stderr(&self) -> Vec<String> {
         self.stderr.lines()
+    }
+
+    /// What it has written to standard error after so many lines.
+    pub(crate) fn stderr_from(&self, line: usize) -> Vec<String> {
+        self.stderr.locked().get(line..).unwrap_or_default().to_vec()
     }
 
     /// What it has written so far.
@@ -146,13 +151,17 @@ impl Output {
         let output = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                output.0.lock().unwrap_or_else(PoisonError::into_inner).push(String::from_utf8_lossy(&line).into());
+                output.locked().push(String::from_utf8_lossy(&line).into());
             }
         })
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

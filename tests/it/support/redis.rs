@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
+    env, fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Signal, eventually, ports::free_port, until};
+use super::{PATIENCE, Process, Signal, eventually, ports::free_port, repository, until};
+
+/// In each server's folder. Sentinel writes its configuration to the file that it was started with.
+pub(super) const EMPTY_FILE: &str = "written-by-itself.conf";
 
 pub(crate) struct RedisServer {
     port: u16,
@@ -22,12 +26,18 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// With further `options` of its command line; an empty `password` means none.
     pub(crate) async fn start(options: &[String], password: &str) -> Self {
+        Self::start_with(|| options.to_vec(), password).await
+    }
+
+    /// The same where an option is a port, which may have to be another one.
+    pub(crate) async fn start_with(options: impl Fn() -> Vec<String>, password: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (port, process) = loop {
-            let port = free_port();
-            let mut process = spawn(port, options, password, folder.path());
+        fs::write(folder.path().join(EMPTY_FILE), "").expect("written");
+        let (port, options, process) = loop {
+            let (port, options) = (free_port(), options());
+            let mut process = spawn(port, &options, password, folder.path());
             match up(port, password, &mut process).await {
-                true => break (port, process),
+                true => break (port, options, process),
                 false => assert!(
                     process.stdout().iter().any(|line| line.contains("Address already in use")),
                     "{:?}",
@@ -35,16 +45,19 @@ impl RedisServer {
                 ),
             }
         };
-        Self { port, password: password.to_owned(), options: options.to_vec(), process, folder }
+        Self { port, password: password.to_owned(), options, process, folder }
     }
 
     /// A replica of `primary`, with all that the primary has.
     pub(crate) async fn replica_of(primary: &Self) -> Self {
         let replica = Self::start(&[], "").await;
+        // Else the primary waits 5 s for more replicas.
+        primary.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        let port = format!("port={},", replica.port);
         until("a replica", PATIENCE, async || {
             let said: String = primary.command(&["INFO", "replication"]);
-            said.contains("connected_slaves:1") && said.contains("state=online")
+            said.lines().any(|line| line.contains(&port) && line.contains("state=online"))
         })
         .await;
         replica
@@ -59,17 +72,30 @@ impl RedisServer {
         url(port, &self.password)
     }
 
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Of its URL: what stands before the host.
+    pub(crate) fn user_part(&self) -> String {
+        user_part(&self.password)
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Runs a command as an administrator.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same where the server may refuse it, be frozen or be gone.
+    pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let (name, arguments) = words.split_first().expect("a command");
-        let run = || -> RedisResult<T> {
-            redis::cmd(name).arg(arguments).query(&mut redis::Client::open(self.url())?.get_connection()?)
-        };
-        run().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        redis::cmd(name).arg(arguments).query(&mut connection)
     }
 
     /// All hashes whose keys match, over one connection.
@@ -107,6 +133,12 @@ impl RedisServer {
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
+    /// Another value of an option, from the next start on.
+    pub(crate) fn replace_option(&mut self, name: &str, value: &str) {
+        let place = self.options.iter().position(|option| option == name).expect("an option with a value");
+        self.options[place + 1] = value.to_owned();
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
@@ -129,31 +161,42 @@ impl RedisServer {
 }
 
 fn url(port: u16, password: &str) -> String {
-    match password {
-        "" => format!("redis://127.0.0.1:{port}"),
-        _ => format!("redis://:{password}@127.0.0.1:{port}"),
-    }
+    format!("redis://{}127.0.0.1:{port}", user_part(password))
+}
+
+fn user_part(password: &str) -> String {
+    if password.is_empty() { String::new() } else { format!(":{password}@") }
 }
 
 fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Process {
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000"]);
-    command.arg("--dir").arg(folder).args(options);
+    let program = server_program();
+    let mut command = Command::new(&program);
+    // The name of a configuration file has to come first.
+    command.current_dir(folder).args(options);
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000", "--dir"]).arg(folder);
     if !password.is_empty() {
         command.args(["--requirepass", password]);
     }
-    Process::spawn("redis-server", &mut command)
+    Process::spawn(&program.to_string_lossy(), &mut command)
 }
 
-/// Waits until it answers; false if it has ended instead.
+/// `redis-server`, or the path of what stands in for it; `make test` names Valkey's.
+fn server_program() -> PathBuf {
+    match env::var_os("WXMINT_TEST_REDIS") {
+        Some(path) => repository(path),
+        None => "redis-server".into(),
+    }
+}
+
+/// Waits until it answers, and nobody else on its port; false if it has ended instead.
 async fn up(port: u16, password: &str, process: &mut Process) -> bool {
     let client = redis::Client::open(url(port, password)).expect("a URL");
     eventually("Redis answers", PATIENCE, async || {
         if process.ended().is_some() {
             return Some(false);
         }
-        let answers = client.get_connection().and_then(|mut it| redis::cmd("PING").query::<String>(&mut it));
-        answers.is_ok().then_some(true)
+        let info = client.get_connection().and_then(|mut it| redis::cmd("INFO").arg("server").query::<String>(&mut it));
+        info.is_ok_and(|info| info.contains(&format!("process_id:{}\r", process.id()))).then_some(true)
     })
     .await
 }

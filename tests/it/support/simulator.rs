@@ -11,7 +11,7 @@ const CODE2SESSION: &str = "/sns/jscode2session";
 pub(crate) struct Simulator {
     pub(crate) address: SocketAddr,
     http: Http,
-    _process: Process,
+    process: Process,
 }
 
 impl Simulator {
@@ -22,11 +22,16 @@ impl Simulator {
         command.args(further_apps.iter().flat_map(|app| ["--app", app]));
         let mut process = Process::spawn("wxmint simulator", &mut command);
         let address = process.printed_address().await;
-        Self { address, http, _process: process }
+        Self { address, http, process }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its resident memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        self.process.memory()
     }
 
     /// A login code of `person`, as wx.login gives it on the phone.
@@ -46,7 +51,11 @@ impl Simulator {
 
     /// A code of the button `getPhoneNumber`, pressed by `person`.
     pub(crate) async fn mint_phone_code(&self, person: &str) -> String {
-        self.control("phone-codes", "POST", &json!({"person": person})).await.member("code")
+        self.mint_phone_code_in(APPID, person).await
+    }
+
+    pub(crate) async fn mint_phone_code_in(&self, app: &str, person: &str) -> String {
+        self.control("phone-codes", "POST", &json!({"person": person, "appid": app})).await.member("code")
     }
 
     pub(crate) async fn phone_of(&self, person: &str, phone: &str) {
@@ -59,8 +68,12 @@ impl Simulator {
     }
 
     pub(crate) async fn account_in(&self, app: &str, person: &str) -> Value {
-        let known = self.control(&format!("people/{person}"), "PUT", &json!({})).await;
-        known.json()["apps"][app].take()
+        self.person(person).await["apps"][app].take()
+    }
+
+    /// All that WeChat knows of `person`, in all apps.
+    pub(crate) async fn person(&self, person: &str) -> Value {
+        self.control(&format!("people/{person}"), "PUT", &json!({})).await.json()
     }
 
     /// What the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`, …).

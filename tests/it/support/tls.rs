@@ -1,7 +1,13 @@
-//! TLS in front of a server that has none, with a certificate of its own making.
+//! TLS in front of a server that has none, with a certificate of its own making, and authorities for servers that have it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use tokio::{
     io::copy_bidirectional,
@@ -9,6 +15,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
+
+use super::write_private;
 
 pub(crate) struct Terminator {
     pub(crate) address: SocketAddr,
@@ -46,5 +54,64 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, target: SocketAddr
 impl Drop for Terminator {
     fn drop(&mut self) {
         self.acceptor.abort();
+    }
+}
+
+/// An authority with its files: `ca.crt`, and `NAME.crt` with `NAME.key` for each certificate that it has signed.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new(folder: &Path) -> Self {
+        fs::create_dir_all(folder).expect("a folder");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, folder.to_string_lossy());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        fs::write(folder.join("ca.crt"), issuer.pem()).expect("written");
+        Self { issuer, folder: folder.to_owned() }
+    }
+
+    /// Signs a certificate for these host names and addresses, and writes it with its key.
+    pub(crate) fn sign(&self, name: &str, hosts: &[&str]) {
+        self.sign_until(name, hosts, 4096);
+    }
+
+    /// The same, already expired.
+    pub(crate) fn sign_expired(&self, name: &str, hosts: &[&str]) {
+        self.sign_until(name, hosts, 2020);
+    }
+
+    fn sign_until(&self, name: &str, hosts: &[&str], year: i32) {
+        let hosts: Vec<_> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).expect("host names");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        fs::write(self.path(&format!("{name}.crt")), certificate.pem()).expect("written");
+        let path = self.path(&format!("{name}.key"));
+        let _ = fs::remove_file(&path);
+        write_private(&path, &key.serialize_pem());
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    /// Options of a redis-server that has TLS on `port`, with the certificate `name`, beside its port without.
+    pub(crate) fn redis_options(&self, port: u16, name: &str, wants_client: bool) -> Vec<String> {
+        let path = |file: String| self.path(&file).to_string_lossy().into_owned();
+        let (certificate, key, ca) = (path(format!("{name}.crt")), path(format!("{name}.key")), path("ca.crt".into()));
+        let wants = if wants_client { "yes" } else { "no" };
+        let options = [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", certificate),
+            ("--tls-key-file", key),
+            ("--tls-ca-cert-file", ca),
+            ("--tls-auth-clients", wants.into()),
+        ];
+        options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 }

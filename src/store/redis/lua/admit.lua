@@ -2,25 +2,25 @@
 -- generation and a sign: + admitted, - dismissed, f the list was full, d the user had left all of their people, b the user was
 -- blocked. The fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
 -- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
-local list, person, generation = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local person, generation = ARGV[1], tonumber(ARGV[2])
 
 local function answer(sign, first)
   return {sign, first and '1' or ''}
 end
 
-local held = redis.call('HGET', list, person)
+local held = redis.call('HGET', KEYS[1], person)
 if held then
   local decided, sign = string.match(held, '^(%d+)(.)$')
   decided = tonumber(decided)
   if decided == generation then
-    return answer(sign, redis.call('HGET', list, 'first') == person .. ' ' .. ARGV[2])
+    return answer(sign, redis.call('HGET', KEYS[1], 'first') == person .. ' ' .. ARGV[2])
   elseif decided > generation then
     return answer('-')
   end
 end
 
-local all = redis.call('HGETALL', list)
-local floor = tonumber(redis.call('HGET', list, 'floor') or '0')
+local all = redis.call('HGETALL', KEYS[1])
+local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
 if generation <= floor then
   return answer('-')
 end
@@ -49,9 +49,9 @@ elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
 local first = sign == '+' and people == 0
-redis.call('HSET', list, person, ARGV[2] .. sign)
-redis.call('PERSIST', list)
+redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
+redis.call('PERSIST', KEYS[1])
 if first then
-  redis.call('HSET', list, 'first', person .. ' ' .. ARGV[2])
+  redis.call('HSET', KEYS[1], 'first', person .. ' ' .. ARGV[2])
 end
 return answer(sign, first)

@@ -1,17 +1,18 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
--- KEYS: the list, the user's ends (one hash slot). ARGV: person, generation, appid, seconds for which ends are kept.
+-- KEYS: the user's ends, the list (one hash slot). ARGV: person, generation, appid, seconds for which ends are kept,
+-- the greatest time of all primaries of a Cluster ('' elsewhere).
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
-local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local held = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
-local erased = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
+local erased = tonumber(redis.call('HGET', KEYS[2], 'floor') or '0')
 if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then
-  local now = tonumber(redis.call('TIME')[1])
-  end_app(KEYS[2], ARGV[3], now, now)
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. '-')
+  local now = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[5]) or 0)
+  end_app(ARGV[3], now, now)
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '-')
 end
 -- Always a write, so that a repetition also waits until a replica has the end.
-redis.call('EXPIRE', KEYS[2], ARGV[4])
-return redis.call('HGET', KEYS[2], 'untold:app:' .. ARGV[3]) or ''
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return redis.call('HGET', KEYS[1], 'untold:app:' .. ARGV[3]) or ''

@@ -1,8 +1,8 @@
 -- Writes down whom a free person of a generation is to be bound to. KEYS: binding.
 -- ARGV: attempt, generation, user, made, by unionid. Needs binding_state.lua.
-local now = binding_state(KEYS[1], ARGV[1])
+local now = binding_state(ARGV[1])
 if now[1] == 'free' and now[2] == ARGV[2] then
-  intend(KEYS[1], ARGV[3], ARGV[4], ARGV[5])
-  return binding_state(KEYS[1], ARGV[1])
+  intend(ARGV[3], ARGV[4], ARGV[5])
+  return binding_state(ARGV[1])
 end
 return now

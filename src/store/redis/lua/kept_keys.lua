@@ -1,6 +1,7 @@
--- The session keys that are kept, newest first, and the server's time. In front of the scripts that ask for them.
-local function kept_keys(session, previous_millis)
-  local kept = redis.call('HMGET', session, 'current_order', 'current_key', 'previous_key')
+-- The session keys that are kept, newest first, and the server's time. In front of the scripts that ask for them,
+-- whose KEYS[2] is the session.
+local function kept_keys(previous_millis)
+  local kept = redis.call('HMGET', KEYS[2], 'current_order', 'current_key', 'previous_key')
   local now = redis.call('TIME')
   if not kept[1] then
     return {}, now

@@ -1,10 +1,10 @@
 -- Ends a binding to a user and forgets the session key. KEYS: binding, session. ARGV: attempt, user, generation. Needs binding_state.lua.
-local now = binding_state(KEYS[1], ARGV[1])
+local now = binding_state(ARGV[1])
 if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'leaving_user', ARGV[2])
   redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
-    'block_of', 'block')
-  return binding_state(KEYS[1], ARGV[1])
+    'block_of', 'block', 'unconfirmed')
+  return binding_state(ARGV[1])
 end
 return now

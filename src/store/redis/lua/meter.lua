@@ -4,13 +4,13 @@ local function now_micros()
   return time[1] * 1000000 + time[2]
 end
 
--- Counts an event and answers 0, or the microseconds until it would be counted.
-local function count(key, interval, period)
+-- Counts an event in a cell that holds `held`: answers 0, the cell's new value and its milliseconds; or the microseconds until
+-- the event would be counted.
+local function counted(held, interval, period)
   local now = now_micros()
-  local next = math.max(tonumber(redis.call('GET', key) or '0'), now) + interval
+  local next = math.max(tonumber(held or '0'), now) + interval
   if next - now > period then
     return next - now - period
   end
-  redis.call('SET', key, string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
-  return 0
+  return 0, string.format('%.0f', next), math.ceil((next - now) / 1000)
 end

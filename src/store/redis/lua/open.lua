@@ -14,5 +14,5 @@ redis.call('HSET', KEYS[3], ARGV[5], '')
 if not failed then
   redis.call('EXPIRE', KEYS[3], ARGV[4])
 end
-local keys, now = kept_keys(KEYS[2], ARGV[2])
+local keys, now = kept_keys(ARGV[2])
 return {'keys', now[1], now[2], unpack(keys)}

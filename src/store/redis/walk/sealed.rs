@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Value, from_redis_value};
+use redis::{Cmd, Value, from_redis_value};
 
 use super::{
     super::{
@@ -50,30 +50,37 @@ pub enum What {
 impl Redis {
     /// Reads the page of sealed values that begins at `from`.
     pub async fn walk_sealed(&self, from: &Place) -> Result<Step<SealedAt>> {
-        self.step(from, PATTERN, async |keys| {
+        self.step(from, PATTERN, async |node, keys| {
             let is_sealed = |name: &String| name.ends_with("}:session") || name.ends_with("}:access-token");
             let names: Vec<String> = keys.into_iter().filter(is_sealed).collect();
-            if names.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut asked = redis::pipe();
-            asked.cmd("TIME");
-            for name in &names {
-                asked.cmd("PTTL").arg(name).cmd("HMGET").arg(name).arg(&FIELDS);
-            }
-            let answers: Vec<Value> = self.link.query(STEP, &asked).await?;
-            read(names, answers).map_err(|_| unreadable("a session or an access token"))
+            let mut time = redis::pipe();
+            time.cmd("TIME");
+            let ((seconds, micros),): ((u64, u32),) = self.link.query_at(STEP, node, &time).await?;
+            let asked = names.iter().flat_map(|name| [(name.as_str(), life_of(name)), (name, fields_of(name))]);
+            let answers = self.link.query_each(STEP, node, asked.collect()).await?;
+            let now = Duration::new(seconds, micros * 1000);
+            read(names, answers, now).map_err(|_| unreadable("a session or an access token"))
         })
         .await
     }
 }
 
-/// Two answers for each name, behind the time.
-fn read(names: Vec<String>, answers: Vec<Value>) -> Result<Vec<SealedAt>, redis::ParsingError> {
+fn life_of(name: &str) -> Cmd {
+    let mut asked = redis::cmd("PTTL");
+    asked.arg(name);
+    asked
+}
+
+fn fields_of(name: &str) -> Cmd {
+    let mut asked = redis::cmd("HMGET");
+    asked.arg(name).arg(&FIELDS);
+    asked
+}
+
+/// Two answers for each name.
+fn read(names: Vec<String>, answers: Vec<Value>, now: Duration) -> Result<Vec<SealedAt>, redis::ParsingError> {
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or(Value::Nil);
-    let (seconds, micros): (u64, u32) = from_redis_value(next())?;
-    let now = Duration::new(seconds, micros * 1000);
     let found = names.into_iter().map(|name| {
         let (ttl, fields): (i64, _) = (from_redis_value(next())?, from_redis_value(next())?);
         let life = u64::try_from(ttl).ok().map(Duration::from_millis);

@@ -1,0 +1,73 @@
+//! Where codes, session keys and bindings are kept.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Faults, Reader,
+    reader::read_secret_file,
+    settings,
+    variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL},
+};
+use crate::store::{Confirm, RedisUrl, TlsFiles};
+
+#[derive(Debug, Clone)]
+pub enum StoreUrl {
+    /// `memory:`: lost when the process ends.
+    Memory,
+    /// `redis://…` and its relatives.
+    Redis(RedisUrl),
+}
+
+settings! {
+    /// The store, and how to get in.
+    StoreSettings, |reader| {
+        url: StoreUrl = read_url(reader),
+        url_file: Option<PathBuf> = Some(reader.secret_file(&REDIS_URL).map(PathBuf::from)),
+        tls: TlsFiles = read_tls(reader, url.as_ref()),
+        confirm: Confirm = reader.read(&REDIS_CONFIRM),
+    }
+}
+
+impl StoreSettings {
+    /// The content of the URL's file, which may have changed. What is wrong with it never quotes it.
+    pub fn read_again(&self, file: &Path) -> Result<RedisUrl, String> {
+        let text = read_secret_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
+        match url {
+            StoreUrl::Memory => Err(format!("{} names memory:, to which only a new start can change", file.display())),
+            StoreUrl::Redis(url) if !url.has_tls() && self.tls != TlsFiles::default() => {
+                Err(format!("the URL in {} {WITHOUT_TLS}", file.display()))
+            }
+            StoreUrl::Redis(url) => Ok(url),
+        }
+    }
+}
+
+const WITHOUT_TLS: &str = "does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set";
+
+/// What is wrong with the text, if it is no URL of a store.
+pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
+    if text == "memory:" { Ok(StoreUrl::Memory) } else { text.parse().map(StoreUrl::Redis) }
+}
+
+fn read_url(reader: &mut Reader) -> Option<StoreUrl> {
+    match reader.read(&REDIS_URL)? {
+        Ok(url) => Some(url),
+        Err(problem) => reader.fault(&REDIS_URL, problem),
+    }
+}
+
+/// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.
+fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {
+    let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
+    let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
+    let has_tls = url.is_none_or(|url| matches!(url, StoreUrl::Redis(url) if url.has_tls()));
+    let without_tls = "is set, but WXMINT_REDIS_URL does not begin with rediss";
+    match (ca, certificate, key) {
+        (Some(_), _, _) if !has_tls => reader.fault(&REDIS_CA_FILE, without_tls),
+        (_, Some(_), _) if !has_tls => reader.fault(&REDIS_CERT_FILE, without_tls),
+        (_, Some(_), None) => reader.fault(&REDIS_KEY_FILE, "is not set, but WXMINT_REDIS_CERT_FILE is"),
+        (_, None, Some(_)) => reader.fault(&REDIS_CERT_FILE, "is not set, but WXMINT_REDIS_KEY_FILE is"),
+        (ca, certificate, key) => Some(TlsFiles { ca, client: certificate.zip(key) }),
+    }
+}

@@ -1,0 +1,105 @@
+//! Where Redis is and how wxmint gets in. One for the whole process: the URL may be replaced while it runs.
+
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    super::{Result, StoreError},
+    connector::Connector,
+    layout::{self, Before, Found, Primary},
+    tls::{Tls, TlsFiles},
+    url::RedisUrl,
+};
+
+/// What all connections of the process share.
+#[derive(Clone, Debug)]
+pub struct RedisAccess {
+    current: Arc<ArcSwap<RedisUrl>>,
+    generation: Arc<AtomicU64>,
+    tls: Arc<Tls>,
+    confirm: Confirm,
+}
+
+/// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirm {
+    /// One under Sentinel and on a Cluster; one on a single Redis while it has a replica that is online.
+    #[default]
+    Auto,
+    Replicas(u8),
+}
+
+impl RedisAccess {
+    /// Fails if the URL has TLS and a file cannot be used.
+    pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm) -> Result<Self, String> {
+        let tls = Tls::new(files);
+        if url.has_tls() {
+            tls.config()?;
+        }
+        let current = Arc::new(ArcSwap::from_pointee(url));
+        Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm })
+    }
+
+    /// For tests, in which no replica confirms.
+    pub fn fixed(url: RedisUrl) -> Self {
+        Self::new(url, TlsFiles::default(), Confirm::Replicas(0)).expect("no files are named")
+    }
+
+    /// Connections that are made from now on use `url`, and the others are dropped.
+    pub fn replace(&self, url: RedisUrl) {
+        self.current.store(Arc::new(url));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether `url` is in use.
+    pub fn has(&self, url: &RedisUrl) -> bool {
+        **self.current.load() == *url
+    }
+
+    /// Connects to each primary that `url` leads to, and hangs up.
+    pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
+        let current = Arc::new(ArcSwap::from_pointee(url.clone()));
+        let connector = Arc::new(Connector::new(&Self { current, ..self.clone() }));
+        let Found { primaries, .. } = layout::find(Arc::clone(&connector), Before::default()).await?;
+        for Primary { address, .. } in primaries {
+            let reason = |error: StoreError| StoreError { reason: format!("Redis at {address}: {}", error.reason) };
+            connector.connect(&address).await.map_err(reason)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn url(&self) -> Arc<RedisUrl> {
+        self.current.load_full()
+    }
+
+    /// Changes when the URL is replaced.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    pub(super) fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+}
+
+impl FromStr for Confirm {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            number => number.parse().ok().filter(|replicas| *replicas <= 5).map(Self::Replicas).ok_or(()),
+        }
+    }
+}

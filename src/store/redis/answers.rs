@@ -1,0 +1,69 @@
+//! What a server answered.
+
+use std::rc::Rc;
+
+use redis::{FromRedisValue, ServerError, ServerErrorKind, Value, from_redis_value};
+use tokio::time::Instant;
+
+use super::{
+    super::Result,
+    confirm::{Confirmation, Wanted, confirmation},
+    failure::Failure,
+    node::{Commands, Node, Via},
+};
+
+/// The answers to some commands, and the server that gave them.
+pub(super) struct Answers {
+    pub(super) values: Vec<Value>,
+    pub(super) from: Rc<Node>,
+}
+
+/// Sends commands to one server once. `is_asked`: the server is not the primary of the slot yet.
+pub(super) async fn send(
+    node: &Rc<Node>,
+    via: Via,
+    commands: &Commands,
+    is_asked: bool,
+    deadline: Instant,
+) -> Result<Answers, Failure> {
+    let values = match is_asked {
+        false => node.send(via, commands, deadline).await?,
+        true => {
+            let mut asking = redis::pipe();
+            commands.first.cmd_iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
+            let values = node.send(via, &Commands::new(asking), deadline).await?;
+            values.into_iter().skip(1).step_by(2).collect()
+        }
+    };
+    let answers = Answers { values, from: Rc::clone(node) };
+    answers.failure().map_or(Ok(answers), Err)
+}
+
+impl Answers {
+    /// The first error that concerns more than its command.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.values.iter().find_map(|value| Failure::of(value, &self.from.address))
+    }
+
+    pub(super) fn lacks_script(&self) -> bool {
+        let is_unknown = |error: &ServerError| error.kind() == Some(ServerErrorKind::NoScript);
+        matches!(self.values.first(), Some(Value::ServerError(error)) if is_unknown(error))
+    }
+
+    pub(super) fn confirmation(&self, wanted: Wanted) -> Confirmation {
+        confirmation(&self.values, wanted, &self.from.name)
+    }
+
+    /// The answer to the first command.
+    pub(super) fn only<T: FromRedisValue>(self) -> Result<T, Failure> {
+        let address = &self.from.address;
+        let value = self.values.into_iter().next().unwrap_or(Value::Nil);
+        let read = value.extract_error().and_then(|value| Ok(from_redis_value(value)?));
+        read.map_err(|error| Failure::from_error(&error, address))
+    }
+
+    /// The answers to all commands.
+    pub(super) fn all<T: FromRedisValue>(self) -> Result<T, Failure> {
+        Self { values: vec![Value::Array(self.values)], from: self.from }.only()
+    }
+}

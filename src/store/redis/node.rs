@@ -1,0 +1,165 @@
+//! One server, and the connections to it. Each is made when it is first needed, and again when it has become useless.
+//!
+//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
+//! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
+
+use std::{cell::RefCell, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    super::{Result, StoreError},
+    confirm::Doubt,
+    connector::{Connection, Connector},
+    failure::{Failure, Trouble},
+    followers::Followers,
+    outage::OUTAGE,
+    url::Address,
+};
+
+/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
+/// soon.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Node {
+    pub(super) address: Address,
+    /// The address as text, for the log.
+    pub(super) name: String,
+    connector: Arc<Connector>,
+    /// For calls that are answered at once.
+    prompt: Line,
+    /// For calls that wait for replicas, during which nothing else can be sent on the connection.
+    waiting: Line,
+    pub(super) doubt: Doubt,
+    pub(super) followers: Followers,
+}
+
+/// Which connection a call uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Prompt,
+    Waiting,
+}
+
+/// What is sent in one go, and what is sent afterwards on the same connection, depending on the answers.
+pub(super) struct Commands {
+    pub(super) first: Pipeline,
+    pub(super) then: fn(&[Value]) -> Option<Pipeline>,
+}
+
+/// One connection.
+#[derive(Default)]
+struct Line(RefCell<State>);
+
+#[derive(Default)]
+struct State {
+    /// Differs for each connection, so that a late failure of an old connection does not drop the new one.
+    generation: u64,
+    connecting: Option<Connecting>,
+    refused: Option<(Instant, StoreError)>,
+}
+
+type Connecting = Shared<LocalBoxFuture<'static, Result<Connection>>>;
+
+impl Node {
+    pub(super) fn new(address: Address, connector: &Arc<Connector>) -> Self {
+        let (name, connector) = (address.to_string(), Arc::clone(connector));
+        let (prompt, waiting) = (Line::default(), Line::default());
+        let (doubt, followers) = (Doubt::default(), Followers::default());
+        Self { address, name, connector, prompt, waiting, doubt, followers }
+    }
+
+    /// Sends the commands once. Errors that the server answers are among the answers.
+    pub(super) async fn send(&self, via: Via, commands: &Commands, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let late = |_| self.failure(Trouble::Silent, "no answer within 1 s".into());
+        timeout_at(deadline, self.attempt(via, commands)).await.map_err(late).flatten()
+    }
+
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, mut command: Cmd) {
+        if let Some(mut connection) = self.connection() {
+            // Whoever sends it does not need it done either.
+            _ = connection.req_packed_command(command.set_no_response(true)).await;
+        }
+    }
+
+    /// A connection that has been made and not been dropped since.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.prompt.0.borrow().connecting.as_ref()?.peek()?.clone().ok()
+    }
+
+    async fn attempt(&self, via: Via, commands: &Commands) -> Result<Vec<Value>, Failure> {
+        let line = match via {
+            Via::Prompt => &self.prompt,
+            Via::Waiting => &self.waiting,
+        };
+        let unreachable = |error: StoreError| self.failure(Trouble::Unreachable, error.reason);
+        let (generation, connecting) = line.connecting(self).map_err(unreachable)?;
+        let refused = |error: &StoreError| line.refused(generation, error);
+        let mut connection = connecting.await.inspect_err(refused).map_err(unreachable)?;
+        let outcome = async {
+            let mut answers = connection.req_packed_commands(&commands.first, 0, commands.first.len()).await?;
+            if let Some(more) = (commands.then)(&answers) {
+                answers.extend(connection.req_packed_commands(&more, 0, more.len()).await?);
+            }
+            Ok(answers)
+        };
+        let outcome = outcome.await.map_err(|error| Failure::from_error(&error, &self.address));
+        let failed = |answers: &Vec<Value>| answers.iter().find_map(|answer| Failure::of(answer, &self.address));
+        match outcome.as_ref().map_or_else(|failure| Some(failure.clone()), failed) {
+            None => OUTAGE.answered(&self.name),
+            Some(failure) if failure.trouble.spoils_connection() => line.forget(generation),
+            Some(_) => {}
+        }
+        outcome
+    }
+
+    fn failure(&self, trouble: Trouble, reason: String) -> Failure {
+        Failure { server: self.name.clone(), trouble, reason }
+    }
+}
+
+impl Commands {
+    pub(super) fn new(first: Pipeline) -> Self {
+        Self { first, then: |_| None }
+    }
+}
+
+impl Line {
+    /// The connection, or the one attempt to make it that all callers share.
+    fn connecting(&self, node: &Node) -> Result<(u64, Connecting)> {
+        let mut state = self.0.borrow_mut();
+        if let Some((until, error)) = &state.refused
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        let State { generation, connecting, .. } = &mut *state;
+        let connecting = connecting.get_or_insert_with(|| {
+            *generation += 1;
+            let (connector, to) = (Arc::clone(&node.connector), node.address.clone());
+            async move { connector.connect(&to).await }.boxed_local().shared()
+        });
+        Ok((*generation, connecting.clone()))
+    }
+
+    fn forget(&self, generation: u64) {
+        let mut state = self.0.borrow_mut();
+        if state.generation == generation {
+            state.connecting = None;
+        }
+    }
+
+    fn refused(&self, generation: u64, error: &StoreError) {
+        let mut state = self.0.borrow_mut();
+        if state.generation == generation && state.connecting.is_some() {
+            state.connecting = None;
+            state.refused = Some((Instant::now() + PAUSE, error.clone()));
+        }
+    }
+}

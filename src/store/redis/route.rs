@@ -1,0 +1,116 @@
+//! How a call reaches the primary of its keys, and what is done when it does not.
+
+use std::{rc::Rc, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    super::Result,
+    answers::{Answers, send},
+    confirm::{Confirmation, Wanted, confirmed},
+    failure::{Failure, Next, Trouble},
+    link::{Link, UNCONFIRMED},
+    node::{Commands, Node, Via},
+    primaries::Kind,
+    script::Invocation,
+};
+
+/// Between two tries of a call whose keys lie on two servers, because their slot is moving.
+const SLOT_MOVES: Duration = Duration::from_millis(50);
+
+impl Link {
+    pub(super) async fn invoke(
+        &self,
+        script: &Invocation<'_>,
+        wanted: Wanted,
+        deadline: Instant,
+    ) -> Result<Answers, Failure> {
+        let via = if wanted == UNCONFIRMED { Via::Prompt } else { Via::Waiting };
+        let answers = self.call(script.slot(), via, &confirmed(script.by_name(), wanted), deadline).await?;
+        // Where replicas do not confirm even nothing, the write need not be tried.
+        match answers.lacks_script() && answers.confirmation(wanted) != Confirmation::Missing {
+            true => self.call(script.slot(), via, &confirmed(script.by_text(), wanted), deadline).await,
+            false => Ok(answers),
+        }
+    }
+
+    /// Sends commands to the primary of a slot, and again where that is worth it. See [`Trouble::next`].
+    pub(super) async fn call(
+        &self,
+        slot: u16,
+        via: Via,
+        commands: &Commands,
+        deadline: Instant,
+    ) -> Result<Answers, Failure> {
+        let (mut node, mut is_asked, mut repeated) = (self.primary(slot, deadline).await?, false, 0);
+        loop {
+            let failure = match send(&node, via, commands, is_asked, deadline).await {
+                Ok(answers) => return Ok(answers),
+                // It stands behind others that wait in vain for replicas.
+                Err(failure) if via == Via::Waiting && node.doubt.exists() && !failure.trouble.is_about_a_slot() => {
+                    return Err(self.unconfirmed(&node));
+                }
+                Err(failure) => failure,
+            };
+            is_asked = false;
+            match failure.trouble.next(repeated, self.is_single()) {
+                Next::GiveUp => return Err(failure),
+                Next::Reconnect => {}
+                Next::Follow(address) => node = self.primaries.moved(slot, &address),
+                Next::Ask(address) => (node, is_asked) = (self.primaries.at(&address), true),
+                Next::Wait => {
+                    sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;
+                    node = self.primary(slot, deadline).await?;
+                }
+                Next::LookAgain => {
+                    let found = timeout_at(deadline, self.primaries.look_again(Some(&node.address))).await;
+                    let primary = self.primaries.of(slot).filter(|_| matches!(found, Ok(Ok(()))));
+                    let is_new = |primary: &Rc<Node>| !Rc::ptr_eq(primary, &node);
+                    match primary.filter(|primary| is_new(primary) || failure.trouble.may_be_over()) {
+                        Some(primary) => node = primary,
+                        None => return Err(failure),
+                    }
+                }
+            }
+            repeated += 1;
+        }
+    }
+
+    pub(super) fn unconfirmed(&self, node: &Node) -> Failure {
+        // Perhaps another server has taken over, and this one has lost its replicas.
+        self.primaries.look_again_later(&node.address);
+        let reason =
+            "no replica has confirmed the write in time; if it has none on purpose, set WXMINT_REDIS_CONFIRM=0";
+        Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason: reason.into() }
+    }
+
+    /// The same at one server.
+    pub(super) async fn call_at(
+        &self,
+        node: &Rc<Node>,
+        commands: &Commands,
+        deadline: Instant,
+    ) -> Result<Answers, Failure> {
+        match send(node, Via::Prompt, commands, false, deadline).await {
+            Err(failure) if failure.trouble.next(0, true) == Next::Reconnect => {
+                send(node, Via::Prompt, commands, false, deadline).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(super) async fn primary(&self, slot: u16, deadline: Instant) -> Result<Rc<Node>, Failure> {
+        if let Some(node) = self.primaries.of(slot) {
+            return Ok(node);
+        }
+        let failure = |reason| Failure { server: self.primaries.name(), trouble: Trouble::Unreachable, reason };
+        let looked = timeout_at(deadline, self.primaries.look_again(None)).await;
+        let found = looked.map_err(|_| failure("no answer within 1 s".into()))?;
+        found.map_err(|error| failure(error.reason))?;
+        self.primaries.of(slot).ok_or_else(|| failure(format!("the Cluster has no primary for slot {slot}")))
+    }
+
+    pub(super) fn is_single(&self) -> bool {
+        self.primaries.kind() == Kind::Single
+    }
+}

@@ -1,0 +1,56 @@
+//! What the primaries say of themselves, for metrics and readiness.
+
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{
+    super::Result, Redis, confirm::least, followers::online, layout::Found, link::Link, node::Node, primaries::Kind,
+};
+use crate::telemetry::RedisState;
+
+/// What one primary says.
+struct Answer {
+    replicas: u32,
+    /// The time by its clock when all were asked, in seconds since 1970.
+    time: f64,
+}
+
+impl Redis {
+    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
+    pub async fn status(&self) -> Result<RedisState> {
+        let (Found { primaries: found, .. }, nodes) = self.link.primaries_now().await?;
+        let asked = Instant::now();
+        let answers = join_all(nodes.iter().map(|node| ask(&self.link, node, asked))).await;
+        let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
+        for (primary, answer) in found.into_iter().zip(answers) {
+            let Ok(answer) = answer else { continue };
+            slots += primary.covered();
+            times.push(answer.time);
+            primaries.push((primary.address.to_string(), answer.replicas));
+        }
+        let kind = self.link.kind();
+        Ok(RedisState {
+            primaries,
+            slots: (kind == Kind::Cluster).then_some(slots),
+            wanted: least(self.link.confirm(), kind).into(),
+            clock_difference: spread(&times),
+        })
+    }
+}
+
+async fn ask(link: &Link, node: &Rc<Node>, asked: Instant) -> Result<Answer> {
+    let mut commands = redis::pipe();
+    commands.cmd("INFO").arg("replication").cmd("TIME");
+    let sent = asked.elapsed();
+    let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", node, &commands).await?;
+    // Half of the way is taken for the way there.
+    let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
+    Ok(Answer { replicas: online(&info).len() as u32, time: second as f64 + micros as f64 / 1e6 - since })
+}
+
+/// Between the slowest clock and the fastest.
+fn spread(times: &[f64]) -> Option<f64> {
+    Some(times.iter().copied().reduce(f64::max)? - times.iter().copied().reduce(f64::min)?)
+}

@@ -1,0 +1,207 @@
+//! TLS to Redis: which authorities wxmint trusts, and the certificate that it shows.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use zeroize::Zeroizing;
+
+use super::super::{Result, StoreError};
+use crate::secret_files::read_private;
+
+/// Files in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authorities to trust, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// One for the process. New connections use what the files contain by then.
+#[derive(Debug)]
+pub(super) struct Tls {
+    files: TlsFiles,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    made: Option<(Content, Arc<ClientConfig>)>,
+    /// Why the changed files cannot be used, so that the log says it once.
+    told: Option<String>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Content {
+    ca: Option<Vec<u8>>,
+    client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Content(…)")
+    }
+}
+
+impl Tls {
+    pub(super) fn new(files: TlsFiles) -> Self {
+        Self { files, current: Mutex::default() }
+    }
+
+    /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key are
+    /// replaced one after the other.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = Content::read(&self.files).and_then(|content| match &current.made {
+            Some((before, config)) if *before == content => Ok((content, Arc::clone(config))),
+            _ => content.config().map(|config| (content, Arc::new(config))),
+        });
+        match (read, &current.made) {
+            (Ok(made), _) => {
+                let config = Arc::clone(&made.1);
+                *current = Current { made: Some(made), told: None };
+                Ok(config)
+            }
+            (Err(reason), None) => Err(reason),
+            (Err(reason), Some((_, config))) => {
+                let config = Arc::clone(config);
+                if current.told.as_ref() != Some(&reason) {
+                    tracing::error!(
+                        reason,
+                        "the changed TLS files for Redis cannot be used; keeping the previous ones"
+                    );
+                    current.told = Some(reason);
+                }
+                Ok(config)
+            }
+        }
+    }
+
+    pub(super) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>> {
+        let config = self.config().map_err(|reason| StoreError { reason })?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| StoreError { reason: "its host is no name that a certificate can have".into() })?;
+        let encrypted = TlsConnector::from(config).connect(name, stream).await;
+        encrypted.map_err(|error| StoreError { reason: self.describe(&error, host) })
+    }
+
+    /// Why there is no connection, and what to do.
+    pub(super) fn describe(&self, error: &std::io::Error, host: &str) -> String {
+        let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            return error.to_string();
+        };
+        match error {
+            Error::InvalidCertificate(error) => self.distrust(error, host),
+            Error::AlertReceived(alert) => self.refusal(*alert),
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                "it does not speak TLS on this port: name its TLS port, or begin the URL with redis".into()
+            }
+            _ => format!("no TLS with it: {error}"),
+        }
+    }
+
+    fn distrust(&self, error: &CertificateError, host: &str) -> String {
+        use CertificateError::*;
+        match (error, &self.files.ca) {
+            // A bad signature is that of another authority with the same name.
+            (UnknownIssuer | BadSignature, Some(_)) => {
+                "its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed \
+                                         it; put the authority that did into that file"
+                    .into()
+            }
+            (UnknownIssuer | BadSignature, None) => {
+                "its certificate is not trusted: no authority that this system trusts has signed it; \
+                                      set WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
+                    .into()
+            }
+            (NotValidForNameContext { presented, .. }, _) => format!(
+                "its certificate is not for {host} but for {}; name it so in the URL (on a Cluster: let it announce that \
+                 name), or give it another certificate",
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+            ),
+            (NotValidForName, _) => format!("its certificate is not for {host}"),
+            (Expired | ExpiredContext { .. }, _) => {
+                "its certificate has expired, or the clock of this machine is fast".into()
+            }
+            (NotValidYet | NotValidYetContext { .. }, _) => {
+                "its certificate is not valid yet, or the clock of this machine is slow".into()
+            }
+            (error, _) => format!("its certificate is not trusted: {error}"),
+        }
+    }
+
+    fn refusal(&self, alert: AlertDescription) -> String {
+        match &self.files.client {
+            None if alert == AlertDescription::CertificateRequired || alert == AlertDescription::HandshakeFailure => {
+                "it wants a client certificate: set WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE".into()
+            }
+            Some(_) => format!("it refuses the certificate in WXMINT_REDIS_CERT_FILE ({alert:?})"),
+            None => format!("it refuses TLS ({alert:?})"),
+        }
+    }
+}
+
+impl Content {
+    fn read(files: &TlsFiles) -> Result<Self, String> {
+        let open = |variable, path: &PathBuf| {
+            fs::read(path).map_err(|error| format!("{variable}: {}: {error}", path.display()))
+        };
+        let ca = files.ca.as_ref().map(|path| open("WXMINT_REDIS_CA_FILE", path)).transpose()?;
+        let client = match &files.client {
+            None => None,
+            Some((certificate, key)) => Some((
+                open("WXMINT_REDIS_CERT_FILE", certificate)?,
+                read_private(key).map_err(|error| format!("WXMINT_REDIS_KEY_FILE: {error}"))?,
+            )),
+        };
+        Ok(Self { ca, client })
+    }
+
+    fn config(&self) -> Result<ClientConfig, String> {
+        let failed = |error: Error| format!("TLS to Redis cannot be set up: {error}");
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?;
+        let builder = match &self.ca {
+            None => builder.with_platform_verifier().map_err(failed)?,
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates("WXMINT_REDIS_CA_FILE", pem)? {
+                    roots.add(certificate).map_err(|error| format!("WXMINT_REDIS_CA_FILE: {error}"))?;
+                }
+                builder.with_root_certificates(roots)
+            }
+        };
+        let Some((certificate, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| "WXMINT_REDIS_KEY_FILE: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")?;
+        builder
+            .with_client_auth_cert(certificates("WXMINT_REDIS_CERT_FILE", certificate)?, key)
+            .map_err(|error| format!("WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE: {error}"))
+    }
+}
+
+/// rustls writes `DnsName("redis.example.com")`.
+fn bare(presented: &str) -> &str {
+    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner);
+    inner.trim_matches(['(', ')', '"'])
+}
+
+fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(std::result::Result::ok).collect();
+    match found.is_empty() {
+        true => Err(format!("{variable}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")),
+        false => Ok(found),
+    }
+}

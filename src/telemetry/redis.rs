@@ -1,0 +1,57 @@
+//! What Redis looks like from here.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::{
+    metrics::{family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use super::Labels;
+
+/// What the primaries of Redis say of themselves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RedisState {
+    /// The primaries that answer, and how many replicas of each are online.
+    pub primaries: Vec<(String, u32)>,
+    /// How many slots of the Cluster these have; `None` where there is no Cluster.
+    pub slots: Option<usize>,
+    /// How many replicas must confirm a write.
+    pub wanted: u32,
+    /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
+    pub clock_difference: Option<f64>,
+}
+
+#[derive(Default)]
+pub(super) struct RedisMetrics {
+    primaries: Gauge<i64, AtomicI64>,
+    slots: Gauge<f64, AtomicU64>,
+    replicas: Family<Labels<1>, Gauge<i64, AtomicI64>>,
+    wanted: Gauge<i64, AtomicI64>,
+    clock_difference: Gauge<f64, AtomicU64>,
+}
+
+impl RedisMetrics {
+    pub(super) fn set(&self, state: &RedisState) {
+        self.primaries.set(state.primaries.len() as i64);
+        self.slots.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
+        self.wanted.set(state.wanted.into());
+        self.clock_difference.set(state.clock_difference.unwrap_or(f64::NAN));
+        self.replicas.clear();
+        for (primary, replicas) in &state.primaries {
+            self.replicas.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("redis_primaries", "Primaries of Redis that answer", self.primaries.clone());
+        let help = "Slots of the Cluster whose primary answers; NaN where there is no Cluster";
+        registry.register("redis_slots_covered", help, self.slots.clone());
+        let help = "Replicas of a primary that are online and can confirm writes";
+        registry.register("redis_replicas_online", help, self.replicas.clone());
+        let help = "Replicas that must confirm a binding, a logout or an unbinding before it is answered";
+        registry.register("redis_replicas_wanted", help, self.wanted.clone());
+        let help = "Between the slowest clock of the primaries and the fastest";
+        registry.register_with_unit("redis_clock_difference", help, Unit::Seconds, self.clock_difference.clone());
+    }
+}

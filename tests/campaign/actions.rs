@@ -1,0 +1,289 @@
+//! What people do, and how each answer is judged.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use wxmint::verify::peer::{NotVerified, Peer};
+
+use crate::{
+    accounts::Accounts,
+    books::Books,
+    client::{Client, Received},
+    model::{Identity, Judged, Life, Model, Said, Standing, Token, Way},
+    plan::Plan,
+    secrets::Secrets,
+    support::{APPID, OTHER_APPID, Simulator},
+};
+
+pub(crate) const APP_IDS: [&str; 2] = [APPID, OTHER_APPID];
+
+/// A request without a clear answer may still be carried out: a login takes at most 7 s, and Redis is frozen for 3 s.
+const REST: Duration = Duration::from_secs(15);
+/// The feed's times are whole seconds.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
+/// Everything that the tasks of the load share.
+pub(crate) struct Campaign {
+    pub(crate) plan: Plan,
+    pub(crate) books: Books,
+    pub(crate) client: Client,
+    pub(crate) wechat: Simulator,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) peer: Peer,
+    /// While WeChat answers -1, wxmint may send a code twice.
+    pub(crate) codes_may_repeat: AtomicBool,
+    model: Mutex<Model>,
+    repeatable: Mutex<HashSet<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    LogIn,
+    /// In both mini programs at once.
+    LogInTwice,
+    /// The same code at both replicas.
+    SendCodeTwice,
+    ByPhone,
+    Unbind,
+    LogOut,
+    LogOutEverywhere,
+    AskSession,
+    Verify,
+}
+
+impl Campaign {
+    pub(crate) fn new(
+        plan: &Plan,
+        client: Client,
+        wechat: Simulator,
+        accounts: Arc<Accounts>,
+        secrets: Arc<Secrets>,
+        peer: Peer,
+    ) -> Self {
+        let (plan, books, model) = (plan.clone(), Books::open(plan), Mutex::default());
+        let (codes_may_repeat, repeatable) = (AtomicBool::new(false), Mutex::default());
+        Self { plan, books, client, wechat, accounts, secrets, peer, codes_may_repeat, model, repeatable }
+    }
+
+    pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A person who was never seen.
+    pub(crate) async fn newcomer(&self) -> usize {
+        let who = self.model().add(Identity::default());
+        let name = format!("person-{who}");
+        let known = self.wechat.person(&name).await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let openids = APP_IDS.map(|app| text(&known["apps"][app]["openid"]));
+        let unionid = text(&known["apps"][APPID]["unionid"]);
+        openids.iter().chain([&unionid]).for_each(|id| self.secrets.add_word(id));
+        self.model().people[who].identity = Identity { name, openids, phone: text(&known["phone"]) };
+        who
+    }
+
+    pub(crate) async fn act(&self, who: usize, action: Action) {
+        let app = usize::from(fastrand::bool());
+        match action {
+            Action::LogIn => self.log_in(who, app, true).await,
+            Action::LogInTwice => {
+                tokio::join!(self.log_in(who, 0, false), self.log_in(who, 1, false));
+            }
+            Action::SendCodeTwice => self.send_code_twice(who, app).await,
+            Action::ByPhone => self.log_in_by_phone(who, app).await,
+            Action::Unbind => self.unbind(who).await,
+            Action::LogOut => self.log_out(who, false).await,
+            Action::LogOutEverywhere => self.log_out(who, true).await,
+            Action::AskSession => self.ask_session(who).await,
+            Action::Verify => self.verify(who).await,
+        }
+        let mut model = self.model();
+        model.people[who].is_busy = false;
+        model.people[who].forget_old_tokens(second());
+    }
+
+    pub(crate) async fn log_in(&self, who: usize, app: usize, alone: bool) {
+        let code = self.code(who, app).await;
+        let received = self.send_login(json!({"code": code, "appid": APP_IDS[app]})).await;
+        self.allow_repetition(code);
+        self.settle_login("login", who, app, &Way::Silent, received, alone).await;
+    }
+
+    async fn log_in_by_phone(&self, who: usize, app: usize) {
+        let (name, phone) = self.with_identity(who, |it| (it.name.clone(), it.phone.clone()));
+        let code = self.code(who, app).await;
+        let phone_code = self.wechat.mint_phone_code_in(APP_IDS[app], &name).await;
+        let body = json!({"code": code, "appid": APP_IDS[app], "phone_code": phone_code});
+        let received = self.send_login(body).await;
+        self.allow_repetition(code);
+        let way = Way::Phone(self.accounts.user_of_phone(&phone));
+        self.settle_login("login by phone", who, app, &way, received, true).await;
+    }
+
+    async fn send_code_twice(&self, who: usize, app: usize) {
+        let body = json!({"code": self.code(who, app).await, "appid": APP_IDS[app]});
+        let (one, two) = tokio::join!(self.send_login(body.clone()), self.send_login(body.clone()));
+        self.allow_repetition(body["code"].as_str().unwrap_or_default().to_owned());
+        let is_login = |received: &Received| matches!(received.said, Said::Login { .. });
+        if is_login(&one) && is_login(&two) {
+            self.books.find(format!("person-{who}: one code gave two tokens"));
+        }
+        let (first, second) = if is_login(&two) { (two, one) } else { (one, two) };
+        let is_used = |received: &Received| matches!(&received.said, Said::Problem { code, .. } if code == "code_used");
+        for received in [first, second] {
+            // The other request may have used the code.
+            if !is_used(&received) {
+                self.settle_login("one code twice", who, app, &Way::Silent, received, false).await;
+            }
+        }
+    }
+
+    /// Enters and judges an answer to a login, and has a verifier look at the token.
+    async fn settle_login(
+        &self,
+        what: &'static str,
+        who: usize,
+        app: usize,
+        way: &Way,
+        received: Received,
+        alone: bool,
+    ) {
+        self.enter(what, who, &received);
+        let judged = self.model().login(who, app, way, &received.said, alone);
+        self.judge(what, who, judged);
+        if let Said::Login { token, .. } = &received.said {
+            let known = self.model().people[who].tokens.iter().find(|known| known.text == *token).cloned();
+            if let Some(known) = known {
+                self.show_to_verifier(who, &known).await;
+            }
+        }
+    }
+
+    async fn unbind(&self, who: usize) {
+        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else { return };
+        let received = self.client.ask(Method::DELETE, "/binding", Some(&token.text), None).await;
+        self.enter("unbinding", who, &received);
+        let judged = self.model().unbind(who, &token, &received.said, second());
+        self.judge("unbinding", who, judged);
+    }
+
+    async fn log_out(&self, who: usize, everywhere: bool) {
+        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else { return };
+        let body = json!({"everywhere": everywhere});
+        let received = self.client.ask(Method::POST, "/logout", Some(&token.text), Some(&body)).await;
+        let what = if everywhere { "logout everywhere" } else { "logout" };
+        self.enter(what, who, &received);
+        let judged = self.model().logout(who, &token, everywhere, &received.said, second());
+        self.judge(what, who, judged);
+    }
+
+    async fn ask_session(&self, who: usize) {
+        let Some(token) = self.token(who, |_| true) else { return };
+        let received = self.client.ask(Method::GET, "/wechat/session", Some(&token.text), None).await;
+        self.enter("session call", who, &received);
+        let judged = self.model().used(&token, &received.said);
+        self.judge("session call", who, judged);
+    }
+
+    async fn verify(&self, who: usize) {
+        let tokens = self.model().people[who].tokens.clone();
+        for token in tokens {
+            self.show_to_verifier(who, &token).await;
+        }
+    }
+
+    async fn show_to_verifier(&self, who: usize, token: &Token) {
+        let age = self.peer.known().next().and_then(|known| known.ends_age).unwrap_or(Duration::MAX);
+        let knows_until = Instant::now().checked_sub(age.saturating_add(WHOLE_SECOND)).unwrap_or(self.books.began);
+        let verdict = self.peer.verify(&token.text, wxmint::http::now()).await;
+        *self.books.pages().counts.entry("verification").or_default() += 1;
+        let verdict = match &verdict {
+            Ok(claims) => Ok(claims.user.as_str().to_owned()),
+            // That the feed is not read is found elsewhere.
+            Err(NotVerified::StaleEnds) => return,
+            Err(reason) => Err(reason.to_string()),
+        };
+        let verdict = verdict.as_ref().map(String::as_str).map_err(String::as_str);
+        self.judge("verification", who, Model::verified(token, verdict, knows_until));
+    }
+
+    fn enter(&self, what: &'static str, who: usize, received: &Received) {
+        if let Some(fault) = &received.fault {
+            self.books.find(format!("{what} of person-{who}: {fault}"));
+        }
+        if !self.books.enter(what, &received.said, received.sent) {
+            self.model().people[who].rest(Instant::now(), REST);
+        }
+    }
+
+    pub(crate) fn judge(&self, what: &str, who: usize, judged: Judged) {
+        if let Err(law) = judged {
+            let model = self.model();
+            let person = &model.people[who];
+            self.books.find(format!("{what} of person-{who}, {:?}: {law}", person.standings));
+        }
+    }
+
+    async fn send_login(&self, body: Value) -> Received {
+        self.client.ask(Method::POST, "/login", None, Some(&body)).await
+    }
+
+    async fn code(&self, who: usize, app: usize) -> String {
+        let name = self.with_identity(who, |identity| identity.name.clone());
+        let code = self.wechat.mint_code_in(APP_IDS[app], &name).await;
+        self.secrets.add_word(&code);
+        self.allow_repetition(code.clone());
+        code
+    }
+
+    fn allow_repetition(&self, code: String) {
+        if self.codes_may_repeat.load(Ordering::Relaxed) {
+            self.repeatable().insert(code);
+        }
+    }
+
+    fn repeatable(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.repeatable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No code was sent to WeChat twice, or more often than twice while WeChat said -1.
+    pub(crate) async fn check_codes(&self) {
+        let stats = self.wechat.stats().await;
+        let repeated = stats["exchanges_by_code"].as_object().cloned().unwrap_or_default();
+        for (code, times) in repeated {
+            if times.as_u64() > Some(2) || !self.repeatable().contains(&code) {
+                self.books.find(format!("a code was sent to WeChat {times} times"));
+            }
+        }
+    }
+
+    fn with_identity<T>(&self, who: usize, read: impl FnOnce(&Identity) -> T) -> T {
+        read(&self.model().people[who].identity)
+    }
+
+    /// One of the person's tokens.
+    fn token(&self, who: usize, is_wanted: impl Fn(Life) -> bool) -> Option<Token> {
+        let model = self.model();
+        let wanted: Vec<_> = model.people[who].tokens.iter().filter(|token| is_wanted(token.life)).collect();
+        fastrand::choice(wanted).cloned()
+    }
+
+    /// Whether a login by phone number can succeed in one of the mini programs.
+    pub(crate) fn may_need_phone(&self, who: usize) -> bool {
+        let model = self.model();
+        model.people[who].standings.iter().flatten().any(|standing| *standing == Standing::Dissolved)
+    }
+}
+
+pub(crate) fn second() -> i64 {
+    wxmint::http::now().timestamp()
+}

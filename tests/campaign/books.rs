@@ -1,0 +1,214 @@
+//! What has happened: the answers of each second, the faults with their times, and the findings.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::{model::Said, plan::Plan};
+
+/// What a fault may excuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Part {
+    Redis,
+    WeChat,
+    Accounts,
+    /// A replica of wxmint was killed, so requests that it had taken are lost.
+    Replica,
+    /// Nothing is excused.
+    Nothing,
+}
+
+impl Part {
+    /// The part whose fault excuses this answer; `None` if nothing needs an excuse.
+    fn behind(said: &Said) -> Option<Self> {
+        match said {
+            Said::Login { .. } | Said::Done => None,
+            Said::Nothing => Some(Self::Replica),
+            Said::Problem { code, .. } => match code.as_str() {
+                "store_unavailable" => Some(Self::Redis),
+                "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" | "rate_limited" => {
+                    Some(Self::WeChat)
+                }
+                "accounts_unavailable" => Some(Self::Accounts),
+                // The model judges these.
+                "binding_required" | "already_bound" | "invalid_token" | "data_undecryptable" => None,
+                _ => Some(Self::Nothing),
+            },
+        }
+    }
+}
+
+/// One time that a fault was tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Played {
+    pub(crate) name: &'static str,
+    pub(crate) part: Part,
+    pub(crate) began: Instant,
+    /// When everything around wxmint was well again.
+    pub(crate) ended: Option<Instant>,
+    pub(crate) refused: u64,
+    /// From its end until the last request was sent that got no proper answer.
+    pub(crate) recovered: Duration,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Second {
+    pub(crate) good: u32,
+    pub(crate) refused: u32,
+    pub(crate) lost: u32,
+}
+
+pub(crate) struct Sample {
+    pub(crate) at: Duration,
+    pub(crate) resident_kib: BTreeMap<String, u64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Pages {
+    pub(crate) seconds: Vec<Second>,
+    pub(crate) played: Vec<Played>,
+    pub(crate) findings: Vec<String>,
+    pub(crate) unexplained: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) problems: BTreeMap<String, u64>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) slowest: Duration,
+    /// When the last requests were sent that got no proper answer, the newest last.
+    last_bad: Vec<(Part, Instant)>,
+}
+
+pub(crate) struct Books {
+    pub(crate) began: Instant,
+    grace: Duration,
+    pages: Mutex<Pages>,
+}
+
+/// Without an improper answer for so long, a fault is over.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Improper answers without a fault that are shown at once.
+const SHOWN: usize = 10;
+
+/// Findings that are kept word by word.
+const MOST_FINDINGS: usize = 100;
+
+impl Books {
+    pub(crate) fn open(plan: &Plan) -> Self {
+        Self { began: Instant::now(), grace: plan.grace, pages: Mutex::default() }
+    }
+
+    pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What must not happen, has.
+    pub(crate) fn find(&self, what: String) {
+        let mut pages = self.pages();
+        crate::tell(&format!("FOUND after {:.1} s: {what}", self.began.elapsed().as_secs_f64()));
+        if pages.findings.len() < MOST_FINDINGS {
+            pages.findings.push(what);
+        }
+    }
+
+    /// Enters the answer to a request that was sent at `sent`. True if it is clear what was done.
+    pub(crate) fn enter(&self, what: &'static str, said: &Said, sent: Instant) -> bool {
+        let (now, part) = (Instant::now(), Part::behind(said));
+        let mut pages = self.pages();
+        *pages.counts.entry(what).or_default() += 1;
+        if let Said::Problem { code, .. } = said {
+            *pages.problems.entry(code.clone()).or_default() += 1;
+        }
+        pages.slowest = pages.slowest.max(now - sent);
+        let second = (now - self.began).as_secs() as usize;
+        if pages.seconds.len() <= second {
+            pages.seconds.resize(second + 1, Second::default());
+        }
+        let Some(part) = part else {
+            pages.seconds[second].good += 1;
+            return true;
+        };
+        match said {
+            Said::Nothing => pages.seconds[second].lost += 1,
+            _ => pages.seconds[second].refused += 1,
+        }
+        pages.last_bad.push((part, sent));
+        if !pages.excuse(part, sent, now, self.grace) {
+            let at = (sent - self.began).as_secs_f64();
+            let took = (now - sent).as_secs_f64();
+            let text = format!(
+                "{what}, sent after {at:.2} s, answered {took:.2} s later: {said:?}, and nothing is wrong with {part:?}"
+            );
+            if pages.unexplained.len() < SHOWN {
+                crate::tell(&format!("UNEXPLAINED {text}"));
+            }
+            pages.unexplained.push(text);
+        }
+        false
+    }
+
+    /// A fault begins; returns its number for [`Self::end`].
+    pub(crate) fn begin(&self, name: &'static str, part: Part) -> usize {
+        crate::tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
+        let mut pages = self.pages();
+        let (began, recovered) = (Instant::now(), Duration::ZERO);
+        pages.played.push(Played { name, part, began, ended: None, refused: 0, recovered });
+        pages.played.len() - 1
+    }
+
+    pub(crate) fn end(&self, number: usize) {
+        let mut pages = self.pages();
+        let played = &mut pages.played[number];
+        played.ended = Some(Instant::now());
+        let took = played.began.elapsed().as_secs_f64();
+        let (name, refused) = (played.name, played.refused);
+        crate::tell(&format!(
+            "{:7.1} s  {name} ended after {took:.1} s, {refused} refused",
+            self.began.elapsed().as_secs_f64()
+        ));
+    }
+
+    /// Waits until answers are proper again after a fault of `part`, which must be soon.
+    pub(crate) async fn recovers(&self, number: usize) {
+        let Played { name, part, ended, .. } = self.pages().played[number].clone();
+        let ended = ended.expect("a fault that has ended");
+        loop {
+            let last = self.pages().last_bad.iter().rev().find(|(of, _)| *of == part).map(|(_, sent)| *sent);
+            if last.is_none_or(|last| last.elapsed() > CALM) && ended.elapsed() > CALM {
+                return;
+            }
+            if ended.elapsed() > self.grace + CALM {
+                return self.find(format!("{name} was over, and answers were not proper {:?} later", self.grace));
+            }
+            sleep(CALM / 10).await;
+        }
+    }
+
+    /// Whether a fault of this part is on, or ended less than `within` ago.
+    pub(crate) fn is_troubled(&self, parts: &[Part], within: Duration) -> bool {
+        let recent = |played: &Played| played.ended.is_none_or(|ended| ended.elapsed() < within);
+        self.pages().played.iter().any(|played| parts.contains(&played.part) && recent(played))
+    }
+}
+
+impl Pages {
+    /// Puts an improper answer down to a fault.
+    fn excuse(&mut self, part: Part, sent: Instant, answered: Instant, grace: Duration) -> bool {
+        let of_part = |played: &&mut Played| {
+            part != Part::Nothing
+                && played.part == part
+                && played.began <= answered
+                && played.ended.is_none_or(|ended| sent <= ended + grace)
+        };
+        let Some(played) = self.played.iter_mut().rev().find(of_part) else { return false };
+        played.refused += 1;
+        if let Some(ended) = played.ended {
+            played.recovered = played.recovered.max(sent.saturating_duration_since(ended));
+        }
+        true
+    }
+}

@@ -1,0 +1,129 @@
+//! The mini programs' side: requests to whichever replica is in rotation.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    model::Said,
+    secrets::Secrets,
+    support::{Http, decoded},
+};
+
+/// docs/operation.md: the time limit of the proxy in front.
+const PROXY_LIMIT: Duration = Duration::from_secs(20);
+
+/// The replicas of wxmint, as a load balancer sees them.
+pub(crate) struct Rotation {
+    addresses: Vec<SocketAddr>,
+    is_in: Vec<AtomicBool>,
+    next: AtomicUsize,
+}
+
+impl Rotation {
+    pub(crate) fn of(addresses: Vec<SocketAddr>) -> Self {
+        let is_in = addresses.iter().map(|_| AtomicBool::new(true)).collect();
+        Self { addresses, is_in, next: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn put(&self, replica: usize, is_in: bool) {
+        self.is_in[replica].store(is_in, Ordering::SeqCst);
+    }
+
+    /// All replicas in rotation, the next one first.
+    fn in_turn(&self) -> Vec<SocketAddr> {
+        let (first, count) = (self.next.fetch_add(1, Ordering::Relaxed), self.addresses.len());
+        let in_turn = (0..count).map(|step| (first + step) % count);
+        in_turn.filter(|it| self.is_in[*it].load(Ordering::SeqCst)).map(|it| self.addresses[it]).collect()
+    }
+}
+
+pub(crate) struct Client {
+    http: Http,
+    rotation: Arc<Rotation>,
+    secrets: Arc<Secrets>,
+}
+
+/// An answer, and what is wrong with it by itself.
+pub(crate) struct Received {
+    pub(crate) said: Said,
+    pub(crate) sent: Instant,
+    pub(crate) fault: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(http: Http, rotation: Arc<Rotation>, secrets: Arc<Secrets>) -> Self {
+        Self { http, rotation, secrets }
+    }
+
+    /// Asks one replica, and another one only if the first did not take the connection.
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Received {
+        let sent = Instant::now();
+        for address in self.rotation.in_turn() {
+            let mut request =
+                self.http.0.request(method.clone(), format!("http://{address}{path}")).timeout(PROXY_LIMIT);
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            return match self.http.try_send(request).await {
+                Ok(answer) => {
+                    let (said, fault) = self.read(answer.status, &answer.body);
+                    Received { said, sent, fault }
+                }
+                Err(error) if error.is_connect() => continue,
+                Err(error) if error.is_timeout() => {
+                    let fault = Some(format!("no answer to {method} {path} in {PROXY_LIMIT:?}"));
+                    Received { said: Said::Nothing, sent, fault }
+                }
+                Err(_) => Received { said: Said::Nothing, sent, fault: None },
+            };
+        }
+        Received { said: Said::Nothing, sent, fault: None }
+    }
+
+    fn read(&self, status: u16, body: &str) -> (Said, Option<String>) {
+        let secret = self.secrets.in_answer(body).map(|name| format!("an answer contains {name}: {body}"));
+        let json: Value = serde_json::from_str(body).unwrap_or_default();
+        let text = |member: &str| json[member].as_str().map(str::to_owned);
+        let said = match (status, text("access_token")) {
+            (200, Some(token)) => {
+                let claims = decoded(&token).1;
+                let second = |claim: &str| claims[claim].as_i64().unwrap_or_default();
+                let leaks = self.secrets.in_answer(&claims.to_string());
+                let user = text("user_id").unwrap_or_default();
+                let fault = match leaks {
+                    Some(name) => Some(format!("a token contains {name}")),
+                    None if claims["sub"] != user => Some(format!("sub is not user_id: {claims} {user}")),
+                    None => None,
+                };
+                let (issued_at, expires_at) = (second("iat"), second("exp"));
+                let is_new = json["new_user"].as_bool().unwrap_or_default();
+                return (Said::Login { user, is_new, token, issued_at, expires_at }, fault.or(secret));
+            }
+            (200 | 204, _) => Said::Done,
+            _ => match text("code") {
+                Some(code) => Said::Problem { status, code },
+                None => return (Said::Nothing, Some(format!("{status} is no problem of the contract: {body}"))),
+            },
+        };
+        let fault = match &said {
+            Said::Problem { status: 500, .. } => Some(format!("a 500: {body}")),
+            Said::Problem { status: 503, .. } if json["retry_after"].is_null() => {
+                Some(format!("a 503 without retry_after: {body}"))
+            }
+            _ => None,
+        };
+        (said, fault.or(secret))
+    }
+}

@@ -1,0 +1,238 @@
+//! The faults: what is done, and what it may excuse. Those of Redis and the others are played side by side.
+
+use std::{
+    fs,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    actions::Campaign,
+    books::Part,
+    store::{RedisFault, Store},
+    support::{Signal, write_private},
+    world::{LEAD, REPLICAS, World},
+};
+
+/// How long WeChat or the account service misbehaves.
+const HELD: Duration = Duration::from_secs(3);
+/// A login that has begun takes 7 s at most; nothing else uses a code twice.
+const LAST_LOGIN: Duration = Duration::from_secs(8);
+/// wxmint reads its files again within 5 s.
+const RELOAD: Duration = Duration::from_secs(5);
+/// docs/operation.md: logins in flight are answered for at most 15 s.
+const STOPPING: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherFault {
+    WeChatStalls,
+    WeChatIsBusy,
+    WeChatIsOverQuota,
+    WeChatLies,
+    AnswersAreLost,
+    AccountsAway,
+    ReplicaKilled,
+    ReplicasRolled,
+    KeysRotated,
+    VaultRotated,
+}
+
+pub(crate) const OTHERS: [OtherFault; 10] = [
+    OtherFault::ReplicaKilled,
+    OtherFault::WeChatStalls,
+    OtherFault::KeysRotated,
+    OtherFault::WeChatIsBusy,
+    OtherFault::ReplicasRolled,
+    OtherFault::WeChatLies,
+    OtherFault::VaultRotated,
+    OtherFault::WeChatIsOverQuota,
+    OtherFault::AnswersAreLost,
+    OtherFault::AccountsAway,
+];
+
+pub(crate) fn redis_name(fault: RedisFault) -> &'static str {
+    match fault {
+        RedisFault::FailedOver => "failover on request",
+        RedisFault::Killed => "primary killed",
+        RedisFault::KilledTwice => "primary killed, then its successor",
+        RedisFault::Frozen => "primary frozen for 3 s",
+        RedisFault::CutOff => "connections to Redis cut again and again",
+        RedisFault::SlotsMoved => "slots move, and back",
+        RedisFault::Full => "Redis has no memory left",
+        RedisFault::PasswordChanged => "password of Redis changed",
+    }
+}
+
+pub(crate) fn other_name(fault: OtherFault) -> &'static str {
+    match fault {
+        OtherFault::WeChatStalls => "WeChat does not answer",
+        OtherFault::WeChatIsBusy => "WeChat answers -1",
+        OtherFault::WeChatIsOverQuota => "WeChat answers 45011",
+        OtherFault::WeChatLies => "WeChat answers garbage",
+        OtherFault::AnswersAreLost => "WeChat's answers are cut off",
+        OtherFault::AccountsAway => "account service answers 503",
+        OtherFault::ReplicaKilled => "replica of wxmint killed",
+        OtherFault::ReplicasRolled => "replicas of wxmint rolled",
+        OtherFault::KeysRotated => "signing key rotated",
+        OtherFault::VaultRotated => "vault key rotated",
+    }
+}
+
+/// Plays the faults of Redis, each once or until the time is over.
+pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut Store, until: Option<Instant>) {
+    let mut rounds = fastrand::Rng::with_seed(campaign.plan.seed);
+    let mut passwords = 1;
+    loop {
+        let mut faults = store.faults();
+        if until.is_some() {
+            rounds.shuffle(&mut faults);
+        }
+        for fault in faults {
+            if is_over(until) {
+                return;
+            }
+            passwords += 1;
+            let password = format!("campaign-password-{passwords}-{}", campaign.plan.seed);
+            world.secrets.add("a password of Redis", &password);
+            let number = campaign.books.begin(redis_name(fault), Part::Redis);
+            store.suffer(fault, &password).await;
+            if fault == RedisFault::PasswordChanged {
+                let file = world.path("WXMINT_REDIS_URL_FILE").await;
+                replace(&file, &store.url());
+                sleep(RELOAD).await;
+            }
+            campaign.books.end(number);
+            campaign.books.recovers(number).await;
+            sleep(campaign.plan.pause).await;
+        }
+        if until.is_none() {
+            return;
+        }
+    }
+}
+
+/// Plays the other faults, each once or until the time is over.
+pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
+    let mut rounds = fastrand::Rng::with_seed(campaign.plan.seed.wrapping_add(1));
+    loop {
+        let mut faults = OTHERS;
+        if until.is_some() {
+            rounds.shuffle(&mut faults);
+        }
+        for fault in faults {
+            if is_over(until) {
+                return;
+            }
+            play(campaign, world, fault).await;
+            sleep(campaign.plan.pause).await;
+        }
+        if until.is_none() {
+            return;
+        }
+    }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
+async fn play(campaign: &Campaign, world: &World, fault: OtherFault) {
+    let name = other_name(fault);
+    match fault {
+        OtherFault::WeChatStalls => wechat(campaign, name, json!([{"kind": "stall"}])).await,
+        OtherFault::WeChatIsBusy => {
+            campaign.codes_may_repeat.store(true, Ordering::SeqCst);
+            wechat(campaign, name, json!([{"kind": "errcode", "errcode": -1, "probability": 0.7}])).await;
+            sleep(LAST_LOGIN).await;
+            campaign.codes_may_repeat.store(false, Ordering::SeqCst);
+        }
+        OtherFault::WeChatIsOverQuota => wechat(campaign, name, json!([{"kind": "errcode", "errcode": 45011}])).await,
+        OtherFault::WeChatLies => {
+            let lies = ["garbage", "html", "empty"].map(|kind| json!({"kind": kind, "probability": 0.4}));
+            wechat(campaign, name, Value::from(lies.to_vec())).await;
+        }
+        OtherFault::AnswersAreLost => {
+            let losses = json!([{"kind": "truncated", "probability": 0.5}, {"kind": "reset", "after": true}]);
+            wechat(campaign, name, losses).await;
+        }
+        OtherFault::AccountsAway => {
+            let number = campaign.books.begin(name, Part::Accounts);
+            campaign.accounts.be_away(true);
+            sleep(HELD).await;
+            campaign.accounts.be_away(false);
+            campaign.books.end(number);
+            campaign.books.recovers(number).await;
+        }
+        OtherFault::ReplicaKilled => kill_replica(campaign, world, name).await,
+        OtherFault::ReplicasRolled => roll_replicas(campaign, world, name).await,
+        OtherFault::KeysRotated => {
+            let words = ["keys", "rotate", "--every", "16s", "--lead", LEAD, "--token-ttl", crate::world::TOKEN_TTL];
+            rotate(campaign, world, name, &words).await;
+        }
+        OtherFault::VaultRotated => rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await,
+    }
+}
+
+async fn wechat(campaign: &Campaign, name: &'static str, faults: Value) {
+    let number = campaign.books.begin(name, Part::WeChat);
+    campaign.wechat.faults(faults).await;
+    sleep(HELD).await;
+    campaign.wechat.faults(json!([])).await;
+    campaign.books.end(number);
+    campaign.books.recovers(number).await;
+}
+
+/// One replica is killed, and another one started in its place.
+async fn kill_replica(campaign: &Campaign, world: &World, name: &'static str) {
+    let (victim, addresses) = (fastrand::usize(..REPLICAS), world.addresses().await);
+    let number = campaign.books.begin(name, Part::Replica);
+    world.replica(victim).await.service.kill();
+    world.take_out(victim, &addresses);
+    read_last_lines(campaign, world, victim).await;
+    campaign.books.end(number);
+    sleep(HELD).await;
+    world.start_again(victim).await;
+}
+
+/// Each replica is stopped in order and started again. No request may be lost or refused.
+async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
+    let (number, addresses) = (campaign.books.begin(name, Part::Nothing), world.addresses().await);
+    for replica in 0..REPLICAS {
+        // A load balancer notices first.
+        world.take_out(replica, &addresses);
+        sleep(Duration::from_millis(500)).await;
+        let mut stopping = world.replica(replica).await;
+        stopping.service.signal(Signal::TERM);
+        let status = stopping.service.end(STOPPING).await;
+        if !status.success() {
+            campaign.books.find(format!("a replica that was told to stop ended with {status}"));
+        }
+        drop(stopping);
+        read_last_lines(campaign, world, replica).await;
+        world.start_again(replica).await;
+    }
+    campaign.books.end(number);
+}
+
+async fn read_last_lines(campaign: &Campaign, world: &World, replica: usize) {
+    let found = world.replica(replica).await.read_log(&world.secrets);
+    found.into_iter().for_each(|found| campaign.books.find(found));
+}
+
+async fn rotate(campaign: &Campaign, world: &World, name: &'static str, words: &[&str]) {
+    let number = campaign.books.begin(name, Part::Nothing);
+    world.run(words).await;
+    world.learn_secrets().await;
+    sleep(RELOAD).await;
+    campaign.books.end(number);
+}
+
+/// As an operator replaces a file: all at once.
+fn replace(file: &std::path::Path, content: &str) {
+    let part = file.with_extension("part");
+    write_private(&part, content);
+    fs::rename(&part, file).expect("renamed");
+}

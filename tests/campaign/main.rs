@@ -1,0 +1,116 @@
+//! The campaign that tries to lose a binding: real processes under load, while everything around them fails, and a checker
+//! that knows every answer ever given.
+//!
+//! `cargo test --test campaign` runs the short form, with each fault once. `make campaign MINUTES=60` runs the long form,
+//! with the faults in a random order from a seed, and writes docs/reliability.md.
+
+mod accounts;
+mod actions;
+mod books;
+mod chart;
+mod client;
+mod faults;
+mod finish;
+mod load;
+mod model;
+mod plan;
+mod planted;
+mod report;
+mod secrets;
+mod store;
+#[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the campaign needs a part")]
+#[path = "../it/support/mod.rs"]
+mod support;
+mod watch;
+mod words;
+mod world;
+
+use std::{
+    env,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use self::{
+    accounts::Accounts,
+    actions::Campaign,
+    client::Client,
+    plan::Plan,
+    store::Store,
+    support::{Http, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
+    world::World,
+};
+
+/// The load before the first fault.
+const BEFORE: Duration = Duration::from_secs(3);
+/// Until requests without an answer have been carried out or not.
+const AFTER: Duration = Duration::from_secs(16);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_binding_is_lost_whatever_fails() {
+    let plan = Plan::from_env();
+    fastrand::seed(plan.seed);
+    raise_open_files();
+    tell(&format!("campaign: CAMPAIGN_SEED={} repeats the order of the faults; {plan:?}", plan.seed));
+    let interrupted = tokio::signal::ctrl_c();
+    let campaign = tokio::select! {
+        campaign = campaign(&plan) => campaign,
+        // The processes end when their values are dropped.
+        _ = interrupted => panic!("interrupted"),
+    };
+    judge(&plan, &campaign);
+}
+
+async fn campaign(plan: &Plan) -> Arc<Campaign> {
+    let http = Http::new();
+    let password = format!("campaign-password-1-{}", plan.seed);
+    let mut store = match env::var("CAMPAIGN_REDIS").as_deref() {
+        Ok("one") => Store::one(&password).await,
+        _ => Store::cluster(&password).await,
+    };
+    let wechat = Simulator::start(http.clone(), &[format!("{OTHER_APPID}:{OTHER_SECRET}")]).await;
+    let (accounts, address) = Accounts::start().await;
+    let world = Arc::new(World::start(&store.url(), &wechat, address, http.clone()).await);
+    world.secrets.add("a password of Redis", &password);
+    let client = Client::new(http, Arc::clone(&world.rotation), Arc::clone(&world.secrets));
+    let peer = world.verifier().await;
+    let campaign = Arc::new(Campaign::new(plan, client, wechat, accounts, Arc::clone(&world.secrets), peer));
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop_watching, watched) = tokio::sync::watch::channel(false);
+    let load = tokio::spawn(load::run(Arc::clone(&campaign), stopped));
+    let watching = tokio::spawn(watch::run(Arc::clone(&campaign), Arc::clone(&world), watched));
+    sleep(BEFORE).await;
+    let until = plan.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    tokio::join!(
+        faults::play_redis(&campaign, &world, &mut store, until),
+        faults::play_others(&campaign, &world, until)
+    );
+    sleep(plan.grace).await;
+    stop.send(true).expect("a load that runs");
+    load.await.expect("a load that does not panic");
+    sleep(AFTER).await;
+    tell("everybody logs in once more");
+    finish::finish(&campaign, &world).await;
+    stop_watching.send(true).expect("a watch that runs");
+    watching.await.expect("a watch that does not panic");
+    campaign
+}
+
+fn judge(plan: &Plan, campaign: &Campaign) {
+    let grown = report::growth(&campaign.books.pages());
+    grown.into_iter().for_each(|grown| campaign.books.find(grown));
+    report::write(campaign);
+    let pages = campaign.books.pages();
+    let asked: u64 = pages.counts.values().sum();
+    let (improper, tolerated) = (pages.unexplained.len() as u64, asked * plan.tolerated / 100_000);
+    let hint = format!("CAMPAIGN_SEED={}", plan.seed);
+    assert!(pages.findings.is_empty(), "{hint}: {:#?}", pages.findings);
+    assert!(
+        improper <= tolerated,
+        "{hint}: {improper} improper answers without a fault: {:#?}",
+        pages.unexplained.first()
+    );
+}

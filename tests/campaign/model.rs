@@ -1,0 +1,336 @@
+//! What is known of every person from the answers alone, and which answers cannot be true.
+//!
+//! A person does one thing at a time, so an answer is judged by what was known when it came. A request without a clear
+//! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+/// How many mini programs there are. They have one owner, so a person has the same unionid in all of them.
+pub(crate) const APPS: usize = 2;
+/// Tokens that are remembered of a person; the oldest is forgotten first.
+const TOKENS_KEPT: usize = 8;
+/// A token is not used in its last minute, in which its leeway counts.
+const LAST_MINUTE: i64 = 60;
+
+/// What a person may be in one mini program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Never bound.
+    Fresh,
+    Bound(String),
+    /// A first login without an answer may have bound the person to somebody.
+    BoundUnseen,
+    /// The person has left a user, and must not be bound without being asked.
+    Dissolved,
+}
+
+/// Whether a token has been ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Live,
+    /// An end was asked for and not clearly answered, or answered in the second in which the token was made.
+    Unsure,
+    /// Since when an answer has said so.
+    Ended(Instant),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) id: u64,
+    pub(crate) app: usize,
+    pub(crate) user: String,
+    pub(crate) text: String,
+    pub(crate) issued_at: i64,
+    pub(crate) expires_at: i64,
+    pub(crate) life: Life,
+    /// What has ended it, or may have.
+    pub(crate) ended_by: &'static str,
+}
+
+/// What WeChat calls a person.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) openids: [String; APPS],
+    pub(crate) phone: String,
+}
+
+pub(crate) struct Person {
+    pub(crate) identity: Identity,
+    pub(crate) standings: [Vec<Standing>; APPS],
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) is_busy: bool,
+    /// Until when nothing is done, because a request without an answer may still be carried out.
+    pub(crate) rests_until: Option<Instant>,
+    /// The last second in which an end of several tokens may have been: tokens made in it may be ended too.
+    ended_until: i64,
+}
+
+/// How somebody logs in.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    Silent,
+    /// By phone number, with the user whom the account service knows by it.
+    Phone(Option<String>),
+}
+
+/// What an answer says.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    Login {
+        user: String,
+        is_new: bool,
+        token: String,
+        issued_at: i64,
+        expires_at: i64,
+    },
+    /// Another answer of success.
+    Done,
+    Problem {
+        status: u16,
+        code: String,
+    },
+    /// No answer, or one that was cut off.
+    Nothing,
+}
+
+impl Said {
+    fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Problem { code, .. } if code == wanted)
+    }
+}
+
+/// Says what cannot be true.
+pub(crate) type Judged = Result<(), String>;
+
+fn hold(holds: bool, law: impl FnOnce() -> String) -> Judged {
+    if holds { Ok(()) } else { Err(law()) }
+}
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) people: Vec<Person>,
+    /// The person to whom each user id belongs.
+    owners: HashMap<String, usize>,
+    /// Users who were in an answer before, and those who were called new.
+    seen: HashSet<String>,
+    told_new: HashSet<String>,
+    tokens: u64,
+}
+
+impl Model {
+    pub(crate) fn add(&mut self, identity: Identity) -> usize {
+        self.people.push(Person {
+            identity,
+            standings: [(); APPS].map(|()| vec![Standing::Fresh]),
+            tokens: Vec::new(),
+            is_busy: true,
+            rests_until: None,
+            ended_until: 0,
+        });
+        self.people.len() - 1
+    }
+
+    /// A login. `alone` says that the person did nothing else meanwhile, so that a new user must be called new.
+    pub(crate) fn login(&mut self, who: usize, app: usize, way: &Way, said: &Said, alone: bool) -> Judged {
+        match said {
+            Said::Login { user, is_new, .. } => {
+                self.judge_user(who, app, way, user)?;
+                self.judge_new(who, app, way, user, *is_new, alone)?;
+                self.people[who].standings[app] = vec![Standing::Bound(user.clone())];
+                self.owners.insert(user.clone(), who);
+                self.remember_token(who, app, said);
+                Ok(())
+            }
+            said if said.is("binding_required") => {
+                let standings = &mut self.people[who].standings[app];
+                let asked = matches!(way, Way::Silent) && standings.contains(&Standing::Dissolved);
+                hold(asked, || format!("somebody is asked who they are, who is {standings:?}"))?;
+                *standings = vec![Standing::Dissolved];
+                Ok(())
+            }
+            said if said.is("already_bound") => self.judge_already_bound(who, app, way),
+            _ => {
+                self.people[who].may_have_logged_in(app, way);
+                Ok(())
+            }
+        }
+    }
+
+    fn judge_user(&self, who: usize, app: usize, way: &Way, user: &str) -> Judged {
+        let owner = self.owners.get(user);
+        hold(owner.is_none_or(|owner| *owner == who), || {
+            format!("{user} is the user of two people, {:?} and {who}", owner)
+        })?;
+        let standings = &self.people[who].standings;
+        let other = &standings[1 - app];
+        let allowed = |standing: &Standing| match (way, standing) {
+            (Way::Phone(by_phone), Standing::Bound(bound)) => bound == user && by_phone.as_deref() == Some(user),
+            (Way::Phone(by_phone), _) => by_phone.as_deref() == Some(user),
+            (Way::Silent, Standing::Bound(bound)) => bound == user,
+            (Way::Silent, Standing::Dissolved) => false,
+            // The unionid says who the person is.
+            (Way::Silent, Standing::Fresh) => match &other[..] {
+                [Standing::Bound(known)] => known == user,
+                _ => true,
+            },
+            (Way::Silent, Standing::BoundUnseen) => true,
+        };
+        hold(standings[app].iter().any(allowed), || {
+            format!("{user} is answered, but the person is {:?} here and {other:?} in the other app", standings[app])
+        })
+    }
+
+    fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
+        let unseen = self.seen.insert(user.to_owned());
+        hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
+        let certain = self.people[who].standings.iter().all(|standings| !standings.contains(&Standing::BoundUnseen));
+        // Of two logins, the answer of the later one may come first, or that of the first one never.
+        hold(!is_new || unseen || !alone || !certain, || format!("{user} is new_user, and was not before"))?;
+        let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
+        let was_nobody = self.people[who].standings.iter().all(fresh);
+        let must_be_new = alone && was_nobody && matches!(way, Way::Silent);
+        hold(is_new || !must_be_new, || format!("{user} was made by this login in app {app}, and is not new_user"))
+    }
+
+    fn judge_already_bound(&self, who: usize, app: usize, way: &Way) -> Judged {
+        let Way::Phone(by_phone) = way else { return Err("a silent login is already_bound".into()) };
+        let is_another = |standing: &Standing| match standing {
+            Standing::Bound(bound) => by_phone.as_ref() != Some(bound),
+            Standing::BoundUnseen => true,
+            _ => false,
+        };
+        let [here, there] = [app, 1 - app].map(|app| &self.people[who].standings[app]);
+        let by_unionid = here.contains(&Standing::Fresh) && there.iter().any(is_another);
+        hold(by_unionid || here.iter().any(is_another), || format!("already_bound, but {here:?} and {there:?}"))
+    }
+
+    fn remember_token(&mut self, who: usize, app: usize, said: &Said) {
+        let Said::Login { user, token, issued_at, expires_at, .. } = said else { return };
+        self.tokens += 1;
+        let person = &mut self.people[who];
+        let life = if *issued_at <= person.ended_until { Life::Unsure } else { Life::Live };
+        let (issued_at, expires_at) = (*issued_at, *expires_at);
+        let (id, user, text) = (self.tokens, user.clone(), token.clone());
+        person.tokens.push(Token { id, app, user, text, issued_at, expires_at, life, ended_by: "" });
+        if person.tokens.len() > TOKENS_KEPT {
+            person.tokens.remove(0);
+        }
+    }
+
+    /// `DELETE /binding`, answered in this second at the latest.
+    pub(crate) fn unbind(&mut self, who: usize, token: &Token, said: &Said, second: i64) -> Judged {
+        let person = &mut self.people[who];
+        let concerned = |other: &Token| other.app == token.app && other.user == token.user;
+        match said {
+            Said::Done => {
+                person.standings[token.app] = vec![Standing::Dissolved];
+                person.end(concerned, Life::Ended(Instant::now()), second, "unbinding");
+            }
+            said if said.is("invalid_token") => return must_be_valid(token, "DELETE /binding"),
+            _ => {
+                let standings = &mut person.standings[token.app];
+                if !standings.contains(&Standing::Dissolved) {
+                    standings.push(Standing::Dissolved);
+                }
+                person.end(concerned, Life::Unsure, second, "unbinding");
+            }
+        }
+        Ok(())
+    }
+
+    /// `POST /logout`, answered in this second at the latest.
+    pub(crate) fn logout(&mut self, who: usize, token: &Token, everywhere: bool, said: &Said, second: i64) -> Judged {
+        let person = &mut self.people[who];
+        let itself = |other: &Token| other.id == token.id;
+        let of_user = |other: &Token| everywhere && other.user == token.user;
+        let (second, by) = if everywhere { (second, "logout everywhere") } else { (0, "logout") };
+        match said {
+            Said::Done => {
+                person.end(itself, Life::Ended(Instant::now()), second, by);
+                // With a token that was ended everywhere before, this is a repetition, which ends no later ones.
+                let is_first = token.life == Life::Live;
+                person.end(of_user, if is_first { Life::Ended(Instant::now()) } else { Life::Unsure }, second, by);
+            }
+            said if said.is("invalid_token") => return must_be_valid(token, "POST /logout"),
+            _ => person.end(|other| itself(other) || of_user(other), Life::Unsure, second, by),
+        }
+        Ok(())
+    }
+
+    /// A request with this token, as it was when the request was sent.
+    pub(crate) fn used(&self, token: &Token, said: &Said) -> Judged {
+        match said {
+            said if said.is("invalid_token") => must_be_valid(token, "wxmint"),
+            Said::Nothing => Ok(()),
+            Said::Problem { status, .. } if *status >= 500 => Ok(()),
+            _ => hold(!matches!(token.life, Life::Ended(_)), || "wxmint accepts a token that was ended".into()),
+        }
+    }
+
+    /// What a verifier says of this token. `knows_until` is the time up to which it has read the feed of ends.
+    pub(crate) fn verified(token: &Token, verdict: Result<&str, &str>, knows_until: Instant) -> Judged {
+        match (verdict, token.life) {
+            (Ok(user), _) if user != token.user => Err(format!("the token of {} is verified as {user}'s", token.user)),
+            (Ok(_), Life::Ended(at)) => hold(at >= knows_until, || {
+                let (before, iat, by) = (knows_until - at, token.issued_at, token.ended_by);
+                format!("a verifier accepts a token of second {iat} that {by} ended {before:?} before what it knows")
+            }),
+            (Err(reason), Life::Live) => Err(format!("a verifier refuses a token that nobody has ended: {reason}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn must_be_valid(token: &Token, who: &str) -> Judged {
+    hold(token.life != Life::Live, || format!("{who} refuses a token that nobody has ended"))
+}
+
+impl Person {
+    fn may_have_logged_in(&mut self, app: usize, way: &Way) {
+        let standings = &mut self.standings[app];
+        let follows = match way {
+            Way::Silent if standings.contains(&Standing::Fresh) => Standing::BoundUnseen,
+            Way::Phone(Some(user))
+                if standings.iter().any(|it| matches!(it, Standing::Fresh | Standing::Dissolved)) =>
+            {
+                Standing::Bound(user.clone())
+            }
+            _ => return,
+        };
+        if !standings.contains(&follows) {
+            standings.push(follows);
+        }
+    }
+
+    fn end(&mut self, concerned: impl Fn(&Token) -> bool, life: Life, second: i64, by: &'static str) {
+        self.ended_until = self.ended_until.max(second);
+        let live = |token: &&mut Token| concerned(token) && !matches!(token.life, Life::Ended(_));
+        self.tokens.iter_mut().filter(live).for_each(|token| (token.life, token.ended_by) = (life, by));
+    }
+
+    /// Whether something may be done for the person now.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        !self.is_busy && self.rests_until.is_none_or(|until| now >= until)
+    }
+
+    pub(crate) fn rest(&mut self, now: Instant, rest: Duration) {
+        self.rests_until = Some(now + rest);
+    }
+
+    /// Forgets tokens that are about to expire.
+    pub(crate) fn forget_old_tokens(&mut self, second: i64) {
+        self.tokens.retain(|token| token.expires_at > second + LAST_MINUTE);
+    }
+
+    /// The user, if the person is certainly bound in the app.
+    pub(crate) fn user_in(&self, app: usize) -> Option<&str> {
+        match &self.standings[app][..] {
+            [Standing::Bound(user)] => Some(user),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Proves the checker: each kind of defect is planted, and found.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    books::{Books, Part},
+    model::{Identity, Life, Model, Said, Standing, Token, Way},
+    plan::Plan,
+    secrets::Secrets,
+};
+
+const SILENT: Way = Way::Silent;
+/// The second in which everything happens that is planted here.
+const NOW: i64 = 1_800_000_000;
+
+fn login(user: &str, is_new: bool) -> Said {
+    let (user, token) = (user.to_owned(), format!("token of {user}"));
+    Said::Login { user, is_new, token, issued_at: NOW, expires_at: NOW + 300 }
+}
+
+fn problem(status: u16, code: &str) -> Said {
+    Said::Problem { status, code: code.to_owned() }
+}
+
+fn by_phone(user: &str) -> Way {
+    Way::Phone(Some(user.to_owned()))
+}
+
+/// A person who has logged in as `user-1`, with the token.
+fn somebody() -> (Model, usize, Token) {
+    let mut model = Model::default();
+    let who = model.add(Identity::default());
+    model.login(who, 0, &SILENT, &login("user-1", true), true).expect("a first login");
+    let token = model.people[who].tokens[0].clone();
+    (model, who, token)
+}
+
+#[track_caller]
+fn found<T: std::fmt::Debug>(judged: Result<T, String>, words: &str) {
+    let law = judged.expect_err("a defect that is found");
+    assert!(law.contains(words), "{law}");
+}
+
+#[test]
+fn a_binding_that_moves_is_found() {
+    let (mut model, who, _) = somebody();
+    found(model.login(who, 0, &SILENT, &login("user-2", true), true), "user-2 is answered");
+}
+
+#[test]
+fn a_binding_that_is_lost_is_found() {
+    let (mut model, who, _) = somebody();
+    found(model.login(who, 0, &SILENT, &problem(403, "binding_required"), true), "somebody is asked");
+}
+
+#[test]
+fn a_unionid_that_leads_to_another_user_is_found() {
+    let (mut model, who, _) = somebody();
+    found(model.login(who, 1, &SILENT, &login("user-2", true), true), "user-2 is answered");
+}
+
+#[test]
+fn a_user_of_two_people_is_found() {
+    let (mut model, _, _) = somebody();
+    let other = model.add(Identity::default());
+    found(model.login(other, 0, &SILENT, &login("user-1", false), true), "the user of two people");
+}
+
+#[test]
+fn a_user_who_is_new_twice_or_never_is_found() {
+    let (mut model, who, _) = somebody();
+    found(model.login(who, 0, &SILENT, &login("user-1", true), true), "for the second time");
+    let other = model.add(Identity::default());
+    found(model.login(other, 0, &SILENT, &login("user-2", false), true), "is not new_user");
+}
+
+#[test]
+fn a_dissolved_binding_that_comes_back_is_found() {
+    let (mut model, who, token) = somebody();
+    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    found(model.login(who, 0, &SILENT, &login("user-1", false), true), "user-1 is answered");
+}
+
+#[test]
+fn a_phone_number_that_leads_to_another_user_is_found() {
+    let (mut model, who, token) = somebody();
+    found(model.login(who, 0, &by_phone("user-9"), &login("user-9", true), true), "user-9 is answered");
+    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    found(model.login(who, 0, &by_phone("user-9"), &login("user-8", true), true), "user-8 is answered");
+}
+
+#[test]
+fn a_refusal_without_a_reason_is_found() {
+    let (mut model, who, _) = somebody();
+    found(model.login(who, 0, &by_phone("user-1"), &problem(409, "already_bound"), true), "already_bound");
+    found(model.login(who, 0, &SILENT, &problem(409, "already_bound"), true), "a silent login is already_bound");
+}
+
+#[test]
+fn an_ended_token_that_is_accepted_is_found() {
+    let (mut model, who, token) = somebody();
+    model.logout(who, &token, false, &Said::Done, NOW).expect("a logout");
+    let token = &model.people[who].tokens[0];
+    found(model.used(token, &Said::Done), "accepts a token that was ended");
+    let knows_until = Instant::now() + Duration::from_secs(1);
+    found(Model::verified(token, Ok("user-1"), knows_until), "a verifier accepts");
+    Model::verified(token, Ok("user-1"), Instant::now() - Duration::from_secs(9)).expect("it cannot know yet");
+}
+
+#[test]
+fn a_token_that_is_refused_without_an_end_is_found() {
+    let (mut model, who, token) = somebody();
+    let refused = problem(401, "invalid_token");
+    found(model.used(&token, &refused), "refuses a token that nobody has ended");
+    found(model.logout(who, &token, false, &refused, NOW), "refuses a token that nobody has ended");
+    found(Model::verified(&token, Err("it was ended"), Instant::now()), "refuses a token that nobody has ended");
+    found(Model::verified(&token, Ok("user-2"), Instant::now()), "is verified as user-2's");
+}
+
+#[test]
+fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
+    let (mut model, who, token) = somebody();
+    model.unbind(who, &token, &Said::Nothing, NOW).expect("no answer");
+    assert_eq!(model.people[who].standings[0].len(), 2);
+    assert_eq!(model.people[who].tokens[0].life, Life::Unsure);
+    model.login(who, 0, &SILENT, &login("user-1", false), true).expect("it was not carried out");
+    assert_eq!(model.people[who].standings[0], [Standing::Bound("user-1".into())]);
+    found(model.login(who, 0, &SILENT, &problem(403, "binding_required"), true), "somebody is asked");
+}
+
+#[test]
+fn secrets_are_found_in_answers_and_logs() {
+    let secrets = Secrets::default();
+    secrets.add("an AppSecret", "00112233445566778899aabbccddeeff");
+    secrets.add_word("oGZUI0egBJY1zhBYw2KhdUfwVJJE");
+    for (text, name) in [
+        (r#"{"detail":"https://api/?secret=00112233445566778899aabbccddeeff&x"}"#, Some("an AppSecret")),
+        (r#"{"k":"BWscL+vSFsp\/1ICDgpD9uw=="}"#, Some("a session key")),
+        ("key=BWscL%2BvSFspA1ICDgpD9uw%3D%3D", None),
+        ("key=BWscLAvSFspA1ICDgpD9uw%3D%3D", Some("a session key")),
+        ("person oGZUI0egBJY1zhBYw2KhdUfwVJJE is bound", Some("an openid, a unionid or a code")),
+        (r#"{"user_id":"user-1","expires_in":300}"#, None),
+    ] {
+        assert_eq!(secrets.in_answer(text), name, "{text}");
+    }
+    assert_eq!(secrets.in_log("token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"), Some("a token"));
+}
+
+#[test]
+fn an_improper_answer_without_a_fault_is_found_and_one_with_a_fault_is_put_down_to_it() {
+    let plan = Plan { grace: Duration::ZERO, ..Plan::from_env() };
+    let books = Books::open(&plan);
+    let unavailable = problem(503, "store_unavailable");
+    assert!(!books.enter("login", &unavailable, Instant::now()));
+    assert_eq!(books.pages().unexplained.len(), 1);
+
+    let fault = books.begin("a fault of WeChat's", Part::WeChat);
+    books.enter("login", &unavailable, Instant::now());
+    assert_eq!(books.pages().unexplained.len(), 2, "WeChat excuses nothing of Redis");
+    books.end(fault);
+    let fault = books.begin("a fault of Redis", Part::Redis);
+    books.enter("login", &unavailable, Instant::now());
+    books.end(fault);
+    books.enter("login", &unavailable, Instant::now());
+    let pages = books.pages();
+    assert_eq!((pages.unexplained.len(), pages.played[1].refused), (3, 1));
+}

@@ -1,0 +1,209 @@
+//! What the campaign has shown: a table on the terminal, JSON, and in the long form the page docs/reliability.md.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    actions::Campaign,
+    books::{Pages, Played},
+    chart,
+    support::{repository, tell},
+    words::{FAULTS, PROMISES, Promise, chinese},
+};
+
+/// The page's generated part stands between these lines.
+const BEGIN: &str = "<!-- campaign: begin -->";
+const END: &str = "<!-- campaign: end -->";
+/// What a process may hold more in the last quarter than in the second.
+const GROWTH: f64 = 1.25;
+
+/// All times that one fault was tried.
+#[derive(Default)]
+struct Tried {
+    times: u64,
+    refused: u64,
+    recovered: Duration,
+    longest: Duration,
+}
+
+pub(crate) fn write(campaign: &Campaign) {
+    let pages = campaign.books.pages();
+    let tried = tried(&pages);
+    for (name, it) in &tried {
+        tell(&format!(
+            "{name:<42} {:>3} times, at most {:>5.1?}, {:>5} refused, {:>6.2?} until all was well",
+            it.times, it.longest, it.refused, it.recovered
+        ));
+    }
+    let asked: u64 = pages.counts.values().sum();
+    tell(&format!("{asked} requests and verifications: {:?}", pages.counts));
+    tell(&format!("problems: {:?}; the slowest answer took {:.1?}", pages.problems, pages.slowest));
+    let folder = repository("target/campaign");
+    fs::create_dir_all(&folder).expect("a folder");
+    let (answers, memory) = (chart::answers(&pages, &campaign.books), chart::memory(&pages));
+    let json = format!("{:#}\n", to_json(campaign, &pages, &tried));
+    let of_campaign = [("campaign.json", &json), ("answers.svg", &answers), ("memory.svg", &memory)];
+    of_campaign.iter().for_each(|(name, content)| fs::write(folder.join(name), content).expect("written"));
+    if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
+        fs::write(repository("docs/reliability-answers.svg"), answers).expect("written");
+        fs::write(repository("docs/reliability-memory.svg"), memory).expect("written");
+        fill("docs/reliability.md", &english(campaign, &pages, &tried));
+        fill("docs/reliability.zh-CN.md", &in_chinese(campaign, &pages, &tried));
+    }
+}
+
+/// What grew, if the campaign was long enough to tell.
+pub(crate) fn growth(pages: &Pages) -> Vec<String> {
+    let (quarter, mut grown) = (pages.samples.len() / 4, Vec::new());
+    if quarter < 10 {
+        return grown;
+    }
+    let most = |from: usize, name: &str| {
+        let part = pages.samples[from..from + quarter].iter();
+        part.filter_map(|sample| sample.resident_kib.get(name)).max().copied().unwrap_or_default() as f64
+    };
+    for name in pages.samples[0].resident_kib.keys().filter(|name| name.starts_with("wxmint")) {
+        let (early, late) = (most(quarter, name), most(pages.samples.len() - quarter, name));
+        if late > early * GROWTH {
+            grown.push(format!("{name} grew from {early} KiB in the second quarter to {late} KiB in the last"));
+        }
+    }
+    grown
+}
+
+fn tried(pages: &Pages) -> BTreeMap<&'static str, Tried> {
+    let mut tried = BTreeMap::<_, Tried>::new();
+    for Played { name, began, ended, refused, recovered, .. } in &pages.played {
+        let it = tried.entry(*name).or_default();
+        it.times += 1;
+        it.refused += refused;
+        it.recovered = it.recovered.max(*recovered);
+        it.longest = it.longest.max(ended.unwrap_or(*began) - *began);
+    }
+    tried
+}
+
+fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> Value {
+    let faults = tried.iter().map(|(name, it)| {
+        let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
+        json!({"fault": name, "times": it.times, "refused": it.refused, "longest_s": longest, "recovered_s": recovered})
+    });
+    let samples = pages.samples.iter().map(|it| json!({"at_s": it.at.as_secs(), "resident_kib": it.resident_kib}));
+    json!({
+        "seed": campaign.plan.seed,
+        "minutes": campaign.plan.minutes,
+        "rate": campaign.plan.rate,
+        "people": campaign.model().people.len(),
+        "counts": pages.counts,
+        "problems": pages.problems,
+        "slowest_s": pages.slowest.as_secs_f64(),
+        "faults": faults.collect::<Vec<_>>(),
+        "findings": pages.findings,
+        "unexplained": pages.unexplained,
+        "seconds": pages.seconds,
+        "samples": samples.collect::<Vec<_>>(),
+    })
+}
+
+fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
+    let facts = Facts::of(campaign, pages);
+    let mut text = format!(
+        "The last run took {} minutes at {} requests a second, on {} cores, with the seed {}: {} requests and \
+         verifications, {} people. Findings: {}. Improper answers without a fault: {}. The slowest answer took {:.1} s.\n\n\
+         ![Answers a second, with the faults as bands](reliability-answers.svg)\n\n\
+         ![Resident memory of each process](reliability-memory.svg)\n\n\
+         | fault | times tried | longest | improper answers | until all answers were proper again, at most |\n\
+         |---|--:|--:|--:|--:|\n",
+        facts.minutes,
+        facts.rate,
+        facts.cores,
+        facts.seed,
+        facts.asked,
+        facts.people,
+        facts.findings,
+        facts.unexplained,
+        facts.slowest
+    );
+    rows(&mut text, tried, |name| name);
+    text.push_str("\n| promise | faults that were tried | what was checked | result |\n|---|---|---|---|\n");
+    promises(&mut text, |promise| promise.english, "kept");
+    text
+}
+
+fn in_chinese(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
+    let facts = Facts::of(campaign, pages);
+    let mut text = format!(
+        "最近一次运行 {} 分钟，每秒 {} 个请求，{} 核，种子 {}：请求和验证共 {} 次，{} 人。发现的问题：{}。没有故障时的异常应答：{}。\
+         最慢的应答用了 {:.1} 秒。\n\n\
+         ![每秒应答数，色带表示故障](reliability-answers.svg)\n\n\
+         ![各进程的常驻内存](reliability-memory.svg)\n\n\
+         | 故障 | 次数 | 最长持续 | 异常应答 | 到全部应答恢复正常，至多 |\n\
+         |---|--:|--:|--:|--:|\n",
+        facts.minutes,
+        facts.rate,
+        facts.cores,
+        facts.seed,
+        facts.asked,
+        facts.people,
+        facts.findings,
+        facts.unexplained,
+        facts.slowest
+    );
+    rows(&mut text, tried, chinese);
+    text.push_str("\n| 承诺 | 试过的故障 | 检查的内容 | 结果 |\n|---|---|---|---|\n");
+    promises(&mut text, |promise| promise.chinese, "守住");
+    text
+}
+
+struct Facts {
+    minutes: u64,
+    rate: u32,
+    cores: usize,
+    seed: u64,
+    asked: u64,
+    people: usize,
+    findings: usize,
+    unexplained: usize,
+    slowest: f64,
+}
+
+impl Facts {
+    fn of(campaign: &Campaign, pages: &Pages) -> Self {
+        Self {
+            minutes: campaign.plan.minutes.unwrap_or_default(),
+            rate: campaign.plan.rate,
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            seed: campaign.plan.seed,
+            asked: pages.counts.values().sum(),
+            people: campaign.model().people.len(),
+            findings: pages.findings.len(),
+            unexplained: pages.unexplained.len(),
+            slowest: pages.slowest.as_secs_f64(),
+        }
+    }
+}
+
+fn rows(text: &mut String, tried: &BTreeMap<&str, Tried>, in_words: impl Fn(&'static str) -> &'static str) {
+    for (name, it) in FAULTS.iter().filter_map(|(name, _)| Some((*name, tried.get(name)?))) {
+        let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
+        let (name, times, refused) = (in_words(name), it.times, it.refused);
+        let _ = writeln!(text, "| {name} | {times} | {longest:.1} s | {refused} | {recovered:.1} s |");
+    }
+}
+
+fn promises(text: &mut String, in_words: impl Fn(&Promise) -> [&'static str; 3], kept: &str) {
+    for promise in &PROMISES {
+        let [promise, faults, checked] = in_words(promise);
+        let _ = writeln!(text, "| {promise} | {faults} | {checked} | {kept} |");
+    }
+}
+
+/// Replaces what stands between the two lines of the page.
+fn fill(page: &str, generated: &str) {
+    let path = repository(page);
+    let text = fs::read_to_string(&path).expect("the page");
+    let (before, rest) = text.split_once(BEGIN).expect("the line before the generated part");
+    let (_, after) = rest.split_once(END).expect("the line after the generated part");
+    fs::write(path, format!("{before}{BEGIN}\n{generated}{END}{after}")).expect("written");
+}

@@ -1,0 +1,166 @@
+//! The Redis of the campaign, and what is done to it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::support::{PATIENCE, RedisCluster, RedisServer, Shape, until};
+
+/// How long Redis is frozen: longer than any request waits for it.
+const FROZEN: Duration = Duration::from_secs(3);
+const FULL: Duration = Duration::from_secs(2);
+const CUT: Duration = Duration::from_secs(2);
+/// Slots that move to another primary and back: of about sixteen thousand.
+const MOVED: usize = 20;
+
+pub(crate) enum Store {
+    One(Box<RedisServer>),
+    Cluster(Box<RedisCluster>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RedisFault {
+    FailedOver,
+    Killed,
+    KilledTwice,
+    Frozen,
+    CutOff,
+    SlotsMoved,
+    Full,
+    PasswordChanged,
+}
+
+impl Store {
+    pub(crate) async fn one(password: &str) -> Self {
+        let options = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned);
+        Self::One(Box::new(RedisServer::start(&options, password).await))
+    }
+
+    /// Three primaries, each with a replica.
+    pub(crate) async fn cluster(password: &str) -> Self {
+        let shape = Shape { password: password.to_owned(), ..Shape::default() };
+        Self::Cluster(Box::new(RedisCluster::of(shape).await))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::One(server) => server.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Vec<RedisFault> {
+        use RedisFault::{CutOff, FailedOver, Frozen, Full, Killed, KilledTwice, PasswordChanged, SlotsMoved};
+        match self {
+            Self::One(_) => vec![Killed, Frozen, CutOff, Full],
+            Self::Cluster(_) => {
+                vec![FailedOver, Killed, Frozen, SlotsMoved, CutOff, Full, PasswordChanged, KilledTwice]
+            }
+        }
+    }
+
+    /// Returns when Redis is well again, and has all of its replicas.
+    pub(crate) async fn suffer(&mut self, fault: RedisFault, password: &str) {
+        match (self, fault) {
+            (Self::One(server), fault) => one_suffers(server, fault).await,
+            (Self::Cluster(cluster), fault) => {
+                cluster_suffers(cluster, fault, password).await;
+                cluster.whole().await;
+            }
+        }
+    }
+}
+
+async fn one_suffers(server: &mut RedisServer, fault: RedisFault) {
+    match fault {
+        RedisFault::Killed => {
+            server.kill();
+            server.start_again().await;
+        }
+        RedisFault::Frozen => {
+            server.freeze();
+            sleep(FROZEN).await;
+            server.thaw();
+        }
+        RedisFault::CutOff => cut_off(&[server]).await,
+        _ => fill_up(&[server]).await,
+    }
+    until("Redis answers", PATIENCE, async || server.try_command::<String>(&["PING"]).is_ok()).await;
+}
+
+async fn cluster_suffers(cluster: &mut RedisCluster, fault: RedisFault, password: &str) {
+    let primaries = cluster.primaries();
+    let victim = primaries[fastrand::usize(..primaries.len())];
+    match fault {
+        RedisFault::FailedOver => {
+            let replica = cluster.replicas_of(victim)[0];
+            cluster.fail_over_to(replica).await;
+        }
+        RedisFault::Killed => {
+            kill(cluster, victim).await;
+        }
+        RedisFault::KilledTwice => {
+            let successor = kill(cluster, victim).await;
+            cluster.whole().await;
+            kill(cluster, successor).await;
+        }
+        RedisFault::Frozen => {
+            cluster.freeze(victim);
+            sleep(FROZEN).await;
+            cluster.thaw(victim);
+        }
+        RedisFault::SlotsMoved => move_slots(cluster, victim).await,
+        RedisFault::CutOff => cut_off(&servers(cluster, &primaries)).await,
+        RedisFault::Full => fill_up(&servers(cluster, &primaries)).await,
+        RedisFault::PasswordChanged => cluster.change_password(password),
+    }
+}
+
+fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServer> {
+    nodes.iter().map(|node| cluster.node(*node)).collect()
+}
+
+/// Kills a primary and starts it again once it has a successor, which it then follows.
+async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
+    let mut some_slots = (0..16_384).step_by(1_000);
+    let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
+    cluster.kill(primary);
+    let successor = cluster.successor(slot, primary).await;
+    cluster.start_again(primary).await;
+    successor
+}
+
+/// Moves slots that have keys, and back again.
+async fn move_slots(cluster: &RedisCluster, from: usize) {
+    let to = *cluster.primaries().iter().find(|node| **node != from).expect("another primary");
+    let keys: Vec<String> = cluster.node(from).command(&["KEYS", "wxmint:*"]);
+    let slots: Vec<usize> = keys.iter().take(MOVED).map(|key| cluster.slot(key)).collect();
+    for slot in &slots {
+        cluster.move_slot(*slot, to);
+        // Requests meet a slot that is gone, and the load goes on.
+        sleep(Duration::from_millis(20)).await;
+    }
+    for slot in slots {
+        cluster.move_slot(slot, from);
+    }
+}
+
+/// All connections are closed, again and again.
+async fn cut_off(servers: &[&RedisServer]) {
+    let end = Instant::now() + CUT;
+    while Instant::now() < end {
+        for server in servers {
+            // The connection that says so is closed too.
+            let _ = server.try_command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// There is no memory left for writes.
+async fn fill_up(servers: &[&RedisServer]) {
+    let limit = |bytes: &str| servers.iter().for_each(|it| it.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]));
+    limit("1");
+    sleep(FULL).await;
+    limit("0");
+}

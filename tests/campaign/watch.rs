@@ -1,0 +1,89 @@
+//! What is looked at all the time: logs, the verifier's knowledge, memory, and codes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, time::interval};
+
+use crate::{
+    actions::Campaign,
+    books::{Part, Sample, Second},
+    tell,
+    world::{REPLICAS, World},
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+const TELL_EVERY: u64 = 10;
+/// docs/promises.md: an ended token is refused within 10 s, while the verifier gets its answers.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Looks every second until `stop`.
+pub(crate) async fn run(campaign: Arc<Campaign>, world: Arc<World>, stop: watch::Receiver<bool>) {
+    let mut tick = interval(EVERY);
+    for second in 1.. {
+        tick.tick().await;
+        if *stop.borrow() {
+            return;
+        }
+        world.read_logs().await.into_iter().for_each(|found| campaign.books.find(found));
+        check_feed(&campaign);
+        if second % TELL_EVERY == 0 {
+            sample(&campaign, &world).await;
+            campaign.check_codes().await;
+            tell(&progress(&campaign));
+        }
+    }
+}
+
+/// Without a fault, a verifier knows what was ended 10 s ago.
+fn check_feed(campaign: &Campaign) {
+    let age = campaign.peer.known().next().and_then(|known| known.ends_age).unwrap_or(Duration::MAX);
+    let settled = KNOWN_WITHIN + campaign.plan.grace;
+    if age > settled - Duration::from_secs(5) && !campaign.books.is_troubled(&[Part::Redis, Part::Replica], settled) {
+        campaign.books.find(format!("a verifier knows nothing of the last {age:?}, and nothing is wrong"));
+    }
+}
+
+async fn sample(campaign: &Campaign, world: &World) {
+    let mut resident_kib = BTreeMap::from([("simulator".to_owned(), campaign.wechat.memory())]);
+    for number in 0..REPLICAS {
+        let replica = world.replica(number).await;
+        // A replica that was killed has none.
+        if let Some(kib) = resident_of(replica.service.id()) {
+            resident_kib.insert(format!("wxmint {}", number + 1), kib);
+        }
+    }
+    let at = campaign.books.began.elapsed();
+    campaign.books.pages().samples.push(Sample { at, resident_kib });
+}
+
+fn resident_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim_matches([' ', '\t', 'k', 'B']).parse().ok()
+}
+
+fn progress(campaign: &Campaign) -> String {
+    let (people, now) = (campaign.model().people.len(), Instant::now());
+    let pages = campaign.books.pages();
+    let on: Vec<_> = pages.played.iter().filter(|it| it.ended.is_none()).map(|it| it.name).collect();
+    let last = &pages.seconds[pages.seconds.len().saturating_sub(TELL_EVERY as usize)..];
+    let sum = |count: fn(&Second) -> u32| last.iter().map(count).sum::<u32>();
+    let memory = pages.samples.last().map(|sample| sample.resident_kib.clone()).unwrap_or_default();
+    let memory: Vec<_> = memory.iter().map(|(name, kib)| format!("{name} {} MB", kib * 1024 / 1_000_000)).collect();
+    format!(
+        "{:7.1} s  {} people, in 10 s: {} good, {} refused, {} lost; {} findings; {}; {}",
+        (now - campaign.books.began).as_secs_f64(),
+        people,
+        sum(|second| second.good),
+        sum(|second| second.refused),
+        sum(|second| second.lost),
+        pages.findings.len(),
+        memory.join(", "),
+        if on.is_empty() { "no fault".to_owned() } else { on.join(" + ") }
+    )
+}

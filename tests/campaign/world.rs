@@ -1,0 +1,221 @@
+//! The processes: Redis, WeChat's simulator, and replicas of wxmint on the same files.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+    sync::Arc,
+};
+
+use reqwest::Url;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+use wxmint::verify::{
+    VerifierPolicy,
+    peer::{Peer, TrustedIssuer},
+};
+
+use crate::{
+    client::Rotation,
+    secrets::Secrets,
+    support::{
+        APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
+        WXMINT, apps_folder, free_port, private_parts, repository, write_private,
+    },
+};
+
+pub(crate) const REPLICAS: usize = 2;
+/// A verifier looks at the keys at least every 7 s, and a replica reads its file every 2 s.
+pub(crate) const LEAD: &str = "15s";
+pub(crate) const TOKEN_TTL: &str = "5m";
+
+pub(crate) struct World {
+    replicas: Vec<Mutex<Replica>>,
+    pub(crate) rotation: Arc<Rotation>,
+    /// What verifiers call: leads to a replica that runs.
+    pub(crate) front: Breakable,
+    pub(crate) secrets: Arc<Secrets>,
+    http: Http,
+    configuration: Mutex<Configuration>,
+    _apps: TempDir,
+    pub(crate) exports: TempDir,
+}
+
+pub(crate) struct Replica {
+    pub(crate) service: Service,
+    public: SocketAddr,
+    admin: SocketAddr,
+    lines_read: usize,
+    /// Warnings and errors of its log, to be read after a finding.
+    warnings: File,
+}
+
+impl World {
+    pub(crate) async fn start(redis_url: &str, wechat: &Simulator, accounts: SocketAddr, http: Http) -> Self {
+        let apps = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
+        let exports = tempfile::tempdir().expect("a folder");
+        let configuration = configuration(redis_url, wechat, accounts, &apps, &exports);
+        let configuration = Mutex::new(configuration);
+        let secrets = Arc::<Secrets>::default();
+        let mut replicas = Vec::new();
+        fs::create_dir_all(repository("target/campaign")).expect("a folder");
+        for number in 1..=REPLICAS {
+            let warnings = File::create(repository(&format!("target/campaign/wxmint-{number}.log"))).expect("a file");
+            let [public, admin] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+            let service = start(&configuration, public, admin, &http).await;
+            replicas.push(Replica { service, public, admin, lines_read: 0, warnings });
+        }
+        let rotation = Arc::new(Rotation::of(replicas.iter().map(|replica| replica.public).collect()));
+        let front = Breakable::before(replicas[0].public).await;
+        let replicas = replicas.into_iter().map(Mutex::new).collect();
+        let world = Self { replicas, rotation, front, secrets, http, configuration, _apps: apps, exports };
+        world.learn_secrets().await;
+        world
+    }
+
+    /// A verifier that follows keys and ends through [`Self::front`].
+    pub(crate) async fn verifier(&self) -> Peer {
+        let url: Url = format!("{}/.well-known/jwks.json", self.front.url()).parse().expect("a URL");
+        let peer = Peer::start(vec![TrustedIssuer::at(url, VerifierPolicy::new(ISSUER, [ISSUER]))]).expect("a peer");
+        peer.is_ready().await;
+        peer
+    }
+
+    pub(crate) async fn replica(&self, number: usize) -> MutexGuard<'_, Replica> {
+        self.replicas[number].lock().await
+    }
+
+    /// Takes a replica out of rotation, for mini programs and for verifiers.
+    pub(crate) fn take_out(&self, number: usize, addresses: &[SocketAddr]) {
+        self.rotation.put(number, false);
+        let other = addresses[(number + 1) % REPLICAS];
+        if self.front.target() != other {
+            self.front.lead_to(other);
+        }
+    }
+
+    pub(crate) async fn addresses(&self) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for replica in &self.replicas {
+            addresses.push(replica.lock().await.public);
+        }
+        addresses
+    }
+
+    /// Starts a replica that has ended, at its old address.
+    pub(crate) async fn start_again(&self, number: usize) {
+        let mut replica = self.replica(number).await;
+        replica.service = start(&self.configuration, replica.public, replica.admin, &self.http).await;
+        replica.lines_read = 0;
+        drop(replica);
+        self.rotation.put(number, true);
+    }
+
+    pub(crate) async fn path(&self, variable: &str) -> PathBuf {
+        self.configuration.lock().await.value(variable).into()
+    }
+
+    /// A command of wxmint with the replicas' settings; returns what it says, which must not fail.
+    pub(crate) async fn run(&self, words: &[&str]) -> String {
+        let mut command = Command::new(WXMINT);
+        command.args(words).env_clear().envs(self.configuration.lock().await.variables());
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("wxmint runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{words:?}: {said}");
+        said
+    }
+
+    /// Learns what no output may contain; again after each rotation.
+    pub(crate) async fn learn_secrets(&self) {
+        let read = async |variable| fs::read(self.path(variable).await).expect("a file");
+        for part in private_parts(&read("WXMINT_KEYS").await) {
+            self.secrets.add("a private key", &part);
+        }
+        for line in String::from_utf8_lossy(&read("WXMINT_VAULT_KEY_FILE").await).lines() {
+            self.secrets.add("a vault key", line.split_whitespace().next().unwrap_or_default());
+        }
+        for secret in [APP_SECRET, OTHER_SECRET] {
+            self.secrets.add("an AppSecret", secret);
+        }
+    }
+
+    /// `GET /users/{user_id}` of the admin listener.
+    pub(crate) async fn show_user(&self, user: &str, token: &str) -> serde_json::Value {
+        let admin = self.replica(0).await.admin;
+        let request = self.http.0.get(format!("http://{admin}/users/{user}")).bearer_auth(token);
+        self.http.send(request).await.json()
+    }
+
+    /// What replicas have logged since the last time that must not be in a log.
+    pub(crate) async fn read_logs(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for number in 0..REPLICAS {
+            found.extend(self.replica(number).await.read_log(&self.secrets));
+        }
+        found
+    }
+}
+
+impl Replica {
+    pub(crate) fn read_log(&mut self, secrets: &Secrets) -> Vec<String> {
+        let lines = self.service.stderr_from(self.lines_read);
+        self.lines_read += lines.len();
+        for line in
+            lines.iter().filter(|line| line.contains(r#""level":"WARN""#) || line.contains(r#""level":"ERROR""#))
+        {
+            writeln!(self.warnings, "{line}").expect("a file");
+        }
+        let fault = |line: &String| match secrets.in_log(line) {
+            Some(name) => Some(format!("a log contains {name}: {line}")),
+            None if line.contains("panicked") || line.contains("internal_error") => Some(format!("a log says: {line}")),
+            None => None,
+        };
+        lines.iter().filter_map(fault).collect()
+    }
+}
+
+async fn start(configuration: &Mutex<Configuration>, public: SocketAddr, admin: SocketAddr, http: &Http) -> Service {
+    let mut configuration = configuration.lock().await;
+    configuration.set("WXMINT_LISTEN", &public.to_string());
+    configuration.set("WXMINT_ADMIN_LISTEN", &admin.to_string());
+    let service = Service::start(&configuration, http.clone()).await;
+    drop(configuration);
+    service.ready().await;
+    service
+}
+
+fn configuration(
+    redis_url: &str,
+    wechat: &Simulator,
+    accounts: SocketAddr,
+    apps: &TempDir,
+    folder: &TempDir,
+) -> Configuration {
+    let mut configuration = Configuration::new("ES256");
+    let [admins, redis] = ["admins", "redis.url"].map(|file| folder.path().join(file));
+    write_private(&admins, &format!("campaign {ADMIN_TOKEN}\n"));
+    write_private(&redis, redis_url);
+    for (name, value) in [
+        ("WXMINT_REDIS_URL_FILE", redis.to_str().expect("UTF-8")),
+        ("WXMINT_WECHAT_URL", &wechat.url()),
+        ("WXMINT_APPS_DIR", apps.path().to_str().expect("UTF-8")),
+        ("WXMINT_ACCOUNTS", &format!("http://{accounts}/wxmint")),
+        ("WXMINT_AUTO_PROVISION", "true"),
+        ("WXMINT_KEYS_LEAD", LEAD),
+        ("WXMINT_TOKEN_TTL", TOKEN_TTL),
+        ("WXMINT_ADMIN_TOKENS_FILE", admins.to_str().expect("UTF-8")),
+        ("WXMINT_LIMIT_USERNAME", "1000000/1s"),
+        ("WXMINT_REDIS_CONFIRM", &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into())),
+    ] {
+        configuration.set(name, value);
+    }
+    ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"].iter().for_each(|name| configuration.unset(name));
+    configuration
+}
+
+/// Of the operator who looks users up at the end.
+pub(crate) const ADMIN_TOKEN: &str = "the-campaigns-operator-0123456789abcdef";

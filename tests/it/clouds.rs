@@ -1,0 +1,87 @@
+//! Managed Redis products, by stand-ins that keep the rules which docs/clouds.md names: wxmint's whole life through each.
+
+mod lua;
+mod proxy;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use self::proxy::{Product, Proxy};
+use crate::{
+    support::{RedisServer, repository},
+    whole_life::Life,
+};
+
+/// A service whose Redis is a product's proxy before some shards lives its whole life. What the proxy has refused.
+async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {
+    let shards = [RedisServer::start(&[], "").await, RedisServer::start(&[], "").await];
+    let life = Life::on(Proxy::before(product, &shards).await).await;
+    life.is_lived().await;
+    let keys: Vec<u64> = shards.iter().map(|shard| shard.command(&["DBSIZE"])).collect();
+    assert!(keys.iter().all(|keys| *keys > 0), "every shard has some: {keys:?}");
+    life.bed.redis.refused()
+}
+
+/// Each script as it is sent: the texts that a `script!` names, one behind the other.
+fn scripts() -> Vec<(String, String)> {
+    let folder = repository("src/store/redis");
+    let code = rust_code(&folder);
+    let named = code.split("= script!(").skip(1).map(|rest| rest.split(')').next().expect("an end"));
+    let script = |names: &str| {
+        let texts = names.split('"').skip(1).step_by(2).map(|name| folder.join(format!("lua/{name}.lua")));
+        let texts = texts.map(|path| fs::read_to_string(path).expect("a script"));
+        (names.to_owned(), texts.collect::<String>())
+    };
+    named.map(script).collect()
+}
+
+fn rust_code(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let code = |path: std::path::PathBuf| match path.is_dir() {
+        true => rust_code(&path),
+        false if path.extension().is_some_and(|ending| ending == "rs") => fs::read_to_string(path).expect("UTF-8"),
+        false => String::new(),
+    };
+    entries.map(code).collect()
+}
+
+#[test]
+fn every_script_names_its_keys_where_a_proxy_finds_them() {
+    let scripts = scripts();
+    let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split('"').skip(1).step_by(2)).collect();
+    let files = fs::read_dir(repository("src/store/redis/lua")).expect("a folder").count();
+    assert_eq!(texts.len(), files, "each text is in a script: {texts:?}");
+    for (names, script) in scripts {
+        assert_eq!(lua::refused(&script), Ok(()), "{names}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wxmint_lives_behind_the_proxy_of_alibaba_cloud() {
+    assert_eq!(refused_in_a_whole_life(Product::Alibaba).await, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wxmint_lives_behind_the_proxy_of_tencent_cloud() {
+    assert_eq!(refused_in_a_whole_life(Product::Tencent).await, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wxmint_lives_behind_the_proxy_of_huawei_cloud() {
+    let refused = refused_in_a_whole_life(Product::Huawei).await;
+    assert!(refused.iter().all(|error| error.contains("CLIENT")), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_wait_is_refused_logins_go_on_and_the_log_says_so_once() {
+    let tenant = Tenant::of(Product::Huawei, 1).await;
+    let _replica = RedisServer::replica_of(&tenant.shards[0]).await;
+    assert_eq!(tenant.user(APPID, "lin", alice()).await, "user-alice");
+    let phone = tenant.bed.wechat.mint_phone_code("mei").await;
+    tenant.user(APPID, "mei", json!({"phone_code": phone})).await;
+    tenant.leaves().await;
+    assert!(tenant.proxy.refused().contains("ERR unknown command `WAIT`"), "{:?}", tenant.proxy.refused());
+    let told = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("refuses the command WAIT"));
+    let warnings: Vec<_> = tenant.bed.service().events().into_iter().filter(told).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!((&warnings[0]["level"], &warnings[0]["code"]), (&json!("WARN"), &json!("ERR")));
+}

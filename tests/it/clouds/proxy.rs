@@ -1,0 +1,287 @@
+//! Stand-ins for the proxies of managed Redis products: RESP2 in front of real Redis servers, with the rules that a product
+//! documents. What a product does beyond its pages is unknown here.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::lua;
+use crate::support::{Reachable, RedisServer};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Product {
+    /// Tair (Redis OSS-compatible), cluster, proxy mode.
+    Alibaba,
+    /// Distributed Cache, cluster architecture.
+    Tencent,
+    /// DCS Redis 5.0, Proxy Cluster.
+    Huawei,
+}
+
+impl Product {
+    /// What the proxy refuses of `words`, if it does.
+    fn refusal(self, words: &[Vec<u8>]) -> Option<String> {
+        let upper: Vec<String> = words.iter().take(2).map(|word| text(word).to_ascii_uppercase()).collect();
+        let command = [upper[0].as_str(), upper.get(1).map_or("", String::as_str)];
+        let unknown = match (self, command) {
+            // https://help.aliyun.com/en/redis/developer-reference/limits-on-commands-supported-by-cluster-and-read-write-splitting-instances
+            (Self::Alibaba, ["CLIENT", "ID" | "INFO"] | ["SWAPDB", _]) => true,
+            // https://www.tencentcloud.com/document/product/239/50393: HELLO knows RESP2 alone.
+            (Self::Tencent, ["CLIENT", "CACHING" | "INFO" | "LIST" | "TRACKING"] | ["RESET", _] | ["HELLO", "3"]) => {
+                true
+            }
+            // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813002.html, table 8; HELLO came with Redis 6.
+            (Self::Huawei, ["CLIENT" | "HELLO" | "LATENCY" | "MODULE" | "MOVE" | "SWAPDB" | "WAIT", _]) => true,
+            _ => false,
+        };
+        if unknown {
+            return Some(format!("ERR unknown command `{}`", upper[0]));
+        }
+        matches!(command[0], "EVAL" | "EVALSHA").then(|| self.script_refusal(words)).flatten()
+    }
+
+    fn script_refusal(self, words: &[Vec<u8>]) -> Option<String> {
+        let keys = keys_of_script(words);
+        let tags: BTreeSet<&[u8]> = keys.iter().map(|key| hash_tag(key)).collect();
+        // Alibaba: https://help.aliyun.com/zh/redis/support/usage-of-lua-scripts. Huawei:
+        // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813004.html. Tencent has no cross-slot scripts.
+        match tags.len() {
+            0 => return Some("ERR for redis cluster, eval/evalsha number of keys can't be negative or zero".into()),
+            1 => {}
+            _ => return Some("ERR eval/evalsha command keys must be in same slot".into()),
+        }
+        // The others take a script as it is. Alibaba's page calls it an error to name a key otherwise.
+        let bad = self == Self::Alibaba && words[0] == b"EVAL" && lua::refused(&text(&words[1])).is_err();
+        bad.then(|| {
+            "ERR bad lua script for redis cluster, all the keys that the script uses should be passed using the \
+                     KEYS array, and KEYS should not be in expression"
+                .into()
+        })
+    }
+}
+
+/// Listens in front of its shards until it is dropped.
+pub(super) struct Proxy {
+    port: u16,
+    refused: Arc<Mutex<BTreeSet<String>>>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Rules {
+    product: Product,
+    shards: Arc<[u16]>,
+    refused: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Proxy {
+    pub(super) async fn before(product: Product, shards: &[RedisServer]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
+        let refused = Arc::<Mutex<_>>::default();
+        let shards = shards.iter().map(RedisServer::port).collect();
+        let rules = Rules { product, shards, refused: Arc::clone(&refused) };
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (near, _) = listener.accept().await.expect("a connection");
+                connections.spawn(serve(near, rules.clone()));
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { port, refused, serving }
+    }
+
+    /// The errors with which it has refused commands so far.
+    pub(super) fn refused(&self) -> BTreeSet<String> {
+        self.refused.lock().expect("no panic").clone()
+    }
+}
+
+impl Reachable for Proxy {
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+type Stream = BufReader<TcpStream>;
+
+/// Answers one command after another until either side has ended.
+async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
+    let mut near = BufReader::new(near);
+    let mut shards = Vec::new();
+    for port in &*rules.shards {
+        shards.push(BufReader::new(TcpStream::connect(("127.0.0.1", *port)).await?));
+    }
+    loop {
+        let words = command(&mut near).await?;
+        let answer = match rules.product.refusal(&words) {
+            Some(error) => {
+                rules.refused.lock().expect("no panic").insert(error.clone());
+                format!("-{error}\r\n").into_bytes()
+            }
+            None => forward(&words, &mut shards).await?,
+        };
+        near.write_all(&answer).await?;
+    }
+}
+
+/// Commands without a key go to the first shard, but for those that a proxy carries out on all.
+async fn forward(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
+    let name = text(&words[0]).to_ascii_uppercase();
+    let shard = match (name.as_str(), words.get(1)) {
+        ("SCAN", Some(cursor)) => return scan(words, &text(cursor), shards).await,
+        ("DBSIZE", _) => return sum(words, shards).await,
+        ("SCRIPT" | "AUTH" | "SELECT", _) => return on_all(words, shards).await,
+        ("EVAL" | "EVALSHA", _) => shard_of(&keys_of_script(words)[0], shards.len()),
+        ("CONFIG" | "INFO" | "PING" | "TIME" | "WAIT" | "CLIENT" | "HELLO" | "ROLE", _) | (_, None) => 0,
+        (_, Some(key)) => shard_of(key, shards.len()),
+    };
+    ask(words, &mut shards[shard]).await
+}
+
+/// The shards one after another. The cursor says which one it is in.
+async fn scan(words: &[Vec<u8>], cursor: &str, shards: &mut [Stream]) -> io::Result<Vec<u8>> {
+    let (cursor, count): (usize, usize) = (cursor.parse().expect("a cursor"), shards.len());
+    let shard = cursor % count;
+    let mut words = words.to_vec();
+    words[1] = (cursor / count).to_string().into();
+    let answer = String::from_utf8(ask(&words, &mut shards[shard]).await?).expect("UTF-8");
+    let mut lines = answer.splitn(4, "\r\n");
+    let [_, _, next, keys] = [(); 4].map(|()| lines.next().expect("a cursor and keys"));
+    let next = match next.parse::<usize>().expect("a cursor") {
+        0 if shard + 1 == count => 0,
+        0 => shard + 1,
+        next => next * count + shard,
+    };
+    let next = next.to_string();
+    Ok(format!("*2\r\n${}\r\n{next}\r\n{keys}", next.len()).into_bytes())
+}
+
+async fn sum(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
+    let mut sum = 0;
+    for shard in shards {
+        let answer = String::from_utf8(ask(words, shard).await?).expect("UTF-8");
+        sum += answer.trim_start_matches(':').trim().parse::<u64>().expect("a number");
+    }
+    Ok(format!(":{sum}\r\n").into_bytes())
+}
+
+async fn on_all(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    for shard in shards {
+        answer = ask(words, shard).await?;
+    }
+    Ok(answer)
+}
+
+async fn ask(words: &[Vec<u8>], shard: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        request.extend(format!("${}\r\n", word.len()).bytes().chain(word.iter().copied()).chain(*b"\r\n"));
+    }
+    shard.write_all(&request).await?;
+    let mut answer = Vec::new();
+    // How many values are still to come; an array adds its own.
+    let mut left = 1;
+    while left > 0 {
+        left -= 1;
+        let line = line(shard).await?;
+        let count = text(&line[1..]).trim().parse::<usize>();
+        answer.extend_from_slice(&line);
+        match (line[0], count) {
+            (b'*', Ok(count)) => left += count,
+            (b'$', Ok(length)) => {
+                let start = answer.len();
+                answer.resize(start + length + 2, 0);
+                shard.read_exact(&mut answer[start..]).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(answer)
+}
+
+/// A command, which is an array of strings.
+async fn command(near: &mut Stream) -> io::Result<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    for _ in 0..number(near).await? {
+        let mut word = vec![0; number(near).await? + 2];
+        near.read_exact(&mut word).await?;
+        word.truncate(word.len() - 2);
+        words.push(word);
+    }
+    Ok(words)
+}
+
+/// The number of a line, behind its first character.
+async fn number(near: &mut Stream) -> io::Result<usize> {
+    text(&line(near).await?[1..]).trim().parse().map_err(io::Error::other)
+}
+
+async fn line(stream: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    match stream.read_until(b'\n', &mut line).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line),
+    }
+}
+
+fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {
+    let count = words.get(2).and_then(|count| text(count).parse::<usize>().ok()).unwrap_or_default();
+    words.get(3..3 + count).unwrap_or_default()
+}
+
+/// Keys of one tag are in one slot. Those of different tags mostly are not.
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let tag = || {
+        let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
+        Some(&rest[..rest.iter().position(|byte| *byte == b'}')?]).filter(|tag| !tag.is_empty())
+    };
+    tag().unwrap_or(key)
+}
+
+fn shard_of(key: &[u8], count: usize) -> usize {
+    hash_tag(key).iter().map(|byte| usize::from(*byte)).sum::<usize>() % count
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+#[test]
+fn the_stand_ins_refuse_what_the_pages_of_their_products_say() {
+    use Product::{Alibaba, Huawei, Tencent};
+    let script = "local key = KEYS[1] return redis.call('GET', key)";
+    for (command, by) in [
+        (&["CLIENT", "INFO"][..], &[Alibaba, Tencent, Huawei][..]),
+        (&["client", "id"], &[Alibaba, Huawei]),
+        (&["HELLO", "3"], &[Tencent, Huawei]),
+        (&["WAIT", "1", "400"], &[Huawei]),
+        (&["EVAL", script, "1", "wxmint:a"], &[Alibaba]),
+        (&["EVAL", "return redis.call('GET', KEYS[1])", "1", "wxmint:a"], &[]),
+        (&["EVALSHA", "sha", "2", "wxmint:{a}:1", "wxmint:{b}:1"], &[Alibaba, Tencent, Huawei]),
+        (&["EVALSHA", "sha", "2", "wxmint:{a}:1", "wxmint:{a}:2"], &[]),
+        (&["EVALSHA", "sha", "0"], &[Alibaba, Tencent, Huawei]),
+        (&["INFO", "replication"], &[]),
+    ] {
+        let words: Vec<Vec<u8>> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let refusing = [Alibaba, Tencent, Huawei].into_iter().filter(|product| product.refusal(&words).is_some());
+        assert_eq!(refusing.collect::<Vec<_>>(), by, "{command:?}");
+    }
+}

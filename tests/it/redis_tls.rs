@@ -1,0 +1,276 @@
+//! Redis behind TLS: who is trusted, who is not and what is said then, and files that are replaced.
+
+use std::{fs, process::Command};
+
+use tempfile::TempDir;
+
+use crate::support::{
+    Answer, Authority, Configuration, Http, PATIENCE, Process, RedisServer, Service, Simulator, TestBed, eventually,
+    free_port, until,
+};
+
+/// A Redis with TLS, an authority that has signed for it, and a configuration that is right for both.
+struct Scene {
+    bed: TestBed,
+    ours: Authority,
+    port: u16,
+    configuration: Configuration,
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// Redis has the certificate `server`, for `localhost`.
+    async fn start(wants_client: bool) -> Self {
+        Self::with(wants_client, |ours| ours.sign("server", &["localhost"])).await
+    }
+
+    async fn with(wants_client: bool, sign: impl FnOnce(&Authority)) -> Self {
+        Self::with_options(wants_client, &[], sign).await
+    }
+
+    async fn with_options(wants_client: bool, further: &[&str], sign: impl FnOnce(&Authority)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ours = Authority::new(folder.path());
+        sign(&ours);
+        let port = free_port();
+        let options = ours.redis_options(port, "server", wants_client);
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let bed = TestBed::builder().redis_options(&options).redis_options(further).not_ready().start().await;
+        let mut configuration = Configuration::new("ES256");
+        configuration.set("WXMINT_WECHAT_URL", &bed.wechat.url());
+        configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{port}"));
+        configuration.set("WXMINT_REDIS_CA_FILE", &ours.path("ca.crt").to_string_lossy());
+        Self { bed, ours, port, configuration, _folder: folder }
+    }
+
+    async fn service(&self) -> Service {
+        Service::start(&self.configuration, self.bed.http.clone()).await
+    }
+
+    fn show(&mut self, certificate: &str) {
+        for (name, file) in [("CERT", "crt"), ("KEY", "key")] {
+            let path = self.ours.path(&format!("{certificate}.{file}"));
+            self.configuration.set(&format!("WXMINT_REDIS_{name}_FILE"), &path.to_string_lossy());
+        }
+    }
+
+    /// It does not become ready, and says why in the log and to the probe.
+    async fn is_not_ready(&self, reason: &str) {
+        let service = self.service().await;
+        let place = format!("Redis at localhost:{}: ", self.port);
+        eventually(reason, PATIENCE, async || {
+            let answer = service.readyz().await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+            (answer.body.contains(&place) && answer.body.contains(reason)).then_some(())
+        })
+        .await;
+        until("told", PATIENCE, async || service.log().contains(reason)).await;
+    }
+
+    async fn log_in(&self, service: &Service, person: &str) -> Answer {
+        service.login(&self.bed.mint_code(person).await).await
+    }
+}
+
+#[tokio::test]
+async fn logins_go_through_tls_by_the_authority_that_the_settings_name() {
+    let scene = Scene::start(false).await;
+    let service = scene.service().await;
+    service.ready().await;
+    scene.log_in(&service, "lin").await.expect_login();
+    let clients: String = scene.bed.redis.command(&["CLIENT", "LIST"]);
+    let tls = format!("laddr=127.0.0.1:{}", scene.port);
+    assert!(clients.lines().any(|client| client.contains(&tls) && client.contains("cmd=eval")), "{clients}");
+    assert!(!service.log().contains("without TLS"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_with_what_to_do() {
+    let mut scene = Scene::start(false).await;
+    let strange = tempfile::tempdir().expect("a folder");
+    Authority::new(strange.path());
+    scene.configuration.set("WXMINT_REDIS_CA_FILE", &strange.path().join("ca.crt").to_string_lossy());
+    scene.is_not_ready("its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed it").await;
+    scene.configuration.unset("WXMINT_REDIS_CA_FILE");
+    scene.is_not_ready("set WXMINT_REDIS_CA_FILE to the PEM file of the authority").await;
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_or_of_another_time_is_told() {
+    let scene = Scene::with(false, |ours| ours.sign("server", &["redis.example.com"])).await;
+    scene.is_not_ready("its certificate is not for localhost but for redis.example.com").await;
+    let scene = Scene::with(false, |ours| ours.sign_expired("server", &["localhost"])).await;
+    scene.is_not_ready("its certificate has expired").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_wants_a_certificate_gets_it_or_says_that_it_wants_one() {
+    let mut scene = Scene::start(true).await;
+    scene.is_not_ready("it wants a client certificate: set WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE").await;
+
+    let strange = tempfile::tempdir().expect("a folder");
+    let theirs = Authority::new(strange.path());
+    theirs.sign("client", &["wxmint"]);
+    for (name, file) in [("CERT", "client.crt"), ("KEY", "client.key")] {
+        scene.configuration.set(&format!("WXMINT_REDIS_{name}_FILE"), &theirs.path(file).to_string_lossy());
+    }
+    scene.is_not_ready("it refuses the certificate in WXMINT_REDIS_CERT_FILE").await;
+
+    scene.ours.sign("client", &["wxmint"]);
+    scene.show("client");
+    let service = scene.service().await;
+    service.ready().await;
+    scene.log_in(&service, "lin").await.expect_login();
+}
+
+#[tokio::test]
+async fn a_port_of_the_other_kind_is_told() {
+    let mut scene = Scene::start(false).await;
+    let (tls, plain) = (scene.port, scene.bed.redis.port());
+    scene.port = plain;
+    scene.configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{plain}"));
+    scene.is_not_ready("does it speak TLS on this port?").await;
+    scene.port = tls;
+    scene.configuration.unset("WXMINT_REDIS_CA_FILE");
+    scene.configuration.set("WXMINT_REDIS_URL", &format!("redis://localhost:{tls}"));
+    scene.is_not_ready("does it want TLS on this port (rediss)?").await;
+}
+
+#[tokio::test]
+async fn a_new_authority_and_a_new_client_certificate_are_in_use_with_the_next_connection() {
+    let mut scene = Scene::start(true).await;
+    scene.ours.sign("client", &["wxmint"]);
+    scene.show("client");
+    let service = scene.service().await;
+    service.ready().await;
+    let user = scene.log_in(&service, "lin").await.expect_login().member("user_id");
+
+    fs::write(scene.ours.path("client.key"), "half a key").expect("written");
+    scene.bed.redis.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    served(&scene, &service, &user).await;
+    until("told", PATIENCE, async || service.log().contains("keeping the previous ones")).await;
+
+    let renewed = Authority::new(scene.ours.path("").as_path());
+    renewed.sign("server", &["localhost"]);
+    renewed.sign("client", &["wxmint"]);
+    let path = |file| renewed.path(file).to_string_lossy().into_owned();
+    let [certificate, key, ca] = ["server.crt", "server.key", "ca.crt"].map(path);
+    let reload = ["CONFIG", "SET", "tls-cert-file", &certificate, "tls-key-file", &key, "tls-ca-cert-file", &ca];
+    scene.bed.redis.command::<()>(&reload);
+    scene.bed.redis.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    served(&scene, &service, &user).await;
+}
+
+async fn served(scene: &Scene, service: &Service, user: &str) {
+    let answer = eventually("served", PATIENCE, async || {
+        let answer = scene.log_in(service, "lin").await;
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(answer.await.member("user_id"), user);
+}
+
+/// One server has all slots; its options say what it tells of itself.
+async fn cluster_of_one(announces: &[&str]) -> Scene {
+    let options = [&["--cluster-enabled", "yes", "--tls-cluster", "yes"], announces].concat();
+    let mut scene = Scene::with_options(false, &options, |ours| ours.sign("server", &["localhost"])).await;
+    scene.bed.redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("slots", PATIENCE, async || {
+        scene.bed.redis.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    })
+    .await;
+    scene.configuration.set("WXMINT_REDIS_URL", &format!("rediss+cluster://localhost:{}", scene.port));
+    scene.configuration.set("WXMINT_REDIS_CONFIRM", "0");
+    scene
+}
+
+#[tokio::test]
+async fn on_a_cluster_the_certificate_is_held_against_the_name_that_each_server_announces() {
+    for announces in
+        [&[][..], &["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"]]
+    {
+        let scene = cluster_of_one(announces).await;
+        let service = scene.service().await;
+        service.ready().await;
+        scene.log_in(&service, "lin").await.expect_login();
+    }
+    let scene = cluster_of_one(&["--cluster-announce-ip", "127.0.0.1"]).await;
+    let service = scene.service().await;
+    let reason = "its certificate is not for 127.0.0.1 but for localhost";
+    until(reason, PATIENCE, async || service.readyz().await.body.contains(reason)).await;
+}
+
+#[tokio::test]
+async fn sentinels_and_the_primary_that_they_name_are_reached_with_tls() {
+    let options = ["--tls-replication", "yes", "--masterauth", "hunter2"];
+    let mut scene = Scene::with_options(false, &options, |ours| ours.sign("server", &["localhost", "127.0.0.1"])).await;
+    scene.bed.redis.command::<()>(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    let port = free_port();
+    let conf = scene.ours.path("sentinel.conf");
+    let lines = [
+        "port 0".to_owned(),
+        "tls-replication yes".to_owned(),
+        format!("dir {}", scene.ours.path("").display()),
+        format!("sentinel monitor main 127.0.0.1 {} 1", scene.port),
+        "sentinel auth-pass main hunter2".to_owned(),
+        "requirepass hunter2".to_owned(),
+    ];
+    let tls = scene.ours.redis_options(port, "server", false);
+    let tls = tls.chunks(2).map(|pair| format!("{} {}", pair[0].trim_start_matches('-'), pair[1]));
+    fs::write(&conf, lines.into_iter().chain(tls).collect::<Vec<_>>().join("\n")).expect("written");
+    let _sentinel = Process::spawn("a Sentinel", Command::new("redis-server").arg(&conf).arg("--sentinel"));
+    let url = format!("rediss+sentinel://:hunter2@localhost:{port}/main");
+    scene.configuration.set("WXMINT_REDIS_URL", &url);
+    scene.configuration.set("WXMINT_REDIS_CONFIRM", "0");
+    let service = scene.service().await;
+    service.ready().await;
+    scene.log_in(&service, "lin").await.expect_login();
+    assert!(!service.log().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_faults_of_the_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ours, theirs) = (Authority::new(folder.path()), Authority::new(&folder.path().join("theirs")));
+    ours.sign("client", &["wxmint"]);
+    theirs.sign("client", &["wxmint"]);
+    let path = |authority: &Authority, file: &str| authority.path(file).to_string_lossy().into_owned();
+    for (ca, certificate, key, fault) in [
+        (path(&ours, "none.crt"), String::new(), String::new(), "WXMINT_REDIS_CA_FILE: "),
+        (path(&ours, "client.key"), String::new(), String::new(), "WXMINT_REDIS_CA_FILE: holds no certificate in PEM"),
+        (String::new(), path(&ours, "client.crt"), path(&ours, "client.crt"), "WXMINT_REDIS_KEY_FILE: "),
+        (
+            String::new(),
+            path(&ours, "client.crt"),
+            path(&theirs, "client.key"),
+            "WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE: ",
+        ),
+    ] {
+        let mut configuration = Configuration::new("ES256");
+        configuration.set("WXMINT_REDIS_URL", "rediss://127.0.0.1:1");
+        for (name, value) in [("CA", ca), ("CERT", certificate), ("KEY", key)] {
+            configuration.set(&format!("WXMINT_REDIS_{name}_FILE"), &value);
+        }
+        let outcome = configuration.refused().await;
+        assert!(outcome.contains(fault), "{fault}: {outcome}");
+    }
+}
+
+#[tokio::test]
+async fn another_machine_without_tls_is_warned_about_at_each_start() {
+    let http = Http::new();
+    let wechat = Simulator::start(http.clone(), &[]).await;
+    let redis = RedisServer::start(&[], "").await;
+    for (url, warned) in [
+        (redis.url(), false),
+        ("redis://192.0.2.1".to_owned(), true),
+        ("redis+cluster://192.0.2.1,192.0.2.2".to_owned(), true),
+        ("rediss://192.0.2.1".to_owned(), false),
+    ] {
+        let mut configuration = Configuration::new("ES256");
+        configuration.set("WXMINT_WECHAT_URL", &wechat.url());
+        configuration.set("WXMINT_REDIS_URL", &url);
+        let service = Service::start(&configuration, http.clone()).await;
+        let told = service.log().contains("WXMINT_REDIS_URL names another machine without TLS");
+        assert_eq!(told, warned, "{url}: {}", service.log());
+    }
+}

@@ -1,0 +1,160 @@
+//! `WXMINT_REDIS_URL_FILE` changes while `wxmint serve` runs.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::support::{BUSY, Load, PATIENCE, RedisServer, TestBed, eventually, until};
+
+/// design.md: "read again within 5 s of a change".
+const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
+const READ: &str = "the URL of Redis was read again";
+
+struct Scene {
+    bed: TestBed,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// The service has begun with an address at which nobody listens, and got the right one from its file.
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("url");
+        fs::write(&file, "redis://127.0.0.1:1\n").expect("written");
+        let builder = TestBed::builder().env("WXMINT_REDIS_URL", "").not_ready();
+        let bed = builder.env("WXMINT_REDIS_URL_FILE", &file.to_string_lossy()).start().await;
+        let scene = Self { bed, file, _folder: folder };
+        scene.give("first", &["reset", "on", "~*", "&*", "+@all"]);
+        scene.write(&scene.url("first"));
+        scene.bed.service().ready().await;
+        scene
+    }
+
+    /// The user of wxmint in Redis gets `password`, and these rules.
+    fn give(&self, password: &str, rules: &[&str]) {
+        let password = format!(">{password}");
+        self.bed.redis.command::<()>(&[&["ACL", "SETUSER", "wxmint"], rules, &[&password]].concat());
+    }
+
+    /// Ends `password` for those who come and those who are in.
+    fn take(&self, password: &str) {
+        self.bed.redis.command::<()>(&["ACL", "SETUSER", "wxmint", &format!("<{password}")]);
+        self.bed.redis.command::<i64>(&["CLIENT", "KILL", "USER", "wxmint"]);
+    }
+
+    fn url(&self, password: &str) -> String {
+        format!("redis://wxmint:{password}@127.0.0.1:{}", self.bed.redis.port())
+    }
+
+    fn write(&self, content: &str) {
+        let beside = self.file.with_extension("new");
+        fs::write(&beside, content).expect("written");
+        fs::rename(beside, &self.file).expect("renamed");
+    }
+
+    fn times_read(&self) -> usize {
+        self.bed.service().log().matches(READ).count()
+    }
+
+    async fn is_refused(&self) -> bool {
+        self.bed.service().metric("wxmint_reload_refused{what=\"redis_url\"}").await == 1.0
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_replaced_without_a_failed_login_while_both_are_right() {
+    let scene = Scene::start().await;
+    let load = Load::start(&scene.bed).await;
+    until("load", PATIENCE, async || load.answers().len() > 50).await;
+    let read = scene.times_read();
+    scene.give("second", &[]);
+    scene.write(&scene.url("second"));
+    until("read", WITHIN, async || scene.times_read() > read).await;
+    let in_use = load.answers().len();
+    until("more load", PATIENCE, async || load.answers().len() > in_use + 50).await;
+    scene.bed.redis.command::<()>(&["ACL", "SETUSER", "wxmint", "<first"]);
+    until("more load", PATIENCE, async || load.answers().len() > in_use + 100).await;
+    for recorded in load.stop().await {
+        recorded.answer.expect_login();
+    }
+    assert!(!scene.bed.service().log().contains("second"));
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_first_in_redis_and_then_in_the_file_is_in_use_within_5_s() {
+    let scene = Scene::start().await;
+    let user = scene.bed.log_in("lin").await.expect_login().member("user_id");
+    scene.give("second", &[]);
+    scene.take("first");
+    scene.bed.log_in("lin").await.expect_problem(503, "store_unavailable");
+    scene.write(&scene.url("second"));
+    let changed = Instant::now();
+    let back = eventually("service", WITHIN, async || {
+        let answer = scene.bed.log_in("lin").await;
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(back.await.member("user_id"), user);
+    assert!(changed.elapsed() < WITHIN);
+}
+
+#[tokio::test]
+async fn a_password_that_the_file_has_before_redis_costs_no_login() {
+    let scene = Scene::start().await;
+    scene.write(&scene.url("second"));
+    until("refused", WITHIN, async || scene.is_refused().await).await;
+    scene.bed.log_in("lin").await.expect_login();
+    let told = scene.bed.service().reasons("ERROR");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("it refuses the user name or the password") && !told[0].contains("second"), "{told:?}");
+
+    scene.give("second", &[]);
+    until("mended", WITHIN, async || !scene.is_refused().await).await;
+    scene.take("first");
+    eventually("served", PATIENCE, async || (scene.bed.log_in("lin").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_fit_changes_nothing_and_is_told_once() {
+    let scene = Scene::start().await;
+    let (hunter, elsewhere) = ("redis://:hunter2@h:port", "redis://:hunter2@127.0.0.1:1");
+    for (content, reason) in [
+        (hunter, "has a port that is no number"),
+        ("", "begins with none of"),
+        ("memory:", "to which only a new start can change"),
+        (elsewhere, "Connection refused"),
+    ] {
+        scene.write(content);
+        until(reason, WITHIN, async || {
+            scene.bed.service().reasons("ERROR").last().is_some_and(|told| told.contains(reason))
+        })
+        .await;
+        assert!(scene.is_refused().await);
+        scene.bed.log_in("lin").await.expect_login();
+    }
+    scene.write(&scene.url("first"));
+    until("mended", WITHIN, async || !scene.is_refused().await).await;
+    let log = scene.bed.service().log();
+    assert_eq!(scene.bed.service().reasons("ERROR").len(), 4, "{log}");
+    assert!(!log.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn another_address_is_in_use_within_5_s() {
+    let scene = Scene::start().await;
+    scene.bed.log_in("lin").await.expect_login();
+    let other = RedisServer::start(&[], "hunter3").await;
+    scene.write(&other.url());
+    until("moved", WITHIN, async || {
+        scene.bed.log_in("mei").await.expect_login();
+        other.command::<i64>(&["DBSIZE"]) > 0
+    })
+    .await;
+    scene.bed.redis.freeze();
+    scene.bed.log_in("wu").await.expect_login();
+    scene.bed.redis.thaw();
+}

@@ -1,0 +1,222 @@
+//! A primary with replicas under Sentinel: real servers, real sentinels, each of which can be killed and frozen.
+
+use std::time::Duration;
+
+use redis::RedisResult;
+
+use super::{RedisServer, eventually, redis::EMPTY_FILE, until};
+
+/// The name under which the sentinels know the primary.
+const MASTER: &str = "wxmint";
+/// The user that clients are on the servers, and its password.
+const CLIENT: &str = "client";
+/// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses servers
+/// that live.
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+/// A vote among the sentinels may be lost and be repeated.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+/// Sentinel's own intervals, some of which are seconds: what is waited for in a test is the failover, not them.
+const INTERVALS: [&str; 14] = [
+    "info-period",
+    "500",
+    "ping-period",
+    "200",
+    "ask-period",
+    "200",
+    "publish-period",
+    "200",
+    "election-timeout",
+    "2000",
+    "min-link-reconnect-period",
+    "200",
+    "tilt-period",
+    "1000",
+];
+
+/// Servers and sentinels are numbered; server 0 begins as the primary.
+pub(crate) struct Sentinel {
+    servers: Vec<Member>,
+    sentinels: Vec<Member>,
+}
+
+struct Member {
+    server: RedisServer,
+    /// Neither killed nor frozen.
+    answers: bool,
+}
+
+impl Sentinel {
+    /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas with all that the
+    /// primary has.
+    pub(crate) async fn start() -> Self {
+        Self::of(2, &[]).await
+    }
+
+    /// The same with so many replicas, and further options of the servers' command lines.
+    pub(crate) async fn of(replicas: usize, options: &[&str]) -> Self {
+        let options: Vec<String> =
+            ["--repl-diskless-sync-delay", "0"].iter().chain(options).map(|&option| option.to_owned()).collect();
+        let servers = started(1 + replicas, &options).await;
+        let port = servers[0].server.port().to_string();
+        servers[1..].iter().for_each(|member| member.server.command(&["REPLICAOF", "127.0.0.1", &port]));
+        // Not the user of sentinels and replicas, so that a test can shut those out alone.
+        let rule = ["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"];
+        servers.iter().for_each(|member| member.server.command(&rule));
+        let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
+        for Member { server, .. } in &sentinels {
+            hurry(server);
+            let down_after = DOWN_AFTER.as_millis().to_string();
+            server.command::<()>(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
+            for (name, value) in [("down-after-milliseconds", down_after.as_str()), ("failover-timeout", "3000")] {
+                server.command::<()>(&["SENTINEL", "SET", MASTER, name, value]);
+            }
+        }
+        let started = Self { servers, sentinels };
+        started.whole().await;
+        started
+    }
+
+    /// For `WXMINT_REDIS_URL`.
+    pub(crate) fn url(&self) -> String {
+        let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.server.port())).collect();
+        format!("redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}", hosts.join(","))
+    }
+
+    pub(crate) fn server(&self, number: usize) -> &RedisServer {
+        &self.servers[number].server
+    }
+
+    pub(crate) fn sentinel(&self, number: usize) -> &RedisServer {
+        &self.sentinels[number].server
+    }
+
+    /// The server that most of the sentinels that answer name; none while they disagree.
+    pub(crate) fn primary(&self) -> Option<usize> {
+        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named_by).collect();
+        let agree = |port: u16| named.iter().filter(|other| **other == port).count() >= 2;
+        self.servers.iter().position(|member| agree(member.server.port()))
+    }
+
+    /// The servers that take themselves for a primary.
+    pub(crate) fn think_they_are_primary(&self) -> Vec<usize> {
+        (0..self.servers.len()).filter(|number| self.role(*number).as_deref() == Some("master")).collect()
+    }
+
+    pub(crate) fn kill(&mut self, server: usize) {
+        self.servers[server].server.kill();
+        self.servers[server].answers = false;
+    }
+
+    /// It comes back as what it was; the sentinels make it a replica later.
+    pub(crate) async fn start_again(&mut self, server: usize) {
+        self.servers[server].server.start_again().await;
+        self.servers[server].answers = true;
+    }
+
+    pub(crate) fn freeze(&mut self, server: usize) {
+        self.servers[server].server.freeze();
+        self.servers[server].answers = false;
+    }
+
+    pub(crate) fn thaw(&mut self, server: usize) {
+        self.servers[server].server.thaw();
+        self.servers[server].answers = true;
+    }
+
+    pub(crate) fn kill_sentinel(&mut self, sentinel: usize) {
+        self.sentinels[sentinel].server.kill();
+        self.sentinels[sentinel].answers = false;
+    }
+
+    pub(crate) async fn start_sentinel_again(&mut self, sentinel: usize) {
+        self.sentinels[sentinel].server.start_again().await;
+        self.sentinels[sentinel].answers = true;
+        hurry(&self.sentinels[sentinel].server);
+    }
+
+    pub(crate) fn freeze_sentinel(&mut self, sentinel: usize) {
+        self.sentinels[sentinel].server.freeze();
+        self.sentinels[sentinel].answers = false;
+    }
+
+    pub(crate) fn thaw_sentinel(&mut self, sentinel: usize) {
+        self.sentinels[sentinel].server.thaw();
+        self.sentinels[sentinel].answers = true;
+    }
+
+    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
+    pub(crate) fn cut_off(&mut self, server: usize) {
+        let server = &mut self.servers[server].server;
+        server.change_password("known to nobody");
+        server.command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
+    /// `SENTINEL FAILOVER`, which the old primary learns of last. Returns when the sentinels name another server.
+    pub(crate) async fn fail_over(&self) -> usize {
+        let old = self.primary().expect("a primary");
+        let asked = self.sentinels.iter().find(|it| it.answers).expect("a sentinel that answers");
+        until("a failover", FAILOVER, async || {
+            if named_by(asked) == Some(self.server(old).port()) {
+                // Refused while one is under way. It may come to nothing.
+                let _: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
+            }
+            self.primary().is_some_and(|server| server != old)
+        })
+        .await;
+        self.successor(old).await
+    }
+
+    /// The server that the sentinels name once that is another one than `lost`.
+    pub(crate) async fn successor(&self, lost: usize) -> usize {
+        eventually("a successor", FAILOVER, async || self.primary().filter(|server| *server != lost)).await
+    }
+
+    /// Waits until the sentinels that answer agree and know each other and all replicas, and the servers that answer are
+    /// the primary that they name and replicas of it that are in step.
+    pub(crate) async fn whole(&self) {
+        until("all is whole", FAILOVER, async || self.is_whole()).await;
+    }
+
+    fn is_whole(&self) -> bool {
+        let Some(primary) = self.primary() else { return false };
+        let port = format!("master_port:{}\r", self.server(primary).port());
+        let in_step = |number: usize| {
+            let said: RedisResult<String> = self.server(number).try_command(&["INFO", "replication"]);
+            said.is_ok_and(|said| match number == primary {
+                true => said.contains("role:master"),
+                false => said.contains(&port) && said.contains("master_link_status:up"),
+            })
+        };
+        let living = |members: &[Member]| members.iter().filter(|it| it.answers).count();
+        let knows_all = |member: &Member| {
+            let said: RedisResult<String> = member.server.try_command(&["INFO", "sentinel"]);
+            let known = format!("slaves={},sentinels={}", self.servers.len() - 1, self.sentinels.len());
+            said.is_ok_and(|said| said.contains(&known) && said.contains("status=ok"))
+        };
+        (0..self.servers.len()).filter(|number| self.servers[*number].answers).all(in_step)
+            && living(&self.sentinels) > 0
+            && self.sentinels.iter().filter(|it| it.answers).all(knows_all)
+    }
+
+    fn role(&self, number: usize) -> Option<String> {
+        let member = &self.servers[number];
+        let said: Vec<redis::Value> = member.answers.then(|| member.server.try_command(&["ROLE"]).ok())??;
+        redis::from_redis_value(said.into_iter().next()?).ok()
+    }
+}
+
+async fn started(count: usize, options: &[String]) -> Vec<Member> {
+    let servers = futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await;
+    servers.into_iter().map(|server| Member { server, answers: true }).collect()
+}
+
+/// The port of the server that a sentinel names.
+fn named_by(sentinel: &Member) -> Option<u16> {
+    let named = sentinel.server.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+    named.ok()?[1].parse().ok()
+}
+
+fn hurry(sentinel: &RedisServer) {
+    sentinel.command::<()>(&[&["SENTINEL", "DEBUG"], INTERVALS.as_slice()].concat());
+}

@@ -1,0 +1,142 @@
+//! wxmint's whole life, on whatever stands in for one plain Redis: everything that people, pages and operators can do.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    APPID, AccountService, Answer, BUSY, OTHER_APPID, Reachable, RedisCluster, Sentinel, TestBed, WXMINT, eventually,
+    said,
+};
+
+/// A service with the business's account service.
+pub(crate) struct Life<R> {
+    pub(crate) bed: TestBed<R>,
+    _accounts: AccountService,
+}
+
+impl<R: Reachable> Life<R> {
+    pub(crate) async fn on(redis: R) -> Self {
+        let accounts = AccountService::start();
+        let builder = TestBed::builder().two_apps().env("WXMINT_ACCOUNTS", &accounts.url());
+        Self { bed: builder.start_on(redis).await, _accounts: accounts }
+    }
+
+    pub(crate) async fn is_lived(&self) {
+        self.logs_in().await;
+        self.uses_the_session_key().await;
+        self.leaves().await;
+        self.is_operated().await;
+        self.moves();
+        self.bed.service().expect_no_faults().await;
+    }
+
+    /// A login in an app by a fresh code, with `more` beside it.
+    async fn log_in(&self, app: &str, person: &str, mut more: Value) -> Answer {
+        (more["code"], more["appid"]) = (self.bed.wechat.mint_code_in(app, person).await.into(), app.into());
+        self.bed.service().log_in_with(&more).await
+    }
+
+    /// The user of a login that succeeds.
+    async fn user(&self, app: &str, person: &str, more: Value) -> String {
+        self.log_in(app, person, more).await.expect_login().member("user_id")
+    }
+
+    async fn ask(&self, method: &str, path: &str, login: &Answer, body: &Value) -> Answer {
+        self.bed.service().ask(method, path, &login.member("access_token"), body).await
+    }
+
+    async fn accepts(&self, login: &Answer) -> bool {
+        let answer = self.ask("GET", "/wechat/session", login, &Value::Null).await;
+        assert!([200, 401].contains(&answer.status), "{answer:?}");
+        answer.status == 200
+    }
+
+    /// A login of alice's whose token is good: in the second of an end, she logs in once more.
+    async fn alice_for_good(&self) -> Answer {
+        eventually("a login after the second of the end", BUSY, async || {
+            let login = self.log_in(APPID, "lin", alice()).await.expect_login();
+            self.accepts(&login).await.then_some(login)
+        })
+        .await
+    }
+
+    /// What a command prints that must succeed.
+    #[track_caller]
+    fn must(&self, words: &[&str]) -> String {
+        let mut command = Command::new(WXMINT);
+        command.args(words).env_clear().env("WXMINT_REDIS_URL", self.bed.redis.url());
+        command.env("WXMINT_VAULT_KEY_FILE", self.bed.configuration.value("WXMINT_VAULT_KEY_FILE"));
+        let output = command.output().expect("wxmint runs");
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        said(&output)
+    }
+
+    async fn logs_in(&self) {
+        self.log_in(APPID, "lin", json!({})).await.expect_problem(403, "binding_required");
+        assert_eq!(self.user(APPID, "lin", alice()).await, "user-alice");
+        assert_eq!(self.user(APPID, "lin", json!({})).await, "user-alice");
+        assert_eq!(self.user(OTHER_APPID, "lin", json!({})).await, "user-alice", "by the unionid");
+        let phone = self.bed.wechat.mint_phone_code("mei").await;
+        let mei = self.user(APPID, "mei", json!({"phone_code": phone})).await;
+        assert_eq!(self.user(APPID, "mei", json!({})).await, mei);
+    }
+
+    async fn uses_the_session_key(&self) {
+        let login = self.log_in(APPID, "lin", json!({})).await.expect_login();
+        let sealed = self.bed.wechat.hand_over(json!({"person": "lin", "kind": "phone"})).await;
+        let data = self.ask("POST", "/wechat/userdata", &login, &sealed).await;
+        assert!(data.status == 200 && data.json()["data"]["phoneNumber"].is_string(), "{data:?}");
+        assert_eq!(self.ask("POST", "/wechat/session/reset", &login, &Value::Null).await.status, 204);
+    }
+
+    async fn leaves(&self) {
+        for (method, path, body) in [
+            ("POST", "/logout", Value::Null),
+            ("POST", "/logout", json!({"everywhere": true})),
+            ("DELETE", "/binding", Value::Null),
+        ] {
+            let login = self.alice_for_good().await;
+            let left = self.ask(method, path, &login, &body).await;
+            assert_eq!(left.status, 204, "{left:?}");
+            assert!(!self.accepts(&login).await, "{path} {body}");
+        }
+    }
+
+    async fn is_operated(&self) {
+        let login = self.alice_for_good().await;
+        self.must(&["users", "end", "user-alice"]);
+        assert!(!self.accepts(&login).await);
+        self.must(&["users", "block", "user-alice"]);
+        self.log_in(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
+        assert!(self.must(&["users", "show", "user-alice"]).contains("\"blocked\":true"));
+        self.must(&["users", "unblock", "user-alice"]);
+        self.must(&["users", "forget", "user-alice", "--yes"]);
+        self.alice_for_good().await;
+    }
+
+    fn moves(&self) {
+        let file = self.bed.configuration.path("bindings.ndjson");
+        let file = file.to_str().expect("UTF-8");
+        let exported = self.must(&["bindings", "export", "--out", file]);
+        assert!(exported.contains("exported 2 people"), "{exported}");
+        let imported = self.must(&["bindings", "import", file]);
+        assert!(imported.contains("2 were unchanged"), "{imported}");
+        let listed: Value = serde_json::from_str(&self.must(&["vault", "list", "--json"])).expect("JSON");
+        assert_eq!(listed[0]["current"], 2, "{listed}");
+    }
+}
+
+fn alice() -> Value {
+    json!({"username": "alice", "password": "wonderland"})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wxmint_lives_on_a_cluster() {
+    Life::on(RedisCluster::start().await).await.is_lived().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wxmint_lives_under_sentinel() {
+    Life::on(Sentinel::start().await).await.is_lived().await;
+}
