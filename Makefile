@@ -89,9 +89,9 @@ k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our 
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check
-image-check: ## the Dockerfile and what goes into the image, as far as it goes without a container engine
+image-check: ## the Dockerfile, the image as an OCI layout, and compose.yaml, all run without a container engine
 	$(heading)
-	$(SETUP) python
+	$(SETUP) python oci redis nginx node
 	tests/tools/image_check.sh
 
 .PHONY: bench
@@ -112,8 +112,8 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: image
-image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag)
-	$(CONTAINER) build --tag $(IMAGE) .
+image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: docs/mirrors.md)
+	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
 
 .PHONY: setup
 setup: ## installs everything that tests and checks need

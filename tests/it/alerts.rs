@@ -59,3 +59,15 @@ async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
         assert!(printed.contains(&format!("wxmint_sidecar_verifications_total{{outcome=\"{outcome}\"}}")), "{outcome}");
     }
 }
+
+#[test]
+fn the_runbook_has_a_section_for_each_alert_and_for_nothing_else() {
+    let rules = ["issuer", "keys", "sidecar"].map(|of| monitoring(&format!("alerts-{of}.yaml"))).concat();
+    let alerts: BTreeSet<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 17, "{alerts:?}");
+    for page in ["docs/runbook.md", "docs/runbook.zh-CN.md"] {
+        let page = fs::read_to_string(repository(page)).expect("a page");
+        let sections: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        assert_eq!(sections, alerts);
+    }
+}

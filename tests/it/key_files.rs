@@ -154,6 +154,17 @@ fn generate_never_replaces_a_set() {
         "keys.json exists already and is not overwritten",
         &[],
     );
+    let before = fs::read(&path).expect("keys");
+    assert!(keys(&path, &["generate", "--if-missing"]).contains("not changed"));
+    assert_eq!(fs::read(&path).expect("keys"), before);
+}
+
+#[test]
+fn generate_if_missing_makes_a_set_where_there_is_none() {
+    let (_folder, path) = key_file();
+    let other = path.with_file_name("other.json");
+    assert!(keys(&other, &["generate", "--if-missing"]).contains("signs from now on"));
+    assert!(keys(&other, &["list"]).contains("signing"));
 }
 
 /// A user without rights: `nobody`, or ourselves where we are not root.

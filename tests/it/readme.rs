@@ -27,7 +27,7 @@ const PAGES: [&str; 2] = ["README", "docs/verify"];
 const SIMULATOR_PORT: u16 = 8090;
 
 /// The marked blocks of a page, by name.
-fn blocks(markdown: &str) -> BTreeMap<&str, String> {
+pub(crate) fn blocks(markdown: &str) -> BTreeMap<&str, String> {
     let mut lines = markdown.lines();
     let mut blocks = BTreeMap::new();
     while let Some(line) = lines.next() {
@@ -224,7 +224,7 @@ fn both_languages_show_the_same_blocks() {
 }
 
 /// The pages of the repository, by path.
-fn pages() -> BTreeMap<PathBuf, String> {
+pub(crate) fn pages() -> BTreeMap<PathBuf, String> {
     let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(repository("")).output().expect("git");
     let names = String::from_utf8(listed.stdout).expect("names");
     names.lines().map(|name| (repository(name), page(name))).collect()

@@ -223,6 +223,18 @@ def of_gateway(m):
     yield m.spec("it leads to", "HTTPRoute", lambda s: s["rules"][0]["backendRefs"][0].update(name="wxmint-admin"))
 
 
+def of_ingress(m):
+    """An Ingress, and the ways out that a cloud needs."""
+    paths = lambda s: s["rules"][0]["http"]["paths"]
+    admin = {"service": {"name": "wxmint-admin", "port": {"name": "http"}}}
+    yield m.spec("speaks without TLS", "Ingress", lambda s: s.pop("tls"))
+    yield m.spec("speaks without TLS", "Ingress", lambda s: s["tls"][0].update(hosts=["other.example.com"]))
+    yield m.spec("peers do not reach /revocations", "Ingress", lambda s: paths(s)[0].update(path="/login"))
+    yield m.spec("it leads to", "Ingress", lambda s: paths(s)[0].update(backend=admin))
+    yield m.spec("it leads to", "Ingress", lambda s: s.update(defaultBackend=admin))
+    yield m.spec("a way out is not named", "NetworkPolicy/wxmint-managed-redis", lambda s: s["egress"][0].pop("ports"))
+
+
 def of_mesh(m):
     """Istio."""
 
@@ -272,6 +284,8 @@ FAULTS = {
     "production": of_issuer,
     "sidecar": of_sidecar,
     "gateway-api": of_gateway,
+    "tke": of_ingress,
+    "ack": of_ingress,
     "istio": of_mesh,
     "istio-ends": of_ends,
 }

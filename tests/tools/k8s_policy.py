@@ -316,6 +316,22 @@ def check_route(route):
             yield f"it leads to {backend['name']}, port {backend.get('port')}"
 
 
+def check_ingress(ingress):
+    """The same for an Ingress: TLS for each host, and the public listener alone."""
+    secured = {host for tls in ingress.get("tls", []) for host in tls.get("hosts", [])}
+    for rule in ingress["rules"]:
+        if rule.get("host") not in secured:
+            yield f"host {rule.get('host')} speaks without TLS"
+        for wanted in FOR_PEERS:
+            if not any(wanted.startswith(path["path"]) for path in rule["http"]["paths"]):
+                yield f"peers do not reach {wanted}"
+    backends = [path["backend"] for rule in ingress["rules"] for path in rule["http"]["paths"]]
+    for backend in [*backends, *filter(None, [ingress.get("defaultBackend")])]:
+        service = backend.get("service", {})
+        if (service.get("name"), service.get("port")) != ("wxmint", {"name": "http"}):
+            yield f"it leads to {service.get('name')}, port {service.get('port')}"
+
+
 def check_request_authentication(spec):
     """Which tokens a mesh believes, and what it says of them."""
     for rule in spec["jwtRules"]:
@@ -367,6 +383,7 @@ CHECKS_OF_SPEC = {
     "NetworkPolicy": check_policy,
     "Gateway": check_gateway,
     "HTTPRoute": check_route,
+    "Ingress": check_ingress,
     "RequestAuthentication": check_request_authentication,
     "EnvoyFilter": check_envoy_filter,
     "HorizontalPodAutoscaler": check_autoscaler,

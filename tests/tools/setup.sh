@@ -3,8 +3,8 @@
 #
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime
-#   setup.sh check   the same, cargo-deny, kustomize and promtool
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool cargo-deny
+#   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -15,7 +15,7 @@ readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis valkey chromium go java node python nginx haproxy apache faketime)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool cargo-deny '
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime kustomize promtool oci cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -61,6 +61,11 @@ missing_packages() {
     # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
     kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
     promtool) have promtool || echo prometheus ;;
+    oci)
+      have umoci || echo umoci
+      have skopeo || echo skopeo
+      have bwrap || echo bubblewrap
+      ;;
     cargo-deny) ;;
   esac
 }
@@ -182,7 +187,7 @@ main() {
   for tool in "$@"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
-      check) wanted+=("${for_tests[@]}" kustomize promtool cargo-deny) ;;
+      check) wanted+=("${for_tests[@]}" kustomize promtool oci cargo-deny) ;;
       *)
         [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"
         wanted+=("$tool")

@@ -54,6 +54,9 @@ pub(super) enum KeysCommand {
         /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
         #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
         alg: Algorithm,
+        /// Do nothing if there is a set already
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
@@ -160,7 +163,14 @@ impl PolicyArgs {
 
 pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Generate { place, alg } => generate(&place.open()?, alg),
+        KeysCommand::Generate { place, alg, if_missing } => {
+            let place = place.open()?;
+            if if_missing && place.exists()? {
+                print(format_args!("{place}: there already, not changed"));
+                return Ok(());
+            }
+            generate(&place, alg)
+        }
         KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
         KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
             publishing(place, publish, |place| rotate::run(place, &policy, false))

@@ -1,0 +1,107 @@
+//! docs/backup.md, by its own commands: what a backup brings back, and what it does not.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    readme::blocks,
+    support::{Answer, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, free_port, keys, repository, until},
+};
+
+/// The page's commands, and a folder to run them in.
+struct Page {
+    commands: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Page {
+    fn open() -> Self {
+        let [page, chinese] =
+            ["docs/backup.md", "docs/backup.zh-CN.md"].map(|name| fs::read_to_string(repository(name)));
+        let (page, chinese) = (page.expect("a page"), chinese.expect("a page"));
+        let commands = blocks(&page);
+        assert_eq!(commands, blocks(&chinese));
+        let commands = commands.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        Self { commands, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// The commands of that name, for a Redis at this port.
+    fn command(&self, name: &str, port: u16) -> Command {
+        let text =
+            self.commands[name].replace("6379", &port.to_string()).replace("\nredis-server", "\nexec redis-server");
+        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
+        let mut bash = Command::new("bash");
+        bash.args(["-euc", &text]).current_dir(&self.folder).env_clear();
+        bash.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
+        bash.env("WXMINT_REDIS_URL", format!("redis://127.0.0.1:{port}"));
+        bash
+    }
+
+    fn run(&self, name: &str, port: u16) {
+        let output = self.command(name, port).output().expect("bash");
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+/// A service on the Redis at this port, with the keys of the test bed.
+async fn service(bed: &mut TestBed, port: u16) -> Service {
+    bed.configuration.set("WXMINT_REDIS_URL", &format!("redis://127.0.0.1:{port}"));
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    service
+}
+
+async fn log_in(bed: &TestBed, service: &Service, person: &str) -> Answer {
+    service.login(&bed.mint_code(person).await).await
+}
+
+fn block(user: &str, port: u16) {
+    let mut command = Command::new(WXMINT);
+    command.args(["users", "block", user]).env_clear().env("WXMINT_REDIS_URL", format!("redis://127.0.0.1:{port}"));
+    assert!(command.output().expect("wxmint runs").status.success());
+}
+
+async fn status_of(service: &Service, token: &str) -> u16 {
+    service.ask("GET", "/wechat/session", token, &Value::Null).await.status
+}
+
+#[tokio::test]
+async fn a_backup_brings_back_what_the_page_says_and_no_more() {
+    let mut bed = TestBed::start().await;
+    let page = Page::open();
+    let lin = bed.log_in("lin").await.expect_login().member("user_id");
+    let mei = bed.log_in("mei").await.expect_login().member("user_id");
+    block(&mei, bed.redis.port());
+    let ended = bed.log_in("tao").await.expect_login().member("access_token");
+    assert_eq!(bed.service().ask("POST", "/logout", &ended, &Value::Null).await.status, 204);
+    page.run("backup", bed.redis.port());
+    let late = bed.log_in("late").await.expect_login().member("user_id");
+    bed.redis.kill();
+
+    // All of Redis.
+    let port = free_port();
+    let _redis = Process::spawn("the restored Redis", &mut page.command("restore", port));
+    until("Redis", PATIENCE, async || page.command("append", port).output().is_ok_and(|done| done.status.success()))
+        .await;
+    let restored = service(&mut bed, port).await;
+    assert_eq!(log_in(&bed, &restored, "lin").await.member("user_id"), lin);
+    log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
+    assert_eq!(status_of(&restored, &ended).await, 401);
+    assert_ne!(log_in(&bed, &restored, "late").await.member("user_id"), late, "it came after the backup");
+
+    // The bindings alone: blocks and ends are gone, until somebody blocks again and replaces the keys.
+    let empty = RedisServer::start(&[], "").await;
+    page.run("bindings", empty.port());
+    let restored = service(&mut bed, empty.port()).await;
+    assert_eq!(log_in(&bed, &restored, "lin").await.member("user_id"), lin);
+    assert_eq!(log_in(&bed, &restored, "mei").await.expect_login().member("user_id"), mei);
+    block(&mei, empty.port());
+    log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
+    assert_ne!(status_of(&restored, &ended).await, 401, "nobody knows that it was ended");
+    let (new, old) = (bed.configuration.path("new.json"), bed.configuration.path("keys.json"));
+    keys(&new, &["generate"]);
+    fs::rename(new, old).expect("replaced");
+    until("the keys are replaced", PATIENCE, async || status_of(&restored, &ended).await == 401).await;
+}

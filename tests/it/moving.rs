@@ -1,0 +1,213 @@
+//! docs/move.md: a back end with a thousand users and HS256 tokens of its own is moved to wxmint, while its users send
+//! requests. The commands and settings are those of the page.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{sync::RwLock, task::JoinSet};
+
+use crate::{
+    readme::blocks,
+    support::{APP_SECRET, APPID, Answer, Http, PATIENCE, Process, TestBed, WXMINT, repository, tools, until},
+};
+
+const USERS: usize = 1000;
+const AT_ONCE: usize = 8;
+/// Requests that are waited for after each step.
+const REQUESTS: usize = 200;
+
+/// The service as its users reach it: each deployment is started beside the last one, which ends when it answers nobody
+/// any more, as behind a proxy.
+struct BackEnd {
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+    steps: BTreeMap<String, String>,
+    settings: String,
+    http: Http,
+    running: Arc<RwLock<(String, Process)>>,
+}
+
+impl BackEnd {
+    async fn start(bed: &TestBed) -> Self {
+        // Node looks for packages above the script's own folder.
+        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        for file in fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file")) {
+            fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
+        }
+        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
+        let environment = [
+            ("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default())),
+            ("PORT", "0".to_owned()),
+            ("APPID", APPID.to_owned()),
+            ("APP_SECRET", APP_SECRET.to_owned()),
+            ("OLD_SECRET", "a secret that every service has".to_owned()),
+            ("WECHAT_URL", bed.wechat.url()),
+            ("WXMINT_URL", bed.service().url("")),
+            ("WXMINT_REDIS_URL", bed.redis.url()),
+        ];
+        let environment: BTreeMap<_, _> = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let page = |name| fs::read_to_string(repository(name)).expect("a page");
+        let (page, chinese) = (page("docs/move.md"), page("docs/move.zh-CN.md"));
+        let steps: BTreeMap<_, _> = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        assert!(blocks(&chinese).into_iter().eq(steps.iter().map(|(name, text)| (name.as_str(), text.clone()))));
+        let running = deployed(folder.path(), &environment, "").await;
+        let running = Arc::new(RwLock::new(running));
+        Self { folder, environment, steps, settings: String::new(), http: bed.http.clone(), running }
+    }
+
+    /// Deploys with the settings of this step of the page, beside those of the steps before.
+    async fn deploy(&mut self, step: &str) {
+        self.settings.push_str(&self.steps[step]);
+        let next = deployed(self.folder.path(), &self.environment, &self.settings).await;
+        *self.running.write().await = next;
+    }
+
+    /// Runs the commands of a step of the page.
+    fn run(&self, step: &str) {
+        let mut bash = Command::new("bash");
+        bash.args(["-euc", &self.steps[step]]).current_dir(&self.folder).env_clear().envs(&self.environment);
+        let output = bash.output().expect("bash");
+        assert!(output.status.success(), "{step}: {output:?}");
+    }
+
+    /// The token and the user id of a login, as the published pages read them.
+    async fn log_in(&self, bed: &TestBed, person: &str) -> (String, String) {
+        let code = bed.mint_code(person).await;
+        log_in(&self.running, &self.http, &code).await
+    }
+}
+
+async fn deployed(folder: &Path, environment: &BTreeMap<String, String>, settings: &str) -> (String, Process) {
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", &format!("{settings}\nexec node app.mjs")]).current_dir(folder).env_clear().envs(environment);
+    let mut process = Process::spawn("the back end", &mut bash);
+    (format!("http://{}", process.printed_address().await), process)
+}
+
+async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) -> (String, String) {
+    let running = running.read().await;
+    let answer = http.send(http.0.post(format!("{}/login", running.0)).json(&json!({"code": code}))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    (answer.member("token"), answer.member("userId"))
+}
+
+async fn orders(running: &RwLock<(String, Process)>, http: &Http, token: &str) -> Answer {
+    let running = running.read().await;
+    http.send(http.0.get(format!("{}/orders", running.0)).bearer_auth(token)).await
+}
+
+/// The users' phones, which send a request with their token again and again.
+struct Phones {
+    held: Arc<Mutex<Vec<(String, String)>>>,
+    answered: Arc<AtomicUsize>,
+    refused: Arc<Mutex<Vec<Answer>>>,
+    stopped: Arc<AtomicBool>,
+    requests: JoinSet<()>,
+}
+
+impl Phones {
+    fn start(back_end: &BackEnd, held: Vec<(String, String)>) -> Self {
+        let held = Arc::new(Mutex::new(held));
+        let (answered, refused, stopped) = (Arc::<AtomicUsize>::default(), Arc::default(), Arc::default());
+        let mut phones = Self { held, answered, refused, stopped, requests: JoinSet::new() };
+        for first in 0..AT_ONCE {
+            let (held, answered) = (Arc::clone(&phones.held), Arc::clone(&phones.answered));
+            let (refused, stopped) = (Arc::clone(&phones.refused), Arc::<AtomicBool>::clone(&phones.stopped));
+            let (running, http) = (Arc::clone(&back_end.running), back_end.http.clone());
+            phones.requests.spawn(async move {
+                for number in (first..).step_by(AT_ONCE).take_while(|_| !stopped.load(Ordering::Relaxed)) {
+                    let (token, user_id) = held.lock().expect("no panic")[number % USERS].clone();
+                    let answer = orders(&running, &http, &token).await;
+                    if answer.status != 200 || answer.member("userId") != user_id {
+                        refused.lock().expect("no panic").push(answer);
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        phones
+    }
+
+    /// Waits until they have sent some more requests.
+    async fn go_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        until("requests", PATIENCE, async || self.answered.load(Ordering::Relaxed) > before + REQUESTS).await;
+    }
+
+    /// All log in, as after their token's end, and are the users that they were.
+    async fn log_in_again(&self, bed: &TestBed, back_end: &BackEnd) {
+        let logins = everybody_logs_in(bed, back_end).await;
+        let mut held = self.held.lock().expect("no panic");
+        assert!(held.iter().zip(&logins).all(|((_, before), (_, now))| before == now), "a user id has changed");
+        *held = logins;
+    }
+
+    async fn stop(self) -> Vec<Answer> {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.requests.join_all().await;
+        Arc::try_unwrap(self.refused).expect("nobody else").into_inner().expect("no panic")
+    }
+}
+
+/// Tokens and user ids, in the order of the people.
+async fn everybody_logs_in(bed: &TestBed, back_end: &BackEnd) -> Vec<(String, String)> {
+    let people = json!({"person": "lin", "count": USERS, "distinct_people": true});
+    let codes = bed.wechat.mint_codes(people).await;
+    let mut logins = Vec::new();
+    for codes in codes.chunks(AT_ONCE) {
+        let tasks = codes.iter().cloned().map(|code| {
+            let (running, http) = (Arc::clone(&back_end.running), back_end.http.clone());
+            tokio::spawn(async move { log_in(&running, &http, &code).await })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            logins.push(task.await.expect("a login"));
+        }
+    }
+    logins
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
+    let bed = TestBed::start().await;
+    let mut back_end = BackEnd::start(&bed).await;
+    let before = everybody_logs_in(&bed, &back_end).await;
+    let old_token = before[0].0.clone();
+    let phones = Phones::start(&back_end, before);
+
+    back_end.run("import");
+    back_end.deploy("accept").await;
+    phones.go_on().await;
+    let (_, mei) = back_end.log_in(&bed, "mei, who comes after the import").await;
+
+    back_end.deploy("switch").await;
+    back_end.run("import");
+    let (_, tao) = back_end.log_in(&bed, "tao, who comes first to wxmint").await;
+    phones.log_in_again(&bed, &back_end).await;
+    assert_eq!(back_end.log_in(&bed, "mei, who comes after the import").await.1, mei);
+
+    back_end.run("take-back");
+    back_end.deploy("roll-back").await;
+    phones.go_on().await;
+    assert_eq!(back_end.log_in(&bed, "tao, who comes first to wxmint").await.1, tao);
+    let (_, hua) = back_end.log_in(&bed, "hua, who comes after the roll-back").await;
+
+    back_end.deploy("switch").await;
+    back_end.run("import");
+    assert_eq!(back_end.log_in(&bed, "hua, who comes after the roll-back").await.1, hua);
+    back_end.deploy("clean-up").await;
+    phones.go_on().await;
+
+    assert_eq!(orders(&back_end.running, &bed.http, &old_token).await.status, 401);
+    let refused = phones.stop().await;
+    assert!(refused.is_empty(), "{} requests are refused, the first one by {:?}", refused.len(), refused.first());
+}
