@@ -54,6 +54,8 @@ pub(crate) struct Played {
     pub(crate) refused: u64,
     /// From its end until the last request was sent that got no proper answer.
     pub(crate) recovered: Duration,
+    /// The same from its beginning.
+    pub(crate) troubled: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -155,8 +157,8 @@ impl Books {
     pub(crate) fn begin(&self, name: &'static str, part: Part) -> usize {
         crate::tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
         let mut pages = self.pages();
-        let (began, recovered) = (Instant::now(), Duration::ZERO);
-        pages.played.push(Played { name, part, began, ended: None, refused: 0, recovered });
+        let (began, recovered, troubled) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+        pages.played.push(Played { name, part, began, ended: None, refused: 0, recovered, troubled });
         pages.played.len() - 1
     }
 
@@ -206,6 +208,7 @@ impl Pages {
         };
         let Some(played) = self.played.iter_mut().rev().find(of_part) else { return false };
         played.refused += 1;
+        played.troubled = played.troubled.max(sent.saturating_duration_since(played.began));
         if let Some(ended) = played.ended {
             played.recovered = played.recovered.max(sent.saturating_duration_since(ended));
         }

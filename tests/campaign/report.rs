@@ -25,6 +25,17 @@ struct Tried {
     refused: u64,
     recovered: Duration,
     longest: Duration,
+    /// Of each time, from the fault's beginning until the last request was sent that got no proper answer.
+    troubled: Vec<Duration>,
+}
+
+impl Tried {
+    /// The median and the greatest.
+    fn troubled(&self) -> [f64; 2] {
+        let mut sorted = self.troubled.clone();
+        sorted.sort_unstable();
+        [sorted.get(sorted.len() / 2), sorted.last()].map(|time| time.map_or(0.0, Duration::as_secs_f64))
+    }
 }
 
 pub(crate) fn write(campaign: &Campaign) {
@@ -74,11 +85,12 @@ pub(crate) fn growth(pages: &Pages) -> Vec<String> {
 
 fn tried(pages: &Pages) -> BTreeMap<&'static str, Tried> {
     let mut tried = BTreeMap::<_, Tried>::new();
-    for Played { name, began, ended, refused, recovered, .. } in &pages.played {
+    for Played { name, began, ended, refused, recovered, troubled, .. } in &pages.played {
         let it = tried.entry(*name).or_default();
         it.times += 1;
         it.refused += refused;
         it.recovered = it.recovered.max(*recovered);
+        it.troubled.push(*troubled);
         it.longest = it.longest.max(ended.unwrap_or(*began) - *began);
     }
     tried
@@ -87,7 +99,11 @@ fn tried(pages: &Pages) -> BTreeMap<&'static str, Tried> {
 fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> Value {
     let faults = tried.iter().map(|(name, it)| {
         let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
-        json!({"fault": name, "times": it.times, "refused": it.refused, "longest_s": longest, "recovered_s": recovered})
+        let [median, worst] = it.troubled();
+        json!({
+            "fault": name, "times": it.times, "refused": it.refused, "longest_s": longest, "recovered_s": recovered,
+            "troubled_median_s": median, "troubled_worst_s": worst,
+        })
     });
     let samples = pages.samples.iter().map(|it| json!({"at_s": it.at.as_secs(), "resident_kib": it.resident_kib}));
     json!({
@@ -113,8 +129,9 @@ fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
          verifications, {} people. Findings: {}. Improper answers without a fault: {}. The slowest answer took {:.1} s.\n\n\
          ![Answers a second, with the faults as bands](reliability-answers.svg)\n\n\
          ![Resident memory of each process](reliability-memory.svg)\n\n\
-         | fault | times tried | longest | improper answers | until all answers were proper again, at most |\n\
-         |---|--:|--:|--:|--:|\n",
+         | fault | times tried | longest | improper answers | from its beginning to the last of them, median | worst | \
+         from its end, worst |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
         facts.minutes,
         facts.rate,
         facts.cores,
@@ -138,8 +155,8 @@ fn in_chinese(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>)
          最慢的应答用了 {:.1} 秒。\n\n\
          ![每秒应答数，色带表示故障](reliability-answers.svg)\n\n\
          ![各进程的常驻内存](reliability-memory.svg)\n\n\
-         | 故障 | 次数 | 最长持续 | 异常应答 | 到全部应答恢复正常，至多 |\n\
-         |---|--:|--:|--:|--:|\n",
+         | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
         facts.minutes,
         facts.rate,
         facts.cores,
@@ -187,8 +204,10 @@ impl Facts {
 fn rows(text: &mut String, tried: &BTreeMap<&str, Tried>, in_words: impl Fn(&'static str) -> &'static str) {
     for (name, it) in FAULTS.iter().filter_map(|(name, _)| Some((*name, tried.get(name)?))) {
         let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
-        let (name, times, refused) = (in_words(name), it.times, it.refused);
-        let _ = writeln!(text, "| {name} | {times} | {longest:.1} s | {refused} | {recovered:.1} s |");
+        let (name, times, refused, [median, worst]) = (in_words(name), it.times, it.refused, it.troubled());
+        let row = [longest, median, worst, recovered].map(|seconds| format!("{seconds:.1} s"));
+        let [longest, median, worst, recovered] = row;
+        let _ = writeln!(text, "| {name} | {times} | {longest} | {refused} | {median} | {worst} | {recovered} |");
     }
 }
 

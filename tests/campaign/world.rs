@@ -62,7 +62,7 @@ impl World {
         let mut replicas = Vec::new();
         fs::create_dir_all(repository("target/campaign")).expect("a folder");
         for number in 1..=REPLICAS {
-            let warnings = File::create(repository(&format!("target/campaign/wxmint-{number}.log"))).expect("a file");
+            let warnings = File::create(repository(format!("target/campaign/wxmint-{number}.log"))).expect("a file");
             let [public, admin] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
             let service = start(&configuration, public, admin, &http).await;
             replicas.push(Replica { service, public, admin, lines_read: 0, warnings });
