@@ -38,7 +38,7 @@ pub(super) fn open() -> Result<Redis, Failure> {
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     match redis.fitness().await {
         Ok(Fitness::Fit) => {}
-        Ok(Fitness::Forgetful(reason) | Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
+        Ok(Fitness::Lacking(reason) | Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
         Err(error) => return Err(Failure::Unfinished(format!("WXMINT_REDIS_URL: {error}"))),
     }
     Ok(())

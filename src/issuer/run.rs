@@ -127,7 +127,7 @@ async fn await_fitness(issuer: Arc<Issuer>) {
         interval.tick().await;
         let reason = match store.fitness().await {
             Ok(Fitness::Fit) => return is_ready(&issuer, None),
-            Ok(Fitness::Forgetful(warning)) => return is_ready(&issuer, Some(warning)),
+            Ok(Fitness::Lacking(warning)) => return is_ready(&issuer, Some(warning)),
             Ok(Fitness::Unfit(reason)) => reason,
             Err(error) => error.to_string(),
         };

@@ -86,8 +86,8 @@ impl Binder<'_> {
                     last = Some((intent.user, decision));
                     self.store.settle(self.person, generation, outcome, self.attempt).await?
                 }
-                BindingState::Leaving { generation, user } => {
-                    self.store.dismiss(&user, self.person, generation).await?;
+                BindingState::Leaving { generation, user, since } => {
+                    self.store.dismiss(&user, self.person, generation, since).await?;
                     self.store.set_free(self.person, generation, self.attempt).await?
                 }
             };

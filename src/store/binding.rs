@@ -45,8 +45,9 @@ pub trait Bindings {
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState>;
 
-    /// Takes the person off the user's list, and ends the user's tokens of that app.
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()>;
+    /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`, when the
+    /// person left. A request that finishes this later must not end the tokens of a new binding.
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()>;
 
     /// Marks the dissolution of this `generation` as complete.
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState>;
@@ -90,6 +91,8 @@ pub enum BindingState {
     Leaving {
         generation: u64,
         user: UserId,
+        /// The last second of which a token may be; `None` if an earlier version began it.
+        since: Option<i64>,
     },
 }
 

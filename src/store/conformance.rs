@@ -198,11 +198,11 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
         async move { store.admit(&user("user-1"), &person("o2"), generation, false, 1).await.expect("decided") }
     };
     assert_eq!(admit(1).await, Decision::Full);
-    store.dismiss(&user("user-1"), &person("o1"), 1).await.expect("dismissed");
+    store.dismiss(&user("user-1"), &person("o1"), 1, None).await.expect("dismissed");
     assert_eq!(admit(1).await, Decision::Full, "although there is room now");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
     assert_eq!(admit(1).await, Decision::Dismissed, "a helper that comes too late");
-    store.dismiss(&user("user-1"), &person("o2"), 1).await.expect("a dismissal that comes too late");
+    store.dismiss(&user("user-1"), &person("o2"), 1, None).await.expect("a dismissal that comes too late");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
 }
 
@@ -212,10 +212,14 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     let (person, attempt) = (person("o1"), attempt_id(1));
     let wrong = Bound { user: user("user-2"), ..made.clone() };
     assert_eq!(store.leave(&person, &wrong, &attempt).await, Ok(bound(1, "user-1", false)));
-    let leaving = BindingState::Leaving { generation: 1, user: user("user-1") };
+    let leaving = store.leave(&person, &made, &attempt).await.expect("left");
+    let BindingState::Leaving { generation: 1, user: left, since: Some(since) } = leaving.clone() else {
+        panic!("{leaving:?}")
+    };
+    assert_eq!(left, user("user-1"));
     for _ in 0..2 {
         assert_eq!(store.leave(&person, &made, &attempt).await, Ok(leaving.clone()));
-        store.dismiss(&user("user-1"), &person, 1).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &person, 1, Some(since)).await.expect("dismissed");
     }
     let free = BindingState::Free { generation: 1, dissolved: true };
     for _ in 0..2 {
@@ -248,10 +252,10 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>)
     };
     assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
     assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
-    store.dismiss(&user("user-1"), &person("o1"), 1).await.expect("dismissed");
+    store.dismiss(&user("user-1"), &person("o1"), 1, None).await.expect("dismissed");
     assert_eq!(admit("o3", 1).await, Decision::Admitted { first: false }, "one is left");
     for openid in ["o2", "o3"] {
-        store.dismiss(&user("user-1"), &person(openid), 1).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &person(openid), 1, None).await.expect("dismissed");
     }
     assert_eq!(admit("o4", 1).await, Decision::Deserted);
     assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
@@ -520,7 +524,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     let now = crate::http::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
-        store.dismiss(&user("user-1"), &owner, 1).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &owner, 1, None).await.expect("dismissed");
     }
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended));
     store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
@@ -552,7 +556,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
 
     for _ in 0..2 {
         store.end_user(&user, Some(now + 10)).await.expect("ended");
-        store.dismiss(&user, &owner, 1).await.expect("dismissed");
+        store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
         store.end_earlier(&user, &app(), now + 20).await.expect("ended");
     }
     store.end_key("a-kid").await.expect("ended");
@@ -572,6 +576,18 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
         assert_eq!(store.ends_after(unknown, 100).await, Ok(None), "{unknown}");
     }
+}
+
+async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::http::now().timestamp());
+    store.dismiss(&user, &owner, 1, Some(now - 20)).await.expect("dismissed");
+    let (_, state) = bind(store, "o1", "user-1", 1).await;
+    assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
+    let ended = [Ended::UserInApp { user, app: app(), before: now - 20 }];
+    assert_eq!(read_after(store, "").await.0, ended);
+    assert_eq!(store.token_state(&token("a", now - 21)).await, Ok(TokenState::Ended));
+    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended));
 }
 
 async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
@@ -656,7 +672,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     let made = Bound { generation: 1, user: user.clone(), unionid: None, new: false, blocked: false };
     store.leave(&owner, &made, &attempt).await.expect("left");
     assert_eq!(store.erase_person(&owner).await, Ok(None), "who is leaving");
-    store.dismiss(&user, &owner, 1).await.expect("dismissed");
+    store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
     store.set_free(&owner, 1, &attempt).await.expect("free");
     store.keep_session_key(&owner, &sealed("k9"), &ExchangeOrder::new(9, &attempt)).await.expect("kept");
     let found = store.erase_person(&owner).await.expect("an answer").expect("who is free");
@@ -680,7 +696,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.binding_state(&owner, &attempt).await, Ok(free.clone()));
     assert_eq!(store.settle(&owner, 1, IntentOutcome::Bound { new: true }, &attempt).await, Ok(free), "late");
     assert_eq!(store.admit(&user, &owner, 1, false, 9).await, Ok(Decision::Dismissed), "late");
-    store.dismiss(&user, &owner, 1).await.expect("late");
+    store.dismiss(&user, &owner, 1, None).await.expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert_eq!(store.admit(&user, &person("o2"), 2, true, 9).await, Ok(Decision::Deserted), "for the unionid's sake");
     let (again, state) = bind(store, "o1", "user-1", 2).await;
@@ -817,6 +833,7 @@ conformance! {
     all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones
     an_unbinding_ends_the_tokens_of_its_app_for_ever
     each_end_is_in_the_stream_once_and_in_order
+    an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
@@ -933,7 +950,7 @@ mod redis_only {
     async fn a_redis_that_writes_nothing_to_disk_is_forgetful_and_says_what_to_do() {
         let server = redis_server::RedisServer::start().await;
         server.cli(&["CONFIG", "SET", "save", ""]);
-        let Ok(Fitness::Forgetful(why)) = server.store().fitness().await else { panic!("forgetful") };
+        let Ok(Fitness::Lacking(why)) = server.store().fitness().await else { panic!("forgetful") };
         assert!(why.contains("every binding is lost") && why.contains("CONFIG SET appendonly yes"), "{why}");
         server.cli(&["CONFIG", "SET", "appendonly", "yes"]);
         assert_eq!(server.store().fitness().await, Ok(Fitness::Fit));

@@ -173,8 +173,8 @@ pub struct SessionKeys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fitness {
     Fit,
-    /// Bindings are lost when the store restarts. Says what to do.
-    Forgetful(String),
+    /// It can be used, and lacks something: the disk, or a command. Says what this costs, and what to do.
+    Lacking(String),
     /// Bindings may be lost at any time. Says why, and what to do.
     Unfit(String),
 }

@@ -40,7 +40,7 @@ pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party,
             new.generation == *generation && new.user == intent.user
         }
         (Intended { generation: old, .. }, Free { generation: new, .. }) => old == new,
-        (BindingState::Bound(old), Leaving { generation, user }) => {
+        (BindingState::Bound(old), Leaving { generation, user, .. }) => {
             of_a_leaving(person, old, party, books)?;
             old.generation == *generation && old.user == *user
         }

@@ -207,10 +207,10 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &attempt).await).await
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Answer<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Answer<()> {
         let what = of_user("dismiss", user, format!("{} {generation}", person.openid.as_str()));
         let (user, person) = (user.clone(), person.clone());
-        self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation).await).await
+        self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation, since).await).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Answer<BindingState> {

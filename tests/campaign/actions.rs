@@ -93,6 +93,7 @@ impl Campaign {
 
     pub(crate) async fn act(&self, who: usize, action: Action) {
         let app = usize::from(fastrand::bool());
+        self.model().people[who].forget_old_tokens(second());
         match action {
             Action::LogIn => self.log_in(who, app, true).await,
             Action::LogInTwice => {

@@ -1,6 +1,7 @@
 //! What only a machine that does nothing else can show: times that cannot be told apart, percentiles, and deadlines with
 //! little room. `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
 
+mod failovers;
 mod passwords;
 mod peers;
 mod ranks;

@@ -39,7 +39,8 @@ enum State {
         at: DateTime<Utc>,
         new_for: Option<AttemptId>,
     },
-    Leaving(UserId),
+    /// Since this second.
+    Leaving(UserId, i64),
 }
 
 impl StoredBinding {
@@ -88,7 +89,9 @@ impl StoredBinding {
                 let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
                 BindingState::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new, blocked })
             }
-            State::Leaving(user) => BindingState::Leaving { generation, user: user.clone() },
+            State::Leaving(user, since) => {
+                BindingState::Leaving { generation, user: user.clone(), since: Some(*since) }
+            }
         }
     }
 
@@ -97,7 +100,7 @@ impl StoredBinding {
         let of_user = match &self.state {
             State::Bound { user: bound, .. } => bound == user,
             State::Intended(intent) => intent.user == *user,
-            State::Free | State::Leaving(_) => false,
+            State::Free | State::Leaving(..) => false,
         };
         let held = self.block.as_ref().filter(|(of, ..)| of == user).map_or(0, |(_, held, _)| *held);
         if of_user && held <= number {
@@ -247,18 +250,20 @@ impl Bindings for Memory {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
+        let now = (self.clock)().timestamp();
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
-            (binding.state, binding.block) = (State::Leaving(bound.user.clone()), None);
+            (binding.state, binding.block) = (State::Leaving(bound.user.clone(), now), None);
             binding.last_login = None;
             shelves.sessions.remove(person);
         }
         Ok(binding.binding_state(attempt))
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
         let now = (self.clock)().timestamp();
+        let before = since.unwrap_or(now);
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
         match list.decided.get(person) {
@@ -267,15 +272,15 @@ impl Bindings for Memory {
             _ if generation <= list.floor => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
-        shelves.ends.entry(user.clone()).or_default().end_app(&person.app, now);
-        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before: now }, now);
+        shelves.ends.entry(user.clone()).or_default().end_app(&person.app, before);
+        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before }, now);
         Ok(())
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.generation == generation && matches!(binding.state, State::Leaving(_)) {
+        if binding.generation == generation && matches!(binding.state, State::Leaving(..)) {
             (binding.state, binding.dissolved) = (State::Free, true);
         }
         Ok(binding.binding_state(attempt))

@@ -78,7 +78,7 @@ impl Answer {
                 generation,
                 intent: Intent { user, made: one == "1", by_unionid: other == "1" },
             },
-            _ => BindingState::Leaving { generation, user },
+            _ => BindingState::Leaving { generation, user, since: one.parse().ok() },
         })
     }
 }
@@ -155,10 +155,11 @@ impl Bindings for Redis {
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
         let mut script = LEAVE.key(name::binding(person));
         script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
+        script.arg(self.latest_second().await?);
         self.link.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64) -> Result<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
         let mut script = DISMISS.key(name::ends(user));
         script
             .key(name::user(user))
@@ -166,7 +167,7 @@ impl Bindings for Redis {
             .arg(generation)
             .arg(person.app.as_str())
             .arg(ENDS_KEPT.as_secs())
-            .arg(self.latest_second().await?);
+            .arg(since.map(|second| second.to_string()).unwrap_or_default());
         let unpublished: String = self.link.run_confirmed("dismiss", &script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }

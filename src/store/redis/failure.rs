@@ -82,7 +82,7 @@ impl Trouble {
 
     /// Whether the server itself is at fault, and not this one command.
     pub(super) fn is_outage(&self) -> bool {
-        !matches!(self, Self::Refused | Self::Unconfirmed)
+        !matches!(self, Self::Refused | Self::Unconfirmed | Self::Split)
     }
 
     /// Whether the same server may do better at once. One that does not answer will not.

@@ -1,4 +1,4 @@
-//! Whether Redis may lose bindings, which are nowhere else.
+//! Whether Redis may lose bindings, which are nowhere else, and whether it is too old.
 
 use std::rc::Rc;
 
@@ -13,14 +13,15 @@ pub(super) async fn of(link: &Link, node: &Rc<Node>, now: i64) -> Result<Fitness
         return Ok(unfit);
     }
     let (info, save) = (link.info(node, "persistence").await?, link.configured(node, "save").await?);
-    Ok(persistence(&node.name, &info, save.as_deref(), now))
+    let kept = persistence(&node.name, &info, save.as_deref(), now);
+    Ok(worst(vec![kept, age(&node.name, &link.info(node, "server").await?)]))
 }
 
-/// What the first primary says that is in the worst state.
+/// The worst of what was found; of several, the first.
 pub(super) fn worst(all: Vec<Fitness>) -> Fitness {
     let badness = |fitness: &Fitness| match fitness {
         Fitness::Fit => 0,
-        Fitness::Forgetful(_) => 1,
+        Fitness::Lacking(_) => 1,
         Fitness::Unfit(_) => 2,
     };
     all.into_iter().rev().max_by_key(badness).unwrap_or(Fitness::Fit)
@@ -50,10 +51,23 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Fitnes
     if number("aof_enabled") == 1 || !forgets {
         return Fitness::Fit;
     }
-    Fitness::Forgetful(format!(
+    Fitness::Lacking(format!(
         "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other user ids; \
          run: CONFIG SET appendonly yes, and set it in redis.conf"
     ))
+}
+
+/// By `INFO server`: the ends of tokens are written by a command of Redis 6.2. Some clouds' "6.0" knows it.
+fn age(server: &str, info: &str) -> Fitness {
+    let version = member(info, "redis_version").unwrap_or_default();
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) < (6, 2) => Fitness::Lacking(format!(
+            "Redis at {server} says that it is version {version}: unless it knows XADD with MINID, as Redis 6.2 and later and \
+             Valkey do, logouts, unbindings and `wxmint users end` fail; log in and out once, or use a later version"
+        )),
+        _ => Fitness::Fit,
+    }
 }
 
 fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -63,6 +77,13 @@ fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redis_before_6_2_is_too_old() {
+        let is_old = |version: &str| age("h:1", &format!("# Server\r\nredis_version:{version}\r\n")) != Fitness::Fit;
+        assert!(["2.8.19", "5.0.14", "6.0.16"].into_iter().all(is_old));
+        assert!(!["6.2.0", "7.0.15", "10.0.1", "", "unknown"].into_iter().any(is_old));
+    }
 
     #[test]
     fn a_redis_is_forgetful_only_where_that_is_known() {
@@ -85,7 +106,7 @@ mod tests {
             ("# Another server".into(), None, false),
         ] {
             let found = persistence("10.0.0.1:6379", &info, save, now);
-            assert_eq!(matches!(found, Fitness::Forgetful(_)), forgets, "{save:?} {info}: {found:?}");
+            assert_eq!(matches!(found, Fitness::Lacking(_)), forgets, "{save:?} {info}: {found:?}");
         }
     }
 }

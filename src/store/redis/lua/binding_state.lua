@@ -1,7 +1,8 @@
 -- Where a person stands, for `attempt`. In front of the scripts that say so, whose KEYS[1] is the binding.
 local function binding_state(attempt)
   local b = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'unionid', 'new_for',
-    'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved', 'block_of', 'block', 'unconfirmed')
+    'intent_user', 'intent_made', 'intent_by_unionid', 'leaving_user', 'dissolved', 'block_of', 'block', 'unconfirmed',
+    'leaving_since')
   local generation = b[1] or '0'
   if b[2] then
     local blocked = b[10] == b[2] and string.sub(b[11], -2) == 'on'
@@ -9,7 +10,7 @@ local function binding_state(attempt)
   elseif b[5] then
     return {'intended', generation, b[5], b[6] or '', b[7] or '', '', ''}
   elseif b[8] then
-    return {'leaving', generation, b[8], '', '', '', ''}
+    return {'leaving', generation, b[8], b[13] or '', '', '', ''}
   end
   return {'free', generation, '', b[9] or '', '', '', ''}
 end

@@ -1,6 +1,6 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
 -- KEYS: the user's ends, the list (one hash slot). ARGV: person, generation, appid, seconds for which ends are kept,
--- the greatest time of all primaries of a Cluster ('' elsewhere).
+-- when the person left ('' if an earlier version did not note it).
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
@@ -9,8 +9,8 @@ if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then
-  local now = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[5]) or 0)
-  end_app(ARGV[3], now, now)
+  local since = tonumber(ARGV[5]) or tonumber(redis.call('TIME')[1])
+  end_app(ARGV[3], since, since)
   redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '-')
 end
 -- Always a write, so that a repetition also waits until a replica has the end.
