@@ -60,9 +60,7 @@ impl Sentinel {
         let servers = started(1 + replicas, &options).await;
         let port = servers[0].server.port().to_string();
         servers[1..].iter().for_each(|member| member.server.command(&["REPLICAOF", "127.0.0.1", &port]));
-        // Not the user of sentinels and replicas, so that a test can shut those out alone.
-        let rule = ["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"];
-        servers.iter().for_each(|member| member.server.command(&rule));
+        servers.iter().for_each(|member| admit_clients(&member.server));
         let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
         for Member { server, .. } in &sentinels {
             hurry(server);
@@ -107,6 +105,7 @@ impl Sentinel {
     /// It comes back as what it was; the sentinels make it a replica later.
     pub(crate) async fn start_again(&mut self, server: usize) {
         self.servers[server].server.start_again().await;
+        admit_clients(&self.servers[server].server);
         self.servers[server].answers = true;
     }
 
@@ -211,6 +210,11 @@ async fn started(count: usize, options: &[String]) -> Vec<Member> {
 fn named_by(sentinel: &Member) -> Option<u16> {
     let named = sentinel.server.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
     named.ok()?[1].parse().ok()
+}
+
+/// Not as the user of sentinels and replicas, so that a test can shut those out alone.
+fn admit_clients(server: &RedisServer) {
+    server.command::<()>(&["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"]);
 }
 
 fn hurry(sentinel: &RedisServer) {
