@@ -187,8 +187,10 @@ impl Model {
     fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
         let unseen = self.seen.insert(user.to_owned());
         hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
-        let certain = self.people[who].standings.iter().all(|standings| !standings.contains(&Standing::BoundUnseen));
-        // Of two logins, the answer of the later one may come first, or that of the first one never.
+        let certain =
+            self.people[who].standings.iter().all(|all| all.len() == 1 && !all.contains(&Standing::BoundUnseen));
+        // Of two logins, the answer of the later one may come first, or that of the first one never. And a binding that was
+        // begun first, and had no clear answer, may be finished last.
         hold(!is_new || unseen || !alone || !certain, || format!("{user} is new_user, and was not before"))?;
         let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
         let was_nobody = self.people[who].standings.iter().all(fresh);
