@@ -142,7 +142,7 @@ impl Bindings for Redis {
         };
         let mut script = SETTLE.key(name::binding(person));
         script.arg(attempt.as_str()).arg(generation).arg(word).arg(flag(new));
-        script.arg((self.clock)().timestamp_millis());
+        script.arg((self.clock)().timestamp_millis()).arg(flag(self.link.confirms()));
         match outcome {
             IntentOutcome::Bound { .. } => {
                 let answer = self.link.run_confirmed("settle", &script).await?;

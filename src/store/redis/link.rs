@@ -91,6 +91,11 @@ impl Link {
         .await
     }
 
+    /// Whether replicas may be asked to confirm.
+    pub(super) fn confirms(&self) -> bool {
+        self.confirm != Confirm::Replicas(0)
+    }
+
     /// Sends a command whose answer nobody needs, if there is a connection.
     pub(super) async fn tell(&self, key: &str, command: Cmd) {
         if let Some(node) = self.primaries.of(slot_of(key.as_bytes())) {
