@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Newcomers, PATIENCE, RedisCluster, Sentinel, TestBed, lost, tell};
+use crate::support::{Newcomers, PATIENCE, RedisCluster, Sentinel, TestBed, eventually, lost, tell};
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to a second
@@ -44,7 +44,8 @@ impl FailsOver for Sentinel {
 impl FailsOver for RedisCluster {
     async fn fail_over_in_order(&mut self) {
         let primary = self.primaries()[0];
-        let replica = self.replicas_of(primary)[0];
+        // After the failover before, the new primary learns of its replica a little later.
+        let replica = eventually("a replica", PATIENCE, async || self.replicas_of(primary).first().copied()).await;
         self.fail_over_to(replica).await;
         self.whole().await;
     }
