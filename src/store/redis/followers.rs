@@ -12,6 +12,9 @@ use super::url::Address;
 
 /// After a replica was too slow, writes do not wait for it for this time.
 const SLOW_FOR: Duration = Duration::from_secs(5);
+/// A replica that has not answered for so long is no primary, because the Sentinels, which are asked every second, would have
+/// named it.
+const SILENT_FOR: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct Followers(RefCell<State>);
@@ -22,6 +25,8 @@ struct State {
     known: BTreeSet<Address>,
     /// How many confirm in time, and until when no more than these are waited for.
     prompt: Option<(u8, Instant)>,
+    /// Since when one that has gone does not answer.
+    silent_since: Option<Instant>,
 }
 
 impl Followers {
@@ -47,10 +52,17 @@ impl Followers {
         confirmed >= self.wanted(now) && self.0.borrow().known.iter().all(|one| left.contains(one))
     }
 
+    /// Whether one that has gone and does not answer may have become a primary.
+    pub(super) fn may_be_primary(&self, is_silent: bool, now: Instant) -> bool {
+        let mut state = self.0.borrow_mut();
+        state.silent_since = is_silent.then(|| state.silent_since.unwrap_or(now));
+        state.silent_since.is_some_and(|since| now < since + SILENT_FOR)
+    }
+
     /// None of them has become a primary. These are left, and so many of them have confirmed a write.
     pub(super) fn are(&self, left: Vec<Address>, confirmed: u8, now: Instant) {
         let prompt = (usize::from(confirmed) < left.len()).then_some((confirmed, now + SLOW_FOR));
-        *self.0.borrow_mut() = State { known: left.into_iter().collect(), prompt };
+        *self.0.borrow_mut() = State { known: left.into_iter().collect(), prompt, silent_since: None };
     }
 }
 
@@ -96,5 +108,16 @@ mod tests {
         assert!(!followers.are_there(&[address(1)], 1, now), "the slow one has caught up and may be the primary");
         followers.are(vec![address(1)], 1, now);
         assert_eq!(followers.wanted(now), 1);
+    }
+
+    #[test]
+    fn one_that_does_not_answer_may_be_the_primary_for_a_while() {
+        let (followers, now) = (Followers::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert!(!followers.may_be_primary(false, at(0)));
+        assert!(followers.may_be_primary(true, at(1)) && followers.may_be_primary(true, at(5)));
+        assert!(!followers.may_be_primary(true, at(6)), "the Sentinels would have named it");
+        assert!(!followers.may_be_primary(false, at(7)));
+        assert!(followers.may_be_primary(true, at(8)), "silent again");
     }
 }

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds, and nothing else tells of it.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// A replica that does not answer by then has not become a primary.
+/// For a replica that may have become a primary.
 const ASKED_FOR: Duration = Duration::from_millis(150);
 
 pub(super) struct Primaries {
@@ -162,13 +162,24 @@ impl Primaries {
         known.unwrap_or_else(|| Rc::new(Node::new(address.clone(), &self.connector)))
     }
 
-    /// Whether none of the replicas of a primary has become one itself. `left` follow the primary still.
+    /// Whether none of the replicas of a primary has become one itself. `left` follow the primary still. One that does not answer
+    /// may be a primary; after a while it is not, because the Sentinels would have named it by then.
     pub(super) async fn is_not_replaced(&self, primary: &Node, confirmed: u8, left: Vec<Address>) -> bool {
         let mut suspects = primary.followers.all();
         suspects.extend(left.iter().cloned());
         let nothing = Before::default();
-        let asked = suspects.iter().map(|one| timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)));
-        if join_all(asked).await.iter().any(|answer| matches!(answer, Ok(Ok(_)))) {
+        let asked = suspects.iter().map(async |one| {
+            match timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)).await {
+                Ok(Ok(_)) => Suspect::IsPrimary,
+                Ok(Err(_)) => Suspect::IsNone,
+                // The primary says that it follows.
+                Err(_) if left.contains(one) => Suspect::IsNone,
+                Err(_) => Suspect::IsSilent,
+            }
+        });
+        let suspects = join_all(asked).await;
+        let is_silent = suspects.contains(&Suspect::IsSilent);
+        if suspects.contains(&Suspect::IsPrimary) || primary.followers.may_be_primary(is_silent, Instant::now()) {
             return false;
         }
         primary.followers.are(left, confirmed, Instant::now());
@@ -212,6 +223,15 @@ impl Primaries {
         }
         outcome.map(drop)
     }
+}
+
+/// What a replica that may have become a primary answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Suspect {
+    IsPrimary,
+    /// It says that it is a replica, or it is gone.
+    IsNone,
+    IsSilent,
 }
 
 impl State {
