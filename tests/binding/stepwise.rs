@@ -87,7 +87,7 @@ impl Stepwise {
         let (attempt, about) = (attempt.clone(), About::Person(record.person.clone()));
         let details = format!("{:?}", record.intent);
         let recorded = async move |store: &dyn Store| match store.record_login(&record, &attempt).await? {
-            Recorded::State(state, _) => Ok(state),
+            Recorded::State(state, _) => Ok(timeless(state)),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         };
         self.step(("record_login", about, details), recorded).await
@@ -160,7 +160,7 @@ impl Bindings for Stepwise {
     async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Answer<BindingState> {
         let what = of_person("binding_state", person, String::new());
         let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.binding_state(&person, &attempt).await).await
+        self.step(what, async move |store: &dyn Store| store.binding_state(&person, &attempt).await.map(timeless)).await
     }
 
     async fn intend(
@@ -172,7 +172,10 @@ impl Bindings for Stepwise {
     ) -> Answer<BindingState> {
         let what = of_person("intend", person, format!("{generation} {intent:?}"));
         let (person, intent, attempt) = (person.clone(), intent.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.intend(&person, generation, &intent, &attempt).await).await
+        self.step(what, async move |store: &dyn Store| {
+            store.intend(&person, generation, &intent, &attempt).await.map(timeless)
+        })
+        .await
     }
 
     async fn admit(
@@ -198,13 +201,16 @@ impl Bindings for Stepwise {
     ) -> Answer<BindingState> {
         let what = of_person("settle", person, format!("{generation} {outcome:?}"));
         let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.settle(&person, generation, outcome, &attempt).await).await
+        self.step(what, async move |store: &dyn Store| {
+            store.settle(&person, generation, outcome, &attempt).await.map(timeless)
+        })
+        .await
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Answer<BindingState> {
         let what = of_person("leave", person, format!("{} {}", bound.generation, bound.user));
         let (person, bound, attempt) = (person.clone(), bound.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &attempt).await).await
+        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &attempt).await.map(timeless)).await
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Answer<()> {
@@ -216,7 +222,10 @@ impl Bindings for Stepwise {
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Answer<BindingState> {
         let what = of_person("set_free", person, generation.to_string());
         let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation, &attempt).await).await
+        self.step(what, async move |store: &dyn Store| {
+            store.set_free(&person, generation, &attempt).await.map(timeless)
+        })
+        .await
     }
 
     async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {
@@ -262,4 +271,12 @@ pub(crate) async fn people_in_order(store: &dyn Store, user: &UserId) -> Answer<
         people.sort_by_key(|person| person.openid.as_str().to_owned());
     }
     Ok(people)
+}
+
+/// The stores have clocks of their own.
+fn timeless(state: BindingState) -> BindingState {
+    match state {
+        BindingState::Leaving { generation, user, .. } => BindingState::Leaving { generation, user, since: None },
+        other => other,
+    }
 }
