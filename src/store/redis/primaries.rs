@@ -170,16 +170,16 @@ impl Primaries {
         let nothing = Before::default();
         let asked = suspects.iter().map(async |one| {
             match timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)).await {
-                Ok(Ok(_)) => Suspect::IsPrimary,
-                Ok(Err(_)) => Suspect::IsNone,
+                Ok(Ok(_)) => Suspect::Primary,
+                Ok(Err(_)) => Suspect::Harmless,
                 // The primary says that it follows.
-                Err(_) if left.contains(one) => Suspect::IsNone,
-                Err(_) => Suspect::IsSilent,
+                Err(_) if left.contains(one) => Suspect::Harmless,
+                Err(_) => Suspect::Silent,
             }
         });
         let suspects = join_all(asked).await;
-        let is_silent = suspects.contains(&Suspect::IsSilent);
-        if suspects.contains(&Suspect::IsPrimary) || primary.followers.may_be_primary(is_silent, Instant::now()) {
+        let is_silent = suspects.contains(&Suspect::Silent);
+        if suspects.contains(&Suspect::Primary) || primary.followers.may_be_primary(is_silent, Instant::now()) {
             return false;
         }
         primary.followers.are(left, confirmed, Instant::now());
@@ -228,10 +228,10 @@ impl Primaries {
 /// What a replica that may have become a primary answers.
 #[derive(Debug, PartialEq, Eq)]
 enum Suspect {
-    IsPrimary,
+    Primary,
     /// It says that it is a replica, or it is gone.
-    IsNone,
-    IsSilent,
+    Harmless,
+    Silent,
 }
 
 impl State {
