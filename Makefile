@@ -46,6 +46,13 @@ nightly: ## the tests that measure times, on a machine that does nothing else; t
 	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
+.PHONY: count
+count: ## the instructions and freed blocks of a silent login, of the program as it is optimised, counted by Valgrind
+	$(heading)
+	$(SETUP) cc redis valgrind
+	$(CARGO) build --locked --profile counting
+	WXMINT_TEST_COUNTED=$(CURDIR)/target/counting/wxmint $(CARGO) test --locked --test it cost:: -- --nocapture | grep 'a silent login'
+
 .PHONY: scale
 scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; docs/scale.md
 	$(heading)
@@ -89,10 +96,10 @@ k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our 
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check
-image-check: ## the Dockerfile, the image as an OCI layout, and compose.yaml, all run without a container engine
+image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for another than the debug program; at most 25 MB), compose.yaml; without an engine
 	$(heading)
 	$(SETUP) python oci redis nginx node
-	tests/tools/image_check.sh
+	tests/tools/image_check.sh $(PROGRAM)
 
 .PHONY: bench
 bench: ## the benchmarks

@@ -1,5 +1,6 @@
 //! Logs and metrics, and what they may hold.
 
+mod batch;
 mod json_lines;
 mod redis;
 mod requests;
@@ -33,12 +34,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+pub use self::{batch::flush, redis::RedisState, requests::RouteMetrics};
 use self::{
     json_lines::{AuditFields, JsonLines},
     redis::RedisMetrics,
     requests::Requests,
 };
-pub use self::{redis::RedisState, requests::RouteMetrics};
 use crate::keys::rotation::{self, KeyLife};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
         Audit::Log | Audit::Off => None,
     };
     let is_elsewhere = audit_file.is_some();
-    let stderr = io::stderr.with_filter(move |event| !(is_elsewhere && event.target() == AUDIT));
+    let stderr = batch::start()?.with_filter(move |event| !(is_elsewhere && event.target() == AUDIT));
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_target(false);
     let lines = match format {
         LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
@@ -127,7 +128,8 @@ pub enum WeChatOutcome {
     Failed(&'static str),
 }
 
-type Labels<const N: usize> = [(&'static str, String); N];
+/// Nothing is allocated to look a metric up by labels that are known at compile time.
+type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
 /// Histograms of seconds. The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
 #[derive(Clone)]
@@ -142,6 +144,10 @@ impl<const N: usize> Default for Durations<N> {
 impl<const N: usize> Durations<N> {
     fn observe(&self, labels: &Labels<N>, took: Duration) {
         self.0.get_or_create(labels).observe(took.as_secs_f64());
+    }
+
+    fn of(&self, labels: &Labels<N>) -> Histogram {
+        self.0.get_or_create_owned(labels)
     }
 
     fn register(&self, registry: &mut Registry, name: &str, help: &str) {
@@ -159,7 +165,7 @@ struct Inner {
     logins: Family<Labels<1>, Counter>,
     logins_in_flight: Gauge<i64, AtomicI64>,
     login_duration: Durations<1>,
-    wechat_errcodes: Family<Labels<2>, Counter>,
+    wechat_errcodes: Family<Labels<2, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
@@ -167,7 +173,7 @@ struct Inner {
     unionid_conflicts: Counter,
     distant_clocks: Counter,
     accounts_duration: Durations<2>,
-    key_age: Family<Labels<3>, Gauge<f64, AtomicU64>>,
+    key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
     key_reload_refused: Gauge<i64, AtomicI64>,
@@ -188,28 +194,26 @@ impl Metrics {
 
     /// `outcome` is `ok` or a problem's code.
     pub fn login_ended(&self, outcome: &'static str, took: Duration) {
-        let labels = [("outcome", outcome.to_owned())];
+        let labels = [("outcome", outcome)];
         self.0.logins.get_or_create(&labels).inc();
         self.0.login_duration.observe(&labels, took);
     }
 
     pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
-        self.0.wechat_duration.observe(&[("api", api.to_owned())], took);
-        let api = ("api", api.to_owned());
+        self.0.wechat_duration.observe(&[("api", api)], took);
         match outcome {
             WeChatOutcome::Succeeded => return,
-            WeChatOutcome::Errcode(errcode) => self.0.wechat_errcodes.get_or_create(&[api, ("errcode", errcode)]).inc(),
-            WeChatOutcome::Failed(kind) => {
-                self.0.wechat_failures.get_or_create(&[api, ("kind", kind.to_owned())]).inc()
+            WeChatOutcome::Errcode(errcode) => {
+                self.0.wechat_errcodes.get_or_create(&[("api", api.to_owned()), ("errcode", errcode)]).inc()
             }
+            WeChatOutcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),
         };
     }
 
     /// One operation of the store, at most two round trips.
     pub fn redis_answered(&self, operation: &'static str, succeeded: bool, took: Duration) {
         let outcome = if succeeded { "ok" } else { "failed" };
-        let labels = [("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.redis_duration.observe(&labels, took);
+        self.0.redis_duration.observe(&[("operation", operation), ("outcome", outcome)], took);
     }
 
     /// What Redis looks like now.
@@ -229,16 +233,15 @@ impl Metrics {
 
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
     pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
-        let labels = [("call", call.to_owned()), ("outcome", outcome.to_owned())];
-        self.0.accounts_duration.observe(&labels, took);
+        self.0.accounts_duration.observe(&[("call", call), ("outcome", outcome)], took);
     }
 
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
-        let (of, ended) = (("what", what.to_owned()), ("outcome", outcome.to_owned()));
+        let (of, ended) = (("what", what), ("outcome", outcome));
         let refused = i64::from(outcome != "ok");
-        self.0.reloads.get_or_create(&[of.clone(), ended.clone()]).inc();
+        self.0.reloads.get_or_create(&[of, ended]).inc();
         self.0.reload_refused.get_or_create(&[of]).set(refused);
         // Alerts on the keys use these older names.
         if what == "keys" {

@@ -6,6 +6,7 @@
 //! percentile.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
+mod bare;
 mod chart;
 #[path = "../../tests/verifiers/envoy.rs"]
 mod envoy;
@@ -17,7 +18,10 @@ mod report;
 mod spread;
 mod user_data;
 
-use std::{error::Error, fs, hint::black_box, iter, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{
+    env, error::Error, fs, hint::black_box, iter, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, thread,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -34,7 +38,7 @@ use self::{
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
     peers::{a_million_tokens, peers},
-    processes::{APP, Files, People, Redis, SECRET, Service, StandIn},
+    processes::{APP, Bare, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
     user_data::user_data,
 };
@@ -53,6 +57,8 @@ const LOGIN_CONNECTIONS: usize = 64;
 const JWKS_CONNECTIONS: usize = 32;
 /// More logins per second than any machine can do. Each needs a code that was made beforehand.
 const MOST_LOGINS_A_SECOND: usize = 25_000;
+/// The same for the bare limit.
+const MOST_BARE_LOGINS_A_SECOND: usize = 60_000;
 
 /// What is measured, and for how long.
 struct Plan {
@@ -90,11 +96,18 @@ impl Plan {
 }
 
 fn main() -> ExitCode {
+    if env::var_os(bare::LISTEN).is_some() {
+        return ended(bare::serve());
+    }
     let Some(plan) = Plan::from_args(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::from(64);
     };
-    match bench(&plan) {
+    ended(bench(&plan))
+}
+
+fn ended(outcome: Result<(), Fault>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("login: {fault}");
@@ -118,6 +131,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     let mut report = Report::default();
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
+        report.add("machine.check_us", check_alone_us()?);
         let scenarios: [(&str, Scenario); 7] = [
             ("saturated", saturated),
             ("paced", paced),
@@ -186,6 +200,14 @@ fn saturated(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
     report.add("saturated.p50_ms", outcome.quantile_ms(0.50));
     report.add("saturated.p99_ms", outcome.quantile_ms(0.99));
     report.add("saturated.peak_mb", kernel::peak_memory_mb(service.pid())?);
+    drop(service);
+
+    let bare = Bare::start(&stage.redis, &stage.prompt)?;
+    let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
+    let limit = saturate(bare_logins(&bare), LOGIN_CONNECTIONS, codes, phases)?;
+    report.add("bare.saturated_us", limit.cpu_us());
+    report.add("ratio.saturated", outcome.cpu_us() / limit.cpu_us());
+    report.add("bare.peak_mb", kernel::peak_memory_mb(bare.pid())?);
     Ok(())
 }
 
@@ -204,14 +226,20 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
         report.add(added, outcome.quantile_ms(quantile) - direct.quantile_ms(quantile));
     }
     report.add("paced.peak_mb", kernel::peak_memory_mb(service.pid())?);
+    drop(service);
+
+    let limit = run(bare_logins(&Bare::start(&stage.redis, &stage.slow)?))?;
+    report.add("bare.paced_us", limit.cpu_us());
+    report.add("ratio.paced", outcome.cpu_us() / limit.cpu_us());
+    report.add("ratio.p99_more_ms", outcome.quantile_ms(0.99) - limit.quantile_ms(0.99));
     Ok(())
 }
 
 /// First logins, of people with or without a unionid.
 fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
-    for (rate, cpu, stand_in) in [
-        ("first.rate", "first.cpu_us", &stage.without_unionids),
-        ("first_unionid.rate", "first_unionid.cpu_us", &stage.prompt),
+    for (rate, cpu, ratio, stand_in) in [
+        ("first.rate", "first.cpu_us", "ratio.first", &stage.without_unionids),
+        ("first_unionid.rate", "first_unionid.cpu_us", "ratio.first_unionid", &stage.prompt),
     ] {
         let phases = plan.phases(1, 4);
         let service = stage.service(stand_in)?;
@@ -221,6 +249,7 @@ fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
         let outcome = saturate(first_logins(&service), LOGIN_CONNECTIONS, Box::new(codes.into_iter()), phases)?;
         report.add(rate, outcome.rate());
         report.add(cpu, outcome.cpu_us());
+        report.compare(ratio, cpu, "saturated.cpu_us");
     }
     Ok(())
 }
@@ -289,12 +318,27 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
     let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    alone_us(TOKENS, || Ok(minter.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?))
+}
+
+/// The part of a verification that depends only on the processor.
+fn check_alone_us() -> Result<f64, Fault> {
+    const CHECKS: u32 = 5_000;
+    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
+    let key = keys.iter().next().ok_or("no key")?.public();
+    let message = [b'x'; 400];
+    // The signature is well-formed and wrong, which takes as long as a right one.
+    alone_us(CHECKS, || Ok(key.verifies(&message, &[7; 64])))
+}
+
+/// The CPU time of `work` in this process, in µs, as the mean of so many `times`.
+fn alone_us<T>(times: u32, work: impl Fn() -> Result<T, Fault>) -> Result<f64, Fault> {
     let before = CpuTime::of(std::process::id())?;
-    for _ in 0..TOKENS {
-        black_box(minter.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?);
+    for _ in 0..times {
+        black_box(work()?);
     }
     let used = CpuTime::of(std::process::id())?.since(&before)?;
-    Ok(used.as_secs_f64() * 1e6 / f64::from(TOKENS))
+    Ok(used.as_secs_f64() * 1e6 / f64::from(times))
 }
 
 /// As many codes as requests at `rate` can use, and some more for requests in flight.
@@ -313,8 +357,16 @@ fn is_ok(answer: &str, proof: &str) -> bool {
 }
 
 fn logins(service: &Service) -> Target {
+    logins_at(service.public, service.pid())
+}
+
+fn bare_logins(bare: &Bare) -> Target {
+    logins_at(bare.address, bare.pid())
+}
+
+fn logins_at(address: SocketAddr, pid: u32) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
-    Target { address: service.public, pids: vec![service.pid()], request: login_request, is_good }
+    Target { address, pids: vec![pid], request: login_request, is_good }
 }
 
 fn first_logins(service: &Service) -> Target {
@@ -354,7 +406,7 @@ fn post_login(body: &str) -> String {
 fn exchange_request(code: &str) -> String {
     format!(
         "GET /sns/jscode2session?appid={APP}&secret={SECRET}&js_code={code}&grant_type=authorization_code HTTP/1.1\r\n\
-         Host: bench\r\n\r\n"
+         Host: localhost\r\n\r\n"
     )
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn peers(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
     let asked = |codes: Codes| saturate(sidecar_target(&sidecar), CONNECTIONS, codes, phases);
     CACHED.add(report, &asked(Box::new(regulars.clone().into_iter().cycle()))?);
     FIRST.add(report, &asked(Box::new(distinct.into_iter()))?);
+    report.compare("ratio.sidecar_first", FIRST.cpu, "machine.check_us");
     drop(sidecar);
 
     for (measures, jwt) in [(BARE, None), (ENVOY, Some(0)), (ENVOY_CACHED, Some(ENVOY_CACHE))] {

@@ -20,7 +20,7 @@ use wxmint::{
     verify::Algorithm,
 };
 
-use crate::Fault;
+use crate::{Fault, bare};
 
 /// The mini program that the simulator and the service know.
 pub(crate) const APP: &str = "wxbe4c000000000001";
@@ -149,6 +149,28 @@ impl StandIn {
         let minted: serde_json::Value = serde_json::from_str(&body)?;
         let minted = minted["codes"].as_array().ok_or_else(|| format!("no codes, but {status}: {body}"))?;
         Ok(minted.iter().filter_map(|code| code.as_str().map(str::to_owned)).collect())
+    }
+}
+
+/// The bare limit of a login, which is this program started again.
+pub(crate) struct Bare {
+    process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Bare {
+    pub(crate) fn start(redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        let addresses = [(bare::LISTEN, address), (bare::REDIS, redis.address), (bare::WECHAT, stand_in.address)];
+        command.envs(addresses.map(|(name, address)| (name, address.to_string())));
+        let process = Process::start(&mut command)?;
+        until(|| TcpStream::connect(address).is_ok())?;
+        Ok(Self { process, address })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Resu
     let outcome = saturate(target, CONNECTIONS, Box::new(requests.into_iter().cycle()), phases)?;
     report.add("userdata.rate", outcome.rate());
     report.add("userdata.cpu_us", outcome.cpu_us());
+    report.compare("ratio.userdata", "userdata.cpu_us", "saturated.cpu_us");
     report.add("userdata.p50_ms", outcome.quantile_ms(0.50));
     report.add("userdata.p99_ms", outcome.quantile_ms(0.99));
     Ok(())

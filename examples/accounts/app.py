@@ -96,9 +96,14 @@ def find_or_make(column, value):
 @click.option("--roles", default="", help="with commas between them")
 def add_user(name, password, roles):
     """Adds a user with a password: flask add-user alice --roles admin"""
-    with database() as db, db:
-        insert = "INSERT INTO users (id, name, password_hash, roles) VALUES (?, ?, ?, ?)"
-        db.execute(insert, [str(uuid.uuid4()), name, generate_password_hash(password), roles])
+    user_id = str(uuid.uuid4())
+    try:
+        with database() as db, db:
+            insert = "INSERT INTO users (id, name, password_hash, roles) VALUES (?, ?, ?, ?)"
+            db.execute(insert, [user_id, name, generate_password_hash(password), roles])
+    except sqlite3.IntegrityError:
+        raise click.ClickException(f"{name} exists") from None
+    click.echo(f"{name} added, user id {user_id}")
 
 
 @app.cli.command()
@@ -106,4 +111,5 @@ def add_user(name, password, roles):
 def disable_user(name):
     """Lets a user log in no more, if WXMINT_ACCOUNTS_CHECK=true: flask disable-user alice"""
     with database() as db, db:
-        db.execute("UPDATE users SET disabled = 1 WHERE name = ?", [name])
+        if not db.execute("UPDATE users SET disabled = 1 WHERE name = ?", [name]).rowcount:
+            raise click.ClickException(f"there is no {name}")

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
+use crate::telemetry;
 
 /// The first error of writing to standard output. After it nothing more is printed.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
@@ -35,8 +36,10 @@ pub(super) fn announce(line: fmt::Arguments<'_>) {
     let _ = writeln!(stdout(), "{line}");
 }
 
-/// Prints a line on standard error. An error is ignored, because there is no place left to report it.
+/// Prints a line on standard error, after the lines of the log. An error is ignored, because there is no place left to
+/// report it.
 pub(super) fn say(words: impl fmt::Display) {
+    telemetry::flush();
     let _ = writeln!(stderr(), "{words}");
 }
 
@@ -64,6 +67,7 @@ pub(super) fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
 
 /// The exit code of a command: `code`, unless its output could not be printed.
 pub(super) fn end(code: ExitCode) -> ExitCode {
+    telemetry::flush();
     match UNWRITTEN.get() {
         Some(error) if code == ExitCode::SUCCESS => unwritten(error),
         _ => code,

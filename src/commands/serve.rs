@@ -74,6 +74,13 @@ fn warn_about(settings: &Settings) {
     if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
         tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");
     }
+    if settings.dangerous_accounts_over_http {
+        tracing::warn!(
+            "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
+             reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
+             any user; use https unless the network encrypts"
+        );
+    }
     if settings.dangerous_password_in_query {
         tracing::warn!(
             "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -17,12 +17,9 @@ use actix_web::{
     web::{Bytes, BytesMut, Payload},
 };
 use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::{
-    task::yield_now,
-    time::{Sleep, sleep},
-};
+use tokio::task::yield_now;
 
-use super::Problem;
+use super::{Connection, Problem};
 
 /// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
@@ -32,16 +29,24 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a whole body of at most `limit` bytes.
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::new();
+    let mut body = Bytes::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
             let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
             return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        body.extend_from_slice(&chunk);
+        // A short body comes as one chunk, which needs no copy.
+        body = if body.is_empty() { chunk } else { appended(body, &chunk) };
     }
-    Ok(body.freeze())
+    Ok(body)
+}
+
+/// Copies `body` only if the connection's buffer shares it.
+fn appended(body: Bytes, chunk: &[u8]) -> Bytes {
+    let mut body = BytesMut::from(body);
+    body.extend_from_slice(chunk);
+    body.freeze()
 }
 
 fn incomplete(error: &PayloadError) -> Problem {
@@ -64,18 +69,21 @@ pub(super) struct RequestBody(Rc<RefCell<Arriving>>);
 
 struct Arriving {
     payload: dev::Payload,
-    deadline: Pin<Box<Sleep>>,
+    begun: Instant,
+    /// Wakes who waits for bytes once a second. A timer for each body would cost more than most bodies.
+    connection: Option<Rc<Connection>>,
     is_over: bool,
 }
 
 impl RequestBody {
     /// Replaces the request's body with itself, if the request has a body.
-    pub(super) fn of(request: &mut ServiceRequest) -> Option<Self> {
+    pub(super) fn of(request: &mut ServiceRequest, connection: Option<&Rc<Connection>>) -> Option<Self> {
         let payload = request.take_payload();
         if matches!(payload, dev::Payload::None) {
             return None;
         }
-        let arriving = Arriving { payload, deadline: Box::pin(sleep(BODY_TIMEOUT)), is_over: false };
+        let connection = connection.map(Rc::clone);
+        let arriving = Arriving { payload, begun: Instant::now(), connection, is_over: false };
         let body = Self(Rc::new(RefCell::new(arriving)));
         request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });
         Some(body)
@@ -98,11 +106,14 @@ impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Arriving { payload, deadline, is_over } = &mut *self.0.borrow_mut();
+        let Arriving { payload, begun, connection, is_over } = &mut *self.0.borrow_mut();
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
-        if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
+        if polled.is_pending() {
+            if begun.elapsed() >= BODY_TIMEOUT {
+                return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
+            }
+            connection.iter().for_each(|connection| connection.wake_at_next_tick(cx.waker()));
         }
         polled
     }

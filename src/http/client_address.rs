@@ -17,11 +17,15 @@
 //! A trusted proxy must write one of the two headers. Otherwise it passes on whatever its client wrote.
 
 use std::{
-    fmt, iter,
+    fmt::{self, Write},
+    iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use actix_web::{HttpRequest, http::header::HeaderValue};
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HeaderValue},
+};
 use ipnet::{IpNet, Ipv6Net};
 
 /// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
@@ -54,7 +58,11 @@ impl ClientAddress {
     /// `2001:db8:1:2::/64`. It has no braces, which would be a hash tag in a Redis key.
     pub fn limit_key(self) -> String {
         match self.0 {
-            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V4(address) => {
+                let mut key = String::with_capacity("255.255.255.255".len());
+                write!(key, "{address}").expect("a String takes all");
+                key
+            }
             IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().to_string(),
         }
     }
@@ -77,7 +85,7 @@ impl TrustedProxies {
         // Only peers on a Unix socket have no address. They all count as one client.
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
         let lines = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
-        self.client(peer, lines("forwarded"), lines("x-forwarded-for"))
+        self.client(peer, lines(header::FORWARDED), lines(header::X_FORWARDED_FOR))
     }
 
     /// The client, by the peer's address and the lines of the two headers in the order in which they arrived.

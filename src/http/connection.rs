@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -61,6 +61,8 @@ pub struct Connection {
     socket: Socket,
     /// `None` while a handler runs.
     idle_since: Cell<Option<Instant>>,
+    /// Who waits for a part of the request's body.
+    reader: Cell<Option<Waker>>,
     watch: JoinHandle<()>,
     places: Arc<Places>,
 }
@@ -71,9 +73,15 @@ impl Connection {
         Rc::new_cyclic(|this| Self {
             socket,
             idle_since: Cell::new(Some(Instant::now())),
+            reader: Cell::default(),
             watch: spawn(watch(Weak::clone(this))),
             places,
         })
+    }
+
+    /// Wakes `reader` within a second, so that it can look at the clock.
+    pub(super) fn wake_at_next_tick(&self, reader: &Waker) {
+        self.reader.set(Some(reader.clone()));
     }
 
     fn used(&self) {
@@ -111,6 +119,7 @@ async fn watch(connection: Weak<Connection>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(connection) = connection.upgrade() else { return };
+        connection.reader.take().into_iter().for_each(Waker::wake);
         if connection.is_idle_for_too_long() {
             // Fails if the client has left meanwhile.
             let _ = connection.socket.shutdown(Shutdown::Both);
@@ -143,7 +152,7 @@ pub(super) async fn attend<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
-    let request_body = RequestBody::of(&mut request);
+    let request_body = RequestBody::of(&mut request, connection.as_ref());
     let response = match hosts::check(&request, only_loopback_names) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {

@@ -1,5 +1,5 @@
 //! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
-//! address, probes, and the clock.
+//! address, probes, pages for browsers, and the clock.
 
 mod bearer;
 mod body;
@@ -7,6 +7,7 @@ mod client_address;
 mod connection;
 mod head;
 mod hosts;
+pub mod page;
 mod probes;
 mod problem;
 mod process;
@@ -19,13 +20,12 @@ pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use connection::Connection;
-pub use head::{limit_head, own_headers};
 pub use probes::{Readiness, livez, readable, readyz};
 pub(crate) use problem::ProblemDocument;
 pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
 pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{Limits, serve, serve_admin};
-pub use trace::{RequestSpan, with_request_id};
+pub use trace::{RequestSpan, enter, with_request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "this is the border")]

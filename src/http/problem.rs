@@ -97,7 +97,7 @@ pub struct Problem {
     header: Option<(HeaderName, &'static str)>,
 }
 
-/// The document, as RFC 9457 and our own members have it.
+/// An error: the members of RFC 9457, and some of wxmint's own.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemDocument<'a> {
@@ -171,6 +171,10 @@ impl Problem {
 
     pub fn code(&self) -> ProblemCode {
         self.code
+    }
+
+    pub fn title(&self) -> &'static str {
+        self.code.row().2
     }
 
     pub fn status(&self) -> StatusCode {

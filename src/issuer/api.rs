@@ -1,28 +1,27 @@
-//! `/openapi.json` and `/docs`.
+//! `/openapi.json`, the same in Chinese, and `/docs`.
 
+mod chinese;
+mod language;
 mod logins;
 mod problems;
+mod viewer;
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+use std::sync::LazyLock;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header,
-    web::{Bytes, Data, Path},
+    web::{Bytes, Data},
 };
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
-use utoipa_swagger_ui::Config;
 
 pub use self::logins::LoginExamples;
-use self::problems::Problems;
+pub(super) use self::viewer::{docs_file, docs_folder};
+use self::{language::Language, problems::Problems};
 use super::{leave_routes, login_route, metadata, revocations, session_key_routes};
-use crate::http::{ProblemDocument, not_found};
+use crate::http::ProblemDocument;
 
 /// Tells clients that ask for an unknown path where the API is described.
 pub(super) const PLACE: &str = "The API is described at /docs.";
@@ -58,47 +57,41 @@ impl Modify for BearerScheme {
     }
 }
 
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
-
-static VIEWER: LazyLock<Arc<Config<'static>>> =
-    LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).validator_url("none")));
+static ENGLISH: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
+static CHINESE: LazyLock<Bytes> = LazyLock::new(|| described(&LoginExamples::default(), Language::Chinese).into());
 
 pub fn openapi_json() -> String {
-    described(&LoginExamples::default())
+    described(&LoginExamples::default(), Language::English)
 }
 
-fn described(examples: &LoginExamples) -> String {
+fn described(examples: &LoginExamples, language: Language) -> String {
     let mut api = Api::openapi();
     examples.modify(&mut api);
-    api.to_json().expect("a description that is known when compiling serializes")
+    let json = api.to_json().expect("a description that is known when compiling serializes");
+    match language {
+        Language::English => json,
+        Language::Chinese => chinese::translated(&json),
+    }
 }
 
-/// `GET /openapi.json`. The demo has examples of its own, with codes that work.
+/// `GET /openapi.json`
 pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
-    let of_the_demo = request.app_data::<Data<LoginExamples>>().map(|examples| described(examples).into());
-    HttpResponse::Ok().content_type("application/json").body(of_the_demo.unwrap_or_else(|| DOCUMENT.clone()))
+    document(&request, Language::English, &ENGLISH)
 }
 
-/// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
-/// holds behind a proxy that adds a path prefix.
-pub(super) async fn docs_folder() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
+/// `GET /openapi.zh-CN.json`
+pub(super) async fn openapi_in_chinese(request: HttpRequest) -> HttpResponse {
+    document(&request, Language::Chinese, &CHINESE)
 }
 
-/// `GET /docs/…`: the viewer's files. The viewer's own route is not used, because its 404 has no body.
-pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
-    match utoipa_swagger_ui::serve(&path, Arc::clone(&VIEWER)) {
-        Ok(Some(file)) => HttpResponse::Ok().content_type(file.content_type).body(uncopied(file.bytes)),
-        _ => not_found(PLACE)(request).await,
-    }
+/// The demo has examples of its own, with codes that work.
+fn document(request: &HttpRequest, language: Language, usual: &Bytes) -> HttpResponse {
+    let of_the_demo = demo_examples(request).map(|examples| described(examples, language).into());
+    HttpResponse::Ok().content_type("application/json").body(of_the_demo.unwrap_or_else(|| usual.clone()))
 }
 
-/// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
-fn uncopied(file: Cow<'static, [u8]>) -> Bytes {
-    match file {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
-    }
+fn demo_examples(request: &HttpRequest) -> Option<&LoginExamples> {
+    request.app_data::<Data<LoginExamples>>().map(|examples| &***examples)
 }
 
 #[cfg(test)]

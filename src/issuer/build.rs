@@ -162,6 +162,11 @@ impl Issuer {
         self.memory.clone()
     }
 
+    /// The keys in use, which the demo rotates.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys)
+    }
+
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
         Ok(match &self.redis {

@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{build::Worker, login_fields::LoginFields, private};
+use super::{build::Worker, login_fields::LoginFields, private, to_the_end::apart};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
@@ -62,14 +62,16 @@ impl Serialize for Aliases<'_> {
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
     let asked = read_post(&request, payload).await;
-    login(&request, &worker, asked).await
+    login(&request, worker, asked).await
 }
 
-/// The same with a code alone
+/// Log in with a code alone
 ///
-/// Because wx.request sends GET unless told otherwise.
+/// For pages that send GET, as wx.request does unless told otherwise.
 #[utoipa::path(get, path = "/login", tag = "older pages",
-    params(("code" = String, Query, description = "The code of wx.login"), ("appid" = Option<String>, Query)),
+    params(("code" = String, Query, description = "The code of wx.login"),
+        ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
+            and the Referer that WeChat sends does not tell.")),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let read = match worker.issuer.settings.dangerous_password_in_query {
@@ -77,47 +79,51 @@ pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worke
         false => LoginFields::from_query,
     };
     let asked = read(request.query_string()).and_then(LoginFields::into_request);
-    login(&request, &worker, asked.map_err(Problem::from)).await
+    login(&request, worker, asked.map_err(Problem::from)).await
 }
 
 async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
     if !request.query_string().is_empty() {
         LoginFields::refuse_password_beside_body(request.query_string())?;
     }
-    let read = match content_type(request).as_str() {
-        "application/json" => LoginFields::from_json,
-        "application/x-www-form-urlencoded" => LoginFields::from_form,
-        _ => {
-            let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
-            return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
+    let is = |media_type| content_type(request).eq_ignore_ascii_case(media_type);
+    let read = if is("application/json") {
+        LoginFields::from_json
+    } else if is("application/x-www-form-urlencoded") {
+        LoginFields::from_form
+    } else {
+        let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
+        return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let body = read_body(payload, SMALL_BODY).await?;
     Ok(read(&body).and_then(LoginFields::into_request)?)
 }
 
-/// The media type in lower case, without parameters.
-fn content_type(request: &HttpRequest) -> String {
+/// The media type without parameters.
+fn content_type(request: &HttpRequest) -> &str {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    value.split(';').next().unwrap_or_default().trim()
 }
 
-async fn login(request: &HttpRequest, worker: &Worker, asked: Result<LoginRequest, Problem>) -> Answer {
+async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let started = Instant::now();
     let _in_flight = worker.issuer.metrics.login_begins();
-    let outcome = async {
-        let asked = LoginRequest { app_hint: app_hint(request), ..asked? };
-        let address = worker.issuer.proxies.client_of(request);
-        Ok(worker.login.log_in(asked, &address.limit_key(), now()).await?)
+    let outcome = match asked {
+        Ok(asked) => {
+            let asked = LoginRequest { app_hint: app_hint(request), ..asked };
+            let address = worker.issuer.proxies.client_of(request).limit_key();
+            let worker = web::Data::clone(&worker);
+            apart(async move { worker.login.log_in(asked, &address, now()).await }).await.map_err(Problem::from)
+        }
+        Err(problem) => Err(problem),
     };
-    let outcome: Result<LoggedIn, Problem> = outcome.await;
     let took = started.elapsed();
     let result = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
     worker.issuer.metrics.login_ended(result, took);
     if outcome.is_err() {
         tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
     }
-    Ok(welcome(worker, outcome?, took))
+    Ok(welcome(&worker, outcome?, took))
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.

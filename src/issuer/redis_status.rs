@@ -4,10 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Issuer;
-use crate::{http::now, store::Redis, telemetry::RedisState};
+use crate::{
+    http::now,
+    store::{CLUSTER_SLOTS, Redis},
+    telemetry::RedisState,
+};
 
 const INTERVAL: Duration = Duration::from_secs(10);
-const SLOTS: usize = 16384;
 /// In seconds; more than the way to Redis and back takes.
 const CLOCKS_APART: f64 = 1.0;
 
@@ -36,10 +39,10 @@ pub(super) async fn watch_redis(issuer: Arc<Issuer>) {
 
 fn warning(state: &RedisState) -> Option<String> {
     let mut warnings = Vec::new();
-    if let Some(slots) = state.slots.filter(|slots| *slots < SLOTS) {
+    if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
         warnings.push(format!(
-            "{} of {SLOTS} slots of the Cluster have no primary that answers: people whose keys lie there cannot log in",
-            SLOTS - slots
+            "{} of {CLUSTER_SLOTS} slots of the Cluster have no primary that answers: people whose keys lie there cannot log in",
+            CLUSTER_SLOTS - slots
         ));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < state.wanted) {

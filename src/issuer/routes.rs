@@ -40,6 +40,7 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
             .service(published(metrics, "/revocations", OrProblem(revocations::revocations)))
             .service(readable("/openapi.json", api::openapi))
+            .service(readable("/openapi.zh-CN.json", api::openapi_in_chinese))
             .service(readable("/docs", api::docs_folder))
             .service(readable("/docs/{file:.*}", api::docs_file));
     }

@@ -18,7 +18,7 @@ use super::{
     routes::{admin_routes, public_routes},
 };
 use crate::{
-    http::{Limits, RequestSpan, limit_head, listen, not_found, own_headers, serve, serve_admin, with_request_id},
+    http::{Limits, RequestSpan, enter, listen, not_found, serve, serve_admin, with_request_id},
     store::Fitness,
 };
 
@@ -77,9 +77,7 @@ pub async fn run(
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .configure(|config| extra(config))
             .default_service(web::to(not_found(PLACE)))
-            .wrap(from_fn(own_headers))
-            .wrap(from_fn(limit_head))
-            .wrap(from_fn(with_request_id))
+            .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     let limits = Limits {

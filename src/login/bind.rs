@@ -99,9 +99,10 @@ impl Worker {
 /// and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all bindings the key
 /// is another one, because the backend would return that user again. The key is a hash, which tells nothing about the person.
 fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
-    NewUserKey(short_digest(&match (vacancy.unionid, vacancy.deserted) {
+    let whose = match (vacancy.unionid, vacancy.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
         (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
         (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
-    }))
+    };
+    NewUserKey(short_digest(&whose).to_string())
 }

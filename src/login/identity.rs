@@ -30,7 +30,7 @@ impl Worker {
             Identity::Password(name, password) => {
                 self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(code) => self.user_of_phone(&arrival.person, &code, attempt).await.map(Some),
+            Identity::Phone(code) => Box::pin(self.user_of_phone(&arrival.person, &code, attempt)).await.map(Some),
         }
     }
 
@@ -53,5 +53,5 @@ impl Worker {
 
 /// Failed passwords are counted by this digest. Names that differ only in case are one name.
 fn digest_of(name: &Username) -> String {
-    short_digest(&name.as_str().to_lowercase())
+    short_digest(&name.as_str().to_lowercase()).to_string()
 }

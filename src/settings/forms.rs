@@ -137,8 +137,11 @@ pub(super) fn issuers(text: &str) -> Option<Vec<IssuerUrl>> {
 
 /// https, or http to this machine alone; no query, fragment or user info.
 fn service_url(text: &str) -> Option<Url> {
-    let url: Url = text.parse().ok()?;
-    (is_secure(&url) && has_no_extras(&url) && url.query().is_none()).then_some(url)
+    service_url_over_http(text).filter(is_secure)
+}
+
+fn service_url_over_http(text: &str) -> Option<Url> {
+    web_url(text).filter(|url| url.query().is_none())
 }
 
 fn is_secure(url: &Url) -> bool {
@@ -154,13 +157,16 @@ fn is_loopback(url: &Url) -> bool {
         }
 }
 
-fn has_no_extras(url: &Url) -> bool {
-    url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+/// https or http; no fragment or user info.
+fn web_url(text: &str) -> Option<Url> {
+    let url: Url = text.parse().ok()?;
+    let has_extras = !url.username().is_empty() || url.password().is_some() || url.fragment().is_some();
+    (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
-/// https, or http to this machine alone, because the AppSecret is sent in the URL.
+/// As for other services, because the AppSecret is sent in the URL.
 pub(super) fn wechat_url(text: &str) -> Option<Url> {
-    text.parse().ok().filter(is_secure)
+    service_url(text)
 }
 
 /// https, or http to this machine alone, because whoever answers in the issuer's place can sign tokens.
@@ -169,8 +175,7 @@ pub(super) fn jwks_url(text: &str) -> Option<Url> {
 }
 
 pub(super) fn jwks_url_over_http(text: &str) -> Option<Url> {
-    let url: Url = text.parse().ok()?;
-    (["https", "http"].contains(&url.scheme()) && has_no_extras(&url)).then_some(url)
+    web_url(text)
 }
 
 /// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.
@@ -220,10 +225,18 @@ pub(super) fn appid(text: &str) -> Option<AppId> {
 
 /// The service's URL is https, or http to this machine alone, because passwords are sent to it.
 pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
+    accounts_at(text, service_url)
+}
+
+pub(super) fn accounts_over_http(text: &str) -> Option<AccountsSource> {
+    accounts_at(text, service_url_over_http)
+}
+
+fn accounts_at(text: &str, service: fn(&str) -> Option<Url>) -> Option<AccountsSource> {
     match text.strip_prefix("file:") {
         Some(path) => (!path.is_empty()).then(|| AccountsSource::File(path.into())),
         None if text == "auto" => Some(AccountsSource::Auto),
-        None => service_url(text).map(AccountsSource::Service),
+        None => service(text).map(AccountsSource::Service),
     }
 }
 
@@ -231,7 +244,7 @@ pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
 pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     let is_taken = |path: &str| {
-        ["/login", "/logout", "/binding", "/openapi.json", "/docs"].contains(&path)
+        ["/login", "/logout", "/binding", "/openapi.json", "/openapi.zh-CN.json", "/docs"].contains(&path)
             || ["/.well-known/", "/wechat/", "/docs/", "/status-lists/"].iter().any(|prefix| path.starts_with(prefix))
     };
     let is_good =

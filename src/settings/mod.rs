@@ -18,7 +18,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use reqwest::Url;
 
-use self::variables::*;
+use self::{forms::form, variables::*};
 pub use self::{
     forms::{IssuerUrl, parse_duration},
     reader::{Fault, Faults, Reader},
@@ -42,7 +42,7 @@ pub enum AccountsSource {
     Auto,
     /// `file:PATH`: the password file.
     File(PathBuf),
-    /// `https://…`: the business's own service.
+    /// `https://…`, or `http://…`: the business's own service.
     Service(Url),
 }
 
@@ -90,7 +90,8 @@ settings! {
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
         keys_lead: Duration = reader.read(&KEYS_LEAD),
         session_key_ttl: Duration = reader.read(&SESSION_KEY_TTL),
-        accounts: AccountsSource = reader.read(&ACCOUNTS),
+        dangerous_accounts_over_http: bool = reader.read(&DANGEROUS_ACCOUNTS_OVER_HTTP),
+        accounts: AccountsSource = read_accounts(reader, dangerous_accounts_over_http == Some(true)),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
         accounts_check: bool = read_accounts_check(reader, accounts.as_ref()),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
@@ -109,6 +110,13 @@ settings! {
 
 fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
     Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
+}
+
+fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource> {
+    match over_http {
+        true => reader.read(&ACCOUNTS.taking(form(ACCOUNTS.about.wanted, forms::accounts_over_http))),
+        false => reader.read(&ACCOUNTS),
+    }
 }
 
 /// Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.

@@ -79,6 +79,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_ACCOUNTS", "file:"),
         ("WXMINT_ACCOUNTS", "http://wrong.example"),
         ("WXMINT_ACCOUNTS", "https://wrong.example/?a"),
+        ("WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP", "wrong"),
         ("WXMINT_AUTO_PROVISION", "wrong"),
         ("WXMINT_ACCOUNTS_CHECK", "wrong"),
         ("WXMINT_BINDINGS_PER_USER", "0"),
@@ -190,6 +191,26 @@ fn lists_networks_and_rates_are_read() {
     assert_eq!(settings.login_paths, ["/user/login", "/v1/login.php"]);
     let file = with("WXMINT_ACCOUNTS", "file:/etc/wxmint/users").expect("settings").accounts;
     assert_eq!(file, AccountsSource::File("/etc/wxmint/users".into()));
+}
+
+#[test]
+fn the_account_service_is_called_over_http_on_this_machine_or_where_danger_was_asked_for() {
+    let url = |url: &str, danger: &str| {
+        let changes = [("WXMINT_ACCOUNTS", url), ("WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP", danger)];
+        let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Settings::from_vars(valid().into_iter().chain(changes)).is_ok()
+    };
+    for (address, allowed) in [
+        ("http://127.0.0.1:8000/wxmint", [true, true]),
+        ("http://accounts.shop.svc.cluster.local/wxmint", [false, true]),
+        ("https://accounts.example.com/wxmint", [true, true]),
+        ("http://accounts.shop.svc/wxmint?a=b", [false, false]),
+        ("http://user:secret@accounts.shop.svc/", [false, false]),
+        ("ftp://accounts.shop.svc/", [false, false]),
+        ("auto", [true, true]),
+    ] {
+        assert_eq!([url(address, "false"), url(address, "true")], allowed, "{address}");
+    }
 }
 
 #[test]

@@ -139,9 +139,14 @@ variables! { SERVE:
     /// Who knows the business users. auto: the first login of a person makes a user. file: the file that `wxmint users add`
     /// writes. https: see docs/accounts.md.
     ACCOUNTS: AccountsSource, Default("auto"), form(
-        "auto, file:PATH, or the https URL of your own account service (http only on loopback)",
+        "auto, file:PATH, or the https URL of your own account service (http only on loopback, or with \
+         WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true)",
         forms::accounts,
     );
+
+    /// Whether your account service may be called over http on another machine. Whoever can read that network then reads
+    /// users' passwords and phone numbers, and whoever can change its traffic can log in as any user.
+    DANGEROUS_ACCOUNTS_OVER_HTTP: bool, Default("false"), FLAG;
 
     /// With file: and https: whether a person who is bound to no user gets a new user (true) or is asked for a password
     /// (false).

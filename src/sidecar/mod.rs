@@ -10,8 +10,10 @@ mod remembered;
 mod run;
 mod verify;
 
-pub use self::run::{Listeners, StartError, run};
+pub use self::run::{Listeners, StartError, routes, run};
 pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
+
+use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
 
@@ -24,7 +26,7 @@ const EMPTY: HeaderValue = HeaderValue::from_static("");
 struct Sidecar {
     settings: SidecarSettings,
     claims: ClaimHeaders,
-    peer: Peer,
+    peer: Arc<Peer>,
     remembered: Remembered,
     metrics: SidecarMetrics,
 }

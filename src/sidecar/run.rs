@@ -12,7 +12,7 @@ use std::{
 use actix_web::{
     App, HttpResponse,
     dev::ServerHandle,
-    web::{Data, resource, scope, to},
+    web::{Data, ServiceConfig, resource, scope, to},
 };
 
 use super::{
@@ -64,8 +64,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
     let metrics = SidecarMetrics::default();
-    let peer = Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?;
-    let remembered = Remembered::nothing()?;
+    let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
     announce(&settings, &listeners);
     let limits = Limits {
         workers: thread::available_parallelism().map_or(1, NonZero::get),
@@ -73,8 +72,7 @@ pub async fn run(
         drain: DRAIN,
         ..Limits::default()
     };
-    let claims = ClaimHeaders::of(&settings.claims);
-    let sidecar = Data::new(Sidecar { settings, claims, peer, remembered, metrics });
+    let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let admin = start_admin(sidecar.clone(), readiness.clone(), listeners.admin)?;
     actix_web::rt::spawn(await_readiness(sidecar.clone(), readiness.clone()));
@@ -86,15 +84,32 @@ pub async fn run(
     };
     let app = move || {
         App::new()
-            .app_data(sidecar.clone())
-            .service(resource(PATH).to(verify))
-            .service(scope(PATH).default_service(to(verify)))
+            .configure(answering(sidecar.clone()))
             .default_service(to(not_found("The sidecar answers at /verify.")))
     };
     serve(listeners.verify, limits, app, stop)?.await?;
     admin.stop(true).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// `/verify` for a listener of somebody else's, which is the demo's. `peer` trusts the issuers of `settings`.
+pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> Result<impl FnOnce(&mut ServiceConfig) + Clone, KeyError> {
+    Ok(answering(Data::new(Sidecar::new(settings, peer, SidecarMetrics::default())?)))
+}
+
+impl Sidecar {
+    fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Result<Self, KeyError> {
+        let claims = ClaimHeaders::of(&settings.claims);
+        Ok(Self { settings, claims, peer, remembered: Remembered::nothing()?, metrics })
+    }
+}
+
+fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let below = scope(PATH).app_data(sidecar.clone()).default_service(to(verify));
+        config.service(resource(PATH).app_data(sidecar).to(verify)).service(below);
+    }
 }
 
 fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListener) -> io::Result<ServerHandle> {

@@ -10,7 +10,8 @@
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
-//! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens.
+//! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
+//!   `keys`: the demo's signing keys, shown and rotated.
 
 mod access_tokens;
 mod accounts;
@@ -20,6 +21,7 @@ mod control;
 mod endpoints;
 mod faults;
 mod journal;
+mod keys;
 mod page;
 mod peer;
 mod people;
@@ -37,6 +39,7 @@ use actix_web::web;
 pub use accounts::{Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, run_accounts};
 pub use apps::{App, InvalidApp};
 pub use control::control_routes;
+pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
 pub use page::page_routes;
 pub use peer::peer_routes;
 pub use world::{Options, World};

@@ -1,64 +1,92 @@
 //! The demo's page, which plays the phone. It is served at the issuer's own origin, and loads nothing from elsewhere.
 
-use actix_web::{
-    HttpResponse,
-    http::header::{self, HeaderName},
-    web::{self, ServiceConfig},
-};
+use actix_web::web::{self, ServiceConfig};
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+use crate::http::page::{self, CSS, HTML, JS};
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Path, type and content.
+type File = (&'static str, &'static str, &'static str);
 
 macro_rules! files {
     ($($path:literal, $kind:ident, $file:literal;)*) => {
-        const FILES: &[(&str, &str, &str)] = &[$(($path, $kind, include_str!(concat!("page/", $file)))),*];
+        const FILES: &[File] = &[$(($path, $kind, include_str!(concat!("page/", $file)))),*];
+    };
+}
+
+/// Files of services that verify tokens, as `examples` has them and tests run them.
+macro_rules! peers {
+    ($($file:literal)*) => {
+        const PEERS: &[File] = &[$((
+            concat!("/demo/peers/", $file),
+            TEXT,
+            include_str!(concat!("../../examples/peers/", $file)),
+        )),*];
+    };
+}
+
+/// Pages of docs, in both languages.
+macro_rules! pages {
+    ($($name:literal)*) => {
+        const PAGES: &[File] = &[$(
+            (concat!("/demo/pages/", $name, ".md"), TEXT, include_str!(concat!("../../docs/", $name, ".md"))),
+            (
+                concat!("/demo/pages/", $name, ".zh-CN.md"),
+                TEXT,
+                include_str!(concat!("../../docs/", $name, ".zh-CN.md")),
+            ),
+        )*];
     };
 }
 
 files! {
     "/", HTML, "index.html";
     "/demo/page.css", CSS, "page.css";
+    "/demo/panels.css", CSS, "panels.css";
     "/demo/accounts.js", JS, "accounts.js";
     "/demo/appearance.js", JS, "appearance.js";
     "/demo/asking.js", JS, "asking.js";
+    "/demo/curl.js", JS, "curl.js";
     "/demo/diagram.js", JS, "diagram.js";
     "/demo/dom.js", JS, "dom.js";
     "/demo/early.js", JS, "early.js";
     "/demo/faults.js", JS, "faults.js";
+    "/demo/kept.js", JS, "kept.js";
+    "/demo/keys.js", JS, "keys.js";
     "/demo/page.js", JS, "page.js";
     "/demo/peer.js", JS, "peer.js";
+    "/demo/peers.js", JS, "peers.js";
     "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
     "/demo/screens.js", JS, "screens.js";
+    "/demo/scrolling.js", JS, "scrolling.js";
+    "/demo/sidecar.js", JS, "sidecar.js";
+    "/demo/steps-en.js", JS, "steps-en.js";
+    "/demo/steps-zh.js", JS, "steps-zh.js";
     "/demo/steps.js", JS, "steps.js";
     "/demo/token.js", JS, "token.js";
     "/demo/verify.js", JS, "verify.js";
     "/demo/words-en.js", JS, "words-en.js";
     "/demo/words-zh.js", JS, "words-zh.js";
     "/demo/words.js", JS, "words.js";
+    "/demo/yours.js", JS, "yours.js";
     "/demo/mini-program/utils/login.js", JS, "../../../examples/mini-program/utils/login.js";
+}
+
+peers! {
+    "java-spring/SecurityConfig.java" "go/token.go" "node/app.mjs" "python/app.py" "rust/actix.rs"
+}
+
+pages! {
+    "verify" "ends" "keys" "peers" "mini-program" "accounts" "api" "settings" "redis" "operation"
 }
 
 /// The page at `/` and its parts below `/demo/`.
 pub fn page_routes(config: &mut ServiceConfig) {
-    for &(path, kind, content) in FILES {
-        config.route(path, web::get().to(move || answer(kind, content)));
+    for &(path, kind, content) in [FILES, PEERS, PAGES].into_iter().flatten() {
+        config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
     }
-}
-
-async fn answer(kind: &'static str, content: &'static str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(kind)
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(content)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct Fingerprint(pub(super) String);
 
 impl Fingerprint {
     pub fn of(token: &AppAccessToken) -> Self {
-        Self(short_digest(token.expose()))
+        Self(short_digest(token.expose()).to_string())
     }
 }
 

@@ -82,7 +82,7 @@ fn granted(attempt: Claim) -> ExchangeOrder {
 async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
     let now =
         granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
-            .micros();
+            .micros;
     let mut attempt = 0;
     micros.map(|offset| {
         attempt += 1;
@@ -747,7 +747,7 @@ async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
 
 async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
     let [now, _, _] = orders(&*store, [0, 0, 0]).await;
-    let ago = |seconds: u64| ExchangeOrder::new(now.micros() - seconds * 1_000_000, &attempt_id(9));
+    let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
         recorded(&*store, &record(openid, &ago(900), "old", "user"), 1).await;
         recorded(&*store, &record(openid, &ago(replaced), "new", "user"), 2).await;

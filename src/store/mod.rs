@@ -15,11 +15,14 @@ mod redis;
 mod session;
 mod ticket;
 
-use std::time::Duration;
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_lc_rs::{digest, error::Unspecified, rand};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 pub use self::{
@@ -28,7 +31,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    redis::{Confirm, Redis, RedisAccess, RedisUrl, TlsFiles, walk},
+    redis::{CLUSTER_SLOTS, Confirm, Redis, RedisAccess, RedisUrl, TlsFiles, walk},
     session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
@@ -45,8 +48,9 @@ pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
 
 /// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
-pub(crate) fn short_digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])
+pub(crate) fn short_digest(text: &str) -> impl Display + use<> {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
 }
 
 /// Why the store gave no answer. The client has done nothing wrong, so the answer is 503.
@@ -60,8 +64,8 @@ pub struct StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is done once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AttemptId(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(u128);
 
 impl AttemptId {
     pub fn random() -> Result<Self, Unspecified> {
@@ -71,11 +75,13 @@ impl AttemptId {
     }
 
     pub fn new(bits: [u8; 16]) -> Self {
-        Self(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(u128::from_be_bytes(bits))
     }
+}
 
-    fn as_str(&self) -> &str {
-        &self.0
+impl Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -83,23 +89,29 @@ impl AttemptId {
 /// It is taken when the code is claimed, before WeChat is asked.
 ///
 /// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one microsecond
-/// are ordered by the random bits of their attempts. Compares as text.
+/// are ordered by the random bits of their attempts. As text they compare in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ExchangeOrder(String);
+pub struct ExchangeOrder {
+    micros: u64,
+    attempt: AttemptId,
+}
 
 impl ExchangeOrder {
     /// `micros`: microseconds since 1970.
     pub fn new(micros: u64, attempt: &AttemptId) -> Self {
-        Self(format!("{micros:016x}-{}", attempt.as_str()))
+        Self { micros, attempt: attempt.clone() }
     }
+}
 
-    fn as_str(&self) -> &str {
-        &self.0
+impl Display for ExchangeOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.micros, self.attempt)
     }
+}
 
-    fn micros(&self) -> u64 {
-        self.0.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
-    }
+/// The microseconds of an [`ExchangeOrder`] that was written as text.
+fn micros_of(order: &str) -> u64 {
+    order.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

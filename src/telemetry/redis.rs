@@ -26,7 +26,7 @@ pub struct RedisState {
 pub(super) struct RedisMetrics {
     primaries: Gauge<i64, AtomicI64>,
     slots: Gauge<f64, AtomicU64>,
-    replicas: Family<Labels<1>, Gauge<i64, AtomicI64>>,
+    replicas: Family<Labels<1, String>, Gauge<i64, AtomicI64>>,
     wanted: Gauge<i64, AtomicI64>,
     clock_difference: Gauge<f64, AtomicU64>,
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
 
@@ -28,12 +28,12 @@ impl Requests {
     }
 }
 
-/// The requests of one route. The counter of successes is looked up once, and not for each request.
+/// The requests of one route. The counter of successes and the histogram are looked up once, and not for each request.
 pub struct RouteMetrics {
     route: &'static str,
     requests: Requests,
     ok: Counter,
-    timed: bool,
+    duration: Option<Histogram>,
 }
 
 impl RouteMetrics {
@@ -42,11 +42,11 @@ impl RouteMetrics {
             drop(requests.count.get_or_create(&labels(route, outcome)));
         }
         let ok = requests.count.get_or_create_owned(&labels(route, OK));
-        Self { route, requests, ok, timed: false }
+        Self { route, requests, ok, duration: None }
     }
 
     pub fn timed(self) -> Self {
-        Self { timed: true, ..self }
+        Self { duration: Some(self.requests.duration.of(&[("route", self.route)])), ..self }
     }
 
     /// A request has been answered. `outcome` is `ok` or a problem's code.
@@ -55,13 +55,12 @@ impl RouteMetrics {
             OK => self.ok.inc(),
             _ => self.requests.count.get_or_create(&labels(self.route, outcome)).inc(),
         };
-        if self.timed {
-            let labels = [("route", self.route.to_owned())];
-            self.requests.duration.observe(&labels, begun.elapsed());
+        if let Some(duration) = &self.duration {
+            duration.observe(begun.elapsed().as_secs_f64());
         }
     }
 }
 
 fn labels(route: &'static str, outcome: &'static str) -> Labels<2> {
-    [("route", route.to_owned()), ("outcome", outcome.to_owned())]
+    [("route", route), ("outcome", outcome)]
 }

@@ -19,10 +19,13 @@ impl Minter {
     /// A new `jti` for a token of this binding. `binding` is any text that no other binding has.
     pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, MintError> {
         let ring = self.keys.at(now);
-        let mut random = [0; RANDOM_LEN];
-        rand::fill(&mut random).map_err(|_| KeyError::Crypto("draw random bits"))?;
-        let mark = mark(ring.set().signing(now)?.marking(), &random, binding);
-        let id = URL_SAFE_NO_PAD.encode([&random[..], &mark].concat());
+        let mut bytes = [0; RANDOM_LEN + MARK_LEN];
+        let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
+        rand::fill(random).map_err(|_| KeyError::Crypto("draw random bits"))?;
+        its_mark.copy_from_slice(&mark(ring.set().signing(now)?.marking(), random, binding));
+        let mut id = [0; (RANDOM_LEN + MARK_LEN) / 3 * 4];
+        URL_SAFE_NO_PAD.encode_slice(bytes, &mut id).expect("three bytes are four characters");
+        let id = str::from_utf8(&id).expect("base64url is ASCII");
         Ok(id.parse().expect("base64url is an allowed form"))
     }
 

@@ -1,10 +1,13 @@
-//! The HTTP client that calls WeChat, an account service and a JWKS. It has a deadline, a limit on the response, no
-//! redirects, no proxies from the environment, persistent connections, and errors without the URL.
+//! The HTTP clients: `one_host` for WeChat, which each login calls, and `Upstream` for an account service and a JWKS.
+//! Both have a limit on the response, no redirects, no proxies from the environment, persistent connections, and errors
+//! without the URL.
 
 #![warn(missing_docs)]
 
 #[cfg(feature = "service")]
 mod breaker;
+#[cfg(feature = "service")]
+mod one_host;
 
 use std::{error::Error, time::Duration};
 
@@ -12,7 +15,10 @@ use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
 use rustls_platform_verifier::ConfigVerifierExt;
 
 #[cfg(feature = "service")]
-pub(crate) use self::breaker::{Breaker, Closed};
+pub(crate) use self::{
+    breaker::{Breaker, Closed},
+    one_host::{OneHost, Outgoing},
+};
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.
@@ -39,7 +45,7 @@ impl Tls {
     }
 }
 
-/// An HTTP client for one worker thread.
+/// An HTTP client for one worker thread, with a deadline.
 pub(crate) struct Upstream(Client);
 
 /// A response of any status.
@@ -61,6 +67,10 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
+    fn too_large(most: usize) -> Self {
+        Self::Unanswered(format!("more than {} KiB", most / 1024))
+    }
+
     pub(crate) fn into_reason(self) -> String {
         match self {
             Self::NotSent(reason) | Self::Unanswered(reason) => reason,
@@ -97,15 +107,15 @@ impl Upstream {
     pub(crate) async fn fetch_at_most(&self, most: usize, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.0.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
-            let reason = describe(error);
+            let reason = describe(&error.without_url());
             if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
         })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::with_capacity(256);
-        let broken = |error| FetchError::Unanswered(describe(error));
+        let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > most {
-                return Err(FetchError::Unanswered(format!("more than {} KiB", most / 1024)));
+                return Err(FetchError::too_large(most));
             }
             body.extend_from_slice(&chunk);
         }
@@ -113,9 +123,8 @@ impl Upstream {
     }
 }
 
-/// The text of an HTTP error with its causes, without the URL.
-fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
+/// The text of an error with its causes.
+fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -215,12 +215,15 @@ impl Vault {
         let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
-        let mut text = Zeroizing::new(text.as_bytes().to_vec());
-        let nonce_used = Nonce::assume_unique_for_key(nonce);
-        let tag = key
-            .seal_in_place_separate_tag(nonce_used, Aad::from(bound_to), &mut text)
-            .map_err(|_| VaultError::Crypto)?;
-        Ok(Sealed([&[VERSION][..], &id.0, &nonce, &text, tag.as_ref()].concat()))
+        // Of the final size, because a buffer that grows would leave the text behind.
+        let mut sealed = Vec::with_capacity(HEADER_LEN + text.len() + AES_256_GCM.tag_len());
+        for part in [&[VERSION][..], &id.0, &nonce, text.as_bytes()] {
+            sealed.extend_from_slice(part);
+        }
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(bound_to), &mut sealed[HEADER_LEN..]);
+        sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
+        Ok(Sealed(sealed))
     }
 
     fn open_text<T>(&self, sealed: &Sealed, bound_to: Vec<u8>, custody: fn(String) -> T) -> Result<T, VaultError> {
@@ -243,7 +246,7 @@ impl fmt::Debug for Vault {
 
 /// The associated data. No part of it can hold the separator.
 fn bound_to(person: &Person) -> Vec<u8> {
-    format!("wxmint session_key:{}:{}", person.app, person.openid.as_str()).into_bytes()
+    ["wxmint session_key:", person.app.as_str(), ":", person.openid.as_str()].concat().into_bytes()
 }
 
 /// Begins otherwise than a person's, so that neither opens as the other.

@@ -1,11 +1,8 @@
 //! What all of WeChat's responses have in common, and all ways in which a call can fail.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{Api, Verdict};
 use crate::upstream::{Closed, FetchError};
@@ -91,10 +88,27 @@ impl From<Closed> for CallError {
 
 /// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
 #[derive(Deserialize)]
-struct Outcome {
+struct Outcome<'a> {
     #[serde(default, deserialize_with = "number_or_quoted")]
     errcode: i64,
-    errmsg: Option<String>,
+    #[serde(borrow)]
+    errmsg: Option<Text<'a>>,
+}
+
+/// A text of a response, which is copied only if it has escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text<'_> {
+    pub(super) fn into_string(self) -> String {
+        self.0.into_owned()
+    }
 }
 
 /// Whether WeChat itself has written the body: it has an `errcode`, or the `openid` of a successful login. The error
@@ -114,24 +128,24 @@ fn is_of_wechat(body: &[u8]) -> bool {
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type are ignored because they say
 /// nothing.
-pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn read<'a, T: Deserialize<'a>>(api: Api, body: &'a [u8]) -> Result<T, CallError> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
         return from_json(body);
     }
-    let errmsg = loggable(&errmsg.unwrap_or_default());
+    let errmsg = errmsg.map_or_else(String::new, |text| loggable(&text.0));
     Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
 }
 
-fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
     // serde_json's message is dropped because it may quote the body, which may contain a session_key.
     serde_json::from_slice(body)
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
 }
 
 /// Treats an empty member as missing.
-pub(super) fn believed(member: Option<String>) -> Option<String> {
-    member.filter(|text| !text.is_empty())
+pub(super) fn believed<T: AsRef<str>>(member: Option<T>) -> Option<T> {
+    member.filter(|text| !text.as_ref().is_empty())
 }
 
 /// Reads a number that WeChat sends either as a number or as a string.

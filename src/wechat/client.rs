@@ -6,17 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{
-    Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use hyper::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
 use serde::Serialize;
 
-use super::{Api, AppAccessToken, AppSecret, CallError, Verdict, errcode};
+use super::{Api, AppSecret, CallError, Verdict, errcode};
 use crate::{
     ids::AppId,
     telemetry::{Metrics, WeChatOutcome},
-    upstream::{Breaker, Fetched, StartError, Tls, Upstream},
+    upstream::{Breaker, OneHost, Outgoing, StartError, Tls},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,6 +28,8 @@ const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// Everything but RFC 3986's unreserved characters is encoded in a query.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A mini program.
 #[derive(Debug, Clone)]
@@ -40,39 +41,46 @@ pub struct App {
 
 /// The client of WeChat's API for one worker thread.
 pub struct WeChat {
-    http: Upstream,
+    http: OneHost,
     endpoints: [Endpoint; Api::ALL.len()],
     metrics: Metrics,
 }
 
-/// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
+/// The path of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
 /// affects logins by code.
 pub(super) struct Endpoint {
     api: Api,
-    pub(super) url: Url,
+    path: String,
     breaker: Rc<Breaker>,
 }
 
 impl Endpoint {
     fn new(api: Api, base: &Url, workers: u32) -> Self {
-        let mut url = base.clone();
-        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
+        let path = format!("{}{}", base.path().trim_end_matches('/'), api.path());
         let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
-        Self { api, url, breaker }
+        Self { api, path, breaker }
     }
 
-    pub(super) fn with_query<const N: usize>(&self, query: [(&str, &str); N]) -> Url {
-        let mut url = self.url.clone();
-        url.query_pairs_mut().extend_pairs(query);
-        // The form encoding writes a space as `+`, but WeChat documents percent-encoding.
-        let percent_encoded = url.query().map(|query| query.replace('+', "%20"));
-        url.set_query(percent_encoded.as_deref());
-        url
+    /// A GET.
+    pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Outgoing {
+        self.request(Method::GET, query, Vec::new())
     }
 
-    /// The URL of a call that is authenticated by the app's access token.
-    pub(super) fn with_token(&self, token: &AppAccessToken) -> Url {
-        self.with_query([("access_token", token.expose())])
+    /// A POST with a JSON body.
+    pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Outgoing {
+        let body = serde_json::to_vec(body).expect("structs of texts and booleans can be written as JSON");
+        self.request(Method::POST, query, body).with_json()
+    }
+
+    fn request<const N: usize>(&self, method: Method, query: [(&str, &str); N], body: Vec<u8>) -> Outgoing {
+        let values: usize = query.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        let mut uri = String::with_capacity(self.path.len() + values);
+        uri.push_str(&self.path);
+        for (at, (name, value)) in query.into_iter().enumerate() {
+            uri.extend([if at == 0 { "?" } else { "&" }, name, "="]);
+            uri.extend(utf8_percent_encode(value, RESERVED));
+        }
+        Outgoing::new(method, uri.try_into().expect("a path of a URL and an encoded query are a URI"), body)
     }
 }
 
@@ -81,7 +89,7 @@ impl WeChat {
     /// threads.
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
-        Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
+        Ok(Self { http: OneHost::new(base, tls, CONNECT_TIMEOUT)?, endpoints, metrics })
     }
 
     pub(super) fn endpoint(&self, api: Api) -> &Endpoint {
@@ -92,7 +100,7 @@ impl WeChat {
     pub(super) async fn call<T>(
         &self,
         endpoint: &Endpoint,
-        request: impl Fn() -> Request,
+        request: impl Fn() -> Outgoing,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let permit = endpoint.breaker.admit(Instant::now())?;
@@ -119,27 +127,18 @@ impl WeChat {
     async fn call_once<T>(
         &self,
         api: Api,
-        request: Request,
+        request: Outgoing,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let started = Instant::now();
         // The status is ignored because it says nothing.
         let answer = match self.http.fetch(request).await {
-            Ok(Fetched { body, .. }) => read(&body).map_err(|error| error.of_reading(&body)),
+            Ok(body) => read(&body).map_err(|error| error.of_reading(&body)),
             Err(error) => Err(error.into()),
         };
         self.metrics.wechat_answered(api.name(), counted(&answer), started.elapsed());
         answer
     }
-}
-
-/// A request with a JSON body.
-pub(super) fn json(method: Method, url: Url, body: &impl Serialize) -> Request {
-    let mut request = Request::new(method, url);
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let text = serde_json::to_vec(body).expect("structs of texts and booleans can be written as JSON");
-    *request.body_mut() = Some(text.into());
-    request
 }
 
 /// The pause before a second attempt; `None` if there must be no second attempt.

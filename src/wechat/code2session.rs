@@ -1,12 +1,11 @@
 //! code2Session: exchanges a login code for an openid and a session key. The parser is lenient about the form and
 //! strict about the values.
 
-use reqwest::{Method, Request};
 use serde::Deserialize;
 
 use super::{
     Api, App, CallError, SessionKey, WeChat,
-    call::{believed, read},
+    call::{Text, believed, read},
 };
 use crate::ids::{LoginCode, OpenId, UnionId};
 
@@ -25,36 +24,39 @@ impl WeChat {
     /// byte of the first request was sent, or if WeChat answered -1.
     pub async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = self.endpoint(Api::Code2Session);
-        let url = endpoint.with_query([
+        let query = [
             ("appid", app.id.as_str()),
             ("secret", app.secret.expose()),
             ("js_code", code.as_str()),
             ("grant_type", "authorization_code"),
-        ]);
-        self.call(endpoint, || Request::new(Method::GET, url.clone()), read_answer).await
+        ];
+        self.call(endpoint, || endpoint.get(query), read_answer).await
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    openid: Option<String>,
-    unionid: Option<String>,
-    session_key: Option<String>,
+struct Answer<'a> {
+    #[serde(borrow)]
+    openid: Option<Text<'a>>,
+    #[serde(borrow)]
+    unionid: Option<Text<'a>>,
+    #[serde(borrow)]
+    session_key: Option<Text<'a>>,
 }
 
 /// Reads the body of a code2Session response.
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
-    let answer: Answer = read(Api::Code2Session, body)?;
-    let (Some(openid), Some(session_key)) = (believed(answer.openid), believed(answer.session_key)) else {
+    let answer: Answer<'_> = read(Api::Code2Session, body)?;
+    // Made first, so that the key is wiped even if the response is refused.
+    let session_key = believed(answer.session_key).map(|text| SessionKey::new(text.into_string()));
+    let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
     };
+    let unionid = believed(answer.unionid).map(|unionid| unionid.as_ref().parse());
     Ok(Session {
-        openid: openid.parse().map_err(|error| CallError::unanswered(format!("an openid that {error}")))?,
-        unionid: believed(answer.unionid)
-            .map(|unionid| unionid.parse())
-            .transpose()
-            .map_err(|error| CallError::unanswered(format!("a unionid that {error}")))?,
-        session_key: SessionKey::new(session_key),
+        openid: openid.as_ref().parse().map_err(|error| CallError::unanswered(format!("an openid that {error}")))?,
+        unionid: unionid.transpose().map_err(|error| CallError::unanswered(format!("a unionid that {error}")))?,
+        session_key,
     })
 }
 

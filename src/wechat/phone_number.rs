@@ -1,12 +1,10 @@
 //! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, App, AppAccessToken, CallError, WeChat,
     call::{believed, read},
-    client::json,
 };
 use crate::ids::{AppId, OpenId, Phone, PhoneCode};
 
@@ -26,10 +24,9 @@ impl WeChat {
         openid: &OpenId,
     ) -> Result<Phone, CallError> {
         let endpoint = self.endpoint(Api::PhoneNumber);
-        let url = endpoint.with_token(token);
         let wanted = Wanted { code: code.as_str(), openid: openid.as_str() };
         let read = |body: &[u8]| read_phone_number(&app.id, body);
-        self.call(endpoint, || json(Method::POST, url.clone(), &wanted), read).await
+        self.call(endpoint, || endpoint.post([("access_token", token.expose())], &wanted), read).await
     }
 }
 

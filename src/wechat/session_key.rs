@@ -1,7 +1,6 @@
 //! checksession and resetusersessionkey: check whether a session key is the current one, and replace it.
 
 use aws_lc_rs::hmac;
-use reqwest::{Method, Request, Url};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
@@ -9,7 +8,7 @@ use super::{
     call::{believed, read},
     client::Endpoint,
 };
-use crate::ids::OpenId;
+use crate::{ids::OpenId, upstream::Outgoing};
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`). The access token chooses the app.
@@ -20,8 +19,7 @@ impl WeChat {
         key: &SessionKey,
     ) -> Result<bool, CallError> {
         let endpoint = self.endpoint(Api::CheckSession);
-        let url = signed(endpoint, token, openid, key);
-        match self.call(endpoint, || Request::new(Method::GET, url.clone()), read_session_check).await {
+        match self.call(endpoint, || signed(endpoint, token, openid, key), read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
             checked => checked.map(|()| true),
         }
@@ -37,15 +35,14 @@ impl WeChat {
         key: &SessionKey,
     ) -> Result<SessionKey, CallError> {
         let endpoint = self.endpoint(Api::ResetSessionKey);
-        let url = signed(endpoint, token, openid, key);
         let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.call(endpoint, || Request::new(Method::GET, url.clone()), read).await
+        self.call(endpoint, || signed(endpoint, token, openid, key), read).await
     }
 }
 
-/// The URL of a call that is signed with the person's session key.
-fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Url {
-    endpoint.with_query([
+/// A call that is signed with the person's session key.
+fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Outgoing {
+    endpoint.get([
         ("access_token", token.expose()),
         ("openid", openid.as_str()),
         ("signature", &session_signature(key)),

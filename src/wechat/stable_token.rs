@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, App, AppAccessToken, CallError, WeChat,
     call::{believed, number_or_quoted, read},
-    client::json,
 };
 
 /// A longer value is not a token. WeChat asks for room for 512 bytes.
@@ -35,7 +33,7 @@ impl WeChat {
             secret: app.secret.expose(),
             force_refresh: false,
         };
-        self.call(endpoint, || json(Method::POST, endpoint.url.clone(), &wanted), read_access_token).await
+        self.call(endpoint, || endpoint.post([], &wanted), read_access_token).await
     }
 }
 

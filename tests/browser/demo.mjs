@@ -2,41 +2,29 @@
 //
 //     node demo.mjs http://127.0.0.1:8080 [screenshot-directory [story]]
 //
-// A story is `token`, `faults`, `bindings` or `ends`; without one, all are told.
+// STORIES names the stories; without one, all are told.
 // One line per check. Stops at the first failure, says what was expected, and exits 1.
 // CHROMIUM names the browser; /usr/bin/chromium is where Debian puts it.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import {
+  DESK, PATIENCE, address, atRest, browser, changePerson, check, expect, faults, fits, isAccepted, load, loggedIn, only, open,
+  origin, outcome, picture, seen, shots, shown, states,
+} from "./means.mjs";
+import { panels, steps, views } from "./panels.mjs";
 
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
-const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
-const PATIENCE = 20_000; // ms; a stalled WeChat is given up by wxmint well before
-const REFUSING = ["/login", "/binding", "/demo/orders"];
-// Without motion, where there are many logins.
-const DESK = { viewport: { width: 1280, height: 860 }, colorScheme: "light", reducedMotion: "reduce" };
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
-
 const LATEST_REFUSAL = 10; // s from the end of a token to a refusal by a peer that reads the ends each 5 s
 
-const STORIES = { token, faults: wechatDown, bindings, ends };
+const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels };
 
-const [address, shots, only] = process.argv.slice(2);
 const stories = only ? [STORIES[only]] : Object.values(STORIES);
 if (!address || stories.includes(undefined)) {
-  console.error("usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory [token|faults|bindings|ends]]");
+  console.error(`usage: node demo.mjs http://127.0.0.1:PORT [screenshot-directory [${Object.keys(STORIES).join("|")}]]`);
   process.exit(64);
 }
-const origin = new URL(address).origin;
 if (shots) mkdirSync(shots, { recursive: true });
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [...FLAGS, ...MORE_FLAGS],
-});
-const faults = []; // what a page did that it must not do, at any time
-const shown = []; // texts of the diagram
 
 try {
   for (const story of stories) await story();
@@ -72,6 +60,7 @@ async function token() {
   await check("the snippet is the file that mini programs copy, and the docs are one link away", () => offersSnippet(page));
   await page.context().close();
   await check("the viewer of the API logs a person in with what it fills in", executesLogin);
+  await check("the viewer speaks Chinese, fits a phone, and its language comes back to the page", readsApiInChinese);
 }
 
 /** Each way in which WeChat can be down. */
@@ -264,11 +253,6 @@ async function survives(page, fault) {
   await logInUntilServed(page);
 }
 
-/** Waits until the page takes the next login. */
-function atRest(page) {
-  return seen(page, ".primary:not(.busy)");
-}
-
 /** Keeps to Retry-After, as the page's own button does. */
 async function logInUntilServed(page) {
   for (let turn = 0; turn < RETRIES; turn += 1) {
@@ -333,7 +317,7 @@ async function offersSnippet(page) {
   const file = await (await page.request.get(`${origin}/demo/mini-program/utils/login.js`)).text();
   expect(file.includes("wx.setStorageSync('token'"), true, "a login that keeps its token");
   expect(await page.getByTestId("snippet").textContent(), file, "the snippet");
-  expect(await page.getByTestId("docs").getAttribute("href"), "/docs", "the link to the docs");
+  expect(await page.getByTestId("docs").getAttribute("href"), "/docs/?lang=en", "the link to the docs");
 }
 
 /** Whatever the viewer fills in, unchanged. */
@@ -346,6 +330,31 @@ async function executesLogin() {
   await login.locator(".execute").click();
   await login.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
   if (shots) await page.screenshot({ path: join(shots, "viewer.png") });
+  await page.context().close();
+}
+
+async function readsApiInChinese() {
+  const page = await open({ viewport: { width: 390, height: 844 }, locale: "zh-CN", colorScheme: "dark" });
+  await page.getByTestId("docs").click();
+  const login = page.locator(".opblock").first();
+  await login.locator(".opblock-summary-control").click();
+  await login.locator(".try-out__btn").click();
+  await login.locator(".execute").click();
+  await login.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
+  const shown = page.locator(".scheme-container, .opblock").locator("button, h4, h5, th, td, label, small, p");
+  const labels = await shown.locator("visible=true").allTextContents();
+  const english = labels.filter((label) => /^[A-Z][a-z]+( [a-z]+)*[:.]?$/.test(label.trim()));
+  expect(english.join(", "), "", "labels in English");
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect(width <= 390, true, `a page of at most 390 px, not ${width} px`);
+  if (shots) await page.screenshot({ path: join(shots, "viewer-zh.png") });
+
+  await page.locator("#language").click();
+  await page.getByText("Turn the code of wx.login into a token").waitFor();
+  await page.locator("#back").click();
+  await seen(page, "html[data-ready][lang=en]");
+  await page.getByTestId("docs").click();
+  await seen(page, "html[lang=en] .opblock");
   await page.context().close();
 }
 
@@ -369,16 +378,6 @@ async function fitsNarrowScreens() {
     await picture(page, `narrow-${locale}`);
     await page.context().close();
   }
-}
-
-/** Nothing to be scrolled for: neither the page sideways nor, on the drawn phone, its screen. */
-async function fits(page, widest) {
-  const [width, hidden] = await page.evaluate(() => {
-    const { scrollHeight, clientHeight } = document.getElementById("screen");
-    return [document.documentElement.scrollWidth, scrollHeight - clientHeight];
-  });
-  expect(width <= widest, true, `a page of at most ${widest} px, not ${width} px`);
-  expect(hidden <= 0, true, `the phone's screen without ${hidden} px below its edge`);
 }
 
 async function isAsked(page) {
@@ -524,11 +523,6 @@ async function findsAccountByPhone(page) {
   await loggedIn(page, { how: "phone", userId: "user-lin", isNew: false });
 }
 
-async function changePerson(page, name) {
-  await page.getByTestId("leave").click();
-  await page.getByTestId(`person-${name}`).check();
-}
-
 async function isServed(page) {
   expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a logout without a token, disabled");
   await page.getByTestId("login").click();
@@ -600,12 +594,6 @@ async function fitsWithResults() {
   }
 }
 
-/** Waits until the service accepts the token of the login that has just been made. */
-async function isAccepted(page) {
-  await seen(page, "[data-testid=peer-verdict][data-status='200']");
-  await seen(page, "[data-testid=peer-logout][aria-disabled=false]");
-}
-
 /** Waits until the clock that `act` has started stands still, at the service's refusal. */
 async function isRefused(page, act) {
   await seen(page, `[data-testid=peer-results] li:first-child[data-act=${act}][data-status='401']`);
@@ -615,99 +603,7 @@ async function isRefused(page, act) {
   console.log(`    ${act}: refused after ${seconds} s`);
 }
 
-/** Waits for the end of a login that leads to `code`. */
-async function outcome(page, code) {
-  await seen(page, `[data-testid=problem][data-code=${code}]`);
-  await atRest(page);
-}
-
-/** Waits for the end of a login that succeeds as it should. Returns the user id. */
-async function loggedIn(page, { how, userId, isNew }) {
-  await seen(page, `[data-testid=member-how][data-how=${how}]`);
-  await seen(page, "[data-step=verify][data-state=done]");
-  await atRest(page);
-  expect(await page.getByTestId("member-badge").getAttribute("data-new"), String(isNew), "new_user");
-  const found = await page.getByTestId("member-user-id").textContent();
-  if (userId) expect(found, userId, "the user id");
-  return found;
-}
-
-/** Checks the states of steps by their names, and keeps what they show. */
-async function states(page, wanted) {
-  for (const [step, state] of Object.entries(wanted)) await seen(page, `[data-step=${step}][data-state=${state}]`);
-  shown.push(await page.locator("#diagram").textContent());
-}
-
 async function linked(page, app, user, count) {
   await atRest(page);
   expect(await page.getByTestId(`link-${app}-${user}`).count(), count, `bindings of ${user} in the ${app}`);
-}
-
-// ---- the means ----
-
-async function open(options) {
-  const context = await browser.newContext(options);
-  context.setDefaultTimeout(PATIENCE);
-  const page = await context.newPage();
-  watch(page);
-  await load(page);
-  return page;
-}
-
-async function load(page) {
-  await page.goto(`${origin}/`);
-  await seen(page, "html[data-ready]");
-}
-
-/** Notes whatever a page must not do. A refusal by `REFUSING` is an answer, though the console reports it as an error. */
-function watch(page) {
-  page.on("pageerror", (error) => faults.push(`script error: ${error.message}`));
-  page.on("console", (message) => {
-    const refused = mayRefuse(message.location().url) && /status of [45]\d\d/.test(message.text());
-    if (["error", "warning"].includes(message.type()) && !refused) faults.push(`console: ${message.text()}`);
-  });
-  page.on("request", (request) => {
-    const url = request.url();
-    if (!url.startsWith(`${origin}/`) && !url.startsWith("data:")) faults.push(`request to another origin: ${url}`);
-  });
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
-  page.on("response", (response) => {
-    if (response.status() >= 400 && !mayRefuse(response.url())) faults.push(`${response.status()} from ${response.url()}`);
-  });
-}
-
-function mayRefuse(url) {
-  return REFUSING.some((path) => url === `${origin}${path}`);
-}
-
-async function seen(page, selector) {
-  try {
-    await page.locator(selector).first().waitFor({ state: "attached", timeout: PATIENCE });
-  } catch {
-    throw new Error(`expected to see ${selector} within ${PATIENCE / 1000} s`);
-  }
-}
-
-function expect(actual, wanted, what) {
-  if (actual !== wanted) throw new Error(`expected ${what} to be ${JSON.stringify(wanted)}, got ${JSON.stringify(actual)}`);
-}
-
-async function check(name, prove) {
-  try {
-    await prove();
-  } catch (error) {
-    throw new Error(`${name}: ${error.message}${faults.length ? ` (and: ${faults.join("; ")})` : ""}`);
-  }
-  console.log(`ok  ${name}`);
-}
-
-async function picture(page, name) {
-  if (!shots) return;
-  await atRest(page);
-  await page.evaluate(() => scrollTo(0, 0));
-  await page.evaluate(() => {
-    const ending = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations === 1);
-    return Promise.allSettled(ending.map((animation) => animation.finished));
-  });
-  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
 }

@@ -123,24 +123,17 @@ fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
 }
 
 fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
-    let facts = Facts::of(campaign, pages);
+    let Facts { minutes, rate, cores, seed, asked, people, findings, unexplained, slowest } =
+        Facts::of(campaign, pages);
     let mut text = format!(
-        "The last run took {} minutes at {} requests a second, on {} cores, with the seed {}: {} requests and \
-         verifications, {} people. Findings: {}. Improper answers without a fault: {}. The slowest answer took {:.1} s.\n\n\
+        "The last run took {minutes} minutes at {rate} requests a second, on {cores} cores, with the seed {seed}: \
+         {asked} requests and verifications, {people} people. Findings: {findings}. Improper answers without a fault: \
+         {unexplained}. The slowest answer took {slowest:.1} s.\n\n\
          ![Answers a second, with the faults as bands](reliability-answers.svg)\n\n\
          ![Resident memory of each process](reliability-memory.svg)\n\n\
          | fault | times tried | longest | improper answers | from its beginning to the last of them, median | worst | \
          from its end, worst |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
-        facts.minutes,
-        facts.rate,
-        facts.cores,
-        facts.seed,
-        facts.asked,
-        facts.people,
-        facts.findings,
-        facts.unexplained,
-        facts.slowest
+         |---|--:|--:|--:|--:|--:|--:|\n"
     );
     rows(&mut text, tried, |name| name);
     text.push_str("\n| promise | faults that were tried | what was checked | result |\n|---|---|---|---|\n");
@@ -149,23 +142,15 @@ fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
 }
 
 fn in_chinese(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
-    let facts = Facts::of(campaign, pages);
+    let Facts { minutes, rate, cores, seed, asked, people, findings, unexplained, slowest } =
+        Facts::of(campaign, pages);
     let mut text = format!(
-        "最近一次运行 {} 分钟，每秒 {} 个请求，{} 核，种子 {}：请求和验证共 {} 次，{} 人。发现的问题：{}。没有故障时的异常应答：{}。\
-         最慢的应答用了 {:.1} 秒。\n\n\
+        "最近一次运行 {minutes} 分钟，每秒 {rate} 个请求，{cores} 核，种子 {seed}：请求和验证共 {asked} 次，{people} 人。\
+         发现的问题：{findings}。没有故障时的异常应答：{unexplained}。最慢的应答用了 {slowest:.1} 秒。\n\n\
          ![每秒应答数，色带表示故障](reliability-answers.svg)\n\n\
          ![各进程的常驻内存](reliability-memory.svg)\n\n\
          | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
-        facts.minutes,
-        facts.rate,
-        facts.cores,
-        facts.seed,
-        facts.asked,
-        facts.people,
-        facts.findings,
-        facts.unexplained,
-        facts.slowest
+         |---|--:|--:|--:|--:|--:|--:|\n"
     );
     rows(&mut text, tried, chinese);
     text.push_str("\n| 承诺 | 试过的故障 | 检查的内容 | 结果 |\n|---|---|---|---|\n");

@@ -289,6 +289,7 @@ fn methods() -> Vec<Case> {
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
         "/openapi.json",
+        "/openapi.zh-CN.json",
         "/docs",
         "/docs/",
         "/docs/index.html",

@@ -1,10 +1,10 @@
-//! The demo's page in a real browser: `tests/browser/demo.mjs` says what a person does there.
+//! The demo's page in a real browser: `tests/browser` says what a person does there.
 
 use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::support::{Demo, repository, tools};
+use crate::support::{Demo, WXMINT, repository, tools};
 
 /// A story of the script's, on a demo of its own: WeChat is down for everybody who uses one.
 async fn is_told(story: &str) {
@@ -13,10 +13,16 @@ async fn is_told(story: &str) {
 
     // Node looks for packages above the script's own folder.
     let folder = TempDir::new_in(tools("node")).expect("a folder");
-    let script = folder.path().join("demo.mjs");
-    fs::copy(repository("tests/browser/demo.mjs"), &script).expect("our own script");
+    for script in ["demo.mjs", "means.mjs", "panels.mjs"] {
+        fs::copy(repository("tests/browser").join(script), folder.path().join(script)).expect("our own script");
+    }
     let mut browser = Command::new("node");
-    browser.arg(&script).arg(address).arg(repository("target/screenshots")).arg(story);
+    browser
+        .env("WXMINT", WXMINT)
+        .arg(folder.path().join("demo.mjs"))
+        .arg(address)
+        .arg(repository("target/screenshots"))
+        .arg(story);
     let browser = browser.output().unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
     let said = [browser.stdout, browser.stderr].map(|output| String::from_utf8_lossy(&output).into_owned()).concat();
     assert!(browser.status.success(), "{said}");
@@ -41,4 +47,19 @@ async fn on_the_demos_page_people_bind_their_accounts_and_unbind_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds() {
     is_told("ends").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_demos_page_each_step_that_lights_up_is_in_view_and_a_reload_keeps_the_token() {
+    is_told("views").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_demos_page_copies_as_curl_runs_in_a_shell() {
+    is_told("steps").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demos_page_shows_the_sidecar_keys_that_rotate_services_and_settings_that_start_wxmint() {
+    is_told("panels").await;
 }

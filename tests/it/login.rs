@@ -1,9 +1,15 @@
 //! A login through real HTTP, Redis and simulator, and what is published beside it.
 
+use std::{
+    fs::{self, File},
+    process::Command,
+};
+
 use reqwest::{Method, Url};
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, ISSUER, TestBed, decoded};
+use crate::support::{APPID, Answer, ISSUER, TestBed, decoded, repository, tools};
 
 fn assert_token_answer(answer: &Answer) {
     let body = answer.json();
@@ -119,23 +125,60 @@ async fn both_metadata_documents_name_the_issuer_byte_for_byte() {
 #[tokio::test]
 async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
     let bed = TestBed::start().await;
-    let openapi = bed.service().get("/openapi.json").await;
-    let paths = openapi.json()["paths"].take();
-    for path in ["/login", "/.well-known/jwks.json", "/.well-known/openid-configuration"] {
-        assert!(paths.get(path).is_some(), "{path} in {paths}");
+    for document in ["/openapi.json", "/openapi.zh-CN.json"] {
+        let paths = bed.service().get(document).await.json()["paths"].take();
+        for path in ["/login", "/.well-known/jwks.json", "/.well-known/openid-configuration"] {
+            assert!(paths.get(path).is_some(), "{path} in {document}: {paths}");
+        }
     }
     let folder = bed.service().get("/docs").await;
     let at: Url = bed.service().url("/docs").parse().expect("a URL");
     let page_url = at.join(folder.header("location")).expect("a place");
     let page = bed.http.get(page_url.as_str()).await;
     assert!(page.header("content-type").starts_with("text/html"), "{page:?}");
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"), "{page:?}");
     let references = ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.body.split(attribute).skip(1));
     let parts: Vec<_> = references.filter_map(|rest| rest.split('"').next()).collect();
     assert!(parts.len() > 2, "{page:?}");
     for part in parts {
         let url = page_url.join(part).expect("a URL");
+        if url.scheme() == "data" {
+            continue;
+        }
         assert_eq!(url.origin(), page_url.origin(), "{part} is elsewhere");
         assert_eq!(bed.http.get(url.as_str()).await.status, 200, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn every_example_of_both_documents_fits_its_schema() {
+    let bed = TestBed::start().await;
+    let folder = TempDir::new().expect("a folder");
+    let [document, messages] = ["openapi.json", "messages.json"].map(|name| folder.path().join(name));
+    fs::write(&messages, "[]").expect("a file");
+    for path in ["/openapi.json", "/openapi.zh-CN.json"] {
+        fs::write(&document, bed.service().get(path).await.body).expect("a file");
+        let mut check = Command::new(tools("python/bin/python"));
+        check.arg(repository("tests/tools/openapi_check.py")).arg(&document);
+        let check = check.stdin(File::open(&messages).expect("a file")).output().expect("Python");
+        assert!(check.status.success(), "{path}: {check:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_viewer_speaks_the_language_that_is_asked_for() {
+    let bed = TestBed::start().await;
+    let folder = bed.service().get("/docs?lang=zh-CN").await;
+    assert_eq!(folder.header("location"), "docs/?lang=zh-CN");
+    for (path, lang, document) in [
+        ("/docs/", "en", "../openapi.json"),
+        ("/docs/?lang=zh-CN", "zh-CN", "../openapi.zh-CN.json"),
+        ("/docs/index.html?lang=zh", "zh-CN", "../openapi.zh-CN.json"),
+    ] {
+        let page = bed.service().get(path).await;
+        let head = format!(r#"<html lang="{lang}" data-openapi="{document}">"#);
+        assert!(page.body.contains(&head), "{page:?}");
+        assert_eq!(page.header("vary"), "accept-language");
     }
 }
 

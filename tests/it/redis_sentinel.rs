@@ -52,7 +52,7 @@ async fn the_primary_is_killed_and_comes_back_believing_that_it_is_the_primary()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primary_is_frozen_and_wakes_believing_that_it_is_the_primary() {
-    let (mut bed, newcomers) = served().await;
+    let (bed, newcomers) = served().await;
     bed.redis.freeze(0);
     bed.redis.successor(0).await;
     newcomers.in_full_service(Instant::now(), FAILED_OVER).await;

@@ -14,57 +14,7 @@ const FAILED_OVER: Duration = Duration::from_secs(30);
 /// or two in tests.
 const AT_MOST: Duration = Duration::from_secs(15);
 
-/// Whose primary can be replaced, in one way or another.
-trait FailsOver {
-    async fn fail_over_in_order(&mut self);
-    /// Answers once there is a successor.
-    async fn lose_primary(&mut self) -> usize;
-    async fn come_back(&mut self, server: usize);
-}
-
-impl FailsOver for Sentinel {
-    async fn fail_over_in_order(&mut self) {
-        self.fail_over().await;
-        self.whole().await;
-    }
-
-    async fn lose_primary(&mut self) -> usize {
-        let primary = self.primary().expect("a primary");
-        self.kill(primary);
-        self.successor(primary).await;
-        primary
-    }
-
-    async fn come_back(&mut self, server: usize) {
-        self.start_again(server).await;
-        self.whole().await;
-    }
-}
-
-impl FailsOver for RedisCluster {
-    async fn fail_over_in_order(&mut self) {
-        let primary = self.primaries()[0];
-        // After the failover before, the new primary learns of its replica a little later.
-        let replica = eventually("a replica", PATIENCE, async || self.replicas_of(primary).first().copied()).await;
-        self.fail_over_to(replica).await;
-        self.whole().await;
-    }
-
-    async fn lose_primary(&mut self) -> usize {
-        let primary = self.primaries()[0];
-        let slot = self.slot_at(primary);
-        self.kill(primary);
-        self.successor(slot, primary).await;
-        primary
-    }
-
-    async fn come_back(&mut self, server: usize) {
-        self.start_again(server).await;
-        self.whole().await;
-    }
-}
-
-async fn measure<R: FailsOver>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
+async fn measure<R>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
     let wanted = env::var("FAILOVERS").map_or(10, |count| count.parse().expect("FAILOVERS is a number"));
     let (mut took, mut answered, mut lost_people) = (Vec::new(), 0, Vec::new());
     while took.len() < wanted {
@@ -93,34 +43,55 @@ async fn measure<R: FailsOver>(mut bed: TestBed<R>, what: &str, step: impl Async
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_are_told_to_replace_the_primary() {
     let bed = TestBed::builder().start_on(Sentinel::start().await).await;
-    measure(bed, "SENTINEL FAILOVER", in_order::<Sentinel>).await;
+    measure(bed, "SENTINEL FAILOVER", tell_sentinels).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_of_sentinels_is_killed() {
     let bed = TestBed::builder().start_on(Sentinel::start().await).await;
-    measure(bed, "Sentinel, primary killed", kill::<Sentinel>).await;
+    measure(bed, "Sentinel, primary killed", kill_in_front_of_sentinels).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_of_a_cluster_is_told_to_take_over() {
     let bed = TestBed::builder().start_on(RedisCluster::start().await).await;
-    measure(bed, "CLUSTER FAILOVER", in_order::<RedisCluster>).await;
+    measure(bed, "CLUSTER FAILOVER", tell_replica).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_of_a_cluster_is_killed() {
     let bed = TestBed::builder().start_on(RedisCluster::start().await).await;
-    measure(bed, "Cluster, primary killed", kill::<RedisCluster>).await;
+    measure(bed, "Cluster, primary killed", kill_in_cluster).await;
 }
 
-async fn in_order<R: FailsOver>(redis: &mut R) {
-    redis.fail_over_in_order().await;
+async fn tell_sentinels(redis: &mut Sentinel) {
+    redis.fail_over().await;
+    redis.whole().await;
+}
+
+async fn kill_in_front_of_sentinels(redis: &mut Sentinel) {
+    let primary = redis.primary().expect("a primary");
+    redis.kill(primary);
+    redis.successor(primary).await;
+    redis.start_again(primary).await;
+    redis.whole().await;
+}
+
+async fn tell_replica(redis: &mut RedisCluster) {
+    let primary = redis.primaries()[0];
+    // After the failover before, the new primary learns of its replica a little later.
+    let replica = eventually("a replica", PATIENCE, async || redis.replicas_of(primary).first().copied()).await;
+    redis.fail_over_to(replica).await;
+    redis.whole().await;
 }
 
 /// The old primary comes back at once after it has a successor, because a Cluster with one replica for each primary confirms
 /// nothing without it.
-async fn kill<R: FailsOver>(redis: &mut R) {
-    let lost = redis.lose_primary().await;
-    redis.come_back(lost).await;
+async fn kill_in_cluster(redis: &mut RedisCluster) {
+    let primary = redis.primaries()[0];
+    let slot = redis.slot_at(primary);
+    redis.kill(primary);
+    redis.successor(slot, primary).await;
+    redis.start_again(primary).await;
+    redis.whole().await;
 }

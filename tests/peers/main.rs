@@ -15,6 +15,7 @@ pub(crate) mod example;
 pub(crate) mod forge;
 pub(crate) mod forward_auth;
 pub(crate) mod go;
+mod java_spring;
 pub(crate) mod key_files;
 pub(crate) mod key_source;
 pub(crate) mod nginx_njs;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Renders the base and every overlay, holds them to the schemas and to our own rules, lets the alerts show when they fire and
-# when not, and runs Istio's filter in Envoy. No cluster is needed. The oldest Kubernetes that has all the fields we use in
-# its default configuration is 1.30.
+# Renders the base, every overlay and the chart, holds them to the schemas and to our own rules, lets the alerts show when
+# they fire and when not, and runs Istio's filter in Envoy. No cluster is needed. The oldest Kubernetes that has all the
+# fields we use in its default configuration is 1.30.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -34,7 +34,12 @@ for place in k8s/base k8s/monitoring k8s/overlays/*/; do
 done
 # A component is in no overlay unless it is named: these belong to whoever needs them.
 render tests/tools/k8s_with_admin_lookup >$all/admin-lookup.yaml
+render tests/tools/k8s_with_accounts_in_cluster >$all/accounts-in-cluster.yaml
 render tests/tools/k8s_with_redis_tls >$all/redis-tls.yaml
+
+# The chart makes the same objects.
+render tests/tools/k8s_like_the_chart >$all/like-the-chart.yaml
+$python tests/tools/k8s_chart.py target/tools/python/bin/helm k8s/chart $all/like-the-chart.yaml $all/chart.yaml
 
 # What comes with Kubernetes, and what a cluster gets from others.
 $python tests/tools/k8s_split.py $all $core $custom

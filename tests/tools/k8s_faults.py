@@ -136,6 +136,8 @@ def of_issuer(m):
     for pods in ("10.42.0.0/16", "192.0.2.0/28, 10.0.0.0/8", "fd00:10:244::/56"):
         yield m.spoil("believes all of", settings, set_to(WXMINT_TRUSTED_PROXIES=pods))
     yield m.spoil("PASSWORD_IN_QUERY is set", settings, set_to(WXMINT_DANGEROUS_PASSWORD_IN_QUERY="true"))
+    change = set_to(WXMINT_ACCOUNTS="http://accounts.example.com", WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP="true")
+    yield m.spoil("WXMINT_ACCOUNTS leads by http beyond", settings, change)
 
     deny = [d for d in m.documents if identity(d) != ("NetworkPolicy", "default-deny")]
     both = Manifests(deny)
@@ -200,8 +202,8 @@ def of_sidecar(m):
     yield m.spoil("beyond its pod", settings, set_to(WXMINT_SIDECAR_LISTEN="0.0.0.0:8181"))
     for url in ("http://login.example.com/jwks", "http://wxmint.wxmint.svc.example.com/", "https://login.example.com/"):
         change = set_to(WXMINT_JWKS_URL=url, WXMINT_DANGEROUS_JWKS_OVER_HTTP="true")
-        yield m.spoil("by http from beyond", settings, change)
-    yield m.spoil("by http from beyond", settings, set_to(WXMINT_JWKS_URL="http://login.example.com/jwks"))
+        yield m.spoil("WXMINT_JWKS_URL leads by http beyond", settings, change)
+    yield m.spoil("WXMINT_JWKS_URL leads by http beyond", settings, set_to(WXMINT_JWKS_URL="http://login.example.com/jwks"))
     for feed in ("off", "https://login.example.com/revocations,off"):
         change = set_to(WXMINT_JWKS_URL="https://login.example.com/jwks", WXMINT_REVOCATIONS_URL=feed)
         yield m.spoil("the feed is off", settings, change)
@@ -321,7 +323,7 @@ def main():
     folder, complaints, executed, tried = Path(sys.argv[1]), [], Executed(), 0
     for overlay, faults_of in FAULTS.items():
         documents = documents_in(folder / f"{overlay}.yaml")
-        settings = set(variables(documents)) | {"WXMINT_DANGEROUS_JWKS_OVER_HTTP", "WXMINT_APP_SECRET"}
+        settings = set(variables(documents)) | {*k8s_policy.OVER_HTTP, "WXMINT_APP_SECRET"}
         complaints += [f"{overlay}: the good manifest is refused: {fault}" for fault in check(documents, settings)]
         for expected, manifests in faults_of(Manifests(documents)):
             tried += 1

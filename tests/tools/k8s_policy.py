@@ -21,7 +21,11 @@ import yaml
 SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN_KEY|REDIS_URL|PRIVATE")
 SETTING = re.compile(r"^#?\s?(WXMINT_[A-Z_]+)=", re.MULTILINE)
 GENERAL_SETTINGS = re.compile(r"^(RUST_LOG|OTEL_[A-Z_]+|NAMESPACE)$")
-# Danger that may be switched on, and where it leads: to a Service of the cluster.
+# Dangers that may be switched on, each with the URL that must then be a Service of the cluster.
+OVER_HTTP = {
+    "WXMINT_DANGEROUS_JWKS_OVER_HTTP": "WXMINT_JWKS_URL",
+    "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP": "WXMINT_ACCOUNTS",
+}
 IN_CLUSTER = re.compile(r"http://[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?[:/]")
 # What the sidecar may take, in MiB: connections, remembered tokens, and the most ends of tokens that it holds.
 SIDECAR_MEMORY = 256
@@ -271,15 +275,17 @@ def check_settings(settings):
     for name, value in settings.items():
         if SECRET_NAME.search(name) and not name.endswith("_FILE"):
             yield f"{name} is written in plain"
-        if name.startswith("WXMINT_DANGEROUS_") and name != "WXMINT_DANGEROUS_JWKS_OVER_HTTP":
+        if name.startswith("WXMINT_DANGEROUS_") and name not in OVER_HTTP:
             yield f"{name} is set"
     for network in re.findall(r"[0-9a-f.:]+/\d+", settings.get("WXMINT_TRUSTED_PROXIES", "")):
         network = ipaddress.ip_network(network, strict=False)
         if network.prefixlen < BROADEST_TRUST[network.version]:
             yield f"WXMINT_TRUSTED_PROXIES believes all of {network}"
+    for danger, name in OVER_HTTP.items():
+        url = settings.get(name, "")
+        if (url.startswith("http:") or danger in settings) and not IN_CLUSTER.match(url):
+            yield f"{name} leads by http beyond the cluster"
     url = settings.get("WXMINT_JWKS_URL", "")
-    if (url.startswith("http:") or "WXMINT_DANGEROUS_JWKS_OVER_HTTP" in settings) and not IN_CLUSTER.match(url):
-        yield "keys are fetched by http from beyond the cluster"
     for feed in filter(None, settings.get("WXMINT_REVOCATIONS_URL", "").split(",")):
         if feed.strip() == "off":
             yield "ended tokens are accepted until they expire: the feed is off"

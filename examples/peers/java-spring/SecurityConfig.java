@@ -11,11 +11,14 @@ import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 import com.nimbusds.jose.JOSEObjectType;
 import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.jwk.source.RateLimitReachedException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
@@ -143,19 +146,33 @@ class SecurityConfig {
 
 	/**
 	 * The keys: fetched ahead of the end of five minutes, kept for a day while the issuer is away. wxmint publishes a key
-	 * 30 minutes before it signs, so that an unknown kid is a stranger's; Nimbus fetches for one all the same, here once
-	 * in ten seconds, where Spring's own decoder has no limit.
+	 * 30 minutes before it signs, so that an unknown kid is a stranger's; Nimbus fetches for one all the same, here twice
+	 * in ten seconds, where Spring's own decoder has no limit. More of them find no key (401), rather than an error (500).
 	 */
 	@Bean
 	JWKSource<SecurityContext> keys(@Value("${wxmint.issuer}") String issuer) throws MalformedURLException {
 		DefaultResourceRetriever retriever = new DefaultResourceRetriever(2_000, 5_000, 64 * 1024);
-		return JWKSourceBuilder
+		JWKSource<SecurityContext> fetched = JWKSourceBuilder
 			.<SecurityContext>create(URI.create(issuer + "/.well-known/jwks.json").toURL(), retriever)
 			.cache(Duration.ofMinutes(5).toMillis(), Duration.ofSeconds(10).toMillis())
 			.refreshAheadCache(Duration.ofMinutes(1).toMillis(), true)
 			.rateLimited(Duration.ofSeconds(10).toMillis())
 			.outageTolerant(Duration.ofHours(24).toMillis())
 			.build();
+		AtomicBoolean hasKeys = new AtomicBoolean();
+		return (selector, context) -> {
+			try {
+				List<JWK> found = fetched.get(selector, context);
+				hasKeys.compareAndSet(false, !found.isEmpty());
+				return found;
+			}
+			catch (RateLimitReachedException e) {
+				if (hasKeys.get()) {
+					return List.of();
+				}
+				throw e;
+			}
+		};
 	}
 
 	private static OAuth2TokenValidator<Jwt> validator(String issuer, String audience) {

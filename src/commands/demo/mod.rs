@@ -2,39 +2,45 @@
 //! all on loopback.
 
 mod regulars;
+mod rotating;
 
 use std::{
     future::pending,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
 use clap::Args;
 
-use self::regulars::{REGULARS, Regular};
+use self::{
+    regulars::{REGULARS, Regular},
+    rotating::{LEAD, Rotator},
+};
 use super::{Failure, output::announce, serve::init_log};
 use crate::{
     http::{listen, now, run_to_end, stop_signal},
     ids::Person,
     issuer::{self, Issuer, Listeners, LoginExamples, Routes, StartError},
-    keys::{KeySet, PrivateJwk, StoredKeys},
+    keys::{PrivateJwk, StoredKeys, rotation::Policy},
     login::Operator,
-    settings::{AppsSource, Settings},
-    simulator::{self, AccountBook, Block, Known, KnownOf, Link, World},
+    settings::{AppsSource, Settings, SidecarSettings},
+    sidecar,
+    simulator::{self, AccountBook, Block, Known, KnownOf, Link, Options, ReadKeys, Rotate, World},
     store::{Bindings, Ends, Memory},
     vault::Vault,
-    verify::{
-        Algorithm, KeyError,
-        peer::{Peer, TrustedIssuer},
-    },
+    verify::{Algorithm, peer::Peer},
     wechat::App,
 };
 
 /// The page has the same AppIDs, in people.js.
 const TEA_ROOM: &str = "wxc0ffee0000000001";
 const BAKERY: &str = "wxc0ffee0000000002";
+/// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
+const WECHAT_TAKES: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -75,11 +81,15 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let settings = settings(&address, &stand_ins, apps)?;
     init_log(settings.log_format, &settings.audit)?;
 
-    let issuer = Issuer::new(settings, keys(args.alg)?, vault()?)?;
+    let policy = policy(args.alg, settings.token_ttl.as_secs().cast_signed());
+    let stored = StoredKeys::of(PrivateJwk::generate(args.alg, now())?);
+    let issuer = Issuer::new(settings, stored.check()?, vault()?)?;
+    let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
     run_to_end(async {
         let stop = stop_signal()?;
-        let peer = Arc::new(peer(&address)?);
-        let page = stand_ins.page(issuer.memory(), Arc::clone(&peer));
+        let (peer, services) = services(&address)?;
+        let (own, keys) = (stand_ins.page(issuer.memory()), key_routes(rotator));
+        let page: Routes = Arc::new(move |config| [&own, &keys, &services].iter().for_each(|routes| routes(config)));
         stand_ins.start();
         let open = async {
             regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
@@ -107,12 +117,15 @@ impl StandIns {
         Ok(Self {
             wechat: listen(address)?,
             accounts: listen(address)?,
-            world: World::new(apps.iter().map(known).collect(), 0),
+            world: World::with_options(
+                apps.iter().map(known).collect(),
+                Options { latency: WECHAT_TAKES, ..Options::default() },
+            ),
             book: AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone))),
         })
     }
 
-    fn page(&self, memory: Memory, peer: Arc<Peer>) -> Routes {
+    fn page(&self, memory: Memory) -> Routes {
         let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
         let store = memory.clone();
         let known: KnownOf = Arc::new(move |user| Box::pin(known_of(store.clone(), user.to_owned())));
@@ -122,7 +135,6 @@ impl StandIns {
             examples(config);
             simulator::control_routes(Arc::clone(&world))(config);
             simulator::account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
-            simulator::peer_routes(Arc::clone(&peer))(config);
             simulator::page_routes(config);
         })
     }
@@ -146,12 +158,31 @@ fn examples(world: &Arc<World>) -> LoginExamples {
     }
 }
 
-/// A service that trusts the issuer at this address, and follows its keys and its ends over HTTP.
-fn peer(address: &str) -> Result<Peer, Failure> {
+/// Two services that trust the issuer at this address: one verifies by itself, the other has the sidecar verify. One
+/// peer serves both, and follows the issuer's keys and ends over HTTP.
+fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
+    let keys = format!("{address}/.well-known/jwks.json");
     // The audience is the issuer, which is the default.
-    TrustedIssuer::new(address, [address])
-        .and_then(|issuer| Peer::start(vec![issuer]))
-        .map_err(|error| Failure::Unfinished(error.to_string()))
+    let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
+    let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
+    let peer = Peer::start(settings.trusted.clone()).map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let peer = Arc::new(peer);
+    let by_itself = simulator::peer_routes(Arc::clone(&peer));
+    let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
+    let routes: Routes = Arc::new(move |config| {
+        by_itself.clone()(config);
+        sidecar.clone()(config);
+    });
+    Ok((peer, routes))
+}
+
+fn key_routes(rotator: Arc<Rotator>) -> Routes {
+    let reader = Arc::clone(&rotator);
+    let read: ReadKeys = Arc::new(move || reader.keys());
+    let rotate: Rotate = Arc::new(move || rotator.rotate());
+    let routes = simulator::key_routes(read, rotate, LEAD.num_seconds());
+    Arc::new(move |config| routes.clone()(config))
 }
 
 async fn known_of(memory: Memory, user: String) -> Known {
@@ -188,6 +219,7 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
         ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
         ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
+        ("WXMINT_KEYS_LEAD", format!("{}s", LEAD.num_seconds())),
         // A login on a second phone ends the first phone's token.
         ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
@@ -197,8 +229,10 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
 }
 
-fn keys(algorithm: Algorithm) -> Result<KeySet, KeyError> {
-    StoredKeys::of(PrivateJwk::generate(algorithm, now())?).check()
+/// A rotation is due as soon as the last key signs. `token_ttl` is in seconds.
+fn policy(algorithm: Algorithm, token_ttl: i64) -> Policy {
+    let every = LEAD + TimeDelta::seconds(1);
+    Policy { every, lead: LEAD, token_ttl: TimeDelta::seconds(token_ttl), algorithm }
 }
 
 fn vault() -> Result<Vault, Failure> {

@@ -97,6 +97,7 @@ fn response(problems: &[Problem]) -> Response {
     });
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
-    let codes: Vec<_> = problems.iter().map(|problem| format!("`{}`", problem.code().as_str())).collect();
-    ResponseBuilder::new().description(codes.join(", ")).content("application/problem+json", content).build()
+    let codes: Vec<_> =
+        problems.iter().map(|problem| format!("`{}`: {}", problem.code().as_str(), problem.title())).collect();
+    ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content).build()
 }

@@ -41,10 +41,21 @@ function speak() {
   const text = words();
   document.title = text.title;
   for (const element of document.querySelectorAll("[data-words]")) element.textContent = text[element.dataset.words];
+  const { lang } = document.documentElement;
+  for (const link of document.querySelectorAll("a[href^='/docs']")) link.setAttribute("href", `/docs/?lang=${lang}`);
   byId("language").textContent = text.language;
   byId("language").lang = text.otherLanguage;
   byId("theme").setAttribute("aria-label", text.themeLabel);
   byId("theme").title = text.themeLabel;
+  drawPages();
+}
+
+/** Pages of docs, in the language of this page. */
+function drawPages() {
+  const { language, pages } = words();
+  const ending = language === "English" ? ".zh-CN.md" : ".md";
+  const link = ([name, why]) => el("li", {}, el("a", { href: `/demo/pages/${name}${ending}` }, why), " ", el("code", {}, `docs/${name}${ending}`));
+  byId("pages").replaceChildren(...Object.entries(pages).map(link));
 }
 
 /** The mini program's login as examples/mini-program has it, with its comments set back. */

@@ -5,7 +5,8 @@ import { APPS } from "./people.js";
 export const CODE2SESSION = "/sns/jscode2session";
 const PHONE_PATHS = ["/cgi-bin/stable_token", "/wxa/business/getuserphonenumber"];
 const ACCOUNT_PATHS = ["/password-checks", "/users/by-phone", "/users", "/login-checks"];
-const SHOWN_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "x-request-id"];
+const USUAL_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "www-authenticate", "x-request-id"];
+const SHOWN_HEADERS = [...USUAL_HEADERS, "x-user-id", "x-client-id", "x-token-id"];
 const JOURNAL_TRIES = 5;
 const JOURNAL_PAUSE = 100; // ms
 const MASK = "••••••••";
@@ -77,6 +78,14 @@ async function people() {
 export async function knownAbout(person, appid) {
   const found = (await people()).find(({ name }) => name === person);
   return { ...found?.apps?.[appid], phone: found?.phone };
+}
+
+/** Of the phone's sessions, by app, those whose token a service still accepts. */
+export async function stillAccepted(sessions) {
+  const answers = await Promise.all(
+    Object.values(sessions).map(({ answer }) => call("GET", "/demo/orders", undefined, answer.access_token)),
+  );
+  return Object.fromEntries(Object.entries(sessions).filter((_, n) => answers[n].answer?.status === 200));
 }
 
 /** The person's phone number. Who was never seen before comes into being. */

@@ -1,6 +1,8 @@
 // The steps of an attempt as a sequence diagram. Knows no request; steps.js says what happened.
 
+import { asCurl, commandOf } from "./curl.js";
 import { byId, duration, el, prettyJson } from "./dom.js";
+import { keepInView } from "./scrolling.js";
 import { tookOf } from "./steps.js";
 import { words } from "./words.js";
 
@@ -37,15 +39,16 @@ export class Diagram {
     this.rows = [];
   }
 
-  /** Shows `steps` up to `reveal`; the one after it is under way if `busy`. */
-  draw(steps, reveal, busy) {
+  /** Shows the `steps` of `attempt` up to `reveal`; the one after it is under way if `busy`, and stays in view. */
+  draw(attempt, steps, reveal, busy) {
     const shown = [document.documentElement.lang, ...steps.map((step) => step.name)].join();
     if (shown !== this.shown) this.build(steps);
     this.shown = shown;
     steps.forEach((step, n) => {
       const state = n < reveal ? step.state : n === reveal && busy ? "active" : "idle";
-      drawRow(this.rows[n], step, state, n < reveal);
+      drawRow(this.rows[n], step, state, n < reveal, attempt);
     });
+    if (busy) keepInView(this.rows[Math.min(Math.max(reveal, 0), steps.length - 1)].summary);
   }
 
   build(steps) {
@@ -89,7 +92,7 @@ function buildRow(name, number, open) {
     element.style.setProperty("--span", Math.abs(route.from - route.to));
   }
   const root = el("details", { className: "step", open, "data-testid": `step-${number}`, "data-step": name }, summary, body);
-  return { name, root, label, ms, state, body };
+  return { name, root, summary, label, ms, state, body };
 }
 
 function buildArrow({ from, to, both, answer }) {
@@ -99,18 +102,20 @@ function buildArrow({ from, to, both, answer }) {
   return el("span", { className: `arrow ${direction}`, "aria-hidden": "true" }, lines, back, el("i", { className: "dot" }));
 }
 
-function drawRow(row, step, state, revealed) {
+function drawRow(row, step, state, revealed, attempt) {
   row.root.dataset.state = state;
   row.label.textContent = revealed ? step.label : step.plan;
   row.state.textContent = words().states[state];
   row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : (words().asides[state] ?? "");
   const exchanges = revealed || state === "active" ? step.exchanges.map(drawExchange) : [];
   const quiet = exchanges.length || step.notes.length ? null : el("p", { className: "small" }, words().nothingYet);
-  row.body.replaceChildren(...step.notes.map((note) => el("p", {}, note)), ...exchanges, ...(quiet ? [quiet] : []));
+  const command = revealed && step.state !== "idle" ? [asCurl(step.name, () => commandOf(step.name, attempt))] : [];
+  const notes = step.notes.map((note) => el("p", {}, note));
+  row.body.replaceChildren(...notes, ...exchanges, ...(quiet ? [quiet] : []), ...command);
 }
 
 /** One request with its answer, or the half that belongs here. */
-function drawExchange({ request, answer, silent }) {
+export function drawExchange({ request, answer, silent }) {
   return el(
     "div",
     { className: "exchange" },

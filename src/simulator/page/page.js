@@ -1,19 +1,26 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
-// This file holds the state and the course of a login; phone.js, diagram.js, accounts.js, peer.js, faults.js and token.js draw it.
+// This file holds the state and the course of a login, which phone.js, diagram.js, accounts.js, peer.js, faults.js and
+// token.js draw; sidecar.js, keys.js, peers.js and yours.js are panels of their own.
 
 import { AccountsTable } from "./accounts.js";
 import { dress } from "./appearance.js";
-import { call, fetchTrust, journalEnd, journalOf, knownAbout, masked, phoneNumber, readAccounts } from "./asking.js";
+import { call, fetchTrust, journalEnd, journalOf, knownAbout, masked, phoneNumber, readAccounts, stillAccepted } from "./asking.js";
 import { Diagram, drawTiming } from "./diagram.js";
 import { beat, byId } from "./dom.js";
 import { adviceFor, FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { accountOf, APPS, AWAY, isBound, meetStranger, nameOf, WRONG_PASSWORD } from "./people.js";
 import { PeerPanel } from "./peer.js";
+import { KeysPanel } from "./keys.js";
+import { keepPhone, keptPhone } from "./kept.js";
+import { PeerTabs } from "./peers.js";
 import { Phone } from "./phone.js";
+import { bringIntoView, goBackLater } from "./scrolling.js";
+import { SidecarPanel } from "./sidecar.js";
 import { courseOf, readSteps, succeeded } from "./steps.js";
 import { now, TokenView } from "./token.js";
 import { verify } from "./verify.js";
 import { words } from "./words.js";
+import { Yours } from "./yours.js";
 
 const PACE = 230; // ms between two lights: what really takes 5 ms would be over before the eye has found it
 const GLANCE = 400; // ms between two looks at the journal while an answer is late
@@ -36,13 +43,17 @@ const state = {
   lastCodes: {}, // by app
 };
 let failures = 0;
+let isReady = false;
 
 const personId = () => (state.person === "new" ? state.stranger : state.person);
 
 const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
 const tokenView = new TokenView(byId("token-view"));
-const peerPanel = new PeerPanel({ isBusy: () => state.busy, ended: forget, lifted: redrawAccounts, say });
+const sidecarPanel = new SidecarPanel();
+const askSidecar = ({ token }) => sidecarPanel.ask(token);
+const peerPanel = new PeerPanel({ isBusy: () => state.busy, ended: forget, refused: askSidecar, lifted: redrawAccounts, say });
+const panels = [sidecarPanel, new KeysPanel(say), new PeerTabs(), new Yours()];
 const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, countSteps, close: closeSheet });
 const faultPanel = new FaultPanel({
   breakWeChat,
@@ -71,7 +82,10 @@ async function attempt(asked, run) {
   if (state.busy) return;
   const { app } = state;
   const evidence = { ...asked, app, appid: APPS[app], person: personId(), journal: { session: [], number: [], account: [] } };
-  Object.assign(state, { busy: true, failure: null, consent: null, reveal: 0, attempt: evidence });
+  Object.assign(state, { busy: true, failure: null, consent: null, reveal: -1, attempt: evidence });
+  draw();
+  await bringIntoView(byId("diagram"));
+  state.reveal = 0;
   draw();
   const ticking = setInterval(drawElapsed, 100);
   try {
@@ -80,6 +94,7 @@ async function attempt(asked, run) {
     clearInterval(ticking);
     state.busy = false;
     draw();
+    goBackLater();
   }
 }
 
@@ -159,14 +174,24 @@ async function succeed(evidence) {
   evidence.checks = await verify(answer.access_token, trust, now());
   evidence.verifyMs = performance.now() - began;
   await revealThrough("verify");
-  await showToken(answer, trust, await knownAbout(person, appid));
-  await peerPanel.take({ token: answer.access_token, at: now(), userId: answer.user_id, person, app });
+  await showToken(app, person, trust);
 }
 
-async function showToken(answer, trust, known) {
+/** Shows the token that the phone has in `app`, and hands it to the services. */
+async function showToken(app, person, trust) {
+  const { at, answer: { access_token: token, user_id: userId } } = state.sessions[app];
   byId("token-empty").hidden = true;
   byId("token-view").hidden = false;
-  await tokenView.show({ token: answer.access_token, userId: answer.user_id, trust, known });
+  await tokenView.show({ token, userId, trust, known: await knownAbout(person, APPS[app]) });
+  await Promise.all([peerPanel.take({ token, at, userId, person, app }), sidecarPanel.take(token)]);
+}
+
+/** After a reload: the tokens that the phone had, unless they were ended or come from a demo that has been stopped. */
+async function takeUp(sessions) {
+  state.sessions = await stillAccepted(sessions);
+  draw();
+  const app = state.sessions[state.app] ? state.app : Object.keys(state.sessions)[0];
+  if (app) await showToken(app, personId(), await fetchTrust({}));
 }
 
 function fail({ app, again }, { answer }) {
@@ -189,7 +214,8 @@ function ask(app, ticket) {
 // ---- the end of a binding ----
 
 function unbind() {
-  return attempt({ unbinding: true, again: unbind, token: state.sessions[state.app].answer.access_token }, runUnbinding);
+  const { access_token: token } = state.sessions[state.app].answer;
+  return attempt({ unbinding: true, again: unbind, token, credentials: credentialsOf(personId()) }, runUnbinding);
 }
 
 async function runUnbinding(evidence) {
@@ -228,7 +254,8 @@ function countSteps() {
 
 async function runDecrypting(evidence) {
   const { person, appid, app, token } = evidence;
-  evidence.handed = await call("POST", "/_simulator/user-data", { person, appid, kind: "steps", days: DAYS });
+  evidence.handedBody = { kind: "steps", days: DAYS };
+  evidence.handed = await call("POST", "/_simulator/user-data", { person, appid, ...evidence.handedBody });
   await revealThrough("handed");
   const { encryptedData, iv } = evidence.handed.answer?.body ?? {};
   if (!encryptedData) return fail(evidence, evidence.handed);
@@ -339,13 +366,15 @@ async function heal() {
 
 function draw() {
   const { app, attempt: evidence, accounts, fault, reveal, busy } = state;
-  diagram.draw(readSteps(evidence), reveal, busy);
+  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions: state.sessions });
+  diagram.draw(evidence, readSteps(evidence), reveal, busy && reveal >= 0);
   diagram.markWeChat(fault && words().wechatState[fault]);
   drawElapsed();
   accountsTable.draw(accounts);
   peerPanel.draw(accounts);
   phone.draw({ ...state, personId: personId(), session: state.sessions[app], asking: state.asking[app] });
   faultPanel.draw({ ...state, lastCode: state.lastCodes[app] });
+  for (const panel of panels) panel.draw();
 }
 
 function drawElapsed() {
@@ -357,10 +386,13 @@ async function start() {
     draw();
     tokenView.rebuild();
   });
+  const { sessions = {}, ...phone } = keptPhone();
+  Object.assign(state, phone);
   draw();
   await refreshAccounts();
-  draw();
+  await takeUp(sessions);
   await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
+  isReady = true;
   document.documentElement.dataset.ready = "true";
 }
 

@@ -1,6 +1,7 @@
 // A service that verifies tokens by itself, and the clock from the end of a token to the service's first refusal.
 
 import { call } from "./asking.js";
+import { asCurl, ending } from "./curl.js";
 import { byId, chip, el, group } from "./dom.js";
 import { APPS, nameOf } from "./people.js";
 import { succeeded } from "./steps.js";
@@ -34,7 +35,8 @@ async function logInElsewhere({ person, app, at }) {
 
 /**
  * The panel. `actions`: `isBusy()` says whether a login runs, `ended(act, subject)` is called when an act has succeeded,
- * `lifted()` when a ban was lifted, `say(text)` tells people who listen.
+ * `refused(subject)` when the service has refused the token, `lifted()` when a ban was lifted, `say(text)` tells people
+ * who listen.
  */
 export class PeerPanel {
   constructor(actions) {
@@ -70,6 +72,7 @@ export class PeerPanel {
     await this.actions.ended(succeeded(reply) ? name : null, subject);
     if (succeeded(reply)) this.record({ act: name, ...(await this.watchUntilRefused(name, subject, began)), ...(await elsewhere(reply)) });
     else this.record({ act: name, notDone: reply.answer?.body?.code ?? reply.answer?.status ?? "–" });
+    this.actions.refused(subject);
     this.busy = false;
     if (subject !== this.subject) await this.ask(); // somebody has logged in meanwhile
     this.drawState();
@@ -136,6 +139,7 @@ export class PeerPanel {
       el("p", { className: "small" }, text.oneLogin),
       el("h3", { className: "hidden" }, text.results),
       this.list,
+      asCurl("ending", ending),
     );
     this.drawResults();
     this.drawClock();

@@ -62,9 +62,9 @@ export class Phone {
     if (focused) this.focus(asking && !session ? "[data-testid=ask]" : `[data-testid="${focused.dataset.testid}"]`);
   }
 
-  /** Puts the focus on what `selector` finds, or on the first button. */
+  /** Puts the focus on what `selector` finds, or on the first button. The window stays where the diagram is in view. */
   focus(selector) {
-    (this.screen.querySelector(selector) ?? this.screen.querySelector("button")).focus();
+    (this.screen.querySelector(selector) ?? this.screen.querySelector("button")).focus({ preventScroll: true });
   }
 
   drawPrimary(busy) {
@@ -87,7 +87,7 @@ export class Phone {
     this.retry = null;
     this.sheet.hidden = !said && !consent;
     this.sheet.replaceChildren(...(consent ? this.consentContent(consent, app) : said ? this.failureContent(said) : []));
-    if (consent) this.sheet.querySelector("button").focus();
+    if (consent) this.sheet.querySelector("button").focus({ preventScroll: true });
     this.drawRetry();
   }
 

@@ -95,7 +95,8 @@ function readSession({ reply, journal: { session } }, text) {
   const notes = [text.note];
   if (session.length > 1) notes.push(text.twice);
   const last = session.at(-1);
-  if (last.fault) notes.push(text.fault(typeof last.fault === "string" ? last.fault : JSON.stringify(last.fault)));
+  if (last.fault === "latency") notes.push(text.slow);
+  else if (last.fault) notes.push(text.fault(typeof last.fault === "string" ? last.fault : JSON.stringify(last.fault)));
   return { state: gaveOpenid(last) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
 }
 

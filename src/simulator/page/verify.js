@@ -153,7 +153,8 @@ export function decodeBase64url(text) {
   return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
 
-function parseObject(bytes) {
+/** A part's JSON object. */
+export function parseObject(bytes) {
   try {
     const value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     if (value && typeof value === "object" && !Array.isArray(value)) return value;

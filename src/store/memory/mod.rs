@@ -150,7 +150,7 @@ impl Shelves {
 
     fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {
         let session = self.sessions.get(person).filter(|session| session.until > now)?;
-        let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros() as i64).unwrap_or_default();
+        let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros as i64).unwrap_or_default();
         let previous = session.previous.as_ref().filter(|_| now < replaced_at + PREVIOUS_KEY_TTL);
         let (current, previous) = (session.current.1.clone(), previous.map(|(_, sealed)| sealed.clone()));
         Some(SessionKeys { current, previous })
@@ -166,7 +166,7 @@ impl Shelves {
 
 impl StoredSession {
     fn exchanged_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp((self.current.0.micros() / 1_000_000) as i64, 0).unwrap_or_default()
+        DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
     }
 
     fn keep(&mut self, exchange: (ExchangeOrder, Sealed), until: DateTime<Utc>) {

@@ -30,7 +30,7 @@ pub struct RedisAccess {
 /// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirm {
-    /// One under Sentinel and on a Cluster; one on a single Redis while it has a replica that is online.
+    /// On a Cluster one; under Sentinel all that follow the primary; on a single Redis one, while one is online.
     #[default]
     Auto,
     Replicas(u8),

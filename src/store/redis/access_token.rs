@@ -26,8 +26,8 @@ impl AccessTokenShelf for Redis {
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent> {
-        let mut script = LEND.key(name::access_token(app));
-        script.arg(attempt.as_str()).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
+        let mut script = LEND.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
         read(self.link.run("lend_access_token", &script).await?)
     }
 
@@ -38,15 +38,15 @@ impl AccessTokenShelf for Redis {
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<()> {
-        let mut script = KEEP.key(name::access_token(app));
-        script.arg(attempt.as_str()).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
+        let mut script = KEEP.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
         script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
         self.link.run("keep_access_token", &script).await
     }
 
     async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
-        let mut script = GIVE_UP.key(name::access_token(app));
-        script.arg(attempt.as_str()).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        let mut script = GIVE_UP.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         self.link.run("give_up_access_token", &script).await
     }
 }

@@ -3,43 +3,51 @@
 use std::rc::Rc;
 
 use redis::{FromRedisValue, ServerError, ServerErrorKind, Value, from_redis_value};
+use smallvec::smallvec;
 use tokio::time::Instant;
 
 use super::{
     super::Result,
     confirm::{Confirmation, Wanted, confirmation},
     failure::Failure,
-    node::{Commands, Node, Via},
+    node::{Commands, Node, Values, Via},
 };
 
 /// The answers to some commands, and the server that gave them.
 pub(super) struct Answers {
-    pub(super) values: Vec<Value>,
+    pub(super) values: Values,
     pub(super) from: Rc<Node>,
 }
 
-/// Sends commands to one server once. `is_asked`: the server is not the primary of the slot yet.
+/// Sends commands to one server once.
 pub(super) async fn send(
     node: &Rc<Node>,
     via: Via,
-    commands: &Commands,
-    is_asked: bool,
+    commands: &Commands<'_>,
     deadline: Instant,
 ) -> Result<Answers, Failure> {
-    let values = match is_asked {
-        false => node.send(via, commands, deadline).await?,
-        true => {
-            let mut asking = redis::pipe();
-            commands.first.cmd_iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
-            let values = node.send(via, &Commands::new(asking), deadline).await?;
-            values.into_iter().skip(1).step_by(2).collect()
-        }
-    };
-    let answers = Answers { values, from: Rc::clone(node) };
-    answers.failure().map_or(Ok(answers), Err)
+    Answers::of(node, node.send(via, commands, deadline).await?)
+}
+
+/// The same to a server that is not the primary of the slot yet.
+pub(super) async fn send_asking(
+    node: &Rc<Node>,
+    via: Via,
+    commands: &Commands<'_>,
+    deadline: Instant,
+) -> Result<Answers, Failure> {
+    let mut asking = redis::pipe();
+    commands.iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
+    let values = node.send(via, &Commands::from(&asking), deadline).await?;
+    Answers::of(node, values.into_iter().skip(1).step_by(2).collect())
 }
 
 impl Answers {
+    fn of(from: &Rc<Node>, values: Values) -> Result<Self, Failure> {
+        let answers = Self { values, from: Rc::clone(from) };
+        answers.failure().map_or(Ok(answers), Err)
+    }
+
     /// The first error that concerns more than its command.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.values.iter().find_map(|value| Failure::of(value, &self.from.address))
@@ -64,6 +72,6 @@ impl Answers {
 
     /// The answers to all commands.
     pub(super) fn all<T: FromRedisValue>(self) -> Result<T, Failure> {
-        Self { values: vec![Value::Array(self.values)], from: self.from }.only()
+        Self { values: smallvec![Value::Array(self.values.into_vec())], from: self.from }.only()
     }
 }

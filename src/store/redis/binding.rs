@@ -1,6 +1,11 @@
 //! The steps of the binding protocol in Redis.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    array,
+    collections::HashMap,
+    fmt::{self, Display},
+    sync::LazyLock,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -26,47 +31,42 @@ static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
-/// The answer of `binding_state.lua`: kind, generation, user, and four members that depend on the kind. The answer to a login
-/// also has the second in which it was recorded.
-pub(super) struct Answer {
-    state: [String; 7],
-    at: Option<i64>,
-}
+/// The answer of `binding_state.lua`, with spaces between its members: kind, generation, user, three members that depend on the
+/// kind, and whether replicas have yet to confirm a binding. The answer to a login also has the second in which it was recorded.
+pub(super) struct Answer(String);
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut members: Vec<String> = Vec::from_redis_value(value)?;
-        let at = members.get(7).and_then(|second| second.parse().ok());
-        members.truncate(7);
-        let state = members.try_into().map_err(|_| ParsingError::from("seven members were to be there"))?;
-        Ok(Self { state, at })
+        String::from_redis_value(value).map(Self)
     }
 }
 
 impl Answer {
     /// The wait in microseconds, if the login was refused by a limit.
     pub(super) fn limited(&self) -> Option<u64> {
-        (self.state[0] == "limited").then(|| self.state[1].parse().ok()).flatten()
+        self.0.strip_prefix("limited ")?.parse().ok()
     }
 
     /// When a login was recorded.
     pub(super) fn at(&self) -> Result<DateTime<Utc>> {
-        self.at.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
+        let second = self.0.rsplit(' ').next().and_then(|second| second.parse().ok());
+        second.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
     }
 
     /// Whether a binding was made, and replicas have not confirmed it yet.
     fn is_unconfirmed(&self) -> bool {
-        self.state[6] == "1"
+        self.0.split(' ').nth(6) == Some("1")
     }
 
-    pub(super) fn binding_state(self) -> Result<BindingState> {
-        let [kind, generation, user, one, other, blocked, _] = self.state;
+    pub(super) fn binding_state(&self) -> Result<BindingState> {
+        let mut members = self.0.split(' ');
+        let [kind, generation, user, one, other, blocked] = array::from_fn(|_| members.next().unwrap_or_default());
         let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
         if kind == "free" {
             return Ok(BindingState::Free { generation, dissolved: one == "1" });
         }
-        let user = parse_user(&user)?;
-        Ok(match kind.as_str() {
+        let user = parse_user(user)?;
+        Ok(match kind {
             "bound" => BindingState::Bound(Bound {
                 generation,
                 user,
@@ -86,8 +86,8 @@ impl Answer {
 #[async_trait(?Send)]
 impl Bindings for Redis {
     async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = GET_BINDING_STATE.key(name::binding(person));
-        script.arg(attempt.as_str());
+        let mut script = GET_BINDING_STATE.on(&[&name::binding(person)]);
+        script.text(attempt);
         self.certain(person, attempt, self.link.run("binding_state", &script).await?).await
     }
 
@@ -98,9 +98,9 @@ impl Bindings for Redis {
         intent: &Intent,
         attempt: &AttemptId,
     ) -> Result<BindingState> {
-        let mut script = INTEND.key(name::binding(person));
+        let mut script = INTEND.on(&[&name::binding(person)]);
         script
-            .arg(attempt.as_str())
+            .text(attempt)
             .arg(generation)
             .arg(intent.user.as_str())
             .arg(flag(intent.made))
@@ -116,8 +116,13 @@ impl Bindings for Redis {
         by_unionid: bool,
         per_app: u32,
     ) -> Result<Decision> {
-        let mut script = ADMIT.key(name::user(user));
-        script.arg(entry(person)).arg(generation).arg(format!("{}:", person.app)).arg(per_app).arg(flag(by_unionid));
+        let mut script = ADMIT.on(&[&name::user(user)]);
+        script
+            .text(entry(person))
+            .arg(generation)
+            .text(format_args!("{}:", person.app))
+            .arg(per_app)
+            .arg(flag(by_unionid));
         let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", &script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
@@ -140,8 +145,8 @@ impl Bindings for Redis {
             IntentOutcome::Bound { new } => ("bound", new),
             IntentOutcome::Dropped => ("dropped", false),
         };
-        let mut script = SETTLE.key(name::binding(person));
-        script.arg(attempt.as_str()).arg(generation).arg(word).arg(flag(new));
+        let mut script = SETTLE.on(&[&name::binding(person)]);
+        script.text(attempt).arg(generation).arg(word).arg(flag(new));
         script.arg((self.clock)().timestamp_millis()).arg(flag(self.link.confirms()));
         match outcome {
             IntentOutcome::Bound { .. } => {
@@ -153,17 +158,16 @@ impl Bindings for Redis {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = LEAVE.key(name::binding(person));
-        script.key(name::session(person)).arg(attempt.as_str()).arg(bound.user.as_str()).arg(bound.generation);
+        let mut script = LEAVE.on(&[&name::binding(person), &name::session(person)]);
+        script.text(attempt).arg(bound.user.as_str()).arg(bound.generation);
         script.arg(self.latest_second().await?);
         self.link.run_confirmed::<Answer>("leave", &script).await?.binding_state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
-        let mut script = DISMISS.key(name::ends(user));
+        let mut script = DISMISS.on(&[&name::ends(user), &name::user(user)]);
         script
-            .key(name::user(user))
-            .arg(entry(person))
+            .text(entry(person))
             .arg(generation)
             .arg(person.app.as_str())
             .arg(ENDS_KEPT.as_secs())
@@ -173,15 +177,16 @@ impl Bindings for Redis {
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = SET_FREE.key(name::binding(person));
-        script.arg(attempt.as_str()).arg(generation);
+        let mut script = SET_FREE.on(&[&name::binding(person)]);
+        script.text(attempt).arg(generation);
         self.link.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let mut asked = redis::pipe();
-        asked.hgetall(name::user(user));
-        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &name::user(user), &asked).await?;
+        let key = name::user(user).to_string();
+        asked.hgetall(&key);
+        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &key, &asked).await?;
         if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
             return Ok(None);
         }
@@ -190,7 +195,7 @@ impl Bindings for Redis {
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
-        let mut script = CLAIM_UNIONID.key(name::union(unionid));
+        let mut script = CLAIM_UNIONID.on(&[&name::union(unionid)]);
         script.arg(candidate.map_or("", UserId::as_str));
         let user: Option<String> = match candidate {
             Some(_) => self.link.run_confirmed_in_cluster("claim_unionid", &script).await?,
@@ -200,7 +205,7 @@ impl Bindings for Redis {
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
-        let mut script = MOVE_UNIONID.key(name::union(unionid));
+        let mut script = MOVE_UNIONID.on(&[&name::union(unionid)]);
         script.arg(from.as_str()).arg(to.as_str());
         let user: String = self.link.run_confirmed_in_cluster("move_unionid", &script).await?;
         parse_user(&user)
@@ -213,7 +218,7 @@ impl Bindings for Redis {
         unionid: &UnionId,
         conflict: Option<&UserId>,
     ) -> Result<bool> {
-        let mut script = LINK_UNIONID.key(name::binding(person));
+        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
         script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
         let news: u8 = self.link.run("link_unionid", &script).await?;
         Ok(news == 1)
@@ -227,8 +232,8 @@ impl Redis {
         if !answer.is_unconfirmed() {
             return answer.binding_state();
         }
-        let mut script = GET_BINDING_STATE.key(name::binding(person));
-        script.arg(attempt.as_str());
+        let mut script = GET_BINDING_STATE.on(&[&name::binding(person)]);
+        script.text(attempt);
         let answer = self.link.run_confirmed("binding_state", &script).await?;
         self.confirmed(person, answer).await
     }
@@ -236,7 +241,7 @@ impl Redis {
     /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
     async fn confirmed(&self, person: &Person, answer: Answer) -> Result<BindingState> {
         if answer.is_unconfirmed() {
-            let key = name::binding(person);
+            let key = name::binding(person).to_string();
             self.link.tell(&key, Cmd::hdel(&key, "unconfirmed")).await;
         }
         answer.binding_state()
@@ -244,8 +249,8 @@ impl Redis {
 }
 
 /// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
-fn entry(person: &Person) -> String {
-    format!("{}:{}", person.app, person.openid.as_str())
+fn entry(person: &Person) -> impl Display {
+    fmt::from_fn(|f| write!(f, "{}:{}", person.app, person.openid.as_str()))
 }
 
 pub(super) fn person_of(entry: &str) -> Result<Person> {

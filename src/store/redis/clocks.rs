@@ -57,11 +57,9 @@ impl Redis {
         if primaries.len() < 2 {
             return Ok(String::new());
         }
-        let mut time = redis::pipe();
-        time.cmd("TIME");
-        let (commands, deadline) = (Commands::new(time), Instant::now() + TIME_WITHIN);
+        let (time, deadline) = (redis::cmd("TIME"), Instant::now() + TIME_WITHIN);
         let second = async |node: &Rc<Node>| {
-            let answer = node.send(Via::Prompt, &commands, deadline).await.ok()?.pop()?;
+            let answer = node.send(Via::Prompt, &Commands::One(&time), deadline).await.ok()?.pop()?;
             let (second, _): (i64, u32) = redis::from_redis_value(answer).ok()?;
             Some(second)
         };

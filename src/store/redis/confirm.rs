@@ -1,6 +1,7 @@
 //! Replicas confirm a write, so that one that takes over has it.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -54,6 +55,9 @@ impl Doubt {
     }
 }
 
+/// For calls that no replica confirms.
+pub(super) const UNCONFIRMED: Wanted = Wanted::Replicas(0);
+
 /// How many replicas are to confirm a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -84,16 +88,21 @@ pub(super) fn least(confirm: Confirm, kind: Kind) -> u8 {
 }
 
 /// A write with what makes it certain, in one round trip, or in two where it must be asked first whether there is a replica.
-pub(super) fn confirmed(write: Cmd, wanted: Wanted) -> Commands {
-    let mut first = redis::pipe();
-    first.add_command(write);
-    match wanted {
-        Wanted::Replicas(0) => {}
-        Wanted::Replicas(count) => _ = with_wait(&mut first, count),
-        Wanted::OneIfThere => _ = first.cmd("INFO").arg("replication"),
-        Wanted::Followers(count) => _ = with_wait(&mut first, count).cmd("INFO").arg("replication"),
+pub(super) fn confirmed(write: &Cmd, wanted: Wanted) -> Commands<'_> {
+    if wanted == UNCONFIRMED {
+        return Commands::One(write);
     }
-    Commands { first, then: if wanted == Wanted::OneIfThere { wait_for_one } else { |_| None } }
+    let mut commands = redis::pipe();
+    commands.add_command(write.clone());
+    match wanted {
+        Wanted::OneIfThere => {
+            commands.cmd("INFO").arg("replication");
+            return Commands::Then(commands, wait_for_one);
+        }
+        Wanted::Replicas(count) => _ = with_wait(&mut commands, count),
+        Wanted::Followers(count) => _ = with_wait(&mut commands, count).cmd("INFO").arg("replication"),
+    }
+    Commands::Several(Cow::Owned(commands))
 }
 
 /// Redis counts what the same connection sent before, be it a write or not: then the replica also has what another

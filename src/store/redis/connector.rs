@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::select_ok;
 use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, Value,
+    AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
 use tokio::{
@@ -22,7 +22,6 @@ use super::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens the connections of one worker thread.
 pub(super) struct Connector {
@@ -145,7 +144,8 @@ async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
 }
 
 async fn let_in(stream: Box<dyn Stream>, who: RedisConnectionInfo) -> Result<Connection> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
+    // Whoever asks has a limit of time.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let made = MultiplexedConnection::new_with_config(&who, stream, config).await;
     let (shared, driver) = made.map_err(|error| not_let_in(&who, &error))?;
     let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
@@ -171,6 +171,16 @@ fn credentials(url: &RedisUrl) -> RedisConnectionInfo {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl Connection {
+    pub(super) async fn one(&mut self, command: &Cmd) -> RedisResult<Value> {
+        self.shared.send_packed_command(command).await
+    }
+
+    pub(super) async fn several(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        self.shared.send_packed_commands(commands, 0, commands.len()).await
     }
 }
 

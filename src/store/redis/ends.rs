@@ -30,8 +30,8 @@ static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 #[async_trait(?Send)]
 impl Ends for Redis {
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
-        let mut script = TOKEN_STATE.key(name::user(&token.user));
-        script.key(name::ends(&token.user)).arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
+        let mut script = TOKEN_STATE.on(&[&name::user(&token.user), &name::ends(&token.user)]);
+        script.arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("token_state", &script).await?;
         match answer.split_first() {
             Some((word, people)) if word == "people" => {
@@ -43,7 +43,7 @@ impl Ends for Redis {
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
-        let mut script = END_TOKEN.key(name::ends(&token.user));
+        let mut script = END_TOKEN.on(&[&name::ends(&token.user)]);
         let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
         script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
         let unpublished: String = self.link.run_confirmed("end_token", &script).await?;
@@ -52,7 +52,7 @@ impl Ends for Redis {
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let mut script = END_USER.key(name::ends(user));
+        let mut script = END_USER.on(&[&name::ends(user)]);
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
         script.arg(self.latest_second().await?);
         let unpublished: String = self.link.run_confirmed("end_user", &script).await?;
@@ -60,7 +60,7 @@ impl Ends for Redis {
     }
 
     async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
-        let mut script = END_EARLIER.key(name::ends(user));
+        let mut script = END_EARLIER.on(&[&name::ends(user)]);
         script.arg(app.as_str()).arg(iat).arg(ENDS_KEPT.as_secs());
         let unpublished: String = self.link.run_confirmed("end_earlier", &script).await?;
         self.publish_app(user, app, &unpublished).await
@@ -71,22 +71,21 @@ impl Ends for Redis {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        let mut script = SET_BLOCKED.key(name::user(user));
+        let mut script = SET_BLOCKED.on(&[&name::user(user)]);
         script.arg(on_or_off(blocked));
         self.link.run_confirmed("set_blocked", &script).await
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let mut script = NOTE_BLOCK.key(name::binding(person));
+        let mut script = NOTE_BLOCK.on(&[&name::binding(person)]);
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
         self.link.run_confirmed("note_block", &script).await
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let mut asked = redis::pipe();
-        asked.cmd("HGET").arg(name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
-        let (block, ended_before): (Option<String>, Option<i64>) =
-            self.link.query("user_state", &name::user(user), &asked).await?;
+        let (key, mut asked) = (name::user(user).to_string(), redis::pipe());
+        asked.hget(&key, "block").hget(name::ends(user).to_string(), "before");
+        let (block, ended_before): (Option<String>, Option<i64>) = self.link.query("user_state", &key, &asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
     }
@@ -134,14 +133,14 @@ impl Redis {
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
         self.put_into_stream(&ended(second)).await?;
-        let mut script = NOTE_PUBLISHED.key(name::ends(user));
+        let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
         script.arg(name).arg(unpublished);
         self.link.run("note_published", &script).await
     }
 
     async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
-        let mut script = PUBLISH_END.key(name::STREAM);
-        script.arg(ended.to_string()).arg(ENDS_PUBLISHED.as_secs());
+        let mut script = PUBLISH_END.on(&[&name::STREAM]);
+        script.text(ended).arg(ENDS_PUBLISHED.as_secs());
         self.link.run_confirmed("publish_end", &script).await
     }
 

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    super::{Cell, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
+    super::{ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
     Redis, Script,
     binding::{NO_PEOPLE, person_of},
     name,
@@ -29,17 +29,22 @@ const PAGE: usize = 1000;
 impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let mut asked = redis::pipe();
-        asked.hgetall(name::user(user));
-        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &name::user(user), &asked).await?;
+        let key = name::user(user).to_string();
+        asked.hgetall(&key);
+        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &key, &asked).await?;
         list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
     }
 
     async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {
-        let mut script = ERASE_PERSON.key(name::binding(person));
-        script.key(name::session(person)).key(name::tries(person)).key(name::cell(&Cell::Logins(person.clone())));
-        for call in [PersonalCall::Phone, PersonalCall::Check, PersonalCall::Reset] {
-            script.key(name::cell(&Cell::Calls(person.clone(), call)));
-        }
+        let mut script = ERASE_PERSON.on(&[
+            &name::binding(person),
+            &name::session(person),
+            &name::tries(person),
+            &name::logins(person),
+            &name::calls(person, PersonalCall::Phone),
+            &name::calls(person, PersonalCall::Check),
+            &name::calls(person, PersonalCall::Reset),
+        ]);
         script.arg(NUMBERS_KEPT.as_secs());
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", &script).await?;
         match erased[..] {
@@ -50,7 +55,7 @@ impl Erasure for Redis {
 
     async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
         const PATTERN: &str = "wxmint:{*}:limit:name:*";
-        let of_people: HashSet<_> = people.iter().map(name::attempts).collect();
+        let of_people: HashSet<_> = people.iter().map(|person| name::attempts(person).to_string()).collect();
         let mut erased = 0;
         self.scan(PATTERN, async |_, keys| {
             for key in keys {
@@ -82,14 +87,14 @@ impl Erasure for Redis {
     }
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
-        let mut script = ERASE_UNIONID.key(name::union(unionid));
+        let mut script = ERASE_UNIONID.on(&[&name::union(unionid)]);
         script.arg(user.as_str());
         let erased: u8 = self.link.run_confirmed("erase_unionid", &script).await?;
         Ok(erased == 1)
     }
 
     async fn erase_list(&self, user: &UserId) -> Result<bool> {
-        let mut script = ERASE_LIST.key(name::user(user));
+        let mut script = ERASE_LIST.on(&[&name::user(user)]);
         script.arg(NUMBERS_KEPT.as_secs());
         let empty: u8 = self.link.run_confirmed("erase_list", &script).await?;
         Ok(empty == 1)

@@ -9,12 +9,15 @@ const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
 /// Whether one primary may lose bindings.
 pub(super) async fn of(link: &Link, node: &Rc<Node>, now: i64) -> Result<Fitness> {
-    if let Some(unfit) = eviction(&node.name, &link.info(node, "memory").await?) {
+    let mut asked = redis::pipe();
+    asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
+    let (memory, on_disk, server): (String, String, String) = link.query_at("info", node, &asked).await?;
+    if let Some(unfit) = eviction(&node.name, &memory) {
         return Ok(unfit);
     }
-    let (info, save) = (link.info(node, "persistence").await?, link.configured(node, "save").await?);
-    let kept = persistence(&node.name, &info, save.as_deref(), now);
-    Ok(worst(vec![kept, age(&node.name, &link.info(node, "server").await?)]))
+    let save = link.configured(node, "save").await?;
+    let kept = persistence(&node.name, &on_disk, save.as_deref(), now);
+    Ok(worst(vec![kept, age(&node.name, &server)]))
 }
 
 /// The worst of what was found; of several, the first.

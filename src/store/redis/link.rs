@@ -11,9 +11,9 @@ use super::{
     super::Result,
     access::{Confirm, RedisAccess},
     answers::Answers,
-    confirm::{Confirmation, Wanted, wanted},
+    confirm::{Confirmation, UNCONFIRMED, wanted},
     connector::Connector,
-    failure::{Failure, Next},
+    failure::Failure,
     layout::Found,
     node::{Commands, Node, Via},
     outage::OUTAGE,
@@ -26,9 +26,6 @@ use crate::telemetry::Metrics;
 /// For a call with connecting, looking for the primary, and repetitions. A login waits for two of these and for WeChat, 5 s at
 /// most.
 const DEADLINE: Duration = Duration::from_secs(1);
-
-/// For calls that no replica confirms.
-pub(super) const UNCONFIRMED: Wanted = Wanted::Replicas(0);
 
 pub(super) struct Link {
     pub(super) primaries: Primaries,
@@ -47,8 +44,8 @@ impl Link {
         self.measured(step, async |deadline| self.invoke(script, UNCONFIRMED, deadline).await?.only()).await
     }
 
-    /// Runs two scripts at the same time. Their keys may lie in different slots: if one primary has both, in one round trip, and
-    /// in this order. If one script has to be repeated, the other one is not, because it would count twice.
+    /// Runs two scripts at the same time, in one round trip if one primary has the keys of both. If one script has to be repeated,
+    /// the other one is not, because it would count twice.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
@@ -56,8 +53,9 @@ impl Link {
         second: &Invocation<'_>,
     ) -> Result<(A, B)> {
         self.measured(step, async |deadline| {
-            let (one, other) = self.both(first, second, deadline).await?;
-            Ok((one.only()?, other.only()?))
+            let run = |script| self.invoke(script, UNCONFIRMED, deadline);
+            let (one, other) = join(run(first), run(second)).await;
+            Ok((one?.only()?, other?.only()?))
         })
         .await
     }
@@ -70,7 +68,7 @@ impl Link {
         script: &Invocation<'_>,
     ) -> Result<T> {
         self.measured(step, async |deadline| {
-            let primary = self.primary(script.slot(), deadline).await?;
+            let primary = self.primary(self.slot(script), deadline).await?;
             let wanted = wanted(self.confirm, self.primaries.kind(), &primary.followers);
             if wanted != UNCONFIRMED && !primary.doubt.admits(Instant::now()) {
                 return Err(self.unconfirmed(&primary));
@@ -123,8 +121,9 @@ impl Link {
         key: &str,
         commands: &Pipeline,
     ) -> Result<T> {
-        let (slot, commands) = (slot_of(key.as_bytes()), Commands::new(commands.clone()));
-        self.measured(step, async |deadline| self.call(slot, Via::Prompt, &commands, deadline).await?.all()).await
+        let slot = slot_of(key.as_bytes());
+        self.measured(step, async |deadline| self.call(slot, Via::Prompt, &commands.into(), deadline).await?.all())
+            .await
     }
 
     /// Runs reading commands on one server.
@@ -134,8 +133,7 @@ impl Link {
         node: &Rc<Node>,
         commands: &Pipeline,
     ) -> Result<T> {
-        let commands = Commands::new(commands.clone());
-        self.measured(step, async |deadline| self.call_at(node, &commands, deadline).await?.all()).await
+        self.measured(step, async |deadline| self.call_at(node, &commands.into(), deadline).await?.all()).await
     }
 
     /// Runs a command for each key on one server, in one round trip. A key that it does not have any more is asked for where it
@@ -152,13 +150,11 @@ impl Link {
         self.measured(step, async |deadline| {
             let mut together = redis::pipe();
             commands.iter().for_each(|(_, command)| _ = together.add_command(command.clone()));
-            let mut values = node.send(Via::Prompt, &Commands::new(together), deadline).await?;
+            let mut values = node.send(Via::Prompt, &(&together).into(), deadline).await?;
             for (value, (key, command)) in values.iter_mut().zip(&commands) {
                 if Failure::of(value, &node.address).is_some_and(|failure| failure.trouble.is_about_a_slot()) {
-                    let mut alone = redis::pipe();
-                    alone.add_command(command.clone());
-                    let slot = slot_of(key.as_bytes());
-                    *value = self.call(slot, Via::Prompt, &Commands::new(alone), deadline).await?.only()?;
+                    let (slot, alone) = (slot_of(key.as_bytes()), Commands::One(command));
+                    *value = self.call(slot, Via::Prompt, &alone, deadline).await?.only()?;
                 }
             }
             Answers { values, from: Rc::clone(node) }.all()
@@ -190,20 +186,12 @@ impl Link {
         self.primaries.kind()
     }
 
-    /// `INFO section`.
-    pub(super) async fn info(&self, node: &Rc<Node>, section: &str) -> Result<String> {
-        let mut info = redis::pipe();
-        info.cmd("INFO").arg(section);
-        let (info,): (String,) = self.query_at("info", node, &info).await?;
-        Ok(info)
-    }
-
-    /// `CONFIG GET parameter`; `None` where Redis refuses to tell.
+    /// `CONFIG GET parameter`; `None` where Redis refuses to tell. Alone, because no other command may fail so.
     pub(super) async fn configured(&self, node: &Rc<Node>, parameter: &str) -> Result<Option<String>> {
-        let mut get = redis::pipe();
-        get.cmd("CONFIG").arg("GET").arg(parameter).ignore_errors();
-        let found =
-            self.measured("config", async |deadline| node.send(Via::Prompt, &Commands::new(get), deadline).await);
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg(parameter);
+        let get = Commands::One(&get);
+        let found = self.measured("config", async |deadline| node.send(Via::Prompt, &get, deadline).await);
         let pair = found.await?.pop().and_then(|answer| from_redis_value::<Vec<String>>(answer).ok());
         Ok(pair.and_then(|pair| pair.into_iter().nth(1)))
     }
@@ -224,44 +212,5 @@ impl Link {
             }
             failure.described()
         })
-    }
-
-    async fn both(
-        &self,
-        first: &Invocation<'_>,
-        second: &Invocation<'_>,
-        deadline: Instant,
-    ) -> Result<(Answers, Answers), Failure> {
-        let [one, other] = [first, second].map(|script| self.primaries.of(script.slot()));
-        if let (Some(node), Some(other)) = (one, other)
-            && Rc::ptr_eq(&node, &other)
-        {
-            let mut both = redis::pipe();
-            both.add_command(first.by_name()).add_command(second.by_name());
-            match node.send(Via::Prompt, &Commands::new(both), deadline).await {
-                Ok(values) => {
-                    let mut values =
-                        values.into_iter().map(|value| Answers { values: vec![value], from: Rc::clone(&node) });
-                    let mut next = || values.next().expect("as many answers as commands");
-                    let (one, other) = (next(), next());
-                    let done = join(self.or_again(one, first, deadline), self.or_again(other, second, deadline)).await;
-                    return Ok((done.0?, done.1?));
-                }
-                Err(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => return Err(failure),
-                Err(_) => {}
-            }
-        }
-        let (one, other) =
-            join(self.invoke(first, UNCONFIRMED, deadline), self.invoke(second, UNCONFIRMED, deadline)).await;
-        Ok((one?, other?))
-    }
-
-    /// The answers of a script, or those to its repetition where this server could not run it.
-    async fn or_again(&self, answers: Answers, script: &Invocation<'_>, deadline: Instant) -> Result<Answers, Failure> {
-        match answers.failure() {
-            Some(failure) if failure.trouble.next(0, self.is_single()) == Next::GiveUp => Err(failure),
-            None if !answers.lacks_script() => Ok(answers),
-            _ => self.invoke(script, UNCONFIRMED, deadline).await,
-        }
     }
 }

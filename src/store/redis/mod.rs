@@ -37,6 +37,7 @@ use futures_util::future::try_join_all;
 
 pub use self::{
     access::{Confirm, RedisAccess},
+    slot::CLUSTER_SLOTS,
     tls::TlsFiles,
     url::RedisUrl,
 };
@@ -87,69 +88,85 @@ impl Redis {
 
 /// The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot.
 mod name {
+    use std::fmt::{self, Display};
+
     use super::*;
 
     /// The code is stored hashed, because it is a credential for some minutes.
-    pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
-        format!("wxmint:code:{{{}}}", short_digest(&format!("{app}:{}", code.as_str())))
+    pub(super) fn code(app: &AppId, code: &LoginCode) -> impl Display {
+        let digest = short_digest(&[app.as_str(), code.as_str()].join(":"));
+        fmt::from_fn(move |f| write!(f, "wxmint:code:{{{digest}}}"))
     }
 
-    pub(super) fn session(person: &Person) -> String {
+    pub(super) fn session(person: &Person) -> impl Display {
         of_person(person, "session")
     }
 
-    pub(super) fn access_token(app: &AppId) -> String {
-        format!("wxmint:{{{app}}}:access-token")
+    pub(super) fn access_token(app: &AppId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:{{{app}}}:access-token"))
     }
 
-    pub(super) fn binding(person: &Person) -> String {
+    pub(super) fn binding(person: &Person) -> impl Display {
         of_person(person, "binding")
     }
 
-    pub(super) fn cell(cell: &Cell) -> String {
-        match cell {
-            Cell::Address(address) => format!("wxmint:limit:ip:{address}"),
-            Cell::Logins(person) => of_person(person, "limit:logins"),
-            Cell::Attempts(person, name) => format!("{}:{name}", attempts(person)),
-            Cell::Calls(person, PersonalCall::Phone) => of_person(person, "limit:phone"),
-            Cell::Calls(person, PersonalCall::Check) => of_person(person, "limit:check"),
-            Cell::Calls(person, PersonalCall::Reset) => of_person(person, "limit:reset"),
-        }
+    pub(super) fn cell(cell: &Cell) -> impl Display {
+        fmt::from_fn(move |f| match cell {
+            Cell::Address(address) => write!(f, "wxmint:limit:ip:{address}"),
+            Cell::Logins(person) => logins(person).fmt(f),
+            Cell::Attempts(person, name) => write!(f, "{}:{name}", attempts(person)),
+            Cell::Calls(person, call) => calls(person, *call).fmt(f),
+        })
+    }
+
+    pub(super) fn logins(person: &Person) -> impl Display {
+        of_person(person, "limit:logins")
     }
 
     /// The beginning of the names of all cells of a person's failed passwords.
-    pub(super) fn attempts(person: &Person) -> String {
+    pub(super) fn attempts(person: &Person) -> impl Display {
         of_person(person, "limit:name")
     }
 
-    pub(super) fn user(user: &UserId) -> String {
-        format!("wxmint:user:{{{}}}", user.as_str())
+    pub(super) fn calls(person: &Person, call: PersonalCall) -> impl Display {
+        let what = match call {
+            PersonalCall::Phone => "limit:phone",
+            PersonalCall::Check => "limit:check",
+            PersonalCall::Reset => "limit:reset",
+        };
+        of_person(person, what)
+    }
+
+    pub(super) fn user(user: &UserId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}"))
     }
 
     /// In the slot of the user's list, because one script reads both.
-    pub(super) fn ends(user: &UserId) -> String {
-        format!("wxmint:user:{{{}}}:ends", user.as_str())
+    pub(super) fn ends(user: &UserId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:ends"))
     }
 
     /// The stream of ends.
     pub(super) const STREAM: &str = "wxmint:ended";
 
-    pub(super) fn tries(person: &Person) -> String {
+    pub(super) fn tries(person: &Person) -> impl Display {
         of_person(person, "limit:tries")
     }
 
-    pub(super) fn union(unionid: &UnionId) -> String {
-        format!("wxmint:union:{{{}}}", unionid.as_str())
+    pub(super) fn union(unionid: &UnionId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:union:{{{}}}", unionid.as_str()))
     }
 
     /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
-    pub(super) fn ticket(ticket: &Ticket) -> String {
-        format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))
+    pub(super) fn ticket(ticket: &Ticket) -> impl Display {
+        let digest = short_digest(ticket.expose());
+        fmt::from_fn(move |f| write!(f, "wxmint:ticket:{{{digest}}}"))
     }
 
     /// All keys of a person lie in one slot.
-    fn of_person(person: &Person, what: &str) -> String {
-        format!("wxmint:{{{}:{}}}:{what}", person.app, person.openid.as_str())
+    fn of_person<'a>(person: &'a Person, what: &'static str) -> impl Display + use<'a> {
+        let parts = ["wxmint:{", person.app.as_str(), ":", person.openid.as_str(), "}:", what];
+        fmt::from_fn(move |f| parts.iter().try_for_each(|part| f.write_str(part)))
     }
 }
 
@@ -157,39 +174,37 @@ mod name {
 impl Store for Redis {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counting = count(meter);
-        let mut claiming = CLAIM.key(name::code(app, code));
-        claiming.arg(attempt.as_str()).arg(CLAIM_TTL.as_secs());
-        let (wait, (granted, seconds, micros)): (u64, (u8, u64, u64)) =
-            self.link.run_both("claim_code", &counting, &claiming).await?;
+        let mut claiming = CLAIM.on(&[&name::code(app, code)]);
+        claiming.text(attempt).arg(CLAIM_TTL.as_secs());
+        let (wait, claimed_at): (u64, u64) = self.link.run_both("claim_code", &counting, &claiming).await?;
         if wait > 0 {
-            if granted == 1 {
+            if claimed_at > 0 {
                 self.release_code(app, code, attempt).await?;
             }
             return Ok(Claim::Limited(too_many(wait)));
         }
-        if granted == 0 {
+        if claimed_at == 0 {
             return Ok(Claim::Taken);
         }
-        Ok(Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)))
+        Ok(Claim::Granted(ExchangeOrder::new(claimed_at, attempt)))
     }
 
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        let mut script = RELEASE.key(name::code(app, code));
-        script.arg(attempt.as_str());
+        let mut script = RELEASE.on(&[&name::code(app, code)]);
+        script.text(attempt);
         self.link.run("release_code", &script).await
     }
 
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
+        let person = &record.person;
         let (user, made) = match &record.intent {
             Some(intent) => (intent.user.as_str(), flag(intent.made)),
             None => ("", ""),
         };
-        let mut script = RECORD_LOGIN.key(name::binding(&record.person));
+        let mut script = RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         script
-            .key(name::session(&record.person))
-            .key(name::cell(&Cell::Logins(record.person.clone())))
-            .arg(attempt.as_str())
-            .arg(record.order.as_str())
+            .text(attempt)
+            .text(&record.order)
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
             .arg(record.rate.interval_micros())
@@ -202,7 +217,7 @@ impl Store for Redis {
             None => {
                 let at = answer.at()?;
                 self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::State(self.certain(&record.person, attempt, answer).await?, at))
+                Ok(Recorded::State(self.certain(person, attempt, answer).await?, at))
             }
         }
     }
@@ -212,8 +227,8 @@ impl Store for Redis {
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
-        let mut script = SESSION_KEYS.key(name::binding(person));
-        script.key(name::session(person)).arg(PREVIOUS_KEY_TTL.as_millis() as u64);
+        let mut script = SESSION_KEYS.on(&[&name::binding(person), &name::session(person)]);
+        script.arg(PREVIOUS_KEY_TTL.as_millis() as u64);
         let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
         let mut kept = kept.into_iter().map(Sealed::from_stored);
         Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))
@@ -225,7 +240,7 @@ impl Store for Redis {
     }
 
     async fn uncount(&self, meter: &Meter) -> Result<()> {
-        let mut script = UNCOUNT.key(name::cell(&meter.cell));
+        let mut script = UNCOUNT.on(&[&name::cell(&meter.cell)]);
         script.arg(meter.rate.interval_micros());
         self.link.run("uncount", &script).await
     }
@@ -239,7 +254,7 @@ impl Store for Redis {
 }
 
 fn count(meter: &Meter) -> Invocation<'static> {
-    let mut script = COUNT.key(name::cell(&meter.cell));
+    let mut script = COUNT.on(&[&name::cell(&meter.cell)]);
     script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
     script
 }

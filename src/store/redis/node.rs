@@ -3,14 +3,15 @@
 //! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
 //! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::RefCell, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
-use tokio::time::{Instant, timeout_at};
+use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
+use smallvec::{SmallVec, smallvec};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 
 use super::{
     super::{Result, StoreError},
@@ -25,6 +26,8 @@ use super::{
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
 /// soon.
 const PAUSE: Duration = Duration::from_millis(200);
+
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Node {
     pub(super) address: Address,
@@ -46,11 +49,16 @@ pub(super) enum Via {
     Waiting,
 }
 
-/// What is sent in one go, and what is sent afterwards on the same connection, depending on the answers.
-pub(super) struct Commands {
-    pub(super) first: Pipeline,
-    pub(super) then: fn(&[Value]) -> Option<Pipeline>,
+/// What is sent in one go.
+pub(super) enum Commands<'a> {
+    One(&'a Cmd),
+    Several(Cow<'a, Pipeline>),
+    /// And what is sent afterwards on the same connection, depending on the answers.
+    Then(Pipeline, fn(&[Value]) -> Option<Pipeline>),
 }
+
+/// An answer to each command. One needs no memory of its own.
+pub(super) type Values = SmallVec<[Value; 1]>;
 
 /// One connection.
 #[derive(Default)]
@@ -75,42 +83,21 @@ impl Node {
     }
 
     /// Sends the commands once. Errors that the server answers are among the answers.
-    pub(super) async fn send(&self, via: Via, commands: &Commands, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        let late = |_| self.failure(Trouble::Silent, "no answer within 1 s".into());
-        timeout_at(deadline, self.attempt(via, commands)).await.map_err(late).flatten()
-    }
-
-    /// Sends a command whose answer nobody needs, if there is a connection.
-    pub(super) async fn tell(&self, mut command: Cmd) {
-        if let Some(mut connection) = self.connection() {
-            // Whoever sends it does not need it done either.
-            _ = connection.req_packed_command(command.set_no_response(true)).await;
-        }
-    }
-
-    /// A connection that has been made and not been dropped since.
-    pub(super) fn connection(&self) -> Option<Connection> {
-        self.prompt.0.borrow().connecting.as_ref()?.peek()?.clone().ok()
-    }
-
-    async fn attempt(&self, via: Via, commands: &Commands) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn send(&self, via: Via, commands: &Commands<'_>, deadline: Instant) -> Result<Values, Failure> {
         let line = match via {
             Via::Prompt => &self.prompt,
             Via::Waiting => &self.waiting,
         };
         let unreachable = |error: StoreError| self.failure(Trouble::Unreachable, error.reason);
         let (generation, connecting) = line.connecting(self).map_err(unreachable)?;
-        let refused = |error: &StoreError| line.refused(generation, error);
-        let mut connection = connecting.await.inspect_err(refused).map_err(unreachable)?;
-        let outcome = async {
-            let mut answers = connection.req_packed_commands(&commands.first, 0, commands.first.len()).await?;
-            if let Some(more) = (commands.then)(&answers) {
-                answers.extend(connection.req_packed_commands(&more, 0, more.len()).await?);
-            }
-            Ok(answers)
+        let made = match connecting.peek() {
+            Some(made) => made.clone(),
+            None => timeout_at(deadline, connecting).await.map_err(|_| self.late())?,
         };
-        let outcome = outcome.await.map_err(|error| Failure::from_error(&error, &self.address));
-        let failed = |answers: &Vec<Value>| answers.iter().find_map(|answer| Failure::of(answer, &self.address));
+        let refused = |error: &StoreError| line.refused(generation, error);
+        let mut connection = made.inspect_err(refused).map_err(unreachable)?;
+        let outcome = self.ask(&mut connection, commands, deadline).await;
+        let failed = |answers: &Values| answers.iter().find_map(|answer| Failure::of(answer, &self.address));
         match outcome.as_ref().map_or_else(|failure| Some(failure.clone()), failed) {
             None => OUTAGE.answered(&self.name),
             Some(failure) if failure.trouble.spoils_connection() => line.forget(generation),
@@ -119,14 +106,72 @@ impl Node {
         outcome
     }
 
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, mut command: Cmd) {
+        if let Some(mut connection) = self.connection() {
+            // Whoever sends it does not need it done either.
+            _ = timeout(RESPONSE_TIMEOUT, connection.req_packed_command(command.set_no_response(true))).await;
+        }
+    }
+
+    /// A connection that has been made and not been dropped since.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.prompt.0.borrow().connecting.as_ref()?.peek()?.clone().ok()
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut Connection,
+        commands: &Commands<'_>,
+        deadline: Instant,
+    ) -> Result<Values, Failure> {
+        let (several, then) = match commands {
+            Commands::One(command) => {
+                let answer = timeout_at(until(deadline), connection.one(command)).await;
+                return Ok(smallvec![self.answered(answer)?]);
+            }
+            Commands::Several(commands) => (&**commands, None),
+            Commands::Then(commands, then) => (commands, Some(then)),
+        };
+        let mut answers = self.answered(timeout_at(until(deadline), connection.several(several)).await)?;
+        if let Some(more) = then.and_then(|then| then(&answers)) {
+            answers.extend(self.answered(timeout_at(until(deadline), connection.several(&more)).await)?);
+        }
+        Ok(answers.into())
+    }
+
+    fn answered<T>(&self, answer: Result<RedisResult<T>, Elapsed>) -> Result<T, Failure> {
+        let answer = answer.map_err(|_| self.late())?;
+        answer.map_err(|error| Failure::from_error(&error, &self.address))
+    }
+
+    fn late(&self) -> Failure {
+        self.failure(Trouble::Silent, "no answer in time".into())
+    }
+
     fn failure(&self, trouble: Trouble, reason: String) -> Failure {
         Failure { server: self.name.clone(), trouble, reason }
     }
 }
 
-impl Commands {
-    pub(super) fn new(first: Pipeline) -> Self {
-        Self { first, then: |_| None }
+fn until(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + RESPONSE_TIMEOUT)
+}
+
+impl Commands<'_> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Cmd> {
+        let (one, several) = match self {
+            Self::One(command) => (Some(*command), None),
+            Self::Several(commands) => (None, Some(&**commands)),
+            Self::Then(commands, _) => (None, Some(commands)),
+        };
+        one.into_iter().chain(several.into_iter().flat_map(Pipeline::cmd_iter))
+    }
+}
+
+impl<'a> From<&'a Pipeline> for Commands<'a> {
+    fn from(commands: &'a Pipeline) -> Self {
+        Self::Several(Cow::Borrowed(commands))
     }
 }
 

@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     super::Result,
-    answers::{Answers, send},
-    confirm::{Confirmation, Wanted, confirmed},
+    answers::{Answers, send, send_asking},
+    confirm::{Confirmation, UNCONFIRMED, Wanted, confirmed},
     failure::{Failure, Next, Trouble},
-    link::{Link, UNCONFIRMED},
+    link::Link,
     node::{Commands, Node, Via},
     primaries::Kind,
     script::Invocation,
@@ -19,6 +19,8 @@ use super::{
 const SLOT_MOVES: Duration = Duration::from_millis(50);
 
 impl Link {
+    /// Runs a script on the primary of its keys. What is seldom awaited is boxed, here and below, because a future has room for
+    /// the largest future that it may ever await, and is copied with each call.
     pub(super) async fn invoke(
         &self,
         script: &Invocation<'_>,
@@ -26,10 +28,11 @@ impl Link {
         deadline: Instant,
     ) -> Result<Answers, Failure> {
         let via = if wanted == UNCONFIRMED { Via::Prompt } else { Via::Waiting };
-        let answers = self.call(script.slot(), via, &confirmed(script.by_name(), wanted), deadline).await?;
+        let slot = self.slot(script);
+        let answers = self.call(slot, via, &confirmed(script.by_name(), wanted), deadline).await?;
         // Where replicas do not confirm even nothing, the write need not be tried.
         match answers.lacks_script() && answers.confirmation(wanted) != Confirmation::Missing {
-            true => self.call(script.slot(), via, &confirmed(script.by_text(), wanted), deadline).await,
+            true => Box::pin(self.call(slot, via, &confirmed(&script.by_text(), wanted), deadline)).await,
             false => Ok(answers),
         }
     }
@@ -39,22 +42,37 @@ impl Link {
         &self,
         slot: u16,
         via: Via,
-        commands: &Commands,
+        commands: &Commands<'_>,
         deadline: Instant,
     ) -> Result<Answers, Failure> {
-        let (mut node, mut is_asked, mut repeated) = (self.primary(slot, deadline).await?, false, 0);
-        loop {
-            let failure = match send(&node, via, commands, is_asked, deadline).await {
-                Ok(answers) => return Ok(answers),
-                // It stands behind others that wait in vain for replicas.
-                Err(failure) if via == Via::Waiting && node.doubt.exists() && !failure.trouble.is_about_a_slot() => {
-                    return Err(self.unconfirmed(&node));
-                }
-                Err(failure) => failure,
-            };
-            is_asked = false;
+        let node = match self.primaries.of(slot) {
+            Some(node) => node,
+            None => Box::pin(self.primary(slot, deadline)).await?,
+        };
+        match send(&node, via, commands, deadline).await {
+            Err(failure) => Box::pin(self.call_again(slot, via, commands, deadline, node, failure)).await,
+            answers => answers,
+        }
+    }
+
+    /// After a failure at `node`.
+    async fn call_again(
+        &self,
+        slot: u16,
+        via: Via,
+        commands: &Commands<'_>,
+        deadline: Instant,
+        mut node: Rc<Node>,
+        mut failure: Failure,
+    ) -> Result<Answers, Failure> {
+        for repeated in 0.. {
+            // It stands behind others that wait in vain for replicas.
+            if via == Via::Waiting && node.doubt.exists() && !failure.trouble.is_about_a_slot() {
+                return Err(self.unconfirmed(&node));
+            }
+            let mut is_asked = false;
             match failure.trouble.next(repeated, self.is_single()) {
-                Next::GiveUp => return Err(failure),
+                Next::GiveUp => break,
                 Next::Reconnect => {}
                 Next::Follow(address) => node = self.primaries.moved(slot, &address),
                 Next::Ask(address) => (node, is_asked) = (self.primaries.at(&address), true),
@@ -68,12 +86,20 @@ impl Link {
                     let is_new = |primary: &Rc<Node>| !Rc::ptr_eq(primary, &node);
                     match primary.filter(|primary| is_new(primary) || failure.trouble.may_be_over()) {
                         Some(primary) => node = primary,
-                        None => return Err(failure),
+                        None => break,
                     }
                 }
             }
-            repeated += 1;
+            let answers = match is_asked {
+                true => send_asking(&node, via, commands, deadline).await,
+                false => send(&node, via, commands, deadline).await,
+            };
+            match answers {
+                Err(again) => failure = again,
+                answers => return answers,
+            }
         }
+        Err(failure)
     }
 
     pub(super) fn unconfirmed(&self, node: &Node) -> Failure {
@@ -88,12 +114,12 @@ impl Link {
     pub(super) async fn call_at(
         &self,
         node: &Rc<Node>,
-        commands: &Commands,
+        commands: &Commands<'_>,
         deadline: Instant,
     ) -> Result<Answers, Failure> {
-        match send(node, Via::Prompt, commands, false, deadline).await {
+        match send(node, Via::Prompt, commands, deadline).await {
             Err(failure) if failure.trouble.next(0, true) == Next::Reconnect => {
-                send(node, Via::Prompt, commands, false, deadline).await
+                send(node, Via::Prompt, commands, deadline).await
             }
             outcome => outcome,
         }
@@ -108,6 +134,14 @@ impl Link {
         let found = looked.map_err(|_| failure("no answer within 1 s".into()))?;
         found.map_err(|error| failure(error.reason))?;
         self.primaries.of(slot).ok_or_else(|| failure(format!("the Cluster has no primary for slot {slot}")))
+    }
+
+    /// Where the keys of a script lie; only a Cluster has more than one place.
+    pub(super) fn slot(&self, script: &Invocation<'_>) -> u16 {
+        match self.primaries.kind() {
+            Kind::Cluster => script.slot(),
+            Kind::Single | Kind::Sentinel => 0,
+        }
     }
 
     pub(super) fn is_single(&self) -> bool {

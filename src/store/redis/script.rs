@@ -3,10 +3,10 @@
 //! redis-rs' own sends `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server than
 //! the call. This one sends the text itself, as `EVAL`, which needs no second command.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use redis::{Cmd, ToRedisArgs};
+use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
 
 use super::slot::slot_of;
 
@@ -27,9 +27,11 @@ pub(super) struct Script {
 /// A script with its keys, which lie in one slot, and its arguments.
 pub(super) struct Invocation<'a> {
     script: &'a Script,
-    keys: Vec<Vec<u8>>,
-    arguments: Vec<Vec<u8>>,
+    by_name: Cmd,
 }
+
+/// Members and bytes of a login's command, so that few commands have to grow.
+const CAPACITY: (usize, usize) = (16, 512);
 
 impl Script {
     pub(super) fn new(text: &str) -> Self {
@@ -40,46 +42,52 @@ impl Script {
         Self { text: text.to_owned(), sha }
     }
 
-    pub(super) fn key(&self, key: impl ToRedisArgs) -> Invocation<'_> {
-        Invocation { script: self, keys: key.to_redis_args(), arguments: Vec::new() }
+    /// The keys lie in one slot.
+    pub(super) fn on(&self, keys: &[&dyn Display]) -> Invocation<'_> {
+        let mut by_name = Cmd::with_capacity(CAPACITY.0, CAPACITY.1);
+        by_name.arg("EVALSHA").arg(&self.sha).arg(keys.len());
+        keys.iter().for_each(|key| by_name.write_arg_fmt(key));
+        let slots = || members(&by_name).skip(3).map(slot_of);
+        debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
+        Invocation { script: self, by_name }
     }
 }
 
 impl Invocation<'_> {
-    pub(super) fn key(&mut self, key: impl ToRedisArgs) -> &mut Self {
-        key.write_redis_args(&mut self.keys);
+    pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.by_name.arg(argument);
         self
     }
 
-    pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
-        argument.write_redis_args(&mut self.arguments);
+    /// An argument as it is displayed.
+    pub(super) fn text(&mut self, argument: impl Display) -> &mut Self {
+        self.by_name.write_arg_fmt(argument);
         self
     }
 
     /// The slot of all its keys.
     pub(super) fn slot(&self) -> u16 {
-        let slot = self.keys.first().map_or(0, |key| slot_of(key));
-        debug_assert!(self.keys.iter().all(|key| slot_of(key) == slot), "the keys of a script lie in one slot");
-        slot
+        members(&self.by_name).nth(3).map_or(0, slot_of)
     }
 
     /// By its name, which a server knows after it has seen the text.
-    pub(super) fn by_name(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.sha)
+    pub(super) fn by_name(&self) -> &Cmd {
+        &self.by_name
     }
 
     pub(super) fn by_text(&self) -> Cmd {
-        self.command("EVAL", &self.script.text)
+        let mut by_text = redis::cmd("EVAL");
+        by_text.arg(&self.script.text);
+        members(&self.by_name).skip(2).for_each(|member| by_text.write_arg(member));
+        by_text
     }
+}
 
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let members = || self.keys.iter().chain(&self.arguments);
-        let bytes = name.len() + script.len() + 4 + members().map(Vec::len).sum::<usize>();
-        let mut command = Cmd::with_capacity(3 + members().count(), bytes);
-        command.arg(name).arg(script).arg(self.keys.len());
-        members().for_each(|member| _ = command.arg(&member[..]));
-        command
-    }
+fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
+    command.args_iter().map(|member| match member {
+        Arg::Simple(member) => member,
+        _ => unreachable!("a cursor is no member of a script's command"),
+    })
 }
 
 #[cfg(test)]
@@ -89,12 +97,12 @@ mod tests {
     #[test]
     fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
         let script = Script::new("return KEYS[1]");
-        let mut call = script.key("{a}1");
-        call.key("{a}2").arg(7).arg("x");
-        let sent = |command: Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
+        let mut call = script.on(&[&"{a}1", &"{a}2"]);
+        call.arg(7).text("x");
+        let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";
         let by_name = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
         assert_eq!(sent(call.by_name()), by_name);
-        assert_eq!(sent(call.by_text()), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+        assert_eq!(sent(&call.by_text()), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
     }
 }

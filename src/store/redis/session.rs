@@ -9,7 +9,7 @@ use redis::{Value, from_redis_value};
 use super::{
     super::{
         AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
-        Result, Sealed, Sessions, Tried,
+        Result, Sealed, Sessions, Tried, micros_of,
     },
     Redis, Script, flag, name, script, unreadable,
 };
@@ -24,56 +24,47 @@ static FORGET: LazyLock<Script> = script!("forget");
 #[async_trait(?Send)]
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let mut script = OPEN.key(name::binding(person));
+        let mut script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
         script
-            .key(name::session(person))
-            .key(name::tries(person))
             .arg(user.as_str())
             .arg(PREVIOUS_KEY_TTL.as_millis() as u64)
             .arg(MAX_FAILURES)
             .arg(FAILURES_WINDOW.as_secs())
-            .arg(attempt.as_str());
+            .text(attempt);
         let answer: Vec<Value> = self.link.run("open", &script).await?;
         opening(answer, attempt).map_err(|_| unreadable("a session"))
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let mut script = CLOSE.key(name::session(person));
-        script
-            .key(name::tries(person))
-            .arg(flag(tried == Tried::Failed))
-            .arg(MAX_FAILURES)
-            .arg(FAILURES_WINDOW.as_secs())
-            .arg(attempt.as_str());
+        let mut script = CLOSE.on(&[&name::session(person), &name::tries(person)]);
+        script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let dropped: u8 = self.link.run("close", &script).await?;
         Ok(dropped == 1)
     }
 
     async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
-        let mut script = KEEP.key(name::binding(person));
-        script.key(name::session(person)).arg(order.as_str()).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
+        let mut script = KEEP.on(&[&name::binding(person), &name::session(person)]);
+        script.text(order).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
-        let mut script = RESEAL.key(name::session(person));
+        let mut script = RESEAL.on(&[&name::session(person)]);
         script.arg(old.as_bytes()).arg(new.as_bytes());
         self.link.run("reseal", &script).await
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        let mut script = FORGET.key(name::binding(person));
-        script.key(name::session(person));
+        let script = FORGET.on(&[&name::binding(person), &name::session(person)]);
         self.link.run("forget", &script).await
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let mut asked = redis::pipe();
-        asked.cmd("HGET").arg(name::session(person)).arg("current_order");
-        asked.cmd("HMGET").arg(name::binding(person)).arg("user_id").arg("last_login");
+        let (key, mut asked) = (name::binding(person).to_string(), redis::pipe());
+        asked.hget(name::session(person).to_string(), "current_order").hmget(&key, &["user_id", "last_login"]);
         type Found = (Option<String>, (Option<String>, Option<i64>));
-        let (order, (user, noted)): Found = self.link.query("last_login", &name::binding(person), &asked).await?;
-        let exchanged = order.map(|order| (ExchangeOrder(order).micros() / 1_000_000) as i64);
+        let (order, (user, noted)): Found = self.link.query("last_login", &key, &asked).await?;
+        let exchanged = order.map(|order| (micros_of(&order) / 1_000_000) as i64);
         let second = user.and(exchanged.max(noted));
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }

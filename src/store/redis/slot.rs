@@ -3,12 +3,12 @@
 use crc::{CRC_16_XMODEM, Crc};
 
 /// How many slots a Cluster has.
-pub(super) const SLOTS: usize = 16_384;
+pub const CLUSTER_SLOTS: usize = 16_384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 pub(super) fn slot_of(key: &[u8]) -> u16 {
-    CRC.checksum(hashed(key)) % SLOTS as u16
+    CRC.checksum(hashed(key)) % CLUSTER_SLOTS as u16
 }
 
 /// What stands between the first `{` and the next `}`, if anything does. Otherwise the whole key.

@@ -16,7 +16,7 @@ static TAKE: LazyLock<Script> = script!("take_ticket");
 #[async_trait(?Send)]
 impl Tickets for Redis {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
-        let mut script = KEEP.key(name::ticket(ticket));
+        let mut script = KEEP.on(&[&name::ticket(ticket)]);
         script
             .arg(holder.person.app.as_str())
             .arg(holder.person.openid.as_str())
@@ -26,8 +26,8 @@ impl Tickets for Redis {
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
-        let mut script = TAKE.key(name::ticket(ticket));
-        script.arg(attempt.as_str());
+        let mut script = TAKE.on(&[&name::ticket(ticket)]);
+        script.text(attempt);
         let held: Vec<String> = self.link.run("take_ticket", &script).await?;
         let [app, openid, unionid, second] = held.as_slice() else { return Ok(None) };
         let unionid = Some(unionid).filter(|text| !text.is_empty()).map(|text| text.parse());

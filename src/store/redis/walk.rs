@@ -79,7 +79,7 @@ impl Redis {
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
         self.step(from, "wxmint:{*}:binding", async |node, keys| {
             let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-            let asked = keys.iter().map(|key| (key.as_str(), fields_of(key))).collect();
+            let asked = keys.iter().map(|key| (key.as_str(), Cmd::hmget(key, &FIELDS))).collect();
             let rows = self.link.query_each(STEP, node, asked).await?;
             let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
             found.collect()
@@ -125,16 +125,16 @@ impl Redis {
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
     pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool> {
-        let mut script = NOTE_DISSOLVED.key(name::binding(person));
-        script.arg(attempt.as_str());
+        let mut script = NOTE_DISSOLVED.on(&[&name::binding(person)]);
+        script.text(attempt);
         self.link.run("note_dissolved", &script).await
     }
 }
 
 /// See [`super::super::Store::binding`].
 pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<Binding>> {
-    let (key, mut asked) = (name::binding(person), redis::pipe());
-    asked.add_command(fields_of(&key));
+    let (key, mut asked) = (name::binding(person).to_string(), redis::pipe());
+    asked.hmget(&key, &FIELDS);
     let (row,): (Value,) = redis.link.query("binding", &key, &asked).await?;
     match found(person.clone(), row)? {
         Some(Found::Bound(binding)) => Ok(Some(binding)),
@@ -154,12 +154,6 @@ fn owner(key: &str) -> Result<Person> {
 
 const FIELDS: [&str; 7] =
     ["user_id", "unionid", "unionid_conflict", "bound_at", "intent_user", "leaving_user", "dissolved"];
-
-fn fields_of(key: &str) -> Cmd {
-    let mut asked = redis::cmd("HMGET");
-    asked.arg(key).arg(&FIELDS);
-    asked
-}
 
 /// `None` for a person of whom nothing is left, or nothing but a number.
 fn found(person: Person, row: Value) -> Result<Option<Found>> {

@@ -49,9 +49,10 @@ impl Example {
         };
         let added = flask()
             .args(["add-user", "alice", "--password", "wonderland", "--roles", "admin,editor"])
-            .status()
+            .output()
             .expect("Flask");
-        assert!(added.success());
+        let said = String::from_utf8_lossy(&added.stdout);
+        assert!(added.status.success() && said.contains("alice added, user id "), "{added:?}");
         let process = Process::spawn("the example", flask().args(["run", "--port", &port]));
         let file = fs::read(bed.configuration.value("WXMINT_KEYS")).expect("the key file");
         let mut keys: Value = serde_json::from_slice(&file).expect("JSON");

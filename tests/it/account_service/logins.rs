@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{NO_ANSWERS, Reply};
-use crate::support::{AccountService, Answer, PATIENCE, Terminator, TestBed, eventually};
+use crate::support::{AccountService, Answer, Configuration, PATIENCE, Terminator, TestBed, eventually};
 
 /// A service that asks an account service, at the most talkative log level.
 async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {
@@ -44,6 +44,29 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
     service.misbehave(Reply::Stalled);
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), "user-alice");
     assert!(service.calls().is_empty());
+}
+
+/// 0.0.0.0 is this machine to the system, and another one to the settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_another_machine_is_asked_over_http_only_by_the_dangerous_switch_which_warns_at_start() {
+    const DANGEROUS: &str = "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP";
+    let service = AccountService::start();
+    let url = service.url().replace("127.0.0.1", "0.0.0.0");
+    let mut configuration = Configuration::new("ES256");
+    configuration.set("WXMINT_ACCOUNTS", &url);
+    let refused = configuration.refused().await;
+    assert!(
+        refused.contains("WXMINT_ACCOUNTS is not valid") && refused.contains(&format!("{DANGEROUS}=true")),
+        "{refused}"
+    );
+    assert!(!refused.contains(&url), "{refused}");
+
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env(DANGEROUS, "true").start().await;
+    let bound = log_in(&bed, "lin", alice("wonderland")).await.expect_login();
+    assert_eq!((bound.member("user_id").as_str(), service.calls().len()), ("user-alice", 1));
+    let events = bed.service().events();
+    let warns = |event: &&Value| event["level"] == "WARN" && event["message"].to_string().contains(DANGEROUS);
+    assert_eq!(events.iter().filter(warns).count(), 1, "{events:?}");
 }
 
 /// What the operator is told of a request.

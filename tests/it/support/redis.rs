@@ -5,6 +5,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use redis::{FromRedisValue, RedisResult};
@@ -21,6 +22,8 @@ pub(crate) struct RedisServer {
     options: Vec<String>,
     process: Process,
     folder: TempDir,
+    /// Neither killed nor frozen.
+    answers: AtomicBool,
 }
 
 impl RedisServer {
@@ -45,7 +48,7 @@ impl RedisServer {
                 ),
             }
         };
-        Self { port, password: password.to_owned(), options, process, folder }
+        Self { port, password: password.to_owned(), options, process, folder, answers: AtomicBool::new(true) }
     }
 
     /// A replica of `primary`, with all that the primary has.
@@ -93,6 +96,11 @@ impl RedisServer {
     /// Of its URL: what stands before the host.
     pub(crate) fn user_part(&self) -> String {
         user_part(&self.password)
+    }
+
+    /// Whether it is neither killed nor frozen.
+    pub(super) fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -154,6 +162,7 @@ impl RedisServer {
 
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill(&mut self) {
+        self.answers.store(false, Ordering::Relaxed);
         self.process.kill();
     }
 
@@ -161,15 +170,18 @@ impl RedisServer {
     pub(crate) async fn start_again(&mut self) {
         self.process = spawn(self.port, &self.options, &self.password, self.folder.path());
         assert!(up(self.port, &self.password, &mut self.process).await, "{:?}", self.process.stdout());
+        self.answers.store(true, Ordering::Relaxed);
     }
 
     /// Accepts connections, as the kernel does that for it, and answers nothing.
     pub(crate) fn freeze(&self) {
+        self.answers.store(false, Ordering::Relaxed);
         self.process.signal(Signal::STOP);
     }
 
     pub(crate) fn thaw(&self) {
         self.process.signal(Signal::CONT);
+        self.answers.store(true, Ordering::Relaxed);
     }
 }
 

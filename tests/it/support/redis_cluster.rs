@@ -41,8 +41,6 @@ pub(crate) struct RedisCluster {
 struct Node {
     server: RedisServer,
     id: String,
-    /// Neither killed nor frozen.
-    answers: bool,
 }
 
 /// What a node says of itself.
@@ -67,7 +65,7 @@ impl RedisCluster {
         let servers = futures_util::future::join_all(starting).await;
         let nodes = servers.into_iter().map(|server| {
             let id = server.command(&["CLUSTER", "MYID"]);
-            Node { server, id, answers: true }
+            Node { server, id }
         });
         let cluster = Self { nodes: nodes.collect() };
         cluster.form(&shape).await;
@@ -121,22 +119,18 @@ impl RedisCluster {
 
     pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node].server.kill();
-        self.nodes[node].answers = false;
     }
 
     pub(crate) async fn start_again(&mut self, node: usize) {
         self.nodes[node].server.start_again().await;
-        self.nodes[node].answers = true;
     }
 
-    pub(crate) fn freeze(&mut self, node: usize) {
-        self.nodes[node].server.freeze();
-        self.nodes[node].answers = false;
+    pub(crate) fn freeze(&self, node: usize) {
+        self.node(node).freeze();
     }
 
-    pub(crate) fn thaw(&mut self, node: usize) {
-        self.nodes[node].server.thaw();
-        self.nodes[node].answers = true;
+    pub(crate) fn thaw(&self, node: usize) {
+        self.node(node).thaw();
     }
 
     /// Every node gets another password, for its clients and for its replicas. All connections are closed.
@@ -230,12 +224,12 @@ impl RedisCluster {
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.answers)
+        self.nodes.iter().filter(|node| node.server.answers())
     }
 
     fn claim(&self, node: usize) -> Option<Claim> {
         let node = &self.nodes[node];
-        let said: String = node.answers.then(|| node.server.try_command(&["CLUSTER", "NODES"]).ok())??;
+        let said: String = node.server.answers().then(|| node.server.try_command(&["CLUSTER", "NODES"]).ok())??;
         let fields: Vec<_> = said.lines().find(|line| line.contains("myself"))?.split(' ').collect();
         Some(Claim {
             primary: fields[2].contains("master"),

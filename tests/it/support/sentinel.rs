@@ -36,14 +36,8 @@ const INTERVALS: [&str; 14] = [
 
 /// Servers and sentinels are numbered; server 0 begins as the primary.
 pub(crate) struct Sentinel {
-    servers: Vec<Member>,
-    sentinels: Vec<Member>,
-}
-
-struct Member {
-    server: RedisServer,
-    /// Neither killed nor frozen.
-    answers: bool,
+    servers: Vec<RedisServer>,
+    sentinels: Vec<RedisServer>,
 }
 
 impl Sentinel {
@@ -58,11 +52,11 @@ impl Sentinel {
         let options: Vec<String> =
             ["--repl-diskless-sync-delay", "0"].iter().chain(options).map(|&option| option.to_owned()).collect();
         let servers = started(1 + replicas, &options).await;
-        let port = servers[0].server.port().to_string();
-        servers[1..].iter().for_each(|member| member.server.command(&["REPLICAOF", "127.0.0.1", &port]));
-        servers.iter().for_each(|member| admit_clients(&member.server));
+        let port = servers[0].port().to_string();
+        servers[1..].iter().for_each(|server| server.command(&["REPLICAOF", "127.0.0.1", &port]));
+        servers.iter().for_each(admit_clients);
         let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
-        for Member { server, .. } in &sentinels {
+        for server in &sentinels {
             hurry(server);
             let down_after = DOWN_AFTER.as_millis().to_string();
             server.command::<()>(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
@@ -77,19 +71,19 @@ impl Sentinel {
 
     /// For `WXMINT_REDIS_URL`.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.server.port())).collect();
+        let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.port())).collect();
         format!("redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}", hosts.join(","))
     }
 
     pub(crate) fn server(&self, number: usize) -> &RedisServer {
-        &self.servers[number].server
+        &self.servers[number]
     }
 
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
-        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers).filter_map(named_by).collect();
+        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers()).filter_map(named_by).collect();
         let agree = |port: u16| named.iter().filter(|other| **other == port).count() >= 2;
-        self.servers.iter().position(|member| agree(member.server.port()))
+        self.servers.iter().position(|server| agree(server.port()))
     }
 
     /// The servers that take themselves for a primary.
@@ -98,51 +92,43 @@ impl Sentinel {
     }
 
     pub(crate) fn kill(&mut self, server: usize) {
-        self.servers[server].server.kill();
-        self.servers[server].answers = false;
+        self.servers[server].kill();
     }
 
     /// It comes back as what it was; the sentinels make it a replica later.
     pub(crate) async fn start_again(&mut self, server: usize) {
-        self.servers[server].server.start_again().await;
-        admit_clients(&self.servers[server].server);
-        self.servers[server].answers = true;
+        self.servers[server].start_again().await;
+        admit_clients(&self.servers[server]);
     }
 
-    pub(crate) fn freeze(&mut self, server: usize) {
-        self.servers[server].server.freeze();
-        self.servers[server].answers = false;
+    pub(crate) fn freeze(&self, server: usize) {
+        self.servers[server].freeze();
     }
 
-    pub(crate) fn thaw(&mut self, server: usize) {
-        self.servers[server].server.thaw();
-        self.servers[server].answers = true;
+    pub(crate) fn thaw(&self, server: usize) {
+        self.servers[server].thaw();
     }
 
     pub(crate) fn kill_sentinel(&mut self, sentinel: usize) {
-        self.sentinels[sentinel].server.kill();
-        self.sentinels[sentinel].answers = false;
+        self.sentinels[sentinel].kill();
     }
 
     pub(crate) async fn start_sentinel_again(&mut self, sentinel: usize) {
-        self.sentinels[sentinel].server.start_again().await;
-        self.sentinels[sentinel].answers = true;
-        hurry(&self.sentinels[sentinel].server);
+        self.sentinels[sentinel].start_again().await;
+        hurry(&self.sentinels[sentinel]);
     }
 
-    pub(crate) fn freeze_sentinel(&mut self, sentinel: usize) {
-        self.sentinels[sentinel].server.freeze();
-        self.sentinels[sentinel].answers = false;
+    pub(crate) fn freeze_sentinel(&self, sentinel: usize) {
+        self.sentinels[sentinel].freeze();
     }
 
-    pub(crate) fn thaw_sentinel(&mut self, sentinel: usize) {
-        self.sentinels[sentinel].server.thaw();
-        self.sentinels[sentinel].answers = true;
+    pub(crate) fn thaw_sentinel(&self, sentinel: usize) {
+        self.sentinels[sentinel].thaw();
     }
 
     /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
     pub(crate) fn cut_off(&mut self, server: usize) {
-        let server = &mut self.servers[server].server;
+        let server = &mut self.servers[server];
         server.change_password("known to nobody");
         server.command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     }
@@ -150,11 +136,11 @@ impl Sentinel {
     /// `SENTINEL FAILOVER`, which the old primary learns of last. Returns when the sentinels name another server.
     pub(crate) async fn fail_over(&self) -> usize {
         let old = self.primary().expect("a primary");
-        let asked = self.sentinels.iter().find(|it| it.answers).expect("a sentinel that answers");
+        let asked = self.sentinels.iter().find(|it| it.answers()).expect("a sentinel that answers");
         until("a failover", FAILOVER, async || {
             if named_by(asked) == Some(self.server(old).port()) {
                 // Refused while one is under way. It may come to nothing.
-                let _: RedisResult<()> = asked.server.try_command(&["SENTINEL", "FAILOVER", MASTER]);
+                let _: RedisResult<()> = asked.try_command(&["SENTINEL", "FAILOVER", MASTER]);
             }
             self.primary().is_some_and(|server| server != old)
         })
@@ -183,32 +169,30 @@ impl Sentinel {
                 false => said.contains(&port) && said.contains("master_link_status:up"),
             })
         };
-        let living = |members: &[Member]| members.iter().filter(|it| it.answers).count();
-        let knows_all = |member: &Member| {
-            let said: RedisResult<String> = member.server.try_command(&["INFO", "sentinel"]);
+        let knows_all = |sentinel: &RedisServer| {
+            let said: RedisResult<String> = sentinel.try_command(&["INFO", "sentinel"]);
             let known = format!("slaves={},sentinels={}", self.servers.len() - 1, self.sentinels.len());
             said.is_ok_and(|said| said.contains(&known) && said.contains("status=ok"))
         };
-        (0..self.servers.len()).filter(|number| self.servers[*number].answers).all(in_step)
-            && living(&self.sentinels) > 0
-            && self.sentinels.iter().filter(|it| it.answers).all(knows_all)
+        (0..self.servers.len()).filter(|number| self.server(*number).answers()).all(in_step)
+            && self.sentinels.iter().any(RedisServer::answers)
+            && self.sentinels.iter().filter(|it| it.answers()).all(knows_all)
     }
 
     fn role(&self, number: usize) -> Option<String> {
-        let member = &self.servers[number];
-        let said: Vec<redis::Value> = member.answers.then(|| member.server.try_command(&["ROLE"]).ok())??;
+        let server = self.server(number);
+        let said: Vec<redis::Value> = server.answers().then(|| server.try_command(&["ROLE"]).ok())??;
         redis::from_redis_value(said.into_iter().next()?).ok()
     }
 }
 
-async fn started(count: usize, options: &[String]) -> Vec<Member> {
-    let servers = futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await;
-    servers.into_iter().map(|server| Member { server, answers: true }).collect()
+async fn started(count: usize, options: &[String]) -> Vec<RedisServer> {
+    futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await
 }
 
 /// The port of the server that a sentinel names.
-fn named_by(sentinel: &Member) -> Option<u16> {
-    let named = sentinel.server.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+fn named_by(sentinel: &RedisServer) -> Option<u16> {
+    let named = sentinel.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
     named.ok()?[1].parse().ok()
 }
 

@@ -10,7 +10,7 @@ use super::{
         super::{Result, StoreError},
         connector::Connector,
         reason::describe,
-        slot::SLOTS,
+        slot::CLUSTER_SLOTS,
         url::Address,
     },
     Before, Found, Known, Primary, Range, at, in_time,
@@ -72,7 +72,7 @@ pub(in super::super) fn parse(answer: Value, asked: &Address) -> Result<Found> {
         let mut number = || from_redis_value::<u16>(member()?).map_err(|_| unreadable());
         let (first, last) = (number()?, number()?);
         let (host, port) = host_and_port(member()?).ok_or_else(unreadable)?;
-        if first > last || usize::from(last) >= SLOTS {
+        if first > last || usize::from(last) >= CLUSTER_SLOTS {
             return Err(unreadable());
         }
         let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());

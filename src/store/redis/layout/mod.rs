@@ -14,7 +14,7 @@ use std::{
 use super::{
     super::{Result, StoreError},
     connector::{Connection, Connector},
-    slot::SLOTS,
+    slot::CLUSTER_SLOTS,
     url::{Address, Layout},
 };
 
@@ -79,7 +79,7 @@ impl Found {
 
     /// For each slot the number of its primary, or one that no primary has.
     pub(super) fn table(&self) -> Box<[u16]> {
-        let mut table = vec![u16::MAX; SLOTS].into_boxed_slice();
+        let mut table = vec![u16::MAX; CLUSTER_SLOTS].into_boxed_slice();
         for (number, primary) in (0..).zip(&self.primaries) {
             primary.slots.iter().for_each(|range| table[range.indices()].fill(number));
         }

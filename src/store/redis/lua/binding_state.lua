@@ -15,6 +15,11 @@ local function binding_state(attempt)
   return {'free', generation, '', b[9] or '', '', '', ''}
 end
 
+-- What the scripts answer: one text, which is read with less work than an array. No member has a space in it.
+local function told(state)
+  return table.concat(state, ' ')
+end
+
 local function intend(user, made, by_unionid)
   redis.call('HINCRBY', KEYS[1], 'generation', 1)
   -- What was erased of the person has left a number that expires.

@@ -1,10 +1,10 @@
 -- Claims a login code. KEYS: code. ARGV: attempt id, seconds to remember it.
--- Answers {1 or 0, seconds, microseconds}; a claim repeated by its own claimant is granted again.
+-- Answers the time in microseconds, or 0 if another attempt has claimed it. A claim that is repeated is granted again.
 local holder = redis.call('GET', KEYS[1])
 if not holder then
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 elseif holder ~= ARGV[1] then
-  return {0, 0, 0}
+  return 0
 end
 local now = redis.call('TIME')
-return {1, tonumber(now[1]), tonumber(now[2])}
+return now[1] * 1000000 + now[2]

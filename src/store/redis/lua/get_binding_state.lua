@@ -1,2 +1,2 @@
 -- Where a person stands. KEYS: binding. ARGV: attempt. Needs binding_state.lua.
-return binding_state(ARGV[1])
+return told(binding_state(ARGV[1]))

@@ -3,6 +3,6 @@
 local now = binding_state(ARGV[1])
 if now[1] == 'free' and now[2] == ARGV[2] then
   intend(ARGV[3], ARGV[4], ARGV[5])
-  return binding_state(ARGV[1])
+  return told(binding_state(ARGV[1]))
 end
-return now
+return told(now)

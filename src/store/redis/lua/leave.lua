@@ -1,5 +1,5 @@
--- Ends a binding to a user and forgets the session key. KEYS: binding, session. ARGV: attempt, user, generation, the greatest
--- time of all primaries of a Cluster ('' elsewhere). Needs binding_state.lua.
+-- Ends a binding to a user and forgets the session key. KEYS: binding, session.
+-- ARGV: attempt, user, generation, the greatest time of all primaries of a Cluster ('' elsewhere). Needs binding_state.lua.
 local now = binding_state(ARGV[1])
 if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('DEL', KEYS[2])
@@ -7,6 +7,6 @@ if now[1] == 'bound' and now[2] == ARGV[3] and now[3] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'leaving_user', ARGV[2], 'leaving_since', since)
   redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
     'block_of', 'block', 'unconfirmed')
-  return binding_state(ARGV[1])
+  return told(binding_state(ARGV[1]))
 end
-return now
+return told(now)

@@ -8,7 +8,7 @@ keep_key(ARGV[2], ARGV[3], ARGV[4])
 
 local wait, value, life = counted(redis.call('GET', KEYS[3]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 if wait > 0 then
-  return {'limited', string.format('%.0f', wait), '', '', '', '', '', ''}
+  return 'limited ' .. string.format('%.0f', wait)
 end
 redis.call('SET', KEYS[3], value, 'PX', life)
 local now = binding_state(ARGV[1])
@@ -18,4 +18,4 @@ if now[1] == 'free' and now[2] == '0' and ARGV[7] ~= '' then
   now = binding_state(ARGV[1])
 end
 now[8] = redis.call('TIME')[1]
-return now
+return told(now)

@@ -6,7 +6,7 @@ use redis::{Cmd, Value, from_redis_value};
 
 use super::{
     super::{
-        super::{ExchangeOrder, PREVIOUS_KEY_TTL, Result, Sealed},
+        super::{PREVIOUS_KEY_TTL, Result, Sealed, micros_of},
         Redis, unreadable,
     },
     Place, STEP, Step,
@@ -56,25 +56,14 @@ impl Redis {
             let mut time = redis::pipe();
             time.cmd("TIME");
             let ((seconds, micros),): ((u64, u32),) = self.link.query_at(STEP, node, &time).await?;
-            let asked = names.iter().flat_map(|name| [(name.as_str(), life_of(name)), (name, fields_of(name))]);
+            let asked =
+                names.iter().flat_map(|name| [(name.as_str(), Cmd::pttl(name)), (name, Cmd::hmget(name, &FIELDS))]);
             let answers = self.link.query_each(STEP, node, asked.collect()).await?;
             let now = Duration::new(seconds, micros * 1000);
             read(names, answers, now).map_err(|_| unreadable("a session or an access token"))
         })
         .await
     }
-}
-
-fn life_of(name: &str) -> Cmd {
-    let mut asked = redis::cmd("PTTL");
-    asked.arg(name);
-    asked
-}
-
-fn fields_of(name: &str) -> Cmd {
-    let mut asked = redis::cmd("HMGET");
-    asked.arg(name).arg(&FIELDS);
-    asked
 }
 
 /// Two answers for each name.
@@ -92,7 +81,7 @@ fn read(names: Vec<String>, answers: Vec<Value>, now: Duration) -> Result<Vec<Se
 /// The current session key becomes the previous one at a login, and can be asked for a while longer; the previous one
 /// cannot any more when its while is over (kept_keys.lua), though it is still there.
 fn sealed((order, current, previous, access_token): Fields, life: Option<Duration>, now: Duration) -> Vec<SealedUnder> {
-    let replaced = order.map_or(0, |order| ExchangeOrder(order).micros());
+    let replaced = order.map_or(0, |order| micros_of(&order));
     let left = (Duration::from_micros(replaced) + PREVIOUS_KEY_TTL).saturating_sub(now);
     let previous = previous.filter(|_| !left.is_zero());
     let found = [

@@ -1,0 +1,104 @@
+// What the page says in English about each step of the diagram.
+
+export const steps = {
+  phoneCode: {
+    label: "getPhoneNumber → phone_code",
+    note: "On a phone, a button of its own asks the person. Whoever allows it gives the mini program a one-time code, and not the number. Here the page asks the simulator for one.",
+  },
+  code: {
+    label: "wx.login → code",
+    note: "On a phone, wx.login asks WeChat for a one-time code. Here the page asks the simulator for one. A code lives 5 minutes and is good for one exchange.",
+    reused: "wx.login was not called: the page sends the code of the last login once more.",
+    invented: "wx.login was not called: the page made this code up.",
+  },
+  post: {
+    label: "POST /login",
+    note: "The mini program sends the code. The appid says which of the two mini programs it is; on a phone the Referer that WeChat adds tells it. The answer is further down.",
+    password: "Account and password go with it, this once. The page masks the password here.",
+    phone: "The phone_code goes with it, this once.",
+    ticket: "The bind_ticket of the last answer stands for the code, which is spent. It is good for one attempt within 5 minutes. The answer is further down.",
+  },
+  claim: {
+    label: "claim the code",
+    note: "wxmint notes a hash of the code in the store unless it is there already: one round trip. Of any number of copies, on any number of replicas, one goes on. The page cannot look inside the store; this is a description.",
+    refused: "The code was there already, so it went no further. The simulator’s journal shows no request with this code since: WeChat was not asked.",
+    unseen: "wxmint stopped before asking WeChat. Whether the code was claimed cannot be seen from here.",
+  },
+  ticket: {
+    label: "take the ticket",
+    note: "The ticket leaves the store: it serves one attempt, right or wrong. It holds whose WeChat identity asked, so WeChat is not asked again. The page cannot look inside the store; this is a description.",
+    refused: "The ticket was not there any more: spent, or older than 5 minutes.",
+    unseen: "Whether the ticket was taken cannot be seen from here.",
+  },
+  session: {
+    label: "code2Session",
+    note: "From the journal of the WeChat stand-in. The AppSecret and the session_key are masked by the simulator before the page sees them. WeChat says “200, text/plain” to everything, errors too.",
+    twice: "WeChat said -1 (busy). That is the one answer after which wxmint asks again, once.",
+    skipped: "The simulator’s journal shows no request with this code: WeChat was not asked.",
+    slow: "The stand-in waits 50\u00a0ms before it answers, so that one sees the wait.",
+    fault: (fault) => `The simulator did this on purpose: ${fault}.`,
+  },
+  record: {
+    label: "seal session_key · openid → user id",
+    note: "One atomic step: the session_key goes into the store sealed with AES-256-GCM and comes out for nobody but wxmint; the openid is looked up. The page cannot look inside; this is a description.",
+    nobody: "The openid is bound to nobody. wxmint puts a bind_ticket into the store and asks who it is.",
+    unionid: "This openid is new, but WeChat’s unionid is known from the other mini program: the openid is bound to the same user, and nobody is asked.",
+    skipped: "Nothing to keep: WeChat gave no session_key and no openid.",
+    unseen: "Whether it came to this cannot be seen from here.",
+  },
+  number: {
+    label: "getuserphonenumber",
+    note: "From the journal of the WeChat stand-in: the phone_code goes in, the number that WeChat has verified comes out.",
+    token: "WeChat wants its access token for this. wxmint has none yet and fetches one (stable_token): once for all replicas, kept sealed, renewed ahead of its end. A login by code alone never needs it.",
+    skipped: "WeChat was not asked for a number.",
+  },
+  account: {
+    label: { password: "check the password", phone: "whose number is it?" },
+    note: {
+      password: "From the journal of the account service, which masks the password. wxmint keeps no password.",
+      phone: "From the journal of the account service: it finds the user of the number, or makes one and says so.",
+    },
+    signed: "The request also carries a short-lived JWT, signed with wxmint’s own key and verifiable by its JWKS; the journal shows no headers.",
+    refused: "It says: nobody’s. An unknown name and a wrong password are answered alike.",
+    skipped: "The account service was not asked.",
+  },
+  bind: {
+    label: "bind openid → user id",
+    note: "The store now holds which user this WeChat identity is; from here on wx.login alone is enough. Each step can be repeated, so that a crash at any point loses nothing. The page cannot look inside; this is a description.",
+    refused: "Refused: this WeChat identity is another user’s, or this user has another WeChat identity. Nothing is changed.",
+    skipped: "There is nobody to bind to.",
+    unseen: "Whether it came to this cannot be seen from here.",
+  },
+  answer: { label: "200, a token", refused: (status) => `${status}, a problem`, silent: "no answer" },
+  verify: {
+    label: "JWKS, then verify",
+    note: "A service of yours fetches the published keys, keeps them, and verifies each token by itself. wxmint is not asked about a token. Here this page is that service; the checks are below.",
+    skipped: "There is no token to verify.",
+  },
+  unbind: {
+    label: "DELETE /binding",
+    note: "The mini program sends its token and nothing else; wxmint verifies it as every service does.",
+  },
+  dissolve: {
+    label: "dissolve the binding",
+    note: "Binding and session_key leave the store. A known unionid does not bring the binding back by itself: the next login asks. The page cannot look inside; this is a description.",
+    skipped: "Nothing was dissolved.",
+    unseen: "Whether it came to this cannot be seen from here.",
+  },
+  unbound: { label: "204, done", refused: (status) => `${status}, a problem`, silent: "no answer" },
+  handed: {
+    label: "wx.getWeRunData → encryptedData, iv",
+    note: "WeChat seals the data with the session_key of the last login. The mini program cannot read it: the session_key never came to the phone. A phone gets 31 days; here the page asks the simulator for 7.",
+  },
+  userData: {
+    label: "POST /wechat/userdata",
+    note: "The mini program hands on what it got, with its token. No session_key goes over the line in either direction.",
+  },
+  unseal: {
+    label: "unseal the session_key, open the data",
+    note: "The session_key has lain sealed in the store since the login. wxmint unseals it, decrypts, and believes the data only if its watermark names this app and is fresh. The page cannot look inside; this is a description.",
+    refused: "The data does not open with the session_key that is kept, or its watermark is wrong or too old.",
+    unseen: "Whether it came to this cannot be seen from here.",
+  },
+  opened: { label: "200, the data", refused: (status) => `${status}, a problem`, silent: "no answer" },
+};

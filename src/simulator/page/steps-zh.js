@@ -1,0 +1,104 @@
+// 登录图上每一步的中文说明。
+
+export const steps = {
+  phoneCode: {
+    label: "getPhoneNumber → phone_code",
+    note: "真机上要点一个专门的按钮，由微信问本人是否同意。同意后小程序拿到一次性的 code，不是号码。这里由本页向模拟器要。",
+  },
+  code: {
+    label: "wx.login → code",
+    note: "真机上，wx.login 向微信要一个一次性的 code；这里由本页向模拟器要。code 五分钟内有效，只能兑换一次。",
+    reused: "没有调用 wx.login：把上次用过的 code 原样又发了一遍。",
+    invented: "没有调用 wx.login：这个 code 是本页随手编的。",
+  },
+  post: {
+    label: "POST /login",
+    note: "小程序交出 code。appid 说明是两个小程序中的哪一个；真机上由微信加的 Referer 说明。应答见下面。",
+    password: "账号和密码一同带上，只此一次。密码由本页打了码。",
+    phone: "phone_code 一同带上，只此一次。",
+    ticket: "code 已经用掉，由上次应答给的 bind_ticket 代替。五分钟内有效，只能试一次。应答见下面。",
+  },
+  claim: {
+    label: "占用 code",
+    note: "wxmint 把 code 的哈希写进存储，已有则不写，一个来回。同一个 code 无论发来多少份、落到哪个副本，只有一份能往下走。本页看不到存储内部，这里是文字说明。",
+    refused: "这个 code 已被占用，到此为止。模拟器的流水里没有再出现它：没有去问微信。",
+    unseen: "wxmint 没有去问微信就停下了。code 是否已占用，从这里看不到。",
+  },
+  ticket: {
+    label: "取走 bind_ticket",
+    note: "wxmint 把它从存储里取走：不论对错，只管一次。里面记着是哪个微信，所以不用再问微信。本页看不到存储内部，这里是文字说明。",
+    refused: "存储里已经没有它：用过了，或者超过五分钟。",
+    unseen: "是否已取走，从这里看不到。",
+  },
+  session: {
+    label: "code2Session",
+    note: "取自微信模拟器的流水。AppSecret 和 session_key 在交给本页之前就已被模拟器打码。微信不论对错，一律回 200、text/plain。",
+    twice: "微信回了 -1（系统繁忙）。只有这种应答，wxmint 才会再问一次，也只问一次。",
+    skipped: "模拟器的流水里没有这个 code：没有去问微信。",
+    slow: "模拟器故意等 50 毫秒再应答，好让人看见这段等待。",
+    fault: (fault) => `这是模拟器有意为之：${fault}。`,
+  },
+  record: {
+    label: "封存 session_key · openid → 用户号",
+    note: "一步完成，不可拆分：session_key 用 AES-256-GCM 封好存入，除了 wxmint 谁也打不开；再按 openid 找用户号。本页看不到内部，这里是文字说明。",
+    nobody: "这个 openid 还没有绑定任何用户。wxmint 在存储里放一张 bind_ticket，请小程序问清是谁。",
+    unionid: "这个 openid 是第一次来，但微信给的 unionid 在另一个小程序里见过：直接绑到同一个用户，谁也不问。",
+    skipped: "没有东西可存：微信没给 session_key，也没给 openid。",
+    unseen: "是否走到了这一步，从这里看不到。",
+  },
+  number: {
+    label: "getuserphonenumber",
+    note: "取自微信模拟器的流水：交出 phone_code，换回微信核实过的号码。",
+    token: "问号码要用微信的 access_token。wxmint 手里还没有，先取一个（stable_token）：所有副本共用，封存在存储里，到期前就换新。只用 code 登录时用不着它。",
+    skipped: "没有去问微信号码。",
+  },
+  account: {
+    label: { password: "核对密码", phone: "这是谁的手机号" },
+    note: {
+      password: "取自账号服务的流水，密码在那里已打码。wxmint 不保存密码。",
+      phone: "取自账号服务的流水：按号码找到用户，没有就新建，并说明是不是新的。",
+    },
+    signed: "请求还带着一个短时有效的 JWT，由 wxmint 用自己的私钥签名，凭 JWKS 就能核实；流水里不记请求头。",
+    refused: "它说：查无此人。账号不存在和密码不对，应答是一样的。",
+    skipped: "没有去问账号服务。",
+  },
+  bind: {
+    label: "绑定 openid → 用户号",
+    note: "存储里从此记着这个微信是哪个用户，以后只要 wx.login。每一步都可以重做，在哪里崩溃都不会丢。本页看不到内部，这里是文字说明。",
+    refused: "拒绝：这个微信已是别的用户的，或者这个用户已绑了别的微信。什么都没有改。",
+    skipped: "没有用户可绑。",
+    unseen: "是否走到了这一步，从这里看不到。",
+  },
+  answer: { label: "200 令牌", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
+  verify: {
+    label: "取 JWKS，自行验签",
+    note: "你的服务取一次公钥，留着，此后每枚令牌都自己验，不再问 wxmint。这里由本页扮演那个服务，逐项检查见下文。",
+    skipped: "没有令牌可验。",
+  },
+  unbind: {
+    label: "DELETE /binding",
+    note: "小程序只交出令牌；wxmint 像任何服务一样验它。",
+  },
+  dissolve: {
+    label: "解除绑定",
+    note: "绑定和 session_key 从存储里删去。就算 unionid 认得，也不会自己绑回来：下次登录会再问。本页看不到内部，这里是文字说明。",
+    skipped: "什么也没有解除。",
+    unseen: "是否走到了这一步，从这里看不到。",
+  },
+  unbound: { label: "204 完成", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
+  handed: {
+    label: "wx.getWeRunData → encryptedData、iv",
+    note: "微信用上次登录的 session_key 把数据封好。小程序自己打不开：session_key 从没到过手机上。真机上给 31 天；这里由本页向模拟器要 7 天。",
+  },
+  userData: {
+    label: "POST /wechat/userdata",
+    note: "小程序把拿到的原样交来，带上令牌。来回都没有 session_key。",
+  },
+  unseal: {
+    label: "取出 session_key，解开数据",
+    note: "session_key 从登录起就封存在存储里。wxmint 拆封后解密，还要看水印：是不是这个小程序的，够不够新。本页看不到内部，这里是文字说明。",
+    refused: "现存的 session_key 解不开这份数据，或者水印不对、太旧。",
+    unseen: "是否走到了这一步，从这里看不到。",
+  },
+  opened: { label: "200 数据", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
+};

@@ -1,0 +1,137 @@
+// What every story needs: a browser that notes its faults, and the page's own signs of what has happened.
+
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
+export const PATIENCE = 60_000; // ms; on a busy machine too, all that is waited for has happened well before
+const REFUSING = ["/login", "/binding", "/demo/orders", "/verify"];
+// Without motion, where there are many logins.
+export const DESK = { viewport: { width: 1280, height: 860 }, colorScheme: "light", reducedMotion: "reduce" };
+
+export const [address, shots, only] = process.argv.slice(2);
+export const origin = address && new URL(address).origin;
+export const faults = []; // what a page did that it must not do, at any time
+export const shown = []; // texts of the diagram
+
+export const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [...FLAGS, ...MORE_FLAGS],
+});
+
+export async function open(options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  watch(page);
+  await load(page);
+  return page;
+}
+
+export async function load(page) {
+  await page.goto(`${origin}/`);
+  await seen(page, "html[data-ready]");
+}
+
+/** Notes whatever a page must not do. A refusal by `REFUSING` is an answer, though the console reports it as an error. */
+function watch(page) {
+  page.on("pageerror", (error) => faults.push(`script error: ${error.message}`));
+  page.on("console", (message) => {
+    const refused = mayRefuse(message.location().url) && /status of [45]\d\d/.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !refused) faults.push(`console: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(`${origin}/`) && !url.startsWith("data:")) faults.push(`request to another origin: ${url}`);
+  });
+  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  page.on("response", (response) => {
+    if (response.status() >= 400 && !mayRefuse(response.url())) faults.push(`${response.status()} from ${response.url()}`);
+  });
+}
+
+function mayRefuse(url) {
+  return REFUSING.some((path) => url === `${origin}${path}`);
+}
+
+export async function seen(page, selector) {
+  try {
+    await page.locator(selector).first().waitFor({ state: "attached", timeout: PATIENCE });
+  } catch {
+    throw new Error(`expected to see ${selector} within ${PATIENCE / 1000} s`);
+  }
+}
+
+export function expect(actual, wanted, what) {
+  if (actual !== wanted) throw new Error(`expected ${what} to be ${JSON.stringify(wanted)}, got ${JSON.stringify(actual)}`);
+}
+
+export async function check(name, prove) {
+  try {
+    await prove();
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}${faults.length ? ` (and: ${faults.join("; ")})` : ""}`);
+  }
+  console.log(`ok  ${name}`);
+}
+
+export async function picture(page, name) {
+  if (!shots) return;
+  await atRest(page);
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => {
+    const ending = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations === 1);
+    return Promise.allSettled(ending.map((animation) => animation.finished));
+  });
+  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
+
+/** Waits until the page takes the next login. */
+export function atRest(page) {
+  return seen(page, ".primary:not(.busy)");
+}
+
+/** Waits for the end of a login that leads to `code`. */
+export async function outcome(page, code) {
+  await seen(page, `[data-testid=problem][data-code=${code}]`);
+  await atRest(page);
+}
+
+/** Waits for the end of a login that succeeds as it should. Returns the user id. */
+export async function loggedIn(page, { how, userId, isNew }) {
+  await seen(page, `[data-testid=member-how][data-how=${how}]`);
+  await seen(page, "[data-step=verify][data-state=done]");
+  await atRest(page);
+  expect(await page.getByTestId("member-badge").getAttribute("data-new"), String(isNew), "new_user");
+  const found = await page.getByTestId("member-user-id").textContent();
+  if (userId) expect(found, userId, "the user id");
+  return found;
+}
+
+/** Checks the states of steps by their names, and keeps what they show. */
+export async function states(page, wanted) {
+  for (const [step, state] of Object.entries(wanted)) await seen(page, `[data-step=${step}][data-state=${state}]`);
+  shown.push(await page.locator("#diagram").textContent());
+}
+
+/** Nothing to be scrolled for: neither the page sideways nor, on the drawn phone, its screen. */
+export async function fits(page, widest) {
+  const [width, hidden] = await page.evaluate(() => {
+    const { scrollHeight, clientHeight } = document.getElementById("screen");
+    return [document.documentElement.scrollWidth, scrollHeight - clientHeight];
+  });
+  expect(width <= widest, true, `a page of at most ${widest} px, not ${width} px`);
+  expect(hidden <= 0, true, `the phone's screen without ${hidden} px below its edge`);
+}
+
+export async function changePerson(page, name) {
+  await page.getByTestId("leave").click();
+  await page.getByTestId(`person-${name}`).check();
+}
+
+/** Waits until the service accepts the token of the login that has just been made. */
+export async function isAccepted(page) {
+  await seen(page, "[data-testid=peer-verdict][data-status='200']");
+  await seen(page, "[data-testid=peer-logout][aria-disabled=false]");
+}

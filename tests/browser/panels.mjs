@@ -1,0 +1,394 @@
+// What surrounds a login on the page: what is in view, commands to copy, the sidecar, keys, services, settings.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  DESK,
+  PATIENCE,
+  atRest,
+  changePerson,
+  check,
+  expect,
+  fits,
+  isAccepted,
+  load,
+  loggedIn,
+  open,
+  origin,
+  outcome,
+  picture,
+  seen,
+  states,
+} from "./means.mjs";
+
+const SIZES = [
+  [1280, 720],
+  [390, 844],
+];
+const LEAD = 12; // s, of the demo's keys
+
+// ---- the stories ----
+
+/** What is in view while a login runs, and what a reload leaves. */
+export async function views() {
+  for (const [width, height] of SIZES) {
+    for (const reducedMotion of ["no-preference", "reduce"]) {
+      await check(`${width}×${height}, motion ${reducedMotion}: each step that lights up is in view`, () =>
+        lightsInView({ width, height }, reducedMotion),
+      );
+    }
+  }
+  await check("1280×720: a login fits from the headline to its last step, in both languages", fitsOneScreen);
+  const page = await open({ ...DESK, locale: "en-US" });
+  await check("the stand-in WeChat takes 50 ms", () => takesItsTime(page));
+  await check("a reload keeps the token, and who holds the phone", () => keepsToken(page));
+  await check("a token that was ended meanwhile is not kept", () => dropsEndedToken(page));
+  await page.context().close();
+}
+
+/** Each step as a command that runs in a shell. */
+export async function steps() {
+  const page = await open({ ...DESK, locale: "en-US", permissions: ["clipboard-read", "clipboard-write"] });
+  await page.getByTestId("login").click();
+  await loggedIn(page, { how: "silent", userId: "user-lin", isNew: false });
+  await check("a login, step by step, in a shell", () =>
+    runs(page, { code: 200, post: 200, claim: 400, session: 200, record: 200, answer: 200, verify: 200 }),
+  );
+  await logsInAgain(page);
+  await page.getByTestId("steps").click();
+  await states(page, { opened: "done" });
+  await check("data that WeChat has sealed, in a shell", () =>
+    runs(page, { handed: 200, userData: 200, unseal: 200, opened: 200 }),
+  );
+  await check("a login with a password by a bind ticket, in a shell", () => runsTicket(page));
+  await check("a login by phone number, in a shell", () => runsPhone(page));
+  await logsInAgain(page);
+  await page.getByTestId("unbind").click();
+  await states(page, { unbound: "done" });
+  await check("an unbinding, in a shell", () => runs(page, { unbind: 204, dissolve: 200, unbound: 204 }));
+  await page.context().close();
+}
+
+/** The panels beside the login. */
+export async function panels() {
+  const page = await open({
+    ...DESK,
+    viewport: { width: 1280, height: 720 },
+    locale: "en-US",
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  await check(
+    "the sidecar names the user of a token, and refuses a request without one and a token that was ended",
+    () => asksSidecar(page),
+  );
+  await check("a logout in a shell, which the service obeys", () => endsInShell(page));
+  await check("a rotation publishes a key, lets it sign after the lead, and spoils no token", () => rotates(page));
+  await check("five services' files, by mouse and by keyboard", () => readsPeers(page));
+  await check("the six variables with an AppID start wxmint", () => startsWithAppId(page));
+  await check("the pages of docs are there in both languages", () => linksPages(page));
+  await page.context().close();
+  for (const [width, height] of SIZES)
+    await check(`${width}×${height}: no panel is too wide, in both languages`, () => fitsPanels({ width, height }));
+}
+
+// ---- what is in view ----
+
+/** Notes each row of the diagram that lights up outside the window, in the very moment. Half pixels do not count. */
+function watchLights() {
+  window.lights = { seen: 0, hidden: [] };
+  const note = (row) => {
+    const { top, bottom } = row.querySelector("summary").getBoundingClientRect();
+    window.lights.seen += 1;
+    if (top < -1 || bottom > innerHeight + 1) window.lights.hidden.push(`${row.dataset.step} at ${top}…${bottom}`);
+  };
+  const isLit = ({ target: row, oldValue }) =>
+    row.matches(".step") && row.dataset.state !== oldValue && ["active", "done", "failed"].includes(row.dataset.state);
+  const observer = new MutationObserver((changes) => changes.filter(isLit).forEach(({ target }) => note(target)));
+  observer.observe(document, { subtree: true, attributeOldValue: true, attributeFilter: ["data-state"] });
+}
+
+async function lightsInView(viewport, reducedMotion) {
+  const page = await open({ viewport, reducedMotion, locale: "zh-CN" });
+  await page.evaluate(watchLights);
+  const lit = async (least) => {
+    await atRest(page);
+    const { seen: count, hidden } = await page.evaluate(() => window.lights);
+    expect(hidden.join("; "), "", "the steps that lit up out of view");
+    expect(count >= least, true, `${least} lights, not ${count}`);
+  };
+  await page.getByTestId("login").click();
+  await seen(page, "[data-step=verify][data-state=done]");
+  await lit(14);
+  await page.getByTestId("wrong-code").click();
+  await outcome(page, "code_invalid");
+  await page.getByTestId("close-sheet").click();
+  await changePerson(page, "new");
+  await page.getByTestId("login-by-phone").click();
+  await page.getByTestId("allow").click();
+  await seen(page, "[data-step=verify][data-state=done]");
+  await lit(36);
+  await page.getByTestId("log-in-again").scrollIntoViewIfNeeded();
+  const before = await page.evaluate(() => scrollY);
+  await page.getByTestId("log-in-again").click();
+  await seen(page, "[data-step=verify][data-state=done]");
+  await page.waitForFunction((at) => Math.abs(scrollY - at) < 2, before);
+  await page.context().close();
+}
+
+async function fitsOneScreen() {
+  for (const locale of ["en-US", "zh-CN"]) {
+    const page = await open({ ...DESK, viewport: { width: 1280, height: 720 }, locale });
+    const places = await page.evaluate(() =>
+      ["h1", "[data-step=verify]"].map((which) => document.querySelector(which).getBoundingClientRect()),
+    );
+    expect(
+      places[0].top >= 0 && places[1].bottom <= 720,
+      true,
+      `a diagram that ends within 720 px, not at ${places[1].bottom}`,
+    );
+    await page.context().close();
+  }
+}
+
+async function takesItsTime(page) {
+  await page.getByTestId("login").click();
+  await loggedIn(page, { how: "silent", userId: "user-lin", isNew: false });
+  const [, ms] = (await page.locator("[data-step=session] .ms").textContent()).match(/^(\d+) ms$/);
+  expect(Number(ms) >= 50, true, `at least 50 ms, not ${ms}`);
+}
+
+async function keepsToken(page) {
+  const token = await page.getByTestId("token").textContent();
+  await load(page);
+  expect(await page.getByTestId("member-user-id").textContent(), "user-lin", "the user id after a reload");
+  expect(await page.getByTestId("token").textContent(), token, "the token after a reload");
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+  await isAccepted(page);
+  const other = await open({ ...DESK, locale: "en-US" });
+  expect(await other.getByTestId("login").count(), 1, "logins in a tab of its own");
+  await other.context().close();
+}
+
+async function dropsEndedToken(page) {
+  await page.getByTestId("peer-logout").click();
+  await seen(page, "[data-testid=login]");
+  await seen(page, "[data-testid=peer-clock][data-state=stopped]");
+  await load(page);
+  expect(await page.getByTestId("login").count(), 1, "the login after a reload");
+}
+
+// ---- commands ----
+
+/** Copies the command of each step, runs it in a shell, and compares the last status. */
+async function runs(page, wanted) {
+  await atRest(page);
+  for (const [step, status] of Object.entries(wanted)) {
+    const row = page.locator(`[data-step=${step}]`);
+    if (!(await row.evaluate((details) => details.open))) await row.locator("summary").click();
+    const command = await copied(page, step);
+    const output = execFileSync("sh", ["-euc", command], { encoding: "utf8" });
+    const statuses = [...output.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((match) => Number(match[1]));
+    expect(statuses.at(-1), status, `the status that ${step} gets by: ${command}`);
+    if (step === "claim" || step === "ticket")
+      expect(output.includes('"code":"code_used"'), true, "a code that was used");
+    if (status === 200 && ["post", "userData"].includes(step))
+      expect(/"(access_token|data)":/.test(output), true, "what was asked for");
+  }
+}
+
+async function copied(page, name) {
+  await page.getByTestId(`curl-${name}`).click();
+  await page.getByTestId(`curl-${name}`).filter({ hasText: "Copied" }).waitFor();
+  const text = await page.evaluate(() => navigator.clipboard.readText());
+  expect(await page.getByTestId(`curl-${name}-command`).textContent(), text, "the command that is shown");
+  return text;
+}
+
+/** A login in a shell has ended the token of this phone. */
+async function logsInAgain(page) {
+  const before = await page.getByTestId("token").textContent();
+  await page.getByTestId("log-in-again").click();
+  await page.waitForFunction((token) => document.querySelector("[data-testid=token]").textContent !== token, before);
+  await atRest(page);
+}
+
+async function runsTicket(page) {
+  await changePerson(page, "chen");
+  await page.getByTestId("login").click();
+  await outcome(page, "binding_required");
+  await runs(page, { post: 403, answer: 403 });
+  await page.getByTestId("bind").click();
+  await loggedIn(page, { how: "password", userId: "user-chen", isNew: false });
+  await runs(page, { post: 200, ticket: 400, account: 200, bind: 200, answer: 200 });
+}
+
+async function runsPhone(page) {
+  await changePerson(page, "wang");
+  await page.getByTestId("login-by-phone").click();
+  await page.getByTestId("allow").click();
+  await loggedIn(page, { how: "phone", isNew: true });
+  await runs(page, { phoneCode: 200, post: 200, number: 200, account: 200 });
+}
+
+// ---- the panels ----
+
+async function asksSidecar(page) {
+  await page.getByTestId("sidecar-none").click();
+  await seen(page, "[data-testid=sidecar-answer][data-status='401']");
+  await page.getByTestId("login").click();
+  await seen(page, "[data-testid=sidecar-answer][data-status='200']");
+  expect(
+    /x-user-id: user-lin/.test(await page.getByTestId("sidecar-answer").textContent()),
+    true,
+    "X-User-Id in the answer",
+  );
+  const output = execFileSync("sh", ["-euc", await copied(page, "sidecar")], { encoding: "utf8" });
+  expect(/^x-user-id: user-lin\r$/m.test(output), true, "X-User-Id in a shell");
+  await atRest(page);
+  await isAccepted(page);
+  await page.getByTestId("peer-logout").click();
+  await seen(page, "[data-testid=sidecar-answer][data-status='401']");
+  expect(
+    /www-authenticate: Bearer error="invalid_token"/.test(await page.getByTestId("sidecar-answer").textContent()),
+    true,
+    "a challenge",
+  );
+}
+
+async function endsInShell(page) {
+  const output = execFileSync("sh", ["-euc", await copied(page, "ending")], { encoding: "utf8", timeout: PATIENCE });
+  expect(
+    [...output.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((match) => match[1]).join(" "),
+    "200 204",
+    "the statuses of a request and a logout",
+  );
+}
+
+async function rotates(page) {
+  const kids = () =>
+    page.evaluate(async () =>
+      (await (await fetch("/.well-known/jwks.json", { cache: "no-cache" })).json()).keys.map((key) => key.kid),
+    );
+  const rows = page.locator(".key-row");
+  const of = (attribute) =>
+    rows.evaluateAll((all, name) => all.map((row) => row.getAttribute(name)).join(" "), attribute);
+  const [old] = await kids();
+  expect(await of("data-state"), "signing", "the keys before");
+  await page.getByTestId("rotate-keys").click();
+  await seen(page, ".key-row[data-state=published][data-published=true]");
+  expect(await of("data-state"), "signing published", "the keys during the lead");
+  expect(await of("data-kid"), (await kids()).join(" "), "the kids, as the JWKS has them");
+  const [seconds] = (await page.getByTestId("keys-clock").textContent()).match(/\d+\.\d/);
+  expect(seconds > 0 && seconds <= LEAD + 1, true, `a lead of ${LEAD} s, not ${seconds} s`);
+  const left = () =>
+    page.locator(".key-row .key-bar.published:not([hidden])").evaluate((bar) => parseFloat(bar.style.left));
+  const before = await left();
+  await picture(page, "keys-published");
+  await page.waitForFunction(
+    (at) => parseFloat(document.querySelector(".key-row .key-bar.published:not([hidden])").style.left) < at,
+    before,
+  );
+  await seen(page, `.key-row[data-kid="${old}"] [data-testid=key-token][data-status='200']`);
+  await seen(page, ".key-row:last-child[data-state=signing] [data-testid=key-token][data-status='200']");
+  await seen(page, `.key-row[data-state=retired][data-kid="${old}"] [data-testid=key-token][data-status='200']`);
+  expect(/stays until/.test(await rows.first().textContent()), true, "until when the old key stays");
+  await picture(page, "keys-rotated");
+  await page.getByTestId("login").click();
+  await loggedIn(page, { how: "silent", userId: "user-lin", isNew: false });
+  const header = (await page.getByTestId("token").textContent()).split(".")[0];
+  expect(JSON.parse(Buffer.from(header, "base64url")).kid, (await kids())[1], "the key of a new login");
+  const output = execFileSync("sh", ["-euc", await copied(page, "keys")], { encoding: "utf8" });
+  expect(output.match(/"kid"/g).length, 3, "the keys after a rotation in a shell");
+}
+
+async function readsPeers(page) {
+  for (const [name, file] of Object.entries({
+    Java: "SecurityConfig.java",
+    Go: "token.go",
+    Node: "app.mjs",
+    Python: "app.py",
+    Rust: "actix.rs",
+  })) {
+    await page.getByTestId(`peer-tab-${name}`).click();
+    await page.getByTestId("peer-file").filter({ hasText: file }).waitFor();
+    const path = (await page.getByTestId("peer-file").textContent()).replace("examples", "/demo");
+    const text = await (await page.request.get(origin + path)).text();
+    await page.waitForFunction((whole) => document.getElementById("peer-code").textContent === whole, text);
+    const place = await page.evaluate(() => {
+      const [box, line] = ["#peer-code", "[data-testid=peer-begin]"].map((which) =>
+        document.querySelector(which).getBoundingClientRect(),
+      );
+      return line.height > 0 && line.top >= box.top && line.bottom <= box.bottom;
+    });
+    expect(place, true, `${name}: the lines that verify, in view`);
+  }
+  await page.getByTestId("peer-tab-Rust").press("ArrowRight");
+  await seen(page, "[data-testid=peer-tab-Java][aria-selected=true]:focus");
+  await page.getByTestId("copy-peer").click();
+  await page.getByTestId("copy-peer").filter({ hasText: "Copied" }).waitFor();
+}
+
+/** Runs what the page says in a folder of its own, with ports of its own. WXMINT names the program. */
+async function startsWithAppId(page) {
+  await page.getByTestId("yours-appid").fill("wx; rm -rf /");
+  await page.getByTestId("yours-appid").blur();
+  expect(/wx and 16/.test(await page.getByTestId("yours-appid-wrong").textContent()), true, "what an AppID looks like");
+  expect((await page.getByTestId("env").textContent()).includes("rm"), false, "a wrong AppID in the text for a shell");
+  await page.getByTestId("yours-appid").fill("wx4f4bc4dec97d474b");
+  await page.getByTestId("yours-host").fill("login.example.org");
+  const [env, run] = await Promise.all(["env", "run"].map((id) => page.getByTestId(id).textContent()));
+  expect(env.trim().split("\n").length, 6, "the variables");
+  const folder = mkdtempSync(join(tmpdir(), "wxmint-yours-"));
+  writeFileSync(join(folder, ".env"), env);
+  const ports = { WXMINT_LISTEN: "127.0.0.1:0", WXMINT_ADMIN_LISTEN: "127.0.0.1:0", WXMINT_LOG_FORMAT: "text" };
+  const options = { cwd: folder, env: { PATH: process.env.PATH, ...ports } };
+  const shell = spawn(
+    "sh",
+    ["-euc", `wxmint() { exec_=; [ "$1" != serve ] || exec_=exec; $exec_ "$WXMINT" "$@"; }\n${run}`],
+    { ...options, env: { ...options.env, WXMINT: process.env.WXMINT } },
+  );
+  shell.stdin.end("0123456789abcdef0123456789abcdef\n");
+  const said = await new Promise((resolve) => {
+    let text = "";
+    const read = (piece) => ((text += piece), /listening/.test(text) && resolve(text));
+    shell.stdout.on("data", read);
+    shell.stderr.on("data", read);
+    shell.on("exit", () => resolve(text));
+  });
+  shell.kill();
+  rmSync(folder, { recursive: true });
+  expect(
+    /listening/.test(said) && said.includes("https://login.example.org") && said.includes("wx4f4bc4dec97d474b"),
+    true,
+    `wxmint at work, not: ${said}`,
+  );
+}
+
+async function linksPages(page) {
+  for (const language of ["en", "zh-CN"]) {
+    expect(await page.locator("html").getAttribute("lang"), language, "the language");
+    const paths = await page.locator("#pages a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+    expect(paths.length > 5, true, "pages to read on");
+    for (const path of paths) expect((await page.request.get(origin + path)).status(), 200, path);
+    await page.getByTestId("language").click();
+  }
+}
+
+async function fitsPanels(viewport) {
+  for (const [locale, colorScheme] of [
+    ["en-US", "dark"],
+    ["zh-CN", "light"],
+  ]) {
+    const page = await open({ viewport, locale, colorScheme, reducedMotion: "reduce" });
+    await page.getByTestId("login").click();
+    await isAccepted(page);
+    await atRest(page);
+    await page.locator("[data-step=post] summary").click();
+    for (const button of await page.locator("[data-testid^=curl-]:visible").all()) await button.click();
+    await fits(page, viewport.width);
+    await picture(page, `panels-${viewport.width}-${locale}`);
+    await page.context().close();
+  }
+}

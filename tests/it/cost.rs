@@ -1,0 +1,94 @@
+//! What a silent login costs, counted and not timed: instructions, and blocks of memory that are freed. A count is the same
+//! on a busy machine, so that a change which makes logins dearer is seen where it is made.
+
+use std::{collections::HashMap, env, fs, process::Command};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{Configuration, PATIENCE, Process, TestBed, WXMINT, until};
+
+/// Measured for the program as tests build it, and 5 % more. To count the program as it is released: `make count`.
+const MOST: Cost = Cost { instructions: 1_670_000, frees: 104 };
+/// So many logins before the count, and so many that are counted.
+const WARM_UP: usize = 60;
+const COUNTED: usize = 200;
+
+/// Of one login.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    instructions: u64,
+    frees: u64,
+}
+
+impl Cost {
+    /// From a dump of callgrind, whose format Valgrind's manual describes in section 6.5.
+    fn of_login(dump: &str) -> Self {
+        let totals = dump.lines().find_map(|line| line.strip_prefix("totals: ")).expect("the totals");
+        let (mut names, mut callee, mut frees) = (HashMap::new(), "", 0);
+        for line in dump.lines() {
+            if let Some(function) = line.strip_prefix("cfn=").or_else(|| line.strip_prefix("fn=")) {
+                let (id, name) = function.split_once(' ').unwrap_or((function, ""));
+                if !name.is_empty() {
+                    names.insert(id, name);
+                }
+                callee = names.get(id).copied().unwrap_or_default();
+            } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| callee == "free") {
+                frees += calls.split(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a number");
+            }
+        }
+        let instructions = totals.trim().parse::<u64>().expect("a number");
+        Self { instructions: instructions / COUNTED as u64, frees: frees / COUNTED as u64 }
+    }
+}
+
+/// `wxmint serve` under callgrind, which counts from when it is told to.
+struct Counted {
+    process: Process,
+    login: String,
+    folder: TempDir,
+}
+
+impl Counted {
+    async fn start(configuration: &Configuration) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let serve = configuration.command();
+        let mut counted = Command::new("valgrind");
+        counted.args(["--tool=callgrind", "--cache-sim=no", "--callgrind-out-file=counts"]).current_dir(&folder);
+        counted.arg(env::var_os("WXMINT_TEST_COUNTED").unwrap_or(WXMINT.into())).args(serve.get_args());
+        counted.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut process = Process::spawn("wxmint serve under Valgrind", &mut counted);
+        let [public] = process.listens(["public"]).await;
+        Self { process, login: format!("http://{public}/login"), folder }
+    }
+
+    fn control(&self, what: &str) {
+        let status = Command::new("callgrind_control").args([what, &self.process.id().to_string()]).output();
+        assert!(status.expect("callgrind_control runs").status.success(), "callgrind_control {what}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_login_costs_no_more_than_it_did() {
+    let bed = TestBed::builder().services(0).start().await;
+    let counted = Counted::start(&bed.configuration).await;
+    let log_in = async || {
+        let code = json!({"code": bed.mint_code("o-counted").await});
+        bed.http.send(bed.http.0.post(&counted.login).json(&code)).await.status
+    };
+    until("its first login", PATIENCE, async || log_in().await == 200).await;
+    let log_in_often = async |times| {
+        for _ in 0..times {
+            assert_eq!(log_in().await, 200);
+        }
+    };
+    log_in_often(WARM_UP).await;
+    counted.control("--zero");
+    log_in_often(COUNTED).await;
+    counted.control("--dump");
+    let cost = Cost::of_login(&fs::read_to_string(counted.folder.path().join("counts.1")).expect("a dump"));
+    println!("a silent login: {} instructions, {} frees", cost.instructions, cost.frees);
+    if env::var_os("WXMINT_TEST_COUNTED").is_none() {
+        assert!(cost.instructions <= MOST.instructions && cost.frees <= MOST.frees, "{cost:?} is more than {MOST:?}");
+    }
+}
