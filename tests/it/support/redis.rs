@@ -58,26 +58,26 @@ impl RedisServer {
         primary.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
         until("a replica", PATIENCE, async || {
-            // It is called online before it has loaded the data.
             let online = format!("port={},state=online", replica.port);
             let said: String = primary.command(&["INFO", "replication"]);
-            said.contains(&online) && primary.is_confirmed()
+            said.contains(&online) && primary.is_confirmed_by(said.matches("state=online").count())
         })
         .await;
         replica
     }
 
-    /// Whether all replicas confirm a write.
-    fn is_confirmed(&self) -> bool {
-        let replicas: String = self.command(&["INFO", "replication"]);
-        let replicas = replicas.matches("state=online").count();
-        let written = redis::Client::open(self.url()).and_then(|client| {
-            let mut connection = client.get_connection()?;
-            let mut write = redis::pipe();
-            write.cmd("SET").arg("written").arg(1).ignore().cmd("DEL").arg("written").ignore();
-            write.cmd("WAIT").arg(replicas).arg(100).query::<(usize,)>(&mut connection)
-        });
-        written.is_ok_and(|(confirmed,)| confirmed == replicas)
+    /// Whether so many replicas confirm a write. A primary says `state=online`, and a replica `master_link_status:up`, up to a
+    /// second before the primary sends that replica anything.
+    pub(super) fn is_confirmed_by(&self, replicas: usize) -> bool {
+        // A node of a Cluster refuses the keys of others.
+        (0..100).find_map(|number| self.confirmed_by(number, replicas).ok()).is_some_and(|count| count >= replicas)
+    }
+
+    fn confirmed_by(&self, number: usize, replicas: usize) -> RedisResult<usize> {
+        let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+        let (key, mut write) = (format!("written{number}"), redis::pipe());
+        write.cmd("SET").arg(&key).arg(1).ignore().cmd("DEL").arg(&key).ignore();
+        write.cmd("WAIT").arg(replicas).arg(100).query::<(usize,)>(&mut connection).map(|(count,)| count)
     }
 
     pub(crate) fn url(&self) -> String {

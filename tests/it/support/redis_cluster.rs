@@ -155,8 +155,8 @@ impl RedisCluster {
         eventually("a successor", FAILOVER, async || self.primary_of(slot).filter(|node| *node != lost)).await
     }
 
-    /// Waits until all slots are served by the word of every node that answers, and every replica that answers is in
-    /// step with its primary.
+    /// Waits until all slots are served by the word of every node that answers, and every replica that answers confirms
+    /// what its primary writes.
     pub(crate) async fn whole(&self) {
         until("a whole Cluster", FAILOVER, async || self.is_whole()).await;
     }
@@ -245,7 +245,12 @@ impl RedisCluster {
             info.is_ok_and(|said| said.contains("cluster_state:ok"))
                 && replication.is_ok_and(|said| said.contains("role:master") || said.contains("master_link_status:up"))
         };
-        self.living().all(ok) && self.covered() == SLOTS
+        let is_confirmed = |primary: usize| {
+            let replicas = self.replicas_of(primary);
+            let living = replicas.iter().filter(|replica| self.node(**replica).answers()).count();
+            self.node(primary).is_confirmed_by(living)
+        };
+        self.living().all(ok) && self.covered() == SLOTS && self.primaries().into_iter().all(is_confirmed)
     }
 
     fn covered(&self) -> usize {

@@ -154,7 +154,7 @@ impl Sentinel {
     }
 
     /// Waits until the sentinels that answer agree and know each other and all replicas, and the servers that answer are
-    /// the primary that they name and replicas of it that are in step.
+    /// the primary that they name and replicas of it that confirm what it writes.
     pub(crate) async fn whole(&self) {
         until("all is whole", FAILOVER, async || self.is_whole()).await;
     }
@@ -177,6 +177,7 @@ impl Sentinel {
         (0..self.servers.len()).filter(|number| self.server(*number).answers()).all(in_step)
             && self.sentinels.iter().any(RedisServer::answers)
             && self.sentinels.iter().filter(|it| it.answers()).all(knows_all)
+            && self.server(primary).is_confirmed_by(self.servers.iter().filter(|it| it.answers()).count() - 1)
     }
 
     fn role(&self, number: usize) -> Option<String> {
