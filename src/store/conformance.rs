@@ -767,7 +767,7 @@ async fn is_fit(store: Rc<dyn Store>) {
 macro_rules! conformance {
     ($($case:ident)*) => {
         mod memory_store {
-            $(#[tokio::test]
+            $(#[actix_web::test]
             async fn $case() {
                 super::$case(Rc::new(Memory::new(crate::http::now, super::DAY))).await;
             })*
@@ -775,7 +775,7 @@ macro_rules! conformance {
         }
 
         mod redis_store {
-            $(#[tokio::test]
+            $(#[actix_web::test]
             async fn $case() {
                 let server = super::redis_server::RedisServer::start().await;
                 super::$case(Rc::new(server.store())).await;
@@ -786,7 +786,7 @@ macro_rules! conformance {
         /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
         mod redis_cluster {
             /// One after the other, because a Cluster takes two seconds to form.
-            #[tokio::test]
+            #[actix_web::test]
             async fn every_case() {
                 let cluster = super::redis_server::Cluster::start().await;
                 $(
@@ -848,7 +848,7 @@ conformance! {
 mod redis_only {
     use super::*;
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -859,7 +859,7 @@ mod redis_only {
         assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn keys_have_the_names_and_lives_of_the_design() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -887,7 +887,7 @@ mod redis_only {
         }
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -922,7 +922,7 @@ mod redis_only {
         assert!(others.contains(&&walk::Found::HalfDone) && others.contains(&&walk::Found::Dissolved(person("gone"))));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_place_holds_for_one_process_of_redis() {
         let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
         for number in 0..3000 {
@@ -938,7 +938,7 @@ mod redis_only {
         assert!(matches!(other.store().walk(&place).await, Ok(walk::Step::Elsewhere)));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_policy_that_evicts_bindings_is_unfit_and_says_what_to_do() {
         let server = redis_server::RedisServer::start().await;
         server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
@@ -946,7 +946,7 @@ mod redis_only {
         assert!(why.contains("allkeys-lru") && why.contains("CONFIG SET maxmemory-policy noeviction"), "{why}");
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_redis_that_writes_nothing_to_disk_is_forgetful_and_says_what_to_do() {
         let server = redis_server::RedisServer::start().await;
         server.cli(&["CONFIG", "SET", "save", ""]);
@@ -956,7 +956,7 @@ mod redis_only {
         assert_eq!(server.store().fitness().await, Ok(Fitness::Fit));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn scripts_survive_a_flush() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -965,7 +965,7 @@ mod redis_only {
         granted(store.claim_code(&app(), &code("after"), &attempt_id(1), &often()).await.expect("claimed"));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -975,7 +975,7 @@ mod redis_only {
         granted(claimed.expect("an answer"));
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();

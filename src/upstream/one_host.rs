@@ -3,32 +3,39 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Method, Request, Uri,
+    Method, Request, Response, Uri,
     body::{Bytes, Incoming},
-    client::conn::http1::{self, SendRequest},
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
     header::{CONTENT_TYPE, HOST, HeaderValue},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use reqwest::Url;
+use tokio::{net::TcpStream, task::coop::unconstrained};
 use tower_service::Service;
 
 use super::{FetchError, IDLE_TIMEOUT, MAX_ANSWER, StartError, Tls, describe};
 
-/// For the head of an answer, of which WeChat's has about 200 bytes, and a part of its body. hyper gives it away with each
-/// answer and takes another one, by default of 8 KiB.
+/// The head of an answer must fit in; WeChat's has about 200 bytes. hyper gives the buffer away with each answer and takes
+/// another one, by default of 8 KiB, which is wiped.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// A request whose URI has only a path and a query.
 /// It has no `Debug`, which would print the query, and the AppSecret in it.
 pub(crate) struct Outgoing(Request<Full<Bytes>>);
-type Connection = SendRequest<Full<Bytes>>;
 /// The connection that was used last is the last.
 type Idle = Mutex<Vec<(Connection, Instant)>>;
 
@@ -83,15 +90,17 @@ impl OneHost {
     pub(crate) async fn fetch(&self, Outgoing(mut request): Outgoing) -> Result<Vec<u8>, FetchError> {
         request.headers_mut().insert(HOST, self.host.clone());
         loop {
-            let (mut connection, was_idle) = match self.take_idle().await {
+            let (mut connection, was_idle) = match self.take_idle() {
                 Some(connection) => (connection, true),
                 // Seldom needed, so not kept room for in the future of each call.
                 None => (Box::pin(self.connect()).await?, false),
             };
-            match connection.try_send_request(request).await {
+            match connection.send(request).await {
                 Ok(response) => {
-                    let body = read(response.into_body()).await?;
-                    lock(&self.idle).push((connection, Instant::now()));
+                    let body = connection.drive(read(response.into_body())).await?;
+                    if connection.is_ready() {
+                        lock(&self.idle).push((connection, Instant::now()));
+                    }
                     return Ok(body);
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -102,10 +111,10 @@ impl OneHost {
         }
     }
 
-    async fn take_idle(&self) -> Option<Connection> {
+    fn take_idle(&self) -> Option<Connection> {
         loop {
             let (mut connection, since) = lock(&self.idle).pop()?;
-            if since.elapsed() < IDLE_TIMEOUT && connection.ready().await.is_ok() {
+            if since.elapsed() < IDLE_TIMEOUT && connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -114,19 +123,63 @@ impl OneHost {
     async fn connect(&self) -> Result<Connection, FetchError> {
         let connecting = async {
             let stream = self.connector.clone().call(self.origin.clone()).await.map_err(|error| describe(&*error))?;
-            let (connection, driver) = http1::Builder::new()
-                .read_buf_exact_size(Some(READ_BUFFER))
-                .handshake(stream)
-                .await
-                .map_err(|error| describe(&error))?;
-            tokio::spawn(driver);
-            Ok(connection)
+            let handshake = http1::Builder::new().read_buf_exact_size(Some(READ_BUFFER)).handshake(stream);
+            let (requests, driver) = handshake.await.map_err(|error| describe(&error))?;
+            Ok(Connection { requests, driver: Some(Box::new(driver)) })
         };
         let connected = tokio::time::timeout(self.connect_timeout, connecting).await;
         if !self.closes_unused.replace(true) {
             tokio::spawn(close_unused(Arc::downgrade(&self.idle)));
         }
         connected.unwrap_or_else(|_| Err("no connection in time".into())).map_err(FetchError::NotSent)
+    }
+}
+
+type Driver = http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>;
+
+/// It reads and writes only while somebody waits for an answer. In a task of its own it would be woken for each answer, and
+/// then wake whoever waits.
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    /// None once the connection is closed.
+    driver: Option<Box<Driver>>,
+}
+
+impl Connection {
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        let answer = self.requests.try_send_request(request);
+        self.drive(answer).await
+    }
+
+    /// Reads and writes until `answer` is there.
+    async fn drive<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        // Only `drive_once` makes progress, so `answer` wakes nobody: else each part of an answer would cause another poll.
+        let mut answer = pin!(unconstrained(answer));
+        let mut asked = Context::from_waker(Waker::noop());
+        poll_fn(|context| {
+            if let Poll::Ready(done) = answer.as_mut().poll(&mut asked) {
+                return Poll::Ready(done);
+            }
+            self.drive_once(context);
+            answer.as_mut().poll(&mut asked)
+        })
+        .await
+    }
+
+    fn drive_once(&mut self, context: &mut Context<'_>) {
+        if self.driver.as_mut().is_some_and(|driver| driver.poll_unpin(context).is_ready()) {
+            self.driver = None;
+        }
+    }
+
+    /// Whether it can take a request: all of the last answer has been read, and the server has not closed it.
+    fn is_ready(&mut self) -> bool {
+        // Nobody waits for it, so it keeps nobody's waker.
+        self.drive_once(&mut Context::from_waker(Waker::noop()));
+        self.requests.is_ready()
     }
 }
 

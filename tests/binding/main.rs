@@ -14,12 +14,12 @@ mod world;
 
 use std::{cell::Cell, env, rc::Rc, time::Duration};
 
+use actix_web::rt::Runtime;
 use chrono::{DateTime, Utc};
 use proptest::{
     strategy::Strategy,
     test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner},
 };
-use tokio::runtime::Runtime;
 use wxmint::store::{Memory, Store};
 
 use redis::Redis;
@@ -44,7 +44,7 @@ fn clock() -> DateTime<Utc> {
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    Runtime::new().expect("a runtime")
 }
 
 /// Tries so many inputs. A failure is told as it is in the smallest of them that fails.

@@ -7,8 +7,8 @@ use std::{
     fmt::Debug,
 };
 
+use actix_web::rt::Runtime;
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
 use wxmint::{
     http::now,
     ids::Person,

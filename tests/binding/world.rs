@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use actix_web::rt::Runtime;
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use tokio::runtime::Runtime;
 use wxmint::{
     accounts::Named,
     ids::{AppId, OpenId, Person, UnionId, UserId},

@@ -135,7 +135,7 @@ async fn an_expired_token_is_not_lent(store: Rc<dyn Store>) {
 macro_rules! conformance {
     ($($case:ident)*) => {
         mod memory_store {
-            $(#[tokio::test]
+            $(#[actix_web::test]
             async fn $case() {
                 super::$case(Rc::new(Memory::new(crate::http::now, super::DAY))).await;
             })*
@@ -143,7 +143,7 @@ macro_rules! conformance {
         }
 
         mod redis_store {
-            $(#[tokio::test]
+            $(#[actix_web::test]
             async fn $case() {
                 let server = super::redis_server::RedisServer::start().await;
                 super::$case(Rc::new(server.store())).await;
@@ -174,7 +174,7 @@ mod redis_only {
         server.cli(&["PTTL", KEY]).parse().expect("milliseconds, and not for ever")
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_slot_lives_as_long_as_what_it_holds() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
@@ -189,7 +189,7 @@ mod redis_only {
         assert!((50_000..=60_000).contains(&lives_for(&server)), "the longer of a token's and its renewal's");
     }
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn a_slot_without_its_token_counts_as_empty() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();

@@ -10,7 +10,7 @@ use redis::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
-    task::AbortHandle,
+    task::{AbortHandle, spawn_local},
     time::{Instant, timeout_at},
 };
 
@@ -148,7 +148,7 @@ async fn let_in(stream: Box<dyn Stream>, who: RedisConnectionInfo) -> Result<Con
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let made = MultiplexedConnection::new_with_config(&who, stream, config).await;
     let (shared, driver) = made.map_err(|error| not_let_in(&who, &error))?;
-    let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
+    let driver = Arc::new(Driver(spawn_local(driver).abort_handle()));
     Ok(Connection { shared, _driver: driver })
 }
 

@@ -7,7 +7,10 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, join_all},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout},
+};
 
 use super::{
     super::{Result, StoreError},
@@ -201,7 +204,7 @@ impl Primaries {
                 sentinels: Arc::clone(&state.sentinels),
             };
             // In a task of its own, because whoever waits for it may give up, and may be the only one.
-            let found = tokio::spawn(layout::find(Arc::clone(&self.connector), before));
+            let found = spawn_local(layout::find(Arc::clone(&self.connector), before));
             let broken = |_| Err(StoreError { reason: "the search for the primaries of Redis broke off".into() });
             let outcome = found.map(move |found| found.unwrap_or_else(broken).map(Arc::new));
             search.number += 1;
