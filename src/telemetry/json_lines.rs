@@ -74,11 +74,21 @@ impl FormatTime for Clock {
     }
 }
 
+thread_local! {
+    static MEMBERS: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 impl<'a> FormatFields<'a> for JsonLines {
-    fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
-        let mut members = Members { line, written: Ok(()) };
+    /// Hands the fields over in one piece, because those of a span go into a string that would grow with each piece.
+    fn format_fields<R: RecordFields>(&self, mut line: Writer<'a>, fields: R) -> fmt::Result {
+        // Not borrowed meanwhile: the `Debug` of a value may log, too.
+        let mut text = MEMBERS.take();
+        let mut members = Members { line: Writer::new(&mut text), written: Ok(()) };
         fields.record(&mut members);
-        members.written
+        members.written.and_then(|()| line.write_str(&text))?;
+        text.clear();
+        MEMBERS.set(text);
+        Ok(())
     }
 }
 

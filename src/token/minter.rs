@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, encoded_len, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -107,8 +107,10 @@ impl Minter {
     }
 }
 
-/// A buffer of this size holds an access token without claims of the account backend.
-const USUAL_LEN: usize = 768;
+/// Holds header and claims of an access token without claims of the account backend.
+const USUAL_JSON: usize = 512;
+/// Two quotes and two dots, and the signature of every algorithm but RS256 in base64url.
+const AROUND: usize = 4 + 86;
 
 /// `jsonwebtoken::Header` has fifteen more members, each of which is looked at for each token.
 #[derive(Serialize)]
@@ -127,22 +129,24 @@ pub(super) fn sign(
 ) -> Result<String, MintError> {
     let ring = keys.at(now);
     let key = ring.signing(now)?;
-    let (mut token, mut json) = (String::with_capacity(USUAL_LEN), Vec::with_capacity(USUAL_LEN));
-    push_part(&mut token, &mut json, &Header { typ, alg: key.algorithm.name(), kid: &key.kid })?;
+    let mut json = Vec::with_capacity(USUAL_JSON);
+    write(&mut json, &Header { typ, alg: key.algorithm.name(), kid: &key.kid })?;
+    let header_len = json.len();
+    write(&mut json, claims)?;
+    let (header, claims) = json.split_at(header_len);
+    let len = [header, claims].into_iter().filter_map(|part| encoded_len(part.len(), false)).sum::<usize>();
+    let mut token = String::with_capacity(len + AROUND);
+    URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');
-    push_part(&mut token, &mut json, claims)?;
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &key.encoding, for_jsonwebtoken(key.algorithm))?;
     token.push('.');
     token.push_str(&signature);
     Ok(token)
 }
 
-/// Appends `part` as base64url of its JSON, which is written into `json` first.
-fn push_part(token: &mut String, json: &mut Vec<u8>, part: &impl Serialize) -> Result<(), MintError> {
-    json.clear();
-    serde_json::to_writer(&mut *json, part).map_err(jsonwebtoken::errors::Error::from)?;
-    URL_SAFE_NO_PAD.encode_string(json, token);
-    Ok(())
+fn write(json: &mut Vec<u8>, part: &impl Serialize) -> Result<(), MintError> {
+    Ok(serde_json::to_writer(json, part).map_err(jsonwebtoken::errors::Error::from)?)
 }
 
 #[cfg(test)]

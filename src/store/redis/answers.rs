@@ -53,9 +53,15 @@ impl Answers {
         self.values.iter().find_map(|value| Failure::of(value, &self.from.address))
     }
 
-    pub(super) fn lacks_script(&self) -> bool {
+    /// Whether the server does not know the script that it was asked for by a command.
+    pub(super) fn lack_script(&self, command: usize) -> bool {
         let is_unknown = |error: &ServerError| error.kind() == Some(ServerErrorKind::NoScript);
-        matches!(self.values.first(), Some(Value::ServerError(error)) if is_unknown(error))
+        matches!(self.values.get(command), Some(Value::ServerError(error)) if is_unknown(error))
+    }
+
+    /// The answer to a command is what the same command was answered when it was sent alone.
+    pub(super) fn replace(&mut self, command: usize, alone: Self) {
+        self.values[command] = alone.values.into_iter().next().unwrap_or(Value::Nil);
     }
 
     pub(super) fn confirmation(&self, wanted: Wanted) -> Confirmation {

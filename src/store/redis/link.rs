@@ -49,13 +49,16 @@ impl Link {
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
-        first: &Invocation<'_>,
-        second: &Invocation<'_>,
+        first: Invocation<'_>,
+        second: Invocation<'_>,
     ) -> Result<(A, B)> {
-        self.measured(step, async |deadline| {
-            let run = |script| self.invoke(script, UNCONFIRMED, deadline);
-            let (one, other) = join(run(first), run(second)).await;
-            Ok((one?.only()?, other?.only()?))
+        self.measured(step, async |deadline| match self.slot(&first) == self.slot(&second) {
+            true => self.invoke_both(first, second, deadline).await?.all(),
+            false => {
+                let run = |script| self.invoke(script, UNCONFIRMED, deadline);
+                let (one, other) = Box::pin(join(run(&first), run(&second))).await;
+                Ok((one?.only()?, other?.only()?))
+            }
         })
         .await
     }

@@ -63,7 +63,8 @@ static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
 static COUNT: LazyLock<Script> = script!("meter", "count");
 static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
-/// A connection to one Redis, for one worker thread.
+/// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
+/// runtime would wake that set once more for each answer of Redis.
 #[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
@@ -176,7 +177,7 @@ impl Store for Redis {
         let counting = count(meter);
         let mut claiming = CLAIM.on(&[&name::code(app, code)]);
         claiming.text(attempt).arg(CLAIM_TTL.as_secs());
-        let (wait, claimed_at): (u64, u64) = self.link.run_both("claim_code", &counting, &claiming).await?;
+        let (wait, claimed_at): (u64, u64) = self.link.run_both("claim_code", counting, claiming).await?;
         if wait > 0 {
             if claimed_at > 0 {
                 self.release_code(app, code, attempt).await?;

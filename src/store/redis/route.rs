@@ -12,7 +12,7 @@ use super::{
     link::Link,
     node::{Commands, Node, Via},
     primaries::Kind,
-    script::Invocation,
+    script::{Invocation, both},
 };
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
@@ -31,10 +31,30 @@ impl Link {
         let slot = self.slot(script);
         let answers = self.call(slot, via, &confirmed(script.by_name(), wanted), deadline).await?;
         // Where replicas do not confirm even nothing, the write need not be tried.
-        match answers.lacks_script() && answers.confirmation(wanted) != Confirmation::Missing {
+        match answers.lack_script(0) && answers.confirmation(wanted) != Confirmation::Missing {
             true => Box::pin(self.call(slot, via, &confirmed(&script.by_text(), wanted), deadline)).await,
             false => Ok(answers),
         }
+    }
+
+    /// Runs two scripts, whose keys lie in one slot, in one round trip.
+    pub(super) async fn invoke_both(
+        &self,
+        first: Invocation<'_>,
+        second: Invocation<'_>,
+        deadline: Instant,
+    ) -> Result<Answers, Failure> {
+        let slot = self.slot(&first);
+        let (scripts, commands) = both(first, second);
+        let mut answers = self.call(slot, Via::Prompt, &Commands::from(&commands), deadline).await?;
+        for (at, (script, command)) in scripts.into_iter().zip(commands.cmd_iter()).enumerate() {
+            if answers.lack_script(at) {
+                let by_text = script.by_text(command);
+                let again = Box::pin(self.call(slot, Via::Prompt, &Commands::One(&by_text), deadline)).await?;
+                answers.replace(at, again);
+            }
+        }
+        Ok(answers)
     }
 
     /// Sends commands to the primary of a slot, and again where that is worth it. See [`Trouble::next`].

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
+use redis::{Arg, Cmd, Pipeline, RedisWrite, ToRedisArgs};
 
 use super::slot::slot_of;
 
@@ -51,6 +51,14 @@ impl Script {
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
         Invocation { script: self, by_name }
     }
+
+    /// The same call as `by_name`, for a server that does not know the script.
+    pub(super) fn by_text(&self, by_name: &Cmd) -> Cmd {
+        let mut by_text = redis::cmd("EVAL");
+        by_text.arg(&self.text);
+        members(by_name).skip(2).for_each(|member| by_text.write_arg(member));
+        by_text
+    }
 }
 
 impl Invocation<'_> {
@@ -76,11 +84,15 @@ impl Invocation<'_> {
     }
 
     pub(super) fn by_text(&self) -> Cmd {
-        let mut by_text = redis::cmd("EVAL");
-        by_text.arg(&self.script.text);
-        members(&self.by_name).skip(2).for_each(|member| by_text.write_arg(member));
-        by_text
+        self.script.by_text(&self.by_name)
     }
+}
+
+/// The commands of two calls, which are sent together, and their scripts.
+pub(super) fn both<'a>(first: Invocation<'a>, second: Invocation<'a>) -> ([&'a Script; 2], Pipeline) {
+    let mut commands = Pipeline::with_capacity(2);
+    commands.add_command(first.by_name).add_command(second.by_name);
+    ([first.script, second.script], commands)
 }
 
 fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
