@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use super::{
     admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
     caller,
+    checked_signatures::CheckedSignatures,
     revocations::Feed,
 };
 use crate::{
@@ -75,6 +76,7 @@ pub struct Issuer {
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
     pub(super) verifier: Verifier,
+    pub(super) checked: CheckedSignatures,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
@@ -133,6 +135,7 @@ impl Issuer {
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
             verifier: caller::verifier(&settings),
+            checked: CheckedSignatures::none().map_err(unusable)?,
             minter: Arc::new(minter),
             vault: Arc::new(CurrentVault::new(vault)),
             keys,

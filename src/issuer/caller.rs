@@ -31,7 +31,7 @@ impl Issuer {
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let token = bearer_token(request)?;
         let ring = self.keys.at(now);
-        self.verifier.verify(token, ring.set(), now).map_err(|refused| {
+        self.verifier.verify(token, &self.checked.of(ring.set()), now).map_err(|refused| {
             tracing::info!(reason = %refused, "token refused");
             no_valid_token()
         })

@@ -6,6 +6,7 @@ mod api;
 mod body_fields;
 mod build;
 mod caller;
+mod checked_signatures;
 mod leave_routes;
 mod login_fields;
 mod login_route;
