@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, UsersFile, WRONG_PASSWORD, eventually};
+use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, UsersFile, WRONG_PASSWORD, until};
 
 /// What is sent beside the code: names and passwords that are all refused.
 fn refused() -> [(String, &'static str); 4] {
@@ -64,18 +64,19 @@ async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String
     Some(bed.redis.calls_since(&before))
 }
 
-/// On a busy machine a command is repeated now and then; a defect shows each time.
+/// On a busy machine a command is repeated now and then, so the least of several tries counts; a defect shows each time.
 #[tokio::test]
 async fn every_refused_password_costs_the_memory_of_a_hash_and_the_same_commands_of_redis() {
     let (bed, users) = bed().await;
     let file = fs::read_to_string(users.path()).expect("the users file");
     fs::write(users.path(), file.replace("m=19456", "m=131072")).expect("our file");
-    eventually("the same commands for all", 3 * PATIENCE, async || {
-        let mut costs = BTreeSet::new();
-        for refused in refused() {
-            costs.insert(cost(&bed, &refused).await?);
+    let mut least: [Option<BTreeMap<String, u64>>; 4] = Default::default();
+    until("the same commands for all", 12 * PATIENCE, async || {
+        for (refused, least) in refused().iter().zip(&mut least) {
+            let tries = [least.take(), cost(&bed, refused).await];
+            *least = tries.into_iter().flatten().min_by_key(|calls| calls.values().sum::<u64>());
         }
-        (costs.len() == 1).then_some(())
+        least[0].is_some() && least.iter().all(|calls| *calls == least[0])
     })
     .await;
 }
