@@ -53,10 +53,10 @@ async fn the_primary_is_killed_and_comes_back_believing_that_it_is_the_primary()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primary_is_frozen_and_wakes_believing_that_it_is_the_primary() {
     let (bed, newcomers) = served().await;
-    bed.redis.freeze(0);
+    bed.redis.server(0).freeze();
     bed.redis.successor(0).await;
     newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
-    bed.redis.thaw(0);
+    bed.redis.server(0).thaw();
     no_newcomer_is_lost(&bed, newcomers).await;
 }
 
@@ -75,14 +75,14 @@ async fn a_primary_that_the_sentinels_have_lost_and_the_service_has_not_confirms
 async fn one_sentinel_that_answers_is_enough() {
     let mut bed = TestBed::builder().start_on(Sentinel::start().await).await;
     bed.redis.kill_sentinel(0);
-    bed.redis.freeze_sentinel(1);
+    bed.redis.sentinel(1).freeze();
     let service = crate::support::Service::start(&bed.configuration, bed.http.clone()).await;
     service.ready().await;
     for person in ["lin", "mei"] {
         service.login(&bed.mint_code(person).await).await.expect_login();
         bed.log_in(person).await.expect_login();
     }
-    bed.redis.thaw_sentinel(1);
+    bed.redis.sentinel(1).thaw();
     bed.redis.start_sentinel_again(0).await;
     until("all is whole", PATIENCE, async || bed.redis.primary() == Some(0)).await;
 }

@@ -69,15 +69,21 @@ impl RedisServer {
     /// Whether so many replicas confirm a write. A primary says `state=online`, and a replica `master_link_status:up`, up to a
     /// second before the primary sends that replica anything.
     pub(super) fn is_confirmed_by(&self, replicas: usize) -> bool {
+        let Ok(mut connection) = self.connection() else { return false };
+        let mut confirmed_by = |number: usize| {
+            let (key, mut write) = (format!("written{number}"), redis::pipe());
+            write.cmd("SET").arg(&key).arg(1).ignore().cmd("DEL").arg(&key).ignore();
+            let confirmed: RedisResult<(usize,)> = write.cmd("WAIT").arg(replicas).arg(100).query(&mut connection);
+            confirmed.ok()
+        };
         // A node of a Cluster refuses the keys of others.
-        (0..100).find_map(|number| self.confirmed_by(number, replicas).ok()).is_some_and(|count| count >= replicas)
+        (0..100).find_map(&mut confirmed_by).is_some_and(|(count,)| count >= replicas)
     }
 
-    fn confirmed_by(&self, number: usize, replicas: usize) -> RedisResult<usize> {
-        let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
-        let (key, mut write) = (format!("written{number}"), redis::pipe());
-        write.cmd("SET").arg(&key).arg(1).ignore().cmd("DEL").arg(&key).ignore();
-        write.cmd("WAIT").arg(replicas).arg(100).query::<(usize,)>(&mut connection).map(|(count,)| count)
+    fn connection(&self) -> RedisResult<redis::Connection> {
+        let connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        Ok(connection)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -115,15 +121,13 @@ impl RedisServer {
     /// The same where the server may refuse it, be frozen or be gone.
     pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let (name, arguments) = words.split_first().expect("a command");
-        let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
-        connection.set_read_timeout(Some(PATIENCE))?;
-        redis::cmd(name).arg(arguments).query(&mut connection)
+        redis::cmd(name).arg(arguments).query(&mut self.connection()?)
     }
 
     /// All hashes whose keys match, over one connection.
     pub(crate) fn hashes(&self, pattern: &str) -> Vec<(String, HashMap<String, String>)> {
         let read = || -> RedisResult<_> {
-            let mut connection = redis::Client::open(self.url())?.get_connection()?;
+            let mut connection = self.connection()?;
             let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection)?;
             keys.into_iter().map(|key| Ok((redis::cmd("HGETALL").arg(&key).query(&mut connection)?, key))).collect()
         };

@@ -79,6 +79,10 @@ impl Sentinel {
         &self.servers[number]
     }
 
+    pub(crate) fn sentinel(&self, number: usize) -> &RedisServer {
+        &self.sentinels[number]
+    }
+
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
         let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers()).filter_map(named_by).collect();
@@ -101,14 +105,6 @@ impl Sentinel {
         admit_clients(&self.servers[server]);
     }
 
-    pub(crate) fn freeze(&self, server: usize) {
-        self.servers[server].freeze();
-    }
-
-    pub(crate) fn thaw(&self, server: usize) {
-        self.servers[server].thaw();
-    }
-
     pub(crate) fn kill_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].kill();
     }
@@ -116,14 +112,6 @@ impl Sentinel {
     pub(crate) async fn start_sentinel_again(&mut self, sentinel: usize) {
         self.sentinels[sentinel].start_again().await;
         hurry(&self.sentinels[sentinel]);
-    }
-
-    pub(crate) fn freeze_sentinel(&self, sentinel: usize) {
-        self.sentinels[sentinel].freeze();
-    }
-
-    pub(crate) fn thaw_sentinel(&self, sentinel: usize) {
-        self.sentinels[sentinel].thaw();
     }
 
     /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
