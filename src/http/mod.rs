@@ -1,5 +1,5 @@
-//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
-//! address, probes, pages for browsers, and the clock.
+//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens and their
+//! hashes, the client's address, probes, pages for browsers, and the clock.
 
 mod bearer;
 mod body;
@@ -12,6 +12,7 @@ mod probes;
 mod problem;
 mod process;
 mod server;
+mod token_hash;
 mod trace;
 
 use chrono::{DateTime, Utc};
@@ -25,6 +26,7 @@ pub(crate) use problem::ProblemDocument;
 pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
 pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{Limits, serve, serve_admin};
+pub use token_hash::{TokenHash, TokenHasher};
 pub use trace::{RequestSpan, enter, with_request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.

@@ -3,11 +3,11 @@
 //!
 //! Only the signature is remembered: its key must still be there, and all claims are judged each time.
 
-use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 
 use crate::{
+    http::{TokenHash, TokenHasher},
     keys::KeySet,
     verify::{KeyError, KeySource, PublicKey},
 };
@@ -16,32 +16,18 @@ use crate::{
 const CAPACITY: usize = 10_000;
 
 pub(super) struct CheckedSignatures {
-    key: hmac::Key,
-    right: Cache<[u8; 32], ()>,
+    hasher: TokenHasher,
+    right: Cache<TokenHash, ()>,
 }
 
 impl CheckedSignatures {
-    /// Starts empty, with a new random key, so that nobody outside can construct tokens whose hashes collide.
     pub(super) fn none() -> Result<Self, KeyError> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| KeyError::Crypto("draw a key for remembering signatures"))?;
-        Ok(Self { key, right: Cache::new(CAPACITY) })
+        Ok(Self { hasher: TokenHasher::new()?, right: Cache::new(CAPACITY) })
     }
 
     /// Keys that check each signature once.
     pub(super) fn of<'a>(&'a self, keys: &'a KeySet) -> impl KeySource {
         Remembering { checked: self, keys }
-    }
-
-    /// With the length of the message, as else a byte could go over from the message to the signature.
-    fn hash(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.key);
-        for part in [key.kid().as_bytes(), &message.len().to_le_bytes(), message, signature] {
-            context.update(part);
-        }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.sign().as_ref());
-        hash
     }
 }
 
@@ -56,7 +42,7 @@ impl KeySource for Remembering<'_> {
     }
 
     fn verifies(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-        let hash = self.checked.hash(key, message, signature);
+        let hash = self.checked.hasher.hash(&[key.kid().as_bytes(), message, signature]);
         if self.checked.right.get(&hash).is_some() {
             return true;
         }
@@ -125,7 +111,7 @@ mod tests {
     fn no_more_are_remembered_than_there_is_room_for() {
         let checked = CheckedSignatures::none().expect("random bits");
         for number in 0..3 * CAPACITY {
-            checked.right.insert(std::array::from_fn(|byte| (number >> (8 * (byte % 8))) as u8), ());
+            checked.right.insert(checked.hasher.hash(&[&number.to_le_bytes()]), ());
         }
         assert!((CAPACITY / 2..=CAPACITY).contains(&checked.right.len()), "{}", checked.right.len());
     }

@@ -1,16 +1,16 @@
 //! Remembers verified tokens, so that the next request with the same token costs a hash instead of a signature check.
 //!
-//! A token is found by an HMAC-SHA-256 of all its bytes under a key of this process, so nobody outside can construct
-//! tokens whose hashes collide. The memory is bounded, and tokens that come once do not push out tokens that come often.
+//! A token is found by a keyed hash of all its bytes. The memory is bounded, and tokens that come once do not push out
+//! tokens that come often.
 
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
-use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
+    http::{TokenHash, TokenHasher},
     verify::KeyError,
     verify::peer::Proof,
     verify::{Claims, MAX_LEEWAY},
@@ -21,9 +21,6 @@ const CAPACITY: u64 = 32 * 1024 * 1024;
 /// The size of an entry without its texts: the hash, the entry itself, and its place in the table.
 const OVERHEAD: usize = 400;
 const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
 
 /// The claims of a verified token, ready for an answer.
 #[derive(Debug)]
@@ -78,24 +75,18 @@ impl Weighter<TokenHash, Arc<Identity>> for Bytes {
 }
 
 pub(super) struct Remembered {
-    key: hmac::Key,
+    hasher: TokenHasher,
     cache: Cache<TokenHash, Arc<Identity>, Bytes>,
 }
 
 impl Remembered {
-    /// Starts empty, with a new random key.
     pub(super) fn nothing() -> Result<Self, KeyError> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| KeyError::Crypto("draw a key for remembering tokens"))?;
-        Ok(Self { key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) })
+        let cache = Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes);
+        Ok(Self { hasher: TokenHasher::new()?, cache })
     }
 
-    /// The hash by which a token is found. It reveals nothing about the token without the key.
     pub(super) fn hash(&self, token: &str) -> TokenHash {
-        let tag = hmac::sign(&self.key, token.as_bytes());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(tag.as_ref());
-        TokenHash(hash)
+        self.hasher.hash(&[token.as_bytes()])
     }
 
     /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer
@@ -190,15 +181,15 @@ mod tests {
     fn tokens_that_differ_in_one_byte_never_meet_and_nobody_outside_can_foresee_a_place() {
         let (here, there) = (nothing(), nothing());
         let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl".repeat(8);
-        let mut places = HashSet::from([here.hash(&token).0]);
+        let mut places = HashSet::from([here.hash(&token)]);
         for index in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[index] ^= 1;
             let other = String::from_utf8(bytes).expect("ASCII");
-            assert!(places.insert(here.hash(&other).0), "byte {index}");
+            assert!(places.insert(here.hash(&other)), "byte {index}");
         }
         for end in 0..token.len() {
-            assert!(places.insert(here.hash(&token[..end]).0), "the first {end} bytes");
+            assert!(places.insert(here.hash(&token[..end])), "the first {end} bytes");
         }
         assert_eq!(here.hash(&token), here.hash(&token));
         assert_ne!(here.hash(&token), there.hash(&token), "each process has a key of its own");
