@@ -230,6 +230,23 @@ async fn the_recommended_page_logs_in_before_wechat_seals_and_again_where_the_se
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_recommended_file_throws_is_an_error_with_a_code_and_it_keeps_out_of_others_storage() {
+    let business = Business::start_bound().await;
+    let fault = json!([{"kind": "errcode", "errcode": 40029, "times": 2, "path": "/sns/jscode2session"}]);
+    business.bed.faults(fault).await;
+    let told = business.play("failures");
+    let [refused, answered, unreachable] = &told["visits"].as_array().expect("visits")[..] else { panic!("{told}") };
+    for (thrown, code) in [(refused, "code_invalid"), (unreachable, "network")] {
+        assert_eq!((&thrown["isError"], &thrown["code"]), (&json!(true), &json!(code)), "{told}");
+        assert!(thrown["message"].as_str().is_some_and(|message| !message.is_empty()), "{told}");
+    }
+    assert!(refused["request_id"].is_string(), "the log's line is found by it: {told}");
+    assert_eq!(answered, 200, "{told}");
+    assert_eq!(told["stored"]["token"]["text"], "of another page", "{told}");
+    assert!(told["stored"]["ours"]["text"].as_str().is_some_and(|token| token.starts_with("ey")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_recommended_page_calls_wx_login_again_once_where_that_helps() {
     for (errcode, times, logins, problem) in [(40029, 1, 2, ""), (40029, 2, 2, "code_invalid"), (-1, 2, 3, "")] {
         let business = Business::start_bound().await;

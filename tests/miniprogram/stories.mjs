@@ -137,6 +137,25 @@ export async function sharedLogin(phone, peer) {
   return { visits };
 }
 
+/** A phone on which something else keeps its own under `token`: what requests throw, and what is in storage then. */
+export async function failures(phone) {
+  phone.write("token", { text: "of another page", until: phone.now() + DAY });
+  const { request } = (await phone.start()).require(LOGIN);
+  const thrown = async (url) => {
+    try {
+      return (await request({ url })).statusCode;
+    } catch (error) {
+      const { code, message, request_id } = error;
+      return { isError: Object.prototype.toString.call(error) === "[object Error]", code, message, request_id };
+    }
+  };
+  const visits = [];
+  for (const url of ["https://api.example.com/orders", "https://api.example.com/orders", "https://elsewhere.example.com/"]) {
+    visits.push(await thrown(url));
+  }
+  return { visits, stored: { token: phone.read("token"), ours: phone.read("wxmint.token") } };
+}
+
 /** What the page shows after an act, how often the act asked WeChat, and what the peer answered meanwhile. */
 async function seen(phone, peer, act) {
   const [exchanges, answered] = [await exchanged(phone), peer.answers.length];

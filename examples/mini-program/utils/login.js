@@ -1,5 +1,6 @@
 // utils/login.js
 const LOGIN = 'https://login.example.com/login'
+const KEPT = 'wxmint.token' // the name in storage
 const AGAIN = ['code_invalid', 'code_used', 'wechat_unavailable', 'store_unavailable', 'accounts_unavailable']
 
 let running = null // the login that all who ask for a token wait for
@@ -20,23 +21,24 @@ function bind(account) {
 }
 
 function accessToken() {
-  const kept = wx.getStorageSync('token')
+  const kept = wx.getStorageSync(KEPT)
   if (kept && Date.now() < kept.until) return Promise.resolve(kept.text)
   running = running || logIn(null, 2).finally(() => { running = null })
   return running
 }
 
 async function logIn(account, attempts) {
-  const { statusCode, data } = await send({ url: LOGIN, method: 'POST', data: { ...await proof(account), ...account } })
-  if (statusCode === 200) return keep(data)
-  if (data.code === 'binding_required') ticket = data.bind_ticket
-  if (!AGAIN.includes(data.code) || attempts === 1) throw data
-  await new Promise(done => setTimeout(done, (data.retry_after || 0) * 1000))
+  const answer = await send({ url: LOGIN, method: 'POST', data: { ...await proof(account), ...account } })
+  if (answer.statusCode === 200) return keep(answer.data)
+  const { code, bind_ticket, retry_after } = answer.data
+  if (code === 'binding_required') ticket = bind_ticket
+  if (!AGAIN.includes(code) || attempts === 1) throw failure(answer)
+  await new Promise(done => setTimeout(done, (retry_after || 0) * 1000))
   return logIn(account, attempts - 1)
 }
 
 async function proof(account) {
-  if (!account || !ticket) return { code: (await wx.login()).code }
+  if (!account || !ticket) return { code: (await wx.login().catch(error => { throw failure(error) })).code }
   const bind_ticket = ticket
   ticket = null
   return { bind_ticket }
@@ -44,13 +46,13 @@ async function proof(account) {
 
 function keep(answer) {
   const until = Date.now() + answer.expires_in * 900 // ms: a tenth of its life before the end
-  wx.setStorageSync('token', { text: answer.access_token, until })
+  wx.setStorageSync(KEPT, { text: answer.access_token, until })
   return answer.access_token
 }
 
 // Unless another request has replaced it already.
 function forget(token) {
-  if (wx.getStorageSync('token').text === token) wx.removeStorageSync('token')
+  if (wx.getStorageSync(KEPT).text === token) wx.removeStorageSync(KEPT)
 }
 
 function sendWith(token, options) {
@@ -58,7 +60,13 @@ function sendWith(token, options) {
 }
 
 function send(options) {
-  return new Promise((success, fail) => wx.request({ ...options, success, fail }))
+  return new Promise((success, reject) => wx.request({ ...options, success, fail: error => reject(failure(error)) }))
 }
 
-module.exports = { request, bind }
+// An Error with wxmint's `code`; 'network' if nobody has answered, 'http_502' or so if somebody else has.
+function failure({ statusCode, data, errMsg }) {
+  const { code = statusCode ? `http_${statusCode}` : 'network', detail, retry_after, request_id } = data || {}
+  return Object.assign(new Error(detail || (statusCode ? code : errMsg)), { code, retry_after, request_id })
+}
+
+module.exports = { request, bind, failure }

@@ -1,5 +1,5 @@
 // utils/user-data.js
-const { request } = require('./login.js')
+const { request, failure } = require('./login.js')
 
 const WXMINT = 'https://login.example.com'
 
@@ -8,10 +8,10 @@ async function userData(ask, attempts = 2) {
   await request({ url: `${WXMINT}/wechat/session` }) // whoever has no token logs in here, before WeChat seals anything
   const { encryptedData, iv } = await ask()
   const url = `${WXMINT}/wechat/userdata`
-  const { statusCode, data } = await request({ url, method: 'POST', data: { encryptedData, iv } })
-  if (statusCode === 200) return data.data
-  if (data.code !== 'data_undecryptable' || attempts === 1) throw data
-  wx.removeStorageSync('token') // the next request logs in, which brings a new session_key
+  const answer = await request({ url, method: 'POST', data: { encryptedData, iv } })
+  if (answer.statusCode === 200) return answer.data.data
+  if (answer.data.code !== 'data_undecryptable' || attempts === 1) throw failure(answer)
+  wx.removeStorageSync('wxmint.token') // the next request logs in, which brings a new session_key
   return userData(ask, attempts - 1)
 }
 

@@ -30,7 +30,7 @@ Page({
       this.setData({ orders: data.orders, asksWho: false, problem: '' })
     } catch (problem) {
       const asksWho = ['binding_required', 'invalid_credentials'].includes(problem.code)
-      this.setData({ asksWho, problem: problem.code || 'network' })
+      this.setData({ asksWho, problem: problem.code })
     }
   }
 })
