@@ -178,8 +178,6 @@ impl Forge<'_> {
             ("alg of the same family", json!({"alg": "ES384"})),
             ("alg in lower case", json!({"alg": "es256"})),
             ("no alg", json!({"alg": null})),
-            ("no kid", json!({"kid": null})),
-            ("kid a number", json!({"kid": 1})),
             ("no typ", json!({"typ": null})),
             ("a status list", json!({"typ": "statuslist+jwt"})),
             ("crit empty", json!({"crit": []})),
@@ -243,6 +241,11 @@ impl Forge<'_> {
 
     fn with_bad_headers(&self, (jwks_url, certificate_url): (&str, &str)) -> Vec<(&'static str, Credentials)> {
         let by_issuer = |members| self.by_issuer(&self.header_with(members), &self.claims);
+        let by_issuer_of = |kid: Value| {
+            let mut header = self.header.clone();
+            header["kid"] = kid;
+            self.by_issuer(&header, &self.claims)
+        };
         // The key that they bring along or point to would verify them.
         let by_other = |name: &str, value: Value| {
             let mut header = self.header_with(json!({"kid": self.other.kid}));
@@ -255,6 +258,13 @@ impl Forge<'_> {
             ("jwk", by_other("jwk", self.other.jwk.clone())),
             ("jku", by_other("jku", jwks_url.into())),
             ("x5u", by_other("x5u", certificate_url.into())),
+            // The feed ends a key by its `kid`, so a token without a textual one could not be ended.
+            ("no kid", by_issuer(json!({"kid": null}))),
+            ("another member in place of kid", by_issuer(json!({"kid": null, "kit": self.issuer.kid}))),
+            ("kid null", by_issuer_of(Value::Null)),
+            ("kid a number", by_issuer_of(1.into())),
+            ("kid an array", by_issuer_of(json!([self.issuer.kid]))),
+            ("kid empty", by_issuer_of("".into())),
         ])
     }
 

@@ -97,22 +97,22 @@ func (e *ends) follow() {
 
 func (e *ends) look() error {
 	for number := 0; number < maxPages; number++ {
-		page, err := e.fetch()
+		kid, page, err := e.fetch()
 		if err != nil {
 			return err
 		}
-		if more, err := e.take(page, time.Now()); err != nil || !more {
+		if more, err := e.take(kid, page, time.Now()); err != nil || !more {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetch gets the next page, and checks that one of the issuer's keys has signed it as a page.
-func (e *ends) fetch() (jwt.MapClaims, error) {
+// fetch gets the next page, and checks that the issuer's key of this kid has signed it as a page.
+func (e *ends) fetch() (kid string, page jwt.MapClaims, err error) {
 	where, err := url.Parse(e.issuer)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	where = &url.URL{Scheme: where.Scheme, Host: where.Host, Path: "/revocations"}
 	if e.cursor != "" {
@@ -120,32 +120,33 @@ func (e *ends) fetch() (jwt.MapClaims, error) {
 	}
 	response, err := client.Get(where.String())
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the issuer answers %d", response.StatusCode)
+		return "", nil, fmt.Errorf("the issuer answers %d", response.StatusCode)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxPage))
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if err := wellFormed(string(body)); err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	page := jwt.MapClaims{}
+	page = jwt.MapClaims{}
 	_, err = parser.ParseWithClaims(string(body), page, func(token *jwt.Token) (any, error) {
 		_, critical := token.Header["crit"]
-		if kid, named := token.Header["kid"].(string); named && !critical && token.Header["typ"] == "revocations+jwt" {
+		kid, _ = token.Header["kid"].(string)
+		if !critical && token.Header["typ"] == "revocations+jwt" {
 			return e.keys.key(kid, token.Method.Alg())
 		}
 		return nil, errors.New("not a page") // an access token, for one
 	})
-	return page, err
+	return kid, page, err
 }
 
 // take counts a page as a whole or not at all, and tells whether there is more.
-func (e *ends) take(page jwt.MapClaims, now time.Time) (bool, error) {
+func (e *ends) take(kid string, page jwt.MapClaims, now time.Time) (bool, error) {
 	issued, hasIssued := seconds(page, "iat")
 	expires, hasExpires := seconds(page, "exp")
 	keep, hasKeep := seconds(page, "keep")
@@ -174,6 +175,10 @@ func (e *ends) take(page jwt.MapClaims, now time.Time) (bool, error) {
 	}
 	e.lock.Lock()
 	defer e.lock.Unlock()
+	_, wasEnded := e.held["kid "+kid]
+	if _, endsIt := learnt["kid "+kid]; wasEnded || endsIt {
+		return false, errors.New("the page's key is ended")
+	}
 	for name, time := range learnt {
 		held, has := e.held[name]
 		if !has || held < time && !strings.HasPrefix(name, "kid ") {

@@ -39,7 +39,7 @@ def octets(text):
 
 
 def verified(token, folder):
-    """The claims of a page that one of FOLDER's keys has signed, else ValueError, KeyError or CalledProcessError."""
+    """The kid of the key in FOLDER that has signed a page, and its claims, else an error."""
     signed, signature = token.rsplit(".", 1)
     header, claims = (json.loads(octets(part)) for part in signed.split("."))
     with open(os.path.join(folder, "algorithms.map"), encoding="ascii") as file:
@@ -57,7 +57,7 @@ def verified(token, folder):
         file.flush()
         verify = ["openssl", "dgst", "-sha256", "-verify", os.path.join(folder, kid + ".pem"), "-signature", file.name]
         subprocess.run(verify, input=signed.encode(), check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
-    return claims
+    return kid, claims
 
 
 def der(tag, content):
@@ -88,7 +88,7 @@ class Ends:
 
     def look(self):
         for _ in range(MOST_PAGES):
-            if not self.take(verified(self.fetch(), self.folder)):
+            if not self.take(*verified(self.fetch(), self.folder)):
                 break
 
     def fetch(self):
@@ -101,7 +101,7 @@ class Ends:
                     raise ValueError("a page is too long")
         return text.decode("ascii")
 
-    def take(self, page):
+    def take(self, kid, page):
         """A page counts as a whole or not at all. Returns whether there is more."""
         iat, after, cursor, more, now = page["iat"], page["after"], page["cursor"], page["more"], time.time()
         if page["iss"] != self.issuer or not all(map(is_time, (iat, page["exp"], page["keep"]))):
@@ -116,6 +116,8 @@ class Ends:
         if not all(isinstance(end, list) for end in page["ended"]):
             raise ValueError("a malformed end")
         learnt = [self.entry(*end) for end in page["ended"]]
+        if f"kid-{kid}" in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
+            raise ValueError("the page's key is ended")
         for name, value in filter(None, learnt):
             known = self.held.get(name)
             self.held[name] = value if known is None else known if name.startswith("kid-") else max(value, known)

@@ -28,10 +28,13 @@ final class Ends implements Runnable {
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless FAIL_CLOSED, goes on without a first page then
 	private static final long LEEWAY = 60; // seconds by which clocks may differ
 
-	/** Checks signature, algorithm and typ ("revocations+jwt", nothing else) of a page, and returns its claims as JSON. */
+	/** Checks signature, algorithm and typ ("revocations+jwt", nothing else) of a page. */
 	interface Pages {
-		Map<String, Object> verified(String page) throws Exception;
+		Page verified(String page) throws Exception;
 	}
+
+	/** The claims of a page as JSON, and the kid of the key that signed it. */
+	record Page(String kid, Map<String, Object> claims) { }
 
 	private final String issuer;
 	private final Pages pages;
@@ -108,7 +111,8 @@ final class Ends implements Runnable {
 	}
 
 	/** Counts a page as a whole or not at all. Returns whether there is more. */
-	private boolean take(Map<String, Object> page) throws IOException {
+	private boolean take(Page signed) throws IOException {
+		Map<String, Object> page = signed.claims();
 		check(issuer.equals(page.get("iss")), "another issuer's page");
 		long iat = time(page.get("iat"));
 		check(iat <= now() + LEEWAY && time(page.get("exp")) > now() - LEEWAY, "not a page of this time");
@@ -124,6 +128,8 @@ final class Ends implements Runnable {
 		for (Object end : ended) {
 			learn(end, learnt);
 		}
+		String key = "kid " + signed.kid();
+		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
 		keep = time(page.get("keep"));
 		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
 		boolean moved = !cursor.equals(next);

@@ -20,6 +20,7 @@ import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
 import com.nimbusds.jose.jwk.source.RateLimitReachedException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
+import com.nimbusds.jose.proc.JWSKeySelector;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jose.util.DefaultResourceRetriever;
@@ -121,7 +122,7 @@ class SecurityConfig {
 			if (!jwt.getHeader().getType().getType().equals("revocations+jwt")) {
 				throw new IllegalArgumentException("not a page");
 			}
-			return jwt.getPayload().toJSONObject();
+			return new Ends.Page(jwt.getHeader().getKeyID(), jwt.getPayload().toJSONObject());
 		});
 		ScheduledExecutorService follower = Executors.newSingleThreadScheduledExecutor((task) -> {
 			Thread thread = new Thread(task, "wxmint-ends");
@@ -135,8 +136,11 @@ class SecurityConfig {
 	private static DefaultJWTProcessor<SecurityContext> processor(JWKSource<SecurityContext> keys, String... types) {
 		DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 		// The algorithms of wxmint's keys: never none, never HS256. (Nimbus wants Tink for EdDSA.)
-		processor.setJWSKeySelector(
-				new JWSVerificationKeySelector<>(Set.of(JWSAlgorithm.ES256, JWSAlgorithm.RS256), keys));
+		JWSKeySelector<SecurityContext> byName =
+				new JWSVerificationKeySelector<>(Set.of(JWSAlgorithm.ES256, JWSAlgorithm.RS256), keys);
+		// Nimbus would try each key for a token that names none, and Ends would not know which key was used.
+		processor.setJWSKeySelector((header, context) -> header.getKeyID() == null
+				? List.of() : byName.selectJWSKeys(header, context));
 		// Nimbus would take "JWT" alone.
 		processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(
 				Arrays.stream(types).map(JOSEObjectType::new).toArray(JOSEObjectType[]::new)));

@@ -38,14 +38,14 @@ async function pages(r, folder, verified, most) {
     const text = await answer.text();
     const signed = await verified(text);
     check(signed.header.typ === 'revocations+jwt', 'not a page');
-    const more = alone(folder, () => take(folder, r.variables.wxmint_issuer, signed.claims));
+    const more = alone(folder, () => take(folder, r.variables.wxmint_issuer, signed.header.kid, signed.claims));
     if (more && most > 1) {
         await pages(r, folder, verified, most - 1);
     }
 }
 
 // A page counts as a whole or not at all. Returns whether there is more.
-function take(folder, issuer, page) {
+function take(folder, issuer, kid, page) {
     const known = state(folder);
     check(page.iss === issuer && [page.iat, page.exp, page.keep].every(isTime), 'a malformed page, or of another issuer');
     check(page.iat <= now() + LEEWAY && page.exp > now() - LEEWAY, 'a page of another time');
@@ -54,6 +54,8 @@ function take(folder, issuer, page) {
     check(page.after === '' || page.after === known.cursor, 'a page that was not asked for');
     check(typeof page.cursor === 'string' && typeof page.more === 'boolean', 'a malformed page');
     check(Array.isArray(page.ended) && page.ended.every(isEnd), 'a malformed end');
+    const endsIt = page.ended.some((end) => end[0] === 'kid' && end[1] === kid);
+    check(!endsIt && read(folder, `kid-${kid}`) === undefined, "the page's key is ended");
     page.ended.forEach((end) => {
         const name = `${end[0]}-${end[1]}`;
         const held = read(folder, name);

@@ -119,7 +119,7 @@ function usable(text) {
     return JSON.parse(text).keys.filter((key) => {
         try {
             const verifies = (key.use || 'sig') === 'sig' && (key.key_ops || ['verify']).includes('verify');
-            return verifies && typeof key.kid === 'string' && ALGORITHMS[key.alg].spki(key).length > 0;
+            return verifies && /^[\w-]{1,128}$/.test(key.kid) && ALGORITHMS[key.alg].spki(key).length > 0;
         } catch (e) {
             return false;
         }

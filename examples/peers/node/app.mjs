@@ -39,7 +39,12 @@ async function refresh() {
     // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
     const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
     if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
-    keys = createLocalJWKSet({ keys: objects });
+    const byName = createLocalJWKSet({ keys: objects });
+    keys = (header, token) => {
+      // jose would try a key that nobody has named, and ends.mjs would not know which key was used.
+      if (typeof header.kid !== "string") throw new Error("no kid");
+      return byName(header, token);
+    };
     confirmed = Date.now();
   } catch (error) {
     console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.

@@ -106,16 +106,18 @@ export class Ends {
     Object.assign(expected, { typ: "revocations+jwt", maxTokenAge: "5m", requiredClaims: ["iss", "iat", "exp"] });
     const { payload, protectedHeader } = await jwtVerify(text, this.keys(), expected);
     if (protectedHeader.typ !== "revocations+jwt") throw new Error("not a page");
-    return payload;
+    return { ...payload, kid: protectedHeader.kid };
   }
 
   // A page counts as a whole or not at all. Returns whether there is more.
-  #take({ iat, after, cursor, more, keep, ended }) {
+  #take({ kid, iat, after, cursor, more, keep, ended }) {
     // Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
     if (iat < this.#newest - LEEWAY) throw new Error("a much older page than the newest one");
     if (after !== "" && after !== this.#cursor) throw new Error("a page that was not asked for");
     if (typeof cursor !== "string" || typeof more !== "boolean" || !isTime(keep)) throw new Error("a malformed page");
     if (!Array.isArray(ended) || !ended.every(isEnd)) throw new Error("a malformed end");
+    const endsIt = ([kind, value]) => kind === "kid" && value === kid;
+    if (this.#held.has(`kid ${kid}`) || ended.some(endsIt)) throw new Error("the page's key is ended");
     if (this.#held.size + ended.length > MOST_ENDS) throw new Error("too many ends");
     for (const [kind, value, time] of ended) {
       if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer

@@ -61,6 +61,8 @@ def usable(jwk_set):
     by_kid = {}
     for jwk in jwk_set["keys"]:
         with suppress(jwt.PyJWTError, AttributeError, KeyError, TypeError):
+            if not isinstance(jwk["kid"], str):
+                continue
             if jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ["verify"]):
                 by_kid[jwk["kid"]] = jwt.PyJWK(jwk)
     if not by_kid:

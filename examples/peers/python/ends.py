@@ -71,7 +71,7 @@ class Ends:
         trouble, self.began = None, self.began or time.time()
         try:
             for _ in range(MOST_PAGES):
-                if not self.take(await asyncio.to_thread(self.page)):
+                if not self.take(*await asyncio.to_thread(self.page)):
                     break
         except Exception as error:  # What is known stays, whatever it was.
             trouble = error
@@ -88,7 +88,7 @@ class Ends:
         self.held = {end: t for end, t in self.held.items() if t + (LEEWAY if end[0] == "jti" else keep) >= now}
 
     def page(self):
-        """The claims of the next page, verified as a page. Blocks."""
+        """The kid of the next page's key and its claims, verified as a page. Blocks."""
         query = f"?after={urllib.parse.quote(self.cursor, safe='')}" if self.cursor else ""
         text, end = b"", time.monotonic() + DEADLINE
         url = urllib.parse.urljoin(self.issuer, "/revocations") + query
@@ -104,9 +104,9 @@ class Ends:
         key = self.keys()[header["kid"]]
         options = {"require": ["iss", "iat", "exp"], "verify_aud": False}
         algorithms = ["ES256", "EdDSA", "RS256"]
-        return jwt.decode(text, key, algorithms, issuer=self.issuer, leeway=LEEWAY, options=options)
+        return header["kid"], jwt.decode(text, key, algorithms, issuer=self.issuer, leeway=LEEWAY, options=options)
 
-    def take(self, page):
+    def take(self, kid, page):
         """A page counts as a whole or not at all. Returns whether there is more."""
         iat, after, cursor, more = page["iat"], page["after"], page["cursor"], page["more"]
         # Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
@@ -118,6 +118,8 @@ class Ends:
             raise ValueError("a malformed page")
         if not isinstance(page["ended"], list) or not all(map(is_end, page["ended"])):
             raise ValueError("a malformed end")
+        if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
+            raise ValueError("the page's key is ended")
         if len(self.held) + len(page["ended"]) > MOST_ENDS:
             raise ValueError("too many ends")
         for kind, value, *rest in page["ended"]:

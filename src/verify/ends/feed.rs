@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget};
+use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget};
 use crate::verify::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. A full one has about 0.6 MB.
@@ -23,8 +23,8 @@ pub enum PageRefused {
     /// It is not a signed object of this issuer, or it has another `typ`, or expired.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// The page is signed by a key that was ended.
-    #[error("the key that signed it was ended")]
+    /// The page is signed by a key that was ended before, or that the page itself ends.
+    #[error("the key that signed it is ended")]
     EndedKey,
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]
@@ -133,11 +133,13 @@ impl Feed {
         if &*header.typ != PAGE_TYP {
             return Err(Refused::Typ.into());
         }
-        if self.ends.has_ended_key(&header.kid) {
+        jws.check(&header, &jws.signature()?, keys, now)?;
+        let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
+        let ends_its_key = |end: &End| matches!(end, End::Key { kid } if *kid == *header.kid);
+        if self.ends.has_ended_key(&header.kid) || page.ended.iter().any(ends_its_key) {
             return Err(PageRefused::EndedKey);
         }
-        jws.check(&header, &jws.signature()?, keys, now)?;
-        serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)
+        Ok(page)
     }
 
     fn judge(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<(), PageRefused> {

@@ -249,11 +249,20 @@ fn one_token_or_one_key_is_ended_and_no_other() {
     assert_eq!(["jti-1", "jti-2"].map(|id| has_ended(&scene, id)), [true, false]);
     // A user who has the name of a token is not that token.
     assert!(!scene.has_ended(&scene.token_of("jti-1", APP, "jti-2", NOW)));
-    let kid = scene.forge.header["kid"].clone();
-    scene.accept(&page_of(json!([["kid", kid]])));
-    assert_eq!(["jti-1", "jti-2"].map(|id| has_ended(&scene, id)), [true, true]);
-    let by_it = scene.sign(&page());
-    assert_eq!(scene.refused(&by_it), PageRefused::EndedKey, "nor does it sign pages any longer");
+}
+
+#[test]
+fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
+    let (mut scene, successor) = (Scene::new(), Scene::new());
+    scene.keys.keys.extend(successor.keys.keys.iter().cloned());
+    let end = page_of(json!([["sub", hash("user-1"), NOW], ["kid", scene.forge.header["kid"]]]));
+    let (by_itself, by_successor) = (scene.sign(&end), successor.sign(&end));
+    assert_eq!(scene.refused(&by_itself), PageRefused::EndedKey);
+    assert!(!scene.has_ended(&scene.token(NOW)), "such a page counts for nothing else either");
+    assert_eq!(scene.take(&by_successor), Ok(false));
+    assert!(scene.has_ended(&scene.token(NOW + 1)), "what the key has signed is ended");
+    let later = scene.sign(&page());
+    assert_eq!(scene.refused(&later), PageRefused::EndedKey);
 }
 
 #[test]

@@ -168,6 +168,7 @@ async fn a_page_that_is_forged_replayed_foreign_huge_or_no_page_changes_nothing_
         ("other_cursor", json!({"after": "7"}), None),
         ("malformed", json!({"ended": [["sub", hash("lin"), "now"]]}), None),
         ("circle", json!({"cursor": "", "more": true}), None),
+        ("ended_key", json!({"ended": [["sub", hash("lin"), now()], ["kid", signer.key.kid]]}), None),
         ("no_answer", json!({}), Some((200, vec![b'a'; 50_000_000]))),
         ("malformed", json!({}), Some((200, b"<html>".to_vec()))),
         ("status", json!({}), Some((302, Vec::new()))),

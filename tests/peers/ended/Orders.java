@@ -57,7 +57,7 @@ final class Orders {
 			ECPublicKeySpec spec = new ECPublicKeySpec(point, curve.getParameterSpec(ECParameterSpec.class));
 			keys.put((String) key.get("kid"), KeyFactory.getInstance("EC").generatePublic(spec));
 		}
-		ends = new Ends(issuer, (page) -> verified(page, "revocations+jwt"));
+		ends = new Ends(issuer, (page) -> new Ends.Page((String) header(page).get("kid"), verified(page, "revocations+jwt")));
 		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
 	}
 

@@ -65,6 +65,8 @@ type Spoil = dyn Fn(&Signers, Value, Value) -> Vec<u8> + Send + Sync;
 /// What a spoiled page may be signed by.
 pub(super) struct Signers<'a> {
     pub(super) key: &'a ForgeKey,
+    /// In the JWKS, and ended once [`Issuer::end_second_key`] was called.
+    pub(super) second: &'a ForgeKey,
     pub(super) foreign: &'a ForgeKey,
 }
 
@@ -266,7 +268,11 @@ impl Shared {
             Manner::Gone => None,
             Manner::Says(spoil) => {
                 claims["ended"] = self.end_of_mei();
-                Some(spoil(&Signers { key: &self.keys[0], foreign: &self.foreign }, header, claims))
+                Some(spoil(
+                    &Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign },
+                    header,
+                    claims,
+                ))
             }
             Manner::Drips => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
         }

@@ -183,6 +183,21 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
             }),
         ),
         (
+            "by a key that was ended",
+            says(|signers, mut header, claims| {
+                header["kid"] = signers.second.kid.clone().into();
+                signed(signers.second, &header, &claims)
+            }),
+        ),
+        (
+            "the end of the key that signs it",
+            says(|signers, header, mut claims| {
+                claims["ended"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid]));
+                signed(signers.key, &header, &claims)
+            }),
+        ),
+        ("no kid", header(json!({"kid": null}))),
+        (
             "unsigned",
             says(|signers, mut header, claims| {
                 header["alg"] = "none".into();
