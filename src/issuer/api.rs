@@ -6,7 +6,7 @@ mod logins;
 mod problems;
 mod viewer;
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,13 +14,16 @@ use actix_web::{
 };
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Server,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 pub use self::logins::LoginExamples;
 pub(super) use self::viewer::{docs_file, docs_folder};
 use self::{language::Language, problems::Problems};
-use super::{leave_routes, login_route, metadata, revocations, session_key_routes};
+use super::{build::Worker, leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::ProblemDocument;
 
 /// Tells clients that ask for an unknown path where the API is described.
@@ -33,7 +36,7 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    modifiers(&BearerScheme, &Problems),
+    modifiers(&Security, &Problems),
     paths(login_route::login_by_post, login_route::login_by_query, session_key_routes::user_data,
         session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks, revocations::revocations,
         metadata::metadata, leave_routes::logout, leave_routes::dissolve),
@@ -46,26 +49,33 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
 )]
 struct Api;
 
-/// Describes how a request shows the token of its login.
-struct BearerScheme;
+/// Describes how a request shows the token of its login, and which requests need none.
+struct Security;
 
-impl Modify for BearerScheme {
+impl Modify for Security {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        for item in api.paths.paths.values_mut() {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+                operation.security.get_or_insert_default();
+            }
+        }
     }
 }
 
-static ENGLISH: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
-static CHINESE: LazyLock<Bytes> = LazyLock::new(|| described(&LoginExamples::default(), Language::Chinese).into());
+/// The documents of one issuer, in English and in Chinese.
+#[derive(Default)]
+pub(super) struct Documents(OnceLock<Bytes>, OnceLock<Bytes>);
 
 pub fn openapi_json() -> String {
-    described(&LoginExamples::default(), Language::English)
+    described(&LoginExamples::default(), Language::English, "https://login.example.com")
 }
 
-fn described(examples: &LoginExamples, language: Language) -> String {
+fn described(examples: &LoginExamples, language: Language, issuer: &str) -> String {
     let mut api = Api::openapi();
+    api.servers = Some(vec![Server::new(issuer)]);
     examples.modify(&mut api);
     let json = api.to_json().expect("a description that is known when compiling serializes");
     match language {
@@ -75,19 +85,25 @@ fn described(examples: &LoginExamples, language: Language) -> String {
 }
 
 /// `GET /openapi.json`
-pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
-    document(&request, Language::English, &ENGLISH)
+pub(super) async fn openapi(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    document(&request, &worker, Language::English)
 }
 
 /// `GET /openapi.zh-CN.json`
-pub(super) async fn openapi_in_chinese(request: HttpRequest) -> HttpResponse {
-    document(&request, Language::Chinese, &CHINESE)
+pub(super) async fn openapi_in_chinese(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    document(&request, &worker, Language::Chinese)
 }
 
-/// The demo has examples of its own, with codes that work.
-fn document(request: &HttpRequest, language: Language, usual: &Bytes) -> HttpResponse {
-    let of_the_demo = demo_examples(request).map(|examples| described(examples, language).into());
-    HttpResponse::Ok().content_type("application/json").body(of_the_demo.unwrap_or_else(|| usual.clone()))
+/// The demo has examples of its own, with codes that work once, and so each answer has others.
+fn document(request: &HttpRequest, worker: &Worker, language: Language) -> HttpResponse {
+    let issuer = worker.issuer.settings.issuer.as_str();
+    let Documents(english, chinese) = &worker.issuer.documents;
+    let usual = if language == Language::English { english } else { chinese };
+    let body = match demo_examples(request) {
+        Some(examples) => described(examples, language, issuer).into(),
+        None => usual.get_or_init(|| described(&LoginExamples::default(), language, issuer).into()).clone(),
+    };
+    HttpResponse::Ok().content_type("application/json").body(body)
 }
 
 fn demo_examples(request: &HttpRequest) -> Option<&LoginExamples> {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
+    api::Documents,
     caller,
     checked_signatures::CheckedSignatures,
     revocations::Feed,
@@ -86,6 +87,7 @@ pub struct Issuer {
     memory: Memory,
     pub(super) proxies: TrustedProxies,
     local_limit: Arc<LocalLimit>,
+    pub(super) documents: Documents,
 }
 
 impl StartError {
@@ -152,6 +154,7 @@ impl Issuer {
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             local_limit: Arc::default(),
+            documents: Documents::default(),
             settings,
         };
         issuer.apps.warn_of_unusual();

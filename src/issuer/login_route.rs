@@ -55,8 +55,10 @@ impl Serialize for Aliases<'_> {
 
 /// Turn the code of wx.login into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example and
-/// insert a fresh code: the demo's examples have one, and `wxmint simulator` gives one at `POST /_simulator/codes`.
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example. A code
+/// works once. In `wxmint demo`, the examples have codes that work, and this page replaces a code that it has sent by a
+/// fresh one. Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer
+/// tools.
 #[utoipa::path(post, path = "/login", tag = "login",
     request_body(content = LoginFields),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]

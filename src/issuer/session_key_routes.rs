@@ -95,7 +95,7 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
 
 /// Get a person's phone number
 #[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
-    request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
+    request_body(content = PhoneBody),
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
 pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
     let asking = asking(&request, &worker).await?;

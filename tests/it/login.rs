@@ -151,17 +151,27 @@ async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn every_example_of_both_documents_fits_its_schema() {
+async fn every_openapi_document_is_valid_and_each_of_its_examples_fits_its_schema() {
     let bed = TestBed::start().await;
     let folder = TempDir::new().expect("a folder");
-    let [document, messages] = ["openapi.json", "messages.json"].map(|name| folder.path().join(name));
+    let messages = folder.path().join("messages.json");
     fs::write(&messages, "[]").expect("a file");
-    for path in ["/openapi.json", "/openapi.zh-CN.json"] {
-        fs::write(&document, bed.service().get(path).await.body).expect("a file");
+    let mut documents = vec![repository("docs/accounts.openapi.yaml")];
+    for name in ["openapi.json", "openapi.zh-CN.json"] {
+        let served = bed.service().get(&format!("/{name}")).await;
+        assert_eq!(served.json()["servers"], json!([{"url": ISSUER}]));
+        documents.push(folder.path().join(name));
+        fs::write(folder.path().join(name), served.body).expect("a file");
+    }
+    let mut node = Command::new("node");
+    node.arg("tests/tools/openapi_valid.mjs").args(&documents).current_dir(repository("."));
+    let node = node.output().unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
+    assert!(node.status.success(), "{node:?}");
+    for document in &documents {
         let mut check = Command::new(tools("python/bin/python"));
-        check.arg(repository("tests/tools/openapi_check.py")).arg(&document);
+        check.arg(repository("tests/tools/openapi_check.py")).arg(document);
         let check = check.stdin(File::open(&messages).expect("a file")).output().expect("Python");
-        assert!(check.status.success(), "{path}: {check:?}");
+        assert!(check.status.success(), "{}: {check:?}", document.display());
     }
 }
 
@@ -176,7 +186,7 @@ async fn the_viewer_speaks_the_language_that_is_asked_for() {
         ("/docs/index.html?lang=zh", "zh-CN", "../openapi.zh-CN.json"),
     ] {
         let page = bed.service().get(path).await;
-        let head = format!(r#"<html lang="{lang}" data-openapi="{document}">"#);
+        let head = format!(r#"<html lang="{lang}" data-openapi="{document}" data-demo="false">"#);
         assert!(page.body.contains(&head), "{page:?}");
         assert_eq!(page.header("vary"), "accept-language");
     }

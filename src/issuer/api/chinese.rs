@@ -22,11 +22,13 @@ const PARAGRAPHS: &[(&str, &str)] = &[
     // Logging in.
     ("Turn the code of wx.login into a token", "用 wx.login 的 code 换取 token"),
     (
-        "JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example \
-         and insert a fresh code: the demo's examples have one, and `wxmint simulator` gives one at `POST \
-         /_simulator/codes`.",
-        "使用 JSON，或字段相同的表单（`application/x-www-form-urlencoded`）。要在这里试用，请选一个示例，填入新的 code：\
-         演示的示例里已经有；`wxmint simulator` 的 `POST /_simulator/codes` 也可以生成。",
+        "JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example. A \
+         code works once. In `wxmint demo`, the examples have codes that work, and this page replaces a code that it has \
+         sent by a fresh one. Elsewhere, insert a code that `wx.login` has just given, for instance in the console of \
+         WeChat's developer tools.",
+        "使用 JSON，或字段相同的表单（`application/x-www-form-urlencoded`）。要在这里试用，请选一个示例。code 只能用一次。\
+         在 `wxmint demo` 中，示例里的 code 可以直接使用，用过的 code 由本页自动换成新的；其他环境请填入 `wx.login` 刚刚返回\
+         的 code，例如在微信开发者工具的控制台里获取。",
     ),
     ("A code of wx.login", "wx.login 的 code"),
     ("Where several mini programs are configured", "配置了多个小程序时"),
@@ -265,7 +267,8 @@ mod tests {
     };
 
     fn document(language: Language) -> Value {
-        serde_json::from_str(&described(&LoginExamples::default(), language)).expect("JSON")
+        serde_json::from_str(&described(&LoginExamples::default(), language, "https://login.example.com"))
+            .expect("JSON")
     }
 
     /// Takes the words out of a document, in the order of their places.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::{
     Modify,
     openapi::{
-        OpenApi, RefOr,
+        Content, OpenApi, RefOr,
         example::{Example, ExampleBuilder},
     },
 };
@@ -75,12 +75,21 @@ impl LoginExamples {
 
 impl Modify for LoginExamples {
     fn modify(&self, api: &mut OpenApi) {
-        let login = api.paths.paths.get_mut("/login").and_then(|item| item.post.as_mut());
-        let Some(RefOr::T(body)) = login.and_then(|login| login.request_body.as_mut()) else { return };
-        for content in body.content.values_mut() {
-            let RefOr::T(content) = content else { continue };
+        for content in bodies(api, "/login") {
             let examples = WAYS.map(|(name, summary, fields)| (name.into(), self.example(summary, fields)));
             content.examples.extend(examples);
         }
+        for content in bodies(api, "/wechat/phone") {
+            content.example = Some(json!({"code": (self.phone_code)()}));
+        }
     }
+}
+
+/// The bodies of `POST PATH`, one for each media type.
+fn bodies<'a>(api: &'a mut OpenApi, path: &str) -> impl Iterator<Item = &'a mut Content> {
+    let operation = api.paths.paths.get_mut(path).and_then(|item| item.post.as_mut());
+    let body = operation.and_then(|operation| operation.request_body.as_mut());
+    let contents = body.into_iter().filter_map(|body| if let RefOr::T(body) = body { Some(body) } else { None });
+    let contents = contents.flat_map(|body| body.content.values_mut());
+    contents.filter_map(|content| if let RefOr::T(content) = content { Some(content) } else { None })
 }

@@ -123,6 +123,7 @@ impl Words {
 
     fn page(&self, home: &Home) -> String {
         let here = format!("?lang={}", self.lang);
+        let demo = if matches!(home, Home::Demo) { "true" } else { "false" };
         let (home, back) = match home {
             Home::Demo => ("../", link("../", self.demo)),
             Home::Repository("") => (here.as_str(), String::new()),
@@ -133,6 +134,7 @@ impl Words {
         [
             ("{lang}", self.lang),
             ("{openapi}", self.openapi),
+            ("{demo}", demo),
             ("{title}", self.title),
             ("{home}", home),
             ("{back}", &back),

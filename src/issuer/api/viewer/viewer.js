@@ -41,6 +41,35 @@ if (root.lang.startsWith("zh")) {
   watcher.observe(viewer, { childList: true, characterData: true, subtree: true });
 }
 
+/** The requests of this page go to where the page came from, which need not be the issuer's address. */
+function withServerHere(response) {
+  if (response.url !== new URL(root.dataset.openapi, location).href) return response;
+  const servers = [{ url: new URL("..", location).href.replace(/\/$/, "") }];
+  response.text = JSON.stringify({ ...JSON.parse(response.text), servers });
+  return response;
+}
+
+/** A code of a body or a query. */
+const CODE = /\b(code|phone_code)("\s*:\s*"|=)([\w-]+)/g;
+const sent = new Set();
+
+/** Replaces codes that were sent already, because a code works once. The demo's document has new ones each time. */
+async function withFreshCodes(request) {
+  if (root.dataset.demo !== "true" || request.loadSpec) return request;
+  const examples = (await (await fetch(root.dataset.openapi)).json()).paths["/login"].post.requestBody;
+  const fresh = examples.content["application/json"].examples["code, with phone number"].value;
+  if (request.url.endsWith("/wechat/phone")) fresh.code = fresh.phone_code;
+  const renewed = (_, field, between, code) => {
+    const unused = sent.has(code) ? fresh[field] : code;
+    sent.add(unused);
+    return field + between + unused;
+  };
+  for (const part of ["url", "body"]) {
+    if (typeof request[part] === "string") request[part] = request[part].replace(CODE, renewed);
+  }
+  return request;
+}
+
 SwaggerUIBundle({
   domNode: viewer,
   url: root.dataset.openapi,
@@ -49,4 +78,6 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
   syntaxHighlight: { activated: false },
+  requestInterceptor: withFreshCodes,
+  responseInterceptor: withServerHere,
 });

@@ -42,6 +42,7 @@ export const zh = {
   "Schema": "结构",
   "Schemas": "数据结构",
   "Send empty value": "发送空值",
+  "Servers": "服务器",
   "Server response": "服务器的响应",
   "Try it out": "试一试",
   "Undocumented": "没有说明",
