@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # An image of the program, the libraries it is linked to and root certificates: no shell, no package manager.
 # Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint
 

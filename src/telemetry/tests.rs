@@ -86,6 +86,23 @@ fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
 }
 
 #[test]
+fn every_metric_that_a_page_names_is_printed() {
+    let printed = printed();
+    let folders = ["docs", "k8s"].map(|folder| fs::read_dir(folder).expect("a folder of the repository"));
+    for path in folders.into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+        if path.extension().is_none_or(|ending| ending != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(&path).expect("a page");
+        // A histogram is named without the endings of its samples. `wxmint_bindings` is a member of an export.
+        for (name, label) in asked(&page).into_iter().filter(|(name, _)| *name != "wxmint_bindings") {
+            let is_printed = printed.contains(&format!("# TYPE {name} ")) || has(&printed, name, label);
+            assert!(is_printed, "{}: {name} {label:?}", path.display());
+        }
+    }
+}
+
+#[test]
 fn what_is_not_printed_is_noticed() {
     let printed = printed();
     let asked = asked(

@@ -1,6 +1,8 @@
 //! Every page of docs is there in both languages and in the index of both. tests/it/readme.rs follows the links.
 
-use std::path::Path;
+use std::{collections::BTreeSet, fs, path::Path};
+
+use wxmint::http::ProblemCode;
 
 use crate::{readme::pages, support::repository};
 
@@ -15,6 +17,31 @@ fn every_page_of_docs_is_there_in_both_languages_and_in_both_indexes() {
             assert!(pages.contains_key(&docs.join(&name)), "{name} is missing");
             assert!(index.contains(&format!("]({name}")), "{name} is not in docs/README{ending}");
         }
+    }
+}
+
+#[test]
+fn every_variable_that_a_page_names_is_in_the_example_file() {
+    let known = fs::read_to_string(repository(".env.example")).expect("our own file");
+    for (path, page) in pages() {
+        for (start, _) in page.match_indices("WXMINT_") {
+            let rest = &page[start..];
+            let name = rest.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_').next().unwrap_or(rest);
+            let is_ours = name.starts_with("WXMINT_TEST_") || name.ends_with('_');
+            assert!(is_ours || known.contains(&format!("{name}=")), "{name} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_errors_names_every_code_and_no_other() {
+    let known: BTreeSet<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+    let pages = pages();
+    for name in ["api.md", "api.zh-CN.md"] {
+        let (_, table) = pages[&repository("docs").join(name)].split_once("\n| `code` |").expect("a table of errors");
+        let codes = table.lines().skip(2).map_while(|row| row.strip_prefix("| ")?.split(" | ").next());
+        let named: BTreeSet<_> = codes.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        assert_eq!(named, known, "{name}");
     }
 }
 
@@ -34,8 +61,10 @@ fn what_capacity_says_follows_from_what_was_measured() {
     let person = each("…:binding") + each("wxmint:user:…") + each("wxmint:union:…");
     let end = each("…:ends") + number(scale, "| `wxmint:ended`, each end | ", " |");
     let (a_second, gb) = (number(scale, "there are ", " logins a second"), number(scale, "| together | | | ", " |"));
-    let (_, paced) = performance.split_once("500 a second, 50 ms upstream delay").expect("the paced scenario");
-    let cores = a_second * number(paced, "| CPU µs a login | ", " |") / 1e6;
+    let (saturated, paced) = performance.split_once("500 a second, 50 ms upstream delay").expect("the paced scenario");
+    let [least, most] = [saturated, paced].map(|scenario| number(scenario, "| CPU µs a login | ", " |"));
+    let cores = a_second * most / 1e6;
+    assert!(scale.contains(&format!("[{least:.0} to {most:.0} µs a login]")), "of docs/performance.md");
     for name in ["capacity.md", "capacity.zh-CN.md"] {
         let page = page(name);
         for bytes in [format!("{person} × "), format!("{} × ", each("…:session")), format!("{end} × ")] {
