@@ -38,7 +38,7 @@ fn the_table_of_errors_names_every_code_and_no_other() {
     let known: BTreeSet<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
     let pages = pages();
     for name in ["api.md", "api.zh-CN.md"] {
-        let (_, table) = pages[&repository("docs").join(name)].split_once("\n| `code` |").expect("a table of errors");
+        let (_, table) = pages[&repository("docs").join(name)].rsplit_once("\n| `code` |").expect("a table of errors");
         let codes = table.lines().skip(2).map_while(|row| row.strip_prefix("| ")?.split(" | ").next());
         let named: BTreeSet<_> = codes.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
         assert_eq!(named, known, "{name}");
