@@ -51,6 +51,11 @@ use crate::{
     wechat::{App, CallError, Session},
 };
 
+/// The limits by the names of their variables: `WXMINT_LIMIT_IP`, `WXMINT_LIMIT_OPENID`, `WXMINT_LIMIT_USERNAME`.
+const ADDRESSES: &str = "ip";
+const PEOPLE: &str = "openid";
+const PASSWORDS: &str = "username";
+
 /// The client's address and the time of a request.
 struct Visit<'a> {
     address: &'a str,
@@ -117,7 +122,7 @@ impl Worker {
         match self.first(visit, self.store.claim_code(&app.id, code, attempt, &visit.meter)).await? {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
-            Claim::Limited(refused) => Err(refused.into()),
+            Claim::Limited(refused) => Err(LoginError::too_many(ADDRESSES)(refused)),
         }
     }
 
@@ -129,10 +134,10 @@ impl Worker {
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, LoginError> {
         let Visit { address, meter, now } = visit;
-        self.local_limit.check(address, meter.rate, *now)?;
+        self.local_limit.check(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
         let answer = asked.await;
         if answer.is_err() {
-            self.local_limit.admit(address, meter.rate, *now)?;
+            self.local_limit.admit(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
         }
         Ok(answer?)
     }
@@ -166,7 +171,7 @@ impl Worker {
             rate: self.policy.limits.openid,
         };
         match self.store.record_login(&record, attempt).await? {
-            Recorded::Limited(refused) => Err(refused.into()),
+            Recorded::Limited(refused) => Err(LoginError::too_many(PEOPLE)(refused)),
             Recorded::State(state, at) => Ok(Arrival { person: record.person, unionid: session.unionid, state, at }),
         }
     }
@@ -193,7 +198,7 @@ impl Worker {
         attempt: &AttemptId,
         visit: &Visit<'_>,
     ) -> Result<Arrival, LoginError> {
-        self.first(visit, self.store.count(&visit.meter)).await??;
+        self.first(visit, self.store.count(&visit.meter)).await?.map_err(LoginError::too_many(ADDRESSES))?;
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid }, at } = taken.ok_or(LoginError::TicketInvalid)?;

@@ -119,6 +119,11 @@ pub fn audit(action: &str, by: &str, user: &str, outcome: &str) {
     tracing::info!(target: AUDIT, action, by, user, outcome, "an operator's act");
 }
 
+/// Writes the audit event of logins of `client` that a limit refuses.
+pub fn audit_limited(limit: &str, client: &str) {
+    tracing::info!(target: AUDIT, action = "login", limit, client, outcome = "rate_limited", "a limit refuses logins");
+}
+
 /// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {
     Succeeded,

@@ -19,12 +19,17 @@ async function logInHere(request, response) {
   response.json({ token: await token.sign(new TextEncoder().encode(OLD_SECRET)), userId: String(user.id) });
 }
 
+// wxmint counts logins by the phone's address. Here stand, as after any proxy, whoever the proxies before this service have
+// seen, and the last of them. wxmint reads the list from the right, up to the first that is not in WXMINT_TRUSTED_PROXIES.
+function forwardedFor(request) {
+  return [request.get("X-Forwarded-For"), request.socket.remoteAddress].filter(Boolean).join(", ");
+}
+
 // The switch. Pages that are published need no change, because the answer has the same members.
 async function logInAtWxmint(request, response) {
   const answer = await fetch(`${WXMINT_URL}/login`, {
     method: "POST",
-    // wxmint counts logins by address, and believes this header of WXMINT_TRUSTED_PROXIES.
-    headers: { "Content-Type": "application/json", "X-Forwarded-For": request.ip },
+    headers: { "Content-Type": "application/json", "X-Forwarded-For": forwardedFor(request) },
     body: JSON.stringify({ code: request.body.code }),
   });
   const said = await answer.json();

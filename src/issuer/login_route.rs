@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{build::Worker, login_fields::LoginFields, private, to_the_end::apart};
+use super::{build::Worker, login_fields::LoginFields, private, refusals::audit_limited, to_the_end::apart};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
@@ -110,12 +110,17 @@ fn content_type(request: &HttpRequest) -> &str {
 async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let started = Instant::now();
     let _in_flight = worker.issuer.metrics.login_begins();
+    let client = worker.issuer.proxies.client_of(request);
+    let mut limit = None;
     let outcome = match asked {
         Ok(asked) => {
             let asked = LoginRequest { app_hint: app_hint(request), ..asked };
-            let address = worker.issuer.proxies.client_of(request).limit_key();
             let worker = web::Data::clone(&worker);
-            apart(async move { worker.login.log_in(asked, &address, now()).await }).await.map_err(Problem::from)
+            let logged_in = apart(async move { worker.login.log_in(asked, &client.limit_key(), now()).await }).await;
+            logged_in.map_err(|error| {
+                limit = error.limit();
+                error.into()
+            })
         }
         Err(problem) => Err(problem),
     };
@@ -123,7 +128,10 @@ async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<L
     let result = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
     worker.issuer.metrics.login_ended(result, took);
     if outcome.is_err() {
-        tracing::info!(code = result, took_us = took.as_micros() as u64, "login refused");
+        tracing::info!(code = result, limit, took_us = took.as_micros() as u64, "login refused");
+    }
+    if let Some(limit) = limit {
+        audit_limited(limit, &client.limit_key());
     }
     Ok(welcome(&worker, outcome?, took))
 }

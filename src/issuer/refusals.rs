@@ -7,12 +7,24 @@ use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     limits::{LocalLimit, Rate},
     login::{LoginError, SessionError},
+    telemetry,
 };
 
 /// How many lines per problem code the log may get during an outage. An outage fails thousands of logins a second, and
 /// metrics count them all.
 const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
 static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
+
+/// How many audit events a client gets for each limit: the client decides how often it is refused, and metrics count that.
+const EVENTS: Rate = Rate { burst: 1, period: Duration::from_secs(60) };
+static EVENTS_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
+
+/// Writes an audit event about the login of a client that a limit has refused.
+pub(super) fn audit_limited(limit: &str, client: &str) {
+    if EVENTS_WRITTEN.admit(&format!("{limit} {client}"), EVENTS, now()).is_ok() {
+        telemetry::audit_limited(limit, client);
+    }
+}
 
 impl From<RefusedBody> for Problem {
     fn from(refused: RefusedBody) -> Self {
@@ -83,7 +95,7 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
             "This `code` has been used before. Let the user press the button getPhoneNumber again, and send the new code."
         }
         LoginError::SlowDown => "WeChat limits how often it is asked about one user. Wait, then try again.",
-        LoginError::TooMany(_) => "Too many requests. Wait, then try again.",
+        LoginError::TooMany { .. } => "Too many requests. Wait, then try again.",
         _ => return None,
     })
 }
@@ -95,7 +107,7 @@ fn code(error: &LoginError) -> ProblemCode {
         LoginError::CodeInvalid | LoginError::PhoneCodeInvalid => ProblemCode::CodeInvalid,
         LoginError::CodeUsed | LoginError::PhoneCodeUsed | LoginError::TicketInvalid => ProblemCode::CodeUsed,
         LoginError::UserBlocked(_) | LoginError::UserShutOut | LoginError::PhoneRefused => ProblemCode::UserBlocked,
-        LoginError::SlowDown | LoginError::TooMany(_) => ProblemCode::RateLimited,
+        LoginError::SlowDown | LoginError::TooMany { .. } => ProblemCode::RateLimited,
         LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
         LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
         LoginError::AlreadyBound => ProblemCode::AlreadyBound,
@@ -132,7 +144,7 @@ fn words(error: &LoginError) -> &'static str {
         LoginError::UserShutOut => "The business does not let this user log in. Do not try again.",
         LoginError::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
         LoginError::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
-        LoginError::TooMany(_) => "Too many logins or wrong passwords. Wait, then try again.",
+        LoginError::TooMany { .. } => "Too many logins or wrong passwords. Wait, then try again.",
         LoginError::BindingRequired(_) => {
             "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
              `bind_ticket` in place of `code`: once, within 5 minutes."

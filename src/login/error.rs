@@ -48,9 +48,9 @@ pub enum LoginError {
     /// WeChat's limit for this person.
     #[error("WeChat wants this person to slow down")]
     SlowDown,
-    /// One of our own limits.
-    #[error("too many logins from an address, of a person, or with wrong passwords")]
-    TooMany(TooMany),
+    /// One of our own limits, by the name of its variable: `WXMINT_LIMIT_…`.
+    #[error("the limit {limit} is reached")]
+    TooMany { limit: &'static str, refused: TooMany },
     #[error("this person is bound to nobody")]
     BindingRequired(Ticket),
     #[error("name and password are nobody's")]
@@ -85,16 +85,24 @@ impl LoginError {
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(WECHAT_PAUSE),
             Self::StoreUnavailable(_) => Some(STORE_PAUSE),
-            Self::TooMany(refused) => Some(refused.retry_after),
+            Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
             _ => None,
         }
     }
-}
 
-impl From<TooMany> for LoginError {
-    fn from(refused: TooMany) -> Self {
-        Self::TooMany(refused)
+    /// Which limit refuses the login: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, or `wechat` for WeChat's own.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::SlowDown => Some("wechat"),
+            Self::TooMany { limit, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// For a limit by this name.
+    pub(super) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
+        move |refused| Self::TooMany { limit, refused }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Credentials: the business user whom a password or a phone number proves.
 
-use super::{Arrival, Identity, LoginError, Worker};
+use super::{Arrival, Identity, LoginError, PASSWORDS, Worker};
 use crate::{
     accounts::{Named, Password, Username},
     ids::Person,
@@ -39,7 +39,7 @@ impl Worker {
     async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let attempt = Meter { cell, rate: self.policy.limits.username };
-        self.store.count(&attempt).await??;
+        self.store.count(&attempt).await?.map_err(LoginError::too_many(PASSWORDS))?;
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&attempt).await?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{LoginError, Worker, worker::new_attempt};
+use super::{LoginError, PEOPLE, Worker, worker::new_attempt};
 use crate::{
     ids::{Person, Phone, PhoneCode, UserId},
     store::{Admission, AttemptId, Cell, Meter, PersonalCall, StoreError},
@@ -70,6 +70,6 @@ impl Worker {
     pub(super) async fn count_call(&self, asking: &Asking, call: PersonalCall) -> Result<(), SessionError> {
         let cell = Cell::Calls(asking.person.clone(), call);
         let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
-        Ok(counted.map_err(LoginError::from)?)
+        Ok(counted.map_err(LoginError::too_many(PEOPLE))?)
     }
 }

@@ -260,8 +260,18 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
     different(text, |name| Some(name).filter(is_good).map(str::to_owned))
 }
 
+/// The networks from which nobody comes over the internet.
+const PRIVATE: &str =
+    "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7";
+
+/// `none`, or a list in which `private` stands for [`PRIVATE`].
+pub(super) fn proxies(text: &str) -> Option<Vec<IpNet>> {
+    let networks = |part: &str| list(if part == "private" { PRIVATE } else { part }, network);
+    if text == "none" { Some(Vec::new()) } else { list(text, networks).map(|lists| lists.concat()) }
+}
+
 /// `10.0.0.0/8`, or one address.
-pub(super) fn network(text: &str) -> Option<IpNet> {
+fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
 }
 

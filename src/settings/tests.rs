@@ -92,6 +92,8 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_TOKEN_ALIASES", "wrong-name"),
         ("WXMINT_DANGEROUS_PASSWORD_IN_QUERY", "wrong"),
         ("WXMINT_TRUSTED_PROXIES", "10.0.0.0/8,wrong"),
+        ("WXMINT_TRUSTED_PROXIES", "private,,wrong"),
+        ("WXMINT_TRUSTED_PROXIES", "none,192.0.2.1"),
         ("WXMINT_LIMIT_IP", "0/5m"),
         ("WXMINT_LIMIT_OPENID", "wrong/5m"),
         ("WXMINT_LIMIT_USERNAME", "10"),
@@ -186,11 +188,38 @@ fn lists_networks_and_rates_are_read() {
     let settings = with("WXMINT_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,fd00::/8").expect("settings");
     let networks: Vec<_> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+    assert_eq!(with("WXMINT_TRUSTED_PROXIES", "none").expect("settings").trusted_proxies, []);
     assert_eq!(settings.limits.ip, Rate { burst: 600, period: Duration::from_secs(300) });
     let settings = with("WXMINT_LOGIN_PATHS", "/user/login,/v1/login.php").expect("settings");
     assert_eq!(settings.login_paths, ["/user/login", "/v1/login.php"]);
     let file = with("WXMINT_ACCOUNTS", "file:/etc/wxmint/users").expect("settings").accounts;
     assert_eq!(file, AccountsSource::File("/etc/wxmint/users".into()));
+}
+
+/// None of them is routed on the internet, and the addresses beside them are.
+#[test]
+fn proxies_are_trusted_by_default_where_nobody_comes_over_the_internet() {
+    let trusts = |settings: &Settings, address: &str| {
+        let address = address.parse().expect("an address");
+        settings.trusted_proxies.iter().any(|network| network.contains::<&std::net::IpAddr>(&address))
+    };
+    let [default, more] =
+        ["", "private, 192.0.2.0/28"].map(|value| with("WXMINT_TRUSTED_PROXIES", value).expect("settings"));
+    for inside in
+        "127.0.0.1 127.255.255.255 ::1 10.0.0.0 172.16.0.0 172.31.255.255 192.168.0.1 100.64.0.1 100.127.255.255 \
+                   169.254.169.254 fe80::1 fc00::1 fdff::1"
+            .split(' ')
+    {
+        assert!(trusts(&default, inside) && trusts(&more, inside), "{inside}");
+    }
+    for outside in
+        "0.0.0.0 9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 \
+                    100.128.0.0 169.253.255.255 203.0.113.1 :: ::2 fbff::1 fe00::1 fec0::1 2001:db8::1 ::ffff:8.8.8.8"
+            .split(' ')
+    {
+        assert!(!trusts(&default, outside) && !trusts(&more, outside), "{outside}");
+    }
+    assert!(!trusts(&default, "192.0.2.1") && trusts(&more, "192.0.2.1"));
 }
 
 #[test]

@@ -177,10 +177,12 @@ variables! { SERVE:
     /// For the same mini programs: whether a password may stand in the URL of a GET, where logs keep it.
     DANGEROUS_PASSWORD_IN_QUERY: bool, Default("false"), FLAG;
 
-    /// The proxies whose Forwarded or X-Forwarded-For wxmint believes. Default: none.
-    TRUSTED_PROXIES: Vec<IpNet>, Optional("10.0.0.0/8,fd00::/8"), form(
-        "addresses or networks of your proxies, separated by commas",
-        |text| list(text, forms::network),
+    /// Whose X-Forwarded-For wxmint believes. The client, by whose address logins are counted, is the rightmost address that is
+    /// no such proxy. private: loopback, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, link-local and fc00::/7. Any
+    /// machine there that reaches wxmint, or a proxy before it, can then choose the address by which it is counted.
+    TRUSTED_PROXIES: Vec<IpNet>, Default("private"), form(
+        "addresses or networks of your proxies (192.0.2.0/28,2001:db8::/64) and private, separated by commas; or none alone",
+        forms::proxies,
     );
 
     /// The limit of logins from one address.

@@ -94,6 +94,30 @@ async fn a_person_at_the_limit_waits_and_another_at_the_same_address_does_not() 
     bed.log_in("mei").await.expect_login();
 }
 
+/// Whoever reads the log of a launch must see which limit it is that refuses logins.
+#[tokio::test]
+async fn the_log_and_the_audit_say_which_limit_has_refused_a_login() {
+    for (variable, limit) in [("WXMINT_LIMIT_IP", "ip"), ("WXMINT_LIMIT_OPENID", "openid")] {
+        let bed = bed(variable, "1/1h").await;
+        log_in_all(&bed, &codes_of(&bed, "lin", 1).await).await;
+        expect_limited(&bed, async || bed.log_in("lin").await, limit).await;
+    }
+}
+
+/// Refused three times: three lines in the log, and one audit event, because the client decides how many there are.
+async fn expect_limited(bed: &TestBed, log_in: impl AsyncFn() -> Answer, limit: &str) {
+    for _ in 0..3 {
+        log_in().await.expect_problem(429, "rate_limited");
+    }
+    let lines = |message| bed.service().events().into_iter().filter(move |event| event["message"] == message);
+    until("three lines", PATIENCE, async || lines("login refused").filter(|line| line["limit"] == limit).count() == 3)
+        .await;
+    let audited: Vec<_> = lines("a limit refuses logins").collect();
+    let event = &audited[0];
+    let said = ["target", "action", "limit", "client", "outcome"].map(|field| event[field].as_str().expect("a text"));
+    assert_eq!((said, audited.len()), (["audit", "login", limit, "127.0.0.1", "rate_limited"], 1), "{audited:?}");
+}
+
 #[tokio::test]
 async fn five_hundred_people_behind_one_address_log_in() {
     let bed = TestBed::start().await;
@@ -137,8 +161,7 @@ async fn what_counts_is_forgotten_when_it_is_empty_again() {
 
 #[tokio::test]
 async fn while_redis_is_away_the_process_limits_by_itself_and_no_longer() {
-    let mut bed =
-        TestBed::builder().env("WXMINT_LIMIT_IP", "3/12s").env("WXMINT_TRUSTED_PROXIES", "127.0.0.0/8").start().await;
+    let mut bed = TestBed::builder().env("WXMINT_LIMIT_IP", "3/12s").start().await;
     bed.redis.kill();
     let codes = codes_of_people(&bed, 4).await;
     let mut answers = Vec::new();

@@ -96,9 +96,17 @@ async fn deployed(folder: &Path, environment: &BTreeMap<String, String>, setting
 
 async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) -> (String, String) {
     let running = running.read().await;
-    let answer = http.send(http.0.post(format!("{}/login", running.0)).json(&json!({"code": code}))).await;
+    let request = http.0.post(format!("{}/login", running.0)).header("X-Forwarded-For", next_address());
+    let answer = http.send(request.json(&json!({"code": code}))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     (answer.member("token"), answer.member("userId"))
+}
+
+/// As the proxy before the back end names them: no phone has the address of another.
+fn next_address() -> String {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    format!("198.18.{}.{}", number / 256, number % 256)
 }
 
 async fn orders(running: &RwLock<(String, Process)>, http: &Http, token: &str) -> Answer {
@@ -178,7 +186,7 @@ async fn everybody_logs_in(bed: &TestBed, back_end: &BackEnd) -> Vec<(String, St
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
-    let bed = TestBed::start().await;
+    let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "600/5m").start().await;
     let mut back_end = BackEnd::start(&bed).await;
     let before = everybody_logs_in(&bed, &back_end).await;
     let old_token = before[0].0.clone();

@@ -133,7 +133,7 @@ def of_issuer(m):
     set_to = lambda **values: lambda d: d["data"].update(values)
     yield m.spoil("REDIS_URL is written", settings, set_to(WXMINT_REDIS_URL="redis://:x@redis"))
     yield m.spoil("WXMINT_LISTNE is no setting", settings, set_to(WXMINT_LISTNE="x"))
-    for pods in ("10.42.0.0/16", "192.0.2.0/28, 10.0.0.0/8", "fd00:10:244::/56"):
+    for pods in ("private", "10.42.0.0/16", "192.0.2.0/28, 10.0.0.0/8", "fd00:10:244::/56"):
         yield m.spoil("believes all of", settings, set_to(WXMINT_TRUSTED_PROXIES=pods))
     yield m.spoil("PASSWORD_IN_QUERY is set", settings, set_to(WXMINT_DANGEROUS_PASSWORD_IN_QUERY="true"))
     change = set_to(WXMINT_ACCOUNTS="http://accounts.example.com", WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP="true")

@@ -277,6 +277,8 @@ def check_settings(settings):
             yield f"{name} is written in plain"
         if name.startswith("WXMINT_DANGEROUS_") and name not in OVER_HTTP:
             yield f"{name} is set"
+    if "private" in settings.get("WXMINT_TRUSTED_PROXIES", ""):
+        yield "WXMINT_TRUSTED_PROXIES believes all of the pod network"
     for network in re.findall(r"[0-9a-f.:]+/\d+", settings.get("WXMINT_TRUSTED_PROXIES", "")):
         network = ipaddress.ip_network(network, strict=False)
         if network.prefixlen < BROADEST_TRUST[network.version]:

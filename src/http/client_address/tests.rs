@@ -15,18 +15,17 @@ fn trusting(networks: &[&str]) -> TrustedProxies {
 }
 
 /// Whom `trusted` take for the client of a request from `peer`.
-fn client(trusted: &TrustedProxies, peer: &str, forwarded: &[&str], x_forwarded_for: &[&str]) -> String {
-    let (forwarded, other) = (forwarded.iter().map(|line| line.as_bytes()), x_forwarded_for.iter());
+fn client(trusted: &TrustedProxies, peer: &str, lines: &[&str]) -> String {
     let peer = peer.parse().expect("an address");
-    trusted.client(peer, forwarded, other.map(|line| line.as_bytes())).to_string()
+    trusted.client(peer, lines.iter().map(|line| line.as_bytes())).to_string()
 }
 
 #[test]
 fn without_trusted_proxies_the_peer_is_the_client_whatever_it_says() {
     for peer in [PROXY, "203.0.113.9", "2001:db8::9"] {
-        assert_eq!(client(&TrustedProxies::default(), peer, &["for=198.51.100.66"], &[FORGED]), peer);
+        assert_eq!(client(&TrustedProxies::default(), peer, &[FORGED]), peer);
     }
-    assert_eq!(client(&ten(), "203.0.113.9", &["for=198.51.100.66"], &[FORGED]), "203.0.113.9");
+    assert_eq!(client(&ten(), "203.0.113.9", &[FORGED]), "203.0.113.9");
 }
 
 #[test]
@@ -48,31 +47,12 @@ fn x_forwarded_for_is_read_from_the_right_to_the_first_that_is_no_trusted_proxy(
         (&["", " , "], PROXY),
         (&[], PROXY),
     ] {
-        assert_eq!(client(&ten(), PROXY, &[], lines), expected, "{lines:?}");
+        assert_eq!(client(&ten(), PROXY, lines), expected, "{lines:?}");
     }
 }
 
 #[test]
-fn forwarded_is_read_as_rfc_7239_has_it() {
-    for (lines, expected) in [
-        (&["for=203.0.113.9"][..], "203.0.113.9"),
-        (&["For=\"[2001:db8:cafe::17]:4711\""], "2001:db8:cafe::17"),
-        (&["for=192.0.2.60;proto=http;by=203.0.113.43"], "192.0.2.60"),
-        (&["for=192.0.2.43, for=198.51.100.17"], "198.51.100.17"),
-        (&["proto=https;by=_gateway; FOR=203.0.113.9 ;host=\"a;for=198.51.100.66,b\""], "203.0.113.9"),
-        (&["for=198.51.100.66, for=203.0.113.9;by=10.2.0.1, for=\"10.2.0.1:80\""], "203.0.113.9"),
-        (&["for=198.51.100.66", "for=203.0.113.9"], "203.0.113.9"),
-        (&["for=\"203.0.113.9:_hidden\""], "203.0.113.9"),
-        (&["for=2001:db8::9"], "2001:db8::9"),
-        (&["for=\"::ffff:203.0.113.9\""], "203.0.113.9"),
-        (&["for=203.0.113.9, proto=https, for=10.2.0.1"], "10.2.0.1"),
-    ] {
-        assert_eq!(client(&ten(), PROXY, lines, &[]), expected, "{lines:?}");
-    }
-}
-
-#[test]
-fn a_hop_that_is_hidden_or_unreadable_leaves_the_last_one_before_it() {
+fn an_entry_that_is_hidden_or_unreadable_leaves_the_one_to_its_right() {
     for node in [
         "unknown",
         "_gazonk",
@@ -100,94 +80,36 @@ fn a_hop_that_is_hidden_or_unreadable_leaves_the_last_one_before_it() {
         "*",
     ] {
         let x_forwarded_for = format!("{FORGED}, {node}, 10.3.0.1");
-        assert_eq!(client(&ten(), PROXY, &[], &[&x_forwarded_for]), "10.3.0.1", "{x_forwarded_for}");
-        let forwarded = format!("for={FORGED}, for=\"{node}\", for=10.3.0.1");
-        assert_eq!(client(&ten(), PROXY, &[&forwarded], &[]), "10.3.0.1", "{forwarded}");
-        assert_eq!(client(&ten(), PROXY, &[&format!("for=\"{node}\"")], &[]), PROXY, "{node}");
-    }
-    for element in
-        ["for=1.1.1.1;for=203.0.113.9", "for=", "for=\"", "for=\"1.1.1.1", "for=\"\\1.1.1.1\"", "for==1.1.1.1"]
-    {
-        assert_eq!(client(&ten(), PROXY, &[&format!("{element}, for=10.3.0.1")], &[]), "10.3.0.1", "{element}");
+        assert_eq!(client(&ten(), PROXY, &[&x_forwarded_for]), "10.3.0.1", "{x_forwarded_for}");
+        assert_eq!(client(&ten(), PROXY, &[node]), PROXY, "{node}");
     }
 }
 
 /// What the client wrote stands left of what the proxy appends, in the same line or in one before it.
 #[test]
 fn nothing_that_a_stranger_writes_changes_how_the_proxys_own_words_read() {
-    let forgeries = [
-        "",
-        " ",
-        ",",
-        "\"",
-        "\\",
-        "\\\"",
-        "for=\"",
-        "for=\"x, for=198.51.100.66",
-        "for=\"\\",
-        "for=\"a\\\"",
-        "for=198.51.100.66",
-        "for=198.51.100.66;",
-        ";;;",
-        "===",
-        "for=\"10.0.0.1\";for=\"",
-        "host=\"a\\\\\\\"",
-        "198.51.100.66",
-        "[",
-        "10.2.0.1",
-        "for=10.2.0.1",
-        "\u{80}\u{ff}",
-        "for=unknown",
-        "proto=https;host=\"",
-    ];
-    let own = [
-        "for=203.0.113.9",
-        "for=\"203.0.113.9:80\";proto=https",
-        "host=\"\\\",for=1.1.1.1;x=\\\"\\\\\";for=203.0.113.9",
-    ];
+    let forgeries =
+        ["", " ", ",", "\"", "\\\"", "for=\"x, 198.51.100.66", "198.51.100.66", "[", "10.2.0.1", "\u{80}\u{ff}"];
     for forged in forgeries {
-        for own in own {
-            let one_line = format!("{forged}, {own}");
-            assert_eq!(client(&ten(), PROXY, &[&one_line], &[]), "203.0.113.9", "{one_line}");
-            assert_eq!(client(&ten(), PROXY, &[forged, own], &[]), "203.0.113.9", "{forged} and {own}");
+        for own in ["203.0.113.9", "203.0.113.9:80, 10.2.0.1"] {
+            let one_line = format!("{forged},{own}");
+            assert_eq!(client(&ten(), PROXY, &[&one_line]), "203.0.113.9", "{one_line}");
+            assert_eq!(client(&ten(), PROXY, &[forged, own]), "203.0.113.9", "{forged}");
         }
-        let one_line = format!("{forged},203.0.113.9");
-        assert_eq!(client(&ten(), PROXY, &[], &[&one_line]), "203.0.113.9", "{one_line}");
-        assert_eq!(client(&ten(), PROXY, &[], &[forged, "203.0.113.9"]), "203.0.113.9", "{forged}");
     }
 }
 
 #[test]
 fn a_line_that_is_no_text_spoils_itself_alone() {
     let lines = [b"\xff\xfe".as_slice(), b"\xff, 203.0.113.9"];
-    let client = ten().client(PROXY.parse().expect("an address"), [].into_iter(), lines.into_iter());
+    let client = ten().client(PROXY.parse().expect("an address"), lines.into_iter());
     assert_eq!(client.to_string(), "203.0.113.9");
-}
-
-#[test]
-fn two_headers_that_contradict_each_other_leave_the_peer() {
-    for (forwarded, x_forwarded_for, expected) in [
-        ("for=203.0.113.9", "203.0.113.9", "203.0.113.9"),
-        ("for=\"[::ffff:203.0.113.9]:80\", for=10.2.0.1", "198.51.100.66, 203.0.113.9", "203.0.113.9"),
-        ("for=198.51.100.66", "203.0.113.9", PROXY),
-        ("for=203.0.113.9", "198.51.100.66", PROXY),
-        ("for=unknown", "203.0.113.9", PROXY),
-        ("for=203.0.113.9", "unknown", PROXY),
-        ("for=198.51.100.66, for=10.2.0.1", "203.0.113.9, 10.2.0.1", PROXY),
-        ("proto=https", "203.0.113.9", "203.0.113.9"),
-        ("for=198.51.100.66, proto=https", "203.0.113.9", "203.0.113.9"),
-        ("nonsense \" , ;", "203.0.113.9", "203.0.113.9"),
-        ("for=203.0.113.9", " ,", "203.0.113.9"),
-        ("proto=https", "", PROXY),
-    ] {
-        assert_eq!(client(&ten(), PROXY, &[forwarded], &[x_forwarded_for]), expected, "{forwarded} {x_forwarded_for}");
-    }
 }
 
 #[test]
 fn an_ipv4_mapped_address_is_ipv4_as_a_peer_and_in_a_network() {
     let (peer, said) = ("::ffff:10.0.0.1", ["203.0.113.9"]);
-    assert_eq!(client(&TrustedProxies::default(), "::ffff:203.0.113.9", &[], &[]), "203.0.113.9");
+    assert_eq!(client(&TrustedProxies::default(), "::ffff:203.0.113.9", &[]), "203.0.113.9");
     for (network, expected) in [
         ("10.0.0.0/8", "203.0.113.9"),
         ("10.0.0.1/32", "203.0.113.9"),
@@ -197,8 +119,8 @@ fn an_ipv4_mapped_address_is_ipv4_as_a_peer_and_in_a_network() {
         ("::10.0.0.1/128", PROXY),
         ("2000::/3", PROXY),
     ] {
-        assert_eq!(client(&trusting(&[network]), peer, &[], &said), expected, "{network}");
-        assert_eq!(client(&trusting(&[network]), PROXY, &[], &said), expected, "{network}");
+        assert_eq!(client(&trusting(&[network]), peer, &said), expected, "{network}");
+        assert_eq!(client(&trusting(&[network]), PROXY, &said), expected, "{network}");
     }
 }
 

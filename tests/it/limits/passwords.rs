@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::expect_exact_wait;
+use super::{expect_exact_wait, expect_limited};
 use crate::support::{Answer, PASSWORD as RIGHT, TestBed, UsersFile, WRONG_PASSWORD as WRONG};
 
 /// Users with the password [`RIGHT`], and three attempts.
@@ -47,6 +47,13 @@ async fn after_three_wrong_passwords_the_right_one_has_to_wait_too() {
         let refused = try_password(&bed, "lin", "mei", password).await.expect_problem(429, "rate_limited");
         expect_exact_wait(Duration::from_secs(1200), &first, &refused);
     }
+}
+
+#[tokio::test]
+async fn the_log_and_the_audit_say_that_it_is_the_limit_of_wrong_passwords() {
+    let (bed, _users) = bed_of(&["mei"]).await;
+    fail(&bed, "lin", "mei").await;
+    expect_limited(&bed, async || try_password(&bed, "lin", "mei", RIGHT).await, "username").await;
 }
 
 #[tokio::test]
