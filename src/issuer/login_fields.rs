@@ -33,6 +33,12 @@ pub enum RefusedLogin {
     Body(#[from] RefusedBody),
     #[error("The field `code` is missing. Send the code that wx.login gives.")]
     NoCode,
+    /// JSON that a client labels as a form, as curl does.
+    #[error(
+        "The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
+         `code`. If the body is JSON, send the header `Content-Type: application/json`."
+    )]
+    NoCodeInForm,
     #[error("The field `{0}` is missing. A user name and its password go together.")]
     Missing(&'static str),
     #[error("The fields `{0}` and `{1}` exclude each other.")]

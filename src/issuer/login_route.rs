@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{build::Worker, login_fields::LoginFields, private, refusals::audit_limited, to_the_end::apart};
+use super::{LoginFields, RefusedLogin, build::Worker, private, refusals::audit_limited, to_the_end::apart};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
@@ -98,7 +98,11 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginReque
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let body = read_body(payload, SMALL_BODY).await?;
-    Ok(read(&body).and_then(LoginFields::into_request)?)
+    let is_form = is("application/x-www-form-urlencoded");
+    Ok(read(&body).and_then(LoginFields::into_request).map_err(|refused| match refused {
+        RefusedLogin::NoCode if is_form => RefusedLogin::NoCodeInForm,
+        refused => refused,
+    })?)
 }
 
 /// The media type without parameters.

@@ -13,11 +13,9 @@ use super::{
 };
 use crate::{
     http::{Answer, OrProblem, ProblemCode, livez, not_allowed, not_found, readable, readyz},
+    settings::PublicPath as Path,
     telemetry::{Metrics, RouteMetrics},
 };
-
-/// The label of every login in metrics, also on the paths of `WXMINT_LOGIN_PATHS`.
-const LOGIN: &str = "/login";
 
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
@@ -28,40 +26,49 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             config.service(login(metrics, path));
         }
         config
-            .service(login(metrics, LOGIN))
-            .service(only(metrics, delete(), "DELETE", "/binding", leave::dissolve))
-            .service(only(metrics, post(), "POST", "/logout", leave::logout))
-            .service(only(metrics, post(), "POST", "/wechat/userdata", session_key::user_data))
-            .service(only(metrics, post(), "POST", "/wechat/phone", session_key::phone))
-            .service(only(metrics, get(), "GET", "/wechat/session", session_key::session))
-            .service(only(metrics, post(), "POST", "/wechat/session/reset", session_key::reset))
-            .service(published(metrics, "/.well-known/jwks.json", metadata::jwks))
-            .service(published(metrics, "/.well-known/openid-configuration", metadata::metadata))
-            .service(published(metrics, "/.well-known/oauth-authorization-server", metadata::metadata))
-            .service(published(metrics, "/revocations", OrProblem(revocations::revocations)))
-            .service(readable("/openapi.json", api::openapi))
-            .service(readable("/openapi.zh-CN.json", api::openapi_in_chinese))
-            .service(readable("/docs", api::docs_folder))
-            .service(readable("/docs/{file:.*}", api::docs_file));
+            .service(login(metrics, Path::LOGIN.as_str()))
+            .service(only(metrics, delete(), "DELETE", Path::BINDING, leave::dissolve))
+            .service(only(metrics, post(), "POST", Path::LOGOUT, leave::logout))
+            .service(only(metrics, post(), "POST", Path::USER_DATA, session_key::user_data))
+            .service(only(metrics, post(), "POST", Path::PHONE, session_key::phone))
+            .service(only(metrics, get(), "GET", Path::SESSION, session_key::session))
+            .service(only(metrics, post(), "POST", Path::SESSION_RESET, session_key::reset))
+            .service(published(metrics, Path::JWKS, metadata::jwks))
+            .service(published(metrics, Path::OPENID_CONFIGURATION, metadata::metadata))
+            .service(published(metrics, Path::OAUTH_SERVER, metadata::metadata))
+            .service(published(metrics, Path::REVOCATIONS, OrProblem(revocations::revocations)))
+            .service(page(Path::OPENAPI, api::openapi))
+            .service(page(Path::OPENAPI_IN_CHINESE, api::openapi_in_chinese))
+            .service(page(Path::DOCS, api::docs_folder))
+            .service(page(Path::DOCS_FILE, api::docs_file));
     }
 }
 
-/// The login has a histogram of its own.
+/// The login has a histogram of its own, and one label in metrics on all its paths.
 fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
     let login = resource(path)
         .route(post().to(OrProblem(login_route::login_by_post)))
         .route(get().to(OrProblem(login_route::login_by_query)));
-    counted(metrics.route(LOGIN), login.default_service(web::to(not_allowed("GET, POST"))))
+    counted(metrics.route(Path::LOGIN.as_str()), login.default_service(web::to(not_allowed("GET, POST"))))
 }
 
 /// A resource for verifiers, answered from memory.
-fn published<F, Args>(metrics: &Metrics, path: &'static str, handler: F) -> impl HttpServiceFactory + use<F, Args>
+fn published<F, Args>(metrics: &Metrics, path: Path, handler: F) -> impl HttpServiceFactory + use<F, Args>
 where
     F: Handler<Args> + Copy,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    counted(metrics.route(path), readable(path, handler))
+    counted(metrics.route(path.as_str()), page(path, handler))
+}
+
+fn page<F, Args>(path: Path, handler: F) -> Resource
+where
+    F: Handler<Args> + Copy,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    readable(path.as_str(), handler)
 }
 
 /// A resource with one method. Its requests are timed, because they wait for other services.
@@ -69,15 +76,16 @@ fn only<F, Args>(
     metrics: &Metrics,
     route: Route,
     method: &'static str,
-    path: &'static str,
+    path: Path,
     handler: F,
 ) -> impl HttpServiceFactory + use<F, Args>
 where
     F: Handler<Args, Output = Answer>,
     Args: FromRequest + 'static,
 {
-    let only = resource(path).route(route.to(OrProblem(handler))).default_service(web::to(not_allowed(method)));
-    counted(metrics.route(path).timed(), only)
+    let only =
+        resource(path.as_str()).route(route.to(OrProblem(handler))).default_service(web::to(not_allowed(method)));
+    counted(metrics.route(path.as_str()).timed(), only)
 }
 
 /// Counts the answers of a resource by outcome.

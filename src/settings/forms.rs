@@ -12,7 +12,7 @@ use std::{
 use ipnet::IpNet;
 use reqwest::Url;
 
-use super::{AccountsSource, variable::Form};
+use super::{AccountsSource, public_path, variable::Form};
 use crate::{
     ids::AppId,
     limits::Rate,
@@ -113,9 +113,28 @@ pub struct IssuerUrl(String);
 
 impl IssuerUrl {
     /// https, or http on loopback; no query, fragment or user info; no slash at the end, because verifiers append
-    /// `/.well-known/…`.
-    pub fn parse(text: &str) -> Option<Self> {
-        service_url(text).filter(|_| !text.ends_with('/')).map(|_| Self(text.to_owned()))
+    /// `/.well-known/…`. The error says which of these is broken.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let url: Url = text.parse().map_err(|_| "is not a URL; it must begin with https:// and a host")?;
+        if !["https", "http"].contains(&url.scheme()) {
+            return Err("is not a URL that begins with https://");
+        }
+        if !is_secure(&url) {
+            return Err("is not an https URL; http is for loopback only (127.0.0.1, localhost)");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("has a user name or a password, which every token would show");
+        }
+        if text.contains(['?', '#']) {
+            return Err("has a query or a fragment, what follows `?` or `#`");
+        }
+        if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err("has a blank or another character that nobody sees, perhaps at its end");
+        }
+        if text.ends_with('/') {
+            return Err("has a slash at its end, and verifiers compare it byte for byte");
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// As it was given.
@@ -131,8 +150,10 @@ impl fmt::Display for IssuerUrl {
 }
 
 /// All different, because an issuer that is named twice would have two sets of keys.
-pub(super) fn issuers(text: &str) -> Option<Vec<IssuerUrl>> {
-    different(text, IssuerUrl::parse)
+pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, &'static str> {
+    let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
+    let is_new = |(index, issuer): (usize, &IssuerUrl)| !issuers[..index].contains(issuer);
+    if issuers.iter().enumerate().all(is_new) { Ok(issuers) } else { Err("has the same issuer twice") }
 }
 
 /// https, or http to this machine alone; no query, fragment or user info.
@@ -243,12 +264,12 @@ fn accounts_at(text: &str, service: fn(&str) -> Option<Url>) -> Option<AccountsS
 /// Paths as they stand in a request, except those that wxmint has itself.
 pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    let is_taken = |path: &str| {
-        ["/login", "/logout", "/binding", "/openapi.json", "/openapi.zh-CN.json", "/docs"].contains(&path)
-            || ["/.well-known/", "/wechat/", "/docs/", "/status-lists/"].iter().any(|prefix| path.starts_with(prefix))
+    // Proxies resolve such parts, and then ask for another path.
+    let is_odd = |part: &str| ["", ".", ".."].contains(&part);
+    let has_good_parts = |rest: &str| !rest.strip_suffix('/').unwrap_or(rest).split('/').any(is_odd);
+    let is_good = |path: &&str| {
+        path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain) && public_path::is_free(path)
     };
-    let is_good =
-        |path: &&str| path.len() > 1 && path.starts_with('/') && path.bytes().all(is_plain) && !is_taken(path);
     different(text, |path| Some(path).filter(is_good).map(str::to_owned))
 }
 

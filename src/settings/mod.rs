@@ -5,6 +5,7 @@
 mod forms;
 #[cfg(test)]
 mod pages;
+mod public_path;
 mod reader;
 mod redis;
 mod sidecar;
@@ -21,6 +22,7 @@ use reqwest::Url;
 use self::{forms::form, variables::*};
 pub use self::{
     forms::{IssuerUrl, parse_duration},
+    public_path::PublicPath,
     reader::{Fault, Faults, Reader},
     redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,
@@ -76,7 +78,7 @@ use settings;
 settings! {
     /// What `wxmint serve` needs to know.
     Settings, |reader| {
-        issuer: IssuerUrl = reader.read(&ISSUER),
+        issuer: IssuerUrl = reader.read_checked(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
         apps: AppsSource = read_apps(reader),
         store: StoreSettings = StoreSettings::read(reader),

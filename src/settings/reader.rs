@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
-use super::variable::{About, Variable};
+use super::variable::{About, Variable, nearest_to_unknown};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Fault {
     pub wanted: &'static str,
     /// A value in the right form.
     pub example: &'static str,
+    /// Whether the value comes from the file that the variable's `_FILE` names.
+    pub in_file: bool,
 }
 
 /// All faults of the settings.
@@ -23,8 +25,9 @@ pub struct Faults(pub Vec<Fault>);
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Fault { variable, problem, wanted, example } in &self.0 {
-            writeln!(f, "{variable} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")?;
+        for Fault { variable, problem, wanted, example, in_file } in &self.0 {
+            let subject = if *in_file { "_FILE names a file whose content" } else { "" };
+            writeln!(f, "{variable}{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")?;
         }
         write!(f, "Every variable is explained in .env.example.")
     }
@@ -40,6 +43,8 @@ const PLACEHOLDER: &str = "REPLACE-ME";
 /// Reads one variable after the other.
 pub struct Reader {
     values: HashMap<String, String>,
+    /// Each name that wxmint does not know, behind the known name that was probably meant.
+    unknown: Vec<(String, String)>,
     faults: Vec<Fault>,
 }
 
@@ -47,18 +52,28 @@ impl Reader {
     /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and manifests
     /// cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
         // envy ignores the case of names. A name in another case is reported as unknown, so it must not be read.
-        let vars = vars.into_iter().filter(|(name, value)| !value.is_empty() && *name == name.to_ascii_uppercase());
-        Self { values: envy::prefixed(PREFIX).from_iter(vars).unwrap_or_default(), faults: Vec::new() }
+        let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
+        Self { values: envy::prefixed(PREFIX).from_iter(vars).unwrap_or_default(), unknown, faults: Vec::new() }
     }
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
         let text = self.text(variable)?;
+        if text.is_empty() && self.is_in_file(variable) {
+            return self.fault(variable, "is empty");
+        }
         if text.contains(PLACEHOLDER) {
             return self.fault(variable, "still holds its placeholder");
         }
         (variable.parse)(&text).or_else(|| self.fault(variable, "is not valid"))
+    }
+
+    /// The value of a variable whose form says itself what is wrong.
+    pub(super) fn read_checked<T>(&mut self, variable: &Variable<Result<T, &'static str>>) -> Option<T> {
+        self.read(variable)?.map_or_else(|problem| self.fault(variable, problem), Some)
     }
 
     /// The settings, if there was no fault.
@@ -78,8 +93,24 @@ impl Reader {
     /// `None`, to return in place of the value.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: impl Into<String>) -> Option<U> {
         let About { name, wanted, .. } = variable.about;
-        self.faults.push(Fault { variable: name, problem: problem.into(), wanted, example: variable.about.example() });
+        let (problem, example, in_file) = (problem.into(), variable.about.example(), self.is_in_file(variable));
+        self.faults.push(Fault { variable: name, problem, wanted, example, in_file });
         None
+    }
+
+    fn is_in_file<T>(&self, variable: &Variable<T>) -> bool {
+        self.value(variable.about.name).is_none() && self.secret_file(variable).is_some()
+    }
+
+    /// `is not set`, and which variable was perhaps meant to be this one.
+    fn is_not_set(&self, about: &About) -> String {
+        let meant = |nearest: &String| nearest == about.name || about.file_variable().as_ref() == Some(nearest);
+        match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {
+            Some((nearest, unknown)) => {
+                format!("is not set, but {unknown} is, which wxmint does not know: did you mean {nearest}?")
+            }
+            None => "is not set".into(),
+        }
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -93,11 +124,11 @@ impl Reader {
             (Some(value), None) => Some(value.to_owned()),
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
-                Err(error) => self.fault(variable, format!("cannot be read from {name}_FILE: {error}")),
+                Err(error) => self.fault(variable, format!("cannot be read: {error}")),
             },
             (None, None) => {
                 let default = variable.about.default().map(str::to_owned);
-                default.or_else(|| self.fault(variable, "is not set"))
+                default.or_else(|| self.fault(variable, self.is_not_set(&variable.about)))
             }
         }
     }

@@ -21,7 +21,7 @@ pub enum StoreUrl {
 settings! {
     /// The store, and how to get in.
     StoreSettings, |reader| {
-        url: StoreUrl = read_url(reader),
+        url: StoreUrl = reader.read_checked(&REDIS_URL),
         url_file: Option<PathBuf> = Some(reader.secret_file(&REDIS_URL).map(PathBuf::from)),
         tls: TlsFiles = read_tls(reader, url.as_ref()),
         confirm: Confirm = reader.read(&REDIS_CONFIRM),
@@ -48,13 +48,6 @@ const WITHOUT_TLS: &str = "does not begin with rediss, but WXMINT_REDIS_CA_FILE 
 /// What is wrong with the text, if it is no URL of a store.
 pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
     if text == "memory:" { Ok(StoreUrl::Memory) } else { text.parse().map(StoreUrl::Redis) }
-}
-
-fn read_url(reader: &mut Reader) -> Option<StoreUrl> {
-    match reader.read(&REDIS_URL)? {
-        Ok(url) => Some(url),
-        Err(problem) => reader.fault(&REDIS_URL, problem),
-    }
 }
 
 /// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.

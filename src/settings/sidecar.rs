@@ -35,7 +35,7 @@ settings! {
 /// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
     let urls = reader.read(&jwks_url(over_http));
-    let issuers = reader.read(&issuers());
+    let issuers = reader.read_checked(&issuers());
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
     let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
@@ -76,11 +76,11 @@ fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
     }
 }
 
-fn issuers() -> Variable<Vec<IssuerUrl>> {
+fn issuers() -> Variable<Result<Vec<IssuerUrl>, &'static str>> {
     ISSUER.taking(form(
         "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; several \
          separated by commas",
-        forms::issuers,
+        |text| Some(forms::issuers(text)),
     ))
 }
 
@@ -141,7 +141,7 @@ mod tests {
         let odd = read(&[("WXMINT_ISSUER", "https://a.example,https://b.example")]).expect_err("one URL");
         assert!(odd.contains("WXMINT_JWKS_URL has 1 of them, and WXMINT_ISSUER has 2"), "{odd}");
         let twice = read(&[("WXMINT_ISSUER", "https://a.example,https://a.example")]).expect_err("twice");
-        assert!(twice.contains("WXMINT_ISSUER is not valid"), "{twice}");
+        assert!(twice.contains("WXMINT_ISSUER has the same issuer twice"), "{twice}");
     }
 
     #[test]

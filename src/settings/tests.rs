@@ -88,6 +88,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_LOGIN_PATHS", "/{wrong}"),
         ("WXMINT_LOGIN_PATHS", "/a,/login"),
         ("WXMINT_LOGIN_PATHS", "/a,/a"),
+        ("WXMINT_LOGIN_PATHS", "/a,/revocations"),
         ("WXMINT_TOKEN_ALIASES", "token,user_id"),
         ("WXMINT_TOKEN_ALIASES", "wrong-name"),
         ("WXMINT_DANGEROUS_PASSWORD_IN_QUERY", "wrong"),
@@ -222,6 +223,38 @@ fn proxies_are_trusted_by_default_where_nobody_comes_over_the_internet() {
     assert!(!trusts(&default, "192.0.2.1") && trusts(&more, "192.0.2.1"));
 }
 
+/// The paths themselves are tried by tests/it/old_pages.rs.
+#[test]
+fn a_login_path_is_none_of_the_listeners_in_any_spelling() {
+    for taken in [
+        "/revocations",
+        "/revocations/",
+        "/Revocations",
+        "//revocations",
+        "/./revocations",
+        "/a/../revocations",
+        "/%72evocations",
+        "/docs",
+        "/docs/",
+        "/docs/a/b",
+        "/DOCS/a",
+        "/openapi.json/",
+        "/.well-known/anything",
+        "/.Well-Known/jwks.json",
+        "/wechat/anything",
+        "/",
+        "",
+    ] {
+        let text = with("WXMINT_LOGIN_PATHS", &format!("/a,{taken}")).map(|_| ()).expect_err(taken).to_string();
+        assert!(text.starts_with("WXMINT_LOGIN_PATHS is not valid"), "{taken}: {text}");
+    }
+    for free in
+        ["/login/wechat", "/user/login/", "/revocations.php", "/documents", "/wechat", "/api/docs", "/.well-known"]
+    {
+        assert_eq!(with("WXMINT_LOGIN_PATHS", free).expect(free).login_paths, [free]);
+    }
+}
+
 #[test]
 fn the_account_service_is_called_over_http_on_this_machine_or_where_danger_was_asked_for() {
     let url = |url: &str, danger: &str| {
@@ -255,10 +288,31 @@ fn durations_have_a_number_and_a_unit() {
 #[test]
 fn http_issuers_are_for_loopback() {
     for good in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:1", "https://a.example/wxmint"] {
-        assert!(IssuerUrl::parse(good).is_some(), "{good}");
+        assert!(IssuerUrl::parse(good).is_ok(), "{good}");
     }
-    for wrong in ["http://127.0.0.1.example", "ftp://localhost", "https://user:pw@a.example", "a.example", "//a"] {
-        assert!(IssuerUrl::parse(wrong).is_none(), "{wrong}");
+    assert!(IssuerUrl::parse("http://127.0.0.1.example").is_err());
+}
+
+#[test]
+fn each_fault_of_an_issuer_has_a_sentence_of_its_own() {
+    for (wrong, said) in [
+        ("login.example.com", "WXMINT_ISSUER is not a URL; it must begin with https://"),
+        ("//login.example.com", "is not a URL; it must begin with https://"),
+        ("https://", "is not a URL; it must begin with https:// and a host"),
+        ("ftp://login.example.com", "is not a URL that begins with https://"),
+        ("localhost:8080", "is not a URL that begins with https://"),
+        ("http://login.example.com", "is not an https URL; http is for loopback only"),
+        ("https://user:pw@login.example.com", "has a user name or a password"),
+        ("https://login.example.com?a=b", "has a query or a fragment"),
+        ("https://login.example.com#", "has a query or a fragment"),
+        ("https://login.example.com/", "has a slash at its end"),
+        (" https://login.example.com", "has a blank or another character that nobody sees"),
+        ("https://login.example.com\r", "has a blank or another character that nobody sees"),
+        ("https://login.example.com/a b", "has a blank"),
+    ] {
+        let text = with("WXMINT_ISSUER", wrong).expect_err(wrong).to_string();
+        assert!(text.starts_with("WXMINT_ISSUER ") && text.contains(said), "{wrong:?}: {text}");
+        assert!(!text.contains("user:pw") && !text.contains("a=b"), "{text}");
     }
 }
 
@@ -277,7 +331,57 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
     assert_eq!((app.secret.expose(), secret_file.as_ref()), ("fedcba9876543210fedcba9876543210", Some(&file)));
     assert!(both.contains("both set"), "{both}");
     let gone = Settings::from_vars(vars).expect_err("no file").to_string();
-    assert!(gone.contains("cannot be read") && gone.matches("WXMINT_APP_SECRET ").count() == 1, "{gone}");
+    assert!(gone.starts_with("WXMINT_APP_SECRET_FILE names a file whose content cannot be read: "), "{gone}");
+}
+
+#[test]
+fn a_fault_in_a_file_is_said_of_the_file() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    for (name, content, said) in [
+        ("WXMINT_APP_SECRET", "", "is empty"),
+        ("WXMINT_APP_SECRET", "\n", "is empty"),
+        ("WXMINT_APP_SECRET", "hunter2\n", "is not valid"),
+        ("WXMINT_APP_SECRET", "REPLACE-ME", "still holds its placeholder"),
+        ("WXMINT_REDIS_URL", "\n", "is empty"),
+        ("WXMINT_REDIS_URL", "redis://h:hunter2", "has a port that is no number from 1 to 65535"),
+    ] {
+        fs::write(file.path(), content).expect("written");
+        let mut vars = valid();
+        vars.remove(name);
+        vars.insert(format!("{name}_FILE"), path.into());
+        let text = Settings::from_vars(vars).expect_err(content).to_string();
+        assert!(text.starts_with(&format!("{name}_FILE names a file whose content {said}\n")), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_variable_names_the_unknown_one_that_was_probably_meant() {
+    for (name, misspelt, meant) in [
+        ("WXMINT_ISSUER", "WXMINT_ISUER", "WXMINT_ISSUER"),
+        ("WXMINT_ISSUER", "wxmint_issuer", "WXMINT_ISSUER"),
+        ("WXMINT_APPID", "WXMINT_APP_ID", "WXMINT_APPID"),
+        ("WXMINT_APP_SECRET", "WXMINT_APPSECRET", "WXMINT_APP_SECRET"),
+        ("WXMINT_APP_SECRET", "WXMINT_APP_SECRETFILE", "WXMINT_APP_SECRET_FILE"),
+        ("WXMINT_REDIS_URL", "WXMINT_REDIS", "WXMINT_REDIS_URL"),
+        ("WXMINT_KEYS", "WXMINT_KEY", "WXMINT_KEYS"),
+        ("WXMINT_VAULT_KEY_FILE", "WXMINT_VAULT_KEY", "WXMINT_VAULT_KEY_FILE"),
+    ] {
+        let mut vars = valid();
+        let value = vars.remove(name).expect("set");
+        vars.insert(misspelt.into(), value.clone());
+        let text = Settings::from_vars(vars.clone()).expect_err(name).to_string();
+        let said = format!("{name} is not set, but {misspelt} is, which wxmint does not know: did you mean {meant}?");
+        assert!(text.starts_with(&said), "{text}");
+        vars.insert(name.into(), value);
+        assert!(Settings::from_vars(vars).is_ok(), "an unknown variable beside the right one is no fault");
+    }
+    let injected = [("WXMINT_SERVICE_HOST", "10.0.0.1"), ("WXMINT_PORT", "tcp://10.0.0.1:80"), ("PATH", "/bin")];
+    let text = Settings::from_vars(injected.map(|(name, value)| (name.into(), value.into())))
+        .expect_err("nothing")
+        .to_string();
+    assert!(!text.contains("did you mean"), "{text}");
 }
 
 #[test]

@@ -118,15 +118,23 @@ fn known_names() -> impl Iterator<Item = String> {
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
 /// these are not reported.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let injected = |name: &str| {
-        ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
-            || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix))
-    };
-    let is_unknown =
-        |name: &String| name.starts_with("WXMINT_") && !injected(name) && known_names().all(|known| known != *name);
-    let remark = |name: String| {
-        let nearest = known_names().min_by_key(|known| strsim::damerau_levenshtein(&name, known)).unwrap_or_default();
-        (name, format!("unknown variable; did you mean {nearest}?"))
-    };
-    names.into_iter().filter(is_unknown).map(remark).collect()
+    let remark = |name: String| Some((nearest_to_unknown(&name)?, name));
+    let known = names.into_iter().filter_map(remark);
+    known.map(|(nearest, name)| (name, format!("unknown variable; did you mean {nearest}?"))).collect()
+}
+
+/// The known name that is most similar to an unknown one; `None` if the name is known, or is not ours.
+pub(super) fn nearest_to_unknown(name: &str) -> Option<String> {
+    let is_injected = ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
+        || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix));
+    let upper = name.to_ascii_uppercase();
+    if !upper.starts_with("WXMINT_") || is_injected || known_names().any(|known| known == name) {
+        return None;
+    }
+    known_names().min_by_key(|known| {
+        let distance = strsim::damerau_levenshtein(&upper, known);
+        // WXMINT_REDIS is meant to be WXMINT_REDIS_URL, although WXMINT_KEYS is nearer.
+        let is_part = known.starts_with(&upper) || upper.starts_with(known.as_str());
+        (if is_part { distance.min(2) } else { distance }, distance)
+    })
 }

@@ -26,10 +26,10 @@ const FLAG: Form<bool> = form("true or false", parsed);
 
 variables! { SERVE:
     /// The token's `iss`.
-    ISSUER: IssuerUrl, Required("https://login.example.com"), form(
+    ISSUER: Result<IssuerUrl, &'static str>, Required("https://login.example.com"), form(
         "the https URL at which clients reach this service (http only on loopback), without query, fragment, \
          or a slash at the end, since verifiers compare it byte for byte",
-        IssuerUrl::parse,
+        |text| Some(IssuerUrl::parse(text)),
     );
 
     /// The token's `aud`. Default: the issuer.

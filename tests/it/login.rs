@@ -52,6 +52,30 @@ async fn a_login_by_form_and_one_by_get_do_the_same() {
     }
 }
 
+/// As curl sends it without a header. That `code` is missing would be no help: the client sees it in its body.
+#[tokio::test]
+async fn json_that_is_labelled_as_a_form_is_answered_with_what_it_was_read_as() {
+    let bed = TestBed::start().await;
+    for (label, body, said) in [
+        (
+            "application/x-www-form-urlencoded",
+            r#"{"code":"hunter2"}"#,
+            "read as a form, because Content-Type is application/x-www-form",
+        ),
+        ("Application/X-WWW-Form-URLencoded; charset=utf-8", "codes=hunter2", "this form has no field `code`"),
+        ("application/json", "{}", "The field `code` is missing."),
+        ("application/json", "code=hunter2", "not valid JSON"),
+        ("text/plain", r#"{"code":"hunter2"}"#, "Send the header `Content-Type: application/json`"),
+    ] {
+        let request = bed.http.0.post(bed.service().url("/login")).header("content-type", label).body(body);
+        let refused = bed.http.send(request).await;
+        let status = if label == "text/plain" { 415 } else { 400 };
+        let detail = refused.expect_problem(status, "invalid_request").member("detail");
+        assert!(detail.contains(said) && !detail.contains("hunter2"), "{label} {body}: {detail}");
+        assert!(!label.contains("orm") || detail.contains("`Content-Type: application/json`"), "{detail}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_login_takes_two_round_trips_and_two_hundred_take_no_more() {
     let bed = TestBed::builder().breakable_redis().start().await;

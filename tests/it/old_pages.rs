@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestBed};
+use crate::support::{Answer, Configuration, TestBed};
 
 const PASSWORD: &str = "planted-user-password-5b1e";
 const USERNAME: &str = "planted-user-name-90c4";
@@ -38,6 +38,23 @@ async fn further_paths_are_the_login_by_get_and_post() {
     }
     for path in ["/user", "/user/login/", "/user/login/x", "/api/v1/sign-in", "/User/login"] {
         asked(&bed, Method::POST, path, Some(json!({"code": "a"}))).await.expect_problem(404, "invalid_request");
+    }
+}
+
+/// The pages of the description, and what is not described there.
+#[tokio::test]
+async fn no_path_that_the_listener_answers_can_be_a_login_path() {
+    let bed = TestBed::start().await;
+    let described = bed.service().get("/openapi.json").await.json();
+    let described = described["paths"].as_object().expect("paths").keys();
+    let others = ["/openapi.json", "/openapi.zh-CN.json", "/docs", "/docs/viewer.js"].map(String::from);
+    let paths: Vec<_> = described.cloned().chain(others).collect();
+    assert!(paths.contains(&"/revocations".to_owned()) && paths.len() > 12, "{paths:?}");
+    for path in paths {
+        let mut configuration = Configuration::new("ES256");
+        configuration.set("WXMINT_LOGIN_PATHS", &format!("/user/login,{path}"));
+        let said = configuration.refused().await;
+        assert!(said.contains("WXMINT_LOGIN_PATHS is not valid"), "{path}: {said}");
     }
 }
 

@@ -49,7 +49,7 @@ async fn an_issuer_without_tls_is_refused_unless_it_is_this_machine() {
     let mut configuration = Configuration::new("ES256");
     configuration.set("WXMINT_ISSUER", "http://login.example.com");
     let outcome = configuration.refused().await;
-    assert!(outcome.contains("WXMINT_ISSUER is not valid"), "{outcome}");
+    assert!(outcome.contains("WXMINT_ISSUER is not an https URL"), "{outcome}");
     TestBed::builder().env("WXMINT_ISSUER", "http://127.0.0.1:8080").start().await;
 }
 
