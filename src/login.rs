@@ -45,7 +45,7 @@ use crate::{
     accounts::NewUserKey,
     ids::{AppId, LoginCode, Person, UnionId},
     store::{
-        AttemptId, BindingState, Cell, Claim, ExchangeOrder, Intent, LoginRecord, Meter, Recorded, StoreError,
+        AttemptId, BindingState, Cell, Claim, ExchangeOrder, Intent, Issued, LoginRecord, Meter, Recorded, StoreError,
         TakenTicket, Ticket, TicketHolder,
     },
     wechat::{App, CallError, Session},
@@ -55,6 +55,8 @@ use crate::{
 const ADDRESSES: &str = "ip";
 const PEOPLE: &str = "openid";
 const PASSWORDS: &str = "username";
+/// Of dissolved bindings, which no variable sets.
+const UNBINDINGS: &str = "unbindings";
 
 /// The client's address and the time of a request.
 struct Visit<'a> {
@@ -102,11 +104,13 @@ impl Worker {
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
         let extra = self.admit(&bound).await?;
 
-        if self.policy.one_login {
-            self.store.end_earlier(&bound.user, &arrival.person.app, arrival.at.timestamp()).await?;
-        }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
+        if self.policy.one_login {
+            let (user, issued_at) = (bound.user.clone(), arrival.at.timestamp());
+            let expires_at = issued_at + self.minter.ttl().as_secs() as i64;
+            self.store.end_earlier(&Issued { user, app: app.clone(), id: id.clone(), issued_at, expires_at }).await?;
+        }
         let token = self.minter.mint(&bound.user, &app, &id, &extra, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }

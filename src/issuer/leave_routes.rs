@@ -69,7 +69,7 @@ pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) ->
 }
 
 async fn unbind(worker: web::Data<Worker>, token: Verified<Claims>) -> Result<(), Problem> {
-    let dissolved = worker.login.unbind(&token).await?;
+    let dissolved = worker.login.unbind(&token).await.map_err(SessionError::from)?;
     let (user, app) = (token.user.as_str(), token.app.as_str());
     if !dissolved {
         return Err(no_valid_token());

@@ -75,10 +75,15 @@ impl From<SessionError> for Problem {
                 Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
                     .retry_after(retry_after)
             }
-            SessionError::Failed(error) => match by_token(&error) {
-                Some(detail) => Self::from(error).with_detail(detail),
-                None => error.into(),
-            },
+            SessionError::Failed(error) => {
+                if let Some(limit) = error.limit() {
+                    tracing::info!(limit, "a request with a token is refused by a limit");
+                }
+                match by_token(&error) {
+                    Some(detail) => Self::from(error).with_detail(detail),
+                    None => error.into(),
+                }
+            }
         }
     }
 }

@@ -203,13 +203,21 @@ impl Binder<'_> {
         Ok(conflict.filter(|_| news))
     }
 
-    /// Ends the person's binding of this generation to `user`.
-    pub async fn dissolve(&self, user: &UserId, generation: u64) -> Result<(), StoreError> {
+    /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished
+    /// without it.
+    pub async fn dissolve<E: From<StoreError>>(
+        &self,
+        user: &UserId,
+        generation: u64,
+        permit: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let state = self.store.binding_state(self.person, self.attempt).await?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
+                permit().await?;
                 let state = self.store.leave(self.person, &bound, self.attempt).await?;
-                self.settle(state).await.map(drop)
+                self.settle(state).await?;
+                Ok(())
             }
             _ => Ok(()),
         }

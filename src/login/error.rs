@@ -91,7 +91,7 @@ impl LoginError {
         }
     }
 
-    /// Which limit refuses the login: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, or `wechat` for WeChat's own.
+    /// Which limit refuses the request: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, `unbindings`, or `wechat` for WeChat's own.
     pub fn limit(&self) -> Option<&'static str> {
         match self {
             Self::SlowDown => Some("wechat"),

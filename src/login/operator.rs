@@ -107,7 +107,7 @@ impl Operator<'_> {
             if let SettledState::Bound(bound) = binder.settle(state).await?
                 && bound.user == *user
             {
-                binder.dissolve(user, bound.generation).await?;
+                binder.dissolve(user, bound.generation, async || Ok::<_, StoreError>(())).await?;
                 dissolved += 1;
             }
         }

@@ -14,8 +14,8 @@ impl Worker {
     pub(super) async fn binding_of(&self, token: &Verified<Claims>) -> Result<Option<Admission>, StoreError> {
         let found = match self.store.token_state(&issued(token)).await? {
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
-            TokenState::Ended => Err("it was logged out, or its binding was dissolved"),
-            TokenState::EndedWithUser => Err("its user was logged out everywhere"),
+            TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
+            TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let refused = |reason: &&str| tracing::info!(reason, user = token.user.as_str(), "token refused");
         Ok(found.inspect_err(refused).ok())

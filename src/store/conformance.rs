@@ -481,7 +481,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
     for _ in 0..2 {
         store.end_token(&token("a", now)).await.expect("ended");
-        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended));
+        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended { told: true }));
         assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
     }
 }
@@ -491,13 +491,11 @@ async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn St
     with_session(&*store, "o1").await;
     let now = crate::http::now().timestamp();
     let expired = |seconds: i64| token(&format!("expired {seconds} s ago").replace(' ', "-"), now - 3600 - seconds);
-    for ended in [expired(30), expired(120)] {
+    for ended in [expired(30), expired(180)] {
         store.end_token(&ended).await.expect("ended");
     }
-    // What is too old goes when another token is ended.
-    store.end_token(&token("another", now)).await.expect("ended");
-    assert_eq!(store.token_state(&expired(30)).await, Ok(TokenState::Ended));
-    assert!(matches!(store.token_state(&expired(120)).await, Ok(TokenState::People(_))), "not kept for ever");
+    assert_eq!(store.token_state(&expired(30)).await, Ok(TokenState::Ended { told: true }));
+    assert!(matches!(store.token_state(&expired(180)).await, Ok(TokenState::People(_))), "not kept for ever");
 }
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
@@ -506,7 +504,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
-        assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser));
+        assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser { told: true }));
     }
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
     store.end_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
@@ -514,7 +512,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     store.end_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
     assert_eq!(
         store.token_state(&newer).await,
-        Ok(TokenState::EndedWithUser),
+        Ok(TokenState::EndedWithUser { told: true }),
         "even if the clock of the store is behind"
     );
 }
@@ -526,9 +524,9 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1, None).await.expect("dismissed");
     }
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended));
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: true }));
     store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended), "whoever is bound now");
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: true }), "whoever is bound now");
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
@@ -557,7 +555,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     for _ in 0..2 {
         store.end_user(&user, Some(now + 10)).await.expect("ended");
         store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
-        store.end_earlier(&user, &app(), now + 20).await.expect("ended");
+        store.end_earlier(&token("newest", now + 20)).await.expect("ended");
     }
     store.end_key("a-kid").await.expect("ended");
     let (ends, last) = read_after(store, &cursor).await;
@@ -586,18 +584,50 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
     let ended = [Ended::UserInApp { user, app: app(), before: now - 20 }];
     assert_eq!(read_after(store, "").await.0, ended);
-    assert_eq!(store.token_state(&token("a", now - 21)).await, Ok(TokenState::Ended));
-    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended));
+    assert_eq!(store.token_state(&token("a", now - 21)).await, Ok(TokenState::Ended { told: true }));
+    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended { told: true }));
 }
 
 async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
     let now = crate::http::now().timestamp();
-    store.end_earlier(&user("user-1"), &app(), now).await.expect("ended");
-    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended));
+    store.end_earlier(&token("b", now)).await.expect("ended");
+    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: true }));
     assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+}
+
+async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let same = ["a", "b", "c", "b", "a"].map(|id| token(id, now));
+    for newest in &same {
+        store.end_earlier(newest).await.expect("ended");
+    }
+    let [a, b, c, ..] = same;
+    for earlier in [a, b] {
+        assert_eq!(store.token_state(&earlier).await, Ok(TokenState::Ended { told: true }));
+    }
+    assert_eq!(store.token_state(&c).await, of(&owner), "the last, though calls for earlier ones were repeated");
+    let (late, later) = (token("late", now - 1), token("later", now + 1));
+    store.end_earlier(&late).await.expect("too late");
+    assert_eq!(store.token_state(&late).await, Ok(TokenState::Ended { told: true }));
+    assert_eq!(store.token_state(&c).await, of(&owner));
+    store.end_earlier(&later).await.expect("ended");
+    assert_eq!(store.token_state(&c).await, Ok(TokenState::Ended { told: true }));
+    assert_eq!(store.token_state(&later).await, of(&owner));
+    let ends = read_after(&*store, "").await.0;
+    let [
+        Ended::UserInApp { .. },
+        Ended::Token { id: one, .. },
+        Ended::Token { id: other, .. },
+        Ended::UserInApp { .. },
+    ] = &ends[..]
+    else {
+        panic!("{ends:?}")
+    };
+    assert_eq!([one, other].map(|id| id.as_str()), ["a", "b"]);
 }
 
 async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<dyn Store>) {
@@ -835,6 +865,7 @@ conformance! {
     each_end_is_in_the_stream_once_and_in_order
     an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
     a_login_can_end_the_earlier_tokens_of_its_app_alone
+    of_logins_in_one_second_the_last_ones_token_is_left
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
@@ -857,6 +888,55 @@ mod redis_only {
         store.end_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
         assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+    }
+
+    #[actix_web::test]
+    async fn an_end_that_did_not_reach_the_stream_is_untold_until_a_repetition_puts_it_there() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
+        server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
+        assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
+        server.cli(&["XADD", "wxmint:ended", "*", "end", "kid k"]);
+        for _ in 0..2 {
+            store.end_token(&own).await.expect("ended");
+            assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: true }));
+            assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "2", "once");
+        }
+        let left: i64 = server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]).parse().expect("seconds");
+        assert!((3600..=3720).contains(&left), "its `exp`, the leeway and what clocks may differ: {left}");
+
+        let ends = "wxmint:user:{user-1}:ends";
+        let app = app();
+        for (end, ended) in [
+            (format!("app:{app}"), TokenState::Ended { told: false }),
+            ("before".into(), TokenState::EndedWithUser { told: false }),
+        ] {
+            let second = now.to_string();
+            server.cli(&["HSET", ends, &end, &second, &format!("untold:{end}"), &second]);
+            assert_eq!(store.token_state(&with_app).await, Ok(ended), "{end}");
+        }
+        store.end_user(&with_user.user, Some(now - 1)).await.expect("a repetition");
+        assert_eq!(store.token_state(&with_user).await, Ok(TokenState::EndedWithUser { told: true }));
+    }
+
+    #[actix_web::test]
+    async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::http::now().timestamp());
+        bind(&store, "owner", "user-1", 1).await;
+        for number in 0..20 {
+            store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
+            let other = person(&format!("o{number}"));
+            let sign = store.admit(&user("user-1"), &other, 1, false, 1 + number % 2).await.expect("decided");
+            if sign != Decision::Full {
+                store.dismiss(&user("user-1"), &other, 1, Some(now - 20)).await.expect("dismissed");
+            }
+        }
+        let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
+        assert_eq!(lengths, ["2", "1"], "the owner and who was first, and the end of the app");
+        assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
+        assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
     }
 
     #[actix_web::test]

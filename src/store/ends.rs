@@ -24,9 +24,15 @@ pub enum TokenState {
     /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
     People(Vec<Admission>),
     /// All tokens of its user were ended, and this one with them.
-    EndedWithUser,
+    EndedWithUser {
+        /// Whether the end is in the stream, so that a repetition has nothing left to do.
+        told: bool,
+    },
     /// The token itself was ended, or all tokens of its user in its app.
-    Ended,
+    Ended {
+        /// The same.
+        told: bool,
+    },
 }
 
 /// A person on a user's list.
@@ -132,8 +138,9 @@ pub trait Ends {
     /// newer tokens.
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
 
-    /// Ends the tokens that a user was issued in an app before the second `iat`.
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()>;
+    /// Ends the tokens that the user of a login was issued in its app before: those of earlier seconds, and of the login's own
+    /// second all for which this was called before. So of logins at the same time one token is left.
+    async fn end_earlier(&self, newest: &Issued) -> Result<()>;
 
     /// Ends whatever a key has signed.
     async fn end_key(&self, kid: &str) -> Result<()>;

@@ -139,16 +139,18 @@ pub enum Cell {
     Logins(Person),
     /// Failed passwords of a person for a user name, which is given by its digest.
     Attempts(Person, String),
-    /// Calls of WeChat's API by a person's token, each kind by itself.
+    /// Requests with a person's token, each kind by itself.
     Calls(Person, PersonalCall),
 }
 
-/// A kind of call of WeChat's API by a person's token.
+/// A kind of request with a person's token. The first three have WeChat asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PersonalCall {
     Phone,
     Check,
     Reset,
+    Logout,
+    Unbinding,
 }
 
 /// What a login writes, in one atomic step.

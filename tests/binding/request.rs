@@ -172,7 +172,7 @@ impl Request {
             else {
                 continue;
             };
-            self.binder(person, attempt).dissolve(user, generation).await?;
+            self.binder(person, attempt).dissolve(user, generation, async || Ok::<_, StoreError>(())).await?;
         }
         Ok(Outcome::Unbound)
     }

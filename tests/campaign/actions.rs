@@ -172,6 +172,10 @@ impl Campaign {
     async fn unbind(&self, who: usize) {
         let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else { return };
         let received = self.client.ask(Method::DELETE, "/binding", Some(&token.text), None).await;
+        // A person dissolves ten bindings a day. Each further request changes nothing.
+        if received.said.is("rate_limited") {
+            return;
+        }
         self.enter("unbinding", who, &received);
         let judged = self.model().unbind(who, &token, &received.said, second());
         self.judge("unbinding", who, judged);

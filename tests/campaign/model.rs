@@ -98,7 +98,7 @@ pub(crate) enum Said {
 }
 
 impl Said {
-    fn is(&self, wanted: &str) -> bool {
+    pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Problem { code, .. } if code == wanted)
     }
 }

@@ -20,6 +20,7 @@ mod keys_in_a_secret;
 mod limits;
 mod login;
 mod login_strips;
+mod logouts;
 mod map;
 mod memory;
 mod mini_program;

@@ -47,7 +47,7 @@ async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    binder.dissolve(&user(name), generation).await.expect("dissolved");
+    binder.dissolve(&user(name), generation, async || Ok::<_, StoreError>(())).await.expect("dissolved");
 }
 
 #[tokio::test]

@@ -16,18 +16,34 @@ use crate::{
 /// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]
 pub(super) struct StoredEnds {
-    /// Each token with the second up to which its end is kept.
+    /// Each token with the second up to which its end is kept. Redis keeps each under a key of its own.
     tokens: HashMap<TokenId, i64>,
     /// The second up to which all tokens are ended.
     before: Option<i64>,
     /// The first second in which the tokens of an app are not ended.
     apps: HashMap<AppId, i64>,
+    /// The tokens of an app's latest login with `WXMINT_ONE_LOGIN`, and of the earlier ones of the very second.
+    seconds: HashMap<AppId, Vec<Issued>>,
 }
 
 impl StoredEnds {
     pub(super) fn end_app(&mut self, app: &AppId, first: i64) {
         let held = self.apps.entry(app.clone()).or_insert(first);
         *held = first.max(*held);
+    }
+
+    /// All tokens of the second of `newest` except the last one.
+    fn earlier_of_the_second(&mut self, newest: &Issued) -> Vec<Issued> {
+        let tokens = self.seconds.entry(newest.app.clone()).or_default();
+        match tokens.first().map(|token| token.issued_at) {
+            Some(second) if second > newest.issued_at => return Vec::new(),
+            Some(second) if second == newest.issued_at => {}
+            _ => tokens.clear(),
+        }
+        if !tokens.iter().any(|token| token.id == newest.id) {
+            tokens.push(newest.clone());
+        }
+        tokens[..tokens.len() - 1].to_vec()
     }
 }
 
@@ -55,12 +71,13 @@ impl Ends for Memory {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
-                return Ok(TokenState::EndedWithUser);
+                return Ok(TokenState::EndedWithUser { told: true });
             }
             // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
             let with_app = ends.apps.get(&token.app).is_some_and(|first| token.issued_at < *first);
-            if with_app || ends.tokens.contains_key(&token.id) {
-                return Ok(TokenState::Ended);
+            let now = (self.clock)().timestamp();
+            if with_app || ends.tokens.get(&token.id).is_some_and(|until| *until > now) {
+                return Ok(TokenState::Ended { told: true });
             }
         }
         let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
@@ -74,8 +91,8 @@ impl Ends for Memory {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let ends = shelves.ends.entry(token.user.clone()).or_default();
-        ends.tokens.retain(|_, until| *until >= now);
-        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
+        ends.tokens.retain(|_, until| *until > now);
+        let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         if ends.tokens.insert(token.id.clone(), until).is_none() {
             shelves.stream.add(Ended::Token { id: token.id.clone(), expires_at: token.expires_at }, now);
         }
@@ -94,13 +111,22 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
-        let now = (self.clock)().timestamp();
-        let mut shelves = self.shelves();
-        let ends = shelves.ends.entry(user.clone()).or_default();
-        if ends.apps.get(app).is_none_or(|first| *first < iat) {
-            ends.end_app(app, iat);
-            shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before: iat - 1 }, now);
+    async fn end_earlier(&self, newest: &Issued) -> Result<()> {
+        let Issued { user, app, issued_at, .. } = newest;
+        let earlier = {
+            let now = (self.clock)().timestamp();
+            let mut shelves = self.shelves();
+            let ends = shelves.ends.entry(user.clone()).or_default();
+            let earlier = ends.earlier_of_the_second(newest);
+            if ends.apps.get(app).is_none_or(|first| first < issued_at) {
+                ends.end_app(app, *issued_at);
+                let before = issued_at - 1;
+                shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, now);
+            }
+            earlier
+        };
+        for token in &earlier {
+            self.end_token(token).await?;
         }
         Ok(())
     }

@@ -7,12 +7,15 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result, Sealed,
-        Sessions, Tried,
+        AttemptId, Cell, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, PersonalCall,
+        Result, Sealed, Sessions, Tried,
     },
     Memory,
 };
-use crate::ids::UserId;
+use crate::{
+    ids::UserId,
+    limits::{Rate, TooMany},
+};
 
 pub(super) struct StoredTries {
     failed: u32,
@@ -77,6 +80,15 @@ impl Sessions for Memory {
             }
         }
         Ok(())
+    }
+
+    async fn forget_at_logout(&self, person: &Person, rate: Rate) -> Result<Result<(), TooMany>> {
+        let cell = Cell::Calls(person.clone(), PersonalCall::Logout);
+        let counted = self.shelves().count(cell, rate, (self.clock)());
+        if counted.is_ok() {
+            self.forget(person).await?;
+        }
+        Ok(counted)
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {

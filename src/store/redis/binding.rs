@@ -116,7 +116,7 @@ impl Bindings for Redis {
         by_unionid: bool,
         per_app: u32,
     ) -> Result<Decision> {
-        let mut script = ADMIT.on(&[&name::user(user)]);
+        let mut script = ADMIT.on(&[&name::user(user), &name::gone(user)]);
         script
             .text(entry(person))
             .arg(generation)
@@ -165,7 +165,7 @@ impl Bindings for Redis {
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
-        let mut script = DISMISS.on(&[&name::ends(user), &name::user(user)]);
+        let mut script = DISMISS.on(&[&name::ends(user), &name::user(user), &name::gone(user)]);
         script
             .text(entry(person))
             .arg(generation)
@@ -185,13 +185,11 @@ impl Bindings for Redis {
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let mut asked = redis::pipe();
         let key = name::user(user).to_string();
-        asked.hgetall(&key);
-        let (list,): (HashMap<String, String>,) = self.link.query("people_of", &key, &asked).await?;
-        if list.keys().all(|name| NO_PEOPLE.contains(&name.as_str())) {
-            return Ok(None);
-        }
-        let admitted = list.iter().filter(|(_, value)| value.ends_with('+'));
-        admitted.map(|(entry, _)| person_of(entry)).collect::<Result<_, _>>().map(Some)
+        asked.hgetall(&key).hlen(name::gone(user).to_string());
+        let (list, gone): (HashMap<String, String>, u64) = self.link.query("people_of", &key, &asked).await?;
+        let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str()));
+        let admitted = admitted.map(|name| person_of(name)).collect::<Result<Vec<_>>>()?;
+        Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
+use futures_util::future::try_join_all;
 
 use super::{
     super::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
@@ -27,28 +28,39 @@ static NOTE_BLOCK: LazyLock<Script> = script!("note_block");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 
+/// The value of a token's end that is in the stream. Before, it is another one.
+const TOLD: &str = "told";
+
 #[async_trait(?Send)]
 impl Ends for Redis {
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
-        let mut script = TOKEN_STATE.on(&[&name::user(&token.user), &name::ends(&token.user)]);
-        script.arg(token.id.as_str()).arg(token.issued_at).arg(token.app.as_str());
+        let user = &token.user;
+        let mut script = TOKEN_STATE.on(&[&name::user(user), &name::ends(user), &name::ended(user, &token.id)]);
+        script.arg(token.issued_at).arg(token.app.as_str());
         let answer: Vec<String> = self.link.run("token_state", &script).await?;
+        let told = answer.get(1).is_some_and(|told| told == "1");
         match answer.split_first() {
             Some((word, people)) if word == "people" => {
                 people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
             }
-            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser),
-            _ => Ok(TokenState::Ended),
+            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser { told }),
+            _ => Ok(TokenState::Ended { told }),
         }
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
-        let mut script = END_TOKEN.on(&[&name::ends(&token.user)]);
-        let until = token.expires_at + MAX_LEEWAY.as_secs() as i64;
-        script.arg(token.id.as_str()).arg(until).arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.link.run_confirmed("end_token", &script).await?;
-        let ended = |_| Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
-        self.publish(&token.user, token.id.as_str(), &unpublished, ended).await
+        let key = name::ended(&token.user, &token.id);
+        let mut script = END_TOKEN.on(&[&key]);
+        // Longer than by the leeway by as much as clocks may differ.
+        script.arg((token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000);
+        let state: String = self.link.run_confirmed("end_token", &script).await?;
+        if state != TOLD {
+            self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
+            // A mark that is lost costs a repetition another entry of the stream.
+            let key = key.to_string();
+            self.link.tell(&key, redis::cmd("SET").arg(&key).arg(TOLD).arg("XX").arg("KEEPTTL").clone()).await;
+        }
+        Ok(())
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
@@ -59,11 +71,16 @@ impl Ends for Redis {
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
-    async fn end_earlier(&self, user: &UserId, app: &AppId, iat: i64) -> Result<()> {
+    async fn end_earlier(&self, newest: &Issued) -> Result<()> {
+        let Issued { user, app, id, issued_at, expires_at } = newest;
         let mut script = END_EARLIER.on(&[&name::ends(user)]);
-        script.arg(app.as_str()).arg(iat).arg(ENDS_KEPT.as_secs());
-        let unpublished: String = self.link.run_confirmed("end_earlier", &script).await?;
-        self.publish_app(user, app, &unpublished).await
+        script.arg(app.as_str()).arg(*issued_at).arg(ENDS_KEPT.as_secs()).arg(id.as_str()).arg(*expires_at);
+        let answer: Vec<String> = self.link.run_confirmed("end_earlier", &script).await?;
+        let (unpublished, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
+        self.publish_app(user, app, unpublished).await?;
+        let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
+        let earlier = earlier.collect::<Result<Vec<_>>>()?;
+        try_join_all(earlier.iter().map(|token| self.end_token(token))).await.map(drop)
     }
 
     async fn end_key(&self, kid: &str) -> Result<()> {
@@ -176,6 +193,12 @@ fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> 
         cursor,
         more,
     })
+}
+
+fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {
+    let [id, expires_at] = token else { return Err(unreadable("a user's ends")) };
+    let (Ok(id), Ok(expires_at)) = (id.parse(), expires_at.parse()) else { return Err(unreadable("a user's ends")) };
+    Ok(Issued { id, expires_at, ..newest.clone() })
 }
 
 fn on_or_off(blocked: bool) -> &'static str {

@@ -30,9 +30,11 @@ impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let mut asked = redis::pipe();
         let key = name::user(user).to_string();
-        asked.hgetall(&key);
-        let (list,): (HashMap<String, String>,) = self.link.query("ever_of", &key, &asked).await?;
-        list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str())).map(|name| person_of(name)).collect()
+        asked.hgetall(&key).hgetall(name::gone(user).to_string());
+        type Entries = HashMap<String, String>;
+        let (list, gone): (Entries, Entries) = self.link.query("ever_of", &key, &asked).await?;
+        let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_str()));
+        people.map(|name| person_of(name)).collect()
     }
 
     async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {
@@ -44,6 +46,8 @@ impl Erasure for Redis {
             &name::calls(person, PersonalCall::Phone),
             &name::calls(person, PersonalCall::Check),
             &name::calls(person, PersonalCall::Reset),
+            &name::calls(person, PersonalCall::Logout),
+            &name::calls(person, PersonalCall::Unbinding),
         ]);
         script.arg(NUMBERS_KEPT.as_secs());
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", &script).await?;
@@ -94,7 +98,7 @@ impl Erasure for Redis {
     }
 
     async fn erase_list(&self, user: &UserId) -> Result<bool> {
-        let mut script = ERASE_LIST.on(&[&name::user(user)]);
+        let mut script = ERASE_LIST.on(&[&name::user(user), &name::gone(user)]);
         script.arg(NUMBERS_KEPT.as_secs());
         let empty: u8 = self.link.run_confirmed("erase_list", &script).await?;
         Ok(empty == 1)

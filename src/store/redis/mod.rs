@@ -51,7 +51,7 @@ use super::{
     PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket, short_digest,
 };
 use crate::{
-    ids::{AppId, LoginCode, UnionId, UserId},
+    ids::{AppId, LoginCode, TokenId, UnionId, UserId},
     limits::TooMany,
     telemetry::Metrics,
 };
@@ -134,6 +134,8 @@ mod name {
             PersonalCall::Phone => "limit:phone",
             PersonalCall::Check => "limit:check",
             PersonalCall::Reset => "limit:reset",
+            PersonalCall::Logout => "limit:logouts",
+            PersonalCall::Unbinding => "limit:unbindings",
         };
         of_person(person, what)
     }
@@ -142,9 +144,19 @@ mod name {
         fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}"))
     }
 
+    /// Who has left the user's list, or was not admitted. Apart from the list, so that a token check does not read them.
+    pub(super) fn gone(user: &UserId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:gone"))
+    }
+
     /// In the slot of the user's list, because one script reads both.
     pub(super) fn ends(user: &UserId) -> impl Display {
         fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:ends"))
+    }
+
+    /// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
+    pub(super) fn ended(user: &UserId, token: &TokenId) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:ended:{token}"))
     }
 
     /// The stream of ends.

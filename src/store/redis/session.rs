@@ -9,17 +9,21 @@ use redis::{Value, from_redis_value};
 use super::{
     super::{
         AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
-        Result, Sealed, Sessions, Tried, micros_of,
+        PersonalCall, Result, Sealed, Sessions, Tried, micros_of,
     },
-    Redis, Script, flag, name, script, unreadable,
+    Redis, Script, flag, name, script, too_many, unreadable,
 };
-use crate::ids::UserId;
+use crate::{
+    ids::UserId,
+    limits::{Rate, TooMany},
+};
 
 static OPEN: LazyLock<Script> = script!("kept_keys", "open");
 static CLOSE: LazyLock<Script> = script!("close");
 static KEEP: LazyLock<Script> = script!("keep_key", "keep_session_key");
 static RESEAL: LazyLock<Script> = script!("reseal");
-static FORGET: LazyLock<Script> = script!("forget");
+static FORGET: LazyLock<Script> = script!("forget_keys", "forget");
+static LOG_OUT: LazyLock<Script> = script!("meter", "forget_keys", "log_out");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
@@ -57,6 +61,14 @@ impl Sessions for Redis {
     async fn forget(&self, person: &Person) -> Result<()> {
         let script = FORGET.on(&[&name::binding(person), &name::session(person)]);
         self.link.run("forget", &script).await
+    }
+
+    async fn forget_at_logout(&self, person: &Person, rate: Rate) -> Result<Result<(), TooMany>> {
+        let cell = name::calls(person, PersonalCall::Logout);
+        let mut script = LOG_OUT.on(&[&name::binding(person), &name::session(person), &cell]);
+        script.arg(rate.interval_micros()).arg(rate.period_micros());
+        let wait: u64 = self.link.run("log_out", &script).await?;
+        Ok(if wait == 0 { Ok(()) } else { Err(too_many(wait)) })
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {

@@ -10,7 +10,7 @@ KINDS = {
     "session": r"wxmint:\{.*\}:session$",
     "user": r"wxmint:user:\{[^}]*\}$",
     "union": r"wxmint:union:",
-    "ends": r"wxmint:user:.*:ends$",
+    "ends": r"wxmint:user:.*:(ends$|ended:)",
     "code": r"wxmint:code:",
     "cell": r"wxmint:\{.*\}:limit:logins$",
     "stream": r"wxmint:ended$",

@@ -1,6 +1,7 @@
--- Decides whether a user takes a person, once for each generation. KEYS: the user's list, which holds for each person the
--- generation and a sign: + admitted, - dismissed, f the list was full, d the user had left all of their people, b the user was
--- blocked. The fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
+-- Decides whether a user takes a person, once for each generation. KEYS: the user's list, and who is gone from it (one hash
+-- slot). Both hold for each person the generation and a sign. On the list: + admitted. Gone: - dismissed, or not admitted,
+-- because f the list was full, d the user had left all of their people, b the user was blocked.
+-- The list's fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
 -- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
 local person, generation = ARGV[1], tonumber(ARGV[2])
 
@@ -8,7 +9,7 @@ local function answer(sign, first)
   return {sign, first and '1' or ''}
 end
 
-local held = redis.call('HGET', KEYS[1], person)
+local held = redis.call('HGET', KEYS[1], person) or redis.call('HGET', KEYS[2], person)
 if held then
   local decided, sign = string.match(held, '^(%d+)(.)$')
   decided = tonumber(decided)
@@ -19,19 +20,19 @@ if held then
   end
 end
 
-local all = redis.call('HGETALL', KEYS[1])
 local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
 if generation <= floor then
   return answer('-')
 end
-local anybody, of_app, people, blocked = false, 0, 0, false
+local anybody, of_app, people, blocked = false, 0, redis.call('HLEN', KEYS[2]), false
+local all = redis.call('HGETALL', KEYS[1])
 for index = 1, #all, 2 do
   local other, value = all[index], all[index + 1]
   if other == 'block' then
     blocked = string.sub(value, -2) == 'on'
   elseif other ~= 'first' and other ~= 'floor' then
     people = people + 1
-    if other ~= person and string.sub(value, -1) == '+' then
+    if other ~= person then
       anybody = true
       if string.sub(other, 1, #ARGV[3]) == ARGV[3] then
         of_app = of_app + 1
@@ -49,9 +50,16 @@ elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
 local first = sign == '+' and people == 0
-redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
-redis.call('PERSIST', KEYS[1])
+if sign == '+' then
+  redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
+  redis.call('HDEL', KEYS[2], person)
+else
+  redis.call('HSET', KEYS[2], person, ARGV[2] .. sign)
+  redis.call('HDEL', KEYS[1], person)
+end
 if first then
   redis.call('HSET', KEYS[1], 'first', person .. ' ' .. ARGV[2])
 end
+redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', KEYS[2])
 return answer(sign, first)

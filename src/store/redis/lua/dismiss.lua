@@ -1,8 +1,8 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
--- KEYS: the user's ends, the list (one hash slot). ARGV: person, generation, appid, seconds for which ends are kept,
--- when the person left ('' if an earlier version did not note it).
+-- KEYS: the user's ends, the list, who is gone from it (one hash slot). ARGV: person, generation, appid, seconds for which ends
+-- are kept, when the person left ('' if an earlier version did not note it).
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
-local held = redis.call('HGET', KEYS[2], ARGV[1]) or ''
+local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
 local erased = tonumber(redis.call('HGET', KEYS[2], 'floor') or '0')
 if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
@@ -11,7 +11,8 @@ end
 if sign ~= '-' then
   local since = tonumber(ARGV[5]) or tonumber(redis.call('TIME')[1])
   end_app(ARGV[3], since, since)
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '-')
+  redis.call('HDEL', KEYS[2], ARGV[1])
+  redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. '-')
 end
 -- Always a write, so that a repetition also waits until a replica has the end.
 redis.call('EXPIRE', KEYS[1], ARGV[4])

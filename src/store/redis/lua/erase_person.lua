@@ -1,5 +1,5 @@
 -- Erases what is stored of a person who is bound to nobody.
--- KEYS: binding, session, tries, and the cells of logins and calls (one hash slot). ARGV: seconds for which the number of the
+-- KEYS: binding, session, tries, and the cells of logins and of requests (one hash slot). ARGV: seconds for which the number of the
 -- last binding stays, so that late commands for it change nothing.
 -- Answers {} for somebody who is bound or half bound, or how many records, session keys and counts there were.
 local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user')
@@ -14,4 +14,4 @@ if redis.call('TTL', KEYS[1]) == -1 then
     redis.call('EXPIRE', KEYS[1], ARGV[1])
   end
 end
-return {records, redis.call('DEL', KEYS[2]), redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])}
+return {records, redis.call('DEL', KEYS[2]), redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])}

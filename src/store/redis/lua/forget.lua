@@ -1,8 +1,2 @@
--- Forgets the session keys of a person. KEYS: binding, session (one hash slot). If the person is bound, the second of the last
--- exchange stays with the binding.
-local order = redis.call('HGET', KEYS[2], 'current_order')
-if order and redis.call('HEXISTS', KEYS[1], 'user_id') == 1 then
-  local second = math.floor(tonumber(string.sub(order, 1, 16), 16) / 1000000)
-  redis.call('HSET', KEYS[1], 'last_login', string.format('%.0f', second))
-end
-return redis.call('DEL', KEYS[2])
+-- Forgets the session keys of a person. KEYS: binding, session (one hash slot). Needs forget_keys.lua.
+return forget_keys()
