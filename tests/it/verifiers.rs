@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,7 +24,7 @@ use wxmint::{
     verify::TokenTyp,
 };
 
-use crate::support::{APPID, Configuration, TestBed, free_port, repository, tools};
+use crate::support::{APPID, Configuration, TestBed, decoded, free_port, repository, tools};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -104,7 +109,27 @@ fn spoiled(token: &str, issuer: &str, configuration: &Configuration) -> Vec<(Str
     ] {
         tokens.push((format!("a wrong {what}"), signed(configuration, iss, aud, typ, TimeDelta::hours(age))));
     }
+    if decoded(token).0["alg"] == "ES256" {
+        tokens.push(("no kid".to_owned(), without_kid(token, configuration)));
+    }
     tokens
+}
+
+/// The token with another header, signed by the same P-256 key.
+fn without_kid(token: &str, configuration: &Configuration) -> String {
+    let file = fs::read(configuration.value("WXMINT_KEYS")).expect("the key file");
+    let keys: Value = serde_json::from_slice(&file).expect("JSON");
+    let member = |name: &str| {
+        URL_SAFE_NO_PAD.decode(keys["keys"][0][name].as_str().expect("a member of a P-256 key")).expect("base64url")
+    };
+    let point = [vec![4], member("x"), member("y")].concat();
+    let key = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &member("d"), &point);
+    let mut header = decoded(token).0;
+    header.as_object_mut().expect("members").remove("kid").expect("a kid");
+    let claims = token.split('.').nth(1).expect("claims");
+    let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header.to_string()));
+    let signature = key.expect("a P-256 key").sign(&SystemRandom::new(), signed.as_bytes()).expect("a signature");
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// Changes a character in the middle of a part, where every bit of it counts.

@@ -22,8 +22,8 @@ func main() {
 	}
 	// Signed by now, so written as wxmint writes it.
 	header, _ := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])
-	if !strings.Contains(string(header), `"typ":"at+jwt"`) {
-		log.Fatalln("refused: not an access token")
+	if !strings.Contains(string(header), `"typ":"at+jwt"`) || !strings.Contains(string(header), `"kid":"`) {
+		log.Fatalln("refused: not an access token, or no kid")
 	}
 	fmt.Println(verified.Subject)
 }

@@ -13,7 +13,8 @@ const expected = {
 };
 
 try {
-  const { payload } = await jwtVerify(token, keys, expected);
+  const { payload, protectedHeader } = await jwtVerify(token, keys, expected);
+  if (!protectedHeader.kid) throw new Error("no kid");
   console.log(payload.sub);
 } catch (error) {
   console.error(`refused: ${error.message}`);
