@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn every_route_says_whether_it_needs_a_token_and_then_that_it_is_limited() {
+        for (name, operation) in operations(&document()) {
+            let security = operation["security"].as_array().unwrap_or_else(|| panic!("{name} says nothing"));
+            assert!(security.is_empty() || !operation["responses"]["429"].is_null(), "{name} answers rate_limited");
+        }
+    }
+
+    #[test]
     fn the_example_of_a_problem_is_one_row_of_the_table() {
         let document = document();
         let schema = document["components"]["schemas"]["Problem"]["properties"].as_object().expect("members");

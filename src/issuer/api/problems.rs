@@ -51,8 +51,8 @@ const ROUTES: [Route; 11] = [
     ("/.well-known/jwks.json", GET, &[], HEAD),
     ("/.well-known/openid-configuration", GET, &[], HEAD),
     ("/revocations", GET, &[STORE], HEAD),
-    ("/logout", POST, &[ANY, TOKEN], BODY),
-    ("/binding", DELETE, &[ANY, TOKEN], HEAD),
+    ("/logout", POST, &[ANY, TOKEN, LIMIT], BODY),
+    ("/binding", DELETE, &[ANY, TOKEN, LIMIT], HEAD),
 ];
 
 pub(super) struct Problems;
