@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
-/// design.md: "re-read within 5 s of a change".
+/// docs/operation.md: "reads the folder again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// Logins under load that are answered after a change, so that none is in flight that began before it.
 const AFTERWARDS: usize = 50;

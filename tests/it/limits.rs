@@ -1,4 +1,4 @@
-//! Security line 22: limits per address, per person, and for failed passwords. Exact to one request under concurrency,
+//! Limits per address, per person, and for failed passwords. Exact to one request under concurrency,
 //! told with the exact wait, and nobody can lock somebody else out.
 
 mod passwords;

@@ -1,4 +1,4 @@
-//! Replicas: a code goes upstream once across all of them (security line 18), and none is needed after its answer.
+//! Replicas: a code goes upstream once across all of them, and none is needed after its answer.
 
 use futures_util::future::join_all;
 use serde_json::json;

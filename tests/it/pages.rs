@@ -1,6 +1,12 @@
-//! Every page of docs is there in both languages and in the index of both. tests/it/readme.rs follows the links.
+//! Every page of docs is there in both languages and in the index of both, and what files other than pages call a page is one.
+//! tests/it/readme.rs follows the links.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use wxmint::http::ProblemCode;
 
@@ -43,6 +49,25 @@ fn the_table_of_errors_names_every_code_and_no_other() {
         let named: BTreeSet<_> = codes.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
         assert_eq!(named, known, "{name}");
     }
+}
+
+/// A comment that says where a rule is written leads nobody astray.
+#[test]
+fn every_page_that_a_file_names_is_in_the_repository() {
+    let listed = Command::new("git").arg("ls-files").current_dir(repository("")).output().expect("git");
+    let (pages, mut named) = (pages(), 0);
+    for file in String::from_utf8(listed.stdout).expect("names").lines().filter(|name| !name.ends_with(".md")) {
+        // A picture, or a file that is being removed, names no page.
+        let text = fs::read_to_string(repository(file)).unwrap_or_default();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_./-".contains(letter));
+        let words = words.map(|word| word.trim_end_matches('.').trim_start_matches("../"));
+        // Not an ending alone, and not a URL.
+        for word in words.filter(|word| word.ends_with(".md") && !word.starts_with('.') && !word.starts_with("//")) {
+            assert!(pages.keys().any(|page: &PathBuf| page.ends_with(word)), "{file}: there is no page {word}");
+            named += 1;
+        }
+    }
+    assert!(named > 0, "git lists no file that names a page");
 }
 
 /// The number that stands between two texts of a page.

@@ -1,4 +1,4 @@
-//! Security line 30: Redis fails during load, and nothing that was answered is lost.
+//! Redis fails during load, and nothing that was answered is lost.
 
 use std::{
     fs,

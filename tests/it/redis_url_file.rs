@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::{BUSY, Load, PATIENCE, RedisServer, TestBed, eventually, until};
 
-/// design.md: "read again within 5 s of a change".
+/// The service looks at the file every 2 s (docs/redis.md), and needs a moment to try the URL.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const READ: &str = "the URL of Redis was read again";
 

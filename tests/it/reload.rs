@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{BUSY, TestBed, keys, kid_of, kids_of, private_parts, until};
 
-/// design.md: "read again within 5 s of a change".
+/// docs/keys.md: "reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const REFUSED: &str = "wxmint_key_reload_refused 1";
 const IN_USE: &str = "wxmint_key_reload_refused 0";

@@ -1,4 +1,4 @@
-//! Security line 24: what is secret is in no log, metric or answer, at any level and on any path, and in Redis only
+//! What is secret is in no log, metric or answer, at any level and on any path, and in Redis only
 //! sealed.
 //!
 //! One run takes every path with secrets that are known here, keeps all traces, and one scan searches them. Other tests

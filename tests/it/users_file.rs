@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{BUSY, Configuration, TestBed, UsersFile, eventually, password_of, until, write_private};
 
-/// design.md: "The users file and the apps directory are re-read within 5 s of a change".
+/// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const REFUSED: &str = "wxmint_reload_refused{what=\"users\"} 1";
 const IN_USE: &str = "wxmint_reload_refused{what=\"users\"} 0";

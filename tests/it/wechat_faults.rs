@@ -1,4 +1,4 @@
-//! Security lines 32 and 33: what WeChat may do, and the answer that each of it is turned into. Never a 500.
+//! What WeChat may do, and the answer that each of it is turned into. Never a 500.
 
 use std::time::Duration;
 

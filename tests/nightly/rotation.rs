@@ -34,7 +34,7 @@ const LANE_PERIOD: Duration = Duration::from_millis(40);
 /// Every so many tokens an older one is verified once more, of up to half a minute before.
 const AGAIN_EVERY: usize = 3;
 const OLDEST: usize = 6_000;
-/// design.md: the file is read again within 5 s of a change.
+/// docs/keys.md: "reads the file again within 5 s of a change".
 const RELOAD: Duration = Duration::from_secs(5);
 
 /// One run: how keys rotate, and how often verifiers look.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::support::{BUSY, eventually, password_of};
 
-/// design.md: "The users file and the apps directory are re-read within 5 s of a change".
+/// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 
 impl Business {

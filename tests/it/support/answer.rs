@@ -57,7 +57,7 @@ impl Answer {
         self
     }
 
-    /// A problem as RFC 9457 and design.md have it, of this status and code.
+    /// A problem as RFC 9457 and docs/api.md have it, of this status and code.
     #[track_caller]
     pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!(self.status, status, "{self:?}");

@@ -1,4 +1,4 @@
-//! Security line 23: encrypted data has no MAC, so that whoever can tell one failure from another can read and forge. All
+//! Encrypted data has no MAC, so that whoever can tell one failure from another can read and forge. All
 //! failures have one answer, byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
