@@ -75,7 +75,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features --features actix -- -D warnings
 	tests/tools/library_tree.sh
-	$(TOOLS)/python/bin/shellcheck .ci/run tests/tools/*.sh
+	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh
 
 .PHONY: docs
 docs: ## the crate's documentation, with warnings denied

@@ -17,6 +17,7 @@ async fn a_replica_that_is_wanted_and_missing_is_warned_about_until_it_is_there(
     let warning = format!("warning: Redis at {primary} has 0 replicas that are online, and 1 must confirm");
     until("warned", PATIENCE, async || service.readyz().await.body.contains(&warning)).await;
     assert!(service.readyz().await.body.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
+    service.says("must confirm").await;
     assert_eq!(service.log().matches("must confirm").count(), 1);
 
     let _replica = RedisServer::replica_of(&bed.redis).await;

@@ -42,9 +42,8 @@ async fn is_refused_until_it_is_mended((line, mode, reason): (&str, u32, &str)) 
     fs::write(&path, format!("{good}{line}")).expect("written");
     fs::set_permissions(&path, Permissions::from_mode(mode)).expect("our file");
     eventually(reason, WITHIN, async || has(&bed, REFUSED).await).await;
-    let told: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();
-    assert!(told[0]["reason"].as_str().expect("a reason").contains(reason), "{told:?}");
-    assert_eq!(told[0]["message"], "the changed users file cannot be used; keeping the previous users");
+    bed.service().says("the changed users file cannot be used; keeping the previous users").await;
+    assert!(bed.service().reasons("ERROR")[0].contains(reason), "{:?}", bed.service().reasons("ERROR"));
 
     fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
     fs::write(&path, &good).expect("written");
@@ -85,8 +84,7 @@ async fn a_token_has_the_claims_that_the_file_has_now() {
     let good = fs::read_to_string(&path).expect("a file");
     fs::write(&path, good.replace("roles=editor", "sub=id-of-bob")).expect("written");
     eventually("a registered name", WITHIN, async || has(&bed, REFUSED).await).await;
-    let told: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();
-    assert!(told[0]["reason"].as_str().expect("a reason").contains("users: line 2: has the claim `sub`"), "{told:?}");
+    bed.service().says("users: line 2: has the claim `sub`").await;
     let claims = bed.log_in("lin").await.claims();
     assert_eq!((&claims["sub"], &claims["roles"]), (&json!("id-of-alice"), &json!(["editor"])));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, BUSY, IDLE, PATIENCE, TestBed, raise_open_files, until};
+use crate::support::{Answer, BUSY, PATIENCE, TestBed, raise_open_files, until};
 
 /// 5 s in total.
 const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -156,6 +156,11 @@ async fn connections_that_wechat_closes_while_they_idle_cost_no_login() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_memory() {
+    assert!(two_thousand_logins_at_a_stalled_wechat().await > 0, "none came as far as WeChat");
+}
+
+/// How many of them came as far as WeChat. tests/nightly counts them.
+pub(crate) async fn two_thousand_logins_at_a_stalled_wechat() -> usize {
     raise_open_files();
     let bed = TestBed::builder().breakable_wechat().start().await;
     let codes = bed.wechat.mint_codes(json!({"person": "crowd", "count": 2000, "distinct_people": true})).await;
@@ -172,11 +177,11 @@ async fn two_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_mem
         answer.expect_problem(503, code);
         at_wechat += usize::from(code == "wechat_unavailable");
     }
-    assert!(!IDLE || at_wechat > 512, "only {at_wechat} came as far as WeChat");
     let grown = bed.service().peak_memory().saturating_sub(before);
     // Some 8 MiB of it because the allocator that wipes moves what the system's would let grow in its place.
     assert!(grown < 96 * 1024, "{grown} KiB more than the {before} KiB before");
 
     bed.wechat_link().restore().await;
     until("logins succeed again", PATIENCE, async || bed.log_in("lin").await.status == 200).await;
+    at_wechat
 }

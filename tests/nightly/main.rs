@@ -2,6 +2,7 @@
 //! little room. `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
 
 mod failovers;
+mod password_load;
 mod passwords;
 mod peers;
 mod ranks;
@@ -18,8 +19,6 @@ mod envoy;
 mod apps;
 #[path = "../it/bindings_command.rs"]
 mod bindings_command;
-#[path = "../it/password_load.rs"]
-mod password_load;
 #[path = "../it/phone.rs"]
 mod phone;
 #[path = "../it/races.rs"]
@@ -40,3 +39,9 @@ mod support;
 mod users_file;
 #[path = "../it/wechat_faults.rs"]
 mod wechat_faults;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_logins_at_once_come_as_far_as_a_stalled_wechat() {
+    let at_wechat = wechat_faults::two_thousand_logins_at_a_stalled_wechat().await;
+    assert!(at_wechat > 512, "only {at_wechat}");
+}

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{INVALID_TOKEN, LONG, Signer, tell};
-use crate::support::{BUSY, Connection, IDLE, JwksServer, Manner, Sidecar, SidecarSettings, Step, answer, eventually};
+use crate::support::{BUSY, Connection, JwksServer, Manner, Sidecar, SidecarSettings, Step, answer, eventually};
 
 const STRANGERS: usize = 10_000;
 /// Their connections, more than may wait for a fetch at once, and how often one comes on each: 1,000 a second. More would
@@ -24,11 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(4);
 /// A request is kept for 2 s for keys that are fetched for it.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(2));
-/// And so many of them at once; the others are refused without waiting.
-const KEPT: usize = 64;
+/// More of them at once than may wait, 64; the others are refused without waiting.
 const AT_ONCE: usize = 200;
-/// A good token's p99, on an idle machine.
-const UNHARMED: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_millis(5);
 
 /// Good tokens at a constant rate, every other one for the first time. Ends when it is told to; returns how long each
@@ -82,8 +79,9 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
     answered.into_iter().max().expect("lanes")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_unknown_keys_cause_one_fetch_in_ten_seconds_and_harm_no_good_token() {
+/// Returns what the machine has a part in, which tests/nightly holds to what is promised: how many were kept waiting, and a
+/// good token's p99 without unknown keys and among them.
+pub(crate) async fn ten_thousand_unknown_keys_cause_one_fetch_in_ten_seconds() -> (usize, [Duration; 2]) {
     let signer = Signer::new();
     let server = JwksServer::start().await;
     let set = answer("200 OK", &format!("Cache-Control: max-age={LONG}\r\n"), signer.set().to_string().as_bytes());
@@ -113,8 +111,7 @@ async fn ten_thousand_unknown_keys_cause_one_fetch_in_ten_seconds_and_harm_no_go
     let slack = Duration::from_millis(300);
     assert!(gaps.iter().all(|gap| *gap + slack >= INTERVAL), "{gaps:?}");
     assert!(longest < LONGEST, "{kept} were kept, for {longest:?}");
-    assert!(!IDLE || (1..=KEPT).contains(&kept), "{kept} were kept");
-    assert!(!IDLE || flooded < UNHARMED.max(3 * quiet), "{flooded:?}, without them {quiet:?}");
+    (kept, [quiet, flooded])
 }
 
 /// The interval since the last fetch is over when a stranger causes the next.

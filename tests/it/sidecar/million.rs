@@ -10,15 +10,15 @@ use super::{
     signer::now,
     tell,
 };
-use crate::support::{BUSY, IDLE, ISSUER};
+use crate::support::{BUSY, ISSUER};
 
 const MILLION: usize = 1_000_000;
 /// In KiB, of the whole sidecar.
 const MEMORY: u64 = 100 * 1024;
-const READ: Duration = Duration::from_secs(10);
+pub(crate) const READ: Duration = Duration::from_secs(10);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_million_ends_are_read_in_ten_seconds_and_fit_into_a_hundred_megabytes() {
+/// Returns how long it took. tests/nightly holds that to `READ`.
+pub(crate) async fn a_million_ends_are_read_and_fit_into_a_hundred_megabytes() -> Duration {
     let signer = Signer::new();
     let issuer = FeedServer::of(&signer).await;
     let expires = now() + 3600;
@@ -39,5 +39,5 @@ async fn a_million_ends_are_read_in_ten_seconds_and_fit_into_a_hundred_megabytes
     assert_eq!(sidecar.verify(&signer.token_with(json!({"sub": "wang"}))).await.status, 200);
     tell(&format!("a million ends: {:.1} s, {} KiB at the most", took.as_secs_f64(), sidecar.peak_memory()));
     assert!(sidecar.peak_memory() < MEMORY, "{} KiB", sidecar.peak_memory());
-    assert!(!IDLE || took < READ, "{took:?}");
+    took
 }

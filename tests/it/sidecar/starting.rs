@@ -94,7 +94,7 @@ async fn keys_on_disk_that_others_could_have_written_or_that_are_damaged_are_not
         mode(open);
         let sidecar = settings.start().await;
         knows_nothing(&sidecar, &signer.token()).await;
-        assert!(sidecar.log().contains("others can write it"), "{open:o}: {}", sidecar.log());
+        sidecar.says("others can write it").await;
     }
     mode(0o600);
     for damaged in [&b""[..], b"{\"keys\":[]}", b"<html>", &set[..set.len() / 2], &[0; 100_000]] {
@@ -174,11 +174,8 @@ async fn keys_over_http_from_elsewhere_are_taken_where_danger_was_asked_for_and_
     let settings = SidecarSettings::new("http://login.invalid/jwks").with("WXMINT_DANGEROUS_JWKS_OVER_HTTP", "true");
     let sidecar = settings.start().await;
     knows_nothing(&sidecar, "x").await;
-    let events = sidecar.events();
-    let warned = |event: &serde_json::Value| {
-        event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("DANGEROUS"))
-    };
-    assert!(events.iter().any(warned), "{events:?}");
+    let warning = sidecar.says("DANGEROUS").await;
+    assert!(warning.contains("\"WARN\""), "{warning}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,12 @@ impl Process {
         self.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// The first line with this text, once it has been read: the service writes it after it has answered, or counted.
+    pub(crate) async fn says(&self, text: &str) -> String {
+        let found = async || [self.stdout(), self.stderr()].concat().into_iter().find(|line| line.contains(text));
+        eventually(text, PATIENCE, found).await
+    }
+
     /// A number of proc_pid_status(5), such as VmRSS in KiB.
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux");
