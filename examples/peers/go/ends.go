@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -21,9 +22,9 @@ import (
 const (
 	lookEvery       = 5 * time.Second
 	maxPage         = 2 << 20          // bytes
-	maxPages        = 100              // in one look
+	maxPages        = 1_000            // in one look
 	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
-	maxEnds         = 1_000_000        // held in memory
+	maxEnds         = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
 	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
@@ -48,6 +49,8 @@ type ends struct {
 	cursor string
 	newest time.Time // the greatest iat of a page
 	keep   int64     // seconds, of the last page
+
+	lacking time.Time // until when an end that was dropped may be needed
 }
 
 // check is nil for a verified token that was not ended. Ask about each request, also where a token is remembered as good.
@@ -64,7 +67,7 @@ func (e *ends) check(kid string, token jwt.MapClaims, now time.Time) error {
 			return errEnded
 		}
 	}
-	tooOld := failClosed && now.Sub(e.complete) > maxAge
+	tooOld := failClosed && (now.Sub(e.complete) > maxAge || now.Before(e.lacking))
 	if tooOld || e.complete.IsZero() && (e.began.IsZero() || now.Sub(e.began) <= firstPageWithin) {
 		return errNoNews
 	}
@@ -87,11 +90,16 @@ func (e *ends) follow() {
 			e.keys.refresh()
 			err = e.look()
 		}
+		e.lock.Lock()
+		e.forget(now)
+		e.lock.Unlock()
+		if err == nil && now.Before(e.lacking) {
+			err = errors.New("too many ends; the oldest were dropped")
+		}
 		if (err != nil || now.Sub(e.complete) > maxAge) && now.Sub(warned) > time.Minute {
 			log.Printf("ends: known up to %v; error: %v", e.complete, err) // what is known stays, whatever it was
 			warned = now
 		}
-		e.forget(now)
 	}
 }
 
@@ -164,8 +172,6 @@ func (e *ends) take(kid string, page jwt.MapClaims, now time.Time) (bool, error)
 		return false, errors.New("a much older page than the newest one")
 	case after != "" && after != e.cursor:
 		return false, errors.New("a page that was not asked for")
-	case len(e.held)+len(ended) > maxEnds:
-		return false, errors.New("too many ends")
 	}
 	learnt := map[string]int64{}
 	for _, end := range ended {
@@ -187,6 +193,9 @@ func (e *ends) take(kid string, page jwt.MapClaims, now time.Time) (bool, error)
 	}
 	moved := cursor != e.cursor
 	e.keep, e.cursor = keep.Unix(), cursor
+	if len(e.held) > maxEnds {
+		e.forget(now)
+	}
 	if issued.After(e.newest) {
 		e.newest = issued
 	}
@@ -223,19 +232,43 @@ func read(end any, now time.Time, learnt map[string]int64) error {
 	return nil
 }
 
-// forget drops what can end no valid token any more.
+// forget drops what can end no valid token any more, and what is too much. The lock is held.
 func (e *ends) forget(now time.Time) {
-	e.lock.Lock()
-	defer e.lock.Unlock()
-	for name, time := range e.held {
-		keep := e.keep
-		if strings.HasPrefix(name, "jti ") {
-			keep = int64(leeway.Seconds())
-		}
-		if time+keep < now.Unix() {
+	for name := range e.held {
+		if e.needed(name) < now.Unix() {
 			delete(e.held, name)
 		}
 	}
+	for len(e.held) > maxEnds {
+		kinds := map[string][]string{}
+		for name := range e.held {
+			kinds[name[:3]] = append(kinds[name[:3]], name)
+		}
+		most := kinds["sub"]
+		for _, kind := range []string{"app", "jti"} {
+			if len(kinds[kind]) > len(most) {
+				most = kinds[kind]
+			}
+		}
+		if len(most) == 0 {
+			return
+		}
+		sort.Slice(most, func(a, b int) bool { return e.held[most[a]] < e.held[most[b]] })
+		for _, name := range most[:(len(most)+7)/8] {
+			if until := time.Unix(e.needed(name), 0); until.After(e.lacking) {
+				e.lacking = until
+			}
+			delete(e.held, name)
+		}
+	}
+}
+
+// needed is the second until which an end that is held can end a valid token.
+func (e *ends) needed(name string) int64 {
+	if strings.HasPrefix(name, "jti ") {
+		return e.held[name] + int64(leeway.Seconds())
+	}
+	return e.held[name] + e.keep
 }
 
 // hash stands for a value in the feed, which names nobody.

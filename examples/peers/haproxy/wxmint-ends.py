@@ -23,8 +23,8 @@ import urllib.request
 EVERY = 5  # seconds between two looks
 DEADLINE = 4  # seconds for one page
 LONGEST_PAGE = 2 << 20  # bytes
-MOST_PAGES = 100  # in one look
-MOST_ENDS = 1_000_000
+MOST_PAGES = 1_000  # in one look
+MOST_ENDS = 1_000_000  # of more, the oldest of the kind with most are dropped, but no key
 FIRST_PAGE_WITHIN = 10  # seconds; HAProxy may start without a first page after that
 LEEWAY = 60  # seconds by which clocks may differ
 
@@ -80,6 +80,7 @@ class Ends:
         self.held = {}  # sub-HASH, app-HASH: BEFORE; jti-HASH: EXP; kid-KID: when it was first seen
         self.keep, self.cursor, self.newest, self.complete = 2_592_060, "", 0, 0
         self.told, self.version, self.written = None, 0, 0
+        self.lacking_until = 0  # until when an end that was dropped may be needed
         if os.path.exists(self.map):
             with open(self.map, encoding="ascii") as file:
                 entries = {name: int(value) for name, value in map(str.split, file)}
@@ -111,9 +112,7 @@ class Ends:
             raise ValueError("a page of another time, or a much older one than the newest")
         if after not in ("", self.cursor) or not isinstance(cursor, str) or not isinstance(more, bool):
             raise ValueError("a page that was not asked for")
-        if not isinstance(page["ended"], list) or len(self.held) + len(page["ended"]) > MOST_ENDS:
-            raise ValueError("too many ends")
-        if not all(isinstance(end, list) for end in page["ended"]):
+        if not isinstance(page["ended"], list) or not all(isinstance(end, list) for end in page["ended"]):
             raise ValueError("a malformed end")
         learnt = [self.entry(*end) for end in page["ended"]]
         if f"kid-{kid}" in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
@@ -121,6 +120,8 @@ class Ends:
         for name, value in filter(None, learnt):
             known = self.held.get(name)
             self.held[name] = value if known is None else known if name.startswith("kid-") else max(value, known)
+        if len(self.held) > MOST_ENDS:
+            self.forget()
         moved = cursor != self.cursor
         self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
         if not more:
@@ -139,13 +140,25 @@ class Ends:
         # Another kid is none of wxmint-keys.py's, and another kind is of a newer issuer.
         return (f"kid-{value}", int(time.time())) if kind == "kid" and re.fullmatch(r"[\w-]{1,128}", value, re.A) else None
 
+    def forget(self):
+        """Drops what can end no valid token any more, and what is too much."""
+        now, lasts = time.time(), {"jti": LEEWAY}
+        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[:3], self.keep) >= now}
+        while len(self.held) > MOST_ENDS:
+            kinds = [[end for end in self.held if end.startswith(kind)] for kind in ("sub", "app", "jti")]
+            most = sorted(max(kinds, key=len), key=self.held.get)
+            if not most:
+                return
+            for end in most[: -(-len(most) // 8)]:
+                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[:3], self.keep))
+
     def tell(self):
         """Brings ends.map and the running HAProxy up to date."""
+        self.forget()
         now = time.time()
-        lasts = {"jti": LEEWAY}
-        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[:3], self.keep) >= now}
         confirmed = int(os.path.getmtime(os.path.join(self.folder, "loaded.json")))
-        state = {"page": self.complete, "keys": confirmed}
+        # HAProxy takes what lacks an end for too old.
+        state = {"page": self.complete if now >= self.lacking_until else 0, "keys": confirmed}
         changed = self.held != self.told
         if changed:
             self.version = time.time_ns()
@@ -193,6 +206,8 @@ def main(issuer, folder, admin):
                 step()
             except Exception as error:  # What is known stays, whatever it was.
                 troubles.append(f"{type(error).__name__}: {error}")
+        if time.time() < ends.lacking_until:
+            troubles.append("too many ends; the oldest were dropped")
         if troubles != before:
             age = time.time() - ends.complete
             print(f"wxmint-ends: {'; '.join(troubles) or 'all is well'}; ends are {age:.0f} s old", file=sys.stderr, flush=True)

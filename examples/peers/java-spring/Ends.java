@@ -10,10 +10,13 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
 
 /** Knows which tokens were ended before they expire: follows the issuer's signed feed of ends. Needs the JDK alone. */
 final class Ends implements Runnable {
@@ -21,8 +24,9 @@ final class Ends implements Runnable {
 	static final long EVERY = 5_000; // ms between two looks
 	private static final int DEADLINE = 4_000; // ms for one page
 	private static final int LONGEST_PAGE = 2 << 20; // bytes
-	private static final int MOST_PAGES = 100; // in one look
-	private static final int MOST_ENDS = 1_000_000; // held in memory
+	private static final int MOST_PAGES = 1_000; // in one look
+	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
+	private static final int MOST_ENDS = 1_000_000;
 	private static final long MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 	private static final boolean FAIL_CLOSED = false; // false goes on and warns; true answers 503
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless FAIL_CLOSED, goes on without a first page then
@@ -46,6 +50,7 @@ final class Ends implements Runnable {
 	private long newest; // the greatest iat of a page
 	private long keep; // seconds, of the last page
 	private long warned;
+	private volatile long lackingUntil; // until when an end that was dropped may be needed
 
 	Ends(String issuer, Pages pages) {
 		this.issuer = issuer;
@@ -61,7 +66,7 @@ final class Ends implements Runnable {
 
 	/** Whether no token can be judged now: answer 503. */
 	boolean unavailable() {
-		return FAIL_CLOSED ? age() > MAX_AGE : complete == 0 && now() - began <= FIRST_PAGE_WITHIN;
+		return FAIL_CLOSED ? age() > MAX_AGE || now() < lackingUntil : complete == 0 && now() - began <= FIRST_PAGE_WITHIN;
 	}
 
 	/** Seconds; for your metrics. */
@@ -79,13 +84,38 @@ final class Ends implements Runnable {
 		catch (Exception e) { // What is known stays, whatever it was.
 			trouble = e.toString();
 		}
+		forget();
+		if (trouble == null && now() < lackingUntil) {
+			trouble = "too many ends; the oldest were dropped";
+		}
 		if ((trouble != null || age() > MAX_AGE) && now() - warned > 60) {
 			String why = trouble != null ? trouble : "the issuer's newest page is old";
 			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "ends are {0} s old: {1}", age(), why);
 			warned = now();
 		}
-		// No token that one of these ended can be valid any more.
-		held.entrySet().removeIf((end) -> end.getValue() + (end.getKey().startsWith("jti ") ? LEEWAY : keep) < now());
+	}
+
+	/** Drops what can end no valid token any more, and what is too much. */
+	private void forget() {
+		held.entrySet().removeIf((end) -> needed(end) < now());
+		while (held.size() > MOST_ENDS) {
+			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
+				.filter((end) -> !end.getKey().startsWith("kid "))
+				.collect(Collectors.groupingBy((end) -> end.getKey().substring(0, 3)));
+			if (kinds.isEmpty()) {
+				return;
+			}
+			List<Map.Entry<String, Long>> most = Collections.max(kinds.values(), Comparator.comparingInt(List::size));
+			most.sort(Map.Entry.comparingByValue());
+			for (Map.Entry<String, Long> end : most.subList(0, (most.size() + 7) / 8)) {
+				lackingUntil = Math.max(lackingUntil, needed(end));
+				held.remove(end.getKey());
+			}
+		}
+	}
+
+	private long needed(Map.Entry<String, Long> end) {
+		return end.getValue() + (end.getKey().startsWith("jti ") ? LEEWAY : keep);
 	}
 
 	private String fetch() throws IOException {
@@ -123,7 +153,6 @@ final class Ends implements Runnable {
 			throw new IOException("a malformed page");
 		}
 		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
-		check(held.size() + ended.size() <= MOST_ENDS, "too many ends");
 		Map<String, Long> learnt = new HashMap<>();
 		for (Object end : ended) {
 			learn(end, learnt);
@@ -132,6 +161,9 @@ final class Ends implements Runnable {
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
 		keep = time(page.get("keep"));
 		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
+		if (held.size() > MOST_ENDS) {
+			forget();
+		}
 		boolean moved = !cursor.equals(next);
 		newest = Math.max(iat, newest);
 		cursor = next;

@@ -5,8 +5,8 @@ import { jwtVerify } from "jose";
 const EVERY = 5_000; // ms between two looks
 const DEADLINE = 4_000; // ms for one page
 const LONGEST_PAGE = 2 << 20; // bytes
-const MOST_PAGES = 100; // in one look
-const MOST_ENDS = 1_000_000; // held in memory
+const MOST_PAGES = 1_000; // in one look
+const MOST_ENDS = 1_000_000; // held in memory; of more, the oldest of the kind with most are dropped, but no key
 const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
 const FIRST_PAGE_WITHIN = 10; // seconds; "open" goes on without a first page after that
@@ -32,6 +32,7 @@ export class Ends {
   #began; // when there were keys for the first time
   #warned = 0;
   #refreshed = 0;
+  #lackingUntil = 0; // until when an end that was dropped may be needed
 
   // `keys` returns what jose verifies with, or undefined while there are none. `refresh` fetches them anew.
   constructor(issuer, keys, refresh) {
@@ -47,7 +48,7 @@ export class Ends {
 
   // Whether no token can be judged now: answer 503.
   get unavailable() {
-    if (FAIL === "closed") return this.age > MAX_AGE;
+    if (FAIL === "closed") return this.age > MAX_AGE || now() < this.#lackingUntil;
     return this.#complete === undefined && !(now() - this.#began > FIRST_PAGE_WITHIN);
   }
 
@@ -75,11 +76,12 @@ export class Ends {
         return this.#look();
       }
     }
+    this.#forget();
+    if (now() < this.#lackingUntil) trouble ??= "too many ends; the oldest were dropped";
     if ((trouble || this.age > MAX_AGE) && now() - this.#warned > 60) {
       console.warn(`ends are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);
       this.#warned = now();
     }
-    this.#forget();
   }
 
   async #fetch() {
@@ -118,7 +120,6 @@ export class Ends {
     if (!Array.isArray(ended) || !ended.every(isEnd)) throw new Error("a malformed end");
     const endsIt = ([kind, value]) => kind === "kid" && value === kid;
     if (this.#held.has(`kid ${kid}`) || ended.some(endsIt)) throw new Error("the page's key is ended");
-    if (this.#held.size + ended.length > MOST_ENDS) throw new Error("too many ends");
     for (const [kind, value, time] of ended) {
       if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
       const name = `${kind} ${value}`;
@@ -127,6 +128,7 @@ export class Ends {
     }
     [this.#newest, this.#keep] = [Math.max(iat, this.#newest), keep];
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
+    if (this.#held.size > MOST_ENDS) this.#forget();
     const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
     return more && moved;
@@ -134,8 +136,15 @@ export class Ends {
 
   // No token that one of these ended can be valid any more.
   #forget() {
-    for (const [name, time] of this.#held) {
-      if (time + (name.startsWith("jti ") ? LEEWAY : this.#keep) < now()) this.#held.delete(name);
+    const needed = ([name, time]) => time + (name.startsWith("jti ") ? LEEWAY : this.#keep);
+    for (const end of this.#held) if (needed(end) < now()) this.#held.delete(end[0]);
+    while (this.#held.size > MOST_ENDS) {
+      const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));
+      const most = kinds.sort((a, b) => b.length - a.length)[0].sort((a, b) => a[1] - b[1]);
+      if (!most.length) return;
+      const dropped = most.slice(0, Math.ceil(most.length / 8));
+      for (const [name] of dropped) this.#held.delete(name);
+      this.#lackingUntil = Math.max(this.#lackingUntil, needed(dropped.at(-1)));
     }
   }
 

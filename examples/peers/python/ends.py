@@ -14,8 +14,8 @@ import jwt
 EVERY = 5  # seconds between two looks
 DEADLINE = 4  # seconds for one page
 LONGEST_PAGE = 2 << 20  # bytes
-MOST_PAGES = 100  # in one look
-MOST_ENDS = 1_000_000  # held in memory
+MOST_PAGES = 1_000  # in one look
+MOST_ENDS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
 MAX_AGE = 60  # seconds; what to do when the knowledge is older:
 FAIL = "open"  # "open" goes on and warns; "closed" answers 503
 FIRST_PAGE_WITHIN = 10  # seconds; "open" goes on without a first page after that
@@ -40,6 +40,7 @@ class Ends:
         self.complete = None  # the greatest `iat` of a page after which there was no more
         self.began = None  # when there were keys for the first time
         self.warned = self.refreshed = 0
+        self.lacking_until = 0  # until when an end that was dropped may be needed
 
     def has(self, header, claims):
         """Whether a verified token was ended. Ask about each request, also where a token is remembered as good."""
@@ -52,7 +53,7 @@ class Ends:
     def unavailable(self):
         """Whether no token can be judged now: answer 503."""
         if FAIL == "closed":
-            return self.age > MAX_AGE
+            return self.age > MAX_AGE or time.time() < self.lacking_until
         return self.complete is None and (self.began is None or time.time() - self.began <= FIRST_PAGE_WITHIN)
 
     @property
@@ -80,12 +81,24 @@ class Ends:
                 self.refreshed = time.time()
                 await self.refresh()
                 return await self.look()
+        self.forget()
+        if time.time() < self.lacking_until:
+            trouble = trouble or "too many ends; the oldest were dropped"
         if (trouble or self.age > MAX_AGE) and time.time() - self.warned > 60:
             log.warning("ends are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
             self.warned = time.time()
-        # No token that one of these ended can be valid any more.
-        now, keep = time.time(), self.keep
-        self.held = {end: t for end, t in self.held.items() if t + (LEEWAY if end[0] == "jti" else keep) >= now}
+
+    def forget(self):
+        """Drops what can end no valid token any more, and what is too much."""
+        now, lasts = time.time(), {"jti": LEEWAY}
+        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= now}
+        while len(self.held) > MOST_ENDS:
+            kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
+            most = sorted(max(kinds, key=len), key=self.held.get)
+            if not most:
+                return
+            for end in most[: -(-len(most) // 8)]:
+                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[0], self.keep))
 
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""
@@ -120,13 +133,13 @@ class Ends:
             raise ValueError("a malformed end")
         if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["ended"]):
             raise ValueError("the page's key is ended")
-        if len(self.held) + len(page["ended"]) > MOST_ENDS:
-            raise ValueError("too many ends")
         for kind, value, *rest in page["ended"]:
             if kind == "kid":
                 self.held.setdefault((kind, value), time.time())
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
                 self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
+        if len(self.held) > MOST_ENDS:
+            self.forget()
         moved = cursor != self.cursor
         self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
         if not more:

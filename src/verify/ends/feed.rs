@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget};
-use crate::verify::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
+use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget, table::Seconds};
+use crate::verify::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. A full one has about 0.6 MB.
 pub const MAX_PAGE: usize = 2 * 1024 * 1024;
@@ -39,9 +39,6 @@ pub enum PageRefused {
     /// The page says that there is more, and that it is where this page began.
     #[error("it leads to itself")]
     Circle,
-    /// [`MAX_HELD`] ends are held, and all are needed.
-    #[error("more than {MAX_HELD} ends would be held")]
-    Full,
 }
 
 impl PageRefused {
@@ -59,7 +56,6 @@ impl PageRefused {
             Self::Older => "older",
             Self::OtherCursor => "other_cursor",
             Self::Circle => "circle",
-            Self::Full => "full",
         }
     }
 }
@@ -70,8 +66,10 @@ pub struct Feed {
     cursor: String,
     /// The greatest `iat` of an accepted page.
     newest: i64,
-    /// The greatest `keep` so far. An issuer whose tokens now live for a shorter time has issued longer ones before.
-    keep: u64,
+    /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed, because
+    /// an issuer whose tokens now live for a shorter time has issued longer ones before.
+    keep: Seconds,
+    keep_since: i64,
     forgotten_at: DateTime<Utc>,
     most: usize,
 }
@@ -85,6 +83,7 @@ impl Feed {
             cursor: String::new(),
             newest: i64::MIN,
             keep: 0,
+            keep_since: 0,
             forgotten_at: DateTime::UNIX_EPOCH,
             most: MAX_HELD,
         }
@@ -115,7 +114,7 @@ impl Feed {
     ) -> Result<bool, PageRefused> {
         let page = self.verify(page, keys, now)?;
         self.judge(&page, now)?;
-        self.take(page, now)
+        Ok(self.take(page, now))
     }
 
     /// The claims of a page whose signature and `typ` are right.
@@ -157,22 +156,30 @@ impl Feed {
         }
     }
 
-    fn take(&mut self, page: EndsPage, now: DateTime<Utc>) -> Result<bool, PageRefused> {
-        let forget = Forget::at(now, self.keep.max(page.keep));
-        let is_full = || self.ends.count() + page.ended.len() > self.most;
-        if is_full() || now - self.forgotten_at >= FORGET_EVERY {
+    fn take(&mut self, page: EndsPage, now: DateTime<Utc>) -> bool {
+        self.follow_keep(&page, now);
+        let forget = Forget::at(now, self.keep);
+        page.ended.iter().for_each(|end| self.ends.add(end, &forget));
+        let is_full = self.ends.count() > self.most + self.most / 16;
+        if is_full || now - self.forgotten_at >= FORGET_EVERY {
             self.ends.forget(&forget);
             self.forgotten_at = now;
         }
-        if is_full() {
-            return Err(PageRefused::Full);
+        if is_full {
+            self.ends.keep_newest(self.most, &forget);
         }
-        page.ended.iter().for_each(|end| self.ends.add(end, &forget));
-        self.keep = self.keep.max(page.keep);
         (self.newest, self.cursor) = (self.newest.max(page.iat), page.cursor);
         if !page.more {
             self.ends.known_until(page.iat);
         }
-        Ok(page.more)
+        page.more
+    }
+
+    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway.
+    fn follow_keep(&mut self, page: &EndsPage, now: DateTime<Utc>) {
+        let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds;
+        if keep >= self.keep || now.timestamp() - self.keep_since >= i64::from(self.keep) {
+            (self.keep, self.keep_since) = (keep, now.timestamp());
+        }
     }
 }

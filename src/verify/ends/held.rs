@@ -8,11 +8,11 @@ use super::{
     End, EndHash,
     table::{Seconds, Table},
 };
-use crate::verify::{Claims, LONGEST_LIFE, MAX_LEEWAY};
+use crate::verify::{Claims, MAX_LEEWAY};
 
-/// The most ends that are held, in about 80 MB. [`super::Feed::accept`] refuses a page that would not fit, and forgets
-/// nothing for it.
-pub const MAX_HELD: usize = 4_000_000;
+/// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
+/// dropped, so that they are seldom searched for. That many take 237 MB, and 268 MB while the oldest are searched for.
+pub const MAX_HELD: usize = 10_000_000;
 
 /// What an end can name of a token. Make it once and keep it with a token that is remembered as valid: making it takes
 /// about a microsecond, and asking with it a third of that while a million ends are held.
@@ -50,6 +50,8 @@ pub struct Ends {
     keys: Table,
     /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
     known_until: AtomicI64,
+    /// Until when an end that was dropped for lack of room may be needed.
+    lacking_until: AtomicI64,
 }
 
 impl Ends {
@@ -61,6 +63,7 @@ impl Ends {
             tokens: Table::empty(),
             keys: Table::empty(),
             known_until: AtomicI64::new(i64::MIN),
+            lacking_until: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -90,6 +93,11 @@ impl Ends {
         let known_until = self.known_until.load(Ordering::Acquire);
         let known_until = DateTime::from_timestamp(known_until, 0).filter(|_| known_until != i64::MIN)?;
         Some((now - known_until).max(TimeDelta::zero()))
+    }
+
+    /// Whether an end was dropped for lack of room although it may still name a valid token.
+    pub fn lacks(&self, now: DateTime<Utc>) -> bool {
+        now.timestamp() < self.lacking_until.load(Ordering::Acquire)
     }
 
     pub(super) fn has_ended_key(&self, kid: &str) -> bool {
@@ -122,6 +130,19 @@ impl Ends {
         self.keys.retain(|first_seen| forget.needs_user(first_seen));
     }
 
+    /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of one
+    /// kind, which is easy with logouts, pushes out neither blocked users nor keys, and sooner or later his own ends.
+    pub(super) fn keep_newest(&self, most: usize, forget: &Forget) {
+        let leeway = MAX_LEEWAY.as_secs() as Seconds;
+        let kinds = [(&self.users, forget.keep), (&self.users_in_apps, forget.keep), (&self.tokens, leeway)];
+        while self.count() > most
+            && let Some((table, lasts)) = kinds.into_iter().max_by_key(|(table, _)| table.len())
+            && let Some(dropped) = table.drop_oldest(self.count() - most)
+        {
+            self.lacking_until.fetch_max(i64::from(dropped) + i64::from(lasts), Ordering::AcqRel);
+        }
+    }
+
     /// A page that is played again never makes the knowledge look younger, nor older.
     pub(super) fn known_until(&self, iat: i64) {
         self.known_until.fetch_max(iat, Ordering::AcqRel);
@@ -140,10 +161,9 @@ pub(super) struct Forget {
 }
 
 impl Forget {
-    /// `keep` is the issuer's, at most the longest life that a verifier accepts and the leeway.
-    pub(super) fn at(now: DateTime<Utc>, keep: u64) -> Self {
-        let most = (LONGEST_LIFE + MAX_LEEWAY).as_secs();
-        Self { now: seconds(now.timestamp()), keep: Seconds::try_from(keep.min(most)).unwrap_or(Seconds::MAX) }
+    /// `keep` is the issuer's.
+    pub(super) fn at(now: DateTime<Utc>, keep: Seconds) -> Self {
+        Self { now: seconds(now.timestamp()), keep }
     }
 
     fn needs_user(&self, before: Seconds) -> bool {

@@ -60,8 +60,27 @@ impl Table {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Removes the `count` entries of the earliest times, and returns the latest of these times; `None` if none was
+    /// removed. Meanwhile a copy of all times takes 4 bytes for each entry.
+    pub(super) fn drop_oldest(&self, count: usize) -> Option<Seconds> {
+        let mut times = Vec::with_capacity(self.len());
+        for part in &self.parts {
+            let part = part.read().unwrap_or_else(PoisonError::into_inner);
+            times.extend(part.iter().map(|(_, time)| *time));
+        }
+        let last = count.min(times.len()).checked_sub(1)?;
+        let (_, &mut last, later) = times.select_nth_unstable(last);
+        let mut staying = later.iter().filter(|time| **time == last).count();
+        self.retain(|time| {
+            let stays = time > last || time == last && staying > 0;
+            staying -= usize::from(stays && time == last);
+            stays
+        });
+        Some(last)
+    }
+
     /// Removes the entries whose time is not to be kept.
-    pub(super) fn retain(&self, is_kept: impl Fn(Seconds) -> bool) {
+    pub(super) fn retain(&self, mut is_kept: impl FnMut(Seconds) -> bool) {
         for part in &self.parts {
             let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
             let before = part.len();
@@ -121,6 +140,19 @@ mod tests {
         assert_eq!(size_of::<(EndHash, Seconds)>(), 16);
         let held: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
         assert!(held < 20_000, "memory is given back: {held}");
+    }
+
+    #[test]
+    fn the_oldest_are_dropped_and_of_one_second_no_more_than_must_be() {
+        let table = Table::empty();
+        (0..1000).for_each(|number| table.put(hash(number), number / 10, u32::max));
+        assert_eq!((table.drop_oldest(0), table.len()), (None, 1000));
+        assert_eq!((table.drop_oldest(405), table.len()), (Some(40), 595));
+        let held =
+            |numbers: std::ops::Range<u32>| numbers.filter(|number| table.time(&hash(*number)).is_some()).count();
+        assert_eq!([held(0..400), held(400..410), held(410..1000)], [0, 5, 590]);
+        assert_eq!((table.drop_oldest(5000), table.len()), (Some(99), 0));
+        assert_eq!(table.drop_oldest(1), None);
     }
 
     #[test]

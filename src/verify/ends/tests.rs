@@ -326,6 +326,19 @@ fn an_end_is_forgotten_when_no_token_that_it_names_can_be_valid_and_not_before()
 }
 
 #[test]
+fn a_shorter_keep_holds_for_ends_that_are_younger_than_the_longer_one() {
+    let mut scene = Scene::new();
+    later(&mut scene, 0);
+    scene.accept(&page());
+    assert_eq!(later(&mut scene, KEEP), 0);
+    let ended = with(&page_of(json!([["sub", hash("user-1"), NOW + KEEP]])), "keep", 61);
+    let ended = with(&with(&ended, "iat", NOW + KEEP), "exp", NOW + KEEP + 300);
+    let page = scene.sign(&ended);
+    scene.feed.accept(&page, &scene.keys, at(NOW + KEEP)).expect("accepted");
+    assert_eq!([60, 122].map(|seconds| later(&mut scene, KEEP + seconds)), [1, 0]);
+}
+
+#[test]
 fn an_end_of_a_key_counts_from_when_it_was_first_seen() {
     let mut scene = Scene::new();
     let repeated =
@@ -362,17 +375,31 @@ fn readers_ask_while_a_page_is_taken() {
 }
 
 #[test]
-fn a_page_that_would_not_fit_is_refused_and_nothing_is_forgotten_for_it() {
-    let mut feed = Feed::of(ISSUER).holding_at_most(3);
+fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_so() {
     let scene = Scene::new();
+    let mut feed = Feed::of(ISSUER).holding_at_most(5);
+    let ends = feed.ends();
     let mut take = |ended: Value, at_time: DateTime<Utc>| {
         let iat = at_time.timestamp();
         let page = with(&with(&page_of(ended), "iat", iat), "exp", iat + 300);
-        feed.accept(&scene.sign(&page), &scene.keys, at_time).map(|_| feed.ends().count())
+        feed.accept(&scene.sign(&page), &scene.keys, at_time).expect("accepted");
+        (ends.count(), ends.lacks(at_time))
     };
     let token = |id: &str, expires| json!(["jti", hash(id), expires]);
-    assert_eq!(take(json!([token("a", NOW + 10), token("b", NOW + 900)]), now()), Ok(2));
-    assert_eq!(take(json!([token("c", NOW + 900), token("d", NOW + 900)]), now()), Err(PageRefused::Full));
-    // Once one of them is no longer needed there is room.
-    assert_eq!(take(json!([token("c", NOW + 900), token("d", NOW + 900)]), at(NOW + 70)), Ok(3));
+    let user = |id: &str| json!(["sub", hash(id), NOW]);
+    assert_eq!(
+        take(json!([["kid", "another"], user("blocked"), token("a", NOW + 100), token("b", NOW + 200)]), now()),
+        (4, false)
+    );
+    assert_eq!(take(json!([token("c", NOW + 300), token("d", NOW + 400), token("e", NOW + 500)]), now()), (5, true));
+    // What is no longer needed makes room before anything is dropped, and what was dropped is not needed for ever.
+    assert_eq!(take(json!([]), at(NOW + 259)), (5, true));
+    assert_eq!(take(json!([]), at(NOW + 260)), (5, false));
+    assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));
+    let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
+    assert_eq!(["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)), [false, false, false, true, true, true]);
+    assert!(has_ended("blocked", "g") && ends.has_ended_key("another"));
+    // Keys are never dropped.
+    let keys: Vec<_> = (0..9).map(|number| json!(["kid", number.to_string()])).collect();
+    assert_eq!(take(json!(keys), at(NOW + 360)), (10, true));
 }

@@ -22,14 +22,14 @@ use crate::{
     upstream::{StartError, Tls, Upstream},
     verify::{
         Refused,
-        ends::{Ends, Feed, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused},
+        ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused},
     },
 };
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
-/// The most pages that are asked for without a pause. As many full pages hold more ends than are held at all.
-const PAGES_AT_ONCE: usize = 1000;
+/// The most pages that are asked for without a pause. Pages of 1,000 ends then have twice as many as are held.
+const PAGES_AT_ONCE: usize = 20_000;
 
 /// The ends of one issuer, kept up to date until this value is dropped.
 pub(super) struct RemoteEnds {
@@ -99,10 +99,10 @@ impl Drop for RemoteEnds {
 }
 
 fn is_stale(ends: &Ends, max_age: TimeDelta, now: DateTime<Utc>) -> bool {
-    ends.age(now).is_none_or(|age| age > max_age)
+    ends.age(now).is_none_or(|age| age > max_age) || ends.lacks(now)
 }
 
-/// Why the feed could not be read to its end.
+/// Why the feed could not be read to its end, or is not held as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Fault {
     #[error("{0}")]
@@ -113,6 +113,8 @@ enum Fault {
     Page(#[from] PageRefused),
     #[error("after {PAGES_AT_ONCE} pages there are still more")]
     Endless,
+    #[error("more than {MAX_HELD} ends are needed, and the oldest were dropped")]
+    Full,
 }
 
 impl Fault {
@@ -122,6 +124,7 @@ impl Fault {
             Self::Status(_) => "status",
             Self::Page(refused) => refused.reason(),
             Self::Endless => "endless",
+            Self::Full => "full",
         }
     }
 }
@@ -161,7 +164,7 @@ impl Follower {
             let page = self.fetch().await?;
             if !self.accept(&page).await? {
                 self.known.send_replace(true);
-                return Ok(());
+                return if self.feed.ends().lacks(now()) { Err(Fault::Full) } else { Ok(()) };
             }
         }
         Err(Fault::Endless)
@@ -203,11 +206,11 @@ impl Follower {
         }
         match &fault {
             Some(fault) if self.told != reason => {
-                tracing::warn!(issuer = self.issuer, reason = %fault, "the feed of ends cannot be read; keeping the ends that are known");
+                tracing::warn!(issuer = self.issuer, reason = %fault, "the feed of ends is not known as a whole; keeping the ends that are known");
             }
             None if self.told.is_some() => {
                 let held = self.feed.ends().count();
-                tracing::info!(issuer = self.issuer, held, "the feed of ends is read again");
+                tracing::info!(issuer = self.issuer, held, "the feed of ends is known as a whole again");
             }
             _ => {}
         }
@@ -222,7 +225,7 @@ impl Follower {
                 WhenStale::Closed => "all tokens are answered with 503",
             };
             let max_age_s = self.max_age.num_seconds();
-            tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old; {then}");
+            tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old, or not all; {then}");
         }
         self.is_stale = is_stale;
     }

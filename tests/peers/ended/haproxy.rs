@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     ended_second,
     issuer::{By, Issuer, Manner},
-    obeys_the_feed, status, status_becomes,
+    keeps_the_newest, obeys_the_feed, status, status_becomes,
 };
 use crate::{
     back_end::BackEnd,
@@ -56,17 +56,21 @@ impl Haproxy {
     }
 }
 
+fn start(issuer: &Issuer, back_end: &BackEnd, closed: bool, more: &[(&str, &str)]) -> Haproxy {
+    let fail = [("#http-request return status 503", "http-request return status 503")];
+    Haproxy::start(issuer, back_end, &[&OFTEN[..], &fail[..usize::from(closed)], more].concat())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_refuses_what_was_ended() {
     let back_end = BackEnd::start().await;
-    obeys_the_feed(
-        |issuer, closed| {
-            let fail = [("#http-request return status 503", "http-request return status 503")];
-            Haproxy::start(issuer, &back_end, &[&OFTEN[..], &fail[..usize::from(closed)]].concat())
-        },
-        |haproxy| &haproxy.example,
-    )
-    .await;
+    obeys_the_feed(|issuer, closed| start(issuer, &back_end, closed, &[]), |haproxy| &haproxy.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_keeps_the_newest_ends_when_it_is_full() {
+    let (back_end, full) = (BackEnd::start().await, [("MOST_ENDS = 1_000_000 ", "MOST_ENDS = 20 ")]);
+    keeps_the_newest(|issuer, closed| start(issuer, &back_end, closed, &full), |haproxy| &haproxy.example).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use super::{issuer::Issuer, obeys_the_feed};
+use super::{issuer::Issuer, keeps_the_newest, obeys_the_feed};
 use crate::{
     example::{Example, copy_example},
     support::{Process, free_port, repository},
@@ -33,20 +33,24 @@ impl Orders {
     }
 }
 
+fn start(issuer: &Issuer, closed: bool, more: &[(&str, &str)]) -> Orders {
+    let fail = [("FAIL_CLOSED = false;", "FAIL_CLOSED = true;")];
+    let often = [
+        ("EVERY = 5_000;", "EVERY = 100;"),
+        ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
+        ("MAX_AGE = 60;", "MAX_AGE = 2;"),
+        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
+    ];
+    Orders::start(issuer, &[&often[..], &fail[..usize::from(closed)], more].concat())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn java_refuses_what_was_ended() {
-    obeys_the_feed(
-        |issuer, closed| {
-            let fail = [("FAIL_CLOSED = false;", "FAIL_CLOSED = true;")];
-            let often = [
-                ("EVERY = 5_000;", "EVERY = 100;"),
-                ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
-                ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-                ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
-            ];
-            Orders::start(issuer, &[&often[..], &fail[..usize::from(closed)]].concat())
-        },
-        |orders| &orders.example,
-    )
-    .await;
+    obeys_the_feed(|issuer, closed| start(issuer, closed, &[]), |orders| &orders.example).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn java_keeps_the_newest_ends_when_it_is_full() {
+    let full = [("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;")];
+    keeps_the_newest(|issuer, closed| start(issuer, closed, &full), |orders| &orders.example).await;
 }

@@ -56,6 +56,30 @@ async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, exampl
     assert_eq!(status(example, &second).await, Some(200), "{}: a token of another key", example.name);
 }
 
+/// One that can hold no more ends than `start` has set, 20, keeps the newest of the kind with most, and says that it lacks
+/// some: where it is closed, by 503.
+async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
+    let issuer = Issuer::start().await;
+    issuer.says(Manner::Good);
+    let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": ended_second()}));
+    issuer.end_user("lin", ended_second());
+    issuer.end_second_key();
+    let blocked = [of("lin", "jti"), issuer.token(By::Second, json!({"sub": "sun"}))];
+    let (newest, oldest) = (of("zhao", "jti-39"), of("zhao", "jti-0"));
+    let (open, closed) = (start(&issuer, false), start(&issuer, true));
+    let (open, closed) = (example(&open), example(&closed));
+    status_becomes(closed, &of("mei", "jti"), 200, "closed, with two ends").await;
+    for number in 0..40 {
+        issuer.end_token(&format!("jti-{number}"), now().timestamp() + 1000 + number);
+    }
+    status_becomes(open, &newest, 401, "the newest end").await;
+    for token in &blocked {
+        assert_eq!(status(open, token).await, Some(401), "{}: a kind of which few are held", open.name);
+    }
+    assert_eq!(status(open, &oldest).await, Some(200), "{}: the oldest end of most", open.name);
+    status_becomes(closed, &of("mei", "jti"), 503, "closed, and full").await;
+}
+
 /// Keys that the issuer confirms no more are believed for a time, which `start` sets short, and no longer.
 async fn believes_no_old_keys<T>(start: impl Fn(&Issuer) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
