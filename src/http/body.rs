@@ -113,7 +113,12 @@ impl Stream for RequestBody {
             if begun.elapsed() >= BODY_TIMEOUT {
                 return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
             }
-            connection.iter().for_each(|connection| connection.wake_at_next_tick(cx.waker()));
+            connection.iter().for_each(|connection| {
+                connection.wake_at_next_tick(cx.waker());
+                connection.waits_for_body(*begun);
+            });
+        } else {
+            connection.iter().for_each(|connection| connection.works());
         }
         polled
     }

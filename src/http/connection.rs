@@ -1,13 +1,17 @@
-//! Watches each connection, and closes it when it has been idle for too long.
+//! Watches each connection, and closes it when it has been idle for too long. When all places of a listener are taken, they
+//! rotate: each answer closes its connection, and a newcomer takes the place of the connection that has waited longest for
+//! its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would hold its place for ever.
 //!
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
 //! It has none for the head of a second request, and none for an answer that the client does not read.
 
 use std::{
     any::Any,
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::HashMap,
     error, io,
     net::Shutdown,
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     rc::{Rc, Weak},
     sync::{
@@ -22,13 +26,14 @@ use actix_web::{
     Error,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Extensions, ServiceRequest, ServiceResponse},
+    http::ConnectionType,
     middleware::Next,
     rt::{net::TcpStream, spawn, task::JoinHandle},
     web::Bytes,
 };
 use socket2::{SockRef, Socket};
 
-use super::{body::RequestBody, hosts, server::HEAD_TIMEOUT};
+use super::{body::RequestBody, hosts};
 
 /// How often each connection is checked.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,7 +41,12 @@ const TICK: Duration = Duration::from_secs(1);
 /// answer for a client that does not read.
 const PIECE: usize = 16 * 1024;
 
-/// How many connections a server has and may have.
+thread_local! {
+    /// The connections of this worker that it has not closed, by their sockets.
+    static OPEN: RefCell<HashMap<RawFd, Weak<Connection>>> = RefCell::default();
+}
+
+/// How many connections a server has and may have, and for how long they may be idle.
 pub(super) struct Places {
     taken: AtomicUsize,
     bound: usize,
@@ -44,14 +54,24 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// `patience` is how long a connection may be idle while there is room for others.
     pub(super) fn new(bound: usize, patience: Duration) -> Self {
         Self { taken: AtomicUsize::new(0), bound, patience }
     }
 
-    /// Shorter when all places are taken, so that idle connections make room for clients that wait.
-    fn patience(&self) -> Duration {
-        if self.taken.load(Ordering::Relaxed) < self.bound { self.patience } else { HEAD_TIMEOUT }
+    fn are_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.bound
+    }
+
+    /// Counts a newcomer. If all places were taken, closes the connection of this worker that has waited longest for its
+    /// client. Where a handler works, the connection stays.
+    fn enter(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        while self.taken.load(Ordering::Relaxed) > self.bound {
+            let open = OPEN.with_borrow(|open| open.values().filter_map(Weak::upgrade).collect::<Vec<_>>());
+            let waiting = open.iter().filter_map(|connection| Some((connection.waits_since()?, connection)));
+            let Some((_, longest)) = waiting.min_by_key(|(since, _)| *since) else { return };
+            longest.close();
+        }
     }
 }
 
@@ -59,7 +79,7 @@ impl Places {
 pub struct Connection {
     /// A second handle: actix-web keeps the first.
     socket: Socket,
-    /// `None` while a handler runs.
+    /// Since when the client has neither sent nor read anything; `None` while a handler works.
     idle_since: Cell<Option<Instant>>,
     /// Who waits for a part of the request's body.
     reader: Cell<Option<Waker>>,
@@ -69,14 +89,47 @@ pub struct Connection {
 
 impl Connection {
     fn new(socket: Socket, places: Arc<Places>) -> Rc<Self> {
-        places.taken.fetch_add(1, Ordering::Relaxed);
-        Rc::new_cyclic(|this| Self {
+        places.enter();
+        let descriptor = socket.as_raw_fd();
+        let connection = Rc::new_cyclic(|this| Self {
             socket,
             idle_since: Cell::new(Some(Instant::now())),
             reader: Cell::default(),
             watch: spawn(watch(Weak::clone(this))),
             places,
-        })
+        });
+        OPEN.with_borrow_mut(|open| open.insert(descriptor, Rc::downgrade(&connection)));
+        connection
+    }
+
+    /// Whoever sends its body or reads its answer in drops waits since it began, and is not taken for busy.
+    fn waits_since(&self) -> Option<Instant> {
+        self.idle_since.get()
+    }
+
+    /// A handler waits for the rest of a body that began to arrive then.
+    pub(super) fn waits_for_body(&self, since: Instant) {
+        self.idle_since.set(Some(since));
+    }
+
+    /// A handler works, and the client has to wait.
+    pub(super) fn works(&self) {
+        self.idle_since.set(None);
+    }
+
+    fn close(&self) {
+        self.leave();
+        // Fails if the client has left meanwhile.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
+    fn leave(&self) {
+        // Nothing is left to leave while the thread ends.
+        let left = OPEN.try_with(|open| open.borrow_mut().remove(&self.socket.as_raw_fd()));
+        if let Ok(Some(_)) = left {
+            self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Wakes `reader` within a second, so that it can look at the clock.
@@ -89,7 +142,7 @@ impl Connection {
     }
 
     fn is_idle_for_too_long(&self) -> bool {
-        self.idle_since.get().is_some_and(|since| since.elapsed() >= self.places.patience())
+        self.idle_since.get().is_some_and(|since| since.elapsed() >= self.places.patience)
     }
 
     /// Makes closing the connection a TCP reset.
@@ -100,7 +153,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        self.leave();
         self.watch.abort();
     }
 }
@@ -121,8 +174,7 @@ async fn watch(connection: Weak<Connection>) {
         let Some(connection) = connection.upgrade() else { return };
         connection.reader.take().into_iter().for_each(Waker::wake);
         if connection.is_idle_for_too_long() {
-            // Fails if the client has left meanwhile.
-            let _ = connection.socket.shutdown(Shutdown::Both);
+            connection.close();
             return;
         }
     }
@@ -133,7 +185,7 @@ struct AtWork(Rc<Connection>);
 
 impl AtWork {
     fn on(connection: &Rc<Connection>) -> Self {
-        connection.idle_since.set(None);
+        connection.works();
         Self(Rc::clone(connection))
     }
 }
@@ -153,7 +205,7 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
     let request_body = RequestBody::of(&mut request, connection.as_ref());
-    let response = match hosts::check(&request, only_loopback_names) {
+    let mut response = match hosts::check(&request, only_loopback_names) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {
             let response = problem.respond(request.request());
@@ -162,6 +214,9 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     };
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
+    }
+    if connection.as_ref().is_some_and(|connection| connection.places.are_taken()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response.map_body(|_, body| AnswerBody { body, unsent: Bytes::new(), _request_body: request_body, connection }))
 }

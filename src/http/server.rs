@@ -16,14 +16,16 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed while
 /// bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
+/// How many connections a worker may have beyond its places, while others are being closed.
+const LEAVING: usize = 64;
 /// Enough for the kubelet, Prometheus and the look-ups of some services.
 const ADMIN_CONNECTIONS: usize = 500;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub workers: usize,
-    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients wait in the
-    /// listener's queue until a connection is closed.
+    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the places
+    /// of connections that wait for their clients; if none waits, they stay in the listener's queue.
     pub connections: usize,
     /// How long a connection may stay idle between two requests.
     pub keep_alive: Duration,
@@ -66,11 +68,11 @@ where
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
-    let places = Arc::new(Places::new(per_worker * limits.workers, limits.keep_alive + HEAD_TIMEOUT));
+    let places = Arc::new(Places::new(limits.connections, limits.keep_alive + HEAD_TIMEOUT));
     let app = move || app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
     let server = HttpServer::new(app)
         .workers(limits.workers)
-        .max_connections(per_worker)
+        .max_connections(per_worker + LEAVING)
         .on_connect(move |stream, data| take_place(stream, data, &places))
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)

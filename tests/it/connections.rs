@@ -1,19 +1,35 @@
 //! A connection is closed when its client stops sending or reading, and there is a bound on how many there are.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, select};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, interval_at, timeout},
+};
 
 use crate::support::{
-    Connection, Demo, Impatient, PATIENCE, Pace, Received, SidecarSettings, TestBed, until, wire_request,
+    BUSY, Connection, Demo, PATIENCE, Pace, Received, SidecarSettings, TestBed, raise_open_files, tell, until,
+    wire_request,
 };
 
 /// 10 s for the body, 1 s for the client to read its answer, and what a busy machine adds.
 const BODY_DEADLINE: Duration = Duration::from_millis(13_500);
 /// Clients that send each request at once.
 const CLIENTS: usize = 15;
-/// At the bound, a connection that has been idle for 5 s gives its place to a client that waits.
-const IDLE: Duration = Duration::from_secs(15);
 
 const STALLED: &str = "Transfer-Encoding: chunked\r\n";
 const STALLED_JSON: &str = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
@@ -80,54 +96,114 @@ async fn a_client_that_sends_its_bodies_whole_keeps_its_connection_whatever_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_bound_connected_clients_are_served_and_a_newcomer_waits_for_a_free_place() {
+async fn while_all_places_are_taken_newcomers_are_served_and_answers_close_their_connections() {
     let (bed, bound) = bounded().await;
     let sidecar = SidecarSettings::new("http://127.0.0.1:1/jwks").with("WXMINT_MAX_CONNECTIONS", &bound.to_string());
     let sidecar = sidecar.start().await;
-    for (listener, line) in [(bed.service().public, "GET /nothing"), (sidecar.address, "GET /nothing")] {
-        let mut connected = connect(listener, bound, line).await;
-        let newcomer = Impatient::asks(listener, wire_request(line, "a", "", "").as_bytes()).await;
-        for _ in 0..50 {
-            for connection in &mut connected {
-                assert_eq!(connection.send(line, "", "").await.0, 404);
-            }
+    for listener in [bed.service().public, sidecar.address] {
+        let mut connected = Vec::new();
+        for number in 1..=5 * bound {
+            let mut connection = TcpStream::connect(listener).await.expect("a listener");
+            let answer = timeout(PATIENCE, ask(&mut connection, "GET /nothing")).await.expect("answered");
+            assert!(number > bound || answer.contains("connection: close") == (number == bound), "{number}: {answer}");
+            connected.push(connection);
         }
-        assert!(!newcomer.is_answered(), "more than {bound} connections are served");
-        drop(connected.pop());
-        until("the newcomer is served", PATIENCE, async || newcomer.is_answered()).await;
-        for connection in &mut connected {
-            assert_eq!(connection.send(line, "", "").await.0, 404);
-        }
+        let open = |all: &[TcpStream]| all.iter().filter(|connection| !is_closed(connection)).count();
+        until("no more than the bound are open", PATIENCE, async || open(&connected) <= bound).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_bound_idle_connections_give_their_places_to_newcomers() {
+async fn a_request_that_is_being_worked_on_is_not_given_up_for_a_newcomer() {
     let (bed, bound) = bounded().await;
+    let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": bound})).await;
+    bed.faults(json!([{"kind": "latency", "ms": 2000}])).await;
     let listener = bed.service().public;
-    let mut connected = connect(listener, bound, "GET /nothing").await;
-    let newcomer = Impatient::asks(listener, wire_request("GET /nothing", "a", "", "").as_bytes()).await;
-    let in_use = &mut connected[0];
-    until("the newcomer is served", IDLE, async || {
-        assert_eq!(in_use.send("GET /nothing", "", "").await.0, 404);
-        newcomer.is_answered()
-    })
-    .await;
+    let newcomers = async {
+        let in_flight = async || bed.service().metric("wxmint_logins_in_flight").await as usize;
+        until("every place is at work", PATIENCE, async || in_flight().await == bound).await;
+        for _ in 0..3 * bound {
+            ask(&mut TcpStream::connect(listener).await.expect("a listener"), "GET /nothing").await;
+        }
+    };
+    let (answers, ()) = join(join_all(codes.iter().map(|code| bed.login(code))), newcomers).await;
+    answers.into_iter().for_each(|answer| drop(answer.expect_login()));
+}
+
+/// Each hostile connection does this again and again, and opens itself anew when it is closed.
+const EVERY: Duration = Duration::from_millis(3500);
+const POLL: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHost: a\r\nX-";
+const HALF_A_BODY: &str =
+    "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n";
+
+/// As measured before places rotated: 2,000 connections that poll held newcomers up for 58 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn newcomers_and_probes_are_answered_while_one_client_wants_every_place() {
+    raise_open_files();
+    let bed = TestBed::start().await;
+    let (public, admin) = (bed.service().public, bed.service().admin);
+    for (listener, places, paths) in
+        [(public, 2000, ["GET /.well-known/jwks.json"; 2]), (admin, 520, ["GET /livez", "GET /readyz"])]
+    {
+        for requests in [&[POLL][..], &[POLL, "", HALF_A_HEAD, HALF_A_BODY]] {
+            let opened = Arc::<AtomicUsize>::default();
+            let mut hostile = JoinSet::new();
+            for (number, request) in requests.iter().copied().cycle().take(places).enumerate() {
+                let first = Instant::now() + EVERY * number as u32 / places as u32;
+                hostile.spawn(hold(listener, request, first, Arc::clone(&opened)));
+            }
+            until("all are connected", EVERY + BUSY, async || opened.load(Ordering::Relaxed) >= places).await;
+            let mut longest = Duration::ZERO;
+            for path in paths.iter().cycle().take(10) {
+                let begun = Instant::now();
+                let answered = async {
+                    let mut newcomer = TcpStream::connect(listener).await.expect("a listener");
+                    ask(&mut newcomer, path).await
+                };
+                let answer = timeout(PATIENCE, answered).await.expect("a newcomer is answered");
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                longest = longest.max(begun.elapsed());
+            }
+            tell(&format!("{places} connections of {} kinds: newcomers waited {longest:?} at most", requests.len()));
+            hostile.shutdown().await;
+        }
+    }
+    bed.service().expect_no_faults().await;
+}
+
+async fn hold(listener: SocketAddr, request: &str, first: Instant, opened: Arc<AtomicUsize>) {
+    let mut tick = interval_at(first, EVERY);
+    loop {
+        tick.tick().await;
+        let Ok(mut connection) = TcpStream::connect(listener).await else { continue };
+        opened.fetch_add(1, Ordering::Relaxed);
+        let (mut read, mut write) = connection.split();
+        let sending = async {
+            while write.write_all(request.as_bytes()).await.is_ok() {
+                tick.tick().await;
+            }
+        };
+        let closed = async { while let Ok(1..) = read.read(&mut [0; 1024]).await {} };
+        select(pin!(sending), pin!(closed)).await;
+    }
+}
+
+/// The whole answer, which is short enough to come at once.
+async fn ask(connection: &mut TcpStream, line: &str) -> String {
+    connection.write_all(wire_request(line, "localhost", "", "").as_bytes()).await.expect("an open connection");
+    let mut answer = vec![0; 4096];
+    let length = connection.read(&mut answer).await.expect("an answer");
+    assert!(length > 0, "closed without an answer");
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+fn is_closed(connection: &TcpStream) -> bool {
+    !matches!(connection.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// A service that takes two connections for each of its threads, of which there are as many as cores.
 async fn bounded() -> (TestBed, usize) {
     let bound = 2 * thread::available_parallelism().expect("Linux").get();
     (TestBed::builder().env("WXMINT_MAX_CONNECTIONS", &bound.to_string()).start().await, bound)
-}
-
-/// Connections that have been served once.
-async fn connect(listener: SocketAddr, number: usize, line: &str) -> Vec<Connection> {
-    let mut connected = Vec::new();
-    for _ in 0..number {
-        let mut connection = Connection::to(listener).await;
-        assert_eq!(connection.send(line, "", "").await.0, 404);
-        connected.push(connection);
-    }
-    connected
 }

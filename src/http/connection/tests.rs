@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::http::{Limits, listen, serve};
+use crate::http::{Limits, listen, serve, server::HEAD_TIMEOUT};
 
 /// A connection may be idle for this and `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
