@@ -40,7 +40,6 @@ async fn least(bed: &TestBed, method: &str, path: &str, logins: &[Answer]) -> Du
         assert!(ask(bed, method, path, login).await.status < 300);
         least = least.min(spent(bed) - before);
     }
-    println!("{method} {path}: {least:?}");
     least
 }
 
