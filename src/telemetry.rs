@@ -191,10 +191,10 @@ impl Metrics {
         RouteMetrics::new(route, self.0.requests.clone())
     }
 
-    /// Counts a login from here until the answer drops it.
+    /// Counts a login from here until it is dropped.
     pub fn login_begins(&self) -> LoginInFlight {
-        self.0.logins_in_flight.inc();
-        LoginInFlight(self.clone())
+        let others = self.0.logins_in_flight.inc().max(0) as usize;
+        LoginInFlight { others, metrics: self.clone() }
     }
 
     /// `outcome` is `ok` or a problem's code.
@@ -286,7 +286,7 @@ impl Metrics {
 impl Inner {
     fn register_counts(&self, registry: &mut Registry) {
         registry.register("logins", "Logins, by outcome", self.logins.clone());
-        registry.register("logins_in_flight", "Logins that wait for an answer", self.logins_in_flight.clone());
+        registry.register("logins_in_flight", "Logins under way", self.logins_in_flight.clone());
         let help = "Answers of WeChat with an errcode other than 0";
         registry.register("wechat_errcodes", help, self.wechat_errcodes.clone());
         let help = "Requests to WeChat that were not sent, or not answered";
@@ -320,11 +320,15 @@ impl Inner {
     }
 }
 
-/// Counts a login in `wxmint_logins_in_flight` until it is dropped, also if the client disconnects.
-pub struct LoginInFlight(Metrics);
+/// Counts a login in `wxmint_logins_in_flight` until it is dropped.
+pub struct LoginInFlight {
+    /// How many others were under way when it began.
+    pub others: usize,
+    metrics: Metrics,
+}
 
 impl Drop for LoginInFlight {
     fn drop(&mut self) {
-        self.0.0.logins_in_flight.dec();
+        self.metrics.0.logins_in_flight.dec();
     }
 }

@@ -10,9 +10,9 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{LoginFields, RefusedLogin, build::Worker, private, refusals::audit_limited, to_the_end::apart};
+use super::{LoginFields, RefusedLogin, build::Worker, private, refusals::audit_limited, to_the_end::to_the_end};
 use crate::{
-    http::{Answer, Problem, SMALL_BODY, now, read_body},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest},
     token::AccessToken,
@@ -112,20 +112,22 @@ fn content_type(request: &HttpRequest) -> &str {
 }
 
 async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>) -> Answer {
+    let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
+    let address = worker.issuer.proxies.client_of(request).limit_key();
+    to_the_end(log_in(worker, asked, address)).await
+}
+
+/// Counts and logs also a login whose client has disconnected.
+async fn log_in(worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>, address: String) -> Answer {
     let started = Instant::now();
-    let _in_flight = worker.issuer.metrics.login_begins();
-    let client = worker.issuer.proxies.client_of(request);
+    let in_flight = worker.issuer.metrics.login_begins();
     let mut limit = None;
     let outcome = match asked {
-        Ok(asked) => {
-            let asked = LoginRequest { app_hint: app_hint(request), ..asked };
-            let worker = web::Data::clone(&worker);
-            let logged_in = apart(async move { worker.login.log_in(asked, &client.limit_key(), now()).await }).await;
-            logged_in.map_err(|error| {
-                limit = error.limit();
-                error.into()
-            })
-        }
+        Ok(_) if in_flight.others >= worker.issuer.settings.max_connections => Err(crowded()),
+        Ok(asked) => worker.login.log_in(asked, &address, now()).await.map_err(|error| {
+            limit = error.limit();
+            error.into()
+        }),
         Err(problem) => Err(problem),
     };
     let took = started.elapsed();
@@ -135,9 +137,16 @@ async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<L
         tracing::info!(code = result, limit, took_us = took.as_micros() as u64, "login refused");
     }
     if let Some(limit) = limit {
-        audit_limited(limit, &client.limit_key());
+        audit_limited(limit, &address);
     }
     Ok(welcome(&worker, outcome?, took))
+}
+
+/// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others wait for
+/// Redis can bring about more.
+fn crowded() -> Problem {
+    let detail = "Too many logins wait for an answer. Wait, then try again.";
+    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1))
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.

@@ -1,35 +1,20 @@
-//! Runs steps as a task of their own, apart from the connection's.
+//! Runs steps as a task of their own, to their end.
 
 use std::{future::pending, panic::resume_unwind};
 
-use actix_web::rt::{
-    spawn,
-    task::{JoinError, JoinHandle},
-};
+use actix_web::rt::{spawn, task::JoinError};
 use tracing::Instrument;
 
-/// Runs `steps` until they end or the client disconnects. Whatever they wait for wakes their own task and not the
-/// connection's, which would go through all layers and look for another request each time.
+/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat might
+/// replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need deadlines of
+/// their own, and must not read the request's body.
 ///
-/// Begins at once, and not when it is first polled, so that the caller does not keep room for `steps`.
-pub(super) fn apart<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
-    let mut task = EndsWithItsOwner(spawn(steps.in_current_span()));
-    async move { result((&mut task.0).await).await }
-}
-
-struct EndsWithItsOwner<T>(JoinHandle<T>);
-
-impl<T> Drop for EndsWithItsOwner<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise a try of
-/// a session key might not be counted, or WeChat might replace a session key that the store keeps. `steps` need
-/// deadlines of their own, and must not read the request's body.
-pub(super) async fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> T {
-    result(spawn(steps.in_current_span()).await).await
+/// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for them.
+/// Whatever they wait for wakes their own task and not the connection's, which would go through all layers and look for
+/// another request each time.
+pub(super) fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+    let task = spawn(steps.in_current_span());
+    async move { result(task.await).await }
 }
 
 async fn result<T>(ended: Result<T, JoinError>) -> T {
@@ -75,19 +60,5 @@ mod tests {
         assert_eq!(seen.get(), 2);
         let panics = spawn(to_the_end(async { panic!("on purpose") }));
         assert!(panics.await.is_err_and(|error| error.is_panic()));
-    }
-
-    #[actix_web::test]
-    async fn steps_apart_end_when_nobody_waits_for_them_any_more() {
-        let (dropped, sees) = oneshot::channel::<()>();
-        let handler = spawn(apart(async move {
-            let _dropped = dropped;
-            pending::<()>().await;
-        }));
-        actix_web::rt::task::yield_now().await;
-        handler.abort();
-        assert!(handler.await.is_err_and(|error| error.is_cancelled()));
-        assert!(sees.await.is_err(), "the steps were dropped");
-        assert_eq!(apart(async { 2 }).await, 2);
     }
 }

@@ -65,7 +65,7 @@ impl Breaker {
     }
 }
 
-/// A call in flight. If it is dropped because its client has disconnected, it counts as neither success nor failure.
+/// A call in flight. If it is dropped before its end, it counts as neither success nor failure.
 #[derive(Debug)]
 pub(crate) struct Permit {
     breaker: Rc<Breaker>,

@@ -28,6 +28,7 @@ const USER_DATA: &str = "/wechat/userdata";
 const PHONE: &str = "/wechat/phone";
 const SESSION: &str = "/wechat/session";
 const RESET: &str = "/wechat/session/reset";
+const LOGIN: &str = "/login";
 const LOGOUT: &str = "/logout";
 const BINDING: &str = "/binding";
 

@@ -63,7 +63,7 @@ impl HashThreads {
         (Self { queue, count, patience: PATIENCE }, Arc::new(Mutex::new(jobs)))
     }
 
-    /// Checks a password. If the client disconnects before hashing begins, nothing is hashed.
+    /// Checks a password. If nobody waits any more when its turn comes, nothing is hashed.
     pub(super) async fn check(
         &self,
         candidate: Candidate,
@@ -107,14 +107,14 @@ fn work(jobs: &Jobs) {
 }
 
 impl Job {
-    /// Whether the client is still waiting for the result.
+    /// Whether somebody still waits for the result.
     fn is_awaited(&self) -> bool {
         !self.answer.is_closed()
     }
 
     fn perform(self, workspace: &mut Workspace) {
         match self.candidate.hash().matches(&self.password, workspace) {
-            // Sending fails only if the client has disconnected.
+            // Sending fails only if nobody waits any more.
             Ok(matches) => drop(self.answer.send(self.candidate.answer(matches))),
             Err(error) => tracing::error!(%error, "a password was not checked"),
         }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_hashed_for_a_client_that_has_disconnected() {
+    fn nothing_is_hashed_if_nobody_waits_any_more() {
         let (threads, jobs) = HashThreads::queue(1, 2);
         let waits = threads.submit(candidate("alice"), password()).expect("room");
         let job = jobs.lock().expect("ours alone").recv().expect("a job");

@@ -8,13 +8,16 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    BINDING, LOGOUT, NUMBER, PHONE, RESET, Replicas, SESSION, Session, USER_DATA, data_of, failures::FOREIGN_KEY,
-    key_of, sealing::sealed_phone,
+    BINDING, LOGIN, LOGOUT, NUMBER, PHONE, RESET, Replicas, SESSION, Session, USER_DATA, data_of,
+    failures::FOREIGN_KEY, key_of, sealing::sealed_phone,
 };
 use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually, until};
 
 /// Redis is given up after 500 ms.
 const REDIS_WAITS: Duration = Duration::from_millis(400);
+/// WeChat is given up after 5 s.
+const WECHAT_WAITS: Duration = Duration::from_secs(4);
+const BOUND: usize = 8;
 /// More answers of Redis than any of these requests waits for.
 const MOST_STEPS: u64 = 8;
 
@@ -62,6 +65,15 @@ impl Replicas {
         self.0.redis.command(&["HGETALL", &key_of(APPID, session, "limit:tries")])
     }
 
+    /// The key that WeChat has once it has replaced that of `lin`'s login.
+    async fn key_after(&self, lin: &Session) -> String {
+        eventually("WeChat has a new key", PATIENCE, async || {
+            let key = self.0.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
+            (key != lin.key).then_some(key)
+        })
+        .await
+    }
+
     async fn session_holds(&self, session: &Session) -> Value {
         self.ask(0, "GET", SESSION, &session.token, &Value::Null).await.json()["valid"].take()
     }
@@ -91,17 +103,57 @@ async fn a_reset_keeps_the_key_that_wechat_has_from_then_on() {
     assert_eq!(replicas.session_holds(&lin).await, true);
     bed.wechat_link().withhold_answers().await;
     let client = replicas.begin(&lin, ("POST", RESET, &Value::Null)).await;
-    let new = eventually("WeChat has a new key", PATIENCE, async || {
-        let key = bed.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
-        (key != lin.key).then_some(key)
-    })
-    .await;
+    let new = replicas.key_after(&lin).await;
     replicas.hang_up(client).await;
     bed.wechat_link().restore().await;
     let kept = async || (replicas.session_holds(&lin).await == true).then_some(());
     eventually("the new key is kept", PATIENCE, kept).await;
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
     assert!(replicas.tries(&lin).is_empty());
+}
+
+#[tokio::test]
+async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
+    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
+    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    let body = json!({"code": bed.mint_code("lin").await});
+    bed.wechat_link().withhold_answers().await;
+    let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
+    let new = replicas.key_after(&lin).await;
+    replicas.hang_up(client).await;
+    bed.wechat_link().restore().await;
+    let kept = async || (replicas.session_holds(&lin).await == true).then_some(());
+    eventually("the new key is kept", PATIENCE, kept).await;
+    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
+    let (counted, none) = ("wxmint_logins_total{outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
+    let metrics = bed.service().metrics().await;
+    assert!(metrics.contains(counted) && metrics.contains(none), "it counts as a login: {metrics}");
+}
+
+/// As many as there may be connections. Begins again where the machine is so slow that WeChat is given up.
+#[tokio::test]
+async fn logins_that_nobody_waits_for_are_bounded() {
+    let builder = TestBed::builder().breakable_wechat().env("WXMINT_MAX_CONNECTIONS", &BOUND.to_string());
+    let replicas = Replicas(builder.start().await);
+    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    let fill_up = async || {
+        let begun = Instant::now();
+        bed.wechat_link().withhold_answers().await;
+        for _ in 0..BOUND {
+            let exchanged = bed.wechat.exchanges().await;
+            let body = json!({"code": bed.mint_code(&format!("person-{exchanged}")).await});
+            let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
+            until("WeChat is asked", PATIENCE, async || bed.wechat.exchanges().await > exchanged).await;
+            replicas.hang_up(client).await;
+        }
+        let refused = bed.log_in("mei").await;
+        bed.wechat_link().restore().await;
+        (begun.elapsed() < WECHAT_WAITS).then_some(refused)
+    };
+    let refused = eventually("a machine that is fast enough", PATIENCE, fill_up).await;
+    let refused = refused.expect_problem(503, "store_unavailable");
+    assert_eq!(refused.header("retry-after"), "1");
+    eventually("room", PATIENCE, async || (bed.log_in("mei").await.status == 200).then_some(())).await;
 }
 
 #[tokio::test]
