@@ -87,7 +87,8 @@ impl Redis {
     }
 }
 
-/// The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot.
+/// The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the first
+/// `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 mod name {
     use std::fmt::{self, Display};
 
@@ -141,7 +142,10 @@ mod name {
     }
 
     pub(super) fn user(user: &UserId) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}"))
+        // `}` at once would end an empty tag, which is none: the user's keys would lie in several slots. `%` is there twice, so
+        // that no two users have one name.
+        let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
+        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{mark}{user}}}"))
     }
 
     /// Who has left the user's list, or was not admitted. Apart from the list, so that a token check does not read them.
@@ -151,7 +155,8 @@ mod name {
 
     /// In the slot of the user's list, because one script reads both.
     pub(super) fn ends(user: &UserId) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:ends"))
+        let list = self::user(user);
+        fmt::from_fn(move |f| write!(f, "{list}:ends"))
     }
 
     /// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
@@ -284,4 +289,40 @@ fn flag(value: bool) -> &'static str {
 /// A value that this version did not write.
 fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{slot::slot_of, *};
+
+    #[test]
+    fn the_keys_of_one_user_are_of_one_slot_and_of_no_other_user() {
+        let mut names = HashSet::new();
+        for first in b'!'..=b'~' {
+            for rest in ["", "lin", "}", "{", "}lin}", "{lin}", "%7Dlin"] {
+                let user: UserId = format!("{}{rest}", char::from(first)).parse().expect("a user id");
+                let keys = [name::user(&user).to_string(), name::ends(&user).to_string()];
+                let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
+                assert_eq!(slots.len(), 1, "{keys:?}");
+                keys.into_iter().for_each(|key| assert!(names.insert(key.clone()), "{key} is of two users"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_keys_of_one_person_are_of_one_slot() {
+        // An AppID and an openid have neither braces nor colons.
+        for odd in ["-", "_", "0", "a", "Z"] {
+            let person = Person { app: odd.parse().expect("an AppID"), openid: odd.parse().expect("an openid") };
+            let calls = [PersonalCall::Phone, PersonalCall::Check, PersonalCall::Reset];
+            let mut keys: Vec<String> = calls.iter().map(|call| name::calls(&person, *call).to_string()).collect();
+            keys.extend([name::binding(&person).to_string(), name::session(&person).to_string()]);
+            keys.extend([name::logins(&person).to_string(), name::tries(&person).to_string()]);
+            keys.push(name::cell(&Cell::Attempts(person, short_digest("}{%").to_string())).to_string());
+            let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
+            assert_eq!(slots.len(), 1, "{keys:?}");
+        }
+    }
 }
