@@ -16,9 +16,9 @@ pub const MAX_EXTRA_CLAIMS: usize = 1024;
 /// The claims themselves are the first level.
 const MAX_DEPTH: usize = 4;
 
-/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1) are
-/// not among them, because they say what the business says of its user.
-const REGISTERED: [&str; 30] = [
+/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1), and
+/// names like `permissions`, are not among them, because they say what the business says of its user.
+const REGISTERED: [&str; 33] = [
     // RFC 7519 section 4.1: the token itself.
     "iss",
     "sub",
@@ -33,6 +33,10 @@ const REGISTERED: [&str; 30] = [
     "acr",
     "amr",
     "scope",
+    // The same as `scope` to Spring Security, Microsoft and Okta. RFC 8485: how the user authenticated, like `acr`.
+    "scp",
+    "vot",
+    "vtm",
     // RFC 8693 section 4: who acts for whom. RFC 7800 and RFC 9396: which key, and which grant.
     "act",
     "may_act",
@@ -219,7 +223,7 @@ mod tests {
     #[test]
     fn what_the_business_says_of_its_user_is_allowed_and_stays_as_it_is() {
         let claims = json!({
-            "roles": ["admin"], "groups": ["a"], "entitlements": [], "tenant": "华东", "level": 3, "rate": 0.5, "vip": true,
+            "roles": ["admin"], "groups": ["a"], "entitlements": [], "permissions": ["pay"], "tenant": "华东", "level": 3, "rate": 0.5, "vip": true,
             "manager": null, "https://example.com/x": {"a": {"b": [1]}}, "name": "Li Lei", "issuer": "x", "SUBJECT": 1,
         });
         let extra = checked(claims.clone()).expect("claims");
