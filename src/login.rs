@@ -33,7 +33,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     binder::{Binder, SettledState, Vacancy},
     error::LoginError,
-    operator::{Erased, Operator, ShownUser},
+    operator::{Erased, Operator, ShownBinding, ShownUser},
     request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,

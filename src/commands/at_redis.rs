@@ -46,11 +46,20 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
 
 /// Repeats a step that Redis did not answer. Every step is idempotent.
 pub(super) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    for pause in PAUSES {
+    repeatedly(&PAUSES, step).await
+}
+
+/// Repeats a command's first step once, because an answer may be lost. A Redis that is away is told of at once.
+pub(super) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    repeatedly(&PAUSES[..1], step).await
+}
+
+async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    for pause in pauses {
         if let Ok(done) = step().await {
             return Ok(done);
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(*pause).await;
     }
     step().await
 }

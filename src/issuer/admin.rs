@@ -1,7 +1,6 @@
 //! The admin listener's own handlers.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::{
@@ -13,8 +12,8 @@ use super::{
 use crate::{
     http::{Answer, Problem, now},
     ids::{AppId, UserId},
-    login::{LoginError, Operator},
-    store::{Binding, Store},
+    login::{LoginError, Operator, ShownBinding},
+    store::Store,
     telemetry::audit,
 };
 
@@ -38,32 +37,11 @@ pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
         .body(issuer.metrics.exposition(issuer.keys.at(now).set().lives(), now))
 }
 
-/// The answer of `GET /users/{user_id}/wechat`. No other answer names openids; peers need them for calls of WeChat's
-/// API.
+/// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
 #[derive(Serialize)]
 struct WeChatOfUser {
     user_id: UserId,
-    wechat: Vec<Identity>,
-}
-
-#[derive(Serialize)]
-struct Identity {
-    appid: AppId,
-    openid: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unionid: Option<String>,
-    bound_at: String,
-}
-
-impl From<Binding> for Identity {
-    fn from(binding: Binding) -> Self {
-        Self {
-            appid: binding.person.app,
-            openid: binding.person.openid.as_str().to_owned(),
-            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
-            bound_at: binding.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        }
-    }
+    wechat: Vec<ShownBinding>,
 }
 
 /// `GET /users/{user_id}/wechat`: lists the user's WeChat identities, oldest binding first. The list is empty for a user
@@ -75,8 +53,8 @@ pub(super) async fn wechat_of_user(
 ) -> Answer {
     let act = Act::begin("look_up", &request, &user, &operating)?;
     let found = operating.operator().bindings_of(&act.user).await;
-    let bindings = act.done(found)?;
-    Ok(private(WeChatOfUser { user_id: act.user, wechat: bindings.into_iter().map(Identity::from).collect() }))
+    let wechat = act.done(found)?;
+    Ok(private(WeChatOfUser { user_id: act.user, wechat }))
 }
 
 /// `GET /users/{user_id}`

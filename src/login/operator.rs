@@ -51,14 +51,24 @@ impl Erased {
     }
 }
 
+/// One of a user's WeChat identities.
 #[derive(Serialize)]
-struct ShownBinding {
+pub struct ShownBinding {
     appid: AppId,
     openid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unionid: Option<String>,
+    /// Seconds since 1970.
     bound_at: i64,
 }
 
 impl Operator<'_> {
+    /// Whether anything is stored of the user: people who are or were bound, a block, or an end.
+    pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
+        let UserState { blocked, ended_before } = self.store.user_state(user).await?;
+        Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
+    }
+
     /// Ends all of the user's tokens, and forgets the session keys of the user's people.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
         for person in self.people_of(user).await? {
@@ -140,16 +150,20 @@ impl Operator<'_> {
 
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before } = self.store.user_state(user).await?;
-        let bindings = self.bindings_of(user).await?;
+        let bindings = self.read_bindings(user).await?;
         let logins = try_join_all(bindings.iter().map(|binding| self.store.last_login(&binding.person))).await?;
         let last_login = logins.into_iter().max().flatten().map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser { user_id: user.clone(), blocked, ended_before, last_login, wechat })
     }
 
-    /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or has just
-    /// been dissolved.
-    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+    /// The user's bindings, oldest first.
+    pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<ShownBinding>, StoreError> {
+        Ok(self.read_bindings(user).await?.into_iter().map(ShownBinding::from).collect())
+    }
+
+    /// The user's list may also name people whose binding has not been made yet, or has just been dissolved.
+    async fn read_bindings(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
         let mut bindings: Vec<_> = bindings.into_iter().flatten().filter(|binding| binding.user == *user).collect();
@@ -177,6 +191,7 @@ impl From<Binding> for ShownBinding {
         Self {
             appid: binding.person.app,
             openid: binding.person.openid.as_str().to_owned(),
+            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
             bound_at: binding.bound_at.timestamp(),
         }
     }

@@ -121,12 +121,13 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     let office = Office::start().await;
     let login = office.bed.log_in("lin").await.expect_login();
     let (user, iat) = (login.member("user_id"), login.claims()["iat"].as_i64().expect("seconds"));
-    let openid = office.bed.wechat.account("lin").await["openid"].take();
+    let account = office.bed.wechat.account("lin").await;
     let mut shown = office.show(&user).await;
     let bound_at = shown["wechat"][0]["bound_at"].take().as_i64().expect("seconds");
     let last_login = shown["last_login"].take().as_i64().expect("seconds");
     assert!((iat - last_login).abs() <= 10 && (iat - bound_at).abs() <= 10, "{iat} {last_login} {bound_at}");
-    let wechat = json!([{"appid": APPID, "openid": openid, "bound_at": null}]);
+    let wechat =
+        json!([{"appid": APPID, "openid": account["openid"], "unionid": account["unionid"], "bound_at": null}]);
     let expected =
         json!({"user_id": user, "blocked": false, "ended_before": null, "last_login": null, "wechat": wechat});
     assert_eq!(shown, expected);

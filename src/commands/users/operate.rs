@@ -5,7 +5,7 @@ use std::fs;
 use super::{Failure, print, say};
 use crate::{
     commands::{
-        at_redis::{open, patiently},
+        at_redis::{at_first, open, patiently},
         output::confirm,
         serve::{init_log, variables},
     },
@@ -16,7 +16,7 @@ use crate::{
         read_one,
         variables::{AUDIT, LOG_FORMAT},
     },
-    store::{ENDS_KEPT, NUMBERS_KEPT, TICKET_TTL},
+    store::{ENDS_KEPT, NUMBERS_KEPT, StoreError, TICKET_TTL},
     telemetry::audit,
 };
 
@@ -85,7 +85,8 @@ fn report(user: &UserId, erased: &Erased) {
     }
 }
 
-/// Acts, and notes the act for the audit. A Redis that does not answer is asked again for some seconds.
+/// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering in the
+/// middle, it is asked again for some seconds.
 fn act<T>(
     action: &str,
     user: &UserId,
@@ -96,9 +97,25 @@ fn act<T>(
     init_log(format, &read_one(&AUDIT, variables())?)?;
 
     let operator = Operator { store: &redis };
-    let outcome = run_to_end(patiently(async || step(&operator).await));
+    let outcome = run_to_end(async {
+        let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
+        let done = patiently(async || step(&operator).await).await?;
+        Ok::<_, Failure>((known, done))
+    });
     audit(action, &by(), user.as_str(), if outcome.is_ok() { "ok" } else { "failed" });
-    Ok(outcome?)
+    let (known, done) = outcome?;
+    if !known {
+        let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
+        say(format_args!("note: nothing was known of {user}: no login, no block, no end of tokens.{block}"));
+    }
+    Ok(done)
+}
+
+fn unreachable(error: StoreError) -> Failure {
+    let reason = error.reason;
+    Failure::Unfinished(format!(
+        "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
+    ))
 }
 
 /// `command` and the user of the operating system.

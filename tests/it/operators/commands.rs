@@ -1,11 +1,19 @@
 //! `wxmint users end|block|unblock|show|forget`: the same acts through Redis alone.
 
-use std::process::Command;
+use std::{
+    net::TcpListener,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use serde_json::Value;
 
 use super::{Office, written};
-use crate::support::{WXMINT, repository, said};
+use crate::support::{WXMINT, repository, said, write_private};
 
 #[tokio::test]
 async fn the_commands_do_what_the_admin_listener_does() {
@@ -29,6 +37,27 @@ async fn the_commands_do_what_the_admin_listener_does() {
 }
 
 #[tokio::test]
+async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
+    let office = Office::start().await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    let told = |words: &[&str]| {
+        let output = office.users(words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (told.contains("nothing was known of"), told.contains("The block holds"))
+    };
+    for word in ["show", "unblock", "end", "block", "forget"] {
+        let (id, yes): (_, &[&str]) = (format!("nobody-{word}"), if word == "forget" { &["--yes"] } else { &[] });
+        assert_eq!(told(&[&[word, &id], yes].concat()), (true, word == "block"), "{word}");
+        assert_eq!(told(&[&[word, &user], yes].concat()), (false, false), "{word}");
+        if ["end", "block"].contains(&word) {
+            assert_eq!(told(&[word, &id]), (false, false), "{word}: it is known by now");
+        }
+    }
+    assert_eq!(office.show("nobody-block").await["blocked"], true);
+}
+
+#[tokio::test]
 async fn each_command_is_noted_where_the_setting_says() {
     let office = Office::start().await;
     let path = office.bed.configuration.path("audit.jsonl");
@@ -39,7 +68,10 @@ async fn each_command_is_noted_where_the_setting_says() {
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let event: Value = serde_json::from_str(&run("end", "log")).expect("one line of JSON");
+    let log = run("end", "log");
+    let [event, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {log}") };
+    assert!(note.contains("nothing was known of user-1"), "{note}");
+    let event: Value = serde_json::from_str(event).expect("JSON");
     let told = ["target", "action", "user", "outcome"].map(|member| event[member].as_str().expect("text").to_owned());
     assert_eq!(told, ["audit", "end", "user-1", "ok"]);
     assert!(event["by"].as_str().is_some_and(|by| by.starts_with("command:") && by.len() > 8), "{event}");
@@ -82,6 +114,36 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
     refused(&["end", "two words"], Some(&url), 64, "visible ASCII");
     refused(&["forget", "user-1"], Some(&url), 64, "add --yes");
     refused(&["block", "user-1"], Some("redis://127.0.0.1:1"), 1, "Run the same command again");
+}
+
+/// Counted, not timed: a command asks a Redis that hangs up once or twice, and does not wait for it to come back.
+#[tokio::test]
+async fn without_redis_a_command_says_so_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let vault = folder.path().join("vault.key");
+    write_private(&vault, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    let commands: [&[&str]; 7] = [
+        &["users", "show", "user-1"],
+        &["users", "end", "user-1"],
+        &["users", "block", "user-1"],
+        &["users", "unblock", "user-1"],
+        &["users", "forget", "user-1", "--yes"],
+        &["bindings", "conflicts"],
+        &["vault", "list"],
+    ];
+    for words in commands {
+        let redis = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("redis://{}", redis.local_addr().expect("an address"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&asked);
+        thread::spawn(move || redis.incoming().for_each(|_| _ = counts.fetch_add(1, Ordering::SeqCst)));
+        let mut command = Command::new(WXMINT);
+        command.args(words).env_clear().env("WXMINT_REDIS_URL", url).env("WXMINT_VAULT_KEY_FILE", &vault);
+        let output = command.output().expect("wxmint runs");
+        let asked = asked.load(Ordering::SeqCst);
+        assert_eq!((output.status.code(), asked), (Some(1), asked.clamp(1, 2)), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains("wxmint: WXMINT_REDIS_URL: "), "{words:?}: {}", said(&output));
+    }
 }
 
 #[tokio::test]
