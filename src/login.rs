@@ -45,8 +45,8 @@ use crate::{
     accounts::NewUserKey,
     ids::{AppId, LoginCode, Person, UnionId},
     store::{
-        AttemptId, BindingState, Cell, Claim, ExchangeOrder, Intent, Issued, LoginRecord, Meter, Recorded, StoreError,
-        TakenTicket, Ticket, TicketHolder,
+        AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Intent, Issued, LoginRecord, Meter,
+        Recorded, StoreError, TakenTicket, Ticket, TicketHolder,
     },
     wechat::{App, CallError, Session},
 };
@@ -70,6 +70,8 @@ struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
     state: BindingState,
+    /// The code's session key, if it is not stored yet: a person who is not bound may use none.
+    unkept: Option<ExchangedKey>,
     /// When the login was recorded, by the store's clock.
     at: DateTime<Utc>,
 }
@@ -104,6 +106,9 @@ impl Worker {
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
         let extra = self.admit(&bound).await?;
 
+        if let Some(key) = &arrival.unkept {
+            self.store.keep_session_key(&arrival.person, bound.generation, key).await?;
+        }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;
         if self.policy.one_login {
@@ -157,7 +162,7 @@ impl Worker {
         Ok(exchanged?)
     }
 
-    /// The second round trip stores the session key, counts the person and finds the binding.
+    /// The second round trip counts the person, finds the binding, and stores the session key beside it.
     async fn record(
         &self,
         app: &App,
@@ -176,7 +181,12 @@ impl Worker {
         };
         match self.store.record_login(&record, attempt).await? {
             Recorded::Limited(refused) => Err(LoginError::too_many(PEOPLE)(refused)),
-            Recorded::State(state, at) => Ok(Arrival { person: record.person, unionid: session.unionid, state, at }),
+            Recorded::State(state, at) => {
+                let is_kept = record.keeps_key(&state);
+                let LoginRecord { person, order, session_key, .. } = record;
+                let unkept = (!is_kept).then_some((order, session_key));
+                Ok(Arrival { person, unionid: session.unionid, state, unkept, at })
+            }
         }
     }
 
@@ -205,9 +215,10 @@ impl Worker {
         self.first(visit, self.store.count(&visit.meter)).await?.map_err(LoginError::too_many(ADDRESSES))?;
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
-        let TakenTicket { holder: TicketHolder { person, unionid }, at } = taken.ok_or(LoginError::TicketInvalid)?;
+        let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =
+            taken.ok_or(LoginError::TicketInvalid)?;
         self.apps.all().choose(Some(&person.app), None)?;
         let state = self.store.binding_state(&person, attempt).await?;
-        Ok(Arrival { person, unionid, state, at })
+        Ok(Arrival { person, unionid, state, unkept: key, at })
     }
 }

@@ -89,7 +89,8 @@ impl Worker {
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
         let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
-        let holder = TicketHolder { person: arrival.person.clone(), unionid: arrival.unionid.clone() };
+        let Arrival { person, unionid, unkept, .. } = arrival;
+        let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: unkept.clone() };
         self.store.keep_ticket(&ticket, &holder).await?;
         Ok(LoginError::BindingRequired(ticket))
     }

@@ -19,19 +19,19 @@ impl Worker {
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
         self.count_call(asking, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
-        let replaced = self.replace_key(asking, &kept.order).await;
+        let replaced = self.replace_key(asking, kept.order).await;
         self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
         replaced
     }
 
     /// Stores the new key at once, because WeChat has forgotten the old one.
-    async fn replace_key(&self, asking: &Asking, order: &ExchangeOrder) -> Result<(), SessionError> {
-        let Asking { person, .. } = asking;
+    async fn replace_key(&self, asking: &Asking, order: ExchangeOrder) -> Result<(), SessionError> {
+        let Asking { person, generation, .. } = asking;
         let old = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
         let ask = async |token: &_| self.wechat.reset_session_key(token, &person.openid, &old).await;
         let new = self.by_access_token(asking, ask).await?;
         let sealed = self.vault.keys().seal(&new, person).map_err(LoginError::from)?;
-        Ok(self.store.keep_session_key(person, &sealed, order).await?)
+        Ok(self.store.keep_session_key(person, *generation, &(order, sealed)).await?)
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<SessionKey>, SessionError> {

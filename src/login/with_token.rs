@@ -49,6 +49,8 @@ impl From<StoreError> for SessionError {
 /// The person and user of a valid token, for one request.
 pub struct Asking {
     pub(super) person: Person,
+    /// Of the binding that the token was issued under.
+    pub(super) generation: u64,
     pub(super) user: UserId,
     pub(super) attempt: AttemptId,
 }
@@ -56,8 +58,8 @@ pub struct Asking {
 impl Worker {
     /// Finds the person whom the token was issued to.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
-        let Admission { person, .. } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
-        Ok(Asking { person, user: token.user.clone(), attempt: new_attempt()? })
+        let Admission { person, generation } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
+        Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.

@@ -130,7 +130,7 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2"), 2).await, intended, "no other intent");
     let silent = LoginRecord { intent: None, ..record("o2", &second, "k2", "nobody") };
     assert_eq!(recorded(&*store, &silent, 3).await, FREE);
-    assert_eq!(store.session_keys(&silent.person).await.expect("kept").expect("a key").current, sealed("k2"));
+    assert_eq!(store.session_keys(&silent.person).await, Ok(None), "of who is not bound");
 }
 
 const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
@@ -319,7 +319,9 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
 
 async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     let ticket = Ticket::random().expect("a ticket");
-    let holder = TicketHolder { person: person("o1"), unionid: Some("u1".parse().expect("a unionid")) };
+    let key = (ExchangeOrder::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
+    let unionid = Some("u1".parse().expect("a unionid"));
+    let holder = TicketHolder { person: person("o1"), unionid, key: Some(key) };
     assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
@@ -329,7 +331,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
         assert!((crate::http::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
-    let plain = TicketHolder { unionid: None, ..holder };
+    let plain = TicketHolder { unionid: None, key: None, ..holder };
     let other = Ticket::random().expect("a ticket");
     store.keep_ticket(&other, &plain).await.expect("kept");
     assert_eq!(
@@ -365,14 +367,52 @@ async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
     store.uncount(&meter("never counted")).await.expect("nothing");
 }
 
-async fn a_person_over_the_limit_has_the_session_key_kept_all_the_same(store: Rc<dyn Store>) {
-    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
+async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<dyn Store>) {
+    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
-    let login = |order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record("o1", order, key, "user-1") };
-    recorded(&*store, &login(&first, "k1"), 1).await;
-    let refused = store.record_login(&login(&second, "k2"), &attempt_id(2)).await;
+    let login =
+        |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
+    recorded(&*store, &login("o1", &first, "k1"), 1).await;
+    bind(&*store, "o1", "user-1", 1).await;
+    let refused = store.record_login(&login("o1", &second, "k2"), &attempt_id(2)).await;
     assert!(matches!(refused, Ok(Recorded::Limited(refused)) if refused.retry_after.as_secs() == 3599), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
+
+    let unbound = |order, key| LoginRecord { intent: None, ..login("o2", order, key) };
+    recorded(&*store, &unbound(&second, "k3"), 3).await;
+    let refused = store.record_login(&unbound(&third, "k4"), &attempt_id(4)).await;
+    assert!(matches!(refused, Ok(Recorded::Limited(_))), "{refused:?}");
+    assert_eq!(store.session_keys(&person("o2")).await, Ok(None));
+}
+
+async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<dyn Store>) {
+    let store = &*store;
+    let [first, second, third] = orders(store, [0, 1, 2]).await;
+    let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
+    let keep = async |generation, order: &ExchangeOrder, key| {
+        store.keep_session_key(&owner, generation, &(order.clone(), sealed(key))).await.expect("an answer");
+    };
+    let unasked = |order, key| LoginRecord { intent: None, ..record("o1", order, key, "nobody") };
+    recorded(store, &unasked(&first, "k1"), 1).await;
+    keep(0, &first, "k1").await;
+    assert_eq!(keys().await, None, "of who is not bound");
+    store.intend(&owner, 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
+    recorded(store, &unasked(&first, "k1"), 2).await;
+    recorded(store, &record("o1", &first, "k1", "user-2"), 3).await;
+    keep(1, &first, "k1").await;
+    assert_eq!(keys().await, None, "another login's intent may come to nothing");
+    store.settle(&owner, 1, IntentOutcome::Bound { new: true }, &attempt_id(1)).await.expect("bound");
+    keep(0, &second, "k2").await;
+    keep(2, &second, "k2").await;
+    assert_eq!(keys().await, None, "of another binding");
+    keep(1, &second, "k2").await;
+    keep(1, &first, "k1").await;
+    let kept = keys().await.expect("keys");
+    assert_eq!((kept.current, kept.previous), (sealed("k2"), Some(sealed("k1"))), "by the order of their exchanges");
+    store.forget(&owner).await.expect("forgotten");
+    store.note_block(&owner, &user("user-1"), 1, true).await.expect("blocked");
+    recorded(store, &unasked(&third, "k3"), 4).await;
+    assert_eq!(keys().await, None, "of who is blocked");
 }
 
 /// A person bound to user-1 with a session key.
@@ -403,7 +443,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
     closed(&*store, &owner, Tried::Well).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
-    store.keep_session_key(&owner, &sealed("k2"), &kept.order).await.expect("kept");
+    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2"))).await.expect("kept");
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner).await.expect("forgotten");
@@ -704,9 +744,9 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.erase_person(&owner).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
     store.set_free(&owner, 1, &attempt).await.expect("free");
-    store.keep_session_key(&owner, &sealed("k9"), &ExchangeOrder::new(9, &attempt)).await.expect("kept");
+    store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9"))).await.expect("late");
     let found = store.erase_person(&owner).await.expect("an answer").expect("who is free");
-    assert_eq!((found.bindings, found.session_keys), (1, 1));
+    assert_eq!((found.bindings, found.session_keys), (1, 0));
     assert_eq!(store.erase_person(&owner).await, Ok(Some(ErasedPerson::default())), "a repetition");
     assert_eq!(store.session_keys(&owner).await, Ok(None));
     for erased in [1, 0] {
@@ -851,7 +891,8 @@ conformance! {
     a_ticket_is_spent_once
     an_address_over_its_limit_claims_nothing
     attempts_are_counted_and_given_back
-    a_person_over_the_limit_has_the_session_key_kept_all_the_same
+    a_person_over_the_limit_has_the_session_key_kept_beside_a_binding
+    a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other
     a_later_exchange_never_loses
     keys_open_for_the_user_who_is_bound
     the_eighth_failure_drops_the_session_key

@@ -17,6 +17,7 @@ mod ticket;
 
 use std::{
     fmt::{self, Display},
+    str::FromStr,
     time::Duration,
 };
 
@@ -32,7 +33,7 @@ pub use self::{
     erasure::{ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
     redis::{CLUSTER_SLOTS, Confirm, Redis, RedisAccess, RedisUrl, TlsFiles, walk},
-    session::{FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
+    session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
 use crate::{
@@ -111,7 +112,17 @@ impl Display for ExchangeOrder {
 
 /// The microseconds of an [`ExchangeOrder`] that was written as text.
 fn micros_of(order: &str) -> u64 {
-    order.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+    order.parse().map_or(0, |order: ExchangeOrder| order.micros)
+}
+
+impl FromStr for ExchangeOrder {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (micros, attempt) = text.split_once('-').ok_or(())?;
+        let micros = u64::from_str_radix(micros, 16).map_err(|_| ())?;
+        Ok(Self { micros, attempt: AttemptId(u128::from_str_radix(attempt, 16).map_err(|_| ())?) })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +177,21 @@ pub struct LoginRecord {
     pub intent: Option<Intent>,
 }
 
-/// The outcome of recording a login. The session key is stored in either case, because WeChat has forgotten the old one.
+impl LoginRecord {
+    /// Whether the session key is stored when the login is recorded: beside a binding, or beside the one that this record has
+    /// begun, and not for a blocked user. Nobody else may use it. So the erasure of a person is final, whatever logins are
+    /// under way or come later, until one of them binds the person again.
+    pub fn keeps_key(&self, state: &BindingState) -> bool {
+        match state {
+            BindingState::Bound(bound) => !bound.blocked,
+            BindingState::Intended { intent, .. } => self.intent.as_ref().is_some_and(|own| own.user == intent.user),
+            BindingState::Free { .. } | BindingState::Leaving { .. } => false,
+        }
+    }
+}
+
+/// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat has
+/// forgotten the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     /// The state of the person's binding, and the time by the store's clock, which becomes the token's `iat`.
@@ -202,8 +227,8 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
     /// Releases a claimed code that provably was not sent.
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
 
-    /// Stores the session key unless a later exchange has stored one, counts the person's login, and returns the state of the
-    /// person's binding.
+    /// Counts the person's login, stores the session key where [`LoginRecord::keeps_key`] says so, unless a later exchange has
+    /// stored one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded>;
 
     /// `None` for a person who is not bound, or not yet.

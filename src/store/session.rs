@@ -18,6 +18,9 @@ pub const MAX_FAILURES: u32 = 8;
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
+/// A session key, and when its exchange began.
+pub type ExchangedKey = (ExchangeOrder, Sealed);
+
 /// The stored session keys of a person, for a try to decrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSession {
@@ -57,8 +60,9 @@ pub trait Sessions {
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
-    /// Stores a session key that came without a login, unless a later exchange has stored one.
-    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()>;
+    /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one. Stores
+    /// nothing once that binding is gone.
+    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{AttemptId, Person, Result};
+use super::{AttemptId, ExchangedKey, Person, Result};
 use crate::ids::UnionId;
 
 #[async_trait(?Send)]
@@ -37,6 +37,8 @@ pub struct InvalidTicket;
 pub struct TicketHolder {
     pub person: Person,
     pub unionid: Option<UnionId>,
+    /// What the code's exchange brought, if it is not stored yet.
+    pub key: Option<ExchangedKey>,
 }
 
 /// A ticket that was redeemed.

@@ -248,7 +248,8 @@ impl<'a> World<'a> {
                 self.books.kept.entry(order.clone()).or_insert((sealed, *minutes));
             }
             Step::Keep(order) => {
-                let kept = self.store().keep_session_key(&person, &sealed, order);
+                let key = (order.clone(), sealed.clone());
+                let kept = self.store().keep_session_key(&person, 1, &key);
                 runtime.block_on(kept).expect("kept");
                 self.books.kept.entry(order.clone()).or_insert((sealed, 0));
                 return Ok(Some(Step::Close(Tried::Nothing)));

@@ -60,6 +60,10 @@ impl StoredBinding {
         matches!(self.state, State::Bound { .. })
     }
 
+    pub(super) fn is_bound_in(&self, generation: u64) -> bool {
+        self.is_bound() && self.generation == generation
+    }
+
     pub(super) fn last_login(&self) -> Option<DateTime<Utc>> {
         self.last_login
     }

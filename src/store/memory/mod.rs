@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    Recorded, Result, Sealed, SessionKeys, Store, Ticket,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, Fitness, LoginRecord, Meter,
+    PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
@@ -55,8 +55,8 @@ struct ClaimedCode {
 }
 
 struct StoredSession {
-    current: (ExchangeOrder, Sealed),
-    previous: Option<(ExchangeOrder, Sealed)>,
+    current: ExchangedKey,
+    previous: Option<ExchangedKey>,
     until: DateTime<Utc>,
 }
 
@@ -104,15 +104,17 @@ impl Store for Memory {
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
-        shelves.keep_key(&record.person, (record.order.clone(), record.session_key.clone()), now + self.session_ttl);
-        if let Err(refused) = shelves.count(Cell::Logins(record.person.clone()), record.rate, now) {
-            return Ok(Recorded::Limited(refused));
-        }
+        let counted = shelves.count(Cell::Logins(record.person.clone()), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
-        if let Some(intent) = &record.intent {
+        if let (Some(intent), Ok(())) = (&record.intent, &counted) {
             binding.intend(0, intent);
         }
-        Ok(Recorded::State(binding.binding_state(attempt), now))
+        let state = binding.binding_state(attempt);
+        if record.keeps_key(&state) {
+            let key = (record.order.clone(), record.session_key.clone());
+            shelves.keep_key(&record.person, key, now + self.session_ttl);
+        }
+        Ok(counted.map_or_else(Recorded::Limited, |()| Recorded::State(state, now)))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -141,7 +143,7 @@ impl Store for Memory {
 }
 
 impl Shelves {
-    fn keep_key(&mut self, person: &Person, exchange: (ExchangeOrder, Sealed), until: DateTime<Utc>) {
+    fn keep_key(&mut self, person: &Person, exchange: ExchangedKey, until: DateTime<Utc>) {
         self.sessions
             .entry(person.clone())
             .and_modify(|session| session.keep(exchange.clone(), until))
@@ -169,7 +171,7 @@ impl StoredSession {
         DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
     }
 
-    fn keep(&mut self, exchange: (ExchangeOrder, Sealed), until: DateTime<Utc>) {
+    fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {
         if exchange.0 > self.current.0 {
             self.previous = Some(std::mem::replace(&mut self.current, exchange));
         } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {

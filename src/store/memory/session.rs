@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AttemptId, Cell, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, PersonalCall,
-        Result, Sealed, Sessions, Tried,
+        AttemptId, Cell, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person,
+        PersonalCall, Result, Sealed, Sessions, Tried,
     },
     Memory,
 };
@@ -66,9 +66,12 @@ impl Sessions for Memory {
         Ok(dropped)
     }
 
-    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
+    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()> {
         let until = (self.clock)() + self.session_ttl;
-        self.shelves().keep_key(person, (order.clone(), sealed.clone()), until);
+        let mut shelves = self.shelves();
+        if shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_in(generation)) {
+            shelves.keep_key(person, key.clone(), until);
+        }
         Ok(())
     }
 

@@ -150,7 +150,8 @@ mod name {
 
     /// Who has left the user's list, or was not admitted. Apart from the list, so that a token check does not read them.
     pub(super) fn gone(user: &UserId) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:gone"))
+        let list = self::user(user);
+        fmt::from_fn(move |f| write!(f, "{list}:gone"))
     }
 
     /// In the slot of the user's list, because one script reads both.
@@ -161,7 +162,8 @@ mod name {
 
     /// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
     pub(super) fn ended(user: &UserId, token: &TokenId) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "wxmint:user:{{{user}}}:ended:{token}"))
+        let list = self::user(user);
+        fmt::from_fn(move |f| write!(f, "{list}:ended:{token}"))
     }
 
     /// The stream of ends.
@@ -303,7 +305,10 @@ mod tests {
         for first in b'!'..=b'~' {
             for rest in ["", "lin", "}", "{", "}lin}", "{lin}", "%7Dlin"] {
                 let user: UserId = format!("{}{rest}", char::from(first)).parse().expect("a user id");
-                let keys = [name::user(&user).to_string(), name::ends(&user).to_string()];
+                let ended = name::ended(&user, &"jti".parse().expect("a token id")).to_string();
+                let [list, gone, ends] =
+                    [name::user(&user).to_string(), name::gone(&user).to_string(), name::ends(&user).to_string()];
+                let keys = [list, gone, ends, ended];
                 let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
                 assert_eq!(slots.len(), 1, "{keys:?}");
                 keys.into_iter().for_each(|key| assert!(names.insert(key.clone()), "{key} is of two users"));

@@ -8,8 +8,8 @@ use redis::{Value, from_redis_value};
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Person,
-        PersonalCall, Result, Sealed, Sessions, Tried, micros_of,
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL,
+        Person, PersonalCall, Result, Sealed, Sessions, Tried, micros_of,
     },
     Redis, Script, flag, name, script, too_many, unreadable,
 };
@@ -46,9 +46,10 @@ impl Sessions for Redis {
         Ok(dropped == 1)
     }
 
-    async fn keep_session_key(&self, person: &Person, sealed: &Sealed, order: &ExchangeOrder) -> Result<()> {
+    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()> {
+        let (order, sealed) = key;
         let mut script = KEEP.on(&[&name::binding(person), &name::session(person)]);
-        script.text(order).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
+        script.arg(generation).text(order).arg(sealed.as_bytes()).arg(self.session_ttl.as_secs());
         self.link.run("keep_session_key", &script).await
     }
 

@@ -5,7 +5,9 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{Office, all_of_redis};
-use crate::support::{APPID, Breakable, UsersFile, WRONG_PASSWORD, WXMINT, password_of, said};
+use crate::support::{
+    APPID, Answer, Breakable, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, WXMINT, password_of, said, until,
+};
 
 struct Leaver {
     office: Office,
@@ -120,6 +122,58 @@ async fn who_belongs_to_another_user_by_now_is_not_touched() {
     assert!(told.contains("stays: 1 people"), "{told}");
     assert!(office.accepts(&login).await);
     assert_eq!(office.bed.log_in("lin").await.expect_login().member("user_id"), "id-of-bob");
+}
+
+/// After an erasure a session key comes with a login that succeeds, and with no other.
+#[tokio::test]
+async fn no_refused_login_brings_a_session_key_of_a_forgotten_person() {
+    let leaver = Leaver::with(&[("WXMINT_LIMIT_OPENID", "5/60m")]).await;
+    let (bed, office) = (&leaver.office.bed, &leaver.office);
+    let wrong = || json!({"username": "bob", "password": WRONG_PASSWORD});
+    let forgotten = |answer: Answer, status, code| {
+        let kept: Vec<String> = bed.redis.command(&["KEYS", "wxmint:*:session"]);
+        assert!(kept.is_empty(), "after {answer:?}: {kept:?}");
+        answer.expect_problem(status, code)
+    };
+    office.must(&["block", "id-of-bob"]);
+    office.must(&["forget", "id-of-alice", "--yes"]);
+    forgotten(bed.log_in("lin").await, 403, "binding_required");
+    forgotten(bed.log_in_with("lin", wrong()).await, 403, "invalid_credentials");
+    forgotten(bed.log_in_with("lin", password_of("bob")).await, 403, "user_blocked");
+    let asked = forgotten(bed.log_in("lin").await, 403, "binding_required");
+    forgotten(bed.log_in_with("lin", wrong()).await, 403, "invalid_credentials");
+    forgotten(bed.log_in_with("lin", password_of("alice")).await, 429, "rate_limited");
+
+    let mut ticket = password_of("alice");
+    ticket["bind_ticket"] = asked.member("bind_ticket").into();
+    bed.service().log_in_with(&ticket).await.expect_login();
+    assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_reset_in_flight_brings_no_session_key_of_a_forgotten_person() {
+    let bed = TestBed::builder().breakable_wechat().start().await;
+    let login = bed.log_in("lin").await.expect_login();
+    let key = async || bed.wechat.account("lin").await["session_key"].clone();
+    let before = key().await;
+    let token = login.member("access_token");
+    let session = bed.http.0.get(bed.service().url("/wechat/session")).bearer_auth(&token);
+    assert_eq!(bed.http.send(session).await.json()["valid"], true, "by an access token, which is kept");
+    bed.wechat_link().withhold_answers().await;
+    let reset = bed.http.0.post(bed.service().url("/wechat/session/reset")).bearer_auth(token);
+    let forget = async {
+        until("WeChat has another key", PATIENCE, async || key().await != before).await;
+        let mut command = Command::new(WXMINT);
+        command.args(["users", "forget", &login.member("user_id"), "--yes"]).env_clear();
+        command.env("WXMINT_REDIS_URL", bed.redis.url());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("ends").expect("wxmint runs");
+        assert!(output.status.success(), "{}", said(&output));
+        bed.wechat_link().restore().await;
+    };
+    let (reset, ()) = tokio::join!(bed.http.send(reset), forget);
+    assert_eq!(reset.status, 204, "WeChat has replaced the key: {reset:?}");
+    assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]), [""; 0]);
+    assert_eq!(bed.log_in("lin").await.expect_login().json()["new_user"], true);
 }
 
 /// Whichever answer of Redis is lost to the command, it takes the steps again and finishes.
