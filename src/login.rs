@@ -144,7 +144,11 @@ impl Worker {
     ) -> Result<T, LoginError> {
         let Visit { address, meter, now } = visit;
         self.local_limit.check(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
-        let answer = asked.await;
+        let answer = async {
+            self.note_life().await?;
+            asked.await
+        };
+        let answer = answer.await;
         if answer.is_err() {
             self.local_limit.admit(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
         }

@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::{build::Worker, to_the_end::to_the_end};
 use crate::{
     http::{Answer, Problem, ProblemCode, now},
-    store::{ENDS_KEPT, Ended, ReadEnds, StoreError},
+    store::{Ended, ReadEnds, StoreError},
     token::MintError,
     verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE},
 };
@@ -129,6 +129,7 @@ async fn make_page(worker: web::Data<Worker>, cursor: String) -> Result<Option<w
     // While Redis is slow, pages that nobody waits for any more must not queue up.
     let turn = timeout(PAUSE, worker.feed.reading.acquire()).await;
     let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
+    worker.login.note_life().await?;
     let Some(read) = worker.login.store.ends_after(&cursor, PAGE_ENDS).await? else { return Ok(None) };
     let page = worker.issuer.page_of(read, cursor);
     Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
@@ -144,7 +145,7 @@ impl super::Issuer {
             after,
             cursor: read.cursor,
             more: read.more,
-            keep: ENDS_KEPT.as_secs(),
+            keep: read.keep.as_secs(),
             ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),
         }
     }

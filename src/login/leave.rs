@@ -6,7 +6,7 @@ use super::{LoginError, PEOPLE, SessionError, UNBINDINGS, Worker, new_attempt, t
 use crate::{
     ids::Person,
     limits::Rate,
-    store::{Admission, Cell, Issued, Meter, PersonalCall, TokenState},
+    store::{Admission, Binding, Cell, Issued, Meter, PersonalCall, StoreError, TokenState},
     verify::{Claims, Verified},
 };
 
@@ -75,7 +75,26 @@ impl Worker {
             let counted = self.store.count(&Meter { cell, rate: UNBINDING_RATE }).await?;
             counted.map_err(LoginError::too_many(UNBINDINGS))
         };
+        let was_made = !self.accounts.accepts().anything();
+        let binding = if was_made { self.store.binding(&person).await? } else { None };
         self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;
+        if let Some(binding) = binding
+            && let Err(error) = self.abandon(&binding).await
+        {
+            tracing::warn!(%error, "the list of a user who has nobody left stays");
+        }
         Ok(true)
+    }
+
+    /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to this user
+    /// again but by the unionid, whose link goes first.
+    async fn abandon(&self, last: &Binding) -> Result<(), StoreError> {
+        if self.store.people_of(&last.user).await?.is_none_or(|people| !people.is_empty()) {
+            return Ok(());
+        }
+        if let Some(unionid) = &last.unionid {
+            self.store.erase_unionid(unionid, &last.user).await?;
+        }
+        self.store.expire_list(&last.user).await
     }
 }

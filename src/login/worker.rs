@@ -7,7 +7,7 @@ use crate::{
     accounts::Accounts,
     ids::{Person, UnionId},
     limits::{Limits, LocalLimit},
-    store::{AttemptId, Store},
+    store::{AttemptId, Store, StoreError},
     telemetry::Metrics,
     token::Minter,
     vault::CurrentVault,
@@ -49,6 +49,11 @@ impl Worker {
         attempt: &'a AttemptId,
     ) -> Binder<'a> {
         Binder { store: &*self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
+    }
+
+    /// Notes for how long ends must be kept, so that they outlive this process's tokens.
+    pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
+        self.store.note_life(self.minter.ttl()).await
     }
 
     pub(super) fn access_tokens(&self) -> AccessTokens<'_> {

@@ -785,6 +785,16 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
     assert_eq!(store.admit(&user, &person("o1"), 2, false, 9).await, Ok(Decision::Blocked));
 }
 
+async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<dyn Store>) {
+    let keep = async || store.ends_after("", 1).await.expect("read").expect("the oldest").keep;
+    assert_eq!(keep().await, ENDS_KEPT, "nothing was noted");
+    let [hour, day] = [3600, 86_400].map(Duration::from_secs);
+    for life in [hour, day, hour, hour] {
+        store.note_life(life).await.expect("noted");
+    }
+    assert_eq!(keep().await, day + crate::verify::MAX_LEEWAY, "tokens of the longer life may be left");
+}
+
 async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
     let store = &*store;
     for number in 0..4 {
@@ -907,6 +917,7 @@ conformance! {
     an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
     a_login_can_end_the_earlier_tokens_of_its_app_alone
     of_logins_in_one_second_the_last_ones_token_is_left
+    ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
@@ -978,6 +989,46 @@ mod redis_only {
         assert_eq!(lengths, ["2", "1"], "the owner and who was first, and the end of the app");
         assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
         assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
+    }
+
+    #[actix_web::test]
+    async fn a_life_that_was_shortened_counts_until_its_tokens_have_expired() {
+        let server = redis_server::RedisServer::start().await;
+        // Two replicas, of which one still has the old setting.
+        let (old, new, user) = (server.store(), server.store(), user("user-1"));
+        let ttl = |key: &str| server.cli(&["TTL", key]).parse::<u64>().expect("seconds");
+        let kept = || ["wxmint:ended", "wxmint:user:{user-1}:ends"].map(ttl);
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (ENDS_PUBLISHED.as_secs() - 9..=ENDS_PUBLISHED.as_secs()).contains(kept)));
+        new.note_life(Duration::from_secs(600)).await.expect("noted");
+        old.note_life(Duration::from_secs(86_400)).await.expect("noted");
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (86_511..=86_520).contains(kept)), "{:?}", kept());
+        // The last of the old tokens has expired.
+        server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", "1"]);
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
+        server.store().note_life(Duration::from_secs(60)).await.expect("noted");
+        assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
+    }
+
+    #[actix_web::test]
+    async fn an_emptied_list_expires_unless_somebody_comes_or_its_user_is_blocked() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, user) = (server.store(), user("user-1"));
+        let ttl = || ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"].map(|key| server.cli(&["TTL", key]));
+        bind(&store, "o1", "user-1", 1).await;
+        store.expire_list(&user).await.expect("ignored");
+        assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
+        store.dismiss(&user, &person("o1"), 1, None).await.expect("dismissed");
+        store.expire_list(&user).await.expect("expires");
+        assert_eq!(ttl(), ["2592000", "2592000"]);
+        assert_eq!(store.admit(&user, &person("o2"), 1, false, 9).await, Ok(Decision::Admitted { first: false }));
+        assert_eq!(ttl(), ["-1", "-1"], "somebody came");
+        store.dismiss(&user, &person("o2"), 1, None).await.expect("dismissed");
+        store.set_blocked(&user, true).await.expect("blocked");
+        store.expire_list(&user).await.expect("ignored");
+        assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
     }
 
     #[actix_web::test]

@@ -11,12 +11,25 @@ use crate::{
     verify::{LONGEST_LIFE, MAX_LEEWAY},
 };
 
-/// How long an end is remembered: until no verifier can accept a token from before it.
+/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens have. It is
+/// forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
-/// How long an end stays in the stream: longer by as much as clocks may differ, because a verifier that starts with nothing
-/// and whose clock is behind the store's still accepts tokens then.
+/// How long an end stays in the stream at most: longer by as much as clocks may differ, because a verifier that starts with
+/// nothing and whose clock is behind the store's still accepts tokens then.
 pub const ENDS_PUBLISHED: Duration = ENDS_KEPT.saturating_add(MAX_LEEWAY);
+
+/// How often each replica notes the life of its tokens.
+pub(super) const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
+pub(super) const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
+
+/// How long an end must be kept, by the lives of tokens in seconds, each with the second up to which such a token may be left.
+pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
+    let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
+    longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
+}
 
 /// Whose a token is, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +120,7 @@ impl FromStr for Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserState {
     pub blocked: bool,
-    /// The second up to which all of the user's tokens are ended. Kept for [`ENDS_KEPT`].
+    /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
     pub ended_before: Option<i64>,
 }
 
@@ -117,6 +130,8 @@ pub struct ReadEnds {
     /// When it was read, by the store's clock.
     pub at: DateTime<Utc>,
     pub ends: Vec<Ended>,
+    /// How long an end must be kept: for the longest life of tokens that may be left, and the leeway of verifiers.
+    pub keep: Duration,
     /// Where to go on; empty if the stream is empty. To the reader it is any text.
     pub cursor: String,
     /// Whether the stream goes on.
@@ -127,6 +142,10 @@ pub struct ReadEnds {
 /// repetition takes the steps that are missing.
 #[async_trait(?Send)]
 pub trait Ends {
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the longest life
+    /// requires that any replica has noted, also after the setting was shortened. Costs nothing if it was noted lately.
+    async fn note_life(&self, life: Duration) -> Result<()>;
+
     /// Whose a token is, and whether it has been ended.
     async fn token_state(&self, token: &Issued) -> Result<TokenState>;
 

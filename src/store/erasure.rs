@@ -11,6 +11,9 @@ use crate::ids::{UnionId, UserId};
 /// than any request takes.
 pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
 
+/// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the user's people.
+pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
 /// What was erased of one person.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ErasedPerson {
@@ -42,4 +45,7 @@ pub trait Erasure {
     /// Erases the people on the user's list, unless one of them is admitted. A block stays. Returns whether no people are left
     /// on the list.
     async fn erase_list(&self, user: &UserId) -> Result<bool>;
+
+    /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.
+    async fn expire_list(&self, user: &UserId) -> Result<()>;
 }

@@ -149,3 +149,23 @@ async fn a_person_dissolves_ten_bindings_a_day() {
     assert_eq!(refusals(&bed, "DELETE", "/binding", &[mei]).await, 0, "nobody else is held up");
     names_limit(&bed, "unbindings").await;
 }
+
+#[tokio::test]
+async fn what_is_kept_of_a_made_user_who_has_nobody_left_expires() {
+    for with_unionid in [false, true] {
+        let bed = TestBed::start().await;
+        bed.wechat.change_app(json!({"appid": APPID, "unionid": with_unionid})).await;
+        let first = bed.log_in("lin").await.expect_login();
+        let (user, list) = (first.member("user_id"), format!("wxmint:user:{{{}}}", first.member("user_id")));
+        assert_eq!(refusals(&bed, "DELETE", "/binding", &[first]).await, 0);
+        let of_user: Vec<String> = bed.redis.command(&["KEYS", &format!("{list}*")]);
+        assert_eq!(of_user.len(), 3, "the list, who has left it, and the end of its tokens: {of_user:?}");
+        for key in &of_user {
+            assert!((1..=2_592_000).contains(&bed.redis.command::<i64>(&["TTL", key])), "{key}");
+        }
+        assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:union:*"]).len(), 0);
+        let second = bed.log_in("lin").await.expect_login();
+        assert_ne!(second.member("user_id"), user);
+        assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:union:*"]).len(), usize::from(with_unionid));
+    }
+}

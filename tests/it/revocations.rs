@@ -78,7 +78,7 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
     let iat = empty.claims["iat"].as_i64().expect("seconds");
     assert!((now().timestamp() - iat).abs() <= BUSY.as_secs() as i64);
     let expected = json!({"iss": bed.configuration.value("WXMINT_ISSUER"), "iat": iat, "exp": iat + 300, "after": "",
-        "cursor": "", "more": false, "keep": 30 * 86400 + 60, "ended": []});
+        "cursor": "", "more": false, "keep": 86400 + 60, "ended": []});
     assert_eq!(empty.claims, expected);
     assert_eq!((empty.signed, &empty.header["typ"]), (true, &"revocations+jwt".into()));
 

@@ -16,7 +16,7 @@ use crate::{
         read_one,
         variables::{AUDIT, LOG_FORMAT},
     },
-    store::{ENDS_KEPT, NUMBERS_KEPT, StoreError, TICKET_TTL},
+    store::{NUMBERS_KEPT, StoreError, TICKET_TTL},
     telemetry::audit,
 };
 
@@ -76,7 +76,7 @@ fn report(user: &UserId, erased: &Erased) {
     for line in [
         format!("stays for {} min: the numbers of the erased bindings, under the openid", NUMBERS_KEPT.as_secs() / 60),
         format!("stays for {} min at most: bind tickets that were given out", TICKET_TTL.as_secs() / 60),
-        format!("stays for {} days: the end of the tokens, under the user id, until no token can be left", ENDS_KEPT.as_secs() / 86_400),
+        "stays until no token can be left: the end of the tokens, under the user id".to_owned(),
         "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
          you replace them"
             .to_owned(),

@@ -1,11 +1,17 @@
 //! The ends of tokens in memory. The scripts in `redis/lua` must behave the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
 use super::{
-    super::{Admission, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
+    super::{
+        Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+        ends::{LIFE_HOLDS, kept},
+    },
     Memory,
 };
 use crate::{
@@ -50,6 +56,8 @@ impl StoredEnds {
 /// The stream: each end with its number and the second in which it was added.
 #[derive(Default)]
 pub(super) struct StoredStream {
+    /// The lives of tokens in seconds, each with the second up to which such a token may be left.
+    lives: HashMap<u64, i64>,
     entries: VecDeque<(u64, i64, Ended)>,
     last: u64,
 }
@@ -58,15 +66,26 @@ impl StoredStream {
     pub(super) fn add(&mut self, ended: Ended, now: i64) {
         self.last += 1;
         self.entries.push_back((self.last, now, ended));
-        let is_old = |(_, added, _): &(u64, i64, Ended)| added + (ENDS_PUBLISHED.as_secs() as i64) < now;
+        let published = (self.keep(now) + MAX_LEEWAY).as_secs() as i64;
+        let is_old = |(_, added, _): &(u64, i64, Ended)| added + published < now;
         while self.entries.front().is_some_and(is_old) {
             self.entries.pop_front();
         }
+    }
+
+    fn keep(&self, now: i64) -> Duration {
+        kept(self.lives.iter().map(|(life, until)| (*life, *until)), now)
     }
 }
 
 #[async_trait(?Send)]
 impl Ends for Memory {
+    async fn note_life(&self, life: Duration) -> Result<()> {
+        let until = (self.clock)().timestamp() + (life + LIFE_HOLDS).as_secs() as i64;
+        self.shelves().stream.lives.insert(life.as_secs(), until);
+        Ok(())
+    }
+
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
         if let Some(ends) = shelves.ends.get(&token.user) {
@@ -171,6 +190,7 @@ impl Ends for Memory {
         let read: Vec<_> = unread.by_ref().take(most).collect();
         Ok(Some(ReadEnds {
             at,
+            keep: shelves.stream.keep(at.timestamp()),
             cursor: read.last().map_or_else(|| cursor.to_owned(), |(number, ..)| number.to_string()),
             more: unread.next().is_some(),
             ends: read.into_iter().map(|(_, _, ended)| ended.clone()).collect(),

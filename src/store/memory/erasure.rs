@@ -50,6 +50,11 @@ impl Erasure for Memory {
     async fn erase_list(&self, user: &UserId) -> Result<bool> {
         Ok(self.shelves().users.get_mut(user).is_none_or(|list| list.erase()))
     }
+
+    /// The demo does not live as long.
+    async fn expire_list(&self, _user: &UserId) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Shelves {

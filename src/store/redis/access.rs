@@ -3,12 +3,14 @@
 use std::{
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 
 use super::{
     super::{Result, StoreError},
@@ -25,6 +27,15 @@ pub struct RedisAccess {
     generation: Arc<AtomicU64>,
     tls: Arc<Tls>,
     confirm: Confirm,
+    noted: Arc<Mutex<Option<NotedLife>>>,
+}
+
+/// The life of tokens that was noted last.
+#[derive(Clone, Copy, Debug)]
+struct NotedLife {
+    life: Duration,
+    generation: u64,
+    at: DateTime<Utc>,
 }
 
 /// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
@@ -44,7 +55,7 @@ impl RedisAccess {
             tls.config()?;
         }
         let current = Arc::new(ArcSwap::from_pointee(url));
-        Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm })
+        Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm, noted: Arc::default() })
     }
 
     /// For tests, in which no replica confirms.
@@ -73,6 +84,19 @@ impl RedisAccess {
             connector.connect(&address).await.map_err(reason)?;
         }
         Ok(())
+    }
+
+    /// Whether a life of tokens was noted in this Redis within `every`.
+    pub(super) fn has_noted(&self, life: Duration, now: DateTime<Utc>, every: Duration) -> bool {
+        let noted = *self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.is_some_and(|noted| {
+            let is_fresh = (now - noted.at).to_std().is_ok_and(|since| since < every);
+            noted.life == life && noted.generation == self.generation() && is_fresh
+        })
+    }
+
+    pub(super) fn note(&self, life: Duration, generation: u64, at: DateTime<Utc>) {
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(NotedLife { life, generation, at });
     }
 
     pub(super) fn url(&self) -> Arc<RedisUrl> {

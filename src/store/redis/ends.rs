@@ -1,6 +1,6 @@
 //! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -9,16 +9,20 @@ use chrono::DateTime;
 use futures_util::future::try_join_all;
 
 use super::{
-    super::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState},
+    super::{
+        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
+    },
     Redis, Script,
     binding::person_of,
     name, script, unreadable,
 };
 use crate::{
     ids::{AppId, Person, UserId},
-    verify::MAX_LEEWAY,
+    verify::{LONGEST_LIFE, MAX_LEEWAY},
 };
 
+static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static TOKEN_STATE: LazyLock<Script> = script!("token_state");
 static END_TOKEN: LazyLock<Script> = script!("end_token");
 static END_USER: LazyLock<Script> = script!("end_user");
@@ -33,6 +37,18 @@ const TOLD: &str = "told";
 
 #[async_trait(?Send)]
 impl Ends for Redis {
+    async fn note_life(&self, life: Duration) -> Result<()> {
+        let (now, generation) = ((self.clock)(), self.access.generation());
+        if self.access.has_noted(life, now, LIFE_NOTED_EVERY) {
+            return Ok(());
+        }
+        let mut script = NOTE_LIFE.on(&[&name::LIVES]);
+        script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
+        self.link.run::<u8>("note_life", &script).await?;
+        self.access.note(life, generation, now);
+        Ok(())
+    }
+
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let user = &token.user;
         let mut script = TOKEN_STATE.on(&[&name::user(user), &name::ends(user), &name::ended(user, &token.id)]);
@@ -84,7 +100,7 @@ impl Ends for Redis {
     }
 
     async fn end_key(&self, kid: &str) -> Result<()> {
-        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await
+        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await.map(drop)
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
@@ -109,8 +125,8 @@ impl Ends for Redis {
 
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
-            let (second, entries) = self.read_stream("-", "+", most + 1).await?;
-            return read_ends(second, entries, cursor, most).map(Some);
+            let (when, entries) = self.read_stream("-", "+", most + 1).await?;
+            return read_ends(when, entries, cursor, most).map(Some);
         }
         let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
@@ -118,18 +134,24 @@ impl Ends for Redis {
         if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
-        let (second, mut entries) = self.read_stream(id, "+", most + 2).await?;
+        let (when, mut entries) = self.read_stream(id, "+", most + 2).await?;
         // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
         if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
         entries.remove(0);
-        read_ends(second, entries, cursor, most).map(Some)
+        read_ends(when, entries, cursor, most).map(Some)
     }
 }
 
 /// An entry of the stream: its id, its one field, and the end.
 type Entry = (String, (String, String));
+
+/// When the stream was read, and how long ends had to be kept then.
+struct When {
+    second: i64,
+    keep: Duration,
+}
 
 impl Redis {
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
@@ -149,23 +171,26 @@ impl Redis {
             return Ok(());
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
-        self.put_into_stream(&ended(second)).await?;
+        let kept = self.put_into_stream(&ended(second)).await?;
         let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
-        script.arg(name).arg(unpublished);
+        script.arg(name).arg(unpublished).arg(kept);
         self.link.run("note_published", &script).await
     }
 
-    async fn put_into_stream(&self, ended: &Ended) -> Result<()> {
-        let mut script = PUBLISH_END.on(&[&name::STREAM]);
-        script.text(ended).arg(ENDS_PUBLISHED.as_secs());
+    /// Returns for how many seconds the stream keeps it.
+    async fn put_into_stream(&self, ended: &Ended) -> Result<u64> {
+        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES]);
+        script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
         self.link.run_confirmed("publish_end", &script).await
     }
 
-    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(i64, Vec<Entry>)> {
+    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
         let mut commands = redis::pipe();
-        commands.cmd("TIME").cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
-        let ((second, _), entries): ((i64, i64), _) = self.link.query("ends_after", name::STREAM, &commands).await?;
-        Ok((second, entries))
+        commands.cmd("TIME").hgetall(name::LIVES);
+        commands.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
+        let ((second, _), lives, entries): Answer = self.link.query("ends_after", name::STREAM, &commands).await?;
+        Ok((When { second, keep: kept(lives, second) }, entries))
     }
 }
 
@@ -179,7 +204,7 @@ fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
 }
 
-fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds> {
+fn read_ends(when: When, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds> {
     let more = entries.len() > most;
     entries.truncate(most);
     let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
@@ -188,7 +213,8 @@ fn read_ends(second: i64, mut entries: Vec<Entry>, after: &str, most: usize) -> 
         end.parse().inspect_err(|()| tracing::warn!(id, "this version cannot read an entry of wxmint:ended")).ok()
     });
     Ok(ReadEnds {
-        at: DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?,
+        at: DateTime::from_timestamp(when.second, 0).ok_or_else(|| unreadable("the time"))?,
+        keep: when.keep,
         ends: ends.collect(),
         cursor,
         more,

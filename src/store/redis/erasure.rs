@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    super::{ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
+    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
     Redis, Script,
     binding::{NO_PEOPLE, person_of},
     name,
@@ -21,6 +21,7 @@ use crate::ids::{UnionId, UserId};
 static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
 static ERASE_UNIONID: LazyLock<Script> = script!("erase_unionid");
 static ERASE_LIST: LazyLock<Script> = script!("erase_list");
+static EXPIRE_LIST: LazyLock<Script> = script!("expire_list");
 
 /// Keys that one SCAN looks at.
 const PAGE: usize = 1000;
@@ -102,6 +103,12 @@ impl Erasure for Redis {
         script.arg(NUMBERS_KEPT.as_secs());
         let empty: u8 = self.link.run_confirmed("erase_list", &script).await?;
         Ok(empty == 1)
+    }
+
+    async fn expire_list(&self, user: &UserId) -> Result<()> {
+        let mut script = EXPIRE_LIST.on(&[&name::user(user), &name::gone(user)]);
+        script.arg(EMPTY_LIST_KEPT.as_secs());
+        self.link.run("expire_list", &script).await
     }
 }
 

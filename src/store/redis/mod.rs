@@ -71,6 +71,7 @@ pub struct Redis {
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
+    access: RedisAccess,
 }
 
 impl Redis {
@@ -78,7 +79,7 @@ impl Redis {
     pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
         let link = Rc::new(Link::new(access, metrics));
-        Self { link, session_ttl, clock: Rc::new(clock), clocks }
+        Self { link, session_ttl, clock: Rc::new(clock), clocks, access: access.clone() }
     }
 
     /// The same connection, with bindings dated `instant`.
@@ -168,6 +169,9 @@ mod name {
 
     /// The stream of ends.
     pub(super) const STREAM: &str = "wxmint:ended";
+
+    /// The lives of tokens, in the slot of the stream.
+    pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 
     pub(super) fn tries(person: &Person) -> impl Display {
         of_person(person, "limit:tries")
