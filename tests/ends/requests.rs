@@ -1,11 +1,11 @@
 //! Requests, each a row of steps at the store. A step may be lost before or after the store has taken it.
 
-use wxmint::{store::Ended, verify::MAX_LEEWAY};
+use wxmint::store::{Decision, Issued, Store, StoreError, TokenState};
 
 use crate::{
     laws::{End, Scope, Token},
-    store::{Recorded, TokenState},
-    world::{Binding, PEOPLE_OF_APP, USERS, World, user_id},
+    store::{Call, Fate},
+    world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id},
 };
 
 #[derive(Debug, Clone)]
@@ -31,23 +31,19 @@ pub(crate) enum Wish {
     Key,
 }
 
-#[derive(Debug, Clone)]
 enum Stage {
     Begin,
     Admit,
-    Record,
-    Publish(Ended, Option<Mark>),
-    Note(Mark),
+    /// Something is being ended. Whether that has been written down.
+    End(Call<()>, bool),
     Issue,
 }
 
-/// What notes that an end is in the stream: user, name, second.
-type Mark = (usize, String, i64);
-
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) wish: Wish,
     stage: Stage,
+    /// Names a login's token.
+    number: usize,
     /// A login's, by the store's clock.
     iat: i64,
     generation: u64,
@@ -55,14 +51,27 @@ pub(crate) struct Request {
     ended: Option<(i64, u32)>,
 }
 
-enum Next {
-    Stage(Stage),
-    Answered,
-    /// It is refused, or has nothing to do.
-    Over,
-}
-
 impl World<'_> {
+    /// A call that nobody disturbs. A busy machine may be too slow for it.
+    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&dyn Store) -> Result<T, StoreError>) -> T {
+        const TRIES: usize = 20;
+        let store = self.stores.directly();
+        let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&*store)));
+        answers.find_map(Result::ok).expect("the store answers")
+    }
+
+    pub(crate) fn call<T: 'static>(
+        &self,
+        run: impl AsyncFnOnce(&dyn Store) -> Result<T, StoreError> + 'static,
+    ) -> Call<T> {
+        self.runtime.block_on(self.stores.call(run))
+    }
+
+    /// Whether a write that is answered is on the replica.
+    pub(crate) fn can_confirm(&self) -> bool {
+        self.stores.replica().is_none_or(|replica| !replica.is_alone.get())
+    }
+
     pub(crate) fn begin(&mut self) {
         let (token, tokens) = (self.draws.index(1_000), self.tokens.len());
         let user = self.draws.index(USERS);
@@ -88,7 +97,9 @@ impl World<'_> {
             _ => Wish::Login { person, user },
         };
         self.note(format!("begins {wish:?}"));
-        self.requests.push(Request { wish, stage: Stage::Begin, iat: 0, generation: 0, ended: None });
+        self.begun += 1;
+        let number = self.begun;
+        self.requests.push(Request { wish, stage: Stage::Begin, number, iat: 0, generation: 0, ended: None });
     }
 
     /// One of the requests takes its next step.
@@ -97,31 +108,139 @@ impl World<'_> {
             return;
         }
         let mut request = self.requests.swap_remove(self.draws.index(self.requests.len()));
-        let fate = if self.is_calm { 0 } else { self.draws.below(8) };
-        let stage = format!("{:?} {:?}", request.wish, request.stage);
-        if fate == 7 {
-            self.note(format!("{stage} is not taken"));
-            return self.failed(request);
+        let next = match std::mem::replace(&mut request.stage, Stage::Issue) {
+            Stage::Begin => self.prepare(&mut request),
+            Stage::Admit => self.admit(&mut request),
+            Stage::End(call, is_noted) => return self.end(request, call, is_noted),
+            Stage::Issue => {
+                self.issue(&request);
+                return self.answered(&request);
+            }
+        };
+        if let Some(stage) = next {
+            self.requests.push(Request { stage, ..request });
         }
-        let is_confirmed = !matches!(request.stage, Stage::Note(_)) && self.rules.an_end_is_confirmed;
-        let next = self.take(&mut request);
-        if fate == 6 || is_confirmed && self.is_alone {
-            self.note(format!("{stage} is taken and the answer lost"));
-            return self.failed(request);
+    }
+
+    /// `None` if it is refused, or has nothing to do.
+    fn prepare(&mut self, request: &mut Request) -> Option<Stage> {
+        match request.wish {
+            Wish::Login { person, user } => {
+                let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
+                let state = self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await);
+                request.iat = self.store_second();
+                (!state.blocked).then_some(Stage::Admit)
+            }
+            Wish::Block { user, blocked } => {
+                self.directly(async move |store: &dyn Store| store.set_blocked(&user_id(user), blocked).await);
+                blocked.then(|| self.begin_to_end(request))
+            }
+            Wish::Everywhere(token) => self.may_end_everything(token).then(|| self.begin_to_end(request)),
+            _ => Some(self.begin_to_end(request)),
         }
-        self.note(format!("{stage} is taken"));
-        if is_confirmed {
-            self.replicate();
+    }
+
+    fn admit(&mut self, request: &mut Request) -> Option<Stage> {
+        let Wish::Login { person, user } = &mut request.wish else { return None };
+        match self.bindings[*person] {
+            Binding::To(bound, generation) => (*user, request.generation) = (bound, generation),
+            Binding::Free if self.can_confirm() => {
+                self.generation += 1;
+                let (user, person, generation) = (*user, *person, self.generation);
+                let admits = async move |store: &dyn Store| {
+                    store.admit(&user_id(user), &person_id(person), generation, false, 10).await
+                };
+                if !matches!(self.directly(admits), Decision::Admitted { .. }) {
+                    return None;
+                }
+                request.generation = generation;
+                self.bindings[person] = Binding::To(user, generation);
+                self.stores.replicate();
+            }
+            Binding::Free | Binding::Leaving(..) => return None,
         }
-        match next {
-            Next::Stage(stage) => self.requests.push(Request { stage, ..request }),
-            Next::Answered => self.answered(&request),
-            Next::Over => {}
+        Some(if self.one_login { self.begin_to_end(request) } else { Stage::Issue })
+    }
+
+    fn issued(&self, token: usize) -> Issued {
+        issued(&self.tokens[token].0)
+    }
+
+    fn token_of(&self, request: &Request, person: usize, user: usize) -> Token {
+        let (id, iat, generation) = (format!("token-{}", request.number), request.iat, request.generation);
+        Token { user, person, generation, id, iat, exp: iat + self.life, key: 0 }
+    }
+
+    fn state_of(&self, issued: Issued) -> TokenState {
+        self.directly(async move |store: &dyn Store| store.token_state(&issued).await)
+    }
+
+    fn may_end_everything(&self, token: usize) -> bool {
+        let Token { person, generation, .. } = self.tokens[token].0;
+        match self.state_of(self.issued(token)) {
+            TokenState::EndedWithUser { .. } => true,
+            TokenState::Ended { .. } => false,
+            TokenState::People(people) => {
+                people.iter().any(|one| one.person == person_id(person) && one.generation == generation)
+            }
+        }
+    }
+
+    fn begin_to_end(&self, request: &Request) -> Stage {
+        let call = match request.wish {
+            Wish::Token(token) => {
+                let issued = self.issued(token);
+                self.call(async move |store: &dyn Store| store.end_token(&issued).await)
+            }
+            Wish::Everywhere(token) => {
+                let Issued { user, issued_at, .. } = self.issued(token);
+                let asked_at = Some(issued_at).filter(|_| self.rules.a_repetition_ends_nothing_newer);
+                self.call(async move |store: &dyn Store| store.end_user(&user, asked_at).await)
+            }
+            Wish::User(user) | Wish::Block { user, .. } => {
+                self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await)
+            }
+            Wish::Login { person, user } => {
+                let newest = issued(&self.token_of(request, person, user));
+                self.call(async move |store: &dyn Store| store.end_earlier(&newest).await)
+            }
+            Wish::Unbind { user, person, generation } => self.call(async move |store: &dyn Store| {
+                store.dismiss(&user_id(user), &person_id(person), generation, None).await
+            }),
+            Wish::Key => {
+                let kid = self.keys.kids[0].clone();
+                self.call(async move |store: &dyn Store| store.end_key(&kid).await)
+            }
+        };
+        Stage::End(call, false)
+    }
+
+    fn end(&mut self, mut request: Request, mut call: Call<()>, is_noted: bool) {
+        let fate = match if self.is_calm { 0 } else { self.draws.below(8) } {
+            7 => Fate::NotTaken,
+            6 => Fate::AnswerLost,
+            _ => Fate::Taken,
+        };
+        if !is_noted && fate != Fate::NotTaken {
+            self.write_down(&mut request);
+        }
+        self.note(format!("a step of {:?}: {fate:?}", request.wish));
+        match self.runtime.block_on(call.go_on(fate)) {
+            None => {
+                let stage = Stage::End(call, is_noted || fate != Fate::NotTaken);
+                self.requests.push(Request { stage, ..request });
+            }
+            Some(Err(StoreError { reason })) => self.failed(request, &reason),
+            Some(Ok(())) if matches!(request.wish, Wish::Login { .. }) => {
+                self.requests.push(Request { stage: Stage::Issue, ..request });
+            }
+            Some(Ok(())) => self.answered(&request),
         }
     }
 
     /// The client repeats it or gives up. A login code is used once.
-    fn failed(&mut self, mut request: Request) {
+    fn failed(&mut self, mut request: Request, why: &str) {
+        self.note(format!("{:?} fails: {why}", request.wish));
         if matches!(request.wish, Wish::Login { .. }) || self.draws.once_in(4) {
             return;
         }
@@ -129,189 +248,73 @@ impl World<'_> {
         self.requests.push(request);
     }
 
-    fn take(&mut self, request: &mut Request) -> Next {
-        match (request.stage.clone(), &request.wish) {
-            (Stage::Begin, Wish::Login { .. }) => self.log_in(request),
-            (Stage::Begin, Wish::Block { user, blocked }) => {
-                let (user, blocked) = (*user, *blocked);
-                self.store().set_blocked(user, blocked);
-                if blocked { Next::Stage(Stage::Record) } else { Next::Over }
-            }
-            (Stage::Begin, Wish::Key) => {
-                let kid = self.keys.kids[0].clone();
-                Next::Stage(Stage::Publish(Ended::Key { kid }, None))
-            }
-            (Stage::Begin, Wish::Everywhere(token)) if !self.may_end_everything(*token) => Next::Over,
-            (Stage::Admit, _) => self.admit(request),
-            (Stage::Begin | Stage::Record, _) => self.record(request),
-            (Stage::Publish(ended, mark), wish) => {
-                if matches!(wish, Wish::Key) {
-                    self.books.begun.push(End { scope: Scope::Key(0), before: i64::MAX });
-                }
-                let (trims, now) = (!self.draws.once_in(3), self.store_clock());
-                self.store().publish(&ended, trims, now);
-                mark.map_or_else(|| done(request), |mark| Next::Stage(Stage::Note(mark)))
-            }
-            (Stage::Note((user, name, second)), _) => {
-                self.store().note_published(user, &name, second);
-                done(request)
-            }
-            (Stage::Issue, _) => {
-                self.issue(request);
-                Next::Answered
-            }
-        }
-    }
-
-    fn log_in(&mut self, request: &mut Request) -> Next {
-        let Wish::Login { person, user } = request.wish else { return Next::Over };
-        let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
-        if self.store().is_blocked(user) {
-            return Next::Over;
-        }
-        request.iat = self.store_second();
-        Next::Stage(Stage::Admit)
-    }
-
-    fn admit(&mut self, request: &mut Request) -> Next {
-        let Wish::Login { person, user } = &mut request.wish else { return Next::Over };
-        match self.bindings[*person] {
-            Binding::To(bound, generation) => (*user, request.generation) = (bound, generation),
-            Binding::Free => {
-                self.generation += 1;
-                request.generation = self.generation;
-                let (user, person) = (*user, *person);
-                self.bindings[person] = Binding::To(user, request.generation);
-                self.store().admit(user, person, request.generation);
-                self.replicate();
-            }
-            Binding::Leaving(..) => return Next::Over,
-        }
-        Next::Stage(if self.one_login { Stage::Record } else { Stage::Issue })
-    }
-
-    fn may_end_everything(&mut self, token: usize) -> bool {
-        let token = &self.tokens[token].0;
-        let (user, app, id, iat) = (token.user, token.app(), token.id.clone(), token.iat);
-        let (person, generation) = (token.person, token.generation);
-        match self.store().token_state(user, app, &id, iat) {
-            TokenState::EndedWithUser => true,
-            TokenState::Ended => false,
-            TokenState::Valid => self.store().has_admitted(user, person, generation),
-        }
-    }
-
-    /// Writes the end beside the user's list, and into the bystander's books.
-    fn record(&mut self, request: &mut Request) -> Next {
-        let (now, second, rules) = (self.store_clock(), self.store_second(), *self.rules);
-        let (end, name, recorded): (End, String, Recorded) = match request.wish {
-            Wish::Token(token) => {
-                let (user, id, exp) =
-                    (self.tokens[token].0.user, self.tokens[token].0.id.clone(), self.tokens[token].0.exp);
-                let until = exp + i64::try_from(MAX_LEEWAY.as_secs()).expect("a minute");
-                let recorded = self.store().end_token(user, &id, until, now, &rules);
-                (End { scope: Scope::Token(id.clone()), before: i64::MAX }, id, recorded)
-            }
+    /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try did,
+    /// unless a failover has taken that back.
+    fn write_down(&mut self, request: &mut Request) {
+        let (scope, second) = (self.scope_of(&request.wish), self.store_second());
+        let before = match request.wish {
+            Wish::Token(_) | Wish::Key => i64::MAX,
+            Wish::User(_) | Wish::Block { .. } => second,
+            // Of its own second those that came before it.
+            Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
-                let (user, iat) = (self.tokens[token].0.user, self.tokens[token].0.iat);
-                let recorded = self.store().end_user(user, Some(iat), now, &rules);
-                let before = if recorded.changed { second.max(iat) } else { iat };
-                (End { scope: Scope::User(user), before }, "before".into(), recorded)
-            }
-            Wish::User(user) | Wish::Block { user, .. } => {
-                let recorded = self.store().end_user(user, None, now, &rules);
-                (End { scope: Scope::User(user), before: second }, "before".into(), recorded)
-            }
-            Wish::Login { person, user } => {
-                let app = PEOPLE_OF_APP[person];
-                let recorded = self.store().end_earlier(user, app, request.iat, now, &rules);
-                (End { scope: Scope::App(user, app), before: request.iat - 1 }, format!("app:{app}"), recorded)
+                let iat = self.tokens[token].0.iat;
+                let is_ended = matches!(self.state_of(self.issued(token)), TokenState::EndedWithUser { .. });
+                if is_ended { iat } else { second.max(iat) }
             }
             Wish::Unbind { user, person, generation } => {
-                let app = PEOPLE_OF_APP[person];
-                let recorded = self.store().dismiss((user, person), generation, app, now, &rules);
-                let before = if recorded.changed { second } else { i64::MIN };
-                (End { scope: Scope::App(user, app), before }, format!("app:{app}"), recorded)
+                let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
+                let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
+                let Binding::Leaving(_, left) = self.bindings[person] else { return };
+                if is_there && left == generation { second } else { i64::MIN }
             }
-            Wish::Key => return Next::Over,
         };
-        self.write_down(request, end, &recorded);
-        match recorded.unpublished {
-            Some(second) => Next::Stage(self.publishing(&request.wish, name, second)),
-            None => done(request),
-        }
-    }
-
-    /// A repetition ends no more than the first try did, unless a failover has taken that back.
-    fn write_down(&mut self, request: &mut Request, end: End, recorded: &Recorded) {
-        let before = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
+        let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
         let ends_anew = matches!(request.wish, Wish::User(_) | Wish::Block { .. });
-        let before = before.filter(|_| !ends_anew).unwrap_or(end.before);
-        if recorded.changed {
-            self.books.begun.push(End { before, ..end });
-        }
+        let before = first.filter(|_| !ends_anew).unwrap_or(before);
+        self.books.begun.push(End { scope, before });
         request.ended = Some((before, self.failovers));
     }
 
-    fn publishing(&self, wish: &Wish, name: String, second: i64) -> Stage {
-        let (user, ended) = match *wish {
-            Wish::Token(token) => {
-                let token = &self.tokens[token].0;
-                (token.user, Ended::Token { id: token.id.parse().expect("an id"), expires_at: token.exp })
-            }
-            Wish::Login { person, user } | Wish::Unbind { person, user, .. } => {
-                let app = PEOPLE_OF_APP[person].parse().expect("an app");
-                (user, Ended::UserInApp { user: user_id(user), app, before: second })
-            }
-            Wish::Everywhere(token) => {
-                let user = self.tokens[token].0.user;
-                (user, Ended::User { user: user_id(user), before: second })
-            }
-            Wish::User(user) | Wish::Block { user, .. } => (user, Ended::User { user: user_id(user), before: second }),
-            Wish::Key => unreachable!("a key's end has no mark"),
-        };
-        Stage::Publish(ended, Some((user, name, second)))
+    fn scope_of(&self, wish: &Wish) -> Scope {
+        match *wish {
+            Wish::Token(token) => Scope::Token(self.tokens[token].0.id.clone()),
+            Wish::Everywhere(token) => Scope::User(self.tokens[token].0.user),
+            Wish::User(user) | Wish::Block { user, .. } => Scope::User(user),
+            Wish::Login { person, user } | Wish::Unbind { person, user, .. } => Scope::App(user, PEOPLE_OF_APP[person]),
+            Wish::Key => Scope::Key(0),
+        }
     }
 
     fn issue(&mut self, request: &Request) {
         let Wish::Login { person, user } = request.wish else { return };
         let number = self.draws.index(2);
         let key = self.issuers[number].key(self.now);
-        let token = Token {
-            user,
-            person,
-            generation: request.generation,
-            id: format!("token-{}", self.tokens.len()),
-            iat: request.iat,
-            exp: request.iat + self.life,
-            key,
-        };
+        let token = Token { key, ..self.token_of(request, person, user) };
         self.note(format!("issues {}, iat {}, for user {user} by person {person}, key {key}", token.id, token.iat));
         let endable = token.endable(&self.keys.kids[key]);
         self.tokens.push((token, endable));
     }
 
     fn answered(&mut self, request: &Request) {
-        let before = request.ended.map_or(i64::MIN, |(before, _)| before);
-        let scope = match request.wish {
-            Wish::Token(token) => Scope::Token(self.tokens[token].0.id.clone()),
-            Wish::Everywhere(token) => Scope::User(self.tokens[token].0.user),
-            Wish::User(user) | Wish::Block { user, .. } => Scope::User(user),
-            Wish::Login { person, user } => Scope::App(user, PEOPLE_OF_APP[person]),
-            Wish::Unbind { person, user, generation } => {
-                if matches!(self.bindings[person], Binding::Leaving(_, left) if left == generation) {
-                    self.bindings[person] = Binding::Free;
-                }
-                Scope::App(user, PEOPLE_OF_APP[person])
-            }
-            Wish::Key => Scope::Key(0),
-        };
-        let before = if matches!(request.wish, Wish::Key) { i64::MAX } else { before };
+        let (scope, before) = (self.scope_of(&request.wish), request.ended.map_or(i64::MIN, |(before, _)| before));
+        let before = if matches!(request.wish, Wish::Login { .. }) { before.min(request.iat - 1) } else { before };
+        if let Wish::Unbind { person, generation, .. } = request.wish
+            && matches!(self.bindings[person], Binding::Leaving(_, left) if left == generation)
+        {
+            self.bindings[person] = Binding::Free;
+        }
         self.note(format!("answers {:?}: {scope:?} up to {before}", request.wish));
         self.books.answered.push((End { scope, before }, self.now));
     }
 }
 
-fn done(request: &Request) -> Next {
-    if matches!(request.wish, Wish::Login { .. }) { Next::Stage(Stage::Issue) } else { Next::Answered }
+fn issued(token: &Token) -> Issued {
+    Issued {
+        user: user_id(token.user),
+        app: token.app().parse().expect("an app"),
+        id: token.id.parse().expect("an id"),
+        issued_at: token.iat,
+        expires_at: token.exp,
+    }
 }

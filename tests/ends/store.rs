@@ -1,243 +1,320 @@
-//! The store as plain data: what `src/store/redis/ends.rs` and its scripts do, one function for each script.
+//! The store under test, in memory or in a Redis of the test's own, and what the scheduler does to it: it moves the clock,
+//! lets each step wait, loses it or its answer, and takes back what no replica has.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fs::{self, File},
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::FileExt,
+    process::{Child, Command, Stdio},
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint::store::{ENDS_KEPT, ENDS_PUBLISHED, Ended};
+use chrono::{DateTime, Utc};
+use futures_util::future::LocalBoxFuture;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::TcpStream,
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
+};
+use wxmint::{
+    store::{self, Confirm, Memory, RedisAccess, Store, StoreError, TlsFiles},
+    telemetry::Metrics,
+};
 
-use crate::rules::Rules;
+use crate::{
+    resp::{ask, command, text},
+    verifiers::at,
+};
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
 
-/// A user's ends, by the names that they have in Redis.
-#[derive(Clone, Default)]
-struct Record {
-    fields: BTreeMap<String, i64>,
-    /// By the store's clock.
-    expires: Millis,
+const DAY: Duration = Duration::from_secs(86_400);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// The clock of the store in memory.
+    static CLOCK: Cell<Millis> = const { Cell::new(0) };
 }
 
-/// An entry of the stream.
-#[derive(Clone)]
-struct Entry {
-    /// Milliseconds and a number within them.
-    id: (Millis, u64),
-    end: String,
+fn clock() -> DateTime<Utc> {
+    at(CLOCK.get())
 }
 
-/// Everything that a failover may take back.
-#[derive(Clone, Default)]
-pub(crate) struct State {
-    ends: BTreeMap<usize, Record>,
-    /// By user and person: the generation, and whether they are admitted.
-    lists: BTreeMap<(usize, usize), (u64, bool)>,
-    blocked: BTreeMap<usize, bool>,
-    stream: Vec<Entry>,
-    stream_expires: Millis,
-    last_id: (Millis, u64),
+/// What becomes of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Taken,
+    AnswerLost,
+    NotTaken,
 }
 
-/// What a script that ends something answers, and whether it changed anything but marks.
-pub(crate) struct Recorded {
-    /// The second to be published, if the end is not in the stream yet.
-    pub(crate) unpublished: Option<i64>,
-    pub(crate) changed: bool,
+/// A step that waits for its fate.
+pub(crate) type Waiting = oneshot::Sender<Fate>;
+
+async fn fate_of(asks: &UnboundedSender<Waiting>) -> Fate {
+    let (waiting, fate) = oneshot::channel();
+    // Nobody listens any more once the world of a case is dropped.
+    let _ = asks.send(waiting);
+    fate.await.unwrap_or(Fate::NotTaken)
 }
 
-#[derive(PartialEq, Eq)]
-pub(crate) enum TokenState {
-    Valid,
-    EndedWithUser,
-    Ended,
+type Called<T> = Result<T, StoreError>;
+
+/// A call of the store. It takes one step whenever [`Call::go_on`] lets it: a command in Redis, the whole call in memory.
+pub(crate) struct Call<T> {
+    serving: LocalBoxFuture<'static, Called<T>>,
+    steps: UnboundedReceiver<Waiting>,
+    waiting: Option<Waiting>,
 }
 
-/// A part of the stream.
-pub(crate) struct Read {
-    pub(crate) ends: Vec<Ended>,
-    pub(crate) cursor: String,
-    pub(crate) more: bool,
-}
-
-fn millis(time: Duration) -> Millis {
-    Millis::try_from(time.as_millis()).expect("some days")
-}
-
-impl State {
-    /// What has expired by the store's clock is gone.
-    pub(crate) fn expire(&mut self, now: Millis) {
-        self.ends.retain(|_, record| record.expires > now);
-        if self.stream_expires <= now {
-            (self.stream, self.last_id) = (Vec::new(), (0, 0));
+impl<T: 'static> Call<T> {
+    /// What it returns, if that was its last step.
+    pub(crate) async fn go_on(&mut self, fate: Fate) -> Option<Called<T>> {
+        if let Some(waiting) = self.waiting.take() {
+            // It has given up meanwhile, if this fails.
+            let _ = waiting.send(fate);
         }
-    }
-
-    pub(crate) fn admit(&mut self, user: usize, person: usize, generation: u64) {
-        self.lists.insert((user, person), (generation, true));
-    }
-
-    pub(crate) fn has_admitted(&self, user: usize, person: usize, generation: u64) -> bool {
-        self.lists.get(&(user, person)) == Some(&(generation, true))
-    }
-
-    pub(crate) fn set_blocked(&mut self, user: usize, blocked: bool) {
-        self.blocked.insert(user, blocked);
-    }
-
-    pub(crate) fn is_blocked(&self, user: usize) -> bool {
-        self.blocked.get(&user) == Some(&true)
-    }
-
-    /// `token_state.lua`
-    pub(crate) fn token_state(&self, user: usize, app: &str, id: &str, iat: i64) -> TokenState {
-        let field = |name: &str| self.ends.get(&user).and_then(|record| record.fields.get(name)).copied();
-        if field("before").is_some_and(|before| iat <= before) {
-            return TokenState::EndedWithUser;
-        }
-        let with_app = field(&format!("app:{app}")).is_some_and(|first| iat < first);
-        if with_app || field(id).is_some() { TokenState::Ended } else { TokenState::Valid }
-    }
-
-    /// `end_token.lua`
-    pub(crate) fn end_token(&mut self, user: usize, id: &str, until: i64, now: Millis, rules: &Rules) -> Recorded {
-        let second = now.div_euclid(SECOND);
-        let fields = &mut self.record(user, now).fields;
-        fields.retain(|name, held| name == "before" || name.contains(':') || *held >= second);
-        let changed = !fields.contains_key(id);
-        if changed {
-            fields.insert(id.to_owned(), until);
-            fields.insert(format!("untold:{id}"), until);
-        }
-        self.recorded(user, id, changed, rules)
-    }
-
-    /// `end_user.lua`
-    pub(crate) fn end_user(&mut self, user: usize, asked_at: Option<i64>, now: Millis, rules: &Rules) -> Recorded {
-        let fields = &mut self.record(user, now).fields;
-        let held = fields.get("before").copied().unwrap_or(-1);
-        let changed = asked_at.is_none_or(|asked_at| held < asked_at || !rules.a_repetition_ends_nothing_newer);
-        if changed {
-            let before = held.max(asked_at.unwrap_or(0)).max(now.div_euclid(SECOND));
-            fields.insert("before".into(), before);
-            fields.insert("untold:before".into(), before);
-        }
-        self.recorded(user, "before", changed, rules)
-    }
-
-    /// `end_earlier.lua`
-    pub(crate) fn end_earlier(&mut self, user: usize, app: &str, iat: i64, now: Millis, rules: &Rules) -> Recorded {
-        let held = self.record(user, now).fields.get(&format!("app:{app}")).copied().unwrap_or(-1);
-        if held < iat {
-            self.end_app(user, app, (iat, iat - 1), now);
-        }
-        self.recorded(user, &format!("app:{app}"), held < iat, rules)
-    }
-
-    /// `dismiss.lua`
-    pub(crate) fn dismiss(
-        &mut self,
-        (user, person): (usize, usize),
-        generation: u64,
-        app: &str,
-        now: Millis,
-        rules: &Rules,
-    ) -> Recorded {
-        let (decided, admitted) = self.lists.get(&(user, person)).copied().unwrap_or((0, true));
-        if decided > generation {
-            return Recorded { unpublished: None, changed: false };
-        }
-        if admitted {
-            let second = now.div_euclid(SECOND);
-            self.end_app(user, app, (second, second), now);
-            self.lists.insert((user, person), (generation, false));
-        }
-        self.record(user, now);
-        self.recorded(user, &format!("app:{app}"), admitted, rules)
-    }
-
-    /// `end_app.lua`
-    fn end_app(&mut self, user: usize, app: &str, (first, before): (i64, i64), now: Millis) {
-        let fields = &mut self.record(user, now).fields;
-        for (name, second) in [(format!("app:{app}"), first), (format!("untold:app:{app}"), before)] {
-            let held = fields.entry(name).or_insert(second);
-            *held = second.max(*held);
-        }
-    }
-
-    fn record(&mut self, user: usize, now: Millis) -> &mut Record {
-        let record = self.ends.entry(user).or_default();
-        record.expires = now + millis(ENDS_KEPT);
-        record
-    }
-
-    fn recorded(&self, user: usize, name: &str, changed: bool, rules: &Rules) -> Recorded {
-        let untold = self.ends.get(&user).and_then(|record| record.fields.get(&format!("untold:{name}"))).copied();
-        Recorded { unpublished: untold.filter(|_| changed || rules.marks_what_is_untold), changed }
-    }
-
-    /// `publish_end.lua`. Redis trims whole parts of the stream, so `trims` is sometimes false.
-    pub(crate) fn publish(&mut self, end: &Ended, trims: bool, now: Millis) {
-        if trims {
-            self.stream.retain(|entry| entry.id.0 >= now - millis(ENDS_PUBLISHED));
-        }
-        let (last, number) = self.last_id;
-        self.last_id = if now > last { (now, 0) } else { (last, number + 1) };
-        self.stream.push(Entry { id: self.last_id, end: end.to_string() });
-        self.stream_expires = now + millis(ENDS_PUBLISHED);
-    }
-
-    /// `note_published.lua`
-    pub(crate) fn note_published(&mut self, user: usize, name: &str, second: i64) {
-        let name = format!("untold:{name}");
-        if let Some(record) = self.ends.get_mut(&user)
-            && record.fields.get(&name) == Some(&second)
-        {
-            record.fields.remove(&name);
-        }
-    }
-
-    /// Whether the stream has this cursor.
-    pub(crate) fn has(&self, cursor: &str, rules: &Rules) -> bool {
-        !rules.a_cursor_must_exist || self.stream.iter().any(|entry| entry.cursor(rules) == cursor)
-    }
-
-    /// The ends after `cursor`. `None` if the stream does not begin with it.
-    pub(crate) fn read(&self, cursor: &str, most: usize, rules: &Rules) -> Option<Read> {
-        let mut entries: Vec<&Entry> = self.stream.iter().collect();
-        if !cursor.is_empty() {
-            let from = id_of(cursor);
-            entries.retain(|entry| entry.id > from || rules.a_cursor_must_exist && entry.id == from);
-            let begins_with_it = entries.first().is_some_and(|entry| entry.cursor(rules) == cursor);
-            match () {
-                () if begins_with_it => drop(entries.remove(0)),
-                () if !rules.a_cursor_must_exist => {}
-                () if rules.the_second_read_looks_too || entries.is_empty() => return None,
-                () => drop(entries.remove(0)),
+        tokio::select! {
+            biased;
+            said = &mut self.serving => Some(said),
+            waiting = self.steps.recv() => {
+                self.waiting = waiting;
+                None
             }
         }
-        let more = entries.len() > most;
-        entries.truncate(most);
-        Some(Read {
-            cursor: entries.last().map_or_else(|| cursor.to_owned(), |entry| entry.cursor(rules)),
-            ends: entries.iter().map(|entry| entry.end.parse().expect("an end")).collect(),
-            more,
-        })
     }
 }
 
-impl Entry {
-    /// `cursor_of`
-    fn cursor(&self, rules: &Rules) -> String {
-        let content = digest(&SHA256, self.end.as_bytes());
-        let content = if rules.a_cursor_has_a_hash { &content.as_ref()[..6] } else { &[] };
-        format!("{}-{}.{}", self.id.0, self.id.1, URL_SAFE_NO_PAD.encode(content))
+pub(crate) enum Stores {
+    Memory(Rc<Memory>),
+    Redis(Rc<Redis>),
+}
+
+impl Stores {
+    /// Empty, and with a replica that is empty.
+    pub(crate) fn memory() -> Self {
+        Self::Memory(Rc::new(Memory::new(clock, DAY)))
+    }
+
+    /// For a look, and for steps that are not under test.
+    pub(crate) fn directly(&self) -> Rc<dyn Store> {
+        match self {
+            Self::Memory(memory) => Rc::<Memory>::clone(memory),
+            Self::Redis(redis) => Rc::clone(&redis.directly),
+        }
+    }
+
+    /// Begins a call; it waits before its first step.
+    pub(crate) async fn call<T: 'static>(&self, run: impl AsyncFnOnce(&dyn Store) -> Called<T> + 'static) -> Call<T> {
+        let (asks, steps) = unbounded_channel();
+        let serving: LocalBoxFuture<'static, Called<T>> = match self {
+            Self::Memory(memory) => {
+                let memory = Rc::clone(memory);
+                Box::pin(async move {
+                    let lost = || StoreError { reason: LOST.into() };
+                    match fate_of(&asks).await {
+                        Fate::Taken => run(&*memory).await,
+                        Fate::AnswerLost => run(&*memory).await.and(Err(lost())),
+                        Fate::NotTaken => Err(lost()),
+                    }
+                })
+            }
+            Self::Redis(redis) => {
+                let store = redis.through_a_gate(asks);
+                Box::pin(async move { run(&store).await })
+            }
+        };
+        let mut call = Call { serving, steps, waiting: None };
+        assert!(call.go_on(Fate::Taken).await.is_none(), "a call has a step");
+        call
+    }
+
+    pub(crate) fn set_clock(&self, now: Millis) {
+        match self {
+            Self::Memory(_) => CLOCK.set(now),
+            Self::Redis(redis) => redis.set_clock(now),
+        }
+    }
+
+    /// The replica gets what the primary has, unless it is cut off.
+    pub(crate) fn replicate(&self) {
+        if let Self::Redis(redis) = self {
+            redis.replica.replicate();
+        }
+    }
+
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(redis) => Some(&redis.replica),
+        }
     }
 }
 
-fn id_of(cursor: &str) -> (Millis, u64) {
-    let (id, _) = cursor.split_once('.').expect("a hash");
-    let (millis, number) = id.split_once('-').expect("two numbers");
-    (millis.parse().expect("a number"), number.parse().expect("a number"))
+const LOST: &str = "lost, as the scheduler wants it";
+
+/// One server. Its replica is a copy of its keys.
+pub(crate) struct Redis {
+    child: Child,
+    address: SocketAddr,
+    directly: Rc<dyn Store>,
+    replica: Rc<Replica>,
+    /// In microseconds.
+    clock: File,
+    _folder: TempDir,
+}
+
+pub(crate) struct Replica {
+    link: RefCell<redis::Connection>,
+    keys: Cell<Vec<Copied>>,
+    /// It hears nothing of the primary, and confirms nothing.
+    pub(crate) is_alone: Cell<bool>,
+    /// It confirms what it does not have.
+    pub(crate) lies: Cell<bool>,
+}
+
+/// Name, content, and when it expires.
+type Copied = (Vec<u8>, Vec<u8>, i64);
+
+const COPY: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
+    all[#all + 1] = {key, redis.call('DUMP', key), redis.call('PEXPIRETIME', key)} end return all";
+
+impl Replica {
+    /// Whether it confirms.
+    fn replicate(&self) -> bool {
+        if self.is_alone.get() {
+            return false;
+        }
+        if !self.lies.get() {
+            self.copy();
+        }
+        true
+    }
+
+    fn copy(&self) {
+        let copied = redis::cmd("EVAL").arg(COPY).arg(0).query(&mut *self.link.borrow_mut());
+        self.keys.set(copied.expect("a copy"));
+    }
+
+    /// It becomes the primary, with a replica that has the same.
+    pub(crate) fn fail_over(&self) {
+        self.is_alone.set(false);
+        let mut restored = redis::pipe();
+        restored.cmd("FLUSHALL");
+        for (name, content, expires) in self.keys.take() {
+            restored.cmd("RESTORE").arg(name).arg(expires.max(0)).arg(content).arg("ABSTTL");
+        }
+        restored.exec(&mut *self.link.borrow_mut()).expect("restored");
+        self.copy();
+    }
+}
+
+impl Redis {
+    pub(crate) fn start() -> Rc<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
+        fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+        let compiled = compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ends/clock.c")).status();
+        assert!(compiled.is_ok_and(|status| status.success()), "cc is needed; try: make setup");
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""])
+            .current_dir(folder.path())
+            .env("LD_PRELOAD", library)
+            .env("CLOCK", &clock)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed; try: make setup");
+        let client = redis::Client::open(format!("redis://{address}")).expect("a URL");
+        let deadline = Instant::now() + PATIENCE;
+        let link = loop {
+            match client.get_connection() {
+                Ok(link) => break RefCell::new(link),
+                Err(_) => assert!(Instant::now() < deadline, "redis-server does not listen within {PATIENCE:?}"),
+            }
+        };
+        let (keys, is_alone, lies) = (Cell::default(), Cell::new(false), Cell::new(false));
+        let replica = Rc::new(Replica { link, keys, is_alone, lies });
+        let directly = Rc::new(store_at(address, Confirm::Replicas(0)));
+        let clock = File::options().write(true).open(clock).expect("our own file");
+        Rc::new(Self { child, address, directly, replica, clock, _folder: folder })
+    }
+
+    pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
+        self.replica.keys.take();
+        self.replica.fail_over();
+        self.replica.lies.set(false);
+        Stores::Redis(Rc::clone(self))
+    }
+
+    fn set_clock(&self, now: Millis) {
+        self.clock.write_all_at(&(now * 1_000).to_ne_bytes(), 0).expect("our own file");
+    }
+
+    /// A store each of whose commands waits for its fate. One for each call, which holds no others up while it waits.
+    fn through_a_gate(&self, asks: UnboundedSender<Waiting>) -> store::Redis {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("a bound socket");
+        let (replica, server) = (Rc::clone(&self.replica), self.address);
+        actix_web::rt::spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            while let Ok(Ok((near, _))) = tokio::time::timeout(PATIENCE, listener.accept()).await {
+                actix_web::rt::spawn(gate(near, server, asks.clone(), Rc::clone(&replica)));
+            }
+        });
+        store_at(address, Confirm::Replicas(1))
+    }
+}
+
+/// What makes a connection, or tells what the server is.
+const FREE: [&str; 10] = ["AUTH", "CLIENT", "CONFIG", "HELLO", "INFO", "PING", "ROLE", "SCRIPT", "SELECT", "TIME"];
+
+async fn gate(
+    near: TcpStream,
+    server: SocketAddr,
+    asks: UnboundedSender<Waiting>,
+    replica: Rc<Replica>,
+) -> io::Result<()> {
+    let (mut near, mut far) = (BufReader::new(near), BufReader::new(TcpStream::connect(server).await?));
+    loop {
+        let words = command(&mut near).await?;
+        let name = text(&words[0]).to_ascii_uppercase();
+        let lost = || format!("-ERR {LOST}\r\n").into_bytes();
+        let answer = match name.as_str() {
+            "WAIT" => format!(":{}\r\n", u8::from(replica.replicate())).into_bytes(),
+            name if FREE.contains(&name) => ask(&words, &mut far).await?,
+            _ => match fate_of(&asks).await {
+                Fate::Taken => ask(&words, &mut far).await?,
+                Fate::AnswerLost => ask(&words, &mut far).await.map(|_| lost())?,
+                Fate::NotTaken => lost(),
+            },
+        };
+        near.write_all(&answer).await?;
+    }
+}
+
+fn store_at(address: SocketAddr, confirm: Confirm) -> store::Redis {
+    let url = format!("redis://{address}").parse().expect("a URL");
+    let access = RedisAccess::new(url, TlsFiles::default(), confirm).expect("no files are named");
+    store::Redis::new(&access, DAY, clock, Metrics::default())
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // Fails only on a process that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

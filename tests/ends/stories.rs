@@ -1,94 +1,101 @@
-//! The rules that only a rare coincidence needs, each shown by the shortest history in which it is needed.
+//! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
 use wxmint::{
-    store::Ended,
-    verify::{
-        LONGEST_LIFE, MAX_LEEWAY,
-        ends::{EndsPage, PAGE_LIFE},
-    },
+    store::{Issued, ReadEnds, Store},
+    verify::{LONGEST_LIFE, MAX_LEEWAY},
 };
 
 use crate::{
-    rules::{AS_THEY_ARE, Rules},
-    store::{Millis, SECOND, State},
-    verifiers::{ISSUER, Keys, Verifier},
-    world::published,
+    runtime,
+    store::{Fate, Millis, Redis, SECOND, Stores},
+    world::{APPS, user_id},
 };
 
 const NOW: Millis = 1_800_000_000 * SECOND;
 
-/// The end of a token that is valid for an hour.
-fn end(id: &str) -> Ended {
-    Ended::Token { id: id.parse().expect("an id"), expires_at: NOW / SECOND + 3600 }
+/// Ends a token that was issued now with this life, when the store's clock is at `at`.
+async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
+    stores.set_clock(at);
+    let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
+    let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
+    let token = Issued { user, app, id: id.parse().expect("an id"), issued_at, expires_at };
+    stores.directly().end_token(&token).await.expect("ended");
 }
 
-fn stream(ends: &[(&str, Millis)]) -> State {
-    let mut store = State::default();
-    ends.iter().for_each(|(id, at)| store.publish(&end(id), true, *at));
-    store
+async fn read(stores: &Stores, cursor: &str) -> Option<ReadEnds> {
+    stores.directly().ends_after(cursor, 10).await.expect("an answer")
 }
 
-/// One page from a store in which `then` is what the second read finds.
-fn poll(verifier: &mut Verifier, keys: &Keys, rules: &Rules, store: &State, then: &State) {
-    let cursor = verifier.feed.cursor().to_owned();
-    let has = cursor.is_empty() || store.has(&cursor, rules);
-    let read = has.then(|| then.read(&cursor, 10, rules)).flatten();
-    let (after, read) = match read {
-        Some(read) => (cursor, read),
-        None => (String::new(), then.read("", 10, rules).expect("the stream has a beginning")),
-    };
-    let iat = NOW / SECOND;
-    let page = EndsPage {
-        iss: ISSUER.into(),
-        iat,
-        exp: iat + PAGE_LIFE.as_secs() as i64,
-        after,
-        cursor: read.cursor,
-        more: read.more,
-        keep: 90_000,
-        ended: read.ends.iter().map(published).collect(),
-    };
-    assert_eq!(verifier.accept(&keys.sign(0, &page), keys, NOW), Ok(false));
-}
-
-/// How many ends a verifier holds that has read `before`, then asks while `during` becomes `after`, and once more.
-fn held(rules: &Rules, before: &State, during: &State, after: &State) -> usize {
-    let (keys, mut verifier) = (Keys::new(), Verifier::start(0, NOW));
-    poll(&mut verifier, &keys, rules, before, before);
-    poll(&mut verifier, &keys, rules, during, after);
-    poll(&mut verifier, &keys, rules, after, after);
-    verifier.feed.ends().count()
+/// A store that has lost an end which was read at `NOW`. The cursor of whoever has read it.
+async fn failed_over(stores: &Stores) -> String {
+    end(stores, "lost", 3_600 * SECOND, NOW).await;
+    read(stores, "").await.expect("the stream has a beginning").cursor
 }
 
 /// "lost" is in the stream and on no replica of the store. The store fails over to a machine whose clock is behind, and two
 /// other ends are written there, the second in the very millisecond that "lost" was in.
 #[test]
-fn a_cursor_needs_a_hash_of_its_entry() {
-    let (before, after) = (stream(&[("lost", NOW)]), stream(&[("one", NOW - 500), ("two", NOW)]));
-    let held = |rules: Rules| held(&rules, &before, &after, &after);
-    assert_eq!(held(AS_THEY_ARE), 3);
-    assert_eq!(held(Rules { a_cursor_has_a_hash: false, ..AS_THEY_ARE }), 1);
+fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
+    let stores = Redis::start().emptied();
+    runtime().block_on(async {
+        let cursor = failed_over(&stores).await;
+        stores.replica().expect("a replica").fail_over();
+        end(&stores, "one", 3_600 * SECOND, NOW - 500).await;
+        end(&stores, "two", 3_600 * SECOND, NOW).await;
+        assert_eq!(read(&stores, &cursor).await, None);
+        let all = read(&stores, "").await.expect("the stream has a beginning");
+        assert_eq!(
+            (all.ends.len(), all.cursor.split_once('.').expect("an id").0),
+            (2, cursor.split_once('.').expect("an id").0)
+        );
+    });
 }
 
 /// The failover comes between the look for the cursor and the read after it, and so do two other ends.
 #[test]
-fn a_cursor_must_be_looked_for_again_when_the_stream_is_read() {
-    let (before, after) = (stream(&[("lost", NOW)]), stream(&[("one", NOW + 500), ("two", NOW + 1_000)]));
-    let held = |rules: Rules| held(&rules, &before, &before, &after);
-    assert_eq!(held(AS_THEY_ARE), 3);
-    let without = held(Rules { the_second_read_looks_too: false, ..AS_THEY_ARE });
-    assert_eq!(without, 2, "the first of them is taken for the cursor's entry");
+fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
+    let stores = Redis::start().emptied();
+    runtime().block_on(async {
+        let cursor = failed_over(&stores).await;
+        let mut call = stores.call(async move |store: &dyn Store| store.ends_after(&cursor, 10).await).await;
+        assert!(call.go_on(Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
+        stores.replica().expect("a replica").fail_over();
+        end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
+        end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
+        assert_eq!(call.go_on(Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
+    });
 }
 
 /// A token of the longest life is ended in its first moment. At its last moment, by a clock that is 30 s behind, a verifier
-/// starts, and the store, whose clock is 30 s ahead, trims the stream.
+/// starts, and the store, whose clock is 30 s ahead, trims the stream in the next second.
 #[test]
 fn the_stream_has_an_end_for_as_long_as_somebody_accepts_the_token() {
     const APART: Millis = 30 * SECOND;
     let life = Millis::try_from((LONGEST_LIFE + MAX_LEEWAY).as_millis()).expect("some days");
-    let mut store = stream(&[("ended", NOW)]);
-    store.publish(&end("another"), true, NOW + life + 2 * APART);
-    assert_eq!(store.read("", 10, &AS_THEY_ARE).map(|read| read.ends), Some(vec![end("ended"), end("another")]));
-    store.publish(&end("third"), true, NOW + life + 2 * APART + SECOND);
-    assert_eq!(store.read("", 10, &AS_THEY_ARE).map(|read| read.ends.len()), Some(2), "then it is trimmed");
+    let redis = Redis::start();
+    runtime().block_on(async {
+        for stores in [Stores::memory(), redis.emptied()] {
+            end(&stores, "ended", Millis::try_from(LONGEST_LIFE.as_millis()).expect("some days"), NOW).await;
+            stores.set_clock(NOW + life + 2 * APART - SECOND);
+            stores.directly().end_key("a-kid").await.expect("ended");
+            let ends = read(&stores, "").await.map(|read| read.ends).unwrap_or_default();
+            assert_eq!(ends.len(), 2, "{ends:?}, with a replica: {}", stores.replica().is_some());
+        }
+    });
+}
+
+/// It ends the second in which its token was issued, and a repetition that comes later ends no more.
+#[test]
+fn a_logout_everywhere_that_is_repeated_ends_nothing_newer() {
+    let redis = Redis::start();
+    runtime().block_on(async {
+        for stores in [Stores::memory(), redis.emptied()] {
+            for at in [NOW, NOW + 5 * SECOND] {
+                stores.set_clock(at);
+                stores.directly().end_user(&user_id(0), Some(NOW / SECOND)).await.expect("ended");
+            }
+            let state = stores.directly().user_state(&user_id(0)).await.expect("a state");
+            assert_eq!(state.ended_before, Some(NOW / SECOND));
+        }
+    });
 }

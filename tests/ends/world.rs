@@ -1,10 +1,11 @@
-//! A deployment on a virtual clock: a store with a replica, two replicas of wxmint, two verifiers.
+//! A deployment on a virtual clock: a store, in Redis with a replica, two replicas of wxmint, two verifiers.
 
 use std::{collections::HashMap, fmt::Write};
 
+use actix_web::rt::Runtime;
 use wxmint::{
-    ids::UserId,
-    store::{ENDS_KEPT, Ended},
+    ids::{Person, UserId},
+    store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError},
     verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     laws::{Books, Token},
     requests::Request,
     rules::Rules,
-    store::{Millis, SECOND, State},
+    store::{Fate, Millis, SECOND, Stores},
     verifiers::{ISSUER, Keys, Verifier},
 };
 
@@ -28,6 +29,11 @@ const PAGE_ENDS: usize = 2;
 
 pub(crate) fn user_id(user: usize) -> UserId {
     format!("user-{user}").parse().expect("a user")
+}
+
+pub(crate) fn person_id(person: usize) -> Person {
+    let (app, openid) = (PEOPLE_OF_APP[person].parse().expect("an app"), format!("person-{person}").parse());
+    Person { app, openid: openid.expect("an openid") }
 }
 
 /// Whom a person is bound to, in which generation.
@@ -57,13 +63,13 @@ pub(crate) struct World<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) keys: &'a Keys,
     pub(crate) draws: &'a mut Draws,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) stores: Stores,
     pub(crate) now: Millis,
     /// What the clocks of the two machines that have the store show beyond the true time.
     clocks: [Millis; 2],
     /// Which of them is the primary.
     active: usize,
-    primary: State,
-    replica: State,
     pub(crate) failovers: u32,
     pub(crate) issuers: [Issuer; 2],
     pub(crate) verifiers: Vec<Verifier>,
@@ -72,14 +78,14 @@ pub(crate) struct World<'a> {
     pub(crate) one_login: bool,
     /// Of tokens, in seconds.
     pub(crate) life: i64,
+    /// How many requests have begun.
+    pub(crate) begun: usize,
     pub(crate) requests: Vec<Request>,
     pub(crate) tokens: Vec<(Token, Endable)>,
     pub(crate) books: Books,
     /// Every page that was made, and its key, for whoever plays it again.
     pages: Vec<(usize, EndsPage)>,
     pub(crate) accepted: usize,
-    /// The store's replica hears nothing, so nothing is confirmed.
-    pub(crate) is_alone: bool,
     /// Failovers while much is under way, and no long pauses.
     is_hectic: bool,
     /// Nothing is lost any more.
@@ -88,7 +94,12 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(rules: &'a Rules, keys: &'a Keys, draws: &'a mut Draws) -> Self {
+    pub(crate) fn draw(
+        rules: &'a Rules,
+        keys: &'a Keys,
+        draws: &'a mut Draws,
+        (stores, runtime): (Stores, &'a Runtime),
+    ) -> Self {
         const APART: Millis = 30 * SECOND;
         let is_hectic = draws.once_in(2);
         let clocks = match is_hectic {
@@ -97,15 +108,18 @@ impl<'a> World<'a> {
         };
         let verifiers: Vec<_> = (0..2).map(|_| Verifier::start(draws.one_of(&[0, -APART, APART]), START)).collect();
         let (one_login, life) = (draws.once_in(2), draws.one_of(&[HOUR, 30 * DAY]));
-        Self {
+        if let Some(replica) = stores.replica() {
+            replica.lies.set(!rules.an_end_is_confirmed);
+        }
+        let world = Self {
             rules,
             keys,
             draws,
+            runtime,
+            stores,
             now: START,
             clocks,
             active: 0,
-            primary: State::default(),
-            replica: State::default(),
             failovers: 0,
             issuers: [Issuer::default(), Issuer::default()],
             verifiers,
@@ -113,16 +127,18 @@ impl<'a> World<'a> {
             generation: 0,
             one_login,
             life,
+            begun: 0,
             requests: Vec::new(),
             tokens: Vec::new(),
             books: Books::default(),
             pages: Vec::new(),
             accepted: 0,
-            is_alone: false,
             is_hectic,
             is_calm: false,
             trace: String::new(),
-        }
+        };
+        world.set_clock();
+        world
     }
 
     /// What happened, for whoever reads of a failure.
@@ -148,16 +164,8 @@ impl<'a> World<'a> {
         self.clocks.into_iter().max().unwrap_or(0)
     }
 
-    pub(crate) fn store(&mut self) -> &mut State {
-        let now = self.store_clock();
-        self.primary.expire(now);
-        &mut self.primary
-    }
-
-    pub(crate) fn replicate(&mut self) {
-        if !self.is_alone {
-            self.replica = self.primary.clone();
-        }
+    fn set_clock(&self) {
+        self.stores.set_clock(self.store_clock());
     }
 
     pub(crate) fn act(&mut self) -> Result<(), String> {
@@ -170,10 +178,12 @@ impl<'a> World<'a> {
             }
             6..=8 => self.begin(),
             9..=15 => self.step(),
-            16 => self.replicate(),
+            16 => self.stores.replicate(),
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
-            18 | 19 => self.is_alone = !self.is_alone,
+            18 | 19 => {
+                self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(!replica.is_alone.get()))
+            }
             _ if self.is_hectic => self.begin(),
             _ => self.cut_off(),
         }
@@ -182,7 +192,8 @@ impl<'a> World<'a> {
 
     /// Every request is repeated until it is answered, and everybody hears of it.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
-        (self.is_calm, self.is_alone) = (true, false);
+        self.is_calm = true;
+        self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(false));
         while !self.requests.is_empty() {
             self.step();
             self.check()?;
@@ -192,10 +203,11 @@ impl<'a> World<'a> {
     }
 
     fn fail_over(&mut self) {
+        let Some(replica) = self.stores.replica() else { return };
         self.active = 1 - self.active;
         self.failovers += 1;
-        self.is_alone = false;
-        self.primary = self.replica.clone();
+        self.set_clock();
+        replica.fail_over();
         self.note("the store fails over".into());
     }
 
@@ -212,6 +224,7 @@ impl<'a> World<'a> {
             return;
         }
         self.now += time * SECOND;
+        self.set_clock();
         self.requests.clear();
         for verifier in &mut self.verifiers {
             verifier.disturb(self.now);
@@ -236,11 +249,13 @@ impl<'a> World<'a> {
             let due = (0..self.verifiers.len()).min_by_key(|number| self.verifiers[*number].next_poll);
             let Some(number) = due.filter(|number| self.verifiers[*number].next_poll <= until) else { break };
             self.now = self.now.max(self.verifiers[number].next_poll);
+            self.set_clock();
             self.poll(number)?;
             self.verifiers[number].next_poll = self.now + 4_500 + 500 * self.draws.below(3);
             self.check()?;
         }
         self.now = until;
+        self.set_clock();
         Ok(())
     }
 
@@ -255,7 +270,10 @@ impl<'a> World<'a> {
         loop {
             let cursor = self.verifiers[number].feed.cursor().to_owned();
             let issuer = self.draws.index(self.issuers.len());
-            let page = self.page(issuer, &cursor);
+            let Some(page) = self.page(issuer, &cursor) else {
+                self.verifiers[number].disturb(self.now);
+                return Ok(());
+            };
             match self.verifiers[number].accept(&page, self.keys, self.now) {
                 Ok(more) => {
                     self.accepted += 1;
@@ -291,37 +309,43 @@ impl<'a> World<'a> {
         self.note(format!("verifier {number} gets an old page, after {:?}: {judged:?}", page.after));
     }
 
-    /// What a replica of wxmint answers.
-    fn page(&mut self, issuer: usize, cursor: &str) -> String {
-        if let Some(page) = self.page_after(issuer, cursor) {
-            return page;
+    /// What a replica of wxmint answers. `None` if the store is too slow for it, on a busy machine.
+    fn page(&mut self, issuer: usize, cursor: &str) -> Option<String> {
+        match self.page_after(issuer, cursor).ok()? {
+            Some(page) => Some(page),
+            None => Some(self.page_after(issuer, "").ok()?.expect("the stream has a beginning")),
         }
-        self.page_after(issuer, "").expect("the stream has a beginning")
     }
 
-    fn page_after(&mut self, issuer: usize, cursor: &str) -> Option<String> {
+    fn page_after(&mut self, issuer: usize, cursor: &str) -> Result<Option<String>, StoreError> {
         let cached = if self.rules.a_page_is_cached_briefly { SECOND } else { 60 * SECOND };
         let now = self.now;
         let pages = &mut self.issuers[issuer].pages;
         pages.retain(|_, (made, _)| now - *made < cached);
         if let Some((_, page)) = pages.get(cursor) {
-            return page.clone();
+            return Ok(page.clone());
         }
-        let page = self.make(issuer, cursor);
+        let page = self.read(cursor)?.map(|read| self.make(issuer, cursor, read));
         self.issuers[issuer].pages.insert(cursor.to_owned(), (now, page.clone()));
-        page
+        Ok(page)
     }
 
-    fn make(&mut self, issuer: usize, cursor: &str) -> Option<String> {
-        let rules = self.rules;
-        if !cursor.is_empty() {
-            if !self.store().has(cursor, rules) {
-                return None;
+    fn read(&mut self, cursor: &str) -> Result<Option<ReadEnds>, StoreError> {
+        let (after, seldom) = (cursor.to_owned(), if self.is_hectic { 3 } else { 6 });
+        if self.is_calm || !self.draws.once_in(seldom) {
+            return Ok(self.directly(async |store: &dyn Store| store.ends_after(cursor, PAGE_ENDS).await));
+        }
+        let mut call = self.call(async move |store: &dyn Store| store.ends_after(&after, PAGE_ENDS).await);
+        loop {
+            if let Some(read) = self.runtime.block_on(call.go_on(Fate::Taken)) {
+                return read;
             }
             self.meanwhile();
         }
-        let read = self.store().read(cursor, PAGE_ENDS, rules)?;
-        let iat = self.store_second();
+    }
+
+    fn make(&mut self, issuer: usize, cursor: &str, read: ReadEnds) -> String {
+        let iat = read.at.timestamp();
         let page = EndsPage {
             iss: ISSUER.into(),
             iat,
@@ -338,15 +362,11 @@ impl<'a> World<'a> {
             self.note(format!("replica {issuer} makes a page: {:?} -> {:?}, {:?}", page.after, page.cursor, read.ends));
         }
         self.pages.push((key, page));
-        Some(signed)
+        signed
     }
 
     /// What others do between two commands of one request.
     fn meanwhile(&mut self) {
-        let seldom = if self.is_hectic { 3 } else { 6 };
-        if self.is_calm || !self.draws.once_in(seldom) {
-            return;
-        }
         if self.draws.once_in(3) {
             self.fail_over();
         }

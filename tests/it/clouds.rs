@@ -2,6 +2,7 @@
 
 mod lua;
 mod proxy;
+mod resp;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -83,6 +84,7 @@ async fn where_wait_is_refused_logins_go_on_and_the_log_says_so_once() {
     tenant.user(APPID, "mei", json!({"phone_code": phone})).await;
     tenant.leaves().await;
     assert!(tenant.bed.redis.refused().contains("ERR unknown command `WAIT`"), "{:?}", tenant.bed.redis.refused());
+    tenant.bed.service().says("refuses the command WAIT").await;
     let told = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("refuses the command WAIT"));
     let warnings: Vec<_> = tenant.bed.service().events().into_iter().filter(told).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

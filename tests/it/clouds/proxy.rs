@@ -2,19 +2,21 @@
 //! documents. What a product does beyond its pages is unknown here.
 
 use std::{
-    borrow::Cow,
     collections::BTreeSet,
     io,
     sync::{Arc, Mutex},
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 
-use super::lua;
+use super::{
+    lua,
+    resp::{Stream, ask, command, text},
+};
 use crate::support::{Reachable, RedisServer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +121,6 @@ impl Drop for Proxy {
     }
 }
 
-type Stream = BufReader<TcpStream>;
-
 /// Answers one command after another until either side has ended.
 async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
     let mut near = BufReader::new(near);
@@ -190,58 +190,6 @@ async fn on_all(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>>
     Ok(answer)
 }
 
-async fn ask(words: &[Vec<u8>], shard: &mut Stream) -> io::Result<Vec<u8>> {
-    let mut request = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        request.extend(format!("${}\r\n", word.len()).bytes().chain(word.iter().copied()).chain(*b"\r\n"));
-    }
-    shard.write_all(&request).await?;
-    let mut answer = Vec::new();
-    // How many values are still to come; an array adds its own.
-    let mut left = 1;
-    while left > 0 {
-        left -= 1;
-        let line = line(shard).await?;
-        let count = text(&line[1..]).trim().parse::<usize>();
-        answer.extend_from_slice(&line);
-        match (line[0], count) {
-            (b'*', Ok(count)) => left += count,
-            (b'$', Ok(length)) => {
-                let start = answer.len();
-                answer.resize(start + length + 2, 0);
-                shard.read_exact(&mut answer[start..]).await?;
-            }
-            _ => {}
-        }
-    }
-    Ok(answer)
-}
-
-/// A command, which is an array of strings.
-async fn command(near: &mut Stream) -> io::Result<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    for _ in 0..number(near).await? {
-        let mut word = vec![0; number(near).await? + 2];
-        near.read_exact(&mut word).await?;
-        word.truncate(word.len() - 2);
-        words.push(word);
-    }
-    Ok(words)
-}
-
-/// The number of a line, behind its first character.
-async fn number(near: &mut Stream) -> io::Result<usize> {
-    text(&line(near).await?[1..]).trim().parse().map_err(io::Error::other)
-}
-
-async fn line(stream: &mut Stream) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    match stream.read_until(b'\n', &mut line).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(line),
-    }
-}
-
 fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {
     let count = words.get(2).and_then(|count| text(count).parse::<usize>().ok()).unwrap_or_default();
     words.get(3..3 + count).unwrap_or_default()
@@ -258,10 +206,6 @@ fn hash_tag(key: &[u8]) -> &[u8] {
 
 fn shard_of(key: &[u8], count: usize) -> usize {
     hash_tag(key).iter().map(|byte| usize::from(*byte)).sum::<usize>() % count
-}
-
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }
 
 #[test]
