@@ -77,8 +77,23 @@ impl KeyRing {
     /// The ring for `now`. The document is prepared again when the clock has passed a key's `nbf` or `exp`, in either
     /// direction.
     pub fn at(&self, now: DateTime<Utc>) -> Arc<Ring> {
-        let current = self.current();
-        if current.document.holds(now) { current } else { self.put(current.again(self.lead, now)) }
+        loop {
+            let current = self.current();
+            if current.document.holds(now) {
+                return current;
+            }
+            if let Some(renewed) = self.renew(&current, now) {
+                return renewed;
+            }
+        }
+    }
+
+    /// Replaces `current` by the same keys with the document for `now`; `None` if another ring has been put in use meanwhile,
+    /// which must stay.
+    fn renew(&self, current: &Arc<Ring>, now: DateTime<Utc>) -> Option<Arc<Ring>> {
+        let renewed = Arc::new(current.again(self.lead, now));
+        let replaced = self.current.compare_and_swap(current, Arc::clone(&renewed));
+        Arc::ptr_eq(&replaced, current).then_some(renewed)
     }
 
     /// The ring as it was last prepared, for what does not depend on the time.
@@ -88,13 +103,28 @@ impl KeyRing {
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.put(Ring::new(set, self.lead, now)?);
+        self.current.store(Arc::new(Ring::new(set, self.lead, now)?));
         Ok(())
     }
+}
 
-    fn put(&self, ring: Ring) -> Arc<Ring> {
-        let ring = Arc::new(ring);
-        self.current.store(Arc::clone(&ring));
-        ring
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{PrivateJwk, StoredKeys};
+
+    #[test]
+    fn a_set_that_is_put_in_use_while_a_document_is_prepared_stays_in_use() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let key = |nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key");
+        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::content_of(keys)).expect("a set");
+        let (old, next, new) = (key(0), key(100), key(50));
+        let keys = KeyRing::new(set(&[old, next]), TimeDelta::seconds(10), at(60)).expect("a ring");
+
+        // A request has found that the document does not hold any more, then the file is read again.
+        let found = keys.current();
+        keys.swap(set(std::slice::from_ref(&new)), at(100)).expect("a ring");
+        assert!(keys.renew(&found, at(100)).is_none(), "another ring is in use");
+        assert_eq!(keys.at(at(100)).signing(at(100)).expect("a key").kid, new.kid());
     }
 }
