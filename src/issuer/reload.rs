@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Issuer,
     admin_tokens::{AdminTokens, CurrentAdminTokens},
-    retired_keys::{end_key, taken_away},
+    retired_keys::{end_key, noted_in, taken_away},
 };
 use crate::{
     accounts::FileAccounts,
@@ -43,6 +43,7 @@ struct Watched<R> {
 pub(super) fn watch_files(issuer: &Issuer) {
     if let (Some(mut file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
         let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(store), None);
+        end_keys(&store, noted_in(keys.current().set(), now()));
         let reload = async move || {
             let reloaded = reload_keys(&keys, &mut file, &store);
             tell_which_signs(&keys, &mut signs);
@@ -133,16 +134,21 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) ->
     }
     let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
     let kids = || keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
-    let (before, taken) = (kids(), taken_away(keys.at(now()).set(), &set, now()));
+    let (before, mut ended) = (kids(), taken_away(keys.at(now()).set(), &set, now()));
+    ended.extend(noted_in(&set, now()));
     keys.swap(set, now()).map_err(|error| error.to_string())?;
     file.put_in_use(&content);
-    for kid in taken {
-        actix_web::rt::spawn(end_key(Rc::clone(store), kid));
-    }
+    end_keys(store, ended);
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
     Ok(true)
+}
+
+fn end_keys(store: &Rc<dyn Store>, kids: Vec<String>) {
+    for kid in kids {
+        actix_web::rt::spawn(end_key(Rc::clone(store), kid));
+    }
 }
 
 fn without(these: &[String], those: &[String]) -> String {

@@ -4,7 +4,11 @@ use std::{rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::{keys::KeySet, store::Store, verify::MAX_LEEWAY};
+use crate::{
+    keys::{EndedKey, KeySet},
+    store::{ENDS_PUBLISHED, Store},
+    verify::MAX_LEEWAY,
+};
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -18,13 +22,27 @@ pub(super) fn taken_away(before: &KeySet, after: &KeySet, now: DateTime<Utc>) ->
     taken.map(|life| life.kid.clone()).collect()
 }
 
+/// The keys that the file itself calls retired before their time, as long as a token of theirs can be left. Their ends may not
+/// be in the feed yet: perhaps no replica was running when they were retired.
+pub(super) fn noted_in(set: &KeySet, now: DateTime<Utc>) -> Vec<String> {
+    let is_kept = |key: &&EndedKey| key.at() + ENDS_PUBLISHED > now;
+    set.ended().iter().filter(is_kept).map(|key| key.kid.clone()).collect()
+}
+
 /// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
 pub(super) async fn end_key(store: Rc<dyn Store>, kid: String) {
-    while let Err(error) = store.end_key(&kid).await {
-        tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
-        actix_web::rt::time::sleep(AGAIN).await;
+    let is_new = loop {
+        match store.end_key(&kid).await {
+            Ok(is_new) => break is_new,
+            Err(error) => {
+                tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
+                actix_web::rt::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    if is_new {
+        tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
     }
-    tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
 }
 
 #[cfg(test)]
@@ -59,5 +77,21 @@ mod tests {
         let expired = content(&[&old, &signing, &next], Some(-1));
         assert_eq!(taken_away(&expired, &content(&[&signing, &next], None), now), Vec::<String>::new(), "cleaned up");
         assert_eq!(taken_away(&whole, &expired, now), [kid(&whole, 0)], "its exp was moved into the past");
+    }
+    #[test]
+    fn the_file_names_the_keys_that_ended_for_as_long_as_the_feed_keeps_them() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let key = PrivateJwk::generate(Algorithm::EdDsa, now).expect("a key");
+        let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::content_of(&[key])).expect("JSON");
+        let at = |ago: TimeDelta| (now - ago).timestamp();
+        let forgotten = TimeDelta::from_std(ENDS_PUBLISHED).expect("a month");
+        file["ended"] = serde_json::json!([
+            {"kid": "old", "at": at(forgotten)},
+            {"kid": "new", "at": at(TimeDelta::zero())},
+            {"kid": "by another clock", "at": at(-TimeDelta::minutes(1))},
+        ]);
+        let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+        assert_eq!(noted_in(&set, now), ["new", "by another clock"]);
+        assert_eq!(set.visible(now).count(), 1, "the others are not published");
     }
 }

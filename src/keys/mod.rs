@@ -20,4 +20,4 @@ pub use private_jwk::PrivateJwk;
 pub use ring::{KeyRing, PreparedKey, Ring};
 pub use set::KeySet;
 pub use signing_key::SigningKey;
-pub use stored::StoredKeys;
+pub use stored::{EndedKey, StoredKeys};

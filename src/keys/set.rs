@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    SigningKey, StoredKeys,
+    EndedKey, SigningKey, StoredKeys,
     rotation::{self, KeyLife},
 };
 use crate::verify::{KeyError, KeySource, PublicKey};
@@ -14,6 +14,8 @@ pub struct KeySet {
     /// Ordered by `nbf`, like `lives`.
     keys: Vec<SigningKey>,
     lives: Vec<KeyLife>,
+    /// Not published with the keys.
+    ended: Vec<EndedKey>,
 }
 
 impl KeySet {
@@ -22,7 +24,7 @@ impl KeySet {
         StoredKeys::parse(json)?.check()
     }
 
-    pub(super) fn new(mut keys: Vec<SigningKey>) -> Result<Self, KeyError> {
+    pub(super) fn new(mut keys: Vec<SigningKey>, ended: Vec<EndedKey>) -> Result<Self, KeyError> {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -38,7 +40,7 @@ impl KeySet {
                 }
             }
         }
-        Ok(Self { keys, lives })
+        Ok(Self { keys, lives, ended })
     }
 
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
@@ -53,6 +55,11 @@ impl KeySet {
     /// The times of each key, ordered by `nbf`.
     pub fn lives(&self) -> &[KeyLife] {
         &self.lives
+    }
+
+    /// The keys that were retired before their time.
+    pub fn ended(&self) -> &[EndedKey] {
+        &self.ended
     }
 
     /// The public keys that are in the JWKS at `now`: all keys whose `exp` has not passed.

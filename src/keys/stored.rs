@@ -1,13 +1,12 @@
 //! The key set as it is stored in a file or a Secret, where commands change it.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
     KeySet, PrivateJwk, SigningKey,
-    rotation::{Retirement, State, Step, Successor},
+    rotation::{Policy, Retirement, State, Step, Successor},
 };
 use crate::verify::KeyError;
 
@@ -15,6 +14,31 @@ use crate::verify::KeyError;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
+    #[serde(default)]
+    ended: Vec<EndedKey>,
+}
+
+/// A key that was retired before its time. Every replica tells verifiers so, also one that starts later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedKey {
+    pub kid: String,
+    /// In seconds since 1970.
+    at: i64,
+}
+
+impl EndedKey {
+    /// When the key was retired.
+    pub fn at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.at, 0).unwrap_or_default()
+    }
+}
+
+/// The content of the key file.
+#[derive(Serialize)]
+struct Content<'a> {
+    keys: &'a [PrivateJwk],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ended: &'a [EndedKey],
 }
 
 impl StoredKeys {
@@ -32,25 +56,33 @@ impl StoredKeys {
 
     /// A set of one key.
     pub fn of(key: PrivateJwk) -> Self {
-        Self { keys: vec![key] }
+        Self { keys: vec![key], ended: Vec::new() }
     }
 
     /// Checks the keys against each other and makes a [`KeySet`] of them.
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
-        KeySet::new(keys.collect::<Result<_, _>>()?)
+        KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone())
     }
 
     /// The content of the key file.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
-        Self::content_of(&self.keys)
+        Content { keys: &self.keys, ended: &self.ended }.json()
     }
 
+    #[cfg(test)]
     pub(crate) fn content_of(keys: &[PrivateJwk]) -> Zeroizing<Vec<u8>> {
-        let mut json =
-            serde_json::to_vec_pretty(&BTreeMap::from([("keys", keys)])).expect("strings and numbers serialize");
-        json.push(b'\n');
-        Zeroizing::new(json)
+        Content { keys, ended: &[] }.json()
+    }
+
+    /// The keys that were retired before their time, as long as tokens of theirs may be left.
+    pub fn ended(&self) -> &[EndedKey] {
+        &self.ended
+    }
+
+    /// Forgets the retired keys of which no token can be left. Returns their ids.
+    pub fn forget_ended(&mut self, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
+        self.ended.extract_if(.., |key| key.at() + policy.retention() <= now).map(|key| key.kid).collect()
     }
 
     pub fn add(&mut self, key: PrivateJwk) {
@@ -69,14 +101,17 @@ impl StoredKeys {
         Ok(())
     }
 
-    /// Carries out an emergency retirement.
+    /// Carries out an emergency retirement at `now`.
     pub fn retire(
         &mut self,
         kid: &str,
         retirement: &Retirement,
         algorithm: crate::verify::Algorithm,
+        now: DateTime<Utc>,
     ) -> Result<(), KeyError> {
         self.keys.retain(|key| key.kid() != kid);
+        // Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
+        self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
         if let Some(released) = &retirement.released {
             self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.set_exp(None));
         }
@@ -89,5 +124,13 @@ impl StoredKeys {
         }
         debug_assert!(retirement.state == State::Signing || retirement.successor == Successor::Unchanged);
         Ok(())
+    }
+}
+
+impl Content<'_> {
+    fn json(&self) -> Zeroizing<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
+        json.push(b'\n');
+        Zeroizing::new(json)
     }
 }

@@ -597,7 +597,9 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
         store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
         store.end_earlier(&token("newest", now + 20)).await.expect("ended");
     }
-    store.end_key("a-kid").await.expect("ended");
+    for is_new in [true, false] {
+        assert_eq!(store.end_key("a-kid").await.expect("ended"), is_new);
+    }
     let (ends, last) = read_after(store, &cursor).await;
     let [
         Ended::User { before, .. },

@@ -161,8 +161,8 @@ pub trait Ends {
     /// second all for which this was called before. So of logins at the same time one token is left.
     async fn end_earlier(&self, newest: &Issued) -> Result<()>;
 
-    /// Ends whatever a key has signed.
-    async fn end_key(&self, kid: &str) -> Result<()>;
+    /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
+    async fn end_key(&self, kid: &str) -> Result<bool>;
 
     /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
     /// returns it again. Answered once a replica has it.

@@ -145,6 +145,33 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
 }
 
 #[test]
+fn a_key_that_was_retired_at_once_is_noted_until_its_last_token_has_expired() {
+    let (folder, path) = key_file();
+    let (kid, stolen) = (kids(&path).remove(0), folder.path().join("stolen.json"));
+    fs::copy(&path, &stolen).expect("copied");
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    let file = || serde_json::from_slice::<Value>(&fs::read(&path).expect("the set")).expect("JSON");
+    let noted = file()["ended"].clone();
+    assert_eq!(noted[0]["kid"], *kid);
+
+    assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended\n")));
+    let listed: Value = serde_json::from_str(&keys(&path, &["list", "--json"])).expect("JSON");
+    assert_eq!((&listed[1]["kid"], &listed[1]["state"]), (&noted[0]["kid"], &"ended".into()));
+    assert!(!keys(&path, &["jwks"]).contains(&kid));
+    let mut import = keys_command(&path, &["import", &stolen.to_string_lossy()]);
+    assert_refused(&mut import, &path, 64, &format!("{kid} was retired at once"), &[]);
+
+    assert!(keys(&path, &DUE).contains("published a new EdDSA key"));
+    assert_eq!(file()["ended"], noted, "a rotation keeps the note");
+    let mut later = file();
+    let life_and_leeways = 24 * 60 * 60 + 120;
+    later["ended"][0]["at"] = (noted[0]["at"].as_i64().expect("seconds") - life_and_leeways).into();
+    fs::write(&path, later.to_string()).expect("written");
+    assert!(keys(&path, &["rotate"]).contains(&format!("{kid}, which was retired at once, left the file")));
+    assert_eq!(file()["ended"], Value::Null);
+}
+
+#[test]
 fn generate_never_replaces_a_set() {
     let (_folder, path) = key_file();
     assert_refused(

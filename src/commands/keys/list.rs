@@ -6,7 +6,10 @@ use serde_json::json;
 use super::{Failure, date, place::Place, print};
 use crate::{
     http::now,
-    keys::rotation::{self, KeyLife, State},
+    keys::{
+        EndedKey, KeySet,
+        rotation::{self, KeyLife, State},
+    },
 };
 
 /// Columns of the timeline.
@@ -16,10 +19,14 @@ pub(super) fn run(place: &Place, as_json: bool) -> Result<(), Failure> {
     let set = place.read_set()?;
     let now = now();
     if as_json {
-        print(machine_readable(set.lives(), now));
+        print(machine_readable(&set, now));
         return Ok(());
     }
     table(set.lives(), now).into_iter().for_each(print);
+    for key in set.ended() {
+        print(format_args!("{}  ended", key.kid));
+        print(format_args!("    retired at once on {}; verifiers refuse its tokens", date(key.at())));
+    }
     Ok(())
 }
 
@@ -28,7 +35,8 @@ fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
     lives.get(index + 1).map(|next| next.nbf)
 }
 
-fn machine_readable(lives: &[KeyLife], now: DateTime<Utc>) -> serde_json::Value {
+fn machine_readable(set: &KeySet, now: DateTime<Utc>) -> serde_json::Value {
+    let lives = set.lives();
     let row = |(index, (life, state)): (usize, (&KeyLife, State))| {
         json!({
             "kid": life.kid,
@@ -39,7 +47,9 @@ fn machine_readable(lives: &[KeyLife], now: DateTime<Utc>) -> serde_json::Value 
             "exp": life.exp.map(date),
         })
     };
-    lives.iter().zip(rotation::states(lives, now)).enumerate().map(row).collect()
+    let ended = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
+    let keys = lives.iter().zip(rotation::states(lives, now)).enumerate().map(row);
+    keys.chain(set.ended().iter().map(ended)).collect()
 }
 
 fn table(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<String> {

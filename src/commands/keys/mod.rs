@@ -237,6 +237,9 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure
         let set = keys.check()?;
         rotation::admit(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
+        if set.ended().iter().any(|ended| ended.kid == kid) {
+            return Err(Failure::Usage(format!("{kid} was retired at once: verifiers refuse whatever it signs")));
+        }
         keys.add(key);
         // The new key makes it due to say how long the earlier keys stay visible.
         let step = rotation::plan(keys.check()?.lives(), &policy, now)?;

@@ -31,7 +31,7 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
         let algorithm = set.lives().iter().find(|life| life.kid == kid).map(|life| life.algorithm);
         let now = now();
         let retirement = rotation::retire(set.lives(), kid, now)?;
-        keys.retire(kid, &retirement, algorithm.unwrap_or(crate::verify::Algorithm::Es256))?;
+        keys.retire(kid, &retirement, algorithm.unwrap_or(crate::verify::Algorithm::Es256), now)?;
         Ok(Change::Write(retirement))
     })?;
     let successor = if done.state == State::Signing { ", another key signs" } else { "" };

@@ -24,19 +24,24 @@ pub(in crate::commands) fn short_lead(lead: TimeDelta) -> Option<String> {
 }
 
 pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
-    let (step, policy, waiting) = place.change(|keys| {
+    let (step, policy, waiting, forgotten) = place.change(|keys| {
         let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check()?;
         let step = rotation::plan(set.lives(), &policy, now)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
-        if dry_run || step.is_nothing() {
-            return Ok(Change::Keep((step, policy, waiting)));
+        let forgotten = keys.forget_ended(&policy, now);
+        if dry_run || (step.is_nothing() && forgotten.is_empty()) {
+            return Ok(Change::Keep((step, policy, waiting, forgotten)));
         }
         keys.apply(&step)?;
-        Ok(Change::Write((step, policy, waiting)))
+        Ok(Change::Write((step, policy, waiting, forgotten)))
     })?;
     if let Some(note) = short_lead(policy.lead) {
         say(format_args!("note: {note}"));
+    }
+    for kid in forgotten {
+        let verb = if dry_run { "would leave" } else { "left" };
+        print(format_args!("{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"));
     }
     for line in said(&step, &policy, waiting.as_ref(), dry_run) {
         print(format_args!("{place}: {line}"));

@@ -150,10 +150,14 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_key(&self, kid: &str) -> Result<()> {
-        let now = (self.clock)().timestamp();
-        self.shelves().stream.add(Ended::Key { kid: kid.to_owned() }, now);
-        Ok(())
+    async fn end_key(&self, kid: &str) -> Result<bool> {
+        let (now, ended) = ((self.clock)().timestamp(), Ended::Key { kid: kid.to_owned() });
+        let stream = &mut self.shelves().stream;
+        let is_new = stream.entries.iter().all(|(_, _, other)| *other != ended);
+        if is_new {
+            stream.add(ended, now);
+        }
+        Ok(is_new)
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {

@@ -29,6 +29,7 @@ static END_USER: LazyLock<Script> = script!("end_user");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 static NOTE_BLOCK: LazyLock<Script> = script!("note_block");
+static END_KEY: LazyLock<Script> = script!("end_key", "publish_end");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 
@@ -99,8 +100,12 @@ impl Ends for Redis {
         try_join_all(earlier.iter().map(|token| self.end_token(token))).await.map(drop)
     }
 
-    async fn end_key(&self, kid: &str) -> Result<()> {
-        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }).await.map(drop)
+    async fn end_key(&self, kid: &str) -> Result<bool> {
+        let mut script = END_KEY.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
+        script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
+        script.arg(ENDS_PUBLISHED.as_secs());
+        let kept: u64 = self.link.run_confirmed("publish_end", &script).await?;
+        Ok(kept > 0)
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {

@@ -173,6 +173,11 @@ mod name {
     /// The lives of tokens, in the slot of the stream.
     pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 
+    /// Notes that the end of a key is in the stream. In the slot of the stream.
+    pub(super) fn ended_key(kid: &str) -> impl Display {
+        fmt::from_fn(move |f| write!(f, "wxmint:{{{STREAM}}}:{kid}"))
+    }
+
     pub(super) fn tries(person: &Person) -> impl Display {
         of_person(person, "limit:tries")
     }
