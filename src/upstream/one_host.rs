@@ -29,9 +29,9 @@ use tower_service::Service;
 
 use super::{FetchError, IDLE_TIMEOUT, MAX_ANSWER, StartError, Tls, describe};
 
-/// The head of an answer must fit in; WeChat's has about 200 bytes. hyper gives the buffer away with each answer and takes
-/// another one, by default of 8 KiB, which is wiped.
-const READ_BUFFER: usize = 4 * 1024;
+/// The head of an answer must fit in; WeChat's has about 200 bytes, and proxies add to it. A buffer begins with 8 KiB and grows
+/// only for answers that need it.
+const LARGEST_BUFFER: usize = 32 * 1024;
 
 /// A request whose URI has only a path and a query.
 /// It has no `Debug`, which would print the query, and the AppSecret in it.
@@ -123,7 +123,7 @@ impl OneHost {
     async fn connect(&self) -> Result<Connection, FetchError> {
         let connecting = async {
             let stream = self.connector.clone().call(self.origin.clone()).await.map_err(|error| describe(&*error))?;
-            let handshake = http1::Builder::new().read_buf_exact_size(Some(READ_BUFFER)).handshake(stream);
+            let handshake = http1::Builder::new().max_buf_size(LARGEST_BUFFER).handshake(stream);
             let (requests, driver) = handshake.await.map_err(|error| describe(&error))?;
             Ok(Connection { requests, driver: Some(Box::new(driver)) })
         };
@@ -307,5 +307,43 @@ mod tests {
             assert_eq!(client.fetch(get("/")).await.expect_err("too large"), FetchError::too_large(MAX_ANSWER));
         };
         tokio::join!(server, calls);
+    }
+
+    #[tokio::test]
+    async fn a_head_of_16_kib_is_read() {
+        let tls = Tls::from_system().expect("the system's certificates");
+        let listener = listener().await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Padding: {}\r\n\r\nok", "x".repeat(16 * 1024));
+        let server = async { answer(listener.accept().await.expect("a client").0, &[&head]).await };
+        let client = client(&listener, "http", &tls);
+        let (_, body) = tokio::join!(server, client.fetch(get("/")));
+        assert_eq!(body.expect("an answer"), b"ok");
+    }
+
+    /// The byte is sent with the answer, or after it.
+    #[tokio::test]
+    async fn a_connection_on_which_a_byte_arrives_that_nobody_asked_for_is_not_used_again() {
+        let tls = Tls::from_system().expect("the system's certificates");
+        for with_the_answer in [true, false] {
+            let (listener, told) = (listener().await, listener().await);
+            let (surplus, later) = if with_the_answer { ("x", "") } else { ("", "x") };
+            let server = async {
+                let mut first = listener.accept().await.expect("a client").0;
+                answer(&mut first, &[&(with_body(2) + surplus)]).await;
+                let mut signal = told.accept().await.expect("a client").0;
+                first.write_all(later.as_bytes()).await.ok();
+                signal.write_all(b".").await.expect("writable");
+                answer(listener.accept().await.expect("another connection").0, &[&with_body(3)]).await
+            };
+            let calls = async {
+                let client = client(&listener, "http", &tls);
+                assert_eq!(client.fetch(get("/")).await.expect("an answer").len(), 2);
+                let mut signal = TcpStream::connect(told.local_addr().expect("an address")).await.expect("the server");
+                signal.read_u8().await.expect("the byte has been sent");
+                assert_eq!(client.fetch(get("/")).await.expect("an answer").len(), 3);
+            };
+            let both = futures_util::future::join(server, calls);
+            tokio::time::timeout(Duration::from_secs(60), both).await.expect("a second connection");
+        }
     }
 }
