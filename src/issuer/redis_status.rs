@@ -25,6 +25,10 @@ pub(super) async fn watch_redis(issuer: Arc<Issuer>) {
         // Calls that fail have said why.
         let state = redis.status().await.unwrap_or_default();
         issuer.metrics.redis_is(&state);
+        if state.primaries.is_empty() && state.slots.is_none() {
+            // Nothing is known of what was missing.
+            continue;
+        }
         let warning = warning(&state);
         if told != warning {
             match &warning {
@@ -46,11 +50,17 @@ fn warning(state: &RedisState) -> Option<String> {
         ));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < state.wanted) {
-        warnings.push(format!(
-            "Redis at {primary} has {replicas} replicas that are online, and {wanted} must confirm: first logins, logouts \
-             and unbindings get store_unavailable; set WXMINT_REDIS_CONFIRM={replicas} if that is meant",
-            wanted = state.wanted
-        ));
+        let wanted = state.wanted;
+        warnings.push(match state.are_required {
+            true => format!(
+                "Redis at {primary} has {replicas} replicas that are online, and {wanted} must confirm: first logins, logouts \
+                 and unbindings get store_unavailable; set WXMINT_REDIS_CONFIRM={replicas} if that is meant"
+            ),
+            false => format!(
+                "Redis at {primary} has no replica that is online: if it is lost, so is what it takes from now on; start its \
+                 replica, or set WXMINT_REDIS_CONFIRM=0 if it has none on purpose"
+            ),
+        });
     }
     if state.clock_difference.is_some_and(|seconds| seconds > CLOCKS_APART) {
         warnings.push(
@@ -72,14 +82,17 @@ mod tests {
             primaries: [("a:1".to_owned(), replicas[0]), ("b:1".to_owned(), replicas[1])].into(),
             slots,
             wanted,
+            are_required: true,
             clock_difference: Some(apart),
         };
+        let at_risk = RedisState { are_required: false, ..state([1, 0], None, 1, 0.0) };
         for (state, warned) in [
             (state([1, 2], Some(16384), 1, 0.9), None),
             (state([0, 0], None, 0, 0.0), None),
             (RedisState::default(), None),
             (state([1, 0], Some(16384), 1, 0.0), Some("Redis at b:1 has 0 replicas")),
             (state([1, 1], Some(16384), 2, 0.0), Some("WXMINT_REDIS_CONFIRM=1 if that is meant")),
+            (at_risk, Some("Redis at b:1 has no replica that is online")),
             (state([1, 1], Some(16000), 1, 0.0), Some("384 of 16384 slots")),
             (state([1, 1], Some(16384), 1, 1.1), Some("more than a second apart")),
         ] {

@@ -84,9 +84,9 @@ variables! { SERVE:
         |text| optional(text, path),
     );
 
-    /// How many replicas must have a new binding, a logout or an unbinding before wxmint answers. auto: one on a Cluster,
-    /// always; all under Sentinel, and at least one; with redis:// and rediss:// one while a replica is online. 0: none, so a
-    /// failover may lose them.
+    /// How many replicas must have a new binding, a logout or an unbinding before wxmint answers. auto: every replica that
+    /// could take over, by the word of the Sentinels, of the Cluster's other primaries, or of the primary itself. 0: none, so
+    /// a failover may lose them.
     REDIS_CONFIRM: Confirm, Default("auto"), form("auto, or a number from 0 to 5", parsed);
 
     /// The signing keys.

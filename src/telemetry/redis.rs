@@ -16,8 +16,10 @@ pub struct RedisState {
     pub primaries: Vec<(String, u32)>,
     /// How many slots of the Cluster these have; `None` where there is no Cluster.
     pub slots: Option<usize>,
-    /// How many replicas must confirm a write.
+    /// How many replicas each should have.
     pub wanted: u32,
+    /// Whether bindings, logouts and unbindings fail where a primary has fewer.
+    pub are_required: bool,
     /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
     pub clock_difference: Option<f64>,
 }
@@ -49,7 +51,7 @@ impl RedisMetrics {
         registry.register("redis_slots_covered", help, self.slots.clone());
         let help = "Replicas of a primary that are online and can confirm writes";
         registry.register("redis_replicas_online", help, self.replicas.clone());
-        let help = "Replicas that must confirm a binding, a logout or an unbinding before it is answered";
+        let help = "Replicas that each primary should have online; fewer are a risk, or fail first logins if WXMINT_REDIS_CONFIRM is a number";
         registry.register("redis_replicas_wanted", help, self.wanted.clone());
         let help = "Between the slowest clock of the primaries and the fastest";
         registry.register_with_unit("redis_clock_difference", help, Unit::Seconds, self.clock_difference.clone());

@@ -44,7 +44,8 @@ fn printed() -> String {
     metrics.wechat_answered("code2session", WeChatOutcome::Failed("timeout"), took);
     metrics.redis_answered("begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
-    metrics.redis_is(&RedisState { primaries, slots: Some(16384), wanted: 1, clock_difference: Some(0.0) });
+    let state = RedisState { primaries, slots: Some(16384), wanted: 1, ..RedisState::default() };
+    metrics.redis_is(&RedisState { clock_difference: Some(0.0), ..state });
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");

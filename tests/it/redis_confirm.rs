@@ -1,6 +1,7 @@
-//! How many replicas have a first login before it is answered: none, one, more, and those that have nothing yet.
+//! How many replicas have a first login before it is answered: none, one, more, and those that have nothing yet. And a dead
+//! replica, which holds up newcomers until those have noticed who would promote it.
 
-use crate::support::{PATIENCE, RedisServer, Service, TestBed, eventually, until};
+use crate::support::{PATIENCE, RedisCluster, RedisServer, Sentinel, Service, TestBed, eventually, tell, until};
 
 /// A service beside the bed's, with a setting of its own.
 async fn service(bed: &mut TestBed, confirm: &str) -> Service {
@@ -11,7 +12,7 @@ async fn service(bed: &mut TestBed, confirm: &str) -> Service {
 }
 
 /// The status of a first login.
-async fn newcomer(bed: &TestBed, service: &Service) -> u16 {
+async fn newcomer<R>(bed: &TestBed<R>, service: &Service) -> u16 {
     let name = format!("person-{}", fastrand::u64(..));
     let answer = service.login(&bed.mint_code(&name).await).await;
     match answer.status {
@@ -50,7 +51,7 @@ async fn as_many_replicas_confirm_as_the_setting_says() {
     all_answered(&bed, &services).await;
 
     first.freeze();
-    assert_eq!(statuses(&bed, &services).await, [200, 200, 200, 503], "one of two is frozen");
+    assert_eq!(statuses(&bed, &services).await, [503, 200, 200, 503], "one of two is frozen");
     second.freeze();
     assert_eq!(statuses(&bed, &services).await, [503, 200, 503, 503], "both are frozen");
     first.thaw();
@@ -74,4 +75,112 @@ async fn a_replica_that_is_still_copying_holds_up_nobody_who_has_not_asked_for_i
     assert_eq!(statuses(&bed, &services).await, [200, 200, 503]);
     bed.redis.command::<()>(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
     all_answered(&bed, &services).await;
+}
+
+/// Those who decide who takes over, and what they know of one replica of each primary.
+trait Deciders {
+    /// Whether all of them, or some, hold the replicas for dead.
+    fn hold_for_dead(&self) -> (bool, bool);
+    fn kill_replicas(&mut self);
+    async fn start_replicas_again(&mut self);
+    fn freeze_replicas(&self);
+    fn thaw_replicas(&self);
+}
+
+/// A primary with one replica, which is server 1.
+impl Deciders for Sentinel {
+    fn hold_for_dead(&self) -> (bool, bool) {
+        self.hold_down(1)
+    }
+
+    fn kill_replicas(&mut self) {
+        self.kill(1);
+    }
+
+    async fn start_replicas_again(&mut self) {
+        self.start_again(1).await;
+        self.whole().await;
+    }
+
+    fn freeze_replicas(&self) {
+        self.server(1).freeze();
+    }
+
+    fn thaw_replicas(&self) {
+        self.server(1).thaw();
+    }
+}
+
+/// Three primaries with a replica each, which are nodes 3 to 5.
+impl Deciders for RedisCluster {
+    fn hold_for_dead(&self) -> (bool, bool) {
+        let held = [3, 4, 5].map(|replica| self.hold_failed(replica));
+        (held.iter().all(|(all, _)| *all), held.iter().any(|(_, some)| *some))
+    }
+
+    fn kill_replicas(&mut self) {
+        [3, 4, 5].into_iter().for_each(|replica| self.kill(replica));
+    }
+
+    async fn start_replicas_again(&mut self) {
+        for replica in 3..=5 {
+            self.start_again(replica).await;
+        }
+        self.whole().await;
+    }
+
+    fn freeze_replicas(&self) {
+        [3, 4, 5].into_iter().for_each(|replica| self.freeze(replica));
+    }
+
+    fn thaw_replicas(&self) {
+        [3, 4, 5].into_iter().for_each(|replica| self.thaw(replica));
+    }
+}
+
+/// A dead replica costs newcomers no more than the time in which the deciders notice, and it is waited for again when it is
+/// back.
+async fn a_dead_replica_is_waited_for_until_it_is_noticed<R: Deciders>(mut bed: TestBed<R>) {
+    assert_eq!(newcomer(&bed, bed.service()).await, 200);
+    bed.redis.kill_replicas();
+    let mut refused = 0;
+    loop {
+        let (noticed, _) = bed.redis.hold_for_dead();
+        let status = newcomer(&bed, bed.service()).await;
+        let (_, some) = bed.redis.hold_for_dead();
+        tell(&format!("all have noticed: {noticed}, some have noticed: {some}, first login: {status}"));
+        assert!(some || status == 503, "who has not been noticed could take over");
+        refused += u32::from(status == 503);
+        if noticed {
+            assert_eq!(status, 200, "{}", bed.service().log());
+            break;
+        }
+    }
+    assert!(refused > 0);
+    for person in ["lin", "mei"] {
+        let token = bed.log_in(person).await.expect_login().member("access_token");
+        let logout = bed.service().ask("POST", "/logout", &token, &serde_json::json!({})).await;
+        let token = bed.log_in(person).await.expect_login().member("access_token");
+        let unbinding = bed.service().unbind(&token).await;
+        assert_eq!([logout.status, unbinding.status], [204, 204], "{logout:?} {unbinding:?}");
+    }
+
+    bed.redis.start_replicas_again().await;
+    until("served", PATIENCE, async || newcomer(&bed, bed.service()).await == 200).await;
+    bed.redis.freeze_replicas();
+    assert_eq!(newcomer(&bed, bed.service()).await, 503, "it is back, and is waited for");
+    bed.redis.thaw_replicas();
+    until("served again", PATIENCE, async || newcomer(&bed, bed.service()).await == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_replica_holds_up_newcomers_until_the_sentinels_have_noticed() {
+    a_dead_replica_is_waited_for_until_it_is_noticed(TestBed::builder().start_on(Sentinel::of(1, &[]).await).await)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_replica_holds_up_newcomers_until_the_cluster_has_noticed() {
+    a_dead_replica_is_waited_for_until_it_is_noticed(TestBed::builder().start_on(RedisCluster::start().await).await)
+        .await;
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Newcomers, PATIENCE, RedisCluster, Sentinel, TestBed, eventually, lost, tell};
+use crate::support::{Newcomers, PATIENCE, RedisCluster, Sentinel, Shape, TestBed, eventually, lost, tell, until};
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to a second
@@ -64,6 +64,24 @@ async fn a_primary_of_a_cluster_is_killed() {
     measure(bed, "Cluster, primary killed", kill_in_cluster).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_sentinels_with_one_replica_is_killed() {
+    let bed = TestBed::builder().start_on(Sentinel::of(1, &[]).await).await;
+    measure(bed, "Sentinel, one replica, primary killed", kill_in_front_of_sentinels).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_replica_is_missing_comes_back_and_takes_over_at_once() {
+    let bed = TestBed::builder().start_on(Sentinel::of(1, &[]).await).await;
+    measure(bed, "Sentinel, replica comes back and takes over", take_over_after_coming_back).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_a_cluster_with_two_replicas_each_is_killed() {
+    let cluster = RedisCluster::of(Shape { replicas: 2, ..Shape::default() }).await;
+    measure(TestBed::builder().start_on(cluster).await, "Cluster, two replicas, primary killed", kill_in_cluster).await;
+}
+
 async fn tell_sentinels(redis: &mut Sentinel) {
     redis.fail_over().await;
     redis.whole().await;
@@ -77,6 +95,16 @@ async fn kill_in_front_of_sentinels(redis: &mut Sentinel) {
     redis.whole().await;
 }
 
+/// While it is missing, the primary takes first logins alone.
+async fn take_over_after_coming_back(redis: &mut Sentinel) {
+    let replica = 1 - redis.primary().expect("a primary");
+    redis.kill(replica);
+    until("held for dead", FAILED_OVER, async || redis.hold_down(replica).0).await;
+    redis.start_again(replica).await;
+    redis.fail_over().await;
+    redis.whole().await;
+}
+
 async fn tell_replica(redis: &mut RedisCluster) {
     let primary = redis.primaries()[0];
     // After the failover before, the new primary learns of its replica a little later.
@@ -85,8 +113,7 @@ async fn tell_replica(redis: &mut RedisCluster) {
     redis.whole().await;
 }
 
-/// The old primary comes back at once after it has a successor, because a Cluster with one replica for each primary confirms
-/// nothing without it.
+/// The old primary comes back at once after it has a successor.
 async fn kill_in_cluster(redis: &mut RedisCluster) {
     let primary = redis.primaries()[0];
     let slot = redis.slot_at(primary);

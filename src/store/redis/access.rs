@@ -41,7 +41,7 @@ struct NotedLife {
 /// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirm {
-    /// On a Cluster one; under Sentinel all that follow the primary; on a single Redis one, while one is online.
+    /// Every one that could take over.
     #[default]
     Auto,
     Replicas(u8),

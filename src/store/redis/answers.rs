@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     super::Result,
-    confirm::{Confirmation, Wanted, confirmation},
-    failure::Failure,
+    failure::{Failure, Next},
     node::{Commands, Node, Values, Via},
 };
 
@@ -29,16 +28,28 @@ pub(super) async fn send(
     Answers::of(node, node.send(via, commands, deadline).await?)
 }
 
-/// The same to a server that is not the primary of the slot yet.
-pub(super) async fn send_asking(
+/// Sends commands to one server, and again on a new connection if the old one has become useless.
+pub(super) async fn send_twice(
     node: &Rc<Node>,
     via: Via,
     commands: &Commands<'_>,
     deadline: Instant,
 ) -> Result<Answers, Failure> {
+    match send(node, via, commands, deadline).await {
+        Err(failure) if failure.trouble.next(0, true) == Next::Reconnect => send(node, via, commands, deadline).await,
+        outcome => outcome,
+    }
+}
+
+/// The same to a server that is not the primary of the slot yet.
+pub(super) async fn send_asking(
+    node: &Rc<Node>,
+    commands: &Commands<'_>,
+    deadline: Instant,
+) -> Result<Answers, Failure> {
     let mut asking = redis::pipe();
     commands.iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
-    let values = node.send(via, &Commands::from(&asking), deadline).await?;
+    let values = node.send(Via::Prompt, &Commands::from(&asking), deadline).await?;
     Answers::of(node, values.into_iter().skip(1).step_by(2).collect())
 }
 
@@ -62,10 +73,6 @@ impl Answers {
     /// The answer to a command is what the same command was answered when it was sent alone.
     pub(super) fn replace(&mut self, command: usize, alone: Self) {
         self.values[command] = alone.values.into_iter().next().unwrap_or(Value::Nil);
-    }
-
-    pub(super) fn confirmation(&self, wanted: Wanted) -> Confirmation {
-        confirmation(&self.values, wanted, &self.from.name)
     }
 
     /// The answer to the first command.

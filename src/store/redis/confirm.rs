@@ -1,223 +1,206 @@
-//! Replicas confirm a write, so that one that takes over has it.
+//! A write that must survive a failover is answered once every replica that could take over has it.
+//!
+//! The primary is asked with the write how far its data have come, and then, until a replica that takes over has them, how far
+//! each replica has confirmed. Who could take over is for those to say who decide it ([`super::successors`]).
 
 use std::{
-    borrow::Cow,
-    cell::Cell,
+    cell::RefCell,
+    rc::Rc,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use redis::{Cmd, Pipeline, Value};
-use tokio::time::Instant;
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use redis::Value;
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     access::Confirm,
-    followers::{Followers, online},
-    node::Commands,
+    answers::{Answers, send_twice},
+    failure::{Failure, Trouble},
+    link::{DEADLINE, Link},
+    node::{Commands, Node, Via},
     primaries::Kind,
+    replication::Replication,
     url::Address,
 };
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
-/// Longer than one write takes that is not confirmed.
-const TRIED_EVERY: Duration = Duration::from_millis(500);
-
 /// Whether it has been said that Redis refuses to wait.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Whether replicas confirm at one server. After a write that was not confirmed, one write at a time tries it, and the others
-/// fail at once: on a connection that waits for replicas nothing else is answered.
-#[derive(Default)]
-pub(super) struct Doubt(Cell<Option<Instant>>);
+/// What is to have confirmed a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Each of these.
+    replicas: Vec<Address>,
+    /// And so many in all.
+    count: usize,
+}
 
-impl Doubt {
-    pub(super) fn exists(&self) -> bool {
-        self.0.get().is_some()
+/// The times at which one primary is asked to wait for its replicas. Nothing else is answered on a connection that waits, so
+/// all writes that were made before share the next wait.
+#[derive(Default)]
+pub(super) struct Waits(RefCell<Option<Waiting>>);
+
+/// `None` if the server refuses to wait.
+type Waiting = Shared<LocalBoxFuture<'static, Result<Option<Rc<Replication>>, Failure>>>;
+
+impl Link {
+    /// Returns once every replica that could take over has what `answers` tells of. See [`Answers::replication`].
+    pub(super) async fn until_confirmed(&self, answers: &Answers, deadline: Instant) -> Result<(), Failure> {
+        let node = &answers.from;
+        let Some(before) = answers.replication() else { return Ok(()) };
+        let late = |_| Err("no confirmation within 1 s".to_owned());
+        timeout_at(deadline, self.confirmation(node, before)).await.unwrap_or_else(late).map_err(|reason| {
+            // Perhaps another server has taken over.
+            self.primaries.look_again_later(&node.address);
+            Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason }
+        })
     }
 
-    /// Whether a write may be tried now.
-    pub(super) fn admits(&self, now: Instant) -> bool {
-        match self.0.get() {
-            None => true,
-            Some(next_try) if now < next_try => false,
-            Some(_) => {
-                self.0.set(Some(now + TRIED_EVERY));
-                true
+    /// `before`: what the primary said with the write.
+    async fn confirmation(&self, node: &Rc<Node>, before: Replication) -> Result<(), String> {
+        let (mut after, mut reason) = (before.clone(), String::new());
+        let mut has_waited = false;
+        // The second time, the deciders may have noticed that a replica is dead.
+        for asked_anew in [false, true] {
+            let wanted = self.wanted(node, &before, asked_anew).await?;
+            if !has_waited && !wanted.is_met(&before, &after) && before.online().count() >= wanted.count {
+                has_waited = true;
+                let waited = node.waits.next(node, wanted.count).await.map_err(|failure| failure.reason)?;
+                let Some(waited) = waited else { return Ok(()) };
+                after = (*waited).clone();
+                if !after.is_of_same_primary(&before) {
+                    node.reconnect();
+                }
+            }
+            if wanted.is_met(&before, &after) {
+                return Ok(());
+            }
+            reason = wanted.missing(&before, &after);
+        }
+        Err(reason)
+    }
+
+    /// `asked_anew`: the deciders are asked after it in any case.
+    async fn wanted(&self, node: &Node, before: &Replication, asked_anew: bool) -> Result<Wanted, String> {
+        match (self.confirm(), self.primaries.kind()) {
+            (Confirm::Replicas(count), _) => Ok(Wanted { replicas: Vec::new(), count: count.into() }),
+            (Confirm::Auto, Kind::Single) => Ok(Wanted::all(before.online().cloned().collect())),
+            (Confirm::Auto, kind) => {
+                let successors = self.primaries.successors(node, asked_anew).await?;
+                Ok(Wanted::for_failover(kind, successors, before))
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn all(replicas: Vec<Address>) -> Self {
+        Self { count: replicas.len(), replicas }
+    }
+
+    /// The successors, and those that follow the primary: the deciders may learn of one that comes back a little later.
+    fn for_failover(kind: Kind, successors: Vec<Address>, before: &Replication) -> Self {
+        let mut live: Vec<_> = before.live().cloned().collect();
+        match kind {
+            // A Cluster may announce a replica by another address than its primary knows.
+            Kind::Cluster => Self { count: successors.len().max(live.len()), replicas: live },
+            Kind::Single | Kind::Sentinel => {
+                live.extend(successors.into_iter().filter(|one| !before.live().any(|live| live == one)));
+                Self::all(live)
             }
         }
     }
 
-    /// The outcome of a write at `now`.
-    pub(super) fn note(&self, is_confirmed: bool, now: Instant) {
-        self.0.set((!is_confirmed).then_some(now));
+    fn is_met(&self, before: &Replication, after: &Replication) -> bool {
+        let have = |one: &Address| after.confirmed(before).any(|other| other == one);
+        self.replicas.iter().all(have) && after.confirmed(before).count() >= self.count
+    }
+
+    fn missing(&self, before: &Replication, after: &Replication) -> String {
+        let confirmed = after.confirmed(before).count();
+        let names: Vec<_> = self.replicas.iter().map(Address::to_string).collect();
+        format!(
+            "{confirmed} of {} replicas that could take over have confirmed the write in time ({}); WXMINT_REDIS_CONFIRM says \
+             how many must",
+            self.count,
+            names.join(", ")
+        )
     }
 }
 
-/// For calls that no replica confirms.
-pub(super) const UNCONFIRMED: Wanted = Wanted::Replicas(0);
+impl Waits {
+    /// The outcome of a wait that begins after this call.
+    async fn next(&self, node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+        let running = self.0.borrow().clone();
+        if let Some(running) = &running {
+            _ = running.clone().await;
+        }
+        self.after(running.as_ref(), node, replicas).await
+    }
 
-/// How many replicas are to confirm a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    Replicas(u8),
-    /// One, if there is one.
-    OneIfThere,
-    /// All that follow the primary. See [`super::followers`].
-    Followers(u8),
-}
-
-/// Under Sentinel and on a Cluster never none because there are none: a primary that was replaced or is cut off has no replica
-/// left, and what it takes is lost.
-pub(super) fn wanted(confirm: Confirm, kind: Kind, followers: &Followers) -> Wanted {
-    match (confirm, kind) {
-        (Confirm::Replicas(count), _) => Wanted::Replicas(count),
-        (Confirm::Auto, Kind::Single) => Wanted::OneIfThere,
-        (Confirm::Auto, Kind::Cluster) => Wanted::Replicas(1),
-        (Confirm::Auto, Kind::Sentinel) => Wanted::Followers(followers.wanted(Instant::now())),
+    /// The wait that has begun since `last` was over, or a new one.
+    fn after(&self, last: Option<&Waiting>, node: &Rc<Node>, replicas: usize) -> Waiting {
+        let mut latest = self.0.borrow_mut();
+        let begun = latest.take().filter(|latest| last.is_none_or(|last| !last.ptr_eq(latest)));
+        let begin = || {
+            let node = Rc::clone(node);
+            let waiting = async move { wait(&node, replicas).await }.boxed_local().shared();
+            // Goes on in a task of its own, because all callers may give up.
+            spawn_local(waiting.clone());
+            waiting
+        };
+        latest.insert(begun.unwrap_or_else(begin)).clone()
     }
 }
 
-/// How many replicas must be there, so that a write can be confirmed.
-pub(super) fn least(confirm: Confirm, kind: Kind) -> u8 {
-    match wanted(confirm, kind, &Followers::default()) {
-        Wanted::Replicas(count) | Wanted::Followers(count) => count,
-        Wanted::OneIfThere => 0,
-    }
-}
-
-/// A write with what makes it certain, in one round trip, or in two where it must be asked first whether there is a replica.
-pub(super) fn confirmed(write: &Cmd, wanted: Wanted) -> Commands<'_> {
-    if wanted == UNCONFIRMED {
-        return Commands::One(write);
-    }
+async fn wait(node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let mut commands = redis::pipe();
-    commands.add_command(write.clone());
-    match wanted {
-        Wanted::OneIfThere => {
-            commands.cmd("INFO").arg("replication");
-            return Commands::Then(commands, wait_for_one);
+    // Redis waits for what it had written when the last command came on this connection.
+    commands
+        .cmd("PING")
+        .cmd("WAIT")
+        .arg(replicas)
+        .arg(CONFIRMED_WITHIN.as_millis() as u64)
+        .cmd("INFO")
+        .arg("replication");
+    let commands = Commands::from(&commands);
+    let answers = send_twice(node, Via::Waiting, &commands, Instant::now() + DEADLINE).await?;
+    Ok(answers.waited().then(|| answers.replication()).flatten().map(Rc::new))
+}
+
+impl Answers {
+    /// What the last command, `INFO replication`, was answered. `None` if Redis refuses to tell.
+    fn replication(&self) -> Option<Replication> {
+        let info = self.values.last().filter(|answer| !self.refuses(answer))?;
+        Replication::parse(&redis::from_redis_value_ref::<String>(info).ok()?)
+    }
+
+    /// Whether Redis has waited.
+    fn waited(&self) -> bool {
+        self.values.get(1).is_some_and(|answer| !self.refuses(answer))
+    }
+
+    fn refuses(&self, answer: &Value) -> bool {
+        let Value::ServerError(error) = answer else { return false };
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                redis = self.from.name,
+                code = error.code(),
+                "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a binding, a logout or an unbinding \
+                 before it is answered: a failover may lose the last of them; WXMINT_REDIS_CONFIRM=0 says that this is meant"
+            );
         }
-        Wanted::Replicas(count) => _ = with_wait(&mut commands, count),
-        Wanted::Followers(count) => _ = with_wait(&mut commands, count).cmd("INFO").arg("replication"),
-    }
-    Commands::Several(Cow::Owned(commands))
-}
-
-/// Redis counts what the same connection sent before, be it a write or not: then the replica also has what another
-/// connection wrote earlier.
-fn with_wait(commands: &mut Pipeline, count: u8) -> &mut Pipeline {
-    commands.cmd("WAIT").arg(count).arg(CONFIRMED_WITHIN.as_millis() as u64)
-}
-
-fn wait_for_one(answers: &[Value]) -> Option<Pipeline> {
-    let is_there = answers.get(1).is_some_and(|info| !followers_by(info).is_empty());
-    is_there.then(|| with_wait(&mut redis::pipe(), 1).clone())
-}
-
-fn followers_by(info: &Value) -> Vec<Address> {
-    redis::from_redis_value_ref::<String>(info).map(|info| online(&info)).unwrap_or_default()
-}
-
-/// What the answers to [`confirmed`] say.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Confirmation {
-    Given,
-    /// Or Redis refuses to tell.
-    NotAsked,
-    Missing,
-    /// So many replicas have confirmed, and these follow the primary. Others may have followed it before.
-    Some(u8, Vec<Address>),
-}
-
-pub(super) fn confirmation(answers: &[Value], wanted: Wanted, server: &str) -> Confirmation {
-    let (waited, count, info) = match wanted {
-        Wanted::Replicas(count) => (answers.get(1), count, None),
-        Wanted::OneIfThere => (answers.get(2), 1, answers.get(1)),
-        Wanted::Followers(count) => (answers.get(1), count, answers.get(2)),
-    };
-    for answer in [waited, info].into_iter().flatten() {
-        if let Value::ServerError(error) = answer {
-            warn_once(error.code(), server);
-            return Confirmation::NotAsked;
-        }
-    }
-    match (waited, info) {
-        (Some(Value::Int(confirmed)), Some(info)) if *confirmed > 0 && wanted != Wanted::OneIfThere => {
-            Confirmation::Some(*confirmed as u8, followers_by(info))
-        }
-        (Some(Value::Int(confirmed)), _) if *confirmed >= count.into() => Confirmation::Given,
-        (Some(_), _) => Confirmation::Missing,
-        (None, _) => Confirmation::NotAsked,
-    }
-}
-
-fn warn_once(code: &str, server: &str) {
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            redis = server,
-            code,
-            "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a binding, a logout or an unbinding \
-             before it is answered: a failover may lose the last of them; WXMINT_REDIS_CONFIRM=0 says that this is meant"
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn after_a_write_that_was_not_confirmed_one_at_a_time_tries() {
-        let (doubt, now) = (Doubt::default(), Instant::now());
-        let at = |millis| now + Duration::from_millis(millis);
-        let admitted = |millis| doubt.admits(at(millis));
-        assert!(admitted(0) && admitted(0));
-        doubt.note(false, at(400));
-        assert_eq!([400, 401, 899, 900, 901].map(admitted), [true, false, false, true, false]);
-        doubt.note(true, at(902));
-        assert!(admitted(902) && admitted(902) && !doubt.exists());
-    }
-
-    #[test]
-    fn how_many_confirm_depends_on_the_setting_and_on_the_kind_of_redis() {
-        let followers = Followers::default();
-        followers.add(&["a", "b"].map(|host| Address { host: host.into(), port: 1 }));
-        for (confirm, kind, expected, at_least) in [
-            (Confirm::Auto, Kind::Single, Wanted::OneIfThere, 0),
-            (Confirm::Auto, Kind::Cluster, Wanted::Replicas(1), 1),
-            (Confirm::Auto, Kind::Sentinel, Wanted::Followers(2), 1),
-            (Confirm::Replicas(0), Kind::Cluster, Wanted::Replicas(0), 0),
-            (Confirm::Replicas(2), Kind::Single, Wanted::Replicas(2), 2),
-        ] {
-            assert_eq!(wanted(confirm, kind, &followers), expected, "{confirm:?} {kind:?}");
-            assert_eq!(least(confirm, kind), at_least, "{confirm:?} {kind:?}");
-        }
-    }
-
-    #[test]
-    fn answers_say_whether_a_write_is_confirmed() {
-        let done = || Value::SimpleString("OK".into());
-        let info = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let one = "slave0:ip=a,port=1,state=online,offset=1,lag=0";
-        let refused = || redis::parse_redis_value(b"-ERR unknown command 'WAIT'\r\n").expect("RESP");
-        let a = || vec![Address { host: "a".into(), port: 1 }];
-        for (answers, wanted, expected) in [
-            (vec![], Wanted::Replicas(0), Confirmation::NotAsked),
-            (vec![Value::Int(1)], Wanted::Replicas(1), Confirmation::Given),
-            (vec![Value::Int(1)], Wanted::Replicas(2), Confirmation::Missing),
-            (vec![refused()], Wanted::Replicas(1), Confirmation::NotAsked),
-            (vec![info("role:master")], Wanted::OneIfThere, Confirmation::NotAsked),
-            (vec![refused()], Wanted::OneIfThere, Confirmation::NotAsked),
-            (vec![info(one), Value::Int(1)], Wanted::OneIfThere, Confirmation::Given),
-            (vec![info(one), Value::Int(0)], Wanted::OneIfThere, Confirmation::Missing),
-            (vec![Value::Int(2), info(one)], Wanted::Followers(2), Confirmation::Some(2, a())),
-            (vec![Value::Int(1), info(one)], Wanted::Followers(2), Confirmation::Some(1, a())),
-            (vec![Value::Int(0), info(one)], Wanted::Followers(2), Confirmation::Missing),
-        ] {
-            let answers: Vec<_> = [done()].into_iter().chain(answers).collect();
-            assert_eq!(confirmation(&answers, wanted, "a:1"), expected, "{answers:?} {wanted:?}");
-        }
+        true
     }
 }

@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use super::{
     super::Result,
     access::{Confirm, RedisAccess},
-    answers::Answers,
-    confirm::{Confirmation, UNCONFIRMED, wanted},
+    answers::{Answers, send_twice},
     connector::Connector,
     failure::Failure,
     layout::Found,
@@ -25,7 +24,7 @@ use crate::telemetry::Metrics;
 
 /// For a call with connecting, looking for the primary, and repetitions. A login waits for two of these and for WeChat, 5 s at
 /// most.
-const DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     pub(super) primaries: Primaries,
@@ -41,7 +40,7 @@ impl Link {
 
     /// Runs a script on the primary of its keys.
     pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &Invocation<'_>) -> Result<T> {
-        self.measured(step, async |deadline| self.invoke(script, UNCONFIRMED, deadline).await?.only()).await
+        self.measured(step, async |deadline| self.invoke(script, false, deadline).await?.only()).await
     }
 
     /// Runs two scripts at the same time, in one round trip if one primary has the keys of both. If one script has to be repeated,
@@ -55,7 +54,7 @@ impl Link {
         self.measured(step, async |deadline| match self.slot(&first) == self.slot(&second) {
             true => self.invoke_both(first, second, deadline).await?.all(),
             false => {
-                let run = |script| self.invoke(script, UNCONFIRMED, deadline);
+                let run = |script| self.invoke(script, false, deadline);
                 let (one, other) = Box::pin(join(run(&first), run(&second))).await;
                 Ok((one?.only()?, other?.only()?))
             }
@@ -63,31 +62,18 @@ impl Link {
         .await
     }
 
-    /// Runs a script, and waits until as many replicas as are wanted have all writes up to this one, because a replica that
-    /// takes over must not have lost them.
+    /// Runs a script, and waits until every replica that could take over has all writes up to this one.
     pub(super) async fn run_confirmed<T: FromRedisValue>(
         &self,
         step: &'static str,
         script: &Invocation<'_>,
     ) -> Result<T> {
         self.measured(step, async |deadline| {
-            let primary = self.primary(self.slot(script), deadline).await?;
-            let wanted = wanted(self.confirm, self.primaries.kind(), &primary.followers);
-            if wanted != UNCONFIRMED && !primary.doubt.admits(Instant::now()) {
-                return Err(self.unconfirmed(&primary));
+            let answers = self.invoke(script, self.confirms(), deadline).await?;
+            if self.confirms() {
+                Box::pin(self.until_confirmed(&answers, deadline)).await?;
             }
-            let answers = self.invoke(script, wanted, deadline).await?;
-            let server = &answers.from;
-            let is_confirmed = match answers.confirmation(wanted) {
-                Confirmation::Given | Confirmation::NotAsked => true,
-                Confirmation::Missing => false,
-                Confirmation::Some(count, left) => {
-                    server.followers.are_there(&left, count, Instant::now())
-                        || self.primaries.is_not_replaced(server, count, left).await
-                }
-            };
-            server.doubt.note(is_confirmed, Instant::now());
-            if is_confirmed { answers.only() } else { Err(self.unconfirmed(server)) }
+            answers.only()
         })
         .await
     }
@@ -125,8 +111,7 @@ impl Link {
         commands: &Pipeline,
     ) -> Result<T> {
         let slot = slot_of(key.as_bytes());
-        self.measured(step, async |deadline| self.call(slot, Via::Prompt, &commands.into(), deadline).await?.all())
-            .await
+        self.measured(step, async |deadline| self.call(slot, &commands.into(), deadline).await?.all()).await
     }
 
     /// Runs reading commands on one server.
@@ -136,7 +121,8 @@ impl Link {
         node: &Rc<Node>,
         commands: &Pipeline,
     ) -> Result<T> {
-        self.measured(step, async |deadline| self.call_at(node, &commands.into(), deadline).await?.all()).await
+        let commands = Commands::from(commands);
+        self.measured(step, async |deadline| send_twice(node, Via::Prompt, &commands, deadline).await?.all()).await
     }
 
     /// Runs a command for each key on one server, in one round trip. A key that it does not have any more is asked for where it
@@ -157,7 +143,7 @@ impl Link {
             for (value, (key, command)) in values.iter_mut().zip(&commands) {
                 if Failure::of(value, &node.address).is_some_and(|failure| failure.trouble.is_about_a_slot()) {
                     let (slot, alone) = (slot_of(key.as_bytes()), Commands::One(command));
-                    *value = self.call(slot, Via::Prompt, &alone, deadline).await?.only()?;
+                    *value = self.call(slot, &alone, deadline).await?.only()?;
                 }
             }
             Answers { values, from: Rc::clone(node) }.all()

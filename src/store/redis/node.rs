@@ -11,14 +11,16 @@ use futures_util::{
 };
 use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
 use smallvec::{SmallVec, smallvec};
-use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, error::Elapsed, timeout, timeout_at},
+};
 
 use super::{
     super::{Result, StoreError},
-    confirm::Doubt,
+    confirm::Waits,
     connector::{Connection, Connector},
     failure::{Failure, Trouble},
-    followers::Followers,
     outage::OUTAGE,
     url::Address,
 };
@@ -38,8 +40,7 @@ pub(super) struct Node {
     prompt: Line,
     /// For calls that wait for replicas, during which nothing else can be sent on the connection.
     waiting: Line,
-    pub(super) doubt: Doubt,
-    pub(super) followers: Followers,
+    pub(super) waits: Waits,
 }
 
 /// Which connection a call uses.
@@ -53,8 +54,6 @@ pub(super) enum Via {
 pub(super) enum Commands<'a> {
     One(&'a Cmd),
     Several(Cow<'a, Pipeline>),
-    /// And what is sent afterwards on the same connection, depending on the answers.
-    Then(Pipeline, fn(&[Value]) -> Option<Pipeline>),
 }
 
 /// An answer to each command. One needs no memory of its own.
@@ -78,8 +77,7 @@ impl Node {
     pub(super) fn new(address: Address, connector: &Arc<Connector>) -> Self {
         let (name, connector) = (address.to_string(), Arc::clone(connector));
         let (prompt, waiting) = (Line::default(), Line::default());
-        let (doubt, followers) = (Doubt::default(), Followers::default());
-        Self { address, name, connector, prompt, waiting, doubt, followers }
+        Self { address, name, connector, prompt, waiting, waits: Waits::default() }
     }
 
     /// Sends the commands once. Errors that the server answers are among the answers.
@@ -125,24 +123,23 @@ impl Node {
         commands: &Commands<'_>,
         deadline: Instant,
     ) -> Result<Values, Failure> {
-        let (several, then) = match commands {
-            Commands::One(command) => {
-                let answer = timeout_at(until(deadline), connection.one(command)).await;
-                return Ok(smallvec![self.answered(answer)?]);
+        let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
+        match commands {
+            Commands::One(command) => Ok(smallvec![self.answered(timeout_at(until, connection.one(command)).await)?]),
+            Commands::Several(commands) => {
+                Ok(self.answered(timeout_at(until, connection.several(commands)).await)?.into())
             }
-            Commands::Several(commands) => (&**commands, None),
-            Commands::Then(commands, then) => (commands, Some(then)),
-        };
-        let mut answers = self.answered(timeout_at(until(deadline), connection.several(several)).await)?;
-        if let Some(more) = then.and_then(|then| then(&answers)) {
-            answers.extend(self.answered(timeout_at(until(deadline), connection.several(&more)).await)?);
         }
-        Ok(answers.into())
     }
 
     fn answered<T>(&self, answer: Result<RedisResult<T>, Elapsed>) -> Result<T, Failure> {
         let answer = answer.map_err(|_| self.late())?;
         answer.map_err(|error| Failure::from_error(&error, &self.address))
+    }
+
+    /// Makes new connections from now on, because the name leads to several servers.
+    pub(super) fn reconnect(&self) {
+        [&self.prompt, &self.waiting].into_iter().for_each(|line| line.0.borrow_mut().connecting = None);
     }
 
     fn late(&self) -> Failure {
@@ -154,16 +151,11 @@ impl Node {
     }
 }
 
-fn until(deadline: Instant) -> Instant {
-    deadline.min(Instant::now() + RESPONSE_TIMEOUT)
-}
-
 impl Commands<'_> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Cmd> {
         let (one, several) = match self {
             Self::One(command) => (Some(*command), None),
             Self::Several(commands) => (None, Some(&**commands)),
-            Self::Then(commands, _) => (None, Some(commands)),
         };
         one.into_iter().chain(several.into_iter().flat_map(Pipeline::cmd_iter))
     }
@@ -185,11 +177,14 @@ impl Line {
             return Err(error.clone());
         }
         let State { generation, connecting, .. } = &mut *state;
-        let connecting = connecting.get_or_insert_with(|| {
-            *generation += 1;
-            let (connector, to) = (Arc::clone(&node.connector), node.address.clone());
-            async move { connector.connect(&to).await }.boxed_local().shared()
-        });
+        // All callers of an attempt that failed may have given up before it did.
+        let connecting = match connecting.take().filter(|made| !matches!(made.peek(), Some(Err(_)))) {
+            Some(made) => connecting.insert(made),
+            None => {
+                *generation += 1;
+                connecting.insert(connect(Arc::clone(&node.connector), node.address.clone()))
+            }
+        };
         Ok((*generation, connecting.clone()))
     }
 
@@ -206,5 +201,79 @@ impl Line {
             state.connecting = None;
             state.refused = Some((Instant::now() + PAUSE, error.clone()));
         }
+    }
+}
+
+/// Goes on in a task of its own, because all callers may give up.
+fn connect(connector: Arc<Connector>, to: Address) -> Connecting {
+    let connecting = async move { connector.connect(&to).await }.boxed_local().shared();
+    spawn_local(connecting.clone());
+    connecting
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::LocalSet,
+    };
+
+    use super::{
+        super::{access::RedisAccess, url::Layout},
+        *,
+    };
+
+    /// A server that lets everybody in after it was told to, and the node that it is.
+    async fn slow_server() -> (TcpListener, Node) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("redis://127.0.0.1:{}", listener.local_addr().expect("an address").port());
+        let connector = Connector::new(&RedisAccess::fixed(url.parse().expect("a URL")));
+        let Layout::Single(address) = connector.layout() else { unreachable!("it is one server") };
+        (listener, Node::new(address, &Arc::new(connector)))
+    }
+
+    async fn is_refused_by(node: &Node, deadline: Instant) -> Failure {
+        let ping = redis::cmd("PING");
+        node.send(Via::Prompt, &Commands::One(&ping), deadline).await.expect_err("no answer")
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_its_only_caller_gives_up_is_made_all_the_same() {
+        let (listener, node) = slow_server().await;
+        LocalSet::new()
+            .run_until(async {
+                assert_eq!(is_refused_by(&node, Instant::now()).await.trouble, Trouble::Silent);
+                let (mut accepted, _) = listener.accept().await.expect("a connection");
+                let mut ping = [0; 14];
+                accepted.read_exact(&mut ping).await.expect("a PING");
+                accepted.write_all(b"+PONG\r\n").await.expect("writable");
+                let made = async {
+                    while node.connection().is_none() {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                timeout(Duration::from_secs(60), made).await.expect("a connection without a caller");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_nobody_saw_fails_nobody_later() {
+        let (listener, node) = slow_server().await;
+        LocalSet::new()
+            .run_until(async {
+                assert_eq!(is_refused_by(&node, Instant::now()).await.trouble, Trouble::Silent);
+                drop(listener.accept().await.expect("a connection"));
+                let failed = || node.prompt.0.borrow().connecting.as_ref().is_some_and(|made| made.peek().is_some());
+                let connecting = node.prompt.0.borrow().connecting.clone().expect("an attempt");
+                _ = connecting.await;
+                assert!(failed());
+                let asked = is_refused_by(&node, Instant::now() + Duration::from_secs(60));
+                let (failure, accepted) = futures_util::future::join(asked, listener.accept()).await;
+                drop(accepted.expect("another attempt"));
+                assert_eq!(failure.trouble, Trouble::Unreachable);
+            })
+            .await;
     }
 }

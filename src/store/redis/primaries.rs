@@ -5,29 +5,23 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared, join_all},
+    future::{BoxFuture, Shared},
 };
-use tokio::{
-    task::spawn_local,
-    time::{Instant, timeout},
-};
+use tokio::{task::spawn_local, time::Instant};
 
 use super::{
     super::{Result, StoreError},
     connector::Connector,
-    layout::{self, Before, Found, Known, Sentinels},
+    layout::{self, Before, Found, Known, Sentinels, Successors},
     node::Node,
     outage::OUTAGE,
     url::{Address, Layout},
 };
 
 /// From one search to the next.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// A primary that was replaced may take writes for some seconds, and nothing else tells of it.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
-
-/// For a replica that may have become a primary.
-const ASKED_FOR: Duration = Duration::from_millis(150);
 
 pub(super) struct Primaries {
     connector: Arc<Connector>,
@@ -61,11 +55,13 @@ struct Search {
     running: Option<Running>,
     /// When the last one began.
     began: Option<Instant>,
+    /// When the last one began that found something.
+    found: Option<Instant>,
     /// Why the last one found nothing.
     error: Option<StoreError>,
 }
 
-type Running = Shared<BoxFuture<'static, Result<Arc<Found>>>>;
+pub(super) type Running = Shared<BoxFuture<'static, Result<Arc<Found>>>>;
 
 impl Primaries {
     pub(super) fn new(connector: Connector) -> Self {
@@ -165,32 +161,20 @@ impl Primaries {
         known.unwrap_or_else(|| Rc::new(Node::new(address.clone(), &self.connector)))
     }
 
-    /// Whether none of the replicas of a primary has become one itself. `left` follow the primary still. One that does not answer
-    /// may be a primary; after a while it is not, because the Sentinels would have named it by then.
-    pub(super) async fn is_not_replaced(&self, primary: &Node, confirmed: u8, left: Vec<Address>) -> bool {
-        let mut suspects = primary.followers.all();
-        suspects.extend(left.iter().cloned());
-        let nothing = Before::default();
-        let asked = suspects.iter().map(async |one| {
-            match timeout(ASKED_FOR, layout::is_primary(&self.connector, &nothing, one)).await {
-                Ok(Ok(_)) => Suspect::Primary,
-                Ok(Err(_)) => Suspect::Harmless,
-                // The primary says that it follows.
-                Err(_) if left.contains(one) => Suspect::Harmless,
-                Err(_) => Suspect::Silent,
-            }
-        });
-        let suspects = join_all(asked).await;
-        let is_silent = suspects.contains(&Suspect::Silent);
-        if suspects.contains(&Suspect::Primary) || primary.followers.may_be_primary(is_silent, Instant::now()) {
-            return false;
-        }
-        primary.followers.are(left, confirmed, Instant::now());
-        true
+    /// Who could take over from a primary, by the last search.
+    pub(super) fn known(&self, primary: &Address) -> Option<Successors> {
+        let state = self.state.borrow();
+        let known = state.found.primaries.iter().find(|known| known.address == *primary);
+        known.map(|primary| primary.successors.clone())
+    }
+
+    /// Whether a search that began then or later has found something.
+    pub(super) fn is_known_since(&self, since: Instant) -> bool {
+        self.search.borrow().found.is_some_and(|found| found >= since)
     }
 
     /// The search that is under way, or else a new one, unless the last one has just been made.
-    fn search(&self, failing: Option<&Address>) -> Option<(u64, Running)> {
+    pub(super) fn search(&self, failing: Option<&Address>) -> Option<(u64, Running)> {
         let mut search = self.search.borrow_mut();
         if search.running.is_none() {
             if search.began.is_some_and(|began| began.elapsed() < PAUSE) {
@@ -201,6 +185,7 @@ impl Primaries {
                 known: state.nodes.iter().map(|node| Known::from(&**node)).collect(),
                 failing: failing.cloned(),
                 epoch: state.found.epoch,
+                some_have_no_successor: state.found.lacks_successors(),
                 sentinels: Arc::clone(&state.sentinels),
             };
             // In a task of its own, because whoever waits for it may give up, and may be the only one.
@@ -215,26 +200,18 @@ impl Primaries {
     }
 
     /// Whoever is first of those who wait for a search takes its outcome.
-    fn take(&self, number: u64, outcome: Result<Arc<Found>>) -> Result<()> {
+    pub(super) fn take(&self, number: u64, outcome: Result<Arc<Found>>) -> Result<()> {
         let mut search = self.search.borrow_mut();
         if search.number == number && search.running.take().is_some() {
             search.error = outcome.as_ref().err().cloned();
             if let Ok(found) = &outcome {
+                search.found = search.began;
                 self.state.borrow_mut().apply(found, &self.connector);
                 OUTAGE.answered(&self.name());
             }
         }
         outcome.map(drop)
     }
-}
-
-/// What a replica that may have become a primary answers.
-#[derive(Debug, PartialEq, Eq)]
-enum Suspect {
-    Primary,
-    /// It says that it is a replica, or it is gone.
-    Harmless,
-    Silent,
 }
 
 impl State {
@@ -267,7 +244,6 @@ impl State {
         if names(&self.found) != names(found) {
             tracing::info!(primaries = names(found), "which servers of Redis are primaries");
         }
-        nodes.iter().for_each(|node| node.followers.add(&found.followers));
         self.slots = (self.kind == Kind::Cluster).then(|| found.table());
         (self.found, self.nodes) = (found.clone(), nodes);
     }

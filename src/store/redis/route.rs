@@ -1,13 +1,13 @@
 //! How a call reaches the primary of its keys, and what is done when it does not.
 
-use std::{rc::Rc, time::Duration};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 
+use redis::Cmd;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     super::Result,
     answers::{Answers, send, send_asking},
-    confirm::{Confirmation, UNCONFIRMED, Wanted, confirmed},
     failure::{Failure, Next, Trouble},
     link::Link,
     node::{Commands, Node, Via},
@@ -21,18 +21,18 @@ const SLOT_MOVES: Duration = Duration::from_millis(50);
 impl Link {
     /// Runs a script on the primary of its keys. What is seldom awaited is boxed, here and below, because a future has room for
     /// the largest future that it may ever await, and is copied with each call.
+    ///
+    /// If it is to be `confirmed`, the last answer says how far the primary's data have come.
     pub(super) async fn invoke(
         &self,
         script: &Invocation<'_>,
-        wanted: Wanted,
+        confirmed: bool,
         deadline: Instant,
     ) -> Result<Answers, Failure> {
-        let via = if wanted == UNCONFIRMED { Via::Prompt } else { Via::Waiting };
         let slot = self.slot(script);
-        let answers = self.call(slot, via, &confirmed(script.by_name(), wanted), deadline).await?;
-        // Where replicas do not confirm even nothing, the write need not be tried.
-        match answers.lack_script(0) && answers.confirmation(wanted) != Confirmation::Missing {
-            true => Box::pin(self.call(slot, via, &confirmed(&script.by_text(), wanted), deadline)).await,
+        let answers = self.call(slot, &commands(script.by_name(), confirmed), deadline).await?;
+        match answers.lack_script(0) {
+            true => Box::pin(self.call(slot, &commands(&script.by_text(), confirmed), deadline)).await,
             false => Ok(answers),
         }
     }
@@ -46,11 +46,11 @@ impl Link {
     ) -> Result<Answers, Failure> {
         let slot = self.slot(&first);
         let (scripts, commands) = both(first, second);
-        let mut answers = self.call(slot, Via::Prompt, &Commands::from(&commands), deadline).await?;
+        let mut answers = self.call(slot, &Commands::from(&commands), deadline).await?;
         for (at, (script, command)) in scripts.into_iter().zip(commands.cmd_iter()).enumerate() {
             if answers.lack_script(at) {
                 let by_text = script.by_text(command);
-                let again = Box::pin(self.call(slot, Via::Prompt, &Commands::One(&by_text), deadline)).await?;
+                let again = Box::pin(self.call(slot, &Commands::One(&by_text), deadline)).await?;
                 answers.replace(at, again);
             }
         }
@@ -58,19 +58,13 @@ impl Link {
     }
 
     /// Sends commands to the primary of a slot, and again where that is worth it. See [`Trouble::next`].
-    pub(super) async fn call(
-        &self,
-        slot: u16,
-        via: Via,
-        commands: &Commands<'_>,
-        deadline: Instant,
-    ) -> Result<Answers, Failure> {
+    pub(super) async fn call(&self, slot: u16, commands: &Commands<'_>, deadline: Instant) -> Result<Answers, Failure> {
         let node = match self.primaries.of(slot) {
             Some(node) => node,
             None => Box::pin(self.primary(slot, deadline)).await?,
         };
-        match send(&node, via, commands, deadline).await {
-            Err(failure) => Box::pin(self.call_again(slot, via, commands, deadline, node, failure)).await,
+        match send(&node, Via::Prompt, commands, deadline).await {
+            Err(failure) => Box::pin(self.call_again(slot, commands, deadline, node, failure)).await,
             answers => answers,
         }
     }
@@ -79,17 +73,12 @@ impl Link {
     async fn call_again(
         &self,
         slot: u16,
-        via: Via,
         commands: &Commands<'_>,
         deadline: Instant,
         mut node: Rc<Node>,
         mut failure: Failure,
     ) -> Result<Answers, Failure> {
         for repeated in 0.. {
-            // It stands behind others that wait in vain for replicas.
-            if via == Via::Waiting && node.doubt.exists() && !failure.trouble.is_about_a_slot() {
-                return Err(self.unconfirmed(&node));
-            }
             let mut is_asked = false;
             match failure.trouble.next(repeated, self.is_single()) {
                 Next::GiveUp => break,
@@ -111,8 +100,8 @@ impl Link {
                 }
             }
             let answers = match is_asked {
-                true => send_asking(&node, via, commands, deadline).await,
-                false => send(&node, via, commands, deadline).await,
+                true => send_asking(&node, commands, deadline).await,
+                false => send(&node, Via::Prompt, commands, deadline).await,
             };
             match answers {
                 Err(again) => failure = again,
@@ -120,29 +109,6 @@ impl Link {
             }
         }
         Err(failure)
-    }
-
-    pub(super) fn unconfirmed(&self, node: &Node) -> Failure {
-        // Perhaps another server has taken over, and this one has lost its replicas.
-        self.primaries.look_again_later(&node.address);
-        let reason =
-            "no replica has confirmed the write in time; if it has none on purpose, set WXMINT_REDIS_CONFIRM=0";
-        Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason: reason.into() }
-    }
-
-    /// The same at one server.
-    pub(super) async fn call_at(
-        &self,
-        node: &Rc<Node>,
-        commands: &Commands<'_>,
-        deadline: Instant,
-    ) -> Result<Answers, Failure> {
-        match send(node, Via::Prompt, commands, deadline).await {
-            Err(failure) if failure.trouble.next(0, true) == Next::Reconnect => {
-                send(node, Via::Prompt, commands, deadline).await
-            }
-            outcome => outcome,
-        }
     }
 
     pub(super) async fn primary(&self, slot: u16, deadline: Instant) -> Result<Rc<Node>, Failure> {
@@ -167,4 +133,13 @@ impl Link {
     pub(super) fn is_single(&self) -> bool {
         self.primaries.kind() == Kind::Single
     }
+}
+
+fn commands(script: &Cmd, confirmed: bool) -> Commands<'_> {
+    if !confirmed {
+        return Commands::One(script);
+    }
+    let mut commands = redis::pipe();
+    commands.add_command(script.clone()).cmd("INFO").arg("replication");
+    Commands::Several(Cow::Owned(commands))
 }

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{
-    super::Result, Redis, confirm::least, followers::online, layout::Found, link::Link, node::Node, primaries::Kind,
+    super::Result, Redis, access::Confirm, layout::Found, link::Link, node::Node, primaries::Kind,
+    replication::Replication,
 };
 use crate::telemetry::RedisState;
 
@@ -34,7 +35,11 @@ impl Redis {
         Ok(RedisState {
             primaries,
             slots: (kind == Kind::Cluster).then_some(slots),
-            wanted: least(self.link.confirm(), kind).into(),
+            wanted: match self.link.confirm() {
+                Confirm::Auto => u32::from(kind != Kind::Single),
+                Confirm::Replicas(count) => count.into(),
+            },
+            are_required: self.link.confirm() != Confirm::Auto,
             clock_difference: spread(&times),
         })
     }
@@ -47,7 +52,10 @@ async fn ask(link: &Link, node: &Rc<Node>, asked: Instant) -> Result<Answer> {
     let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", node, &commands).await?;
     // Half of the way is taken for the way there.
     let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
-    Ok(Answer { replicas: online(&info).len() as u32, time: second as f64 + micros as f64 / 1e6 - since })
+    Ok(Answer {
+        replicas: Replication::parse(&info).map_or(0, |said| said.online().count() as u32),
+        time: second as f64 + micros as f64 / 1e6 - since,
+    })
 }
 
 /// Between the slowest clock and the fastest.

@@ -223,6 +223,20 @@ impl RedisCluster {
         proxies
     }
 
+    /// Whether all primaries, or some, hold a node for dead by the word of the majority.
+    pub(crate) fn hold_failed(&self, node: usize) -> (bool, bool) {
+        let holds_failed = |primary: usize| {
+            let said: String = self.node(primary).command(&["CLUSTER", "NODES"]);
+            let flags = said
+                .lines()
+                .find(|line| line.starts_with(&self.nodes[node].id))
+                .and_then(|line| line.split(' ').nth(2));
+            flags.is_some_and(|flags| flags.split(',').any(|flag| flag == "fail"))
+        };
+        let held: Vec<_> = self.primaries().into_iter().map(holds_failed).collect();
+        (held.iter().all(|held| *held), held.contains(&true))
+    }
+
     fn living(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.server.answers())
     }

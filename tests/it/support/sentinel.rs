@@ -1,6 +1,6 @@
 //! A primary with replicas under Sentinel: real servers, real sentinels, each of which can be killed and frozen.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use redis::RedisResult;
 
@@ -145,6 +145,17 @@ impl Sentinel {
     /// the primary that they name and replicas of it that confirm what it writes.
     pub(crate) async fn whole(&self) {
         until("all is whole", FAILOVER, async || self.is_whole()).await;
+    }
+
+    /// Whether all sentinels, or some, hold a replica for dead.
+    pub(crate) fn hold_down(&self, replica: usize) -> (bool, bool) {
+        let port = self.server(replica).port().to_string();
+        let holds_down = |sentinel: &RedisServer| {
+            let said: Vec<HashMap<String, String>> = sentinel.command(&["SENTINEL", "REPLICAS", MASTER]);
+            said.iter().any(|replica| replica["port"] == port && replica["flags"].contains("s_down"))
+        };
+        let held: Vec<_> = self.sentinels.iter().map(holds_down).collect();
+        (held.iter().all(|held| *held), held.contains(&true))
     }
 
     fn is_whole(&self) -> bool {

@@ -1,8 +1,8 @@
 //! A Cluster: any of its servers knows all primaries and their slots.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream, stream::FuturesUnordered};
 use redis::{Value, from_redis_value};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
         slot::CLUSTER_SLOTS,
         url::Address,
     },
-    Before, Found, Known, Primary, Range, at, in_time,
+    Before, Found, Known, Primary, Range, Successors, at, in_time,
 };
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
@@ -21,9 +21,10 @@ const AT_A_TIME: usize = 2;
 
 pub(super) async fn find(
     connector: &Connector,
-    Before { known, failing, .. }: Before,
+    Before { known, failing, some_have_no_successor, .. }: Before,
     seeds: Vec<Address>,
 ) -> Result<Found> {
+    let connections: Vec<_> = known.iter().map(|one| (one.address.clone(), one.connection.clone())).collect();
     let seeds = seeds.into_iter().map(|address| Known { address, connection: None });
     let (mut last, mut asked) = (Vec::new(), HashSet::new());
     let mut first: Vec<Known> =
@@ -36,14 +37,59 @@ pub(super) async fn find(
     let mut reason = "no server of the Cluster is known".to_owned();
     while let Some(answer) = answers.next().await {
         match answer {
-            Ok(found) => return Ok(found),
+            Ok((_, found)) if !some_have_no_successor => return Ok(found),
+            Ok(first) => {
+                let others = first.1.primaries.iter().filter(|primary| primary.address != first.0).map(|primary| {
+                    let known = connections.iter().find(|(address, _)| *address == primary.address);
+                    let connection = known.and_then(|(_, connection)| connection.clone());
+                    Known { address: primary.address.clone(), connection }
+                });
+                let asked = others.map(|one| ask(connector, one)).collect::<FuturesUnordered<_>>();
+                return Ok(agreed(first, asked).await);
+            }
             Err(error) => reason = error.reason,
         }
     }
     Err(StoreError { reason: format!("no server of the Cluster says where its primaries are; {reason}") })
 }
 
-async fn ask(connector: &Connector, one: Known) -> Result<Found> {
+/// What a server of the Cluster says, and which it is.
+type View = (Address, Found);
+
+/// The first view, with the successors that the others name too. Waits for as many of them as it takes to agree.
+async fn agreed(first: View, mut others: impl futures_util::Stream<Item = Result<View>> + Unpin) -> Found {
+    let mut views = vec![first];
+    loop {
+        let found = together(&views);
+        if found.primaries.iter().all(|primary| primary.successors.are_agreed) {
+            return found;
+        }
+        match others.next().await {
+            Some(view) => views.extend(view),
+            None => return found,
+        }
+    }
+}
+
+/// Who votes for a successor are the primaries, a majority of which it takes. A primary is no witness for itself, and if the
+/// witnesses and it are half of all or more, the others are no majority.
+fn together(views: &[View]) -> Found {
+    let mut found = views[0].1.clone();
+    let votes = found.primaries.len();
+    let is_voter = |one: &Address| views[0].1.primaries.iter().any(|primary| primary.address == *one);
+    for primary in &mut found.primaries {
+        let same = |other: &&Primary| other.address == primary.address;
+        let views_of = views.iter().filter_map(|(by, view)| Some((by, view.primaries.iter().find(same)?)));
+        let witnesses = views_of.clone().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
+        let named: BTreeSet<_> = views_of.flat_map(|(_, view)| view.successors.replicas.iter().cloned()).collect();
+        let are_all = !named.is_empty();
+        primary.successors =
+            Successors { replicas: named.into_iter().collect(), are_all, are_agreed: witnesses >= votes / 2 };
+    }
+    found
+}
+
+async fn ask(connector: &Connector, one: Known) -> Result<View> {
     let answer = in_time(async {
         let mut connection = match one.connection {
             Some(connection) => connection,
@@ -57,43 +103,50 @@ async fn ask(connector: &Connector, one: Known) -> Result<Found> {
         })?;
         parse(answer, &one.address)
     });
-    at(&one.address, answer.await)
+    at(&one.address, answer.await).map(|found| (one.address, found))
 }
 
 /// The answer to `CLUSTER SLOTS`: the first server of each range is its primary. Its host is missing if that is the one
-/// that was asked.
+/// that was asked. The others are its replicas, without those that a majority of the primaries holds for dead, and without
+/// those that have received nothing.
 pub(in super::super) fn parse(answer: Value, asked: &Address) -> Result<Found> {
     let unreadable = || StoreError { reason: "its answer to CLUSTER SLOTS cannot be read".into() };
-    let mut primaries = BTreeMap::<Address, Vec<Range>>::new();
+    let mut primaries = BTreeMap::<Address, (Vec<Range>, BTreeSet<Address>)>::new();
     let ranges: Vec<Vec<Value>> = from_redis_value(answer).map_err(|_| unreadable())?;
     for range in ranges {
         let mut members = range.into_iter();
         let mut member = || members.next().ok_or_else(unreadable);
         let mut number = || from_redis_value::<u16>(member()?).map_err(|_| unreadable());
         let (first, last) = (number()?, number()?);
-        let (host, port) = host_and_port(member()?).ok_or_else(unreadable)?;
         if first > last || usize::from(last) >= CLUSTER_SLOTS {
             return Err(unreadable());
         }
-        let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());
-        primaries.entry(Address { host, port }).or_default().push(Range(first, last));
+        let address = |server| address(server, asked).ok_or_else(unreadable);
+        let (slots, replicas) = primaries.entry(address(member()?)?).or_default();
+        slots.push(Range(first, last));
+        for replica in members {
+            replicas.insert(address(replica)?);
+        }
     }
     if primaries.is_empty() {
         return Err(StoreError { reason: "it knows no slots: the Cluster is not set up".into() });
     }
-    let sorted = primaries.into_iter().map(|(address, mut slots)| {
+    let sorted = primaries.into_iter().map(|(address, (mut slots, replicas))| {
         slots.sort();
-        Primary { address, slots }
+        let (replicas, are_all) = (replicas.iter().cloned().collect(), !replicas.is_empty());
+        Primary { address, slots, successors: Successors { replicas, are_all, are_agreed: false } }
     });
     Ok(Found { primaries: sorted.collect(), ..Found::default() })
 }
 
-/// Behind them stand a name and more.
-fn host_and_port(server: Value) -> Option<(Option<String>, u16)> {
+/// Of a server: host, port, a name and more.
+fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members: Vec<Value> = from_redis_value(server).ok()?;
     members.truncate(2);
     let port = from_redis_value(members.pop()?).ok()?;
-    Some((from_redis_value(members.pop()?).ok()?, port))
+    let host: Option<String> = from_redis_value(members.pop()?).ok()?;
+    let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());
+    Some(Address { host, port })
 }
 
 #[cfg(test)]
@@ -140,6 +193,7 @@ mod tests {
         let at = |host: &str, slots: &[(u16, u16)]| Primary {
             address: Address { host: host.into(), port: 1 },
             slots: slots.iter().map(|(first, last)| Range(*first, *last)).collect(),
+            successors: Successors::default(),
         };
         let of = |primaries| Found { primaries, ..Found::default() };
         let found = of(vec![at("a", &[(0, 1), (4, 16383)]), at("b", &[(2, 2)])]);
@@ -147,5 +201,35 @@ mod tests {
         assert_eq!((found.table()[16383], found.primaries.iter().map(Primary::covered).sum::<usize>()), (0, 16383));
         let moved = of(vec![at("a", &[(0, 2), (4, 16383)])]);
         assert_ne!(moved.fingerprint(), found.fingerprint());
+    }
+
+    /// A view by `by` of primaries with their replicas.
+    fn view(by: &str, primaries: &[(&str, &[&str])]) -> View {
+        let address = |host: &str| Address { host: host.into(), port: 1 };
+        let primary = |(host, replicas): &(&str, &[&str])| {
+            let replicas = replicas.iter().map(|replica| address(replica)).collect();
+            let successors = Successors { replicas, ..Successors::default() };
+            Primary { address: address(host), slots: Vec::new(), successors }
+        };
+        (address(by), Found { primaries: primaries.iter().map(primary).collect(), epoch: 0 })
+    }
+
+    #[test]
+    fn that_a_primary_has_no_successor_is_for_other_primaries_to_say() {
+        let all: [(&str, &[&str]); 3] = [("a", &[]), ("b", &["y"]), ("c", &[])];
+        let of_a = |views: &[View]| together(views).primaries.remove(0).successors;
+        let agreed = |views: &[View]| (of_a(views).are_agreed, of_a(views).replicas.len());
+        assert_eq!(agreed(&[view("a", &all)]), (false, 0), "its own word");
+        assert_eq!(agreed(&[view("y", &all)]), (false, 0), "the word of a replica, which has no vote");
+        assert_eq!(agreed(&[view("a", &all), view("c", &all)]), (true, 0), "then b alone elects nobody");
+        let replaced: [(&str, &[&str]); 3] = [("b", &["y"]), ("c", &[]), ("x", &["a"])];
+        assert_eq!(
+            agreed(&[view("a", &all), view("c", &replaced)]),
+            (false, 0),
+            "it holds another one for the primary"
+        );
+        let with_x: [(&str, &[&str]); 3] = [("a", &["x"]), ("b", &["y"]), ("c", &[])];
+        assert_eq!(agreed(&[view("b", &all), view("c", &with_x)]), (true, 1), "one of them knows a replica");
+        assert!(of_a(&[view("b", &all), view("c", &with_x)]).are_all);
     }
 }

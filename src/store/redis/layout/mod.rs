@@ -18,29 +18,35 @@ use super::{
     url::{Address, Layout},
 };
 
-pub(super) use self::{
-    cluster::parse as parse_slots,
-    sentinel::{Sentinels, is_primary},
-};
+pub(super) use self::{cluster::parse as parse_slots, sentinel::Sentinels};
 
 /// For each server that is asked where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// Ordered by address.
     pub(super) primaries: Vec<Primary>,
     /// Of Sentinel: increases with each failover.
     pub(super) epoch: u64,
-    /// Of Sentinel: the replicas of the primary.
-    pub(super) followers: Vec<Address>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Primary {
     pub(super) address: Address,
     /// Empty where there is no Cluster.
     pub(super) slots: Vec<Range>,
+    pub(super) successors: Successors,
+}
+
+/// Who could take over from a primary, by the word of those who decide it: the Sentinels, or the other primaries of a Cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Successors {
+    pub(super) replicas: Vec<Address>,
+    /// The deciders know of no replica beside these, and of one at least.
+    pub(super) are_all: bool,
+    /// So many deciders say it that the others could promote nobody.
+    pub(super) are_agreed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +60,8 @@ pub(super) struct Before {
     /// A primary that does not serve. It is asked last and believed least.
     pub(super) failing: Option<Address>,
     pub(super) epoch: u64,
+    /// A primary had no successor. That is to be agreed on.
+    pub(super) some_have_no_successor: bool,
     pub(super) sentinels: Arc<Sentinels>,
 }
 
@@ -74,7 +82,15 @@ pub(super) async fn find(connector: Arc<Connector>, before: Before) -> Result<Fo
 
 impl Found {
     pub(super) fn one(address: Address) -> Self {
-        Self { primaries: vec![Primary { address, slots: Vec::new() }], ..Self::default() }
+        Self::succeeded_by(address, Successors::default())
+    }
+
+    fn succeeded_by(address: Address, successors: Successors) -> Self {
+        Self { primaries: vec![Primary { address, slots: Vec::new(), successors }], epoch: 0 }
+    }
+
+    pub(super) fn lacks_successors(&self) -> bool {
+        self.primaries.iter().any(|primary| primary.successors.replicas.is_empty())
     }
 
     /// For each slot the number of its primary, or one that no primary has.
@@ -89,7 +105,7 @@ impl Found {
     /// Changes with each primary and each slot.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
+        self.primaries.iter().for_each(|primary| (&primary.address, &primary.slots).hash(&mut hasher));
         hasher.finish()
     }
 }

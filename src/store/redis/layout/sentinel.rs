@@ -1,58 +1,77 @@
-//! Sentinels know which server is the primary. One may be behind: the newest answer counts, and the server must say itself that
-//! it is a primary.
+//! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer counts,
+//! and the server must say itself that it is a primary.
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use redis::{Cmd, FromRedisValue};
+use redis::{FromRedisValue, Value, from_redis_value};
 
 use super::{
     super::{
         super::{Result, StoreError},
         connector::{Connection, Connector},
-        followers::online,
         reason::describe,
         url::Address,
     },
-    Before, Found, at, in_time,
+    Before, Found, Successors, at, in_time,
 };
+
+/// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
+const LINK_DOWN_FACTOR: u64 = 10;
 
 /// Connections to Sentinels, which are asked every second.
 #[derive(Default)]
 pub(in super::super) struct Sentinels(Mutex<HashMap<Address, Connection>>);
 
-/// Whom a Sentinel names, and in which of its epochs.
-type Named = (u64, Address);
+/// What a Sentinel says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Word {
+    epoch: u64,
+    primary: Address,
+    /// Neither does it hold the primary for dead, nor is it replacing it.
+    is_sure: bool,
+    /// The replicas that it knows, and whether it might promote each.
+    replicas: Vec<(Address, bool)>,
+}
 
 /// Asks all Sentinels at once, and waits for all of them, unless one names a newer primary than the one until now.
 pub(super) async fn find(connector: &Connector, before: &Before, sentinels: &[Address], master: &str) -> Result<Found> {
     let asked = sentinels.iter().map(|sentinel| ask(connector, &before.sentinels, sentinel, master));
-    let (mut answers, mut all) = (asked.collect::<FuturesUnordered<_>>(), Vec::new());
+    let (mut answers, mut words) = (asked.collect::<FuturesUnordered<_>>(), Vec::<Word>::new());
+    let found = |primary: &Address, epoch, words: &[Word]| {
+        let successors = successors(primary, words, sentinels.len());
+        Found { epoch, ..Found::succeeded_by(primary.clone(), successors) }
+    };
     let mut reason = "no Sentinel is known".to_owned();
     while let Some(answer) = answers.next().await {
         match answer {
-            Ok((epoch, address)) => {
+            Ok(word) => {
+                let (epoch, primary) = (word.epoch, word.primary.clone());
+                words.push(word);
                 let is_newer = before.epoch > 0 && epoch > before.epoch;
-                if is_newer && let Ok(followers) = is_primary(connector, before, &address).await {
-                    return Ok(Found { epoch, followers, ..Found::one(address) });
+                if is_newer && is_primary(connector, before, &primary).await.is_ok() {
+                    return Ok(found(&primary, epoch, &words));
                 }
-                all.push((epoch, address));
             }
             Err(error) => reason = error.reason,
         }
     }
-    for (epoch, address) in best_first(all, before.failing.as_ref()) {
-        match is_primary(connector, before, &address).await {
-            Ok(followers) => return Ok(Found { epoch, followers, ..Found::one(address) }),
+    let named = words.iter().map(|word| (word.epoch, word.primary.clone())).collect();
+    for (epoch, primary) in best_first(named, before.failing.as_ref()) {
+        match is_primary(connector, before, &primary).await {
+            Ok(()) => return Ok(found(&primary, epoch, &words)),
             Err(error) => reason = error.reason,
         }
     }
     Err(StoreError { reason: format!("the Sentinels name no server that is the primary of {master}; {reason}") })
 }
+
+/// Whom a Sentinel names, and in which of its epochs.
+type Named = (u64, Address);
 
 /// The newest first, each address once, and of the same age those that do not fail.
 fn best_first(mut all: Vec<Named>, failing: Option<&Address>) -> Vec<Named> {
@@ -66,58 +85,100 @@ fn best_first(mut all: Vec<Named>, failing: Option<&Address>) -> Vec<Named> {
     best
 }
 
-async fn ask(connector: &Connector, kept: &Sentinels, sentinel: &Address, master: &str) -> Result<Named> {
+/// Who could take over from a primary. One Sentinel that might promote a replica is enough, and if no majority of the
+/// `sentinels` is sure of the primary, any replica may be promoted.
+fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors {
+    let of_it = || words.iter().filter(|word| word.primary == *primary);
+    let mut known = BTreeMap::<&Address, bool>::new();
+    for (replica, is_fit) in of_it().flat_map(|word| &word.replicas) {
+        *known.entry(replica).or_default() |= is_fit;
+    }
+    let are_agreed = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
+    let count = known.len();
+    let could = known.into_iter().filter(|(_, is_fit)| *is_fit || !are_agreed);
+    let replicas: Vec<_> = could.map(|(replica, _)| replica.clone()).collect();
+    Successors { are_all: count > 0 && replicas.len() == count, are_agreed, replicas }
+}
+
+async fn ask(connector: &Connector, kept: &Sentinels, sentinel: &Address, master: &str) -> Result<Word> {
     let answer = in_time(async {
         if let Some(connection) = kept.of(sentinel)
-            && let Ok(named) = named(connection, master).await
+            && let Ok(word) = word(connection, master).await
         {
-            return Ok(named);
+            return Ok(word);
         }
         let connection = connector.connect_to_sentinel(sentinel).await?;
         kept.keep(sentinel, Some(connection.clone()));
-        named(connection, master).await
+        word(connection, master).await
     });
     at(sentinel, answer.await.inspect_err(|_| kept.keep(sentinel, None)))
 }
 
-async fn named(mut connection: Connection, master: &str) -> Result<Named> {
-    let ask = |what: &str| {
-        let mut command = redis::cmd("SENTINEL");
-        command.arg(what).arg(master);
-        command
-    };
-    let named: Option<(String, u16)> = query(&mut connection, &ask("GET-MASTER-ADDR-BY-NAME")).await?;
+async fn word(mut connection: Connection, master: &str) -> Result<Word> {
+    let mut commands = redis::pipe();
+    for what in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
+        commands.cmd("SENTINEL").arg(what).arg(master);
+    }
+    let answers = connection.several(&commands).await.map_err(|error| describe(&error))?;
+    let [named, fields, replicas] = answers.try_into().unwrap_or([const { Value::Nil }; 3]);
     let unknown = || StoreError { reason: format!("it watches no master named {master}") };
-    let (host, port) = named.ok_or_else(unknown)?;
-    let fields: HashMap<String, String> = query(&mut connection, &ask("MASTER")).await?;
-    let epoch = fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
-    Ok((epoch, Address { host, port }))
+    let (host, port) = read::<Option<(String, u16)>>(named)?.ok_or_else(unknown)?;
+    let fields: Fields = read(fields)?;
+    // A user of the Sentinel may lack this right. Then it is not known who could take over.
+    let replicas: Option<Vec<Fields>> = read(replicas).ok();
+    let promoted = |replica: &Fields| replica.get("role-reported").is_some_and(|role| role == "master");
+    let is_sure = !["s_down", "o_down", "failover_in_progress"].into_iter().any(|flag| has(&fields, flag));
+    Ok(Word {
+        epoch: number(&fields, "config-epoch").unwrap_or_default(),
+        primary: Address { host, port },
+        is_sure: is_sure && replicas.as_ref().is_some_and(|replicas| !replicas.iter().any(promoted)),
+        replicas: replicas.unwrap_or_default().iter().filter_map(replica).collect(),
+    })
 }
 
-/// The replicas of a server that says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because every
-/// user of wxmint has the right to the first.
-pub(in super::super) async fn is_primary(
-    connector: &Connector,
-    before: &Before,
-    address: &Address,
-) -> Result<Vec<Address>> {
+type Fields = HashMap<String, String>;
+
+/// Its address, and whether the Sentinel might promote it: by `sentinelSelectSlave` of Redis, a little more generous.
+fn replica(fields: &Fields) -> Option<(Address, bool)> {
+    let address = Address { host: fields.get("ip")?.clone(), port: number(fields, "port")?.try_into().ok()? };
+    let is_down = has(fields, "s_down") || has(fields, "o_down");
+    let is_behind = fields.get("master-link-status").is_some_and(|status| status != "ok")
+        && number(fields, "master-link-down-time")
+            > Some(LINK_DOWN_FACTOR * number(fields, "down-after-milliseconds")?);
+    let is_excluded = number(fields, "slave-priority") == Some(0);
+    Some((address, !is_down && !is_behind && !is_excluded))
+}
+
+fn has(fields: &Fields, flag: &str) -> bool {
+    fields.get("flags").is_some_and(|flags| flags.split(',').any(|one| one == flag))
+}
+
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    fields.get(name)?.parse().ok()
+}
+
+/// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because every user of wxmint has
+/// the right to the first.
+async fn is_primary(connector: &Connector, before: &Before, address: &Address) -> Result<()> {
     let known = before.known.iter().find(|known| known.address == *address && before.failing.as_ref() != Some(address));
     let answer = in_time(async {
         let mut connection = match known.and_then(|known| known.connection.clone()) {
             Some(connection) => connection,
             None => connector.connect(address).await?,
         };
-        let info: String = query(&mut connection, redis::cmd("INFO").arg("replication")).await?;
+        let asked = connection.one(redis::cmd("INFO").arg("replication")).await;
+        let info: String = read(asked.map_err(|error| describe(&error))?)?;
         match info.lines().any(|line| line.trim() == "role:master") {
-            true => Ok(online(&info)),
+            true => Ok(()),
             false => Err(StoreError { reason: "it is a replica".into() }),
         }
     });
     at(address, answer.await)
 }
 
-async fn query<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> Result<T> {
-    command.query_async(connection).await.map_err(|error| describe(&error))
+fn read<T: FromRedisValue>(answer: Value) -> Result<T> {
+    let answer = answer.extract_error().map_err(|error| describe(&error))?;
+    from_redis_value(answer).map_err(|error| describe(&error.into()))
 }
 
 impl Sentinels {
@@ -145,5 +206,56 @@ mod tests {
         let all = || vec![old.clone(), new.clone(), other.clone(), named(1, "new")];
         assert_eq!(best_first(all(), None), [new.clone(), other.clone(), old.clone()]);
         assert_eq!(best_first(all(), Some(&new.1)), [other, new, old]);
+    }
+
+    #[test]
+    fn a_majority_of_the_sentinels_says_which_replica_could_not_take_over() {
+        let address = |host: &str| Address { host: host.into(), port: 1 };
+        let word = |is_sure, x: bool, y: bool| Word {
+            epoch: 1,
+            primary: address("a"),
+            is_sure,
+            replicas: vec![(address("x"), x), (address("y"), y)],
+        };
+        let elsewhere = Word { primary: address("b"), ..word(true, true, true) };
+        for (words, replicas, are_all, are_agreed) in [
+            (vec![word(true, true, true)], "x y", true, false),
+            (vec![word(true, true, false)], "x y", true, false),
+            (vec![word(true, true, false), word(true, true, false)], "x", false, true),
+            (vec![word(true, false, false), word(true, false, false), word(true, true, false)], "x", false, true),
+            (vec![word(true, false, false), word(false, false, false)], "x y", true, false),
+            (vec![word(true, false, false), elsewhere], "x y", true, false),
+            (vec![word(true, false, false), word(true, false, false)], "", false, true),
+            (vec![Word { replicas: vec![], ..word(true, true, true) }], "", false, false),
+        ] {
+            let found = successors(&address("a"), &words, 3);
+            let hosts: Vec<_> = found.replicas.iter().map(|replica| replica.host.as_str()).collect();
+            assert_eq!(
+                (hosts.join(" ").as_str(), found.are_all, found.are_agreed),
+                (replicas, are_all, are_agreed),
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_replica_is_left_out_if_no_sentinel_would_promote_it() {
+        let fit = |flags: &str, link: &str, down_for: u64, priority: u32| {
+            let (down_for, priority) = (down_for.to_string(), priority.to_string());
+            let fields = [("ip", "10.0.0.1"), ("port", "6379"), ("flags", flags), ("master-link-status", link)];
+            let more = [
+                ("down-after-milliseconds", "1000"),
+                ("master-link-down-time", &down_for),
+                ("slave-priority", &priority),
+            ];
+            let fields = fields.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value.to_owned()));
+            replica(&fields.collect()).expect("a replica").1
+        };
+        assert!(fit("slave", "ok", 0, 100));
+        assert!(fit("slave,disconnected", "ok", 0, 100), "not down yet");
+        assert!(!fit("slave,s_down,disconnected", "ok", 0, 100));
+        assert!(fit("slave", "err", 10_000, 100), "the primary may be cut off");
+        assert!(!fit("slave", "err", 10_001, 100));
+        assert!(!fit("slave", "ok", 0, 0));
     }
 }
