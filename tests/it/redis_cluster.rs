@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use tokio::task::block_in_place;
 
 use crate::support::{
-    BUSY, Load, Newcomers, PATIENCE, RedisCluster, Shape, TestBed, eventually, lost, tell, until, user_ids,
+    BUSY, Load, Newcomers, PATIENCE, RedisCluster, Shape, TestBed, WXMINT, eventually, lost, said, tell, until,
+    user_ids,
 };
 
 /// A failover takes the Cluster a second or two, of which the service knows nothing.
@@ -152,19 +154,46 @@ async fn primaries_fail_over_under_first_logins_and_none_that_was_answered_is_lo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_replicas_no_first_login_is_answered_unless_the_setting_allows_it() {
+async fn without_replicas_nobody_could_take_over_and_first_logins_are_answered_unless_one_must_confirm() {
     let bare = bare(&[]).await;
     bare.log_in("lin").await.expect_login();
     let mut configuration = bare.configuration;
-    configuration.unset("WXMINT_REDIS_CONFIRM");
-    let service = crate::support::Service::start(&configuration, bare.http.clone()).await;
-    service.ready().await;
-    service.login(&bare.wechat.mint_code("mei").await).await.expect_problem(503, "store_unavailable");
+    let mut first_login = async |confirm: &str, person| {
+        configuration.set("WXMINT_REDIS_CONFIRM", confirm);
+        let service = crate::support::Service::start(&configuration, bare.http.clone()).await;
+        service.ready().await;
+        let answer = service.login(&bare.wechat.mint_code(person).await).await;
+        (service, answer)
+    };
+    first_login("auto", "an").await.1.expect_login();
+    let (service, refused) = first_login("1", "mei").await;
+    refused.expect_problem(503, "store_unavailable");
     service.login(&bare.wechat.mint_code("lin").await).await.expect_login();
     eventually("the log names the setting", PATIENCE, async || {
         service.log().contains("WXMINT_REDIS_CONFIRM").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
+    let bed = bare(&[]).await;
+    let user = bed.log_in("lin").await.expect_login().member("user_id");
+    let forget = || {
+        let mut command = Command::new(WXMINT);
+        command.args(["users", "forget", &user, "--yes"]).env_clear().env("WXMINT_REDIS_URL", bed.redis.url());
+        command.output().expect("wxmint runs")
+    };
+    let (slot, from, to) = (bed.redis.slot_at(0), 0, 1);
+    block_in_place(|| bed.redis.begin_move(slot, from, to));
+    let output = block_in_place(forget);
+    assert!(!output.status.success() && said(&output).contains("at rest"), "{}", said(&output));
+    block_in_place(|| {
+        bed.redis.move_keys(slot, from, to);
+        bed.redis.end_move(slot, to);
+    });
+    until("forgotten", PATIENCE, async || block_in_place(forget).status.success()).await;
+    assert_ne!(bed.log_in("lin").await.expect_login().member("user_id"), user);
 }
 
 /// Two people whose primaries differ, the first of whom is node 0's.

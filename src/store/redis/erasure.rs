@@ -9,12 +9,13 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result},
+    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
     Redis, Script,
     binding::{NO_PEOPLE, person_of},
     name,
     node::Node,
     script, unreadable,
+    walk::{Place, Slots, Step},
 };
 use crate::ids::{UnionId, UserId};
 
@@ -22,9 +23,6 @@ static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
 static ERASE_UNIONID: LazyLock<Script> = script!("erase_unionid");
 static ERASE_LIST: LazyLock<Script> = script!("erase_list");
 static EXPIRE_LIST: LazyLock<Script> = script!("expire_list");
-
-/// Keys that one SCAN looks at.
-const PAGE: usize = 1000;
 
 #[async_trait(?Send)]
 impl Erasure for Redis {
@@ -113,21 +111,18 @@ impl Erasure for Redis {
 }
 
 impl Redis {
-    /// Takes all keys like `pattern` of each primary, page by page; some keys come twice.
+    /// Takes all keys like `pattern` of each primary, page by page; some keys come twice. Fails if a key may have been missed,
+    /// because it moved from a primary that was still to be read to one that had been.
     async fn scan(&self, pattern: &str, mut take: impl AsyncFnMut(&Rc<Node>, Vec<String>) -> Result<()>) -> Result<()> {
-        let (_, primaries) = self.link.primaries().await?;
-        for node in &primaries {
-            let mut cursor = 0_u64;
-            loop {
-                let mut asked = redis::pipe();
-                asked.cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-                let ((next, keys),): ((u64, Vec<String>),) = self.link.query_at("scan", node, &asked).await?;
-                take(node, keys).await?;
-                if next == 0 {
-                    break;
-                }
-                cursor = next;
-            }
+        let mut place = Some(Place::default());
+        while let Some(from) = place {
+            let read = async |node: &Rc<Node>, keys| take(node, keys).await.map(|()| Vec::<()>::new());
+            let Step::Page(page) = self.step(&from, pattern, Slots::AtRest, read).await? else {
+                let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
+                              same command again when the Cluster is at rest";
+                return Err(StoreError { reason: reason.into() });
+            };
+            place = page.next;
         }
         Ok(())
     }

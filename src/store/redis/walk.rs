@@ -3,7 +3,8 @@
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is
-//! still to be walked to one that has been, so the walk ends when slots move; while a slot is on its way, keys can be missed.
+//! still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be
+//! missed, unless the walk asks for [`Slots::AtRest`].
 
 mod sealed;
 
@@ -48,8 +49,15 @@ pub struct Place {
 #[derive(Debug)]
 pub enum Step<T> {
     Page(Page<T>),
-    /// The place is one in another Redis. Only the beginning is everywhere.
+    /// The place is one in another Redis. Only the beginning is everywhere. Or slots are moving and should not.
     Elsewhere,
+}
+
+/// Whether keys may be missed because their slot is on its way to another primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slots {
+    MayBeMoving,
+    AtRest,
 }
 
 /// Some of what is looked for.
@@ -77,7 +85,7 @@ pub enum Found {
 impl Redis {
     /// Reads the page of bindings that begins at `from`.
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        self.step(from, "wxmint:{*}:binding", async |node, keys| {
+        self.step(from, "wxmint:{*}:binding", Slots::MayBeMoving, async |node, keys| {
             let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
             let asked = keys.iter().map(|key| (key.as_str(), Cmd::hmget(key, &FIELDS))).collect();
             let rows = self.link.query_each(STEP, node, asked).await?;
@@ -88,10 +96,11 @@ impl Redis {
     }
 
     /// Reads the page of keys like `pattern` that begins at `from`, and of each what is looked for.
-    async fn step<T>(
+    pub(super) async fn step<T>(
         &self,
         from: &Place,
         pattern: &str,
+        slots: Slots,
         read: impl AsyncFnOnce(&Rc<Node>, Vec<String>) -> Result<Vec<T>>,
     ) -> Result<Step<T>> {
         let (_, primaries) = self.link.primaries().await?;
@@ -103,7 +112,14 @@ impl Redis {
         if is_cluster {
             asked.cmd("CLUSTER").arg("SLOTS");
         }
+        let asks_nodes = is_cluster && slots == Slots::AtRest;
+        if asks_nodes {
+            asked.cmd("CLUSTER").arg("NODES");
+        }
         let mut answers: Vec<Value> = self.link.query_at(STEP, node, &asked).await?;
+        if asks_nodes && slots_are_moving(answers.pop()) {
+            return Ok(Step::Elsewhere);
+        }
         let layout = match is_cluster {
             true => parse_slots(answers.pop().unwrap_or(Value::Nil), &node.address)?.fingerprint(),
             false => 0,
@@ -140,6 +156,12 @@ pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<
         Some(Found::Bound(binding)) => Ok(Some(binding)),
         _ => Ok(None),
     }
+}
+
+/// By `CLUSTER NODES`: behind the slots of the server itself stand those that it receives and gives away.
+fn slots_are_moving(answer: Option<Value>) -> bool {
+    let nodes: String = answer.and_then(|answer| from_redis_value(answer).ok()).unwrap_or_default();
+    nodes.lines().any(|line| line.contains("myself") && line.contains(" ["))
 }
 
 /// Changes with each start, and names the process that answers.

@@ -9,7 +9,7 @@ use super::{
         super::{PREVIOUS_KEY_TTL, Result, Sealed, micros_of},
         Redis, unreadable,
     },
-    Place, STEP, Step,
+    Place, STEP, Slots, Step,
 };
 use crate::vault::KeyId;
 
@@ -50,7 +50,7 @@ pub enum What {
 impl Redis {
     /// Reads the page of sealed values that begins at `from`.
     pub async fn walk_sealed(&self, from: &Place) -> Result<Step<SealedAt>> {
-        self.step(from, PATTERN, async |node, keys| {
+        self.step(from, PATTERN, Slots::MayBeMoving, async |node, keys| {
             let is_sealed = |name: &String| name.ends_with("}:session") || name.ends_with("}:access-token");
             let names: Vec<String> = keys.into_iter().filter(is_sealed).collect();
             let mut time = redis::pipe();
