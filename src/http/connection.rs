@@ -3,43 +3,42 @@
 //! its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would hold its place for ever.
 //!
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
-//! It has none for the head of a second request, and none for an answer that the client does not read.
+//! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
 
 use std::{
     any::Any,
     cell::{Cell, RefCell},
     collections::HashMap,
-    error, io,
+    io,
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
-    pin::Pin,
     rc::{Rc, Weak},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use actix_web::{
     Error,
-    body::{BodySize, BoxBody, MessageBody},
+    body::MessageBody,
     dev::{Extensions, ServiceRequest, ServiceResponse},
     http::ConnectionType,
     middleware::Next,
     rt::{net::TcpStream, spawn, task::JoinHandle},
-    web::Bytes,
 };
 use socket2::{SockRef, Socket};
 
-use super::{body::RequestBody, hosts};
+use super::{
+    answer_body::{AnswerBody, Unread},
+    body::RequestBody,
+    hosts,
+};
 
 /// How often each connection is checked.
 const TICK: Duration = Duration::from_secs(1);
-/// How much of an answer is copied to a connection's buffer at once. The buffer would otherwise hold a copy of the whole
-/// answer for a client that does not read.
-const PIECE: usize = 16 * 1024;
 
 thread_local! {
     /// The connections of this worker that it has not closed, by their sockets.
@@ -51,11 +50,12 @@ pub(super) struct Places {
     taken: AtomicUsize,
     bound: usize,
     patience: Duration,
+    pub(super) unread: Unread,
 }
 
 impl Places {
-    pub(super) fn new(bound: usize, patience: Duration) -> Self {
-        Self { taken: AtomicUsize::new(0), bound, patience }
+    pub(super) fn new(bound: usize, patience: Duration, unread: Unread) -> Self {
+        Self { taken: AtomicUsize::new(0), bound, patience, unread }
     }
 
     fn are_taken(&self) -> bool {
@@ -81,6 +81,8 @@ pub struct Connection {
     socket: Socket,
     /// Since when the client has neither sent nor read anything; `None` while a handler works.
     idle_since: Cell<Option<Instant>>,
+    /// `None` while no answer is being sent.
+    answering_since: Cell<Option<Instant>>,
     /// Who waits for a part of the request's body.
     reader: Cell<Option<Waker>>,
     watch: JoinHandle<()>,
@@ -94,6 +96,7 @@ impl Connection {
         let connection = Rc::new_cyclic(|this| Self {
             socket,
             idle_since: Cell::new(Some(Instant::now())),
+            answering_since: Cell::default(),
             reader: Cell::default(),
             watch: spawn(watch(Weak::clone(this))),
             places,
@@ -104,7 +107,8 @@ impl Connection {
 
     /// Whoever sends its body or reads its answer in drops waits since it began, and is not taken for busy.
     fn waits_since(&self) -> Option<Instant> {
-        self.idle_since.get()
+        let idle_since = self.idle_since.get()?;
+        Some(self.answering_since.get().unwrap_or(idle_since))
     }
 
     /// A handler waits for the rest of a body that began to arrive then.
@@ -137,12 +141,26 @@ impl Connection {
         self.reader.set(Some(reader.clone()));
     }
 
-    fn used(&self) {
+    pub(super) fn used(&self) {
         self.idle_since.set(Some(Instant::now()));
+    }
+
+    /// Whether an answer is being sent from now on.
+    pub(super) fn answers(&self, answers: bool) {
+        self.answering_since.set(answers.then(Instant::now));
+    }
+
+    pub(super) fn unread(&self) -> &Unread {
+        &self.places.unread
     }
 
     fn is_idle_for_too_long(&self) -> bool {
         self.idle_since.get().is_some_and(|since| since.elapsed() >= self.places.patience)
+    }
+
+    /// However often the client reads a little of it.
+    fn answers_for_too_long(&self) -> bool {
+        self.answering_since.get().is_some_and(|since| since.elapsed() >= self.unread().may_take())
     }
 
     /// Makes closing the connection a TCP reset.
@@ -173,7 +191,7 @@ async fn watch(connection: Weak<Connection>) {
         tokio::time::sleep(TICK).await;
         let Some(connection) = connection.upgrade() else { return };
         connection.reader.take().into_iter().for_each(Waker::wake);
-        if connection.is_idle_for_too_long() {
+        if connection.is_idle_for_too_long() || connection.answers_for_too_long() {
             connection.close();
             return;
         }
@@ -205,7 +223,7 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
     let request_body = RequestBody::of(&mut request, connection.as_ref());
-    let mut response = match hosts::check(&request, only_loopback_names) {
+    let response = match hosts::check(&request, only_loopback_names) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {
             let response = problem.respond(request.request());
@@ -215,41 +233,12 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
-    if connection.as_ref().is_some_and(|connection| connection.places.are_taken()) {
+    let are_taken = connection.as_ref().is_some_and(|connection| connection.places.are_taken());
+    let mut response = AnswerBody::send(response, request_body, connection);
+    if are_taken {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    Ok(response.map_body(|_, body| AnswerBody { body, unsent: Bytes::new(), _request_body: request_body, connection }))
-}
-
-/// Sends an answer's body in pieces, each of which counts as a use of the connection.
-pub(super) struct AnswerBody {
-    body: BoxBody,
-    unsent: Bytes,
-    /// Dropped with the answer and not before: see [`RequestBody`].
-    _request_body: Option<RequestBody>,
-    connection: Option<Rc<Connection>>,
-}
-
-impl MessageBody for AnswerBody {
-    type Error = Box<dyn error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if self.unsent.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_next(cx)) {
-                Some(Ok(chunk)) => self.unsent = chunk,
-                end => return Poll::Ready(end),
-            }
-        }
-        if let Some(connection) = &self.connection {
-            connection.used();
-        }
-        let piece = self.unsent.len().min(PIECE);
-        Poll::Ready(Some(Ok(self.unsent.split_to(piece))))
-    }
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens and their
 //! hashes, the client's address, probes, pages for browsers, and the clock.
 
+mod answer_body;
 mod bearer;
 mod body;
 mod client_address;

@@ -9,7 +9,10 @@ use actix_web::{
     middleware::from_fn,
 };
 
-use super::connection::{Places, attend, take_place};
+use super::{
+    answer_body::{PIECE, Unread},
+    connection::{Places, attend, take_place},
+};
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +32,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long a connection may stay idle between two requests.
     pub keep_alive: Duration,
+    /// How long a client may take to read an answer, however much of it.
+    pub answer: Duration,
     /// How long requests in flight may take after a stop.
     pub drain: Duration,
     /// Whether a client that closes its sending half still gets its answer.
@@ -47,6 +52,8 @@ impl Default for Limits {
             // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
             // is being closed.
             keep_alive: Duration::from_secs(75),
+            // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
+            answer: Duration::from_secs(60),
             drain: Duration::from_secs(1),
             half_closed: true,
             loopback_names: false,
@@ -68,7 +75,8 @@ where
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
-    let places = Arc::new(Places::new(limits.connections, limits.keep_alive + HEAD_TIMEOUT));
+    let (patience, unread) = (limits.keep_alive + HEAD_TIMEOUT, Unread::new(limits.answer));
+    let places = Arc::new(Places::new(limits.connections, patience, unread));
     let app = move || app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
     let server = HttpServer::new(app)
         .workers(limits.workers)
@@ -78,6 +86,7 @@ where
         .client_disconnect_timeout(LINGER)
         .keep_alive(limits.keep_alive)
         .h1_allow_half_closed(limits.half_closed)
+        .h1_write_buffer_size(PIECE)
         .tcp_nodelay(true)
         .shutdown_timeout(limits.drain.as_secs())
         .shutdown_signal(shutdown);

@@ -9,7 +9,7 @@ use super::{
     api::Documents,
     caller,
     checked_signatures::CheckedSignatures,
-    revocations::Feed,
+    revocations::{Feed, MadePages},
 };
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
@@ -88,6 +88,7 @@ pub struct Issuer {
     pub(super) proxies: TrustedProxies,
     local_limit: Arc<LocalLimit>,
     pub(super) documents: Documents,
+    pub(super) pages: MadePages,
 }
 
 impl StartError {
@@ -155,6 +156,7 @@ impl Issuer {
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             local_limit: Arc::default(),
             documents: Documents::default(),
+            pages: MadePages::default(),
             settings,
         };
         issuer.apps.warn_of_unusual();

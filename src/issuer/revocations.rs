@@ -1,18 +1,16 @@
 //! The feed of ends: which tokens verifiers must refuse before they expire.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+mod cursor;
+mod pages;
+
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use futures_util::{
-    FutureExt,
-    future::{LocalBoxFuture, Shared},
-};
-use tokio::{sync::Semaphore, time::timeout};
+use futures_util::FutureExt;
+use tokio::time::timeout;
 
+pub(super) use self::pages::{Feed, MadePages};
+use self::pages::{Lane, Made};
 use super::{build::Worker, to_the_end::to_the_end};
 use crate::{
     http::{Answer, Problem, ProblemCode, now},
@@ -23,10 +21,8 @@ use crate::{
 
 /// How long a page is answered again, to whoever asks for the same.
 const CACHED: Duration = Duration::from_secs(1);
-/// The most ends in a page: half of what verifiers accept, because a page of them takes Redis about 2 ms.
-const PAGE_ENDS: usize = 5_000;
-/// The most pages that are kept or made at once. Verifiers that are up to date all ask for the same one.
-const MAX_PAGES: usize = 64;
+/// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
+const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no page.
@@ -47,44 +43,6 @@ impl From<MintError> for FeedError {
     }
 }
 
-/// `None` if the stream does not have the cursor.
-type Made = Shared<LocalBoxFuture<'static, Result<Option<web::Bytes>, FeedError>>>;
-
-/// The pages that one worker has made within the last second, or is making, each under its cursor.
-pub(super) struct Feed {
-    pages: RefCell<HashMap<String, (Instant, Made)>>,
-    /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
-    reading: Semaphore,
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { pages: RefCell::default(), reading: Semaphore::new(1) }
-    }
-}
-
-impl Feed {
-    /// The page after `cursor`. `None` if as many pages are being made as may be.
-    fn page(&self, cursor: &str, worker: &web::Data<Worker>) -> Option<Made> {
-        let mut pages = self.pages.borrow_mut();
-        pages.retain(|_, (made_at, _)| made_at.elapsed() < CACHED);
-        if let Some((_, made)) = pages.get(cursor) {
-            return Some(made.clone());
-        }
-        if pages.len() >= MAX_PAGES {
-            // A verifier that begins asks for hundreds of pages, each once.
-            pages.retain(|_, (_, made)| made.peek().is_none());
-        }
-        if pages.len() >= MAX_PAGES {
-            return None;
-        }
-        // A client that goes away does not keep the others waiting for the page it asked for.
-        let made = to_the_end(make(web::Data::clone(worker), cursor.to_owned())).boxed_local().shared();
-        pages.insert(cursor.to_owned(), (Instant::now(), made.clone()));
-        Some(made)
-    }
-}
-
 /// What has been ended (a feed for verifiers)
 ///
 /// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or empty if
@@ -97,9 +55,10 @@ impl Feed {
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
     let mut query = form_urlencoded::parse(request.query_string().as_bytes());
     let after = query.find(|(name, _)| name == "after").map(|(_, cursor)| cursor).unwrap_or_default();
-    let body = match page(&after, &worker).await? {
+    let after = cursor::known(&after, &worker.issuer.vault.keys());
+    let body = match page(after, &worker).await? {
         Some(body) => body,
-        // The cursor is unknown or too old. Everybody with such a cursor shares the page that begins at the oldest end.
+        // The cursor is too old. Everybody with such a cursor shares the page that begins at the oldest end.
         None => page("", &worker).await?.unwrap_or_default(),
     };
     Ok(HttpResponse::Ok()
@@ -109,7 +68,10 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>)
 }
 
 async fn page(cursor: &str, worker: &web::Data<Worker>) -> Result<Option<web::Bytes>, Problem> {
-    let Some(made) = worker.feed.page(cursor, worker) else {
+    let lane = worker.issuer.pages.lane(cursor, now());
+    // A client that goes away does not keep the others waiting for the page it asked for.
+    let make = || to_the_end(make(web::Data::clone(worker), cursor.to_owned(), lane)).boxed_local();
+    let Some(made) = worker.feed.page(cursor, lane, make) else {
         let detail = "Too many pages of the feed are asked for at once. Wait, then ask again with the same cursor.";
         return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE));
     };
@@ -120,19 +82,27 @@ async fn page(cursor: &str, worker: &web::Data<Worker>) -> Result<Option<web::By
 }
 
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
-async fn make(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
-    let made = make_page(worker, cursor).await;
+async fn make(worker: web::Data<Worker>, cursor: String, lane: Lane) -> Made {
+    let made = make_page(&worker, cursor, lane).await;
     made.inspect_err(|error| tracing::warn!(%error, "no page of the feed of ends could be made"))
 }
 
-async fn make_page(worker: web::Data<Worker>, cursor: String) -> Result<Option<web::Bytes>, FeedError> {
+async fn make_page(worker: &Worker, cursor: String, lane: Lane) -> Made {
     // While Redis is slow, pages that nobody waits for any more must not queue up.
-    let turn = timeout(PAUSE, worker.feed.reading.acquire()).await;
+    let turn = timeout(PAUSE, worker.feed.turn(lane)).await;
     let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
+    let pages = &worker.issuer.pages;
+    if let Some(made) = pages.made(&cursor, lane) {
+        return Ok(Some(made));
+    }
     worker.login.note_life().await?;
-    let Some(read) = worker.login.store.ends_after(&cursor, PAGE_ENDS).await? else { return Ok(None) };
+    let place = cursor::place(&cursor, &worker.issuer.vault.keys());
+    let Some(read) = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await? else {
+        return Ok(None);
+    };
     let page = worker.issuer.page_of(read, cursor);
-    Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
+    let signed = worker.login.minter.sign_page(&page, now())?;
+    Ok(Some(pages.keep(page, signed.into(), lane)))
 }
 
 impl super::Issuer {
@@ -143,7 +113,7 @@ impl super::Issuer {
             iat: at,
             exp: at + PAGE_LIFE.as_secs() as i64,
             after,
-            cursor: read.cursor,
+            cursor: cursor::of(&read.cursor, &self.vault.keys()),
             more: read.more,
             keep: read.keep.as_secs(),
             ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),

@@ -1,6 +1,7 @@
 //! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
 
 mod file;
+mod mac;
 
 use std::{cmp::Ordering, fmt, str, sync::Arc};
 
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 pub use self::file::with_new_key;
+use self::mac::MacKey;
 use crate::{
     ids::{AppId, Person},
     wechat::{AppAccessToken, SessionKey},
@@ -89,6 +91,7 @@ pub enum VaultError {
 struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
+    mac: MacKey,
     line: usize,
     seals_from: Option<DateTime<Utc>>,
 }
@@ -150,8 +153,9 @@ impl Vault {
             if keys.iter().any(|earlier| earlier.id == id) {
                 return Err(VaultError::Repeated { line });
             }
+            let mac = MacKey::derived_from(&key);
             let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
-            keys.push(VaultKey { id, key: LessSafeKey::new(key), line, seals_from });
+            keys.push(VaultKey { id, key: LessSafeKey::new(key), mac, line, seals_from });
         }
         if keys.is_empty() {
             Err(VaultError::NoKey)
@@ -209,6 +213,16 @@ impl Vault {
     /// Opens what any of the keys sealed for this app.
     pub fn open_access_token(&self, sealed: &Sealed, app: &AppId) -> Result<AppAccessToken, VaultError> {
         self.open_text(sealed, bound_to_app(app), AppAccessToken::new)
+    }
+
+    /// A MAC of a text that strangers send back to any replica, by the key that seals.
+    pub fn mac(&self, text: &str) -> String {
+        self.keys[self.sealing].mac.of(text)
+    }
+
+    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file at different moments.
+    pub fn has_made(&self, mac: &str, text: &str) -> bool {
+        self.keys.iter().any(|key| key.mac.has_made(mac, text))
     }
 
     fn seal_text(&self, text: &str, bound_to: Vec<u8>) -> Result<Sealed, VaultError> {

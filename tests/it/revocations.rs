@@ -1,6 +1,11 @@
 //! The feed of ends, from outside: what is ended stands in it within a second, signed, in pages, and names nobody.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -9,7 +14,14 @@ use wxmint::{
     verify::{PublishedKeys, ends::EndHash},
 };
 
-use crate::support::{APPID, Answer, BUSY, SidecarSettings, TestBed, eventually, keys, kid_of, until};
+use crate::support::{
+    APPID, Answer, BUSY, Service, SidecarSettings, TestBed, eventually, keys, kid_of, until, wire_request,
+};
+
+/// Cursors that nobody was given: more than there are seconds in which the first page may be made anew.
+const MADE_UP: u64 = 500;
+/// More clients than there is room for pages that nobody reads.
+const DO_NOT_READ: usize = 250;
 
 struct Page {
     header: Value,
@@ -168,6 +180,91 @@ async fn a_key_that_is_retired_at_once_is_in_the_feed() {
     .await;
     assert_eq!(page.ended(), &[json!(["kid", kid])]);
     assert!(page.signed && page.header["kid"] != kid.as_str());
+}
+
+/// Nobody has seen the key go: no service was running.
+#[tokio::test]
+async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
+    let mut bed = TestBed::start().await;
+    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
+    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
+    bed.services.clear();
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    for _ in 0..2 {
+        bed.services.clear();
+        bed.services.push(Service::start(&bed.configuration, bed.http.clone()).await);
+        bed.service().ready().await;
+        ends_after(&bed, "", 1).await;
+    }
+    log_out(&bed, &bed.log_in("lin").await, false).await;
+    let page = ends_after(&bed, "", 2).await;
+    assert_eq!(page.ended()[0], json!(["kid", kid]));
+    assert_eq!(page.ended().iter().filter(|end| end[0] == "kid").count(), 1, "{}", page.claims);
+}
+
+/// Puts ends into the stream.
+fn fill(bed: &TestBed, count: usize) {
+    let script = "for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'end', \
+                  string.format('kid %043d', number)) end";
+    bed.redis.command::<()>(&["EVAL", script, "1", "wxmint:ended", &count.to_string()]);
+}
+
+#[tokio::test]
+async fn a_page_has_at_most_a_thousand_ends_and_leads_to_the_next() {
+    let bed = TestBed::start().await;
+    fill(&bed, 1001);
+    let page = ends_after(&bed, "", 1).await;
+    assert_eq!((page.ended().len(), &page.claims["more"]), (1000, &true.into()));
+    let next = page_after(&bed, page.text("cursor")).await;
+    assert_eq!((next.ended().len(), &next.claims["more"]), (1, &false.into()));
+}
+
+#[tokio::test]
+async fn made_up_cursors_ask_redis_nothing() {
+    let bed = TestBed::start().await;
+    fill(&bed, 1);
+    let true_one = ends_after(&bed, "", 1).await.text("cursor").to_owned();
+    let place = true_one.rsplit_once('.').expect("a MAC").0;
+    assert_eq!(page_after(&bed, place).await.text("after"), "", "a cursor without its MAC is unknown");
+    let before = bed.redis.calls();
+    for number in 0..MADE_UP {
+        let cursor = format!("{}-0.AAAAAAAA.AAAAAAAAAAAAAAAA", 1_795_000_000_000 + number);
+        let answer = ask(&bed, &format!("?after={cursor}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let read = bed.redis.calls_since(&before).get("xrange").copied().unwrap_or_default();
+    assert!(read < MADE_UP / 2, "{read} times the stream was read");
+    assert_eq!(page_after(&bed, &true_one).await.text("after"), true_one);
+}
+
+/// A client that asks for `path` and reads no more than the status. The kernel keeps as little as it can for it.
+fn who_does_not_read(service: &Service, path: &str) -> (TcpStream, String) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(1).expect("the least that there is");
+    socket.connect(&service.public.into()).expect("connected");
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(BUSY)).expect("set");
+    stream.write_all(wire_request(&format!("GET {path}"), "a", "", "").as_bytes()).expect("sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("a status line");
+    (stream, String::from_utf8_lossy(&status[9..]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_nobody_reads_are_bounded_and_who_is_up_to_date_gets_the_next_one() {
+    let bed = TestBed::start().await;
+    fill(&bed, 1000);
+    let newest = ends_after(&bed, "", 1000).await.text("cursor").to_owned();
+    let unread: Vec<_> = (0..DO_NOT_READ).map(|_| who_does_not_read(bed.service(), "/revocations")).collect();
+    let refused = unread.iter().filter(|(_, status)| status == "503").count();
+    assert!(refused > 0 && refused < DO_NOT_READ, "{refused}");
+    ask(&bed, "").await.expect_problem(503, "store_unavailable");
+    assert!(page_after(&bed, &newest).await.ended().is_empty());
+    drop(unread);
+    let again = eventually("there is room again", BUSY, async || {
+        Some(ask(&bed, "").await).filter(|answer| answer.status == 200)
+    });
+    again.await;
 }
 
 #[tokio::test]

@@ -17,14 +17,24 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Longer than anything here takes, so that a broken test fails and does not hang.
 const LATEST: Duration = Duration::from_secs(20);
 /// More than the sockets of both sides keep.
-const LARGE: usize = 32 * 1024 * 1024;
+const LARGE: usize = 3 * 1024 * 1024;
+/// So little that the whole takes twice as long as anything here.
+const DROP: usize = 4 * 1024;
 
 fn server() -> SocketAddr {
+    server_whose_answers_may_take(2 * LATEST)
+}
+
+fn server_whose_answers_may_take(answer: Duration) -> SocketAddr {
     let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("an address");
     let large = async || vec![b'x'; LARGE];
-    let app = move || App::new().route("/small", web::get().to(async || "small")).route("/large", web::get().to(large));
-    let limits = Limits { keep_alive: KEEP_ALIVE, ..Limits::default() };
+    let mebibyte = async || vec![b'x'; 1024 * 1024];
+    let app = move || {
+        let small = App::new().route("/small", web::get().to(async || "small"));
+        small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
+    };
+    let limits = Limits { keep_alive: KEEP_ALIVE, answer, ..Limits::default() };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
     address
 }
@@ -79,12 +89,43 @@ async fn an_answer_that_is_read_slowly_arrives_whole() {
 }
 
 #[actix_web::test]
-async fn an_answer_is_buffered_in_pieces() {
-    let body = BoxBody::new(vec![b'x'; 3 * PIECE + 1]);
-    let mut answer = AnswerBody { body, unsent: Bytes::new(), _request_body: None, connection: None };
-    let mut pieces = Vec::new();
-    while let Some(piece) = std::future::poll_fn(|cx| Pin::new(&mut answer).poll_next(cx)).await {
-        pieces.push(piece.expect("a piece").len());
+async fn an_answer_that_is_read_in_drops_has_a_time_by_which_it_must_have_been_read() {
+    let address = server_whose_answers_may_take(2 * TICK);
+    let mut stream = asked(address, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut in_drops = tokio::time::interval(TICK / 20);
+    let (begun, mut buffer, mut count) = (Instant::now(), vec![0; DROP], 0);
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        count += read;
+        assert!(count < LARGE && begun.elapsed() < LATEST, "{count}");
+        in_drops.tick().await;
     }
-    assert_eq!(pieces, [PIECE, PIECE, PIECE, 1]);
+}
+
+/// The answers are longer than all that the kernel keeps for a connection. A client that reads one status line is one that
+/// does not read.
+#[actix_web::test]
+async fn what_clients_do_not_read_is_bounded_and_short_answers_are_still_given() {
+    let (address, mut streams, mut statuses) = (server(), Vec::new(), Vec::new());
+    let request = |path| format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..140 {
+        let mut stream = asked(address, &request("mebibyte")).await;
+        statuses.push(status(&mut stream).await);
+        streams.push(stream);
+    }
+    let count = |wanted: &str| statuses.iter().filter(|status| *status == wanted).count();
+    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (128, 12), "{statuses:?}");
+    assert_eq!(status(&mut asked(address, &request("small")).await).await, "HTTP/1.1 200");
+    drop(streams);
+    let again = timeout(LATEST, async {
+        while status(&mut asked(address, &request("mebibyte")).await).await != "HTTP/1.1 200" {
+            tokio::time::sleep(TICK / 20).await;
+        }
+    });
+    again.await.expect("there is room again");
+}
+
+async fn status(stream: &mut TcpStream) -> String {
+    let mut line = [0; 12];
+    timeout(LATEST, stream.read_exact(&mut line)).await.expect("in time").expect("a status line");
+    String::from_utf8_lossy(&line).into_owned()
 }

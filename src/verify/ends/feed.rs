@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget, table::Seconds};
 use crate::verify::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
 
-/// The longest page that is read, in bytes. A full one has about 0.6 MB.
+/// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.
 pub const MAX_PAGE: usize = 2 * 1024 * 1024;
-/// The longest cursor that is sent back. wxmint's have 20 bytes or so.
+/// The longest cursor that is sent back. wxmint's have 50 bytes or so.
 const MAX_CURSOR: usize = 256;
 /// How often ends that are no longer needed are searched for, in seconds.
 const FORGET_EVERY: TimeDelta = TimeDelta::minutes(1);
