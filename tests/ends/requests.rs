@@ -209,7 +209,7 @@ impl World<'_> {
             }),
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
-                self.call(async move |store: &dyn Store| store.end_key(&kid).await)
+                self.call(async move |store: &dyn Store| store.end_key(&kid).await.map(drop))
             }
         };
         Stage::End(call, false)
