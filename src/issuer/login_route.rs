@@ -114,6 +114,10 @@ fn content_type(request: &HttpRequest) -> &str {
 async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let address = worker.issuer.proxies.client_of(request).limit_key();
+    if asked.is_err() {
+        // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
+        return log_in(worker, asked, address).await;
+    }
     to_the_end(log_in(worker, asked, address)).await
 }
 
