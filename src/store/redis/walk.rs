@@ -4,7 +4,7 @@
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is
 //! still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be
-//! missed, unless the walk asks for [`Slots::AtRest`].
+//! missed, unless the walk asks for `Slots::AtRest`.
 
 mod sealed;
 
