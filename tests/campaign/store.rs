@@ -1,6 +1,6 @@
 //! The Redis of the campaign, and what is done to it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -142,7 +142,8 @@ async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
 async fn move_slots(cluster: &RedisCluster, from: usize) {
     let to = *cluster.primaries().iter().find(|node| **node != from).expect("another primary");
     let keys: Vec<String> = cluster.node(from).command(&["KEYS", "wxmint:*"]);
-    let slots: Vec<usize> = keys.iter().take(MOVED).map(|key| cluster.slot(key)).collect();
+    // A slot may have several keys, and is moved once.
+    let slots: BTreeSet<usize> = keys.iter().take(MOVED).map(|key| cluster.slot(key)).collect();
     for slot in &slots {
         cluster.move_slot(*slot, to);
         // Requests meet a slot that is gone, and the load goes on.
