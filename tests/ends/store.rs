@@ -180,6 +180,12 @@ pub(crate) struct Replica {
     pub(crate) is_alone: Cell<bool>,
     /// It confirms what it does not have.
     pub(crate) lies: Cell<bool>,
+    /// How often the primary was asked how far it has come, which stands for the bytes that it has written.
+    written: Cell<u64>,
+    /// The same when it last had all keys.
+    confirmed: Cell<u64>,
+    /// How many primaries there have been.
+    primaries: Cell<u64>,
 }
 
 /// Name, content, and when it expires.
@@ -197,7 +203,20 @@ impl Replica {
         if !self.lies.get() {
             self.copy();
         }
+        self.confirmed.set(self.written.get());
         true
+    }
+
+    /// What the primary answers to `INFO replication`.
+    fn info(&self) -> Vec<u8> {
+        let Self { written, confirmed, primaries, .. } = self;
+        written.update(|asked| asked + 1);
+        let (written, confirmed, primary) = (written.get(), confirmed.get(), primaries.get());
+        let info = format!(
+            "role:master\r\nslave0:ip=127.0.0.1,port=1,state=online,offset={confirmed},lag=0\r\n\
+             master_replid:{primary}\r\nmaster_repl_offset:{written}\r\n"
+        );
+        format!("${}\r\n{info}\r\n", info.len()).into_bytes()
     }
 
     fn copy(&self) {
@@ -215,6 +234,8 @@ impl Replica {
         }
         restored.exec(&mut *self.link.borrow_mut()).expect("restored");
         self.copy();
+        self.confirmed.set(self.written.get());
+        self.primaries.update(|primaries| primaries + 1);
     }
 }
 
@@ -244,8 +265,15 @@ impl Redis {
                 Err(_) => assert!(Instant::now() < deadline, "redis-server does not listen within {PATIENCE:?}"),
             }
         };
-        let (keys, is_alone, lies) = (Cell::default(), Cell::new(false), Cell::new(false));
-        let replica = Rc::new(Replica { link, keys, is_alone, lies });
+        let replica = Rc::new(Replica {
+            link,
+            keys: Cell::default(),
+            is_alone: Cell::default(),
+            lies: Cell::default(),
+            written: Cell::default(),
+            confirmed: Cell::default(),
+            primaries: Cell::default(),
+        });
         let directly = Rc::new(store_at(address, Confirm::Replicas(0)));
         let clock = File::options().write(true).open(clock).expect("our own file");
         Rc::new(Self { child, address, directly, replica, clock, _folder: folder })
@@ -287,12 +315,17 @@ async fn gate(
     asks: UnboundedSender<Waiting>,
     replica: Rc<Replica>,
 ) -> io::Result<()> {
-    let (mut near, mut far) = (BufReader::new(near), BufReader::new(TcpStream::connect(server).await?));
+    let far = TcpStream::connect(server).await?;
+    // Answers go out one by one, and the kernel would hold each back for 40 ms.
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    let (mut near, mut far) = (BufReader::new(near), BufReader::new(far));
     loop {
         let words = command(&mut near).await?;
         let name = text(&words[0]).to_ascii_uppercase();
         let lost = || format!("-ERR {LOST}\r\n").into_bytes();
         let answer = match name.as_str() {
+            "INFO" if words.get(1).is_some_and(|section| text(section) == "replication") => replica.info(),
             "WAIT" => format!(":{}\r\n", u8::from(replica.replicate())).into_bytes(),
             name if FREE.contains(&name) => ask(&words, &mut far).await?,
             _ => match fate_of(&asks).await {
