@@ -86,7 +86,8 @@ async fn a_silent_login_costs_no_more_than_it_did() {
     until("its first login", PATIENCE, async || log_in().await == 200).await;
     let log_in_often = async |times| {
         for _ in 0..times {
-            assert_eq!(log_in().await, 200);
+            // On a busy machine, wxmint under Valgrind may be too slow for Redis' deadline.
+            until("a login", PATIENCE, async || log_in().await == 200).await;
         }
     };
     log_in_often(WARM_UP).await;
