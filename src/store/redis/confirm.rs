@@ -34,6 +34,10 @@ use super::{
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
+/// A server that has not asked its replicas how far they are is asked to wait so long, again and again.
+const ASKED_FOR: Duration = Duration::from_millis(5);
+const MORE_THAN_ANY_HAS: usize = 255;
+
 /// Whether it has been said that Redis refuses to wait.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
@@ -165,30 +169,50 @@ impl Waits {
 }
 
 async fn wait(node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+    let begun = Instant::now();
+    let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
+    loop {
+        let answers = ask_to_wait(node, wanted, within).await?;
+        let Some((waited, before, after)) = answers.waited() else { return Ok(None) };
+        let has_asked = waited < replicas || after.confirmed(&before).count() >= replicas;
+        if has_asked || begun.elapsed() >= CONFIRMED_WITHIN {
+            return Ok(Some(Rc::new(after)));
+        }
+        // Redis waits for what it had written when the last command came on this connection, but Valkey only for what this
+        // connection itself has written. Valkey asks its replicas how far they are if it is to wait for more than it has.
+        (wanted, within) = (MORE_THAN_ANY_HAS, ASKED_FOR);
+    }
+}
+
+async fn ask_to_wait(node: &Rc<Node>, replicas: usize, within: Duration) -> Result<Answers, Failure> {
     let mut commands = redis::pipe();
-    // Redis waits for what it had written when the last command came on this connection.
     commands
-        .cmd("PING")
+        .cmd("INFO")
+        .arg("replication")
         .cmd("WAIT")
         .arg(replicas)
-        .arg(CONFIRMED_WITHIN.as_millis() as u64)
+        .arg(within.as_millis() as u64)
         .cmd("INFO")
         .arg("replication");
-    let commands = Commands::from(&commands);
-    let answers = send_twice(node, Via::Waiting, &commands, Instant::now() + DEADLINE).await?;
-    Ok(answers.waited().then(|| answers.replication()).flatten().map(Rc::new))
+    send_twice(node, Via::Waiting, &Commands::from(&commands), Instant::now() + DEADLINE).await
 }
 
 impl Answers {
     /// What the last command, `INFO replication`, was answered. `None` if Redis refuses to tell.
     fn replication(&self) -> Option<Replication> {
-        let info = self.values.last().filter(|answer| !self.refuses(answer))?;
+        self.replication_at(self.values.len().checked_sub(1)?)
+    }
+
+    fn replication_at(&self, command: usize) -> Option<Replication> {
+        let info = self.values.get(command).filter(|answer| !self.refuses(answer))?;
         Replication::parse(&redis::from_redis_value_ref::<String>(info).ok()?)
     }
 
-    /// Whether Redis has waited.
-    fn waited(&self) -> bool {
-        self.values.get(1).is_some_and(|answer| !self.refuses(answer))
+    /// How many replicas the server says that it has waited for, and what it said before and after. `None` if it refuses.
+    fn waited(&self) -> Option<(usize, Replication, Replication)> {
+        let waited = self.values.get(1).filter(|answer| !self.refuses(answer))?;
+        let waited = redis::from_redis_value_ref(waited).ok()?;
+        Some((waited, self.replication_at(0)?, self.replication_at(2)?))
     }
 
     fn refuses(&self, answer: &Value) -> bool {
