@@ -12,11 +12,10 @@ use std::{
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::ServiceResponse,
-    http::header::HeaderName,
     web::Bytes,
 };
 
-use super::{Connection, Problem, ProblemCode, body::RequestBody, server::HEAD_TIMEOUT};
+use super::{Connection, Problem, ProblemCode, body::RequestBody, server::HEAD_TIMEOUT, trace::REQUEST_ID};
 
 /// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a client
 /// that does not read holds two pieces there, and not a copy of the whole answer.
@@ -26,7 +25,6 @@ pub(super) const PIECE: usize = 8 * 1024;
 const MOST_UNREAD: usize = 8 * 1024 * 1024;
 /// What a longer answer counts as. A full page of the feed has 51 KB; what is longer is a file that is part of the program.
 const MOST_COUNTED: usize = 64 * 1024;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The bytes of answers that wait until their clients read them.

@@ -19,6 +19,8 @@ use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::trace::REQUEST_ID;
+
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {
     ($($(#[$doc:meta])* $name:ident, $code:literal, $status:ident, $title:literal;)+) => {
@@ -210,7 +212,7 @@ impl Problem {
         // The metrics read this code, because they count requests by outcome.
         response.extensions_mut().insert(self.code);
         if known.is_empty() {
-            response.insert_header(("x-request-id", request_id.as_str()));
+            response.insert_header((REQUEST_ID, request_id.as_str()));
         }
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));

@@ -12,6 +12,8 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::head::{limit_head, own_headers};
 
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// tracing-actix-web's own span records path and query, in which codes and passwords stand, and the Debug of errors.
 pub struct RequestSpan;
 
@@ -56,7 +58,7 @@ pub async fn enter<B: MessageBody + 'static>(
 fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
     let id = response.request().extensions().get::<RequestId>().map(|id| HeaderValue::try_from(id.to_string()));
     if let Some(Ok(id)) = id {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }

@@ -60,6 +60,19 @@ impl Replicas {
         eventually("a machine that is fast enough", PATIENCE, begin_and_hang_up).await
     }
 
+    /// Hangs up on a request of `lin` for which WeChat makes a new key, while its answer is on its way: the key is kept.
+    async fn new_key_is_kept(&self, lin: &Session, request: Request<'_>) {
+        let link = self.0.wechat_link();
+        link.withhold_answers().await;
+        let client = self.begin(lin, request).await;
+        let new = self.key_after(lin).await;
+        self.hang_up(client).await;
+        link.restore().await;
+        let kept = async || (self.session_holds(lin).await == true).then_some(());
+        eventually("the new key is kept", PATIENCE, kept).await;
+        data_of(&self.decrypt(0, lin, &sealed_phone(&new, NUMBER)).await);
+    }
+
     /// The person's tries: how many have failed, and those under way.
     fn tries(&self, session: &Session) -> BTreeMap<String, String> {
         self.0.redis.command(&["HGETALL", &key_of(APPID, session, "limit:tries")])
@@ -99,16 +112,9 @@ async fn a_try_is_counted_as_if_it_had_been_answered() {
 #[tokio::test]
 async fn a_reset_keeps_the_key_that_wechat_has_from_then_on() {
     let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
-    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
+    let lin = replicas.log_in("lin").await;
     assert_eq!(replicas.session_holds(&lin).await, true);
-    bed.wechat_link().withhold_answers().await;
-    let client = replicas.begin(&lin, ("POST", RESET, &Value::Null)).await;
-    let new = replicas.key_after(&lin).await;
-    replicas.hang_up(client).await;
-    bed.wechat_link().restore().await;
-    let kept = async || (replicas.session_holds(&lin).await == true).then_some(());
-    eventually("the new key is kept", PATIENCE, kept).await;
-    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
+    replicas.new_key_is_kept(&lin, ("POST", RESET, &Value::Null)).await;
     assert!(replicas.tries(&lin).is_empty());
 }
 
@@ -117,14 +123,7 @@ async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
     let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
     let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
     let body = json!({"code": bed.mint_code("lin").await});
-    bed.wechat_link().withhold_answers().await;
-    let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
-    let new = replicas.key_after(&lin).await;
-    replicas.hang_up(client).await;
-    bed.wechat_link().restore().await;
-    let kept = async || (replicas.session_holds(&lin).await == true).then_some(());
-    eventually("the new key is kept", PATIENCE, kept).await;
-    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
+    replicas.new_key_is_kept(&lin, ("POST", LOGIN, &body)).await;
     let (counted, none) = ("wxmint_logins_total{outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
     let metrics = bed.service().metrics().await;
     assert!(metrics.contains(counted) && metrics.contains(none), "it counts as a login: {metrics}");
