@@ -58,7 +58,7 @@ enum Command {
     /// Which WeChat identity belongs to which user: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
-    /// The vault keys, which encrypt session keys: list them, make a new one
+    /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
     /// A stand-in for WeChat's server, for your own tests

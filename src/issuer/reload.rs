@@ -18,7 +18,7 @@ use crate::{
     settings::StoreSettings,
     store::{RedisAccess, Store},
     telemetry::Metrics,
-    vault::{CurrentVault, KeyState, Vault},
+    vault::{CurrentVault, Vault},
 };
 
 /// How often each file is read.
@@ -175,12 +175,8 @@ fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Ut
     let parsed = Vault::parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?;
     let vault = parsed.at(now);
     file.put_in_use(&content);
-    let sealing = vault.lines().find(|line| line.state == KeyState::Seals);
-    tracing::info!(
-        line = sealing.map(|line| line.number),
-        next = vault.changes_at().map(tracing::field::display),
-        "the vault keys were read again"
-    );
+    let (line, next) = (vault.sealing_line(), vault.changes_at().map(tracing::field::display));
+    tracing::info!(line, next, "the vault keys were read again");
     current.swap(vault);
     Ok(true)
 }
@@ -260,10 +256,9 @@ mod tests {
 
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let current = CurrentVault::new(Vault::parse(&content).expect("a vault").at(at(80)));
-        let sealing = || current.keys().lines().find(|line| line.state == KeyState::Seals).map(|line| line.number);
         for (seconds, changed, line) in [(90, false, 2), (99, false, 2), (100, true, 1), (101, false, 1)] {
             assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(changed), "at {seconds}");
-            assert_eq!(sealing(), Some(line), "at {seconds}");
+            assert_eq!(current.keys().sealing_line(), line, "at {seconds}");
         }
         std::fs::remove_dir_all(folder).expect("removed");
     }

@@ -3,7 +3,7 @@
 mod file;
 mod mac;
 
-use std::{cmp::Ordering, fmt, str, sync::Arc};
+use std::{fmt, str, sync::Arc};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
@@ -39,7 +39,7 @@ impl Sealed {
     }
 
     /// Of the vault key that sealed it; `None` for a layout that this version does not know.
-    pub fn key_id(&self) -> Option<KeyId> {
+    fn key_id(&self) -> Option<KeyId> {
         let (version, rest) = self.0.split_first()?;
         rest.first_chunk().filter(|_| *version == VERSION).copied().map(KeyId)
     }
@@ -52,8 +52,8 @@ impl fmt::Debug for Sealed {
 }
 
 /// Identifies a vault key without revealing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; KEY_ID_LEN]);
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct KeyId([u8; KEY_ID_LEN]);
 
 impl KeyId {
     fn of(key: &[u8]) -> Self {
@@ -61,12 +61,6 @@ impl KeyId {
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&hash.as_ref()[..KEY_ID_LEN]);
         Self(id)
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -102,27 +96,6 @@ pub struct Vault {
     keys: Vec<VaultKey>,
     /// The index of the one that seals.
     sealing: usize,
-}
-
-/// What a vault key does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// Seals later; opens already.
-    Waits,
-    /// Seals and opens.
-    Seals,
-    /// Opens what it sealed.
-    Opens,
-}
-
-/// A line of the vault key file, without its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VaultLine {
-    /// Counted from 1.
-    pub number: usize,
-    pub id: KeyId,
-    pub state: KeyState,
-    pub seals_from: Option<DateTime<Utc>>,
 }
 
 /// Holds the vault keys that are in use. Shared by all workers; who seals or opens keeps what they have got.
@@ -176,18 +149,9 @@ impl Vault {
         self.keys[..self.sealing].iter().filter_map(|key| key.seals_from).min()
     }
 
-    /// The lines that it was read from, in their order.
-    pub fn lines(&self) -> impl Iterator<Item = VaultLine> {
-        self.keys.iter().enumerate().map(|(index, key)| VaultLine {
-            number: key.line,
-            id: key.id,
-            state: match index.cmp(&self.sealing) {
-                Ordering::Less => KeyState::Waits,
-                Ordering::Equal => KeyState::Seals,
-                Ordering::Greater => KeyState::Opens,
-            },
-            seals_from: key.seals_from,
-        })
+    /// The line of the file whose key seals, counted from 1.
+    pub fn sealing_line(&self) -> usize {
+        self.keys[self.sealing].line
     }
 
     /// Whether `sealed` is under the key that seals now.
@@ -307,17 +271,14 @@ mod tests {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let file = format!("{} {}\n\n{}", line(2), at(100).to_rfc3339(), line(1));
         let vault_at = |seconds| Vault::parse(file.as_bytes()).expect("a vault").at(at(seconds));
-        let states = |vault: &Vault| vault.lines().map(|line| (line.number, line.state)).collect::<Vec<_>>();
 
         let before = vault_at(99);
-        assert_eq!(states(&before), [(1, KeyState::Waits), (3, KeyState::Seals)]);
-        assert_eq!(before.changes_at(), Some(at(100)));
+        assert_eq!((before.sealing_line(), before.changes_at()), (3, Some(at(100))));
         let sealed = before.seal(&session_key(), &person("o1")).expect("sealed");
         assert!(vault(&[1]).is_newest(&sealed) && before.is_newest(&sealed));
 
         let after = vault_at(100);
-        assert_eq!(states(&after), [(1, KeyState::Seals), (3, KeyState::Opens)]);
-        assert_eq!((after.changes_at(), after.is_newest(&sealed)), (None, false));
+        assert_eq!((after.sealing_line(), after.changes_at(), after.is_newest(&sealed)), (1, None, false));
         let resealed = after.seal(&session_key(), &person("o1")).expect("sealed");
         assert!(before.open(&resealed, &person("o1")).is_ok(), "a replica whose clock is slow");
     }

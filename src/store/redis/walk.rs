@@ -1,19 +1,16 @@
-//! A walk over all people in Redis, page by page: to move bindings, and to find which vault keys are in use. Not part of the
-//! trait `Store`, because it makes no sense for the store in memory.
+//! A walk over all people in Redis, page by page, to move bindings. Not part of the trait `Store`, because it makes no
+//! sense for the store in memory.
 //!
 //! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or dissolved
 //! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is
 //! still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be
 //! missed, unless the walk asks for `Slots::AtRest`.
 
-mod sealed;
-
 use std::{rc::Rc, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use redis::{Cmd, Value, from_redis_value};
 
-pub use self::sealed::{SealedAt, SealedUnder, What};
 use super::{
     super::{AttemptId, Binding, Person, Result},
     Redis, Script,

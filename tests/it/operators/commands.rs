@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Office, written};
-use crate::support::{WXMINT, repository, said, write_private};
+use crate::support::{WXMINT, repository, said};
 
 #[tokio::test]
 async fn the_commands_do_what_the_admin_listener_does() {
@@ -119,17 +119,13 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
 /// Counted, not timed: a command asks a Redis that hangs up once or twice, and does not wait for it to come back.
 #[tokio::test]
 async fn without_redis_a_command_says_so_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let vault = folder.path().join("vault.key");
-    write_private(&vault, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 6] = [
         &["users", "show", "user-1"],
         &["users", "end", "user-1"],
         &["users", "block", "user-1"],
         &["users", "unblock", "user-1"],
         &["users", "forget", "user-1", "--yes"],
         &["bindings", "conflicts"],
-        &["vault", "list"],
     ];
     for words in commands {
         let redis = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -138,8 +134,7 @@ async fn without_redis_a_command_says_so_at_once() {
         let counts = Arc::clone(&asked);
         thread::spawn(move || redis.incoming().for_each(|_| _ = counts.fetch_add(1, Ordering::SeqCst)));
         let mut command = Command::new(WXMINT);
-        command.args(words).env_clear().env("WXMINT_REDIS_URL", url).env("WXMINT_VAULT_KEY_FILE", &vault);
-        let output = command.output().expect("wxmint runs");
+        let output = command.args(words).env_clear().env("WXMINT_REDIS_URL", url).output().expect("wxmint runs");
         let asked = asked.load(Ordering::SeqCst);
         assert_eq!((output.status.code(), asked), (Some(1), asked.clamp(1, 2)), "{words:?}: {}", said(&output));
         assert!(said(&output).contains("wxmint: WXMINT_REDIS_URL: "), "{words:?}: {}", said(&output));

@@ -12,13 +12,11 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use wxmint::http::now;
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{Answer, PATIENCE, until, write_private};
+use crate::support::{Answer, PATIENCE, said, until, write_private};
 
 const PEOPLE: usize = 8;
 /// Between two of a sender, of which there is one for each person.
@@ -26,7 +24,7 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
-const LEAD: TimeDelta = TimeDelta::seconds(7);
+const LEAD: &str = "7s";
 
 fn new_vault_key() -> String {
     let mut bytes = [0; 32];
@@ -51,6 +49,16 @@ impl Replicas {
         let told = self.times_told();
         fs::rename(beside, path).expect("renamed");
         self.until_told(&told.map(|times| times + 1)).await;
+    }
+
+    /// `wxmint vault rotate`. Returns the new line once both replicas have read it.
+    async fn rotate_vault_key(&self) -> String {
+        let told = self.times_told();
+        let mut rotate = self.0.configuration.command_of(&["vault", "rotate", "--lead", LEAD]);
+        let output = rotate.output().expect("wxmint runs");
+        assert!(output.status.success(), "{}", said(&output));
+        self.until_told(&told.map(|times| times + 1)).await;
+        self.vault_keys().remove(0)
     }
 
     /// How often each replica has told that its vault keys have changed.
@@ -117,13 +125,10 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     let (idle, active) = (replicas.log_in("idle").await, replicas.log_in("active").await);
     let active = Session { token: replicas.log_in("active").await.token, ..active };
     let load = Use::start(&replicas).await;
-    let old = replicas.vault_keys().remove(0);
-    let new = new_vault_key();
     let by_old = replicas.sealed_by(&idle);
 
     let told = replicas.times_told();
-    let from = (now() + LEAD).to_rfc3339();
-    replicas.use_vault_keys(&[&format!("{new} {from}"), &old]).await;
+    let new = replicas.rotate_vault_key().await;
     assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old, "until then it opens alone");
     replicas.until_told(&told.map(|times| times + 2)).await;
     let by_new = replicas.sealed_by(&replicas.log_in("afterwards").await);
