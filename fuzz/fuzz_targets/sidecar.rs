@@ -29,9 +29,9 @@ fuzz_target!(|input: &[u8]| {
         assert!(open, "{path:?}");
         let plain = path.to_ascii_lowercase();
         let mine = plain.strip_prefix("/public/mine");
-        assert!(mine.is_none_or(|rest| rest.starts_with(|char: char| char == '%' || is_of_a_word(char))), "{path:?}");
-        let ambiguous = ["//", "/./", "/../", ";", "\\", "%2e", "%2f", "%5c", "%00", "%25", "%3b", "#", "%c0", "%ff"];
-        assert!(!ambiguous.iter().any(|odd| plain.contains(odd)), "{path:?}");
+        assert!(mine.is_none_or(|rest| rest.starts_with(is_of_a_word)), "{path:?}");
+        let ambiguous = ["//", "/./", "/../", ";", "\\", "%", "+", "#", " "];
+        assert!(plain.is_ascii() && !ambiguous.iter().any(|odd| plain.contains(odd)), "{path:?}");
         assert!(!["/.", "/.."].iter().any(|end| plain.ends_with(end)), "{path:?}");
     }
     let headers: Vec<&[u8]> = lines.collect();

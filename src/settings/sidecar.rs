@@ -118,7 +118,7 @@ mod tests {
     fn three_variables_are_enough_and_each_is_asked_for_by_name() {
         let settings = read(&[]).expect("settings");
         assert_eq!((settings.listen.port(), settings.admin_listen.port()), (8181, 9090));
-        assert!(settings.rules.are_none() && settings.trusted[0].kept_in.is_none());
+        assert!(settings.rules == Rules::default() && settings.trusted[0].kept_in.is_none());
         let faults = SidecarSettings::from_vars([]).expect_err("nothing is set");
         let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, fault.problem.as_str())).collect();
         let wanted = ["WXMINT_JWKS_URL", "WXMINT_ISSUER", "WXMINT_AUDIENCE"].map(|name| (name, "is not set"));

@@ -243,13 +243,14 @@ variables! { SIDECAR:
 
     /// Which audience a token must name below a path, in addition to one of WXMINT_AUDIENCE.
     SIDECAR_AUDIENCES: Vec<(Prefix, String)>, Optional("/orders=https://orders.example.com,/pay=https://pay.example.com"), form(
-        "paths, each with the audience that a token must name below it, separated by commas",
+        "paths of ASCII letters, digits and signs such as - . _ ~, each with the audience that a token must name below it, \
+         separated by commas",
         |text| list(text, forms::audience_rule),
     );
 
     /// Where a request needs no token.
     SIDECAR_ANONYMOUS: Vec<Prefix>, Optional("/public,/health"), form(
-        "paths below which no token is needed, separated by commas",
+        "paths of ASCII letters, digits and signs such as - . _ ~ below which no token is needed, separated by commas",
         |text| list(text, Prefix::parse),
     );
 

@@ -52,12 +52,11 @@ impl Sidecar {
         };
         let (identity, outcome) = self.identify(token).await?;
         let is_wanted = match demand {
-            Demand::AnyToken | Demand::Nothing => true,
-            Demand::Audiences(lists) => lists.iter().all(|audiences| identity.is_for(audiences)),
-            Demand::Unclear => false,
+            Demand::Nothing => true,
+            Demand::Token(lists) => lists.iter().all(|audiences| identity.is_for(audiences)),
         };
         if !is_wanted {
-            tracing::debug!("token refused: the path wants another audience, or is not clear");
+            tracing::debug!("token refused: the path wants another audience");
             return Err((no_valid_token(), Outcome::Refused));
         }
         Ok((self.allow(Some(&identity)), outcome))
