@@ -13,7 +13,6 @@ mod probes;
 mod problem;
 mod process;
 mod server;
-mod token_hash;
 mod trace;
 
 use chrono::{DateTime, Utc};
@@ -27,7 +26,6 @@ pub(crate) use problem::ProblemDocument;
 pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
 pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{Limits, serve, serve_admin};
-pub use token_hash::{TokenHash, TokenHasher};
 pub use trace::{RequestSpan, enter, with_request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.

@@ -8,7 +8,6 @@ use super::{
     admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
     api::Documents,
     caller,
-    checked_signatures::CheckedSignatures,
     revocations::{Feed, MadePages},
 };
 use crate::{
@@ -77,7 +76,6 @@ pub struct Issuer {
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
     pub(super) verifier: Verifier,
-    pub(super) checked: CheckedSignatures,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<CurrentVault>,
     tls: Tls,
@@ -138,7 +136,6 @@ impl Issuer {
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
             verifier: caller::verifier(&settings),
-            checked: CheckedSignatures::none().map_err(unusable)?,
             minter: Arc::new(minter),
             vault: Arc::new(CurrentVault::new(vault)),
             keys,

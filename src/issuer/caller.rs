@@ -30,8 +30,7 @@ impl Issuer {
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let token = bearer_token(request)?;
-        let ring = self.keys.at(now);
-        self.verifier.verify(token, &self.checked.of(ring.set()), now).map_err(|refused| {
+        self.verifier.verify(token, self.keys.at(now).set(), now).map_err(|refused| {
             tracing::info!(reason = %refused, "token refused");
             no_valid_token()
         })

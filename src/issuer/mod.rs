@@ -6,7 +6,6 @@ mod api;
 mod body_fields;
 mod build;
 mod caller;
-mod checked_signatures;
 mod leave_routes;
 mod login_fields;
 mod login_route;

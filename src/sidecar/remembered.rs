@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
+use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
-    http::{TokenHash, TokenHasher},
     verify::KeyError,
     verify::peer::Proof,
     verify::{Claims, MAX_LEEWAY},
@@ -74,19 +74,26 @@ impl Weighter<TokenHash, Arc<Identity>> for Bytes {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenHash([u8; 32]);
+
 pub(super) struct Remembered {
-    hasher: TokenHasher,
+    /// Of this process, so that nobody outside can construct tokens whose hashes collide.
+    hash_key: hmac::Key,
     cache: Cache<TokenHash, Arc<Identity>, Bytes>,
 }
 
 impl Remembered {
     pub(super) fn nothing() -> Result<Self, KeyError> {
-        let cache = Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes);
-        Ok(Self { hasher: TokenHasher::new()?, cache })
+        let hash_key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| KeyError::Crypto("draw a key for remembering tokens"))?;
+        Ok(Self { hash_key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) })
     }
 
     pub(super) fn hash(&self, token: &str) -> TokenHash {
-        self.hasher.hash(&[token.as_bytes()])
+        let mut hash = [0; 32];
+        hash.copy_from_slice(hmac::sign(&self.hash_key, token.as_bytes()).as_ref());
+        TokenHash(hash)
     }
 
     /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer

@@ -70,7 +70,7 @@ impl<'a> Jws<'a> {
         if key.algorithm() != header.algorithm {
             return Err(Refused::Algorithm);
         }
-        keys.verifies(key, self.signed.as_bytes(), signature).then_some(()).ok_or(Refused::Signature)
+        key.verifies(self.signed.as_bytes(), signature).then_some(()).ok_or(Refused::Signature)
     }
 }
 

@@ -119,12 +119,6 @@ fn encode(bytes: &[u8]) -> String {
 pub trait KeySource {
     /// The public key with this `kid`, if the tokens that it signed are valid at `now`.
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey>;
-
-    /// Whether `signature` (raw, as in a JWS) is the signature of `message` by `key`, which is one of this source. A source
-    /// may remember what it has checked.
-    fn verifies(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-        key.verifies(message, signature)
-    }
 }
 
 /// A JWK Set (RFC 7517 section 5). The type guarantees that it contains only public keys.
