@@ -105,7 +105,7 @@ impl StartError {
     pub fn is_in_settings(&self) -> bool {
         match self {
             Self::Several(several) => several.iter().any(Self::is_in_settings),
-            Self::Upstream(_) | Self::Users(UsersError::NoThreads(_)) | Self::Listen { .. } | Self::Server(_) => false,
+            Self::Upstream(_) | Self::Listen { .. } | Self::Server(_) => false,
             _ => true,
         }
     }

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{Answer, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of};
 
-/// More than the 64 that may wait (src/accounts/file/threads.rs) and the at most 4 that are hashed.
+/// More than the 64 that may wait (src/accounts/file/hashing.rs) and the at most 4 that are hashed.
 const AT_ONCE: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

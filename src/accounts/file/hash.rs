@@ -2,10 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use argon2::{
-    Algorithm, Argon2, Block, Params, PasswordHash, Version,
-    password_hash::phc::{Ident, Output, ParamsString, Salt},
-};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version, password_hash::phc::Output};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 
 use crate::accounts::Password;
@@ -19,10 +16,9 @@ const PASSES: RangeInclusive<u32> = 2..=10;
 const LANES: RangeInclusive<u32> = 1..=16;
 /// The length of the hash, in bytes.
 const LENGTH: RangeInclusive<usize> = 16..=64;
-
-const ARGON2ID: &str = "argon2id";
-const SALT_LENGTH: usize = 16;
-const OUTPUT_LENGTH: usize = 32;
+/// A hash that no password matches, of the cost of a new one.
+const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Why a text is not a valid stored password. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,43 +50,6 @@ pub enum HashFault {
     Length,
 }
 
-/// The cost of computing a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cost {
-    memory: u32,
-    passes: u32,
-    lanes: u32,
-}
-
-impl Cost {
-    /// The cost that `wxmint users add` uses, which is OWASP's first recommendation. It takes 12 ms on one core of
-    /// 2024.
-    const DEFAULT: Self = Self { memory: 19_456, passes: 2, lanes: 1 };
-
-    /// The memory in MiB.
-    pub(super) fn mebibytes(self) -> u32 {
-        self.memory.div_ceil(1024)
-    }
-
-    fn read(params: &ParamsString) -> Result<Self, HashFault> {
-        let [memory, passes, lanes] =
-            ["m", "t", "p"].map(|name| params.get_decimal(name).ok_or(HashFault::OtherParameters));
-        if params.iter().count() != 3 {
-            return Err(HashFault::OtherParameters);
-        }
-        Ok(Self {
-            memory: within("m", memory?, MEMORY)?,
-            passes: within("t", passes?, PASSES)?,
-            lanes: within("p", lanes?, LANES)?,
-        })
-    }
-}
-
-fn within(name: &'static str, value: u32, range: RangeInclusive<u32>) -> Result<u32, HashFault> {
-    let (least, most) = (*range.start(), *range.end());
-    if range.contains(&value) { Ok(value) } else { Err(HashFault::Cost { name, least, most }) }
-}
-
 /// Why a password could not be hashed, such as a lack of memory or of random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the password could not be hashed: {0}")]
@@ -99,67 +58,82 @@ pub struct NotHashed(&'static str);
 /// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
-    cost: Cost,
-    salt: Box<[u8]>,
-    output: Box<[u8]>,
+    phc: PasswordHash,
+    params: Params,
 }
 
 impl StoredHash {
     /// Parses a PHC string.
     pub fn parse(text: &str) -> Result<Self, HashFault> {
         let phc = PasswordHash::new(text).map_err(|_| HashFault::NotPhc)?;
-        if phc.algorithm.as_str() != ARGON2ID {
+        if phc.algorithm.as_str() != "argon2id" {
             return Err(HashFault::OtherFunction);
         }
         if phc.version != Some(Version::V0x13.into()) {
             return Err(HashFault::OtherVersion);
         }
-        let cost = Cost::read(&phc.params)?;
-        let (Some(salt), Some(output)) = (phc.salt, phc.hash) else { return Err(HashFault::NotPhc) };
+        for (name, range) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
+            let value = phc.params.get_decimal(name).ok_or(HashFault::OtherParameters)?;
+            let (least, most) = (*range.start(), *range.end());
+            if !range.contains(&value) {
+                return Err(HashFault::Cost { name, least, most });
+            }
+        }
+        if phc.params.iter().count() != 3 {
+            return Err(HashFault::OtherParameters);
+        }
+        let (Some(_), Some(output)) = (&phc.salt, &phc.hash) else { return Err(HashFault::NotPhc) };
         if !LENGTH.contains(&output.len()) {
             return Err(HashFault::Length);
         }
-        Ok(Self { cost, salt: salt.as_ref().into(), output: output.as_bytes().into() })
+        let params = Params::try_from(&phc).map_err(|_| HashFault::OtherParameters)?;
+        Ok(Self { phc, params })
     }
 
-    /// Hashes a new password with a random salt.
+    /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first
+    /// recommendation. It takes 12 ms on one core of 2024.
     pub fn of(password: &Password) -> Result<Self, NotHashed> {
-        let mut salt = [0; SALT_LENGTH];
+        let mut salt = [0; 16];
         rand::fill(&mut salt).map_err(|_| NotHashed("the system gave no random bits"))?;
-        let output = compute(password, Cost::DEFAULT, &salt, OUTPUT_LENGTH, &mut Workspace::default())?;
-        Ok(Self { cost: Cost::DEFAULT, salt: salt.into(), output: output.into() })
+        let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &salt);
+        let phc: PasswordHash = hashed.map_err(|_| NO_MEMORY)?;
+        Ok(Self::parse(&phc.to_string()).expect("the default cost is within our bounds"))
     }
 
     /// A hash that no password matches. Checking it takes as long as checking a real one.
     pub(super) fn nobodys() -> Self {
-        Self { cost: Cost::DEFAULT, salt: [0; SALT_LENGTH].into(), output: [0; OUTPUT_LENGTH].into() }
+        Self::parse(NOBODYS).expect("a PHC string")
     }
 
-    /// Whether the password matches. Takes as long as [`Cost`] says, so it must not run on an event loop.
+    /// Whether the password matches. Takes as long as [`Self::cost`] says, so it must not run on an event loop.
     pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, NotHashed> {
-        let output = compute(password, self.cost, &self.salt, self.output.len(), workspace)?;
-        Ok(verify_slices_are_equal(&output, &self.output).is_ok())
+        let salt = self.phc.salt.as_ref().expect("checked by `parse`");
+        let mut computed = vec![0; self.secret().len()];
+        let blocks = workspace.blocks(self.params.block_count())?;
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+            .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut computed, blocks)
+            .map_err(|_| NotHashed("Argon2 refused its parameters"))?;
+        Ok(verify_slices_are_equal(&computed, self.secret()).is_ok())
     }
 
-    pub(super) fn cost(&self) -> Cost {
-        self.cost
+    /// What computing it costs: the memory in KiB, the passes over it, the lanes.
+    pub(super) fn cost(&self) -> (u32, u32, u32) {
+        (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
+    }
+
+    /// The memory that computing it takes.
+    pub(super) fn mebibytes(&self) -> u32 {
+        self.params.m_cost().div_ceil(1024)
     }
 
     /// A secret that is the same on every replica that reads the same file.
     pub(super) fn secret(&self) -> &[u8] {
-        &self.output
+        self.phc.hash.as_ref().map(Output::as_bytes).expect("checked by `parse`")
     }
 
     /// The PHC string for the file.
     pub(super) fn phc(&self) -> String {
-        let text = PasswordHash {
-            algorithm: Ident::new(ARGON2ID).expect("an identifier"),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(params(self.cost, self.output.len())).expect("three numbers have room"),
-            salt: Some(Salt::new(&self.salt).expect("of a length that was read")),
-            hash: Some(Output::new(&self.output).expect("of a length that was read")),
-        };
-        text.to_string()
+        self.phc.to_string()
     }
 }
 
@@ -167,10 +141,6 @@ impl fmt::Debug for StoredHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoredHash(…)")
     }
-}
-
-fn params(cost: Cost, length: usize) -> Params {
-    Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).expect("bounded when it was read")
 }
 
 /// Memory in which one hash after another is computed. It grows to the most that a hash has needed, and is kept,
@@ -192,21 +162,6 @@ impl Workspace {
 }
 
 const NO_MEMORY: NotHashed = NotHashed("not enough memory");
-
-fn compute(
-    password: &Password,
-    cost: Cost,
-    salt: &[u8],
-    length: usize,
-    workspace: &mut Workspace,
-) -> Result<Vec<u8>, NotHashed> {
-    let (params, mut output) = (params(cost, length), vec![0; length]);
-    let blocks = workspace.blocks(params.block_count())?;
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut output, blocks)
-        .map_err(|_| NotHashed("Argon2 refused its parameters"))?;
-    Ok(output)
-}
 
 #[cfg(test)]
 mod tests {
@@ -243,6 +198,7 @@ mod tests {
     fn a_new_hash_matches_only_its_password_and_is_different_each_time() {
         let [one, other] = [(); 2].map(|()| StoredHash::of(&password("hunter2")).expect("hashed"));
         assert_ne!(one, other);
+        assert_eq!(one.cost(), (19_456, 2, 1), "OWASP's first recommendation");
         assert_eq!(matches(&one, "hunter2"), Ok(true));
         assert_eq!(matches(&one, "hunter2 "), Ok(false));
         assert_eq!(StoredHash::parse(&one.phc()), Ok(one));

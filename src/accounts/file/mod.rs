@@ -12,16 +12,16 @@
 
 mod claims_column;
 mod hash;
+mod hashing;
 mod lines;
-mod threads;
 mod users;
 
 use std::{
-    io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -30,7 +30,7 @@ pub use self::{
     hash::{HashFault, NotHashed, StoredHash},
     lines::{BrokenLine, LineFault, User, UsersFile},
 };
-use self::{threads::HashThreads, users::Users};
+use self::{hashing::Hashing, users::Users};
 use super::{
     Accepts, Accounts, AccountsError, Admission, Named, NewUserKey, Password, Username, automatic::fresh_user,
 };
@@ -49,9 +49,6 @@ pub enum UsersError {
     /// A line of the file is not a user.
     #[error("{path}: {source}", path = .path.display())]
     Broken { path: PathBuf, source: BrokenLine },
-    /// The system could not start the threads.
-    #[error("the threads that check passwords could not be started: {0}")]
-    NoThreads(io::Error),
 }
 
 impl UsersFile {
@@ -62,53 +59,46 @@ impl UsersFile {
     }
 }
 
-/// The users of a file, and the threads that check their passwords. One value serves all workers of a process; clones
-/// share it.
+/// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]
 pub struct FileAccounts {
     path: Arc<Path>,
-    users: Arc<RwLock<Arc<Users>>>,
-    threads: HashThreads,
+    users: Arc<ArcSwap<Users>>,
+    hashing: Arc<Hashing>,
     /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`).
     admits_strangers: bool,
 }
 
 impl FileAccounts {
-    /// Reads the file and starts the threads. `cores` is the number of the machine's cores.
+    /// Reads the file. `cores` is the number of the machine's cores.
     pub fn open(path: &Path, cores: usize, admits_strangers: bool) -> Result<Self, UsersError> {
-        let users = parse(path, &read_private(path)?)?;
-        let threads = HashThreads::start(cores).map_err(UsersError::NoThreads)?;
-        Ok(Self { path: path.into(), users: Arc::new(RwLock::new(Arc::new(users))), threads, admits_strangers })
+        let users = Arc::new(ArcSwap::from_pointee(parse(path, &read_private(path)?)?));
+        Ok(Self { path: path.into(), users, hashing: Arc::new(Hashing::on(cores)), admits_strangers })
     }
 
     /// Reads the file again and puts it in use if it has changed. Returns whether it has. An invalid file changes
     /// nothing.
     pub fn reload(&self) -> Result<bool, UsersError> {
         let content = read_private(&self.path)?;
-        if self.users().was_read_from(&content) {
+        if self.users.load().was_read_from(&content) {
             return Ok(false);
         }
-        let users = parse(&self.path, &content)?;
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        self.users.store(Arc::new(parse(&self.path, &content)?));
         Ok(true)
     }
 
     /// The number of user names.
     pub fn len(&self) -> usize {
-        self.users().len()
+        self.users.load().len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The most memory that hashing can take, in MiB: that of the most expensive hash, for each thread.
+    /// The most memory that hashing can take, in MiB: that of the most expensive hash, for all that are hashed at once.
     pub fn hashing_mebibytes(&self) -> u32 {
-        self.users().dearest() * self.threads.count as u32
-    }
-
-    fn users(&self) -> Arc<Users> {
-        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+        self.users.load().dearest() * self.hashing.at_once as u32
     }
 }
 
@@ -123,8 +113,8 @@ impl Accounts for FileAccounts {
     }
 
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
-        let candidate = self.users().candidate(name);
-        self.threads.check(candidate, password).await
+        let candidate = self.users.load().candidate(name);
+        self.hashing.check(candidate, password).await
     }
 
     async fn admits(&self, user: &UserId) -> Result<Admission, AccountsError> {
@@ -132,7 +122,7 @@ impl Accounts for FileAccounts {
             true => Admission::Admitted(ExtraClaims::default()),
             false => Admission::Refused,
         };
-        Ok(self.users().admission(user).unwrap_or_else(of_a_stranger))
+        Ok(self.users.load().admission(user).unwrap_or_else(of_a_stranger))
     }
 
     /// For `WXMINT_AUTO_PROVISION`: the new user is not in the file and has no password.

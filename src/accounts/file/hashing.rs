@@ -1,0 +1,178 @@
+//! Checks passwords on tokio's threads for blocking work, a few at once, so that the event loops never wait for a hash.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use super::{hash::Workspace, users::Candidate};
+use crate::{
+    accounts::{AccountsError, Password},
+    ids::UserId,
+};
+
+/// The most passwords that wait. At 12 ms each, they are checked in less than a second if one is hashed at a time.
+const WAITING: usize = 64;
+/// A check that takes longer is given up, because the machine is too busy. A test's machine may be.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
+/// When the client may try again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The nice value of a thread that hashes, 10 of 19. If both want the same core, hashing gets a tenth of the time of
+/// logins without a password. At 19 it would get almost none on a machine that is always busy.
+const NICENESS: i32 = 10;
+/// The most passwords that are hashed at once, because each hash takes memory, and a container sees all cores of its node.
+const MOST: usize = 4;
+
+pub(super) struct Hashing {
+    /// How many passwords are hashed at once.
+    pub(super) at_once: usize,
+    /// A permit for each password that is hashed.
+    turns: Arc<Semaphore>,
+    /// A permit for each password that is hashed or waits for its turn.
+    places: Semaphore,
+    /// Those that no turn uses at the moment.
+    workspaces: Mutex<Vec<Workspace>>,
+    patience: Duration,
+}
+
+impl Hashing {
+    /// Hashes half as many passwords at once as there are cores, so that hashing never takes the other half.
+    pub(super) fn on(cores: usize) -> Self {
+        let at_once = (cores / 2).clamp(1, MOST);
+        Self {
+            at_once,
+            turns: Arc::new(Semaphore::new(at_once)),
+            places: Semaphore::new(at_once + WAITING),
+            workspaces: Mutex::default(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Checks a password. If the caller no longer waits when its turn comes, nothing is hashed.
+    pub(super) async fn check(
+        self: &Arc<Self>,
+        candidate: Candidate,
+        password: &Password,
+    ) -> Result<Option<UserId>, AccountsError> {
+        let _place = self.places.try_acquire().map_err(|_| busy("too many passwords wait to be checked"))?;
+        let answer = timeout(self.patience, self.in_turn(candidate, password.clone())).await;
+        answer.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
+    }
+
+    async fn in_turn(
+        self: &Arc<Self>,
+        candidate: Candidate,
+        password: Password,
+    ) -> Result<Option<UserId>, AccountsError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
+        let hashing = Arc::clone(self);
+        let hashed = spawn_blocking(move || {
+            // Held until the hash is there, also if the caller has given up.
+            let _turn = turn;
+            lower_priority();
+            let mut workspace = hashing.workspaces().pop().unwrap_or_default();
+            let matches = candidate.hash().matches(&password, &mut workspace);
+            hashing.workspaces().push(workspace);
+            matches.map(|matches| candidate.answer(matches))
+        });
+        let answer = hashed.await.map_err(|error| busy(&error.to_string()))?;
+        answer.map_err(|error| busy(&error.to_string()))
+    }
+
+    fn workspaces(&self) -> impl std::ops::DerefMut<Target = Vec<Workspace>> {
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn busy(reason: &str) -> AccountsError {
+    AccountsError { reason: reason.to_owned(), retry_after: PAUSE }
+}
+
+/// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C
+/// library/kernel differences"). The thread stays so; beside passwords it only looks up names of hosts.
+#[cfg(target_os = "linux")]
+fn lower_priority() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "passwords are checked at the usual priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lower_priority() {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::accounts::file::users::Users;
+
+    const ALICE: &str =
+        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
+
+    fn candidate(name: &str) -> Candidate {
+        Users::parse(ALICE.as_bytes()).expect("a user").candidate(&name.parse().expect("a name"))
+    }
+
+    fn password() -> Password {
+        "hunter2".parse().expect("a password")
+    }
+
+    fn check(
+        hashing: &Arc<Hashing>,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<UserId>, AccountsError>> + use<> {
+        let (hashing, candidate) = (Arc::clone(hashing), candidate(name));
+        async move { hashing.check(candidate, &password()).await }
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_refused_and_those_who_wait_get_their_turn() {
+        let hashing = Arc::new(Hashing { places: Semaphore::new(2), ..Hashing::on(1) });
+        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
+        let waiting = ["alice", "bob"].map(|name| tokio::spawn(check(&hashing, name)));
+        yield_now().await;
+        let refused = check(&hashing, "alice").await.expect_err("no place");
+        assert_eq!((refused.reason.as_str(), refused.retry_after), ("too many passwords wait to be checked", PAUSE));
+        drop(turn);
+        let [alice, bob] = waiting;
+        assert_eq!(alice.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
+        assert_eq!(bob.await.expect("no panic"), Ok(None));
+        assert_eq!(hashing.workspaces().len(), 1, "one was enough for both");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_waits_too_long_is_given_up_and_never_hashed() {
+        let hashing = Arc::new(Hashing { patience: Duration::ZERO, ..Hashing::on(1) });
+        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
+        let refused = check(&hashing, "alice").await.expect_err("not its turn");
+        assert_eq!(refused.reason, "a password waited too long to be checked");
+        drop(turn);
+        yield_now().await;
+        assert_eq!((hashing.turns.available_permits(), hashing.workspaces().len()), (1, 0));
+        assert_eq!(hashing.places.available_permits(), 1 + WAITING);
+    }
+
+    #[test]
+    fn half_as_many_are_hashed_at_once_as_there_are_cores_and_at_most_four() {
+        for (cores, at_once) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (64, 4)] {
+            assert_eq!(Hashing::on(cores).turns.available_permits(), at_once, "{cores} cores");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_the_hashing_threads_have_a_lower_priority() {
+        use rustix::process::getpriority_process;
+        let before = getpriority_process(None).expect("a priority");
+        let theirs = std::thread::spawn(|| {
+            lower_priority();
+            getpriority_process(None).expect("a priority")
+        });
+        let theirs = theirs.join().expect("a thread");
+        assert!(theirs == NICENESS.max(before), "{theirs}");
+        assert_eq!(getpriority_process(None).expect("a priority"), before);
+    }
+}
