@@ -58,7 +58,7 @@ pub struct NotHashed(&'static str);
 /// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
-    phc: PasswordHash,
+    phc: Box<PasswordHash>,
     params: Params,
 }
 
@@ -87,7 +87,7 @@ impl StoredHash {
             return Err(HashFault::Length);
         }
         let params = Params::try_from(&phc).map_err(|_| HashFault::OtherParameters)?;
-        Ok(Self { phc, params })
+        Ok(Self { phc: Box::new(phc), params })
     }
 
     /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first
