@@ -155,8 +155,9 @@ impl RedisCluster {
         eventually("a successor", FAILOVER, async || self.primary_of(slot).filter(|node| *node != lost)).await
     }
 
-    /// Waits until all slots are served by the word of every node that answers, and every replica that answers confirms
-    /// what its primary writes.
+    /// Waits until all slots are served by the word of every node that answers, and every replica that answers is known to its
+    /// primary, confirms what that writes, and is held for dead by nobody. (A replica that has just come back has all the data a
+    /// tenth of a second before the other nodes have noticed that it lives.)
     pub(crate) async fn whole(&self) {
         until("a whole Cluster", FAILOVER, async || self.is_whole()).await;
     }
@@ -259,12 +260,16 @@ impl RedisCluster {
             info.is_ok_and(|said| said.contains("cluster_state:ok"))
                 && replication.is_ok_and(|said| said.contains("role:master") || said.contains("master_link_status:up"))
         };
-        let is_confirmed = |primary: usize| {
-            let replicas = self.replicas_of(primary);
-            let living = replicas.iter().filter(|replica| self.node(**replica).answers()).count();
-            self.node(primary).is_confirmed_by(living)
-        };
-        self.living().all(ok) && self.covered() == SLOTS && self.primaries().into_iter().all(is_confirmed)
+        let primaries = self.primaries();
+        let living: Vec<_> = (0..self.nodes()).filter(|node| self.node(*node).answers()).collect();
+        let replicas =
+            |primary: &usize| self.replicas_of(*primary).into_iter().filter(|replica| living.contains(replica)).count();
+        let is_confirmed = |primary: &usize| self.node(*primary).is_confirmed_by(replicas(primary));
+        self.living().all(ok)
+            && self.covered() == SLOTS
+            && !living.iter().any(|node| self.hold_failed(*node).1)
+            && primaries.len() + primaries.iter().map(replicas).sum::<usize>() == living.len()
+            && primaries.iter().all(is_confirmed)
     }
 
     fn covered(&self) -> usize {
