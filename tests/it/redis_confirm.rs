@@ -1,7 +1,9 @@
 //! How many replicas have a first login before it is answered: none, one, more, and those that have nothing yet. And a dead
 //! replica, which holds up newcomers until those have noticed who would promote it.
 
-use crate::support::{PATIENCE, RedisCluster, RedisServer, Sentinel, Service, TestBed, eventually, tell, until};
+use std::time::Duration;
+
+use crate::support::{PATIENCE, RedisCluster, RedisServer, Sentinel, Service, Shape, TestBed, eventually, tell, until};
 
 /// A service beside the bed's, with a setting of its own.
 async fn service(bed: &mut TestBed, confirm: &str) -> Service {
@@ -183,4 +185,38 @@ async fn a_dead_replica_holds_up_newcomers_until_the_sentinels_have_noticed() {
 async fn a_dead_replica_holds_up_newcomers_until_the_cluster_has_noticed() {
     a_dead_replica_is_waited_for_until_it_is_noticed(TestBed::builder().start_on(RedisCluster::start().await).await)
         .await;
+}
+
+/// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take over again,
+/// and the other primaries have not heard yet that it has data.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_has_just_come_back_to_a_cluster_is_waited_for() {
+    // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that it is back
+    // and has nothing. They hear of it again within half of the time-out.
+    let options = ["--repl-backlog-size", "16384", "--repl-diskless-sync-delay", "1"].map(str::to_owned).to_vec();
+    let shape = Shape { node_timeout: Duration::from_secs(3), options, ..Shape::default() };
+    let mut bed = TestBed::builder().start_on(RedisCluster::of(shape).await).await;
+    let slot = bed.redis.slot_at(0);
+    bed.redis.kill(0);
+    let successor = bed.redis.successor(slot, 0).await;
+    let bindings =
+        |bed: &TestBed<RedisCluster>| bed.redis.node(successor).command::<Vec<String>>(&["KEYS", "wxmint:*:binding"]);
+    until("the successor serves alone", PATIENCE, async || {
+        newcomer(&bed, bed.service()).await == 200 && !bindings(&bed).is_empty()
+    })
+    .await;
+    let in_same_slot = bindings(&bed)[0].replace("binding", "filling");
+    bed.redis.node(successor).command::<()>(&["SET", &in_same_slot, &"a".repeat(100_000)]);
+    bed.redis.start_again(0).await;
+    bed.redis.whole().await;
+    bed.redis.freeze(0);
+    bed.redis.node(successor).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+
+    // Those of the other two primaries are answered.
+    let before = bindings(&bed).len();
+    while newcomer(&bed, bed.service()).await == 200 {
+        assert_eq!(bindings(&bed).len(), before, "who could be lost was answered: {}", bed.service().log());
+    }
+    bed.redis.thaw(0);
+    until("served", PATIENCE, async || newcomer(&bed, bed.service()).await == 200).await;
 }

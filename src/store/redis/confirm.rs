@@ -117,8 +117,11 @@ impl Wanted {
     fn for_failover(kind: Kind, successors: Vec<Address>, before: &Replication) -> Self {
         let mut live: Vec<_> = before.live().cloned().collect();
         match kind {
-            // A Cluster may announce a replica by another address than its primary knows.
-            Kind::Cluster => Self { count: successors.len().max(live.len()), replicas: live },
+            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
+            Kind::Cluster => {
+                let count = successors.len().saturating_sub(before.copying).max(live.len());
+                Self { count, replicas: live }
+            }
             Kind::Single | Kind::Sentinel => {
                 live.extend(successors.into_iter().filter(|one| !before.live().any(|live| live == one)));
                 Self::all(live)

@@ -3,7 +3,7 @@
 //! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
 //! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
-use std::{borrow::Cow, cell::RefCell, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -41,6 +41,8 @@ pub(super) struct Node {
     /// For calls that wait for replicas, during which nothing else can be sent on the connection.
     waiting: Line,
     pub(super) waits: Waits,
+    /// On a Cluster: the replicas that only this server knows, and since when.
+    pub(super) newcomers: RefCell<HashMap<Address, Instant>>,
 }
 
 /// Which connection a call uses.
@@ -77,7 +79,8 @@ impl Node {
     pub(super) fn new(address: Address, connector: &Arc<Connector>) -> Self {
         let (name, connector) = (address.to_string(), Arc::clone(connector));
         let (prompt, waiting) = (Line::default(), Line::default());
-        Self { address, name, connector, prompt, waiting, waits: Waits::default() }
+        let (waits, newcomers) = (Waits::default(), RefCell::default());
+        Self { address, name, connector, prompt, waiting, waits, newcomers }
     }
 
     /// Sends the commands once. Errors that the server answers are among the answers.

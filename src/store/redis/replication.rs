@@ -14,6 +14,8 @@ pub(super) struct Replication {
     offset: u64,
     /// Those that have all the data. One that is still copying confirms nothing.
     replicas: Vec<Replica>,
+    /// How many are still copying the data.
+    pub(super) copying: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,9 @@ impl Replication {
         let member = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let id = member("master_replid")?.to_owned();
         let offset = member("master_repl_offset")?.parse().ok()?;
-        Some(Self { id, offset, replicas: info.lines().filter_map(replica).collect() })
+        let (online, copying) = info.lines().filter_map(replica).partition::<Vec<_>, _>(|(is_online, _)| *is_online);
+        let replicas = online.into_iter().map(|(_, replica)| replica).collect();
+        Some(Self { id, offset, replicas, copying: copying.len() })
     }
 
     pub(super) fn online(&self) -> impl Iterator<Item = &Address> {
@@ -54,17 +58,17 @@ impl Replication {
     }
 }
 
-/// `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0`
-fn replica(line: &str) -> Option<Replica> {
+/// Whether it is online, and what else `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0` says.
+fn replica(line: &str) -> Option<(bool, Replica)> {
     let (name, members) = line.strip_prefix("slave")?.split_once(':')?;
     let member = |name| members.split(',').find_map(|member| member.trim().strip_prefix(name));
-    let is_online = name.parse::<u32>().is_ok() && member("state=") == Some("online");
+    name.parse::<u32>().ok()?;
     let replica = Replica {
         address: Address { host: member("ip=")?.to_owned(), port: member("port=")?.parse().ok()? },
         offset: member("offset=")?.parse().ok()?,
         lag: member("lag=")?.parse().ok()?,
     };
-    is_online.then_some(replica)
+    Some((member("state=") == Some("online"), replica))
 }
 
 #[cfg(test)]
@@ -85,7 +89,7 @@ mod tests {
     #[test]
     fn a_replica_confirms_if_it_is_online_and_as_far_as_its_primary_was() {
         let said = Replication::parse(INFO).expect("readable");
-        assert_eq!(ports(said.online()), [1, 3, 4]);
+        assert_eq!((ports(said.online()), said.copying), (vec![1, 3, 4], 1));
         assert_eq!(ports(said.live()), [1, 3]);
         assert_eq!(ports(said.confirmed(&said)), [1, 3]);
         let other = Replication { id: "another".into(), ..said.clone() };

@@ -112,7 +112,10 @@ impl RedisCluster {
 
     /// The replicas of a node, by its own words.
     pub(crate) fn replicas_of(&self, primary: usize) -> Vec<usize> {
-        let lines: Vec<String> = self.node(primary).command(&["CLUSTER", "REPLICAS", &self.nodes[primary].id]);
+        // Refused if it has just become a replica.
+        let said: RedisResult<Vec<String>> =
+            self.node(primary).try_command(&["CLUSTER", "REPLICAS", &self.nodes[primary].id]);
+        let lines = said.unwrap_or_default();
         let is_named = |node: &usize| lines.iter().any(|line| line.starts_with(&self.nodes[*node].id));
         (0..self.nodes()).filter(is_named).collect()
     }

@@ -139,6 +139,19 @@ pub(in super::super) fn parse(answer: Value, asked: &Address) -> Result<Found> {
     Ok(Found { primaries: sorted.collect(), ..Found::default() })
 }
 
+/// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the primaries holds for dead.
+pub(in super::super) fn own_replicas(nodes: &str) -> Vec<Address> {
+    let rows: Vec<Vec<_>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
+    let has = |row: &[&str], flag| row.get(2).is_some_and(|flags| flags.split(',').any(|one| one == flag));
+    let Some(own) = rows.iter().find(|row| has(row, "myself")) else { return Vec::new() };
+    let of_it = rows.iter().filter(|row| row.get(3) == own.first() && !has(row, "fail"));
+    let address = |row: &Vec<&str>| {
+        let (host, port) = row.get(1)?.split('@').next()?.rsplit_once(':')?;
+        Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+    };
+    of_it.filter_map(address).collect()
+}
+
 /// Of a server: host, port, a name and more.
 fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members: Vec<Value> = from_redis_value(server).ok()?;
@@ -201,6 +214,19 @@ mod tests {
         assert_eq!((found.table()[16383], found.primaries.iter().map(Primary::covered).sum::<usize>()), (0, 16383));
         let moved = of(vec![at("a", &[(0, 2), (4, 16383)])]);
         assert_ne!(moved.fingerprint(), found.fingerprint());
+    }
+
+    #[test]
+    fn a_primary_names_its_own_replicas_but_those_that_are_held_for_dead() {
+        let nodes = "a 10.0.0.1:1@2 master - 0 1 3 connected\n\
+                     b 10.0.0.2:1@2,host myself,master - 0 0 2 connected 0-5\n\
+                     c 10.0.0.3:1@2 slave b 0 1 2 connected\n\
+                     d 10.0.0.4:1@2 slave,fail b 1 1 2 disconnected\n\
+                     e fe80::1:1@2 slave,fail? b 1 1 2 connected\n\
+                     f 10.0.0.6:1@2 slave a 0 1 3 connected\n";
+        let named: Vec<_> = own_replicas(nodes).iter().map(Address::to_string).collect();
+        assert_eq!(named, ["10.0.0.3:1", "[fe80::1]:1"]);
+        assert_eq!(own_replicas("ERR"), []);
     }
 
     /// A view by `by` of primaries with their replicas.

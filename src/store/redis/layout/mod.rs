@@ -18,7 +18,10 @@ use super::{
     url::{Address, Layout},
 };
 
-pub(super) use self::{cluster::parse as parse_slots, sentinel::Sentinels};
+pub(super) use self::{
+    cluster::{own_replicas, parse as parse_slots},
+    sentinel::Sentinels,
+};
 
 /// For each server that is asked where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
