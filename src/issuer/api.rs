@@ -1,7 +1,6 @@
 //! `/openapi.json`, the same in Chinese, and `/docs`.
 
 mod chinese;
-mod language;
 mod logins;
 mod problems;
 mod viewer;
@@ -21,8 +20,8 @@ use utoipa::{
 };
 
 pub use self::logins::LoginExamples;
+use self::problems::Problems;
 pub(super) use self::viewer::{docs_file, docs_folder};
-use self::{language::Language, problems::Problems};
 use super::{build::Worker, leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::ProblemDocument;
 
@@ -63,6 +62,12 @@ impl Modify for Security {
             }
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    English,
+    Chinese,
 }
 
 /// The documents of one issuer, in English and in Chinese.

@@ -2,10 +2,13 @@
 // choices: its link here names the language, and it follows one that is chosen here.
 (() => {
   const root = document.documentElement;
+  const asked = new URLSearchParams(location.search).get("lang");
+  const known = [asked ?? "", ...navigator.languages].find((tag) => /^(en|zh)\b/i.test(tag)) ?? "en";
+  root.lang = /^zh/i.test(known) ? "zh-CN" : "en";
   let theme = null;
   try {
     theme = localStorage.getItem("wxmint.theme");
-    if (new URLSearchParams(location.search).has("lang")) localStorage.setItem("wxmint.language", root.lang);
+    if (asked) localStorage.setItem("wxmint.language", root.lang);
   } catch {
     // storage is switched off: the page follows the browser's settings
   }

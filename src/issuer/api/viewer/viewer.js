@@ -3,8 +3,10 @@
 import { zh } from "./words-zh.js";
 
 const root = document.documentElement;
-const viewer = document.getElementById("viewer");
-const theme = document.getElementById("theme");
+const [viewer, theme, home, back, language] = ["viewer", "theme", "home", "back", "language"].map((id) => document.getElementById(id));
+const inChinese = root.lang === "zh-CN";
+const inDemo = root.dataset.demo === "true";
+const openapi = inChinese ? "../openapi.zh-CN.json" : "../openapi.json";
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
 function draw(dark) {
@@ -25,6 +27,17 @@ theme.addEventListener("click", () => {
 systemDark.addEventListener("change", () => root.dataset.theme || draw(systemDark.matches));
 draw(root.classList.contains("dark-mode"));
 
+if (inDemo) {
+  home.href = back.href = "../";
+  back.hidden = false;
+}
+if (inChinese) {
+  document.title = "wxmint 接口文档";
+  Object.assign(language, { href: "?lang=en", lang: "en", hreflang: "en", textContent: "English" });
+  back.textContent = "演示";
+  theme.title = "深色";
+}
+
 /** Replaces Swagger UI's own words below a node; the words of the API are Chinese already. */
 function translate(node) {
   const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
@@ -34,7 +47,7 @@ function translate(node) {
   }
 }
 
-if (root.lang.startsWith("zh")) {
+if (inChinese) {
   const watcher = new MutationObserver((changes) => {
     for (const { target, addedNodes } of changes) [target, ...addedNodes].forEach(translate);
   });
@@ -43,7 +56,7 @@ if (root.lang.startsWith("zh")) {
 
 /** The requests of this page go to where the page came from, which need not be the issuer's address. */
 function withServerHere(response) {
-  if (response.url !== new URL(root.dataset.openapi, location).href) return response;
+  if (response.url !== new URL(openapi, location).href) return response;
   const servers = [{ url: new URL("..", location).href.replace(/\/$/, "") }];
   response.text = JSON.stringify({ ...JSON.parse(response.text), servers });
   return response;
@@ -55,8 +68,8 @@ const sent = new Set();
 
 /** Replaces codes that were sent already, because a code works once. The demo's document has new ones each time. */
 async function withFreshCodes(request) {
-  if (root.dataset.demo !== "true" || request.loadSpec) return request;
-  const examples = (await (await fetch(root.dataset.openapi)).json()).paths["/login"].post.requestBody;
+  if (!inDemo || request.loadSpec) return request;
+  const examples = (await (await fetch(openapi)).json()).paths["/login"].post.requestBody;
   const fresh = examples.content["application/json"].examples["code, with phone number"].value;
   if (request.url.endsWith("/wechat/phone")) fresh.code = fresh.phone_code;
   const renewed = (_, field, between, code) => {
@@ -72,7 +85,7 @@ async function withFreshCodes(request) {
 
 SwaggerUIBundle({
   domNode: viewer,
-  url: root.dataset.openapi,
+  url: openapi,
   deepLinking: true,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
