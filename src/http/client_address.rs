@@ -7,8 +7,8 @@
 //! have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their client wrote there.
 
 use std::{
-    fmt::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Once,
 };
 
@@ -39,11 +39,7 @@ impl ClientAddress {
     /// `2001:db8:1:2::/64`. It has no braces, which would be a hash tag in a Redis key.
     pub fn limit_key(self) -> String {
         match self.0 {
-            IpAddr::V4(address) => {
-                let mut key = String::with_capacity("255.255.255.255".len());
-                write!(key, "{address}").expect("a String takes all");
-                key
-            }
+            IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().to_string(),
         }
     }
@@ -108,19 +104,10 @@ fn warn_of_stranger(peer: IpAddr) {
 
 /// An address with or without a port, and IPv6 with or without its brackets.
 fn address(entry: &str) -> Option<IpAddr> {
-    let host = match entry.rsplit_once(':') {
-        Some((host, port)) if is_port(port) && (host.ends_with(']') || !host.contains(':')) => host,
-        _ => entry,
-    };
-    let address = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into(),
-        None => host.parse::<IpAddr>().ok()?,
-    };
-    Some(address.to_canonical())
-}
-
-fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    let alone = entry.parse().ok();
+    let with_port = || Some(entry.parse::<SocketAddr>().ok()?.ip());
+    let in_brackets = || Some(entry.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into());
+    alone.or_else(with_port).or_else(in_brackets).map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]

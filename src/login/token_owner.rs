@@ -1,7 +1,5 @@
 //! Whose token it is: a token acts on the binding that it was issued under, and on no other.
 
-use std::fmt::Write;
-
 use super::Worker;
 use crate::{
     ids::Person,
@@ -29,11 +27,7 @@ impl Worker {
 
 /// What tells a binding from all others. Neither an AppID nor an openid can hold a colon.
 pub(super) fn mark_of(person: &Person, generation: u64) -> String {
-    let (app, openid) = (person.app.as_str(), person.openid.as_str());
-    // The longest number has 20 digits.
-    let mut mark = String::with_capacity(app.len() + openid.len() + 22);
-    write!(mark, "{app}:{openid}:{generation}").expect("a String takes all");
-    mark
+    format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 
 /// The claims by which a token can be ended.
