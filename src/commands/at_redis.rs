@@ -11,8 +11,8 @@ use crate::{
     http::now,
     settings::{StoreSettings, StoreUrl},
     store::{
-        Fitness, Redis, RedisAccess, Store, StoreError,
-        walk::{Page, Place, Step},
+        Fitness, Redis, RedisAccess, Store,
+        walk::{Found, Page, Place, Step},
     },
     telemetry::Metrics,
 };
@@ -64,14 +64,15 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
     step().await
 }
 
-/// Walks over all keys, and calls `add` with what it finds, some of it twice.
-pub(super) async fn walk_all<T>(
-    step: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
-    mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
+/// Walks over all bindings, and calls `add` with each, with some of them twice.
+pub(super) async fn walk_all(
+    redis: &Redis,
+    mut add: impl AsyncFnMut(Found) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
-        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || step(&place).await).await? else {
+        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || redis.walk(&place).await).await?
+        else {
             return Err(Failure::Unfinished("Redis was restarted meanwhile. Run the same command again.".into()));
         };
         for found in found {

@@ -12,7 +12,6 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
 use crate::telemetry;
@@ -104,18 +103,9 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("numbers and texts serialize")
 }
 
-/// A table, whose columns are as wide as their widest value. Each column is a heading, and the member of the rows that
-/// stands below it.
-pub(super) fn table<const N: usize>(columns: &[(&str, &str); N], rows: &[impl Serialize]) -> Vec<String> {
-    let cells = |row| {
-        let row = serde_json::to_value(row).expect("numbers and texts serialize");
-        columns.map(|(_, member)| match &row[member] {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        })
-    };
-    let rows: Vec<_> = iter::once(columns.map(|(head, _)| head.to_owned())).chain(rows.iter().map(cells)).collect();
+/// A table, whose columns are as wide as their widest value, below their headings.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
+    let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = array::from_fn(width);
     let line = |row: &[String; N]| {

@@ -26,7 +26,12 @@ struct Conflict {
     unionid_stands_for: UserId,
 }
 
-const COLUMNS: [&str; 5] = ["appid", "openid", "user_id", "unionid", "unionid_stands_for"];
+impl Conflict {
+    fn cells(&self) -> [String; 5] {
+        let Self { appid, openid, user_id, unionid, unionid_stands_for } = self;
+        [appid.to_string(), openid.clone(), user_id.to_string(), unionid.clone(), unionid_stands_for.to_string()]
+    }
+}
 
 type Conflicts = BTreeMap<(AppId, OpenId), Conflict>;
 
@@ -37,7 +42,8 @@ pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
         [] => say("no conflicts"),
         some if as_json => some.iter().map(output::json).for_each(print),
         some => {
-            output::table(&COLUMNS.map(|name| (name, name)), some).into_iter().for_each(print);
+            let headings = ["appid", "openid", "user_id", "unionid", "unionid_stands_for"];
+            output::table(headings, some.iter().map(Conflict::cells)).into_iter().for_each(print);
             say(ADVICE);
         }
     }
@@ -53,7 +59,7 @@ async fn find(redis: &Redis) -> Result<Conflicts, Failure> {
         }
         Ok(())
     };
-    walk_all(async |place| redis.walk(place).await, add).await?;
+    walk_all(redis, add).await?;
     Ok(conflicts)
 }
 

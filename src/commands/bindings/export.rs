@@ -29,7 +29,7 @@ pub(super) async fn run(redis: &Redis, out: Option<PathBuf>) -> Result<(), Failu
         };
         if tally.add(&record) { target.write_line(&record.line()) } else { Ok(()) }
     };
-    walk_all(async |place| redis.walk(place).await, write).await?;
+    walk_all(redis, write).await?;
     target.write_line(&tally.trailer())?;
     target.finish()?;
     let sum = tally.sum();

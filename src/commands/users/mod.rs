@@ -183,7 +183,7 @@ fn add(
     }
     let password = password::ask(&name)?;
     let hash = StoredHash::of(&password).map_err(|error| Failure::Unfinished(error.to_string()))?;
-    let said = change(Held::wait_or_create(path, HEADING).map_err(unusable)?, path, |file| {
+    let said = change(path, Held::wait_or_create(path, HEADING), |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
@@ -199,7 +199,7 @@ fn add(
         file.add(User { name: name.clone(), hash, id, disabled: false, claims });
         Ok(said)
     })?;
-    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
+    tell(path, &name, &said);
     Ok(())
 }
 
@@ -226,24 +226,23 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
 }
 
 fn set_claims(path: &Path, name: &Username, claims: &ClaimsColumn) -> Result<(), Failure> {
-    change(Held::wait(path).map_err(unusable)?, path, |file| {
+    change(path, Held::wait(path), |file| {
         let id = file.user(name).ok_or_else(|| unknown(name))?.id.clone();
         file.set_claims(&id, claims);
         Ok(())
     })?;
-    let said = if claims.claims().is_empty() { "has no claims" } else { "has other claims" };
-    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
+    tell(path, name, if claims.claims().is_empty() { "has no claims" } else { "has other claims" });
     say("note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.");
     Ok(())
 }
 
 fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
-    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
+    let others = change(path, Held::wait(path), |file| {
         let others = other_names(file, name)?;
         file.remove(name);
         Ok(others)
     })?;
-    print(format_args!("{path}: {name} removed", path = path.display(), name = name.as_str()));
+    tell(path, name, "removed");
     tell_what_goes_on(&others);
     say(
         "note: if WXMINT_AUTO_PROVISION=true, disable the user instead, because it lets in people who are not in the file.",
@@ -252,12 +251,11 @@ fn remove(path: &Path, name: &Username) -> Result<(), Failure> {
 }
 
 fn set_disabled(path: &Path, name: &Username, disabled: bool) -> Result<(), Failure> {
-    let others = change(Held::wait(path).map_err(unusable)?, path, |file| {
+    let others = change(path, Held::wait(path), |file| {
         file.user_mut(name).ok_or_else(|| unknown(name))?.disabled = disabled;
         other_names(file, name)
     })?;
-    let said = if disabled { "disabled" } else { "enabled" };
-    print(format_args!("{path}: {name} {said}", path = path.display(), name = name.as_str()));
+    tell(path, name, if disabled { "disabled" } else { "enabled" });
     if disabled {
         tell_what_goes_on(&others);
     }
@@ -283,12 +281,21 @@ fn tell_what_goes_on(others: &str) {
     }
 }
 
+fn tell(path: &Path, name: &Username, said: &str) {
+    print(format_args!("{}: {} {said}", path.display(), name.as_str()));
+}
+
 fn unknown(name: &Username) -> Failure {
     Failure::Usage(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
 /// Reads the file, lets `decide` change it, and writes it, while no other process can.
-fn change<T>(held: Held, path: &Path, decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>) -> Result<T, Failure> {
+fn change<T>(
+    path: &Path,
+    held: Result<Held, FileError>,
+    decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let held = held.map_err(unusable)?;
     let mut file = UsersFile::read(path)?;
     let outcome = decide(&mut file)?;
     let content = file.content();
