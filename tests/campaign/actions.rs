@@ -82,6 +82,8 @@ impl Campaign {
     pub(crate) async fn newcomer(&self) -> usize {
         let who = self.model().add(Identity::default());
         let name = format!("person-{who}");
+        // The simulator's own number follows from the name, and two of 20,000 people may have the same.
+        self.wechat.phone_of(&name, &format!("139{who:08}")).await;
         let known = self.wechat.person(&name).await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let openids = APP_IDS.map(|app| text(&known["apps"][app]["openid"]));
