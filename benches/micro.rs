@@ -8,16 +8,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use serde_json::{Value, json};
 use wxmint::{
+    ids::Person,
     ids::{AppId, LoginCode, OpenId, UserId},
-    ids::{Person, TokenId},
     issuer::LoginFields,
     keys::{JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
-    token::Minter,
+    token::{Minter, new_token_id},
     vault::Vault,
-    verify::Algorithm,
-    verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed},
-    verify::{TokenTyp, Verifier, VerifierPolicy},
     wechat::{EncryptedData, SessionKey, read_answer},
+};
+use wxmint_verify::{
+    Algorithm, TokenTyp, Verifier, VerifierPolicy,
+    ends::{End, EndHash, Endable, Ends, EndsPage, Feed},
 };
 
 fn main() {
@@ -64,7 +65,7 @@ fn user() -> UserId {
 fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
-        let id = TokenId::random().expect("random bits");
+        let id = new_token_id().expect("random bits");
         minter.mint(black_box(&user), &app, &id, &Default::default(), now(), now()).expect("a token")
     });
 }
@@ -75,7 +76,7 @@ mod verify {
     fn token(algorithm: Algorithm) -> (KeySet, String) {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
-        let id = TokenId::random().expect("random bits");
+        let id = new_token_id().expect("random bits");
         let token = minter.mint(&user(), &app(), &id, &Default::default(), now(), now()).expect("a token");
         (keys, token.expose().to_owned())
     }
@@ -141,7 +142,7 @@ mod ended {
         let tokens: Vec<Endable> = (0..TOKENS)
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
-                let id = TokenId::random().expect("random bits");
+                let id = new_token_id().expect("random bits");
                 let token = minter.mint(&user, &app(), &id, &Default::default(), now(), now()).expect("a token");
                 Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
             })

@@ -4,13 +4,9 @@
 //! event moves it one interval into the future, and is refused if the cell would then lie more than one period ahead.
 //! So a full burst is admitted at once, and after that one event per interval. (ITU-T I.371, annex A.)
 
-mod local;
-
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-pub use self::local::{LocalLimit, MOST_CELLS};
 
 /// At most `burst` events at once, and as many in each `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +19,7 @@ pub struct Rate {
 
 /// The configured limits (`WXMINT_LIMIT_…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct LoginLimits {
     /// Logins per IP address.
     pub ip: Rate,
     /// Logins per person.

@@ -16,14 +16,10 @@
 mod bind;
 mod binder;
 mod error;
-mod identity;
 mod leave;
 mod operator;
-mod phone;
 mod request;
-mod session_key;
 mod shared_access_token;
-mod token_owner;
 mod user_data;
 mod with_token;
 mod worker;
@@ -38,15 +34,15 @@ pub use self::{
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,
     with_token::{Asking, SessionError},
-    worker::{Policy, Worker},
+    worker::{LoginPolicy, Worker},
 };
-use self::{token_owner::mark_of, worker::new_attempt};
+use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
     accounts::NewUserKey,
     ids::{AppId, LoginCode, Person, UnionId},
     store::{
         AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Intent, Issued, LoginRecord, Meter,
-        Recorded, StoreError, TakenTicket, Ticket, TicketHolder,
+        Recorded, TakenTicket, Ticket, TicketHolder,
     },
     wechat::{App, CallError, Session},
 };
@@ -57,13 +53,6 @@ const PEOPLE: &str = "openid";
 const PASSWORDS: &str = "username";
 /// Of dissolved bindings, which no variable sets.
 const UNBINDINGS: &str = "unbindings";
-
-/// The client's address and the time of a request.
-struct Visit<'a> {
-    address: &'a str,
-    meter: Meter,
-    now: DateTime<Utc>,
-}
 
 /// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
@@ -87,20 +76,16 @@ impl Worker {
     ) -> Result<LoggedIn, LoginError> {
         self.check_accepted(&request.identity)?;
         let attempt = new_attempt()?;
-        let visit = Visit {
-            address,
-            meter: Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip },
-            now,
-        };
+        let meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
             Proof::Code(code) => {
                 let apps = self.apps.all();
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
-                let order = self.claim(app, code, &attempt, &visit).await?;
+                let order = self.claim(app, code, &attempt, &meter).await?;
                 let session = self.exchange(app, code, &attempt).await?;
                 self.record(app, session, order, &attempt, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &visit).await?,
+            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &attempt).await?;
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
@@ -126,33 +111,14 @@ impl Worker {
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
-        visit: &Visit<'_>,
+        meter: &Meter,
     ) -> Result<ExchangeOrder, LoginError> {
-        match self.first(visit, self.store.claim_code(&app.id, code, attempt, &visit.meter)).await? {
+        self.note_life().await?;
+        match self.store.claim_code(&app.id, code, attempt, meter).await? {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
             Claim::Limited(refused) => Err(LoginError::too_many(ADDRESSES)(refused)),
         }
-    }
-
-    /// The first call of the store. While the store is away, the address is counted in this process, so that a client
-    /// cannot send requests without limit.
-    async fn first<T>(
-        &self,
-        visit: &Visit<'_>,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, LoginError> {
-        let Visit { address, meter, now } = visit;
-        self.local_limit.check(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
-        let answer = async {
-            self.note_life().await?;
-            asked.await
-        };
-        let answer = answer.await;
-        if answer.is_err() {
-            self.local_limit.admit(address, meter.rate, *now).map_err(LoginError::too_many(ADDRESSES))?;
-        }
-        Ok(answer?)
     }
 
     /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it again.
@@ -214,9 +180,10 @@ impl Worker {
         ticket: &Ticket,
         app: Option<&AppId>,
         attempt: &AttemptId,
-        visit: &Visit<'_>,
+        meter: &Meter,
     ) -> Result<Arrival, LoginError> {
-        self.first(visit, self.store.count(&visit.meter)).await?.map_err(LoginError::too_many(ADDRESSES))?;
+        self.note_life().await?;
+        self.store.count(meter).await?.map_err(LoginError::too_many(ADDRESSES))?;
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =

@@ -1,17 +1,13 @@
 //! Logs and metrics, and what they may hold.
 
-mod batch;
 mod json_lines;
+mod log;
 mod redis;
 mod requests;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs::OpenOptions,
-    io::{self, IsTerminal},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
@@ -25,104 +21,14 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
-use tracing::Level;
-use tracing_subscriber::{
-    Layer,
-    filter::{LevelFilter, Targets, filter_fn},
-    fmt::writer::MakeWriterExt,
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
 
-pub use self::{batch::flush, redis::RedisState, requests::RouteMetrics};
-use self::{
-    json_lines::{AuditFields, JsonLines},
-    redis::RedisMetrics,
-    requests::Requests,
+pub use self::{
+    log::{Audit, LogFormat, audit, audit_limited, init},
+    redis::RedisState,
+    requests::RouteMetrics,
 };
+use self::{redis::RedisMetrics, requests::Requests};
 use crate::keys::rotation::{self, KeyLife};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Json,
-    Text,
-}
-
-/// Where audit events go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audit {
-    /// Into the log, with the target `audit`.
-    Log,
-    /// Into this file, which they are appended to as JSON lines.
-    File(PathBuf),
-    Off,
-}
-
-/// Writes log lines to standard error, at the levels that `RUST_LOG` gives (default `info`; `debug`, or
-/// `info,wxmint::store=trace`).
-///
-/// Other crates log at `warn` at most, whatever `RUST_LOG` says: at `trace` some of them print requests, and a request
-/// to WeChat holds the AppSecret. `RUST_LOG` does not silence audit events, but `audit` says where they go.
-pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let levels = wanted.as_deref().and_then(levels);
-    let misread = wanted.is_some() && levels.is_none();
-    let audit_level = if *audit == Audit::Off { LevelFilter::OFF } else { LevelFilter::INFO };
-    let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let levels = levels.with_target(AUDIT, audit_level);
-    let ours = filter_fn(|event| {
-        let target = event.target();
-        // actix-http reports each client that goes away as an error.
-        target.starts_with("wxmint")
-            || target == AUDIT
-            || *event.level() <= Level::WARN && !target.starts_with("actix_http")
-    });
-    let audit_file = match audit {
-        Audit::File(path) => Some(Arc::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)),
-        Audit::Log | Audit::Off => None,
-    };
-    let is_elsewhere = audit_file.is_some();
-    let stderr = batch::start()?.with_filter(move |event| !(is_elsewhere && event.target() == AUDIT));
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_target(false);
-    let lines = match format {
-        LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
-        LogFormat::Text => lines.compact().with_ansi(io::stderr().is_terminal()).boxed(),
-    };
-    let audit_lines = audit_file.map(|file| {
-        let lines = tracing_subscriber::fmt::layer().with_writer(file).event_format(JsonLines).fmt_fields(AuditFields);
-        // The spans hold the request ids.
-        lines.with_filter(filter_fn(|event| event.is_span() || event.target() == AUDIT))
-    });
-    // Fails only if a subscriber is already set, for example when tests share a process.
-    let _ = tracing_subscriber::registry().with(lines).with(audit_lines).with(ours).with(levels).try_init();
-    if misread {
-        tracing::warn!(variable = "RUST_LOG", "not understood, so that the level is info; wanted: {LEVELS}");
-    }
-    Ok(())
-}
-
-const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug";
-
-/// Returns `None` if `text` cannot be parsed or sets no level for wxmint. `RUST_LOG=warning` is parsed as the name of
-/// another program's module, and would silence every line.
-fn levels(text: &str) -> Option<Targets> {
-    let levels: Targets = text.parse().ok()?;
-    let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
-    (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
-}
-
-/// The target of audit events, by which they are told from other events.
-const AUDIT: &str = "audit";
-
-/// Writes an audit event: `by` did `action` to `user`. `outcome` is `ok` or why it failed.
-pub fn audit(action: &str, by: &str, user: &str, outcome: &str) {
-    tracing::info!(target: AUDIT, action, by, user, outcome, "an operator's act");
-}
-
-/// Writes the audit event of logins of `client` that a limit refuses.
-pub fn audit_limited(limit: &str, client: &str) {
-    tracing::info!(target: AUDIT, action = "login", limit, client, outcome = "rate_limited", "a limit refuses logins");
-}
 
 /// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, interval, interval_at, sleep},
 };
-use wxmint::{http::now, ids::TokenId, store::Ended};
+use wxmint::{http::now, store::Ended, token::new_token_id};
 
 use crate::{
     Fault, Plan,
@@ -83,7 +83,7 @@ async fn tokens_end(stage: Arc<Stage>) -> Result<(), Fault> {
     let mut due = interval(BETWEEN_ENDS);
     loop {
         due.tick().await;
-        let ended = Ended::Token { id: TokenId::random()?, expires_at: now().timestamp() + 3600 };
+        let ended = Ended::Token { id: new_token_id()?, expires_at: now().timestamp() + 3600 };
         stage.write_ends(iter::once(("*".to_owned(), ended.to_string())))?;
     }
 }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::sleep};
 use wxmint::{
     http::now,
-    ids::{AppId, TokenId, UserId},
+    ids::{AppId, UserId},
     store::Ended,
+    token::new_token_id,
 };
 
 use crate::{
@@ -116,10 +117,9 @@ fn a_day_of_ends(number: usize) -> Result<impl Iterator<Item = (String, String)>
         let ended = match index % 10 {
             0 => Ended::User { user: user(), before },
             1 => Ended::UserInApp { user: user(), app: app.clone(), before },
-            _ => Ended::Token {
-                id: TokenId::random().expect("random bits"),
-                expires_at: before + 2 * DAY.as_secs() as i64,
-            },
+            _ => {
+                Ended::Token { id: new_token_id().expect("random bits"), expires_at: before + 2 * DAY.as_secs() as i64 }
+            }
         };
         (format!("{}-0", at.timestamp_millis()), ended.to_string())
     });

@@ -27,12 +27,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::{
     http::now,
-    ids::TokenId,
     keys::{KeyRing, PrivateJwk, StoredKeys},
-    token::Minter,
-    verify::Algorithm,
-    verify::TokenTyp,
+    token::{Minter, new_token_id},
 };
+use wxmint_verify::{Algorithm, TokenTyp};
 
 use self::{
     kernel::CpuTime,
@@ -318,7 +316,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
     let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
-    alone_us(TOKENS, || Ok(minter.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?))
+    alone_us(TOKENS, || Ok(minter.mint(&user, &app, &new_token_id()?, &Default::default(), now(), now())?))
 }
 
 /// The part of a verification that depends only on the processor.

@@ -7,11 +7,10 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use wxmint::{
     http::now,
-    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::Minter,
-    verify::TokenTyp,
+    token::{Minter, new_token_id},
 };
+use wxmint_verify::TokenTyp;
 
 use crate::{
     Fault, Plan, Stage, envoy, is_ok, kernel,
@@ -108,7 +107,7 @@ impl Tokens {
 
     fn mint(&self) -> Result<String, Fault> {
         let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
-        Ok(self.0.mint(&user, &app, &TokenId::random()?, &Default::default(), now(), now())?.expose().to_owned())
+        Ok(self.0.mint(&user, &app, &new_token_id()?, &Default::default(), now(), now())?.expose().to_owned())
     }
 }
 

@@ -17,8 +17,8 @@ use wxmint::{
     http::now,
     keys::{PrivateJwk, StoredKeys},
     secret_files::create_private,
-    verify::Algorithm,
 };
+use wxmint_verify::Algorithm;
 
 use crate::{Fault, bare};
 

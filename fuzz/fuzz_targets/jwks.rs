@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
-use wxmint::verify::{PublicKeySet, PublishedKeys};
+use wxmint_verify::{PublicKeySet, PublishedKeys};
 
 /// Members that only private and symmetric keys have.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

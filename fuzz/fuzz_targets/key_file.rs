@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use wxmint::{keys::KeySet, verify::PublicKeySet};
+use wxmint::keys::KeySet;
+use wxmint_verify::PublicKeySet;
 
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
 /// A shorter value may occur in the text of an error by chance.

@@ -6,10 +6,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{
-    sidecar::{Demand, PathSource, Prefix, Rules},
-    verify::bearer,
-};
+use wxmint::sidecar::{Demand, PathSource, Prefix, Rules};
+use wxmint_verify::bearer;
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let prefix = |text: &str| Prefix::parse(text).expect("a prefix");

@@ -10,10 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use wxmint::{
-    verify::PublishedKeys,
-    verify::{Claims, UnverifiedHeader, Verified, Verifier, VerifierPolicy},
-};
+use wxmint_verify::{Claims, PublishedKeys, UnverifiedHeader, Verified, Verifier, VerifierPolicy};
 
 const ISSUER: &str = "https://login.example.com";
 const API: &str = "https://api.example.com";

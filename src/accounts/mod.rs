@@ -49,7 +49,7 @@ pub struct Named {
 
 /// Whether a user may log in, and what the token then says beside its own claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admission {
+pub enum LoginCheck {
     Admitted(ExtraClaims),
     Refused,
 }
@@ -85,8 +85,8 @@ pub trait Accounts {
     }
 
     /// Whether a user with a binding may still log in, and with which claims. Called at each login.
-    async fn admits(&self, _: &UserId) -> Result<Admission, AccountsError> {
-        Ok(Admission::Admitted(ExtraClaims::default()))
+    async fn admits(&self, _: &UserId) -> Result<LoginCheck, AccountsError> {
+        Ok(LoginCheck::Admitted(ExtraClaims::default()))
     }
 
     /// Makes a user without credentials, who can log in only through WeChat.

@@ -18,13 +18,12 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
-use super::{Accepts, Accounts, AccountsError, Admission, Named, NewUserKey, Password, Username};
+use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
 use crate::{
-    ids::TokenId,
     ids::{Phone, UserId},
     telemetry::Metrics,
-    token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner},
-    upstream::{Breaker, Closed, FetchError, StartError, Tls, Upstream},
+    token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id},
+    upstream::{Breaker, Closed, FetchError, HttpClientError, Tls, Upstream},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,7 +89,7 @@ impl ServiceAccounts {
         signer: RequestSigner,
         metrics: Metrics,
         clock: fn() -> DateTime<Utc>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, HttpClientError> {
         Ok(Self {
             http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
             signer,
@@ -144,7 +143,7 @@ impl ServiceAccounts {
     fn signed(&self, question: &Question<'_>) -> Result<Request, Failure> {
         let Question { endpoint: Endpoint { url, .. }, body, .. } = question;
         let outgoing = OutgoingRequest { method: Method::POST.as_str(), url: url.as_str(), body };
-        let id = TokenId::random().map_err(MintError::Key)?;
+        let id = new_token_id().map_err(MintError::Key)?;
         let token = self.signer.sign(outgoing, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
         bearer.set_sensitive(true);
@@ -200,10 +199,10 @@ impl Accounts for ServiceAccounts {
         self.ask(Question::new(&self.users_by_phone, &body), read_found).await
     }
 
-    async fn admits(&self, user: &UserId) -> Result<Admission, AccountsError> {
+    async fn admits(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
         match &self.login_checks {
             Some(endpoint) => self.ask(Question::new(endpoint, &json!({"user_id": user})), read_admission).await,
-            None => Ok(Admission::Admitted(ExtraClaims::default())),
+            None => Ok(LoginCheck::Admitted(ExtraClaims::default())),
         }
     }
 

@@ -4,9 +4,9 @@ use actix_web::{
     HttpRequest,
     http::header::{AUTHORIZATION, HeaderValue},
 };
+use wxmint_verify::{NoBearer, bearer};
 
-use super::{Problem, ProblemCode};
-use crate::verify::{NoBearer, bearer};
+use super::{Problem, ProblemCode, pairs};
 
 /// No `error` where no token was shown (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";
@@ -18,8 +18,7 @@ const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="
 /// Returns the token of the one `Authorization: Bearer …` header. A token in the query is refused, because URLs end up
 /// in logs (RFC 6750 section 2.3).
 pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
-    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
-    if query.any(|(name, _)| name == "access_token") {
+    if pairs(request.query_string()).iter().any(|(name, _)| name == "access_token") {
         return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
     }
     bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)).map_err(|reason| match reason {

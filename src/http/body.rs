@@ -91,14 +91,17 @@ impl RequestBody {
 
     /// Drops the bytes that have already arrived. If they complete the body, the connection can be kept.
     pub(super) async fn skip_what_has_arrived(&self) {
-        // After an encoding error actix-web sends an answer only if the answer is ready at once.
-        if self.0.borrow().is_over {
-            return;
-        }
-        // actix-web calls the handler before it decodes the bytes that came with the head.
-        yield_now().await;
         let mut body = self.clone();
-        while let Some(Some(Ok(_))) = body.next().now_or_never() {}
+        // actix-web calls the handler before it decodes the bytes that came with the head, and reads more once somebody has
+        // asked for more.
+        for _ in 0..2 {
+            // After an encoding error actix-web sends an answer only if the answer is ready at once.
+            if self.0.borrow().is_over {
+                return;
+            }
+            yield_now().await;
+            while let Some(Some(Ok(_))) = body.next().now_or_never() {}
+        }
     }
 }
 

@@ -6,12 +6,10 @@
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     collections::HashMap,
     io,
-    net::Shutdown,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     rc::{Rc, Weak},
     sync::{
         Arc,
@@ -24,12 +22,12 @@ use std::{
 use actix_web::{
     Error,
     body::MessageBody,
-    dev::{Extensions, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     http::ConnectionType,
     middleware::Next,
     rt::{net::TcpStream, spawn, task::JoinHandle},
 };
-use socket2::{SockRef, Socket};
+use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
 use super::{
     answer_body::{AnswerBody, Unread},
@@ -78,19 +76,24 @@ impl Places {
 /// A client's connection. Handlers find it as `conn_data::<Rc<Connection>>`.
 pub struct Connection {
     /// A second handle: actix-web keeps the first.
-    socket: Socket,
+    socket: OwnedFd,
     /// Since when the client has neither sent nor read anything; `None` while a handler works.
     idle_since: Cell<Option<Instant>>,
     /// `None` while no answer is being sent.
     answering_since: Cell<Option<Instant>>,
     /// Who waits for a part of the request's body.
     reader: Cell<Option<Waker>>,
+    /// Who waits for the end of the answer, because the client has sent more.
+    next: Cell<Option<Waker>>,
+    heads: Cell<usize>,
     watch: JoinHandle<()>,
     places: Arc<Places>,
 }
 
 impl Connection {
-    fn new(socket: Socket, places: Arc<Places>) -> Rc<Self> {
+    /// A connection that cannot be watched gets none.
+    pub(super) fn of(stream: &TcpStream, places: &Arc<Places>) -> io::Result<Rc<Self>> {
+        let (socket, places) = (stream.as_fd().try_clone_to_owned()?, Arc::clone(places));
         places.enter();
         let descriptor = socket.as_raw_fd();
         let connection = Rc::new_cyclic(|this| Self {
@@ -98,11 +101,39 @@ impl Connection {
             idle_since: Cell::new(Some(Instant::now())),
             answering_since: Cell::default(),
             reader: Cell::default(),
+            next: Cell::default(),
+            heads: Cell::default(),
             watch: spawn(watch(Weak::clone(this))),
             places,
         });
         OPEN.with_borrow_mut(|open| open.insert(descriptor, Rc::downgrade(&connection)));
-        connection
+        Ok(connection)
+    }
+
+    /// Whether a handler works, or its answer is being sent.
+    pub(super) fn is_busy(&self) -> bool {
+        self.idle_since.get().is_none() || self.answering_since.get().is_some()
+    }
+
+    pub(super) fn wake_when_answered(&self, next: &Waker) {
+        self.next.set(Some(next.clone()));
+    }
+
+    /// Wakes who waits for the end of the answer, if this is it.
+    fn wake_next(&self) {
+        if !self.is_busy() {
+            self.next.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A head has arrived.
+    pub(super) fn has_head(&self) {
+        self.heads.set(self.heads.get() + 1);
+    }
+
+    /// How many heads have arrived since a handler began to work.
+    pub(super) fn heads(&self) -> usize {
+        self.heads.get()
     }
 
     /// Whoever sends its body or reads its answer in drops waits since it began, and is not taken for busy.
@@ -114,17 +145,19 @@ impl Connection {
     /// A handler waits for the rest of a body that began to arrive then.
     pub(super) fn waits_for_body(&self, since: Instant) {
         self.idle_since.set(Some(since));
+        self.wake_next();
     }
 
     /// A handler works, and the client has to wait.
     pub(super) fn works(&self) {
         self.idle_since.set(None);
+        self.heads.set(0);
     }
 
     fn close(&self) {
         self.leave();
         // Fails if the client has left meanwhile.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     /// Gives up the place. The socket stays open until actix-web has dropped the connection.
@@ -143,11 +176,13 @@ impl Connection {
 
     pub(super) fn used(&self) {
         self.idle_since.set(Some(Instant::now()));
+        self.wake_next();
     }
 
     /// Whether an answer is being sent from now on.
     pub(super) fn answers(&self, answers: bool) {
         self.answering_since.set(answers.then(Instant::now));
+        self.wake_next();
     }
 
     pub(super) fn unread(&self) -> &Unread {
@@ -165,7 +200,7 @@ impl Connection {
 
     /// Makes closing the connection a TCP reset.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        self.socket.set_linger(Some(Duration::ZERO))
+        Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
     }
 }
 
@@ -173,16 +208,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.leave();
         self.watch.abort();
-    }
-}
-
-pub(super) fn take_place(stream: &dyn Any, data: &mut Extensions, places: &Arc<Places>) {
-    let Some(stream) = stream.downcast_ref::<TcpStream>().map(SockRef::from) else { return };
-    match stream.try_clone() {
-        Ok(socket) => _ = data.insert(Connection::new(socket, Arc::clone(places))),
-        // The limit of open files is reached. A connection that cannot be watched is closed at once; an error means that
-        // its client is gone.
-        Err(_) => _ = stream.shutdown(Shutdown::Both),
     }
 }
 

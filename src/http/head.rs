@@ -1,9 +1,9 @@
-//! Bounds the heads of requests, and copies their headers.
+//! Bounds the heads of requests, copies their headers, and reads their queries.
 
 use actix_web::{
     dev::ServiceRequest,
     http::{StatusCode, header::HeaderValue},
-    web::BytesMut,
+    web::{BytesMut, Query},
 };
 
 use super::Problem;
@@ -35,4 +35,9 @@ pub(super) fn own_headers(request: &mut ServiceRequest) {
         }
         true
     });
+}
+
+/// The decoded names and values of a query or a form.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    Query::from_query(query).map(Query::into_inner).unwrap_or_default()
 }

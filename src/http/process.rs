@@ -5,10 +5,13 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use socket2::{Domain, Socket, Type};
+use rustix::{
+    net::sockopt::set_socket_send_buffer_size,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How many connections may wait to be accepted: enough for a burst of logins.
+/// How many connections may wait to be accepted: enough for a burst of logins. std would let 128 wait.
 const BACKLOG: i32 = 1024;
 
 /// What the kernel may keep of answers that a client does not read; it takes twice as much for itself. By default it would
@@ -22,22 +25,21 @@ pub fn run_to_end<T>(future: impl Future<Output = T>) -> T {
 
 /// Listens on `address`; port 0 takes a free one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A restart must not wait for the old connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
+    // It sets SO_REUSEADDR, so that a restart does not wait for the old connections' TIME_WAIT.
+    let listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     // Each connection that is accepted inherits it.
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Raises the limit of open files, which is 1,024 by default on many systems. A connection takes two files, and a login
 /// two more while WeChat is asked.
 pub fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
+    let limit = getrlimit(Resource::Nofile).maximum;
+    match setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }) {
+        Ok(()) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }

@@ -1,17 +1,28 @@
 //! The one way to run a server: its deadlines, its number of connections, and its host names.
 
-use std::{future::pending, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    future::{pending, ready},
+    io,
+    net::TcpListener,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
+use actix_http::{HttpService, error::DispatchError};
+use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::{
-    App, Error, HttpServer,
+    App, Error,
     body::MessageBody,
-    dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    dev::{AppConfig, Extensions, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
     middleware::from_fn,
+    rt::net::TcpStream,
 };
 
 use super::{
     answer_body::{PIECE, Unread},
-    connection::{Places, attend, take_place},
+    client_stream::ClientStream,
+    connection::{Places, attend},
 };
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
@@ -25,7 +36,7 @@ const LEAVING: usize = 64;
 const ADMIN_CONNECTIONS: usize = 500;
 
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ServerLimits {
     pub workers: usize,
     /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the places
     /// of connections that wait for their clients; if none waits, they stay in the listener's queue.
@@ -44,7 +55,7 @@ pub struct Limits {
     pub loopback_names: bool,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             workers: 1,
@@ -64,7 +75,7 @@ impl Default for Limits {
 /// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
 pub fn serve<T, B>(
     listener: TcpListener,
-    limits: Limits,
+    limits: ServerLimits,
     app: impl Fn() -> App<T> + Send + Clone + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<Server>
@@ -77,20 +88,37 @@ where
     let per_worker = limits.connections.div_ceil(limits.workers);
     let (patience, unread) = (limits.keep_alive + HEAD_TIMEOUT, Unread::new(limits.answer));
     let places = Arc::new(Places::new(limits.connections, patience, unread));
-    let app = move || app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
-    let server = HttpServer::new(app)
+    let server = Server::build()
         .workers(limits.workers)
-        .max_connections(per_worker + LEAVING)
-        .on_connect(move |stream, data| take_place(stream, data, &places))
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(LINGER)
-        .keep_alive(limits.keep_alive)
-        .h1_allow_half_closed(limits.half_closed)
-        .h1_write_buffer_size(PIECE)
-        .tcp_nodelay(true)
+        .max_concurrent_connections(per_worker + LEAVING)
         .shutdown_timeout(limits.drain.as_secs())
         .shutdown_signal(shutdown);
-    Ok(server.listen(listener)?.run())
+    let stopped = server.graceful_shutdown_signal();
+    // As actix-web's `HttpServer`, which takes no stream but its own.
+    let service = move || {
+        let app = app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
+        let stopped = stopped.clone();
+        let http = HttpService::build()
+            .keep_alive(limits.keep_alive)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(LINGER)
+            .h1_allow_half_closed(limits.half_closed)
+            .h1_write_buffer_size(PIECE)
+            .graceful_shutdown_signal(move || {
+                let stopped = stopped.clone();
+                async move { stopped.notified().await }
+            })
+            .on_connect_ext(|stream: &ClientStream, data: &mut Extensions| {
+                data.insert(Rc::clone(&stream.connection));
+            });
+        let places = Arc::clone(&places);
+        let connect = fn_service(move |stream: TcpStream| {
+            let client = stream.peer_addr().ok();
+            ready(ClientStream::new(stream, &places).map(|stream| (stream, client)).map_err(DispatchError::Io))
+        });
+        connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
+    };
+    Ok(server.listen("http", listener, service)?.run())
 }
 
 /// Starts the listener for probes and metrics, which runs until the handle stops it.
@@ -103,7 +131,7 @@ where
         + 'static,
     B: MessageBody + 'static,
 {
-    let limits = Limits { loopback_names: true, ..Limits::default() };
+    let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };
     let server = serve(listener, limits, app, pending())?;
     let handle = server.handle();
     actix_web::rt::spawn(server);

@@ -2,7 +2,7 @@
 //!
 //! A refusal names the field and never repeats a value, because people type their password into the wrong field.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{
     Deserializer,
@@ -10,6 +10,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 use serde_json::value::RawValue;
+
+use crate::http::pairs;
 
 /// Why a body cannot be read as the struct of its route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,10 +107,10 @@ impl<'de> Deserializer<'de> for Body<'de> {
     }
 }
 
-fn form_fields<'a>(form: &'a [u8], names: &[&'static str]) -> Vec<Field<'a>> {
+fn form_fields<'a>(form: &[u8], names: &[&'static str]) -> Vec<Field<'a>> {
     let known = |name: &str| names.iter().find(|known| **known == name);
-    let pairs = form_urlencoded::parse(form);
-    pairs.filter_map(|(name, text)| Some(Field { name: known(&name)?, value: Value::Form(text) })).collect()
+    let pairs = pairs(&String::from_utf8_lossy(form));
+    pairs.into_iter().filter_map(|(name, text)| Some(Field { name: known(&name)?, value: Value::Form(text) })).collect()
 }
 
 fn json_fields<'a>(text: &'a str, names: &'static [&'static str]) -> Result<Vec<Field<'a>>, serde_json::Error> {
@@ -147,7 +149,7 @@ struct Field<'a> {
 
 enum Value<'a> {
     Json(&'a RawValue),
-    Form(Cow<'a, str>),
+    Form(String),
 }
 
 impl Field<'_> {
@@ -196,7 +198,7 @@ impl<'de> Deserializer<'de> for Field<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RefusedBody> {
         match self.value {
-            Value::Form(text) => visitor.visit_string(text.into_owned()),
+            Value::Form(text) => visitor.visit_string(text),
             Value::Json(value) if self.json_type() == "a string" => {
                 let unpaired = |_| malformed(self.name, UNPAIRED);
                 visitor.visit_string(serde_json::from_str(value.get()).map_err(unpaired)?)

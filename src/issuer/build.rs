@@ -3,6 +3,7 @@
 use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use chrono::TimeDelta;
+use wxmint_verify::{KeyError, Verifier};
 
 use super::{
     admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
@@ -14,8 +15,7 @@ use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
-    limits::LocalLimit,
-    login::{self, Policy},
+    login::{self, LoginPolicy},
     secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings, StoreSettings, StoreUrl},
     store::{Memory, Redis, RedisAccess, Store},
@@ -23,14 +23,12 @@ use crate::{
     token::{Minter, RequestSigner},
     upstream::{self, Tls},
     vault::{CurrentVault, Vault, VaultError},
-    verify::KeyError,
-    verify::Verifier,
     wechat::{AppFaults, CurrentApps, WeChat},
 };
 
 /// Why the issuer cannot start. Says what to mend.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum IssuerStartError {
     #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
     KeyFile(FileError),
     #[error("WXMINT_KEYS: {path}: {1}", path = .0.display())]
@@ -48,9 +46,9 @@ pub enum StartError {
     #[error("WXMINT_APPS_DIR: {0}")]
     Apps(#[from] AppFaults),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
-    Several(Vec<StartError>),
+    Several(Vec<IssuerStartError>),
     #[error(transparent)]
-    Upstream(#[from] upstream::StartError),
+    Upstream(#[from] upstream::HttpClientError),
     /// A file for TLS to Redis.
     #[error("{0}")]
     Redis(String),
@@ -84,12 +82,11 @@ pub struct Issuer {
     /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
-    local_limit: Arc<LocalLimit>,
     pub(super) documents: Documents,
     pub(super) pages: MadePages,
 }
 
-impl StartError {
+impl IssuerStartError {
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
         let mut all = Vec::new();
         for error in errors.into_iter().flatten() {
@@ -113,7 +110,7 @@ impl StartError {
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
-    pub fn from_settings(settings: Settings) -> Result<Self, StartError> {
+    pub fn from_settings(settings: Settings) -> Result<Self, IssuerStartError> {
         let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
         let redis = open_redis(&settings);
         match (keys, vault, tokens, load_apps(&settings), check_users(&settings)) {
@@ -123,14 +120,14 @@ impl Issuer {
             }
             (keys, vault, tokens, apps, users) => {
                 let redis = redis.err();
-                Err(StartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err(), redis]))
+                Err(IssuerStartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err(), redis]))
             }
         }
     }
 
-    pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, StartError> {
+    pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let unusable = |error| StartError::Keys(settings.keys.clone(), error);
+        let unusable = |error| IssuerStartError::Keys(settings.keys.clone(), error);
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
@@ -151,7 +148,6 @@ impl Issuer {
             redis: open_redis(&settings)?,
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
-            local_limit: Arc::default(),
             documents: Documents::default(),
             pages: MadePages::default(),
             settings,
@@ -173,14 +169,14 @@ impl Issuer {
     }
 
     /// Opens a new connection to the store.
-    pub(super) fn store(&self) -> Result<Box<dyn Store>, StartError> {
+    pub(super) fn store(&self) -> Result<Box<dyn Store>, IssuerStartError> {
         Ok(match &self.redis {
             None => Box::new(self.memory.clone()),
             Some(access) => Box::new(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone())),
         })
     }
 
-    fn accounts(&self) -> Result<Box<dyn Accounts>, StartError> {
+    fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
             AccountsSource::File(_) => Box::new(self.users.clone().expect("opened by `new`, from the same settings")),
@@ -198,20 +194,19 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    fn login(&self) -> Result<login::Worker, StartError> {
+    fn login(&self) -> Result<login::Worker, IssuerStartError> {
         Ok(login::Worker {
             apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
             store: self.store()?,
             vault: Arc::clone(&self.vault),
             accounts: self.accounts()?,
-            policy: Policy {
+            policy: LoginPolicy {
                 auto_provision: self.settings.auto_provision,
                 bindings_per_user: self.settings.bindings_per_user,
                 one_login: self.settings.one_login,
                 limits: self.settings.limits,
             },
-            local_limit: Arc::clone(&self.local_limit),
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
         })
@@ -225,21 +220,21 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, StartError> {
+    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
         Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()?, feed: Feed::default() })
     }
 }
 
-fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), StartError> {
-    let (file, content) = WatchedFile::open(&settings.keys).map_err(StartError::KeyFile)?;
+fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
+    let (file, content) = WatchedFile::open(&settings.keys).map_err(IssuerStartError::KeyFile)?;
     let keys = KeySet::parse(&content);
-    Ok((file, keys.map_err(|error| StartError::Keys(settings.keys.clone(), error))?))
+    Ok((file, keys.map_err(|error| IssuerStartError::Keys(settings.keys.clone(), error))?))
 }
 
-fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, StartError> {
+fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let (file, content) = WatchedFile::open(path).map_err(StartError::AdminTokensFile)?;
-    let tokens = AdminTokens::parse(&content).map_err(|error| StartError::AdminTokens(path.clone(), error))?;
+    let (file, content) = WatchedFile::open(path).map_err(IssuerStartError::AdminTokensFile)?;
+    let tokens = AdminTokens::parse(&content).map_err(|error| IssuerStartError::AdminTokens(path.clone(), error))?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
 
@@ -251,25 +246,25 @@ fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
     Ok(Some(users))
 }
 
-fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, StartError> {
+fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
-    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(StartError::Redis)?))
+    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(IssuerStartError::Redis)?))
 }
 
-fn check_users(settings: &Settings) -> Result<(), StartError> {
+fn check_users(settings: &Settings) -> Result<(), IssuerStartError> {
     match &settings.accounts {
         AccountsSource::File(path) => Ok(UsersFile::read(path).map(drop)?),
         _ => Ok(()),
     }
 }
 
-fn load_apps(settings: &Settings) -> Result<CurrentApps, StartError> {
+fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
     Ok(CurrentApps::read(settings.apps.clone())?)
 }
 
-fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), StartError> {
-    let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(StartError::VaultFile)?;
+fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
+    let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(IssuerStartError::VaultFile)?;
     let vault = Vault::parse(&content);
-    let vault = vault.map_err(|error| StartError::Vault(settings.vault_key_file.clone(), error))?;
+    let vault = vault.map_err(|error| IssuerStartError::Vault(settings.vault_key_file.clone(), error))?;
     Ok((file, vault.at(now())))
 }

@@ -2,12 +2,12 @@
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
+use wxmint_verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
     settings::Settings,
-    verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy},
 };
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
@@ -46,11 +46,11 @@ mod tests {
     use super::*;
     use crate::{
         http::now,
-        ids::TokenId,
         keys::{PrivateJwk, StoredKeys},
+        token::new_token_id,
         vault::Vault,
-        verify::Algorithm,
     };
+    use wxmint_verify::Algorithm;
 
     fn settings(change: (&str, &str)) -> Settings {
         let valid = [
@@ -74,7 +74,7 @@ mod tests {
 
     fn token(issuer: &Issuer) -> String {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let id = TokenId::random().expect("random");
+        let id = new_token_id().expect("random");
         issuer.minter.mint(&user, &app, &id, &Default::default(), now(), now()).expect("a token").expose().to_owned()
     }
 

@@ -6,12 +6,12 @@ use actix_web::{
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
+use wxmint_verify::{Claims, Verified};
 
 use super::{body_fields::from_json, build::Worker, to_the_end::to_the_end};
 use crate::{
     http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body},
     login::SessionError,
-    verify::{Claims, Verified},
 };
 
 /// The body of `POST /logout`, which may be left out.

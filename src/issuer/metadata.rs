@@ -7,9 +7,10 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_verify::Algorithm;
 
 use super::build::Worker;
-use crate::{http::now, verify::Algorithm};
+use crate::http::now;
 
 /// The public keys (RFC 7517)
 ///

@@ -25,10 +25,10 @@ use serde::Serialize;
 
 pub use api::{LoginExamples, openapi_json};
 pub use body_fields::RefusedBody;
-pub use build::{Issuer, StartError};
+pub use build::{Issuer, IssuerStartError};
 pub use login_fields::{LoginFields, RefusedLogin};
 pub use routes::Routes;
-pub use run::{Listeners, run};
+pub use run::{IssuerListeners, run};
 
 /// An answer for one person, which no cache may keep.
 fn private(answer: impl Serialize) -> HttpResponse {

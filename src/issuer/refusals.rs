@@ -1,27 +1,55 @@
 //! Turns every refusal into the problem that the client reads, and logs what the operator must know.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{RefusedBody, RefusedLogin};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
-    limits::{LocalLimit, Rate},
     login::{LoginError, SessionError},
     telemetry,
 };
 
-/// How many lines per problem code the log may get during an outage. An outage fails thousands of logins a second, and
-/// metrics count them all.
-const LINES: Rate = Rate { burst: 100, period: Duration::from_secs(60) };
-static LINES_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
+/// An outage fails thousands of logins a second: so many lines a minute for each problem code. Metrics count all failures.
+static LINES: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(100));
+/// The client decides how often a limit refuses it: one audit event a minute for each limit and client.
+static EVENTS: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(1));
+/// More texts than this are forgotten, all at once. They take about 1 MB.
+const MOST_TEXTS: usize = 10_000;
 
-/// How many audit events a client gets for each limit: the client decides how often it is refused, and metrics count that.
-const EVENTS: Rate = Rate { burst: 1, period: Duration::from_secs(60) };
-static EVENTS_WRITTEN: LazyLock<LocalLimit> = LazyLock::new(LocalLimit::default);
+/// Bounds how often the same text is written.
+struct PerMinute {
+    most: u32,
+    /// When a text's minute began, and how often the text has come since.
+    counts: Mutex<HashMap<String, (DateTime<Utc>, u32)>>,
+}
+
+impl PerMinute {
+    fn new(most: u32) -> Self {
+        Self { most, counts: Mutex::default() }
+    }
+
+    fn admits(&self, text: &str, now: DateTime<Utc>) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST_TEXTS {
+            counts.clear();
+        }
+        let (begun, count) = counts.entry(text.to_owned()).or_insert((now, 0));
+        if now - *begun >= TimeDelta::minutes(1) {
+            (*begun, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= self.most
+    }
+}
 
 /// Writes an audit event about the login of a client that a limit has refused.
 pub(super) fn audit_limited(limit: &str, client: &str) {
-    if EVENTS_WRITTEN.admit(&format!("{limit} {client}"), EVENTS, now()).is_ok() {
+    if EVENTS.admits(&format!("{limit} {client}"), now()) {
         telemetry::audit_limited(limit, client);
     }
 }
@@ -177,10 +205,29 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
             tracing::error!(%cause, code = code.as_str(), "a request failed, and requests like it will fail until the cause is mended");
         }
         ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
-            if LINES_WRITTEN.admit(code.as_str(), LINES, now()).is_ok() =>
+            if LINES.admits(code.as_str(), now()) =>
         {
             tracing::warn!(%cause, code = code.as_str(), "a request failed");
         }
         _ => tracing::debug!(%cause, code = code.as_str(), "a request was refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_has_its_own_minute_and_clients_without_number_take_bounded_memory() {
+        let (limit, at) = (PerMinute::new(2), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+        let admitted = |text, now| (0..5).filter(|_| limit.admits(text, now)).count();
+        assert_eq!(
+            [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))],
+            [2, 2, 0, 2]
+        );
+        for client in 0..=MOST_TEXTS {
+            assert!(limit.admits(&format!("client {client}"), at(60)));
+        }
+        assert!(limit.counts.lock().expect("not poisoned").len() <= MOST_TEXTS);
     }
 }

@@ -3,11 +3,11 @@
 use std::{rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use wxmint_verify::MAX_LEEWAY;
 
 use crate::{
     keys::{EndedKey, KeySet},
     store::{ENDS_PUBLISHED, Store},
-    verify::MAX_LEEWAY,
 };
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
@@ -50,10 +50,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::{
-        keys::{PrivateJwk, StoredKeys},
-        verify::Algorithm,
-    };
+    use crate::keys::{PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
 
     #[test]
     fn a_key_is_taken_away_if_it_may_have_signed_and_leaves_before_its_time() {

@@ -8,15 +8,15 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use futures_util::FutureExt;
 use tokio::time::timeout;
+use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 pub(super) use self::pages::{Feed, MadePages};
 use self::pages::{Lane, Made};
 use super::{build::Worker, to_the_end::to_the_end};
 use crate::{
-    http::{Answer, Problem, ProblemCode, now},
+    http::{Answer, Problem, ProblemCode, now, pairs},
     store::{Ended, ReadEnds, StoreError},
     token::MintError,
-    verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE},
 };
 
 /// How long a page is answered again, to whoever asks for the same.
@@ -53,8 +53,11 @@ impl From<MintError> for FeedError {
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
-    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
-    let after = query.find(|(name, _)| name == "after").map(|(_, cursor)| cursor).unwrap_or_default();
+    let after = pairs(request.query_string())
+        .into_iter()
+        .find(|(name, _)| name == "after")
+        .map(|(_, cursor)| cursor)
+        .unwrap_or_default();
     let after = cursor::known(&after, &worker.issuer.vault.keys());
     let body = match page(after, &worker).await? {
         Some(body) => body,

@@ -10,7 +10,7 @@ use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 use tracing_actix_web::TracingLogger;
 
 use super::{
-    Issuer, Routes, StartError,
+    Issuer, IssuerStartError, Routes,
     api::PLACE,
     build::Worker,
     redis_status::watch_redis,
@@ -18,7 +18,7 @@ use super::{
     routes::{admin_routes, public_routes},
 };
 use crate::{
-    http::{Limits, RequestSpan, enter, listen, not_found, serve, serve_admin, with_request_id},
+    http::{RequestSpan, ServerLimits, enter, listen, not_found, serve, serve_admin, with_request_id},
     store::Fitness,
 };
 
@@ -29,20 +29,21 @@ const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
-pub struct Listeners {
+pub struct IssuerListeners {
     pub public: TcpListener,
     pub admin: TcpListener,
     /// True if the public listener serves this machine alone (the demo), and not a proxy.
     pub local: bool,
 }
 
-impl Listeners {
-    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
-        let bind =
-            |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
+impl IssuerListeners {
+    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, IssuerStartError> {
+        let bind = |variable, address| {
+            listen(address).map_err(|source| IssuerStartError::Listen { variable, address, source })
+        };
         match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
             (Ok(public), Ok(admin)) => Ok(Self { public, admin, local: false }),
-            (public, admin) => Err(StartError::all([public.err(), admin.err()])),
+            (public, admin) => Err(IssuerStartError::all([public.err(), admin.err()])),
         }
     }
 }
@@ -51,10 +52,10 @@ impl Listeners {
 /// listener (the demo's page).
 pub async fn run(
     issuer: Issuer,
-    listeners: Listeners,
+    listeners: IssuerListeners,
     extra: Routes,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), StartError> {
+) -> Result<(), IssuerStartError> {
     let issuer = Arc::new(issuer);
     announce(&issuer, &listeners);
 
@@ -80,12 +81,12 @@ pub async fn run(
             .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
-    let limits = Limits {
+    let limits = ServerLimits {
         workers: issuer.workers as usize,
         connections: issuer.settings.max_connections,
         drain: DRAIN,
         loopback_names: listeners.local,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     serve(listeners.public, limits, app, stop)?.await?;
     // The probes answer until the last login has been answered.
@@ -94,7 +95,7 @@ pub async fn run(
     Ok(())
 }
 
-fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, StartError> {
+fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, IssuerStartError> {
     let issuer = Arc::clone(issuer);
     let app = move || {
         App::new()
@@ -105,7 +106,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHand
     Ok(serve_admin(listener, app)?)
 }
 
-fn announce(issuer: &Issuer, listeners: &Listeners) {
+fn announce(issuer: &Issuer, listeners: &IssuerListeners) {
     let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(
         public = address(&listeners.public),

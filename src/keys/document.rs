@@ -3,12 +3,12 @@
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
+use wxmint_verify::PublicKeySet;
 
 use super::{
     KeySet,
     rotation::{self, KeyLife},
 };
-use crate::verify::PublicKeySet;
 
 /// The JWKS document as it is valid at one time.
 #[derive(Debug)]
@@ -46,10 +46,8 @@ impl JwksDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        keys::{KeyRing, PrivateJwk, StoredKeys},
-        verify::Algorithm,
-    };
+    use crate::keys::{KeyRing, PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
 
     #[test]
     fn a_cache_never_keeps_the_set_past_the_next_keys_first_signature() {

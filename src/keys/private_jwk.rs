@@ -11,12 +11,12 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use wxmint_verify::{Algorithm, KeyError};
 use zeroize::Zeroizing;
 
 use super::SigningKey;
-use crate::verify::{Algorithm, KeyError};
 
 /// A private JWK as it is stored in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
 /// NumericDates. It is serialized into that file and nowhere else.

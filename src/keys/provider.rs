@@ -15,10 +15,11 @@ use jsonwebtoken::{
     EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
     errors::{Error, ErrorKind},
+    signature,
 };
+use wxmint_verify::{Algorithm, KeyError};
 
 use super::{SigningKey, signing_key::KeyPair};
-use crate::verify::{Algorithm, KeyError};
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };

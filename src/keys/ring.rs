@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::EncodingKey;
+use wxmint_verify::{Algorithm, KeyError, PublishedKeys};
 
 use super::{JwksDocument, KeySet, provider};
-use crate::verify::{Algorithm, KeyError, PublishedKeys};
 
 /// A key set with all that signing and publishing need.
 pub struct Ring {

@@ -6,8 +6,7 @@
 //! as long as its last token can live.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-
-use crate::verify::{Algorithm, MAX_LEEWAY};
+use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
 /// The difference between clocks that verifiers allow.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);
@@ -30,7 +29,7 @@ pub struct KeyLife {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum KeyState {
     /// In the JWKS, and does not sign yet.
     Published,
     Signing,
@@ -40,7 +39,7 @@ pub enum State {
     Gone,
 }
 
-impl State {
+impl KeyState {
     /// The state's name in listings and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,13 +58,13 @@ pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
 }
 
 /// The state of each key, in the order of `lives`, which must be ordered by `nbf`.
-pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<State> {
+pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
     let signing = signing(lives, now);
     let state = |(index, life): (usize, &KeyLife)| match () {
-        () if is_gone(life, now) => State::Gone,
-        () if Some(index) == signing => State::Signing,
-        () if life.nbf > now => State::Published,
-        () => State::Retired,
+        () if is_gone(life, now) => KeyState::Gone,
+        () if Some(index) == signing => KeyState::Signing,
+        () if life.nbf > now => KeyState::Published,
+        () => KeyState::Retired,
     };
     lives.iter().enumerate().map(state).collect()
 }
@@ -84,7 +83,7 @@ pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDe
 
 /// How often keys are replaced, and with what safety margins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RotationPolicy {
     /// The time from one key's first signature to the next key's.
     pub every: TimeDelta,
     /// How long a key is visible before it signs. It must be longer than any verifier waits between two fetches.
@@ -119,7 +118,7 @@ pub enum Refusal {
     UnknownKey(String),
 }
 
-impl Policy {
+impl RotationPolicy {
     /// How long a key stays visible after its successor first signs: until the last token from the replica with the
     /// slowest clock has expired for a verifier with the full leeway, even on the replica with the fastest clock.
     pub fn retention(&self) -> TimeDelta {
@@ -143,7 +142,7 @@ impl Policy {
 
 /// The changes to make now. If all parts are empty, nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Step {
+pub struct RotationStep {
     /// The keys to remove from the file, which have left the JWKS.
     pub drop: Vec<String>,
     /// The keys that get an `exp`, because they have a successor.
@@ -161,7 +160,7 @@ pub struct Publication {
     pub nbf: DateTime<Utc>,
 }
 
-impl Step {
+impl RotationStep {
     pub fn is_nothing(&self) -> bool {
         self.drop.is_empty() && self.expire.is_empty() && self.publish.is_none()
     }
@@ -169,7 +168,7 @@ impl Step {
 
 /// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
 /// next plan is empty.
-pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<Step, Refusal> {
+pub fn plan(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
     policy.check()?;
     let publish = publication(lives, policy, now);
     // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
@@ -185,12 +184,12 @@ pub fn plan(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Result<St
         |(life, owed): &(&KeyLife, &DateTime<Utc>)| life.exp.unwrap_or(**owed).max(**owed) + policy.lead <= now;
     let drop: Vec<_> = lives.iter().zip(&owed).filter(long_gone).map(|(life, _)| life.kid.clone()).collect();
     let expire = expire.into_iter().filter(|(kid, _)| !drop.contains(kid)).collect();
-    Ok(Step { drop, expire, publish, next_look: next_look(lives, policy, now) })
+    Ok(RotationStep { drop, expire, publish, next_look: next_look(lives, policy, now) })
 }
 
 /// The next key, if it is due: one lead before the signing key's term ends, or at once if the policy wants another
 /// algorithm. No key is added while another one has not begun to sign.
-fn publication(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<Publication> {
+fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Option<Publication> {
     let last = lives.last()?;
     if last.nbf > now {
         return None;
@@ -207,7 +206,7 @@ pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// When the next key is due or a key can be removed from the file, whichever comes first.
-fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn next_look(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let last = lives.last()?;
     let due = if last.algorithm == policy.algorithm { last.nbf + policy.every - policy.lead } else { last.nbf };
     let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
@@ -215,7 +214,12 @@ fn next_look(lives: &[KeyLife], policy: &Policy, now: DateTime<Utc>) -> Option<D
 }
 
 /// Whether a key that is added at `now` may first sign at `nbf`.
-pub fn admit(lives: &[KeyLife], policy: &Policy, nbf: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Refusal> {
+pub fn admit(
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    nbf: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
     if lives.iter().any(|life| life.nbf == nbf) {
         return Err(Refusal::SameMoment { nbf: nbf.to_rfc3339() });
     }
@@ -246,7 +250,7 @@ pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
     /// The state of the retired key.
-    pub state: State,
+    pub state: KeyState,
     /// Which key signs from now on. For up to one lead, verifiers may not know it.
     pub successor: Successor,
     /// When the successor first signs: far enough in the past that it also signs on a replica with a slow clock.
@@ -272,13 +276,13 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     let state = states(lives, now)[index];
     let next = lives.iter().find(|life| life.nbf > now && life.kid != kid);
     let successor = match (state, next) {
-        (State::Signing, Some(next)) => Successor::Promoted(next.kid.clone()),
-        (State::Signing, None) => Successor::New,
+        (KeyState::Signing, Some(next)) => Successor::Promoted(next.kid.clone()),
+        (KeyState::Signing, None) => Successor::New,
         _ => Successor::Unchanged,
     };
     let before = index.checked_sub(1).map(|index| &lives[index]);
     let begins = before.map_or(now - CLOCK_SKEW, |life| (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1)));
-    let released = before.filter(|_| state == State::Published).map(|life| life.kid.clone());
+    let released = before.filter(|_| state == KeyState::Published).map(|life| life.kid.clone());
     Ok(Retirement { state, successor, begins, released })
 }
 

@@ -1,12 +1,12 @@
 //! A private JWK Set whose keys fit each other.
 
 use chrono::{DateTime, Utc};
+use wxmint_verify::{KeyError, KeySource, PublicKey};
 
 use super::{
     EndedKey, SigningKey, StoredKeys,
     rotation::{self, KeyLife},
 };
-use crate::verify::{KeyError, KeySource, PublicKey};
 
 /// The keys of one issuer. The set is immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]
@@ -98,7 +98,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::{keys::PrivateJwk, verify::Algorithm};
+    use crate::keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)

@@ -13,13 +13,13 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::{
     private_jwk::{Member, PrivateJwk},
     rotation::KeyLife,
 };
-use crate::verify::{Algorithm, KeyError, PublicKey};
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone)]

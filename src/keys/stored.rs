@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
 
 use super::{
     KeySet, PrivateJwk, SigningKey,
-    rotation::{Policy, Retirement, State, Step, Successor},
+    rotation::{KeyState, Retirement, RotationPolicy, RotationStep, Successor},
 };
-use crate::verify::KeyError;
 
 /// A private JWK Set with all members. Every key has a `kid`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -81,7 +81,7 @@ impl StoredKeys {
     }
 
     /// Forgets the retired keys of which no token can be left. Returns their ids.
-    pub fn forget_ended(&mut self, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
+    pub fn forget_ended(&mut self, policy: &RotationPolicy, now: DateTime<Utc>) -> Vec<String> {
         self.ended.extract_if(.., |key| key.at() + policy.retention() <= now).map(|key| key.kid).collect()
     }
 
@@ -90,7 +90,7 @@ impl StoredKeys {
     }
 
     /// Carries out a step of [`super::rotation::plan`].
-    pub fn apply(&mut self, step: &Step) -> Result<(), KeyError> {
+    pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
             self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.set_exp(Some(*exp)));
@@ -106,7 +106,7 @@ impl StoredKeys {
         &mut self,
         kid: &str,
         retirement: &Retirement,
-        algorithm: crate::verify::Algorithm,
+        algorithm: wxmint_verify::Algorithm,
         now: DateTime<Utc>,
     ) -> Result<(), KeyError> {
         self.keys.retain(|key| key.kid() != kid);
@@ -122,7 +122,7 @@ impl StoredKeys {
             }
             Successor::New => self.keys.push(PrivateJwk::generate(algorithm, retirement.begins)?),
         }
-        debug_assert!(retirement.state == State::Signing || retirement.successor == Successor::Unchanged);
+        debug_assert!(retirement.state == KeyState::Signing || retirement.successor == Successor::Unchanged);
         Ok(())
     }
 }

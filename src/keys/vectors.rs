@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use serde_json::{Value, json};
+use wxmint_verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
 use super::{KeySet, PrivateJwk};
-use crate::verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
 /// The encoded payload of RFC 7515's examples.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";

@@ -1,12 +1,12 @@
-//! Finds the user to whom a person is bound, makes one, or asks for credentials.
+//! Who the business user is: the one to whom a person is bound, the one whom a password or a phone number proves, or a new one.
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, LoginError, Vacancy, Worker};
+use super::{Arrival, Binder, Identity, LoginError, PASSWORDS, Vacancy, Worker};
 use crate::{
-    accounts::{Admission, Named, NewUserKey},
-    ids::{Person, UserId},
-    store::{AttemptId, BindingState, Bound, Ticket, TicketHolder, short_digest},
+    accounts::{LoginCheck, Named, NewUserKey, Password, Username},
+    ids::{Person, Phone, PhoneCode, UserId},
+    store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest},
     token::ExtraClaims,
 };
 
@@ -49,8 +49,8 @@ impl Worker {
             return Err(LoginError::UserShutOut);
         }
         match self.accounts.admits(&bound.user).await? {
-            Admission::Admitted(claims) => Ok(claims),
-            Admission::Refused => {
+            LoginCheck::Admitted(claims) => Ok(claims),
+            LoginCheck::Refused => {
                 tracing::info!(user, "the account backend does not let this user log in");
                 Err(LoginError::UserShutOut)
             }
@@ -106,4 +106,78 @@ fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
         (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
     };
     NewUserKey(short_digest(&whose).to_string())
+}
+
+/// Credentials.
+impl Worker {
+    /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
+    pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
+        let accepts = self.accounts.accepts();
+        match identity {
+            Identity::Password(..) if !accepts.passwords => Err(LoginError::NotAccepted("password")),
+            Identity::Phone(_) if !accepts.phones => Err(LoginError::NotAccepted("phone_code")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
+    pub(super) async fn identify(
+        &self,
+        arrival: &Arrival,
+        identity: Identity,
+        attempt: &AttemptId,
+    ) -> Result<Option<Named>, LoginError> {
+        match identity {
+            Identity::Nothing => Ok(None),
+            Identity::Password(name, password) => {
+                self.check_password(&arrival.person, &name, &password).await.map(Some)
+            }
+            Identity::Phone(code) => Box::pin(self.user_of_phone(&arrival.person, &code, attempt)).await.map(Some),
+        }
+    }
+
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. A right password
+    /// is uncounted.
+    async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
+        let cell = Cell::Attempts(person.clone(), digest_of(name));
+        let attempt = Meter { cell, rate: self.policy.limits.username };
+        self.store.count(&attempt).await?.map_err(LoginError::too_many(PASSWORDS))?;
+        let checked = self.accounts.check_password(name, password).await;
+        if !matches!(checked, Ok(None)) {
+            self.store.uncount(&attempt).await?;
+        }
+        match checked? {
+            Some(user) => Ok(Named { user, made: false }),
+            None => Err(LoginError::InvalidCredentials),
+        }
+    }
+
+    /// The business user of the phone number that `code` stands for, which must be this person's own.
+    pub(super) async fn user_of_phone(
+        &self,
+        person: &Person,
+        code: &PhoneCode,
+        attempt: &AttemptId,
+    ) -> Result<Named, LoginError> {
+        let phone = self.phone_of(person, code, attempt).await?;
+        self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)
+    }
+
+    /// The phone number that `code` stands for, which must be this person's own.
+    pub(super) async fn phone_of(
+        &self,
+        person: &Person,
+        code: &PhoneCode,
+        attempt: &AttemptId,
+    ) -> Result<Phone, LoginError> {
+        let apps = self.apps.all();
+        let app = apps.choose(Some(&person.app), None)?;
+        let exchange = async |token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
+        Ok(self.access_tokens().with(app, attempt, exchange).await?)
+    }
+}
+
+/// Failed passwords are counted by this digest. Names that differ only in case are one name.
+fn digest_of(name: &Username) -> String {
+    short_digest(&name.as_str().to_lowercase()).to_string()
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{LoginError, PEOPLE, SessionError, UNBINDINGS, Worker, new_attempt, token_owner::issued};
+use wxmint_verify::{Claims, Verified};
+
+use super::{LoginError, PEOPLE, SessionError, UNBINDINGS, Worker, new_attempt, with_token::issued};
 use crate::{
     ids::Person,
     limits::Rate,
     store::{Admission, Binding, Cell, Issued, Meter, PersonalCall, StoreError, TokenState},
-    verify::{Claims, Verified},
 };
 
 /// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.

@@ -6,7 +6,7 @@ use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::Accounts,
     ids::{Person, UnionId},
-    limits::{Limits, LocalLimit},
+    limits::LoginLimits,
     store::{AttemptId, Store, StoreError},
     telemetry::Metrics,
     token::Minter,
@@ -21,23 +21,21 @@ pub struct Worker {
     pub store: Box<dyn Store>,
     pub vault: Arc<CurrentVault>,
     pub accounts: Box<dyn Accounts>,
-    pub policy: Policy,
-    /// Counts logins while the store is away.
-    pub local_limit: Arc<LocalLimit>,
+    pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
     pub metrics: Metrics,
 }
 
 /// How people are bound to users, and how often they may try.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
+pub struct LoginPolicy {
     /// Whether an unbound person gets a new user, where one could be asked for a password.
     pub auto_provision: bool,
     /// How many people of one app a user may have.
     pub bindings_per_user: u32,
     /// Whether a login ends the user's earlier tokens of the same app.
     pub one_login: bool,
-    pub limits: Limits,
+    pub limits: LoginLimits,
 }
 
 impl Worker {

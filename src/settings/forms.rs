@@ -1,4 +1,4 @@
-//! The forms of values: in words if several variables share them, and the parsers.
+//! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
 use std::{
     fmt,
@@ -11,52 +11,21 @@ use std::{
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
-use super::{AccountsSource, public_path, variable::Form};
+use super::{AccountsSource, public_path};
 use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::Prefix,
     telemetry::{Audit, LogFormat},
-    verify::{REGISTERED_CLAIMS, peer::WhenStale},
 };
 
-pub(super) const fn form<T>(wanted: &'static str, parse: fn(&str) -> Option<T>) -> Form<T> {
-    Form { wanted, parse }
+/// `600/5m`: that many at once, and that many in each such time.
+pub(super) fn rate(text: &str) -> Option<Rate> {
+    let (burst, period) = text.split_once('/')?;
+    Some(Rate { burst: within(burst, 1..=1_000_000)?, period: time_within(period, "1s", "30d")? })
 }
-
-/// A number within bounds: `number!(1 to 1000)`, or `number!(1 to 1000, "; a remark")`.
-macro_rules! number {
-    ($least:literal to $most:literal $(, $remark:literal)?) => {
-        form(concat!("a number from ", $least, " to ", $most $(, $remark)?), |text| forms::within(text, $least..=$most))
-    };
-}
-pub(super) use number;
-
-/// A time within bounds, like `number!`.
-macro_rules! span {
-    ($shortest:literal to $longest:literal $(, $remark:literal)?) => {
-        form(
-            concat!(
-                "one number and one unit, s, m, h or d (90m, not 1h30m), from ",
-                $shortest,
-                " to ",
-                $longest
-                $(, $remark)?
-            ),
-            |text| forms::time_within(text, $shortest, $longest),
-        )
-    };
-}
-pub(super) use span;
-
-pub(super) const RATE: Form<Rate> = form(
-    "a number from 1 to 1000000, a slash and a time from 1s to 30d (600/5m): that many at once, and that many in each such time",
-    |text| {
-        let (burst, period) = text.split_once('/')?;
-        Some(Rate { burst: within(burst, 1..=1_000_000)?, period: time_within(period, "1s", "30d")? })
-    },
-);
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
@@ -78,9 +47,11 @@ pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<V
 
 /// As [`list`]; refuses a part that stands twice.
 fn different<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let parts = list(text, parse)?;
-    let is_new = |(index, part): (usize, &T)| !parts[..index].contains(part);
-    parts.iter().enumerate().all(is_new).then_some(parts)
+    list(text, parse).filter(|parts| are_different(parts))
+}
+
+fn are_different<T: PartialEq>(parts: &[T]) -> bool {
+    parts.iter().enumerate().all(|(index, part)| !parts[..index].contains(part))
 }
 
 pub(super) fn within<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
@@ -152,56 +123,40 @@ impl fmt::Display for IssuerUrl {
 /// All different, because an issuer that is named twice would have two sets of keys.
 pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, &'static str> {
     let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
-    let is_new = |(index, issuer): (usize, &IssuerUrl)| !issuers[..index].contains(issuer);
-    if issuers.iter().enumerate().all(is_new) { Ok(issuers) } else { Err("has the same issuer twice") }
+    if are_different(&issuers) { Ok(issuers) } else { Err("has the same issuer twice") }
 }
 
-/// https, or http to this machine alone; no query, fragment or user info.
+/// Why a URL without [`is_secure`] is refused.
+pub(super) const EXPOSED: &str = "is an http URL of another machine";
+
+/// Whether it is https, or http to this machine alone.
+pub(super) fn is_secure(url: &Url) -> bool {
+    let is_loopback = |host: &str| {
+        ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+    };
+    url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
+}
+
+/// https or http; no query, fragment or user info.
 fn service_url(text: &str) -> Option<Url> {
-    service_url_over_http(text).filter(is_secure)
-}
-
-fn service_url_over_http(text: &str) -> Option<Url> {
     web_url(text).filter(|url| url.query().is_none())
 }
 
-fn is_secure(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    url.scheme() == "http"
-        && match url.host_str() {
-            Some("localhost" | "[::1]") => true,
-            Some(host) => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
-            None => false,
-        }
-}
-
 /// https or http; no fragment or user info.
-fn web_url(text: &str) -> Option<Url> {
+pub(super) fn web_url(text: &str) -> Option<Url> {
     let url: Url = text.parse().ok()?;
     let has_extras = !url.username().is_empty() || url.password().is_some() || url.fragment().is_some();
     (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
-/// As for other services, because the AppSecret is sent in the URL.
+/// The AppSecret is sent in the URL.
 pub(super) fn wechat_url(text: &str) -> Option<Url> {
-    service_url(text)
-}
-
-/// https, or http to this machine alone, because whoever answers in the issuer's place can sign tokens.
-pub(super) fn jwks_url(text: &str) -> Option<Url> {
-    jwks_url_over_http(text).filter(is_secure)
-}
-
-pub(super) fn jwks_url_over_http(text: &str) -> Option<Url> {
-    web_url(text)
+    service_url(text).filter(is_secure)
 }
 
 /// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.
 pub(super) fn feed_url(text: &str) -> Option<Option<Url>> {
-    if text == "off" { Some(None) } else { jwks_url_over_http(text).map(Some) }
+    if text == "off" { Some(None) } else { web_url(text).map(Some) }
 }
 
 pub(super) fn when_stale(text: &str) -> Option<WhenStale> {
@@ -229,10 +184,8 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, String)>> {
         let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
         is_good.then(|| (claim.to_owned(), header))
     })?;
-    let is_new = |(index, (claim, header)): (usize, &(String, String))| {
-        pairs[..index].iter().all(|(other, taken)| other != claim && taken != header)
-    };
-    pairs.iter().enumerate().all(is_new).then_some(pairs)
+    let (claims, headers): (Vec<_>, Vec<_>) = pairs.iter().map(|(claim, header)| (claim, header)).unzip();
+    (are_different(&claims) && are_different(&headers)).then_some(pairs)
 }
 
 pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
@@ -244,20 +197,11 @@ pub(super) fn appid(text: &str) -> Option<AppId> {
     text.parse().ok().filter(|_| text.len() != 32)
 }
 
-/// The service's URL is https, or http to this machine alone, because passwords are sent to it.
 pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
-    accounts_at(text, service_url)
-}
-
-pub(super) fn accounts_over_http(text: &str) -> Option<AccountsSource> {
-    accounts_at(text, service_url_over_http)
-}
-
-fn accounts_at(text: &str, service: fn(&str) -> Option<Url>) -> Option<AccountsSource> {
     match text.strip_prefix("file:") {
         Some(path) => (!path.is_empty()).then(|| AccountsSource::File(path.into())),
         None if text == "auto" => Some(AccountsSource::Auto),
-        None => service(text).map(AccountsSource::Service),
+        None => service_url(text).map(AccountsSource::Service),
     }
 }
 

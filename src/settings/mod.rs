@@ -1,4 +1,4 @@
-//! The settings, which are environment variables. `variables.rs` declares each variable once; this file and `sidecar.rs` say
+//! The settings, which are environment variables. `variables.rs` and `.env.example` declare them; this file and `sidecar.rs` say
 //! which of them each command reads. All faults are reported at once. A fault never repeats a value, because the value may
 //! be a secret in the wrong place.
 
@@ -18,8 +18,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_verify::TokenTyp;
 
-use self::{forms::form, variables::*};
+use self::{
+    forms::{EXPOSED, is_secure},
+    variables::*,
+};
 pub use self::{
     forms::{IssuerUrl, parse_duration},
     public_path::PublicPath,
@@ -29,9 +33,8 @@ pub use self::{
     variable::{Variable, unknown_variables},
 };
 use crate::{
-    limits::Limits,
+    limits::LoginLimits,
     telemetry::{Audit, LogFormat},
-    verify::TokenTyp,
     wechat::App,
 };
 
@@ -102,7 +105,7 @@ settings! {
         token_aliases: Vec<String> = reader.read(&TOKEN_ALIASES),
         dangerous_password_in_query: bool = reader.read(&DANGEROUS_PASSWORD_IN_QUERY),
         trusted_proxies: Vec<IpNet> = reader.read(&TRUSTED_PROXIES),
-        limits: Limits = read_limits(reader),
+        limits: LoginLimits = read_limits(reader),
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
@@ -114,10 +117,11 @@ fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
     Some(if names.is_empty() { vec![issuer.as_str().to_owned()] } else { names })
 }
 
+/// Passwords are sent to the account service.
 fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource> {
-    match over_http {
-        true => reader.read(&ACCOUNTS.taking(form(ACCOUNTS.about.wanted, forms::accounts_over_http))),
-        false => reader.read(&ACCOUNTS),
+    match reader.read(&ACCOUNTS)? {
+        AccountsSource::Service(url) if !over_http && !is_secure(&url) => reader.fault(&ACCOUNTS, EXPOSED),
+        source => Some(source),
     }
 }
 
@@ -143,9 +147,9 @@ fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
     Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file })
 }
 
-fn read_limits(reader: &mut Reader) -> Option<Limits> {
+fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {
     let [ip, openid, username] = [&LIMIT_IP, &LIMIT_OPENID, &LIMIT_USERNAME].map(|limit| reader.read(limit));
-    Some(Limits { ip: ip?, openid: openid?, username: username? })
+    Some(LoginLimits { ip: ip?, openid: openid?, username: username? })
 }
 
 /// One variable alone, for a command that needs nothing else.

@@ -1,84 +1,68 @@
-//! The pages about the variables: `.env.example` is written from the declarations, the tables are held against them.
+//! `.env.example` and the tables of settings, held against what the program reads.
 
-use std::{collections::HashMap, env, fs, mem, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
-use super::{
-    Settings, SidecarSettings,
-    variable::{About, Presence},
-    variables::{SERVE, SIDECAR},
-};
-
-const SIDECAR_HEADING: &str = "\
-# The rest is for `wxmint sidecar`, which also reads WXMINT_ISSUER and WXMINT_AUDIENCE (both required), WXMINT_TOKEN_TYP,
-# WXMINT_ADMIN_LISTEN, WXMINT_MAX_CONNECTIONS and WXMINT_LOG_FORMAT.\n\n";
+use super::{Settings, SidecarSettings, parse_duration, reader::Fault, variable::ENTRIES, variables::NAMES};
 
 fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
 }
 
-/// The explanation, the form, and the line to change. A line that shows a default is commented out.
-fn entry(about: &About) -> String {
-    let (name, doc) = (about.name, about.doc.concat());
-    let text = wrapped(&doc) + &wrapped(&format!("Form: {}", about.wanted));
-    match about.presence {
-        Presence::Required(value) => format!("{text}{name}={value}\n"),
-        Presence::Secret(value) => {
-            format!("{text}{name}={value}\n# Instead, the path of a file with the value:\n# {name}_FILE=\n")
-        }
-        Presence::Default(value) => format!("{text}# {name}={value}\n"),
-        Presence::Optional(value) => format!("{text}# For example: {value}\n# {name}=\n"),
-    }
-}
-
-/// Comment lines of at most 120 characters.
-fn wrapped(text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), "#".to_owned());
-    for word in text.split_whitespace() {
-        if line.len() + word.len() >= 120 {
-            lines += &(mem::replace(&mut line, "#".to_owned()) + "\n");
-        }
-        line = line + " " + word;
-    }
-    lines + &line + "\n"
-}
-
-/// `wxmint serve` loads the file, so what only the sidecar requires is not set there.
-fn sidecar_entry(about: &About) -> String {
-    match about.presence {
-        Presence::Required(value) => entry(&About { presence: Presence::Optional(value), ..*about }),
-        _ => entry(about),
-    }
-}
-
-fn entries() -> String {
-    let serve: Vec<_> = SERVE.iter().map(entry).collect();
-    let sidecar: Vec<_> = SIDECAR.iter().map(sidecar_entry).collect();
-    format!("{}\n{SIDECAR_HEADING}{}", serve.join("\n"), sidecar.join("\n"))
+/// The faults of both commands if this variable alone is set.
+fn faults(name: &str, value: &str) -> Vec<Fault> {
+    let vars = [(name.to_owned(), value.to_owned())];
+    let serve = Settings::from_vars(vars.clone()).expect_err("more is required");
+    let sidecar = SidecarSettings::from_vars(vars).expect_err("more is required");
+    serve.0.into_iter().chain(sidecar.0).filter(|fault| fault.variable == name).collect()
 }
 
 #[test]
-fn the_example_file_is_written_from_the_declarations() {
-    let old = page(".env.example").expect("our own .env.example");
-    let head = old.split("\n\n").next().expect("a head");
-    let new = format!("{head}\n\n{}", entries());
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example"), &new).expect("our own file");
-    } else {
-        assert_eq!(old, new, "write it anew with: UPDATE_DOCS=1 cargo test --lib settings");
+fn the_example_file_has_an_entry_for_each_variable_in_their_order() {
+    assert_eq!(NAMES, ENTRIES.iter().map(|entry| entry.name).collect::<Vec<_>>());
+    for entry in ENTRIES.iter() {
+        assert!(!entry.form.is_empty() && !entry.form.contains('#') && !entry.example.is_empty(), "{}", entry.name);
     }
 }
 
 #[test]
 fn the_example_file_changes_nothing_until_it_is_changed() {
-    let example = entries();
+    let example = page(".env.example").expect("our own .env.example");
     let pairs = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     let set: HashMap<_, _> = example.lines().filter(|line| line.starts_with("WXMINT_")).filter_map(pairs).collect();
-    let commented =
-        example.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.starts_with("WXMINT_"));
-    let all = set.clone().into_iter().chain(commented.filter_map(pairs));
+    let defaults = ENTRIES.iter().filter_map(|entry| Some((entry.name.to_owned(), entry.default?.to_owned())));
+    let all = set.clone().into_iter().chain(defaults);
     let [explicit, implicit] =
         [all.collect(), set].map(|vars: HashMap<_, _>| format!("{:?}", Settings::from_vars(vars)));
     assert!(explicit.starts_with("Ok") && explicit == implicit, "{explicit}\n{implicit}");
+}
+
+#[test]
+fn every_variable_is_read_by_a_command_and_refused_while_it_holds_its_placeholder() {
+    for name in NAMES {
+        let faults = faults(name, "REPLACE-ME");
+        assert!(faults.iter().any(|fault| fault.problem == "still holds its placeholder"), "{name}: {faults:?}");
+    }
+}
+
+#[test]
+fn the_range_in_words_is_the_range_that_holds() {
+    let beyond = |text: &str, by: i64| match parse_duration(text) {
+        Some(span) => format!("{}s", span.as_secs() as i64 + by),
+        None => (text.parse::<i64>().expect("a number") + by).to_string(),
+    };
+    let mut ranges = 0;
+    for entry in ENTRIES.iter().filter(|entry| !entry.form.contains("a slash and a time")) {
+        let Some((_, range)) = entry.form.split_once(" from ") else { continue };
+        let words: Vec<_> = range.split([' ', ',', ';']).collect();
+        let [least, "to", most, ..] = words[..] else { panic!("{}: {range}", entry.name) };
+        ranges += 1;
+        for (value, is_good) in
+            [(least.to_owned(), true), (most.to_owned(), true), (beyond(least, -1), false), (beyond(most, 1), false)]
+        {
+            assert_eq!(faults(entry.name, &value).is_empty(), is_good, "{}={value}", entry.name);
+        }
+    }
+    assert!(ranges > 8, "{ranges}");
 }
 
 /// The second cell of the row that names the variable, and the variable's part of it if the row has several variables.
@@ -92,33 +76,19 @@ fn default_in<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
 }
 
 #[test]
-fn every_variable_is_read_by_a_command_and_refused_while_it_holds_its_placeholder() {
-    let with = |name: &str| [(name.to_owned(), "REPLACE-ME".to_owned())];
-    let refused = |faults: String, name: &str| {
-        assert!(faults.contains(&format!("{name} still holds its placeholder")), "{faults}")
-    };
-    for About { name, .. } in SERVE {
-        refused(Settings::from_vars(with(name)).expect_err(name).to_string(), name);
-    }
-    for About { name, .. } in SIDECAR {
-        refused(SidecarSettings::from_vars(with(name)).expect_err(name).to_string(), name);
-    }
-}
-
-#[test]
 fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
     for (file, required) in [("docs/settings.md", "required"), ("docs/settings.zh-CN.md", "必填")] {
         let text = page(file).expect(file);
-        for about in SERVE.iter().chain(SIDECAR) {
-            let name = about.name;
+        for entry in ENTRIES.iter() {
+            let name = entry.name;
             let (cell, told) = default_in(&text, name).unwrap_or_else(|| panic!("{name} has no row in {file}"));
-            match about.default() {
+            match entry.default {
                 None => assert!(cell.contains(required), "{name} in {file}: {cell}"),
                 Some("") => assert!(!told.starts_with('`'), "{name} has no default in {file}: {told}"),
                 Some(default) => assert_eq!(told, format!("`{default}`"), "{name} in {file}"),
             }
             let is_named = |other: String| text.contains(&format!("`{other}`"));
-            assert!(about.file_variable().is_none_or(is_named), "{name}_FILE in {file}");
+            assert!(entry.file_variable().is_none_or(is_named), "{name}_FILE in {file}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
-use super::variable::{About, Variable, nearest_to_unknown};
+use super::variable::{Variable, nearest_to_unknown};
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,29 +82,30 @@ impl Reader {
     }
 
     pub(super) fn is_set<T>(&self, variable: &Variable<T>) -> bool {
-        self.value(variable.about.name).is_some() || self.secret_file(variable).is_some()
+        self.value(variable.name).is_some() || self.secret_file(variable).is_some()
     }
 
     /// The path that the variable's `_FILE` names.
     pub(super) fn secret_file<T>(&self, variable: &Variable<T>) -> Option<&str> {
-        self.value(&variable.about.file_variable()?)
+        self.value(&variable.entry().file_variable()?)
     }
 
     /// `None`, to return in place of the value.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: impl Into<String>) -> Option<U> {
-        let About { name, wanted, .. } = variable.about;
-        let (problem, example, in_file) = (problem.into(), variable.about.example(), self.is_in_file(variable));
-        self.faults.push(Fault { variable: name, problem, wanted, example, in_file });
+        let (problem, in_file) = (problem.into(), self.is_in_file(variable));
+        let (wanted, example) = (variable.form(), variable.entry().example);
+        self.faults.push(Fault { variable: variable.name, problem, wanted, example, in_file });
         None
     }
 
     fn is_in_file<T>(&self, variable: &Variable<T>) -> bool {
-        self.value(variable.about.name).is_none() && self.secret_file(variable).is_some()
+        self.value(variable.name).is_none() && self.secret_file(variable).is_some()
     }
 
     /// `is not set`, and which variable was perhaps meant to be this one.
-    fn is_not_set(&self, about: &About) -> String {
-        let meant = |nearest: &String| nearest == about.name || about.file_variable().as_ref() == Some(nearest);
+    fn is_not_set<T>(&self, variable: &Variable<T>) -> String {
+        let file_variable = variable.entry().file_variable();
+        let meant = |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
         match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {
             Some((nearest, unknown)) => {
                 format!("is not set, but {unknown} is, which wxmint does not know: did you mean {nearest}?")
@@ -118,7 +119,7 @@ impl Reader {
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {
-        let name = variable.about.name;
+        let name = variable.name;
         match (self.value(name), self.secret_file(variable)) {
             (Some(_), Some(_)) => self.fault(variable, format!("and {name}_FILE are both set")),
             (Some(value), None) => Some(value.to_owned()),
@@ -127,8 +128,8 @@ impl Reader {
                 Err(error) => self.fault(variable, format!("cannot be read: {error}")),
             },
             (None, None) => {
-                let default = variable.about.default().map(str::to_owned);
-                default.or_else(|| self.fault(variable, self.is_not_set(&variable.about)))
+                let default = variable.default().map(str::to_owned);
+                default.or_else(|| self.fault(variable, self.is_not_set(variable)))
             }
         }
     }

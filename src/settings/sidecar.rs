@@ -3,20 +3,19 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
+use wxmint_verify::{
+    VerifierPolicy,
+    peer::{Revocations, TrustedIssuer},
+};
 
 use super::{
     Faults, IssuerUrl, Reader,
-    forms::{self, form, list},
+    forms::{self, EXPOSED, is_secure},
     settings,
     variable::Variable,
     variables::*,
 };
-use crate::{
-    path_rules::Rules,
-    telemetry::LogFormat,
-    verify::VerifierPolicy,
-    verify::peer::{Revocations, TrustedIssuer},
-};
+use crate::{path_rules::Rules, telemetry::LogFormat};
 
 settings! {
     /// What `wxmint sidecar` needs to know.
@@ -34,7 +33,7 @@ settings! {
 
 /// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
-    let urls = reader.read(&jwks_url(over_http));
+    let urls = read_jwks_urls(reader, over_http);
     let issuers = reader.read_checked(&issuers());
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
@@ -69,19 +68,19 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
     Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
 }
 
-fn jwks_url(over_http: bool) -> Variable<Vec<Url>> {
-    match over_http {
-        true => JWKS_URL.taking(form(JWKS_URL.about.wanted, |text| list(text, forms::jwks_url_over_http))),
-        false => JWKS_URL,
+/// Whoever answers in the issuer's place can sign tokens.
+fn read_jwks_urls(reader: &mut Reader, over_http: bool) -> Option<Vec<Url>> {
+    let urls = reader.read(&JWKS_URL.required())?;
+    match over_http || urls.iter().all(is_secure) {
+        true => Some(urls),
+        false => reader.fault(&JWKS_URL, EXPOSED),
     }
 }
 
 fn issuers() -> Variable<Result<Vec<IssuerUrl>, &'static str>> {
-    ISSUER.taking(form(
-        "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; several \
-         separated by commas",
-        |text| Some(forms::issuers(text)),
-    ))
+    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
+                several separated by commas";
+    ISSUER.taking(form, |text| Some(forms::issuers(text)))
 }
 
 /// If a rule depends on the path, somebody must say which path was requested.
@@ -98,10 +97,8 @@ fn read_rules(reader: &mut Reader) -> Option<Rules> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        path_rules::PathSource,
-        verify::{TokenTyp, peer::WhenStale},
-    };
+    use crate::path_rules::PathSource;
+    use wxmint_verify::{TokenTyp, peer::WhenStale};
 
     const VALID: [(&str, &str); 3] = [
         ("WXMINT_ISSUER", "https://login.example.com"),

@@ -130,7 +130,7 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
             assert!(text.starts_with(name) && text.contains(&wanted), "{name}={value}: {text}");
         }
     }
-    assert_eq!(with("WXMINT_TOKEN_TTL", "30d").expect("the longest").token_ttl, crate::verify::LONGEST_LIFE);
+    assert_eq!(with("WXMINT_TOKEN_TTL", "30d").expect("the longest").token_ttl, wxmint_verify::LONGEST_LIFE);
     assert!(with("WXMINT_KEYS_LEAD", "7d").is_ok() && with("WXMINT_LIMIT_IP", "1000000/30d").is_ok());
 }
 
@@ -344,7 +344,12 @@ fn a_fault_in_a_file_is_said_of_the_file() {
         ("WXMINT_APP_SECRET", "hunter2\n", "is not valid"),
         ("WXMINT_APP_SECRET", "REPLACE-ME", "still holds its placeholder"),
         ("WXMINT_REDIS_URL", "\n", "is empty"),
-        ("WXMINT_REDIS_URL", "redis://h:hunter2", "has a port that is no number from 1 to 65535"),
+        (
+            "WXMINT_REDIS_URL",
+            "redis://h:hunter2",
+            "has a port that is no number from 1 to 65535, or an IPv6 address that is not written in brackets: \
+             redis://[2001:db8::1]:6379",
+        ),
     ] {
         fs::write(file.path(), content).expect("written");
         let mut vars = valid();

@@ -1,116 +1,101 @@
-//! How a variable is declared. Everything else follows from the declarations in `variables.rs`: the typed reading, the text
-//! of a fault, the list of known names, `.env.example` and the defaults of commands.
+//! A variable has its name and parser in `variables.rs`. Everything else is read from `.env.example`, which is part of the
+//! program: so the text of a fault, the defaults and the list of known names are what users read there.
 
-use super::variables::{SERVE, SIDECAR};
+use std::sync::LazyLock;
 
 /// A variable whose value becomes a `T`.
 pub struct Variable<T> {
-    pub(super) about: About,
-    pub(super) parse: fn(&str) -> Option<T>,
-}
-
-/// What is said of a variable.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct About {
     pub(super) name: &'static str,
-    pub(super) presence: Presence,
-    /// The right form, in words, with the range.
-    pub(super) wanted: &'static str,
-    /// The lines that explain the variable in `.env.example`.
-    #[cfg(test)]
-    pub(super) doc: &'static [&'static str],
-}
-
-/// What holds if the variable is not set. Each text can stand for the value in an example.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Presence {
-    /// Not setting the variable is a fault.
-    Required(&'static str),
-    /// As `Required`; the value may also stand in a file that `NAME_FILE` names.
-    Secret(&'static str),
-    /// This text is the value.
-    Default(&'static str),
-    /// The value is empty.
-    Optional(&'static str),
-}
-
-/// What a value must look like: in words, and as a parser. The parser of an optional variable accepts the empty text.
-pub(super) struct Form<T> {
-    pub(super) wanted: &'static str,
+    /// That of an optional variable accepts the empty text.
     pub(super) parse: fn(&str) -> Option<T>,
+    /// The form in words, if it is not that of `.env.example`.
+    form: Option<&'static str>,
+    /// Whether not setting the variable is a fault, also if `.env.example` leaves it out.
+    is_required: bool,
 }
 
-/// `NAME: TYPE, PRESENCE, FORM;` for each variable, below its explanation. The name comes without `WXMINT_`.
-macro_rules! variables {
-    ($table:ident: $($(#[doc = $doc:literal])+ $name:ident: $type:ty, $presence:ident($text:literal), $form:expr;)+) => {
-        $(
-            $(#[doc = $doc])+
-            pub const $name: Variable<$type> = {
-                let form: Form<$type> = $form;
-                Variable {
-                    about: About {
-                        name: concat!("WXMINT_", stringify!($name)),
-                        presence: Presence::$presence($text),
-                        wanted: form.wanted,
-                        #[cfg(test)]
-                        doc: &[$($doc),+],
-                    },
-                    parse: form.parse,
-                }
-            };
-        )+
-        pub(super) const $table: &[About] = &[$($name.about),+];
-    };
-}
-pub(super) use variables;
-
-impl<T> Variable<T> {
-    /// The same variable, for a command that cannot do without it.
-    pub(super) fn required(&self) -> Self {
-        let presence = Presence::Required(self.about.example());
-        Self { about: About { presence, ..self.about }, parse: self.parse }
-    }
-
-    /// The same variable in another form, for a command that takes another type.
-    pub(super) fn taking<U>(&self, form: Form<U>) -> Variable<U> {
-        Variable { about: About { wanted: form.wanted, ..self.about }, parse: form.parse }
-    }
-
-    /// What holds if an option that can replace the variable is not given: for the option's help.
-    pub fn fallback(&self) -> String {
-        match self.about.default() {
-            None | Some("") => format!("else {}", self.about.name),
-            Some(default) => format!("else {}, else {default}", self.about.name),
-        }
-    }
+/// What `.env.example` says of a variable.
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    /// The right form, in words, with the range.
+    pub(super) form: String,
+    /// A value in the right form.
+    pub(super) example: &'static str,
+    /// The value if the variable is not set; `None` if it must be set.
+    pub(super) default: Option<&'static str>,
+    /// Whether the value may also stand in a file that `NAME_FILE` names.
+    pub(super) may_be_in_file: bool,
 }
 
-impl About {
-    pub(super) fn example(&self) -> &'static str {
-        match self.presence {
-            Presence::Required(text) | Presence::Secret(text) | Presence::Default(text) | Presence::Optional(text) => {
-                text
-            }
-        }
-    }
+pub(super) static ENTRIES: LazyLock<Vec<Entry>> =
+    LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(Entry::read).collect());
 
-    pub(super) fn default(&self) -> Option<&'static str> {
-        match self.presence {
-            Presence::Required(_) | Presence::Secret(_) => None,
-            Presence::Default(text) => Some(text),
-            Presence::Optional(_) => Some(""),
-        }
+const FORM: &str = "# Form: ";
+const EXAMPLE: &str = "# For example: ";
+const IN_FILE: &str = "# Instead, the path of a file with the value:";
+
+impl Entry {
+    /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`, or
+    /// `# NAME=` below an example.
+    fn read(paragraph: &'static str) -> Option<Self> {
+        let mut lines: Vec<_> = paragraph.lines().collect();
+        let may_be_in_file = lines.iter().rev().nth(1) == Some(&IN_FILE);
+        lines.truncate(lines.len() - if may_be_in_file { 2 } else { 0 });
+        let line = lines.pop()?;
+        let (name, value) = line.strip_prefix("# ").unwrap_or(line).split_once('=')?;
+        let example = lines.last().copied().and_then(|line| line.strip_prefix(EXAMPLE));
+        lines.truncate(lines.len() - usize::from(example.is_some()));
+        let form = lines.iter().position(|line| line.starts_with(FORM))?;
+        let words: Vec<_> =
+            lines[form..].iter().map(|line| line.trim_start_matches(FORM).trim_start_matches("# ")).collect();
+        let default = line.starts_with('#').then_some(value);
+        Some(Self { name, form: words.join(" "), example: example.unwrap_or(value), default, may_be_in_file })
     }
 
     /// The name of the variable that names a file with the value.
     pub(super) fn file_variable(&self) -> Option<String> {
-        matches!(self.presence, Presence::Secret(_)).then(|| format!("{}_FILE", self.name))
+        self.may_be_in_file.then(|| format!("{}_FILE", self.name))
+    }
+}
+
+impl<T> Variable<T> {
+    pub(super) const fn named(name: &'static str, parse: fn(&str) -> Option<T>) -> Self {
+        Self { name, parse, form: None, is_required: false }
+    }
+
+    /// The same variable, for a command that cannot do without it.
+    pub(super) fn required(&self) -> Self {
+        Self { is_required: true, ..*self }
+    }
+
+    /// The same variable in another form, for a command that takes another type.
+    pub(super) fn taking<U>(&self, form: &'static str, parse: fn(&str) -> Option<U>) -> Variable<U> {
+        Variable { name: self.name, parse, form: Some(form), is_required: self.is_required }
+    }
+
+    pub(super) fn entry(&self) -> &'static Entry {
+        ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against `variables.rs`")
+    }
+
+    pub(super) fn form(&self) -> &'static str {
+        self.form.unwrap_or(self.entry().form.as_str())
+    }
+
+    pub(super) fn default(&self) -> Option<&'static str> {
+        self.entry().default.filter(|_| !self.is_required)
+    }
+
+    /// What holds if an option that can replace the variable is not given: for the option's help.
+    pub fn fallback(&self) -> String {
+        match self.default() {
+            None | Some("") => format!("else {}", self.name),
+            Some(default) => format!("else {}, else {default}", self.name),
+        }
     }
 }
 
 fn known_names() -> impl Iterator<Item = String> {
-    let all = [SERVE, SIDECAR].into_iter().flatten();
-    all.flat_map(|about| [Some(about.name.to_owned()), about.file_variable()]).flatten()
+    ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
 /// The `WXMINT_…` variables that wxmint does not know, each with a remark that has the most similar name.

@@ -2,8 +2,7 @@
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
-
-use crate::verify::Claims;
+use wxmint_verify::Claims;
 
 /// The claims that are handed on, each with its header.
 pub(super) struct ClaimHeaders(Vec<(String, HeaderName)>);

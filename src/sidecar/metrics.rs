@@ -7,8 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-
-use crate::verify::peer::{FetchOutcome, Peer, Watcher};
+use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {

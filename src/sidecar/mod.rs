@@ -10,15 +10,16 @@ mod remembered;
 mod run;
 mod verify;
 
-pub use self::run::{Listeners, StartError, routes, run};
+pub use self::run::{SidecarListeners, SidecarStartError, routes, run};
 pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
 
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
+use wxmint_verify::peer::Peer;
 
 use self::{claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
-use crate::{settings::SidecarSettings, verify::peer::Peer};
+use crate::settings::SidecarSettings;
 
 /// What a header says of nobody, or of nothing.
 const EMPTY: HeaderValue = HeaderValue::from_static("");

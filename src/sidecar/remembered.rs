@@ -9,12 +9,7 @@ use actix_web::http::header::HeaderValue;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
-
-use crate::{
-    verify::KeyError,
-    verify::peer::Proof,
-    verify::{Claims, MAX_LEEWAY},
-};
+use wxmint_verify::{Claims, KeyError, MAX_LEEWAY, peer::Proof};
 
 /// The memory for all entries, in bytes: some 70,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;

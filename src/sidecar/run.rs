@@ -14,6 +14,10 @@ use actix_web::{
     dev::ServerHandle,
     web::{Data, ServiceConfig, resource, scope, to},
 };
+use wxmint_verify::{
+    KeyError,
+    peer::{Peer, PeerError},
+};
 
 use super::{
     Sidecar,
@@ -23,17 +27,15 @@ use super::{
     verify::{PATH, verify},
 };
 use crate::{
-    http::{Limits, Readiness, listen, livez, not_found, readable, readyz, serve, serve_admin},
+    http::{Readiness, ServerLimits, listen, livez, not_found, readable, readyz, serve, serve_admin},
     settings::SidecarSettings,
-    verify::KeyError,
-    verify::peer::{Peer, PeerError},
 };
 
 /// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum SidecarStartError {
     #[error("{variable}: cannot listen on {address}: {source}")]
     Listen { variable: &'static str, address: SocketAddr, source: io::Error },
     #[error(transparent)]
@@ -44,15 +46,16 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
-pub struct Listeners {
+pub struct SidecarListeners {
     pub verify: TcpListener,
     pub admin: TcpListener,
 }
 
-impl Listeners {
-    pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
-        let bind =
-            |variable, address| listen(address).map_err(|source| StartError::Listen { variable, address, source });
+impl SidecarListeners {
+    pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, SidecarStartError> {
+        let bind = |variable, address| {
+            listen(address).map_err(|source| SidecarStartError::Listen { variable, address, source })
+        };
         Ok(Self { verify: bind("WXMINT_SIDECAR_LISTEN", verify)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
     }
 }
@@ -60,17 +63,17 @@ impl Listeners {
 /// Serves until `shutdown` resolves, then answers what is in flight and returns.
 pub async fn run(
     settings: SidecarSettings,
-    listeners: Listeners,
+    listeners: SidecarListeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), StartError> {
+) -> Result<(), SidecarStartError> {
     let metrics = SidecarMetrics::default();
     let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
     announce(&settings, &listeners);
-    let limits = Limits {
+    let limits = ServerLimits {
         workers: thread::available_parallelism().map_or(1, NonZero::get),
         connections: settings.max_connections,
         drain: DRAIN,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
@@ -140,7 +143,7 @@ async fn metrics(sidecar: Data<Sidecar>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
 }
 
-fn announce(settings: &SidecarSettings, listeners: &Listeners) {
+fn announce(settings: &SidecarSettings, listeners: &SidecarListeners) {
     let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
     tracing::info!(

@@ -13,13 +13,12 @@ use actix_web::{
     },
     web::Data,
 };
+use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::Outcome, remembered::Identity};
 use crate::{
     http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
     path_rules::{Demand, PathSource},
-    verify::peer::NotVerified,
-    verify::{NoBearer, bearer},
 };
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");

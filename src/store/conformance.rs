@@ -794,7 +794,7 @@ async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store
     for life in [hour, day, hour, hour] {
         store.note_life(life).await.expect("noted");
     }
-    assert_eq!(keep().await, day + crate::verify::MAX_LEEWAY, "tokens of the longer life may be left");
+    assert_eq!(keep().await, day + wxmint_verify::MAX_LEEWAY, "tokens of the longer life may be left");
 }
 
 async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {

@@ -1,26 +1,21 @@
 //! A log line as one flat JSON object: `timestamp`, `level`, the event's fields (`message` among them), and those of
-//! the spans around it (`request_id`).
-//!
-//! tracing-subscriber's own JSON format parses each span's fields again for every line that is written within it; here
-//! they are kept in the form in which they are written. That makes a login's line about three times cheaper.
+//! the spans around it (`request_id`). docs/decisions/0017-our-own-log-lines.md says why no library writes it.
 
-use std::{
-    cell::RefCell,
-    fmt::{self, Debug, Write},
-};
+use std::fmt::{self, Debug};
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
+use serde_json::Value;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     field::RecordFields,
-    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer, time::FormatTime},
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::LookupSpan,
 };
 
-use super::AUDIT;
+use super::log::AUDIT;
 
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
@@ -31,11 +26,9 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        line.write_str(r#"{"timestamp":""#)?;
-        Clock.format_time(&mut line)?;
-        line.write_str(r#"","level":""#)?;
-        line.write_str(event.metadata().level().as_str())?;
-        line.write_char('"')?;
+        #[expect(clippy::disallowed_methods, reason = "a line says when it was written, and no test depends on it")]
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        write!(line, r#"{{"timestamp":"{now}","level":"{}""#, event.metadata().level())?;
         if event.metadata().target() == AUDIT {
             write!(line, r#","target":"{AUDIT}""#)?;
         }
@@ -49,46 +42,11 @@ where
     }
 }
 
-/// The time with microseconds (RFC 3339). Each thread keeps the text of its last second, which most lines share.
-struct Clock;
-
-thread_local! {
-    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
-}
-
-impl FormatTime for Clock {
-    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
-        #[expect(clippy::disallowed_methods, reason = "a line says when it was written, and no test depends on it")]
-        let now = Utc::now();
-        SECOND.with_borrow_mut(|(second, text)| {
-            if *second != now.timestamp() {
-                text.clear();
-                write!(text, "{}", now.format("%Y-%m-%dT%H:%M:%S."))?;
-                *second = now.timestamp();
-            }
-            line.write_str(text)
-        })?;
-        // A leap second has more than 999,999 microseconds.
-        let micros = now.timestamp_subsec_micros() % 1_000_000;
-        write!(line, "{micros:06}Z")
-    }
-}
-
-thread_local! {
-    static MEMBERS: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
 impl<'a> FormatFields<'a> for JsonLines {
-    /// Hands the fields over in one piece, because those of a span go into a string that would grow with each piece.
-    fn format_fields<R: RecordFields>(&self, mut line: Writer<'a>, fields: R) -> fmt::Result {
-        // Not borrowed meanwhile: the `Debug` of a value may log, too.
-        let mut text = MEMBERS.take();
-        let mut members = Members { line: Writer::new(&mut text), written: Ok(()) };
+    fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
+        let mut members = Members { line, written: Ok(()) };
         fields.record(&mut members);
-        members.written.and_then(|()| line.write_str(&text))?;
-        text.clear();
-        MEMBERS.set(text);
-        Ok(())
+        members.written
     }
 }
 
@@ -108,70 +66,35 @@ struct Members<'a> {
 }
 
 impl Members<'_> {
-    fn member(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        self.written = self.written.and_then(|()| {
-            self.line.write_str(",\"")?;
-            self.line.write_str(field.name())?;
-            self.line.write_str("\":")?;
-            write(&mut self.line)
-        });
-    }
-
-    fn bare(&mut self, field: &Field, value: impl fmt::Display) {
-        self.member(field, |line| write!(line, "{value}"));
-    }
-
-    fn quoted(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<'_, '_>) -> fmt::Result) {
-        self.member(field, |line| {
-            line.write_char('"')?;
-            write(&mut Escaped(line))?;
-            line.write_char('"')
-        });
+    fn add(&mut self, field: &Field, value: impl Into<Value>) {
+        let (name, value) = (field.name(), value.into());
+        self.written = self.written.and_then(|()| write!(self.line, r#","{name}":{value}"#));
     }
 }
 
 impl Visit for Members<'_> {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, value);
+        self.add(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, value);
+        self.add(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, value);
+        self.add(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no word for the others.
-        if value.is_finite() { self.bare(field, value) } else { self.bare(field, "null") }
+        self.add(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.quoted(field, |text| text.write_str(value));
+        self.add(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.quoted(field, |text| write!(text, "{value:?}"));
-    }
-}
-
-/// Writes what may stand between the quotes of a JSON string (RFC 8259 section 7).
-struct Escaped<'a, 'b>(&'a mut Writer<'b>);
-
-impl Write for Escaped<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if !matches!(byte, b'"' | b'\\' | ..b' ') {
-                continue;
-            }
-            self.0.write_str(&text[rest..at])?;
-            write!(self.0, "\\u{byte:04x}")?;
-            rest = at + 1;
-        }
-        self.0.write_str(&text[rest..])
+        self.add(field, format!("{value:?}"));
     }
 }
 
@@ -229,7 +152,7 @@ mod tests {
             );
         });
         let expected = json!({
-            "level": "WARN", "message": "said 1", "text": "a", "number": -1, "large": u64::MAX, "whole": 2, "ratio": 0.5,
+            "level": "WARN", "message": "said 1", "text": "a", "number": -1, "large": u64::MAX, "whole": 2.0, "ratio": 0.5,
             "infinite": null, "yes": true, "shown": "b", "debugged": "Some(1)",
         });
         assert_eq!(written, [expected]);

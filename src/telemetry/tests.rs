@@ -1,15 +1,20 @@
-//! Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that there are.
+//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that
+//! there are.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
+    io::Read,
+    process::{self, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use wxmint_verify::Algorithm;
 
-use super::{Metrics, RedisState, WeChatOutcome};
-use crate::{keys::rotation::KeyLife, verify::Algorithm};
+use super::{Audit, LogFormat, Metrics, RedisState, WeChatOutcome};
+use crate::keys::rotation::KeyLife;
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.
@@ -66,10 +71,10 @@ fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
 #[test]
 fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
     for text in ["info", "off", "debug", "info,wxmint::store=trace", "wxmint=debug", "hyper=warn,info"] {
-        assert!(super::levels(text).is_some(), "{text}");
+        assert!(super::log::levels(text).is_some(), "{text}");
     }
     for text in ["banana=xx", "warning", "hyper=debug", "info=wxmint=debug"] {
-        assert!(super::levels(text).is_none(), "{text}");
+        assert!(super::log::levels(text).is_none(), "{text}");
     }
 }
 
@@ -120,4 +125,31 @@ fn every_metric_is_on_the_dashboard() {
     let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
     assert!(undrawn.is_empty(), "{undrawn:?}");
+}
+
+const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";
+/// About 700 KB, while a pipe holds 64 KiB by default.
+const LINES: usize = 2500;
+
+/// Nobody reads a line before the child has ended, and it aborts after its last line.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line() {
+    if env::var_os(IN_A_CHILD).is_some() {
+        super::init(LogFormat::Json, &Audit::Log).expect("standard error");
+        (0..LINES).for_each(|number| tracing::info!(number, text = "x".repeat(200), "a line"));
+        process::abort();
+    }
+    let name = "telemetry::tests::a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line";
+    let mut child = Command::new(env::current_exe().expect("this program"));
+    child.args(["--exact", name, "--nocapture"]).env(IN_A_CHILD, "1").env_remove("RUST_LOG");
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let started = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it waits for a reader");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut written = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut written).expect("text");
+    assert_eq!(written.lines().filter(|line| line.contains(r#""message":"a line""#)).count(), LINES);
 }

@@ -3,20 +3,16 @@
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
+use wxmint_verify::KeyError;
 
 use super::ExtraClaims;
-use crate::{
-    ids::{AppId, TokenId, UserId},
-    verify::KeyError,
-};
+use crate::ids::{AppId, TokenId, UserId};
 
-impl TokenId {
-    /// 128 random bits from the system, in base64url.
-    pub fn random() -> Result<Self, KeyError> {
-        let mut bits = [0; 16];
-        rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
-        Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
-    }
+/// The `jti` of a new token: 128 random bits from the system, in base64url.
+pub fn new_token_id() -> Result<TokenId, KeyError> {
+    let mut bits = [0; 16];
+    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
 }
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).

@@ -3,13 +3,9 @@
 //! A claim of the backend must not change what the token says of itself: who issued it, to whom, for whom, until when. So
 //! [`ExtraClaims`] has no name that verifiers interpret by themselves, and no other type gets into a token.
 
-use std::{collections::BTreeMap, fmt};
-
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
+use wxmint_verify::json::Unrepeated;
 
 /// The most bytes of the claims as JSON. A token travels in the head of every request.
 pub const MAX_EXTRA_CLAIMS: usize = 1024;
@@ -123,8 +119,7 @@ fn check_value(value: &Value, depth: usize) -> Result<(), InvalidClaims> {
     }
 }
 
-/// Claims as they came, in an object without repeated members at any depth. Different readers take different values of a
-/// repeated member, and serde_json takes the last.
+/// Claims as they came, in an object without repeated members at any depth.
 pub struct UncheckedClaims(Map<String, Value>);
 
 impl TryFrom<UncheckedClaims> for ExtraClaims {
@@ -141,67 +136,6 @@ impl<'de> Deserialize<'de> for UncheckedClaims {
             Unrepeated(Value::Object(claims)) => Ok(Self(claims)),
             _ => Err(D::Error::custom("claims that are not an object")),
         }
-    }
-}
-
-/// A JSON value without repeated members.
-struct Unrepeated(Value);
-
-impl<'de> Deserialize<'de> for Unrepeated {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue).map(Self)
-    }
-}
-
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Unrepeated(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = BTreeMap::new();
-        while let Some((name, Unrepeated(value))) = members.next_entry::<String, _>()? {
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a repeated member"));
-            }
-        }
-        Ok(Value::Object(object.into_iter().collect()))
     }
 }
 

@@ -7,9 +7,10 @@
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use wxmint_verify::KeyError;
 
 use super::{MintError, Minter};
-use crate::{ids::TokenId, verify::KeyError};
+use crate::ids::TokenId;
 
 const RANDOM_LEN: usize = 16;
 /// With the random bytes a multiple of three, so that base64url has no spare bits.
@@ -52,10 +53,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::{
-        keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
-        verify::{Algorithm, TokenTyp},
-    };
+    use crate::keys::{KeyRing, KeySet, PrivateJwk, StoredKeys};
+    use wxmint_verify::{Algorithm, TokenTyp};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).expect("a date")

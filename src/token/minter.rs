@@ -2,10 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use base64::{Engine, encoded_len, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use jsonwebtoken::Header;
+use serde::Serialize;
+use wxmint_verify::{
+    KeyError, TokenTyp,
+    ends::{EndsPage, PAGE_TYP},
+};
 
 use super::{
     ExtraClaims,
@@ -14,10 +17,6 @@ use super::{
 use crate::{
     ids::{AppId, TokenId, UserId},
     keys::{KeyRing, provider::for_jsonwebtoken},
-    verify::{
-        KeyError, TokenTyp,
-        ends::{EndsPage, PAGE_TYP},
-    },
 };
 
 /// Why a token could not be signed. The client is never the cause.
@@ -31,26 +30,20 @@ pub enum MintError {
 }
 
 /// A signed token. It can be serialized into a response but not printed, because whoever has it can act as its user.
-///
-/// As a JSON string, which an answer copies as it is; otherwise each of the token's characters would be looked at.
-pub struct AccessToken(Box<RawValue>);
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct AccessToken(String);
 
 impl AccessToken {
     /// The token in its compact form.
     pub fn expose(&self) -> &str {
-        self.0.get().trim_matches('"')
+        &self.0
     }
 }
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AccessToken(…)")
-    }
-}
-
-impl Serialize for AccessToken {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
     }
 }
 
@@ -95,29 +88,13 @@ impl Minter {
             jti: id,
             extra,
         };
-        let mut token = sign(&self.keys, self.typ.as_str(), &claims, now)?;
-        token.insert(0, '"');
-        token.push('"');
-        Ok(AccessToken(RawValue::from_string(token).expect("a token has no character to escape")))
+        sign(&self.keys, self.typ.as_str(), &claims, now).map(AccessToken)
     }
 
     /// Signs a page of the feed of ends.
     pub fn sign_page(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<String, MintError> {
         sign(&self.keys, PAGE_TYP, page, now)
     }
-}
-
-/// Holds header and claims of an access token without claims of the account backend.
-const USUAL_JSON: usize = 512;
-/// Two quotes and two dots, and the signature of every algorithm but RS256 in base64url.
-const AROUND: usize = 4 + 86;
-
-/// `jsonwebtoken::Header` has fifteen more members, each of which is looked at for each token.
-#[derive(Serialize)]
-struct Header<'a> {
-    typ: &'a str,
-    alg: &'a str,
-    kid: &'a str,
 }
 
 /// Signs a JWT with these claims, with the key that signs at `now`.
@@ -129,36 +106,20 @@ pub(super) fn sign(
 ) -> Result<String, MintError> {
     let ring = keys.at(now);
     let key = ring.signing(now)?;
-    let mut json = Vec::with_capacity(USUAL_JSON);
-    write(&mut json, &Header { typ, alg: key.algorithm.name(), kid: &key.kid })?;
-    let header_len = json.len();
-    write(&mut json, claims)?;
-    let (header, claims) = json.split_at(header_len);
-    let len = [header, claims].into_iter().filter_map(|part| encoded_len(part.len(), false)).sum::<usize>();
-    let mut token = String::with_capacity(len + AROUND);
-    URL_SAFE_NO_PAD.encode_string(header, &mut token);
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-    let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &key.encoding, for_jsonwebtoken(key.algorithm))?;
-    token.push('.');
-    token.push_str(&signature);
-    Ok(token)
-}
-
-fn write(json: &mut Vec<u8>, part: &impl Serialize) -> Result<(), MintError> {
-    Ok(serde_json::to_writer(json, part).map_err(jsonwebtoken::errors::Error::from)?)
+    let algorithm = for_jsonwebtoken(key.algorithm);
+    let header = Header { typ: Some(typ.into()), kid: Some(key.kid.clone()), ..Header::new(algorithm) };
+    Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use chrono::TimeDelta;
     use serde_json::Value;
 
-    use super::*;
-    use crate::{
-        keys::{KeySet, PrivateJwk, StoredKeys},
-        verify::Algorithm,
-    };
+    use super::{super::new_token_id, *};
+    use crate::keys::{KeySet, PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
 
     fn minted(algorithm: Algorithm, audience: &[&str], extra: &ExtraClaims) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
@@ -228,15 +189,12 @@ mod tests {
 
     #[test]
     fn an_access_token_is_not_printed() {
-        assert_eq!(
-            format!("{:?}", AccessToken(RawValue::from_string("\"eyJ\"".into()).expect("JSON"))),
-            "AccessToken(…)"
-        );
+        assert_eq!(format!("{:?}", AccessToken("eyJ".into())), "AccessToken(…)");
     }
 
     #[test]
     fn token_ids_are_128_bits_and_differ() {
-        let [one, other] = [TokenId::random().expect("random"), TokenId::random().expect("random")];
+        let [one, other] = [new_token_id().expect("random"), new_token_id().expect("random")];
         assert_ne!(one, other);
         assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
     }

@@ -8,7 +8,10 @@ mod extra_claims;
 mod mark;
 mod minter;
 mod request_signer;
+#[cfg(test)]
+mod tests;
 
+pub use claims::new_token_id;
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, UncheckedClaims};
 pub use minter::{AccessToken, MintError, Minter};
 pub use request_signer::{OutgoingRequest, RequestSigner, RequestToken};

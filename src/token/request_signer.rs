@@ -97,10 +97,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
-        keys::{KeySet, PrivateJwk, StoredKeys},
-        verify::Algorithm,
-    };
+    use crate::keys::{KeySet, PrivateJwk, StoredKeys};
+    use wxmint_verify::Algorithm;
 
     const BASE: &str = "https://accounts.example.com/wxmint";
     const REQUEST: OutgoingRequest<'_> =

@@ -1,24 +1,18 @@
-//! The HTTP clients: `one_host` for WeChat, which each login calls, and `Upstream` for an account service and a JWKS.
-//! Both have a limit on the response, no redirects, no proxies from the environment, persistent connections, and errors
-//! without the URL.
+//! The HTTP client of WeChat and of an account service, with a limit on the response, no redirects, no proxies
+//! from the environment, persistent connections, and errors without the URL.
 
 #![warn(missing_docs)]
 
-#[cfg(feature = "service")]
 mod breaker;
-#[cfg(feature = "service")]
-mod one_host;
+#[cfg(test)]
+mod tests;
 
 use std::{error::Error, time::Duration};
 
-use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
+use reqwest::{Client, Request, StatusCode, redirect};
 use rustls_platform_verifier::ConfigVerifierExt;
 
-#[cfg(feature = "service")]
-pub(crate) use self::{
-    breaker::{Breaker, Closed},
-    one_host::{OneHost, Outgoing},
-};
+pub(crate) use self::breaker::{Breaker, Closed};
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.
@@ -29,7 +23,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Why an HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be made: {0}")]
-pub struct StartError(String);
+pub struct HttpClientError(String);
 
 /// The TLS configuration that the clients of all workers share, so that the system's root certificates are read once.
 #[derive(Clone)]
@@ -37,10 +31,11 @@ pub struct Tls(rustls::ClientConfig);
 
 impl Tls {
     /// Reads the system's root certificates.
-    pub fn from_system() -> Result<Self, StartError> {
+    pub fn from_system() -> Result<Self, HttpClientError> {
         // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| StartError(error.to_string()))?;
+        let config =
+            rustls::ClientConfig::with_platform_verifier().map_err(|error| HttpClientError(error.to_string()))?;
         Ok(Self(config))
     }
 }
@@ -51,7 +46,6 @@ pub(crate) struct Upstream(Client);
 /// A response of any status.
 pub(crate) struct Fetched {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -67,20 +61,14 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    fn too_large(most: usize) -> Self {
-        Self::Unanswered(format!("more than {} KiB", most / 1024))
-    }
-
-    pub(crate) fn into_reason(self) -> String {
-        match self {
-            Self::NotSent(reason) | Self::Unanswered(reason) => reason,
-        }
+    fn too_large() -> Self {
+        Self::Unanswered(format!("more than {} KiB", MAX_ANSWER / 1024))
     }
 }
 
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
-    pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, StartError> {
+    pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
         Client::builder()
             .tls_backend_preconfigured(tls.0.clone())
             .http1_only()
@@ -94,32 +82,27 @@ impl Upstream {
             .tcp_nodelay(true)
             .build()
             .map(Self)
-            .map_err(|error| StartError(error.without_url().to_string()))
+            .map_err(|error| HttpClientError(error.without_url().to_string()))
     }
 
-    /// Sends the request once and reads the body, whatever the status.
+    /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
+    /// never contain the URL, which may hold a secret.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
-        self.fetch_at_most(MAX_ANSWER, request).await
-    }
-
-    /// As [`Upstream::fetch`], with another limit on the body. No other function sends requests, and its errors never
-    /// contain the URL, which may hold a secret.
-    pub(crate) async fn fetch_at_most(&self, most: usize, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.0.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
             let reason = describe(&error.without_url());
             if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
         })?;
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let status = response.status();
         let mut body = Vec::with_capacity(256);
         let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > most {
-                return Err(FetchError::too_large(most));
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(FetchError::too_large());
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { status, headers, body })
+        Ok(Fetched { status, body })
     }
 }
 

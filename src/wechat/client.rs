@@ -6,16 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Url;
+use reqwest::{
+    Method, Request, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use serde::Serialize;
 
 use super::{Api, AppSecret, CallError, Verdict, errcode};
 use crate::{
     ids::AppId,
     telemetry::{Metrics, WeChatOutcome},
-    upstream::{Breaker, OneHost, Outgoing, StartError, Tls},
+    upstream::{Breaker, HttpClientError, Tls, Upstream},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,8 +29,6 @@ const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// Everything but RFC 3986's unreserved characters is encoded in a query.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A mini program.
 #[derive(Debug, Clone)]
@@ -41,55 +40,53 @@ pub struct App {
 
 /// The client of WeChat's API for one worker thread.
 pub struct WeChat {
-    http: OneHost,
+    http: Upstream,
     endpoints: [Endpoint; Api::ALL.len()],
     metrics: Metrics,
 }
 
-/// The path of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
+/// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
 /// affects logins by code.
 pub(super) struct Endpoint {
     api: Api,
-    path: String,
+    url: Url,
     breaker: Rc<Breaker>,
 }
 
 impl Endpoint {
     fn new(api: Api, base: &Url, workers: u32) -> Self {
-        let path = format!("{}{}", base.path().trim_end_matches('/'), api.path());
+        let mut url = base.clone();
+        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
         let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
-        Self { api, path, breaker }
+        Self { api, url, breaker }
     }
 
     /// A GET.
-    pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Outgoing {
-        self.request(Method::GET, query, Vec::new())
+    pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
+        let mut url = self.url.clone();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Request::new(Method::GET, url)
     }
 
     /// A POST with a JSON body.
-    pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Outgoing {
+    pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Request {
+        let mut request = self.get(query);
+        *request.method_mut() = Method::POST;
         let body = serde_json::to_vec(body).expect("structs of texts and booleans can be written as JSON");
-        self.request(Method::POST, query, body).with_json()
-    }
-
-    fn request<const N: usize>(&self, method: Method, query: [(&str, &str); N], body: Vec<u8>) -> Outgoing {
-        let values: usize = query.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-        let mut uri = String::with_capacity(self.path.len() + values);
-        uri.push_str(&self.path);
-        for (at, (name, value)) in query.into_iter().enumerate() {
-            uri.extend([if at == 0 { "?" } else { "&" }, name, "="]);
-            uri.extend(utf8_percent_encode(value, RESERVED));
-        }
-        Outgoing::new(method, uri.try_into().expect("a path of a URL and an encoded query are a URI"), body)
+        *request.body_mut() = Some(body.into());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
     }
 }
 
 impl WeChat {
     /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for one of `workers`
     /// threads.
-    pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, StartError> {
+    pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
-        Ok(Self { http: OneHost::new(base, tls, CONNECT_TIMEOUT)?, endpoints, metrics })
+        Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
     }
 
     pub(super) fn endpoint(&self, api: Api) -> &Endpoint {
@@ -100,7 +97,7 @@ impl WeChat {
     pub(super) async fn call<T>(
         &self,
         endpoint: &Endpoint,
-        request: impl Fn() -> Outgoing,
+        request: impl Fn() -> Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let permit = endpoint.breaker.admit(Instant::now())?;
@@ -127,13 +124,13 @@ impl WeChat {
     async fn call_once<T>(
         &self,
         api: Api,
-        request: Outgoing,
+        request: Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let started = Instant::now();
         // The status is ignored because it says nothing.
         let answer = match self.http.fetch(request).await {
-            Ok(body) => read(&body).map_err(|error| error.of_reading(&body)),
+            Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
             Err(error) => Err(error.into()),
         };
         self.metrics.wechat_answered(api.name(), counted(&answer), started.elapsed());

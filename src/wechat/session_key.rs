@@ -1,6 +1,7 @@
 //! checksession and resetusersessionkey: check whether a session key is the current one, and replace it.
 
 use aws_lc_rs::hmac;
+use reqwest::Request;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
     call::{believed, read},
     client::Endpoint,
 };
-use crate::{ids::OpenId, upstream::Outgoing};
+use crate::ids::OpenId;
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`). The access token chooses the app.
@@ -41,7 +42,7 @@ impl WeChat {
 }
 
 /// A call that is signed with the person's session key.
-fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Outgoing {
+fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &SessionKey) -> Request {
     endpoint.get([
         ("access_token", token.expose()),
         ("openid", openid.as_str()),

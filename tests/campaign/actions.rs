@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::Method;
-use serde_json::{Value, json};
-use wxmint::verify::peer::{NotVerified, Peer};
+use wxmint_verify::peer::{NotVerified, Peer};
 
 use crate::{
     accounts::Accounts,
@@ -22,6 +20,8 @@ use crate::{
     secrets::Secrets,
     support::{APPID, OTHER_APPID, Simulator},
 };
+use reqwest::Method;
+use serde_json::{Value, json};
 
 pub(crate) const APP_IDS: [&str; 2] = [APPID, OTHER_APPID];
 

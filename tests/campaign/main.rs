@@ -7,7 +7,6 @@
 mod accounts;
 mod actions;
 mod books;
-mod chart;
 mod client;
 mod faults;
 mod finish;

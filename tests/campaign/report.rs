@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::{
     actions::Campaign,
     books::{Pages, Played},
-    chart,
     support::{repository, tell},
     words::{FAULTS, PROMISES, Promise, chinese},
 };
@@ -52,13 +51,9 @@ pub(crate) fn write(campaign: &Campaign) {
     tell(&format!("problems: {:?}; the slowest answer took {:.1?}", pages.problems, pages.slowest));
     let folder = repository("target/campaign");
     fs::create_dir_all(&folder).expect("a folder");
-    let (answers, memory) = (chart::answers(&pages, &campaign.books), chart::memory(&pages));
     let json = format!("{:#}\n", to_json(campaign, &pages, &tried));
-    let of_campaign = [("campaign.json", &json), ("answers.svg", &answers), ("memory.svg", &memory)];
-    of_campaign.iter().for_each(|(name, content)| fs::write(folder.join(name), content).expect("written"));
+    fs::write(folder.join("campaign.json"), json).expect("written");
     if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
-        fs::write(repository("docs/reliability-answers.svg"), answers).expect("written");
-        fs::write(repository("docs/reliability-memory.svg"), memory).expect("written");
         fill("docs/reliability.md", &english(campaign, &pages, &tried));
         fill("docs/reliability.zh-CN.md", &in_chinese(campaign, &pages, &tried));
     }
@@ -129,8 +124,6 @@ fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
         "The last run took {minutes} minutes at {rate} requests a second, on {cores} cores, with the seed {seed}: \
          {asked} requests and verifications, {people} people. Findings: {findings}. Improper answers without a fault: \
          {unexplained}. The slowest answer took {slowest:.1} s.\n\n\
-         ![Answers a second, with the faults as bands](reliability-answers.svg)\n\n\
-         ![Resident memory of each process](reliability-memory.svg)\n\n\
          | fault | times tried | longest | improper answers | from its beginning to the last of them, median | worst | \
          from its end, worst |\n\
          |---|--:|--:|--:|--:|--:|--:|\n"
@@ -147,8 +140,6 @@ fn in_chinese(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>)
     let mut text = format!(
         "最近一次运行 {minutes} 分钟，每秒 {rate} 个请求，{cores} 核，种子 {seed}：请求和验证共 {asked} 次，{people} 人。\
          发现的问题：{findings}。没有故障时的异常应答：{unexplained}。最慢的应答用了 {slowest:.1} 秒。\n\n\
-         ![每秒应答数，色带表示故障](reliability-answers.svg)\n\n\
-         ![各进程的常驻内存](reliability-memory.svg)\n\n\
          | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n\
          |---|--:|--:|--:|--:|--:|--:|\n"
     );

@@ -9,10 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use reqwest::Url;
-use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
-use wxmint::verify::{
+use wxmint_verify::{
     VerifierPolicy,
     peer::{Peer, TrustedIssuer},
 };
@@ -25,6 +22,9 @@ use crate::{
         apps_folder, free_port, private_parts, repository, write_private,
     },
 };
+use reqwest::Url;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) const REPLICAS: usize = 2;
 /// A verifier looks at the keys at least every 7 s, and a replica reads its file every 2 s.

@@ -1,13 +1,13 @@
 //! What must hold after every step.
 
-use chrono::{DateTime, Utc};
-use wxmint::verify::{Claims, ends::Endable};
+use wxmint_verify::{Claims, ends::Endable};
 
 use crate::{
     store::{Millis, SECOND},
     verifiers::{ISSUER, Verifier},
     world::{PEOPLE_OF_APP, World, user_id},
 };
+use chrono::{DateTime, Utc};
 
 /// A token as far as ends are concerned.
 pub(crate) struct Token {

@@ -1,9 +1,7 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
-use wxmint::{
-    store::{Issued, ReadEnds, Store},
-    verify::{LONGEST_LIFE, MAX_LEEWAY},
-};
+use wxmint::store::{Issued, ReadEnds, Store};
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use crate::{
     runtime,

@@ -6,10 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use wxmint::{
     keys::{KeyRing, PrivateJwk, StoredKeys},
     token::Minter,
-    verify::{
-        Algorithm, PublicKeySet, PublishedKeys, TokenTyp,
-        ends::{EndsPage, Feed, PageRefused},
-    },
+};
+use wxmint_verify::{
+    Algorithm, PublicKeySet, PublishedKeys, TokenTyp,
+    ends::{EndsPage, Feed, PageRefused},
 };
 
 use crate::store::{Millis, SECOND};

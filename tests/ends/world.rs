@@ -6,8 +6,8 @@ use actix_web::rt::Runtime;
 use wxmint::{
     ids::{Person, UserId},
     store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError},
-    verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused},
 };
+use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
 
 use crate::{
     draws::Draws,

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use wxmint::{
     accounts::{
-        Accounts, AccountsError, Admission, Named, NewUserKey, ServiceAccounts, read_admission, read_checked,
+        Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked,
         read_found, read_made,
     },
     http::now,
@@ -28,8 +28,8 @@ use wxmint::{
     telemetry::Metrics,
     token::RequestSigner,
     upstream::Tls,
-    verify::Algorithm,
 };
+use wxmint_verify::Algorithm;
 
 use crate::support::{AccountService, BUSY, Breakable, Call, ISSUER, PATIENCE, Reply, eventually, repository, tools};
 
@@ -71,7 +71,7 @@ impl Client {
         self.accounts.user_of_phone(&phone).await
     }
 
-    async fn admission(&self, user: &str) -> Result<Admission, AccountsError> {
+    async fn admission(&self, user: &str) -> Result<LoginCheck, AccountsError> {
         self.accounts.admits(&user.parse().expect("a user")).await
     }
 

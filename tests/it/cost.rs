@@ -1,5 +1,5 @@
 //! What a silent login costs, counted and not timed: instructions, and blocks of memory that are freed. A count is nearly the
-//! same on a busy machine, so that a change which makes logins dearer is seen where it is made.
+//! same on a busy machine. `make count` prints it.
 
 use std::{collections::HashMap, env, fs, process::Command};
 
@@ -8,27 +8,17 @@ use tempfile::TempDir;
 
 use crate::support::{Configuration, PATIENCE, Process, TestBed, WXMINT, until};
 
-/// Measured for the program as tests build it, and 5 % more. To count the program as it is released: `make count`.
-const MOST: Cost = Cost { instructions: 1_670_000, frees: 108 };
 /// So many logins before the count, and so many that are counted.
 const WARM_UP: usize = 60;
 const COUNTED: usize = 200;
-/// So often at most, and the least counts: on a busy machine a login takes longer, so that more of what the program does by
-/// the clock falls into it.
-const COUNTS: usize = 4;
 
 /// Of one login.
-#[derive(Debug, Clone, Copy)]
 struct Cost {
     instructions: u64,
     frees: u64,
 }
 
 impl Cost {
-    fn is_within_bounds(self) -> bool {
-        self.instructions <= MOST.instructions && self.frees <= MOST.frees
-    }
-
     /// From a dump of callgrind, whose format Valgrind's manual describes in section 6.5.
     fn of_login(dump: &str) -> Self {
         let totals = dump.lines().find_map(|line| line.strip_prefix("totals: ")).expect("the totals");
@@ -76,7 +66,8 @@ impl Counted {
 }
 
 #[tokio::test]
-async fn a_silent_login_costs_no_more_than_it_did() {
+#[ignore = "it measures: make count"]
+async fn a_silent_login() {
     let bed = TestBed::builder().services(0).start().await;
     let counted = Counted::start(&bed.configuration).await;
     let log_in = async || {
@@ -91,22 +82,9 @@ async fn a_silent_login_costs_no_more_than_it_did() {
         }
     };
     log_in_often(WARM_UP).await;
-    let count = async |dump| {
-        counted.control("--zero");
-        log_in_often(COUNTED).await;
-        counted.control("--dump");
-        Cost::of_login(&fs::read_to_string(counted.folder.path().join(format!("counts.{dump}"))).expect("a dump"))
-    };
-    let mut cost = count(1).await;
-    for dump in 2..=COUNTS {
-        if env::var_os("WXMINT_TEST_COUNTED").is_some() || cost.is_within_bounds() {
-            break;
-        }
-        let again = count(dump).await;
-        cost = Cost { instructions: cost.instructions.min(again.instructions), frees: cost.frees.min(again.frees) };
-    }
+    counted.control("--zero");
+    log_in_often(COUNTED).await;
+    counted.control("--dump");
+    let cost = Cost::of_login(&fs::read_to_string(counted.folder.path().join("counts.1")).expect("a dump"));
     println!("a silent login: {} instructions, {} frees", cost.instructions, cost.frees);
-    if env::var_os("WXMINT_TEST_COUNTED").is_none() {
-        assert!(cost.is_within_bounds(), "{cost:?} is more than {MOST:?}");
-    }
 }

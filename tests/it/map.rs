@@ -36,6 +36,10 @@ fn rooms_of_the_code() -> Rooms {
         rooms.entry(room.clone()).or_default().extend(found.into_iter().filter(|other| *other != room));
     }
     rooms.retain(|room, _| room != "lib" && room != "main");
+    for (name, folder) in [("wxmint_verify", "crates/verify/src"), ("wxmint_simulator", "crates/simulator/src")] {
+        let codes = rust_files(&repository(folder)).into_iter().map(|path| fs::read_to_string(path).expect("readable"));
+        rooms.insert(name.to_owned(), codes.flat_map(|code| crates(&code)).filter(|other| other != name).collect());
+    }
     rooms
 }
 
@@ -60,7 +64,15 @@ fn imports(code: &str) -> BTreeSet<String> {
         }
     }
     found.retain(|name| !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
+    found.extend(crates(&code));
     found
+}
+
+/// Those of our crates that are named.
+fn crates(code: &str) -> BTreeSet<String> {
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let ours = ["wxmint_verify", "wxmint_simulator"].into_iter();
+    ours.filter(|name| code.contains(&format!("{name}::"))).map(str::to_owned).collect()
 }
 
 fn first_word(text: &str) -> String {

@@ -8,11 +8,10 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
 use serde_json::{Value, json};
-use wxmint::{
-    http::now,
-    verify::{PublishedKeys, ends::EndHash},
-};
+use wxmint::http::now;
+use wxmint_verify::{PublishedKeys, ends::EndHash};
 
 use crate::support::{
     APPID, Answer, BUSY, Service, SidecarSettings, TestBed, eventually, keys, kid_of, until, wire_request,
@@ -239,9 +238,9 @@ async fn made_up_cursors_ask_redis_nothing() {
 
 /// A client that asks for `path` and reads no more than the status. The kernel keeps as little as it can for it.
 fn who_does_not_read(service: &Service, path: &str) -> (TcpStream, String) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(1).expect("the least that there is");
-    socket.connect(&service.public.into()).expect("connected");
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    set_socket_recv_buffer_size(&socket, 1).expect("the least that there is");
+    net::connect(&socket, &service.public).expect("connected");
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(BUSY)).expect("set");
     stream.write_all(wire_request(&format!("GET {path}"), "a", "", "").as_bytes()).expect("sent");

@@ -18,11 +18,10 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 use tempfile::TempDir;
 use wxmint::{
-    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::Minter,
-    verify::TokenTyp,
+    token::{Minter, new_token_id},
 };
+use wxmint_verify::TokenTyp;
 
 use crate::support::{APPID, Configuration, TestBed, decoded, free_port, repository, tools};
 
@@ -152,7 +151,7 @@ fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: Toke
     let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
     let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
     minter
-        .mint(&user, &app, &TokenId::random().expect("bits"), &Default::default(), now - age, now - age)
+        .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), now - age, now - age)
         .expect("a token")
         .expose()
         .to_owned()

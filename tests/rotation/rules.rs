@@ -1,15 +1,15 @@
 //! The rules under test, and the same with one fault each.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::keys::rotation::{self, KeyLife, Policy, Refusal, Retirement, State, Step};
+use wxmint::keys::rotation::{self, KeyLife, KeyState, Refusal, Retirement, RotationPolicy, RotationStep};
 
 type Now = DateTime<Utc>;
 
 /// What a rotator and the replicas go by.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
-    pub(crate) plan: fn(&[KeyLife], &Policy, Now) -> Result<Step, Refusal>,
-    pub(crate) admit: fn(&[KeyLife], &Policy, Now, Now) -> Result<(), Refusal>,
+    pub(crate) plan: fn(&[KeyLife], &RotationPolicy, Now) -> Result<RotationStep, Refusal>,
+    pub(crate) admit: fn(&[KeyLife], &RotationPolicy, Now, Now) -> Result<(), Refusal>,
     pub(crate) retire: fn(&[KeyLife], &str, Now) -> Result<Retirement, Refusal>,
     pub(crate) signing: fn(&[KeyLife], Now) -> Option<usize>,
     pub(crate) max_age: fn(&[KeyLife], TimeDelta, Now) -> TimeDelta,
@@ -23,7 +23,7 @@ pub(crate) const AS_THEY_ARE: Rules = Rules {
     max_age: rotation::max_age,
 };
 
-const fn planned(plan: fn(&[KeyLife], &Policy, Now) -> Result<Step, Refusal>) -> Rules {
+const fn planned(plan: fn(&[KeyLife], &RotationPolicy, Now) -> Result<RotationStep, Refusal>) -> Rules {
     Rules { plan, ..AS_THEY_ARE }
 }
 
@@ -72,7 +72,7 @@ pub(crate) const FAULTS: [(&str, Rules); 10] = [
     (
         "the newest key signs before its time",
         Rules {
-            signing: |lives, now| rotation::states(lives, now).iter().rposition(|state| *state != State::Gone),
+            signing: |lives, now| rotation::states(lives, now).iter().rposition(|state| *state != KeyState::Gone),
             ..AS_THEY_ARE
         },
     ),
@@ -95,12 +95,22 @@ pub(crate) const FAULTS: [(&str, Rules); 10] = [
     ),
 ];
 
-fn plan_with_a_lead_shorter_by(time: TimeDelta, lives: &[KeyLife], policy: &Policy, now: Now) -> Result<Step, Refusal> {
-    rotation::plan(lives, &Policy { lead: policy.lead - time, ..*policy }, now)
+fn plan_with_a_lead_shorter_by(
+    time: TimeDelta,
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    now: Now,
+) -> Result<RotationStep, Refusal> {
+    rotation::plan(lives, &RotationPolicy { lead: policy.lead - time, ..*policy }, now)
 }
 
 /// Keys leave so much sooner than their last token allows.
-fn drop_sooner_by(time: TimeDelta, lives: &[KeyLife], policy: &Policy, now: Now) -> Result<Step, Refusal> {
+fn drop_sooner_by(
+    time: TimeDelta,
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    now: Now,
+) -> Result<RotationStep, Refusal> {
     let mut step = rotation::plan(lives, policy, now)?;
     step.expire.iter_mut().for_each(|(_, exp)| *exp -= time);
     // Otherwise the next plan would put it right.

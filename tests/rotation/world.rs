@@ -4,15 +4,15 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::keys::rotation::{self, KeyLife, Policy, Publication, State, Step};
-use wxmint::verify::Algorithm;
+use wxmint_verify::Algorithm;
 
 use crate::{
     draws::Draws,
     rules::Rules,
     verifiers::{self, Fetched},
 };
+use chrono::{DateTime, TimeDelta, Utc};
+use wxmint::keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
 
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
@@ -29,7 +29,7 @@ const WRITE: Millis = 2 * SECOND;
 
 pub(crate) struct World<'a> {
     rules: &'a Rules,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RotationPolicy,
     /// By how much two clocks may differ.
     pub(crate) apart: Millis,
     /// Since when which algorithm is wanted.
@@ -190,7 +190,7 @@ impl<'a> World<'a> {
         Some(lives)
     }
 
-    fn act(&self, lives: &mut Vec<KeyLife>, step: &Step, when: Millis) {
+    fn act(&self, lives: &mut Vec<KeyLife>, step: &RotationStep, when: Millis) {
         lives.retain(|life| !step.drop.contains(&life.kid));
         for (kid, exp) in &step.expire {
             lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
@@ -209,9 +209,9 @@ impl<'a> World<'a> {
         format!("{kind}{} of {}", self.versions.len(), show(when))
     }
 
-    fn policy_at(&self, when: Millis) -> Policy {
+    fn policy_at(&self, when: Millis) -> RotationPolicy {
         let wanted = self.algorithms.iter().rev().find(|(since, _)| *since <= when);
-        Policy { algorithm: wanted.map_or(self.policy.algorithm, |(_, algorithm)| *algorithm), ..self.policy }
+        RotationPolicy { algorithm: wanted.map_or(self.policy.algorithm, |(_, algorithm)| *algorithm), ..self.policy }
     }
 
     fn replica(&self, draws: &mut Draws, clocks: Clocks, span: &Range<Millis>) -> Replica {
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
         let replica = draws.index(self.replicas.len());
         let (lives, now) = (self.lives(replica, when), self.clock(replica, when));
         let states = rotation::states(lives, now);
-        let visible = lives.iter().zip(states).filter(|(_, state)| *state != State::Gone);
+        let visible = lives.iter().zip(states).filter(|(_, state)| *state != KeyState::Gone);
         let kids = visible.map(|(life, _)| life.kid.clone()).collect();
         let max_age = (self.rules.max_age)(lives, self.policy.lead, now).num_seconds() * SECOND;
         Fetched { when, replica, kids, fresh_until: when + max_age }
@@ -283,7 +283,7 @@ impl Replica {
 }
 
 /// A lead that is just long enough for one kind of verifier, or up to an hour longer, and the rest as it comes.
-fn policy(draws: &mut Draws, apart: Millis) -> Policy {
+fn policy(draws: &mut Draws, apart: Millis) -> RotationPolicy {
     let needed = verifiers::KINDS.map(|kind| kind.lead_needed(apart));
     let slack = if draws.once_in(2) { draws.below(HOUR) } else { 0 };
     let lead = ((draws.one_of(&needed) + slack) / SECOND + 1).clamp(11 * 60, 2 * 3_600);
@@ -292,12 +292,12 @@ fn policy(draws: &mut Draws, apart: Millis) -> Policy {
     let lively = draws.one_of(&[MINUTE, DAY, 71 * HOUR]);
     let token_ttl = 3_600 + draws.below(lively) / SECOND;
     let [every, lead, token_ttl] = [every, lead, token_ttl].map(TimeDelta::seconds);
-    Policy { every, lead, token_ttl, algorithm: Algorithm::Es256 }
+    RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::Es256 }
 }
 
 /// When rotators run: a CronJob that is late, missed for days, doubled or killed, each time on a machine with its own
 /// clock.
-fn runs(draws: &mut Draws, clocks: Clocks, policy: &Policy) -> Vec<(Millis, Run)> {
+fn runs(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Vec<(Millis, Run)> {
     let interval = policy.every.num_milliseconds() / (1 + draws.below(20));
     let mut when = START;
     (0..draws.below(40))
@@ -318,7 +318,7 @@ fn runs(draws: &mut Draws, clocks: Clocks, policy: &Policy) -> Vec<(Millis, Run)
         .collect()
 }
 
-fn import(draws: &mut Draws, clocks: Clocks, policy: &Policy) -> Task {
+fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
     let (lead, every) = (policy.lead.num_milliseconds(), policy.every.num_milliseconds());
     let ahead = match draws.below(3) {
         0 => lead,
@@ -341,7 +341,7 @@ pub(crate) fn show(when: Millis) -> String {
 
 impl fmt::Display for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { every, lead, token_ttl, .. } = self.policy;
+        let RotationPolicy { every, lead, token_ttl, .. } = self.policy;
         writeln!(f, "a key every {every}, a lead of {lead}, tokens for {token_ttl}")?;
         for version in &self.versions {
             writeln!(f, "written at {}:", show(version.written))?;

@@ -1,21 +1,34 @@
 #!/usr/bin/env python3
-"""How large the tree is: lines, files and functions of src without its tests, and lines of tests.
+"""How large the tree is: its lines by tree and language, and the files and functions of its Rust.
 
     sizes.py [FOLDER] [--check]
 
-Counts every line of what people read and write by hand: Rust, Lua, JavaScript, CSS, HTML, Python, shell. Of src it leaves out
-modules behind #[cfg(test)]. A function's length is from the line of its `fn` to the line of its last brace. With --check the
-exit code is 1 where a bound is broken.
+Counts every line of what people read and write by hand: Rust, Lua, JavaScript, CSS, HTML, Python, shell. The trees are the
+service (`src`), each crate of `crates`, and the tests (`tests`, and the `tests` of each crate). What a browser gets (JavaScript,
+CSS, HTML of the service and of the crates) is the tree `pages`. Rust of a program is counted without what only tests have:
+modules and items behind #[cfg(test)], which are told beside it. A function's length is from the line of its `fn` to the line
+of its last brace. With --check the exit code is 1 where one of HELD is broken; the other bounds are goals.
 """
 
 import re
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 
-SUFFIXES = {".rs"}
-# tree, lines at most; files: 90 % at most, longest; functions: median, longest
-BOUNDS = {"src": 20_000, "tests": 20_000, "file p90": 230, "file longest": 400, "function median": 8, "function longest": 50}
+LANGUAGES = {
+    ".rs": "Rust", ".lua": "Lua", ".js": "JavaScript", ".mjs": "JavaScript", ".cjs": "JavaScript", ".css": "CSS", ".html": "HTML",
+    ".py": "Python", ".sh": "shell",
+}
+OF_PAGES = {"JavaScript", "CSS", "HTML"}
+# At most: lines of Rust for `src`, the crates and `tests`; all lines for `pages`; 90 % of the files and the longest; the median
+# function and the longest.
+BOUNDS = {
+    "src": 18_000, "crates/verify": 3_400, "crates/simulator": 3_400, "tests": 28_000, "pages": 5_000,
+    "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
+}
+# What is met, and must stay so.
+HELD = {"crates/verify", "crates/simulator", "pages", "file p90", "function median", "function longest"}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(
@@ -59,10 +72,11 @@ def is_test_file(path: Path, src: Path) -> bool:
         declared = rf"#\[cfg\(test\)\]\s*(?:pub(?:\([a-z]+\))? )?mod {name};|^#!\[cfg\(test\)\]"
         if any(parent.is_file() and re.search(declared, parent.read_text(), re.M) for parent in parents):
             return True
-    return path.read_text().lstrip().startswith("#![cfg(test)]") or "#![cfg(test)]" in path.read_text()[:2000]
+    return "#![cfg(test)]" in path.read_text()[:2000]
 
 
 def function_lengths(text: str) -> list[int]:
+    """Of each function that has a body."""
     code = blanked(text)
     lengths = []
     for match in re.finditer(r"^[ \t]*(?:pub(?:\([a-z]+\))? )?(?:const )?(?:async )?(?:unsafe )?fn \w+", code, re.M):
@@ -72,37 +86,70 @@ def function_lengths(text: str) -> list[int]:
     return lengths
 
 
-def files_below(folder: Path):
-    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+def files_below(folder: Path) -> list[Path]:
+    """What is written by hand there; not what a tool has installed or built."""
+    found = [path for path in folder.rglob("*") if path.suffix in LANGUAGES and path.is_file()]
+    return sorted(path for path in found if not {"node_modules", "target"} & set(path.relative_to(folder).parts))
+
+
+def lines_of(path: Path) -> int:
+    """All of them."""
+    return len(path.read_text().splitlines())
 
 
 def high(values: list[int]) -> int:
+    """90 % are at most this."""
     return sorted(values)[int(len(values) * 0.9)]
 
 
+def measure_program(src: Path, lines: Counter, files: dict[Path, int], functions: list[int]) -> tuple[Counter, int]:
+    """Adds a program's files; its lines by language without tests, and how many lines of Rust only tests have."""
+    languages, of_tests = Counter(), 0
+    for path in files_below(src):
+        language, text = LANGUAGES[path.suffix], path.read_text()
+        whole = len(text.splitlines())
+        if language == "Rust":
+            text = "" if is_test_file(path, src) else without_tests(text)
+            of_tests += whole - len(text.splitlines())
+            if not text:
+                continue
+            files[path] = whole = len(text.splitlines())
+            functions += function_lengths(text)
+        lines["pages"] += whole if language in OF_PAGES else 0
+        languages[language] += whole
+    return languages, of_tests
+
+
+def tell(tree: str, languages: Counter, more: str = "") -> None:
+    """A line for a tree."""
+    print(f"  {tree:17}", ", ".join(f"{language} {count}" for language, count in languages.most_common()) + more)
+
+
 def measure(root: Path) -> dict[str, int]:
-    texts = {}
-    for path in files_below(root / "src"):
-        if path.suffix != ".rs":
-            texts[path] = path.read_text()
-        elif not is_test_file(path, root / "src"):
-            texts[path] = without_tests(path.read_text())
-    lines = {path: len(text.splitlines()) for path, text in texts.items()}
-    functions = [length for path, text in texts.items() if path.suffix == ".rs" for length in function_lengths(text)]
-    rooms: dict[str, int] = {}
-    for path, count in lines.items():
-        rooms[path.relative_to(root / "src").parts[0].removesuffix(".rs")] = (
-            rooms.get(path.relative_to(root / "src").parts[0].removesuffix(".rs"), 0) + count
-        )
-    for room, count in sorted(rooms.items(), key=lambda item: -item[1]):
-        print(f"  {room:14} {count:6}")
-    for path, count in sorted(lines.items(), key=lambda item: -item[1])[:5]:
-        print(f"  longest: {count:4} {path.relative_to(root)}")
-    tests = sum(len(path.read_text().splitlines()) for path in files_below(root / "tests"))
-    counts = list(lines.values())
-    return {
-        "src": sum(counts),
-        "tests": tests,
+    """Prints the trees; what the bounds are about."""
+    lines, files, functions = Counter(), {}, []
+    crates = sorted(path.parent for path in root.glob("crates/*/Cargo.toml"))
+    for program in [root, *crates]:
+        tree = "src" if program == root else str(program.relative_to(root))
+        languages, of_tests = measure_program(program / "src", lines, files, functions)
+        lines[tree] = languages["Rust"]
+        tell(tree, languages, f"; Rust of unit tests {of_tests}")
+    languages = Counter()
+    for path in [path for program in [root, *crates] for path in files_below(program / "tests")]:
+        languages[LANGUAGES[path.suffix]] += lines_of(path)
+    tell("tests", languages)
+    lines["tests"] = languages["Rust"]
+    for other in ("benches", "examples", "fuzz"):
+        tell(other, sum((Counter({LANGUAGES[path.suffix]: lines_of(path)}) for path in files_below(root / other)), Counter()))
+    rooms = Counter()
+    for path, count in files.items():
+        if path.is_relative_to(root / "src"):
+            rooms[path.relative_to(root / "src").parts[0].removesuffix(".rs")] += count
+    print("  rooms of src:     ", ", ".join(f"{room} {count}" for room, count in rooms.most_common()))
+    longest = sorted(files.items(), key=lambda item: -item[1])[:5]
+    print("  longest files:    ", ", ".join(f"{path.relative_to(root)} {count}" for path, count in longest))
+    counts = list(files.values())
+    return dict(lines) | {
         "files": len(counts),
         "file median": int(statistics.median(counts)),
         "file p90": high(counts),
@@ -115,14 +162,15 @@ def measure(root: Path) -> dict[str, int]:
 
 
 def main() -> int:
+    """Prints all, and which bounds are broken."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--check"]
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2]
     measured = measure(root)
-    broken = {name for name, bound in BOUNDS.items() if measured[name] > bound}
+    broken = {name for name, bound in BOUNDS.items() if measured.get(name, 0) > bound}
     for name, value in measured.items():
         bound = f"  (at most {BOUNDS[name]})" if name in BOUNDS else ""
         print(f"{name:17} {value:6}{bound}{'  TOO LARGE' if name in broken else ''}")
-    return 1 if broken and "--check" in sys.argv else 0
+    return 1 if broken & HELD and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use wxmint::{
-    verify::peer::{NotVerified, Peer, TrustedIssuer},
-    verify::{Claims, NoBearer, Verified, bearer},
+use wxmint_verify::{
+    Claims, NoBearer, Verified, bearer,
+    peer::{NotVerified, Peer, TrustedIssuer},
 };
 
 /// wxmint's WXMINT_ISSUER, which is its WXMINT_AUDIENCE too unless that is set. https everywhere but on one machine.

@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{hashing::Hashing, users::Users};
 use super::{
-    Accepts, Accounts, AccountsError, Admission, Named, NewUserKey, Password, Username, automatic::fresh_user,
+    Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, automatic::fresh_user,
 };
 use crate::{
     ids::UserId,
@@ -117,10 +117,10 @@ impl Accounts for FileAccounts {
         self.hashing.check(candidate, password).await
     }
 
-    async fn admits(&self, user: &UserId) -> Result<Admission, AccountsError> {
+    async fn admits(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
         let of_a_stranger = || match self.admits_strangers {
-            true => Admission::Admitted(ExtraClaims::default()),
-            false => Admission::Refused,
+            true => LoginCheck::Admitted(ExtraClaims::default()),
+            false => LoginCheck::Refused,
         };
         Ok(self.users.load().admission(user).unwrap_or_else(of_a_stranger))
     }
@@ -206,14 +206,14 @@ mod tests {
         for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
         {
             let user = user.parse().expect("a user id");
-            let expected = |admitted| if admitted { admission("") } else { Admission::Refused };
+            let expected = |admitted| if admitted { admission("") } else { LoginCheck::Refused };
             assert_eq!(accounts.admits(&user).await, Ok(expected(admitted)), "{user}");
             assert_eq!(provisioning.admits(&user).await, Ok(expected(where_users_are_made)), "{user}");
         }
     }
 
-    fn admission(claims: &str) -> Admission {
-        Admission::Admitted(claims.parse::<ClaimsColumn>().expect("claims").claims().clone())
+    fn admission(claims: &str) -> LoginCheck {
+        LoginCheck::Admitted(claims.parse::<ClaimsColumn>().expect("claims").claims().clone())
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
     lines::{BrokenLine, User, UsersFile},
 };
 use crate::{
-    accounts::{Admission, Username},
+    accounts::{LoginCheck, Username},
     ids::UserId,
 };
 
@@ -37,7 +37,7 @@ impl Candidate {
 pub(super) struct Users {
     by_name: HashMap<Username, Arc<User>>,
     /// A user may log in if at least one of their names is enabled; two names may have the same user id.
-    admissions: HashMap<UserId, Admission>,
+    admissions: HashMap<UserId, LoginCheck>,
     /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
     /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
@@ -51,9 +51,9 @@ impl Users {
         let users: Vec<_> = UsersFile::parse(content)?.users().cloned().map(Arc::new).collect();
         let mut admissions = HashMap::new();
         for user in &users {
-            let admission = admissions.entry(user.id.clone()).or_insert(Admission::Refused);
+            let admission = admissions.entry(user.id.clone()).or_insert(LoginCheck::Refused);
             if !user.disabled {
-                *admission = Admission::Admitted(user.claims.claims().clone());
+                *admission = LoginCheck::Admitted(user.claims.claims().clone());
             }
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
@@ -84,7 +84,7 @@ impl Users {
     }
 
     /// Whether the user may log in, and with which claims; `None` if the user is not in the file.
-    pub(super) fn admission(&self, user: &UserId) -> Option<Admission> {
+    pub(super) fn admission(&self, user: &UserId) -> Option<LoginCheck> {
         self.admissions.get(user).cloned()
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::{
-    accounts::{Admission, Named},
+    accounts::{LoginCheck, Named},
     ids::{InvalidId, UserId},
     token::{InvalidClaims, UncheckedClaims},
 };
@@ -130,12 +130,12 @@ pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
 
 /// Reads the response to the question of whether a user may log in. Here alone, no is the status 403, whatever its body
 /// says.
-pub fn read_admission(status: u16, body: &[u8]) -> Result<Admission, Unusable> {
+pub fn read_admission(status: u16, body: &[u8]) -> Result<LoginCheck, Unusable> {
     if status == 403 {
-        return Ok(Admission::Refused);
+        return Ok(LoginCheck::Refused);
     }
     let Admitted { claims } = read(status, body)?;
-    Ok(Admission::Admitted(claims.try_into()?))
+    Ok(LoginCheck::Admitted(claims.try_into()?))
 }
 
 fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
@@ -232,13 +232,13 @@ mod tests {
     fn an_admission_is_200_with_claims_or_403_and_nothing_else() {
         let admitted = |claims: serde_json::Value| {
             let serde_json::Value::Object(claims) = claims else { panic!("an object") };
-            Ok(Admission::Admitted(claims.try_into().expect("claims")))
+            Ok(LoginCheck::Admitted(claims.try_into().expect("claims")))
         };
         let roles = serde_json::json!({"roles": ["admin"], "tenant": "x"});
         assert_eq!(read_admission(200, br#"{"claims":{"roles":["admin"],"tenant":"x"}}"#), admitted(roles));
         assert_eq!(read_admission(200, br#"{"claims":{}}"#), admitted(serde_json::json!({})));
         for body in ["", "<html>", r#"{"claims":{}}"#] {
-            assert_eq!(read_admission(403, body.as_bytes()), Ok(Admission::Refused));
+            assert_eq!(read_admission(403, body.as_bytes()), Ok(LoginCheck::Refused));
         }
         for (status, unusable) in [(401, Unusable::Unwelcome(401)), (404, Unusable::NotFound(404))] {
             assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(unusable));

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::http::{Limits, listen, serve, server::HEAD_TIMEOUT};
+use crate::http::{ServerLimits, listen, serve, server::HEAD_TIMEOUT};
 
 /// A connection may be idle for this and `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ fn server_whose_answers_may_take(answer: Duration) -> SocketAddr {
         let small = App::new().route("/small", web::get().to(async || "small"));
         small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
     };
-    let limits = Limits { keep_alive: KEEP_ALIVE, answer, ..Limits::default() };
+    let limits = ServerLimits { keep_alive: KEEP_ALIVE, answer, ..ServerLimits::default() };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
     address
 }
@@ -128,4 +128,17 @@ async fn status(stream: &mut TcpStream) -> String {
     let mut line = [0; 12];
     timeout(LATEST, stream.read_exact(&mut line)).await.expect("in time").expect("a status line");
     String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Also if lines end without a carriage return. (Of requests with bodies, actix-http answers one and closes.)
+#[actix_web::test]
+async fn requests_that_are_sent_before_the_last_answer_was_read_are_all_answered() {
+    const TIMES: usize = 500;
+    let requests = ["GET /small HTTP/1.1\r\nHost: a\r\n\r\n", "DELETE /small HTTP/1.1\nHost: a\n\n"];
+    let last = "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nConnection: close\r\n\r\n{\r\n\r\n}";
+    let mut stream = asked(server(), &(requests.concat().repeat(TIMES) + last)).await;
+    let mut answers = String::new();
+    timeout(LATEST, stream.read_to_string(&mut answers)).await.expect("in time").expect("text");
+    let count = |status: &str| answers.matches(status).count();
+    assert_eq!([count("HTTP/1.1 200"), count("HTTP/1.1 404")], [TIMES, TIMES + 1]);
 }

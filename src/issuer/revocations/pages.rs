@@ -14,9 +14,9 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
 };
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use wxmint_verify::ends::EndsPage;
 
 use super::{CACHED, FeedError, cursor};
-use crate::verify::ends::EndsPage;
 
 /// The most pages of a lane that are kept or made at once.
 const MAX_PAGES: usize = 32;

@@ -9,8 +9,8 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
 }
 
-fn policy() -> Policy {
-    Policy {
+fn policy() -> RotationPolicy {
+    RotationPolicy {
         every: TimeDelta::days(30),
         lead: TimeDelta::seconds(LEAD),
         token_ttl: TimeDelta::days(1),
@@ -23,7 +23,7 @@ fn key(kid: &str, nbf: i64, exp: Option<i64>) -> KeyLife {
 }
 
 /// The keys after a step has been carried out.
-fn after(lives: &[KeyLife], step: &Step) -> Vec<KeyLife> {
+fn after(lives: &[KeyLife], step: &RotationStep) -> Vec<KeyLife> {
     let mut lives: Vec<_> = lives.iter().filter(|life| !step.drop.contains(&life.kid)).cloned().collect();
     for (kid, exp) in &step.expire {
         lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
@@ -42,7 +42,7 @@ fn the_next_key_is_published_one_lead_before_the_old_keys_term_ends_and_not_soon
     let lives = [key("a", 0, None)];
     let due = 30 * DAY - LEAD;
     let early = plan(&lives, &policy(), at(due - 1)).expect("a plan");
-    assert_eq!(early, Step { next_look: Some(at(due)), ..Step::default() });
+    assert_eq!(early, RotationStep { next_look: Some(at(due)), ..RotationStep::default() });
     let step = plan(&lives, &policy(), at(due)).expect("a plan");
     let publication = Publication { algorithm: Algorithm::Es256, nbf: at(30 * DAY) };
     assert_eq!(step.publish, Some(publication));
@@ -69,7 +69,7 @@ fn running_a_rotation_twice_changes_nothing_more() {
         let step = plan(&lives, &policy(), now).expect("a plan");
         lives = after(&lives, &step);
         assert!(plan(&lives, &policy(), now).expect("a plan").is_nothing(), "at {now}");
-        let signing = states(&lives, now).iter().filter(|state| **state == State::Signing).count();
+        let signing = states(&lives, now).iter().filter(|state| **state == KeyState::Signing).count();
         assert_eq!(signing, 1, "at {now}: {lives:?}");
     }
     assert!(lives.len() <= 3, "gone keys leave the file: {lives:?}");
@@ -77,7 +77,7 @@ fn running_a_rotation_twice_changes_nothing_more() {
 
 #[test]
 fn another_algorithm_starts_a_rotation_at_once() {
-    let policy = Policy { algorithm: Algorithm::EdDsa, ..policy() };
+    let policy = RotationPolicy { algorithm: Algorithm::EdDsa, ..policy() };
     let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
     assert_eq!(step.publish, Some(Publication { algorithm: Algorithm::EdDsa, nbf: at(DAY + LEAD) }));
 }
@@ -85,7 +85,7 @@ fn another_algorithm_starts_a_rotation_at_once() {
 #[test]
 fn another_algorithm_waits_until_the_published_key_signs() {
     let (policy, lives) =
-        (Policy { algorithm: Algorithm::EdDsa, ..policy() }, [key("a", 0, None), key("b", DAY, None)]);
+        (RotationPolicy { algorithm: Algorithm::EdDsa, ..policy() }, [key("a", 0, None), key("b", DAY, None)]);
     let waits = plan(&lives, &policy, at(DAY - 1)).expect("a plan");
     assert_eq!((waits.publish, waits.next_look), (None, Some(at(DAY))));
     assert!(plan(&lives, &policy, at(DAY)).expect("a plan").publish.is_some(), "as it was said");
@@ -96,7 +96,7 @@ fn a_clock_that_jumps_back_changes_nothing() {
     let lives = [key("a", 0, Some(40 * DAY)), key("b", 30 * DAY, None)];
     let step = plan(&lives, &policy(), at(29 * DAY)).expect("a plan");
     assert!(step.is_nothing(), "{step:?}");
-    assert_eq!(states(&lives, at(29 * DAY)), [State::Signing, State::Published]);
+    assert_eq!(states(&lives, at(29 * DAY)), [KeyState::Signing, KeyState::Published]);
 }
 
 #[test]
@@ -117,9 +117,9 @@ fn a_key_leaves_the_file_one_lead_after_it_has_left_the_jwks() {
 
 #[test]
 fn a_policy_that_contradicts_itself_is_refused() {
-    let short = Policy { every: TimeDelta::minutes(20), ..policy() };
+    let short = RotationPolicy { every: TimeDelta::minutes(20), ..policy() };
     assert_eq!(plan(&[], &short, at(0)), Err(Refusal::EveryWithinLead { every: 1_200, lead: 1_800 }));
-    let never = Policy { token_ttl: TimeDelta::zero(), ..policy() };
+    let never = RotationPolicy { token_ttl: TimeDelta::zero(), ..policy() };
     assert_eq!(plan(&[], &never, at(0)), Err(Refusal::NoTime("the token's life")));
 }
 
@@ -155,15 +155,15 @@ fn an_emergency_retirement_names_the_key_that_signs_afterwards() {
     let promoted = Successor::Promoted("next".into());
     assert_eq!(
         retire(&lives, "now"),
-        Ok(Retirement { state: State::Signing, successor: promoted, begins, released: None })
+        Ok(Retirement { state: KeyState::Signing, successor: promoted, begins, released: None })
     );
     assert_eq!(
         retire(&lives[..2], "now"),
-        Ok(Retirement { state: State::Signing, successor: Successor::New, begins, released: None })
+        Ok(Retirement { state: KeyState::Signing, successor: Successor::New, begins, released: None })
     );
     assert_eq!(
         retire(&lives, "old"),
-        Ok(Retirement { state: State::Retired, successor: Successor::Unchanged, begins, released })
+        Ok(Retirement { state: KeyState::Retired, successor: Successor::Unchanged, begins, released })
     );
     assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
 }

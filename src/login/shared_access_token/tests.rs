@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
+    cli::simulator::run_on,
     ids::{OpenId, Phone},
-    simulator,
     store::Memory,
     telemetry::Metrics,
     upstream::Tls,
@@ -55,11 +55,12 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = simulator::App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
+        let app =
+            wxmint_simulator::App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
         let serve = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let stopped = async { drop(stopped.await) };
-            runtime.block_on(simulator::run(listener, simulator::World::new(vec![app], 0), 1, stopped))
+            runtime.block_on(run_on(listener, wxmint_simulator::World::new(vec![app], 0), 1, stopped))
         };
         let tls = Tls::from_system().expect("the system's certificates");
         let base = format!("http://{address}").parse().expect("a URL");

@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use wxmint_verify::MAX_LEEWAY;
 
 use super::{
     super::{
@@ -14,10 +15,7 @@ use super::{
     },
     Memory,
 };
-use crate::{
-    ids::{AppId, Person, TokenId, UserId},
-    verify::MAX_LEEWAY,
-};
+use crate::ids::{AppId, Person, TokenId, UserId};
 
 /// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]

@@ -15,13 +15,13 @@ use chrono::{DateTime, Utc};
 use super::{
     super::{Result, StoreError},
     connector::Connector,
-    layout::{self, Before, Found, Primary},
+    primaries::Primaries,
     tls::{Tls, TlsFiles},
     url::RedisUrl,
 };
 
 /// What all connections of the process share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,
     generation: Arc<AtomicU64>,
@@ -77,11 +77,11 @@ impl RedisAccess {
     /// Connects to each primary that `url` leads to, and hangs up.
     pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
         let current = Arc::new(ArcSwap::from_pointee(url.clone()));
-        let connector = Arc::new(Connector::new(&Self { current, ..self.clone() }));
-        let Found { primaries, .. } = layout::find(Arc::clone(&connector), Before::default()).await?;
-        for Primary { address, .. } in primaries {
+        let primaries = Primaries::new(&Self { current, ..self.clone() });
+        for primary in primaries.find(None).await? {
+            let address = &primary.address;
             let reason = |error: StoreError| StoreError { reason: format!("Redis at {address}: {}", error.reason) };
-            connector.connect(&address).await.map_err(reason)?;
+            primaries.connector.connect(address).await.map_err(reason)?;
         }
         Ok(())
     }
@@ -99,17 +99,14 @@ impl RedisAccess {
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(NotedLife { life, generation, at });
     }
 
-    pub(super) fn url(&self) -> Arc<RedisUrl> {
-        self.current.load_full()
+    /// For connections by the present URL.
+    pub(super) fn connector(&self) -> Connector {
+        Connector { url: self.current.load_full(), tls: Arc::clone(&self.tls) }
     }
 
     /// Changes when the URL is replaced.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    pub(super) fn tls(&self) -> &Tls {
-        &self.tls
     }
 
     pub(super) fn confirm(&self) -> Confirm {

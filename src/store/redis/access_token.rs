@@ -14,8 +14,7 @@ use super::{
 use crate::ids::AppId;
 
 static LEND: LazyLock<Script> = script!("lend_access_token");
-static KEEP: LazyLock<Script> = script!("keep_access_token");
-static GIVE_UP: LazyLock<Script> = script!("give_up_access_token");
+static END_LEASE: LazyLock<Script> = script!("end_lease");
 
 #[async_trait(?Send)]
 impl AccessTokenShelf for Redis {
@@ -28,7 +27,7 @@ impl AccessTokenShelf for Redis {
     ) -> Result<Lent> {
         let mut script = LEND.on(&[&name::access_token(app)]);
         script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
-        read(self.link.run("lend_access_token", &script).await?)
+        read(self.link.run("lend_access_token", script).await?)
     }
 
     async fn keep_access_token(
@@ -38,16 +37,16 @@ impl AccessTokenShelf for Redis {
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<()> {
-        let mut script = KEEP.on(&[&name::access_token(app)]);
+        let mut script = END_LEASE.on(&[&name::access_token(app)]);
         script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
         script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
-        self.link.run("keep_access_token", &script).await
+        self.link.run("keep_access_token", script).await
     }
 
     async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
-        let mut script = GIVE_UP.on(&[&name::access_token(app)]);
+        let mut script = END_LEASE.on(&[&name::access_token(app)]);
         script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
-        self.link.run("give_up_access_token", &script).await
+        self.link.run("give_up_access_token", script).await
     }
 }
 

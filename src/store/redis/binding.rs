@@ -13,82 +13,121 @@ use redis::{Cmd, FromRedisValue, ParsingError, Value};
 
 use super::{
     super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
-    Redis, Script, flag, name, script, unreadable,
+    Call, Redis, Script, flag, name, replace, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
-static GET_BINDING_STATE: LazyLock<Script> = script!("binding_state", "get_binding_state");
-static INTEND: LazyLock<Script> = script!("binding_state", "intend");
+static CHANGE_BINDING: LazyLock<Script> = script!("binding", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
-static SETTLE: LazyLock<Script> = script!("binding_state", "settle");
-static LEAVE: LazyLock<Script> = script!("binding_state", "leave");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
-static SET_FREE: LazyLock<Script> = script!("binding_state", "set_free");
-static CLAIM_UNIONID: LazyLock<Script> = script!("claim_unionid");
-static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
-/// The answer of `binding_state.lua`, with spaces between its members: kind, generation, user, three members that depend on the
-/// kind, and whether replicas have yet to confirm a binding. The answer to a login also has the second in which it was recorded.
-pub(super) struct Answer(String);
+/// In the order of `binding.lua`.
+const FIELDS: [&str; 13] = [
+    "generation",
+    "user_id",
+    "unionid",
+    "new_for",
+    "intent_user",
+    "intent_made",
+    "intent_by_unionid",
+    "leaving_user",
+    "leaving_since",
+    "dissolved",
+    "block_of",
+    "block",
+    "unconfirmed",
+];
 
-impl FromRedisValue for Answer {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        String::from_redis_value(value).map(Self)
+/// A person's binding as Redis has it.
+pub(super) struct StoredBinding([Option<String>; FIELDS.len()]);
+
+/// What `record_login.lua` answers.
+pub(super) struct RecordedLogin {
+    pub(super) stored: StoredBinding,
+    /// The microseconds until the login would be counted, or 0.
+    pub(super) wait: u64,
+    /// When it was recorded.
+    pub(super) at: DateTime<Utc>,
+}
+
+impl RecordedLogin {
+    pub(super) fn parse(answer: &str) -> Result<Self> {
+        let mut lines = answer.split('\n');
+        let stored = StoredBinding(array::from_fn(|_| {
+            let line = lines.next().unwrap_or_default();
+            (!line.is_empty()).then(|| line.to_owned())
+        }));
+        let mut number = || lines.next().and_then(|line| line.parse::<i64>().ok());
+        let wait = number().and_then(|wait| wait.try_into().ok()).ok_or_else(|| unreadable("a limit"))?;
+        let at =
+            number().and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))?;
+        Ok(Self { stored, wait, at })
     }
 }
 
-impl Answer {
-    /// The wait in microseconds, if the login was refused by a limit.
-    pub(super) fn limited(&self) -> Option<u64> {
-        self.0.strip_prefix("limited ")?.parse().ok()
+impl FromRedisValue for StoredBinding {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        FromRedisValue::from_redis_value(value).map(Self)
     }
+}
 
-    /// When a login was recorded.
-    pub(super) fn at(&self) -> Result<DateTime<Utc>> {
-        let second = self.0.rsplit(' ').next().and_then(|second| second.parse().ok());
-        second.and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))
-    }
-
+impl StoredBinding {
     /// Whether a binding was made, and replicas have not confirmed it yet.
     fn is_unconfirmed(&self) -> bool {
-        self.0.split(' ').nth(6) == Some("1")
+        let [_, user, .., unconfirmed] = &self.0;
+        user.is_some() && unconfirmed.is_some()
     }
 
-    pub(super) fn binding_state(&self) -> Result<BindingState> {
-        let mut members = self.0.split(' ');
-        let [kind, generation, user, one, other, blocked] = array::from_fn(|_| members.next().unwrap_or_default());
-        let generation = generation.parse().map_err(|_| unreadable("a binding's generation"))?;
-        if kind == "free" {
-            return Ok(BindingState::Free { generation, dissolved: one == "1" });
+    /// Where the person stands, for `attempt`.
+    pub(super) fn state(self, attempt: &AttemptId) -> Result<BindingState> {
+        let [
+            generation,
+            user,
+            unionid,
+            new_for,
+            intended,
+            made,
+            by_unionid,
+            leaving,
+            since,
+            dissolved,
+            block_of,
+            block,
+            _,
+        ] = self.0;
+        let generation = generation.as_deref().unwrap_or("0").parse();
+        let generation = generation.map_err(|_| unreadable("a binding's generation"))?;
+        let is_set = |flag: Option<String>| flag.is_some_and(|flag| flag == "1");
+        if let Some(user) = user {
+            let blocked = block_of.as_ref() == Some(&user) && block.is_some_and(|block| block.ends_with("on"));
+            return Ok(BindingState::Bound(Bound {
+                generation,
+                user: parse_user(&user)?,
+                unionid: unionid.and_then(|unionid| unionid.parse().ok()),
+                new: new_for.is_some_and(|new_for| new_for == attempt.to_string()),
+                blocked,
+            }));
         }
-        let user = parse_user(user)?;
-        Ok(match kind {
-            "bound" => BindingState::Bound(Bound {
-                generation,
-                user,
-                unionid: one.parse().ok(),
-                new: other == "1",
-                blocked: blocked == "1",
-            }),
-            "intended" => BindingState::Intended {
-                generation,
-                intent: Intent { user, made: one == "1", by_unionid: other == "1" },
-            },
-            _ => BindingState::Leaving { generation, user, since: one.parse().ok() },
-        })
+        if let Some(user) = intended {
+            let intent = Intent { user: parse_user(&user)?, made: is_set(made), by_unionid: is_set(by_unionid) };
+            return Ok(BindingState::Intended { generation, intent });
+        }
+        if let Some(user) = leaving {
+            let since = since.and_then(|since| since.parse().ok());
+            return Ok(BindingState::Leaving { generation, user: parse_user(&user)?, since });
+        }
+        Ok(BindingState::Free { generation, dissolved: is_set(dissolved) })
     }
 }
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
     async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = GET_BINDING_STATE.on(&[&name::binding(person)]);
-        script.text(attempt);
-        self.certain(person, attempt, self.link.run("binding_state", &script).await?).await
+        self.certain(person, attempt, self.link.run("binding_state", stored_binding(person)).await?).await
     }
 
     async fn intend(
@@ -98,14 +137,9 @@ impl Bindings for Redis {
         intent: &Intent,
         attempt: &AttemptId,
     ) -> Result<BindingState> {
-        let mut script = INTEND.on(&[&name::binding(person)]);
-        script
-            .text(attempt)
-            .arg(generation)
-            .arg(intent.user.as_str())
-            .arg(flag(intent.made))
-            .arg(flag(intent.by_unionid));
-        self.certain(person, attempt, self.link.run("intend", &script).await?).await
+        let mut script = change(person, "intend", generation);
+        script.arg(intent.user.as_str()).arg(flag(intent.made)).arg(flag(intent.by_unionid));
+        self.certain(person, attempt, self.link.run("intend", script).await?).await
     }
 
     async fn admit(
@@ -123,7 +157,7 @@ impl Bindings for Redis {
             .text(format_args!("{}:", person.app))
             .arg(per_app)
             .arg(flag(by_unionid));
-        let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", &script).await?;
+        let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
             "f" => Ok(Decision::Full),
@@ -141,27 +175,25 @@ impl Bindings for Redis {
         outcome: IntentOutcome,
         attempt: &AttemptId,
     ) -> Result<BindingState> {
-        let (word, new) = match outcome {
-            IntentOutcome::Bound { new } => ("bound", new),
-            IntentOutcome::Dropped => ("dropped", false),
-        };
-        let mut script = SETTLE.on(&[&name::binding(person)]);
-        script.text(attempt).arg(generation).arg(word).arg(flag(new));
-        script.arg((self.clock)().timestamp_millis()).arg(flag(self.link.confirms()));
         match outcome {
-            IntentOutcome::Bound { .. } => {
-                let answer = self.link.run_confirmed("settle", &script).await?;
-                self.confirmed(person, answer).await
+            IntentOutcome::Bound { new } => {
+                let mut script = change(person, "bind", generation);
+                script.arg(if new { attempt.to_string() } else { String::new() });
+                script.arg((self.clock)().timestamp_millis()).arg(flag(self.link.confirms()));
+                let stored = self.link.run_confirmed("settle", script).await?;
+                self.confirmed(person, attempt, stored).await
             }
-            IntentOutcome::Dropped => self.certain(person, attempt, self.link.run("settle", &script).await?).await,
+            IntentOutcome::Dropped => {
+                let script = change(person, "drop", generation);
+                self.certain(person, attempt, self.link.run("settle", script).await?).await
+            }
         }
     }
 
     async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = LEAVE.on(&[&name::binding(person), &name::session(person)]);
-        script.text(attempt).arg(bound.user.as_str()).arg(bound.generation);
-        script.arg(self.latest_second().await?);
-        self.link.run_confirmed::<Answer>("leave", &script).await?.binding_state()
+        let mut script = change(person, "leave", bound.generation);
+        script.arg(bound.user.as_str()).arg(self.latest_second().await?);
+        self.link.run_confirmed::<StoredBinding>("leave", script).await?.state(attempt)
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
@@ -172,41 +204,45 @@ impl Bindings for Redis {
             .arg(person.app.as_str())
             .arg(ENDS_KEPT.as_secs())
             .arg(since.map(|second| second.to_string()).unwrap_or_default());
-        let unpublished: String = self.link.run_confirmed("dismiss", &script).await?;
+        let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
-        let mut script = SET_FREE.on(&[&name::binding(person)]);
-        script.text(attempt).arg(generation);
-        self.link.run_confirmed::<Answer>("set_free", &script).await?.binding_state()
+        let script = change(person, "free", generation);
+        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state(attempt)
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
-        let mut asked = redis::pipe();
         let key = name::user(user).to_string();
-        asked.hgetall(&key).hlen(name::gone(user).to_string());
-        let (list, gone): (HashMap<String, String>, u64) = self.link.query("people_of", &key, &asked).await?;
+        let mut asked = Call::at(&key);
+        asked.cmd("HGETALL").arg(&key).cmd("HLEN").text(name::gone(user));
+        let (list, gone): (HashMap<String, String>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str()));
         let admitted = admitted.map(|name| person_of(name)).collect::<Result<Vec<_>>>()?;
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
-        let mut script = CLAIM_UNIONID.on(&[&name::union(unionid)]);
-        script.arg(candidate.map_or("", UserId::as_str));
-        let user: Option<String> = match candidate {
-            Some(_) => self.link.run_confirmed_in_cluster("claim_unionid", &script).await?,
-            None => self.link.run("claim_unionid", &script).await?,
+        let key = name::union(unionid).to_string();
+        let Some(candidate) = candidate else {
+            let mut asked = Call::at(&key);
+            asked.cmd("GET").arg(&key);
+            let user: Option<String> = self.link.run("claim_unionid", asked).await?;
+            return user.as_deref().map(parse_user).transpose();
         };
-        user.as_deref().map(parse_user).transpose()
+        let script = replace(&key, "", candidate.as_str());
+        let held: Option<String> = self.link.run_confirmed_in_cluster("claim_unionid", script).await?;
+        held.map_or_else(|| Ok(candidate.clone()), |user| parse_user(&user)).map(Some)
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
-        let mut script = MOVE_UNIONID.on(&[&name::union(unionid)]);
-        script.arg(from.as_str()).arg(to.as_str());
-        let user: String = self.link.run_confirmed_in_cluster("move_unionid", &script).await?;
-        parse_user(&user)
+        let script = replace(&name::union(unionid), from.as_str(), to.as_str());
+        let held: Option<String> = self.link.run_confirmed_in_cluster("move_unionid", script).await?;
+        match held.as_deref() {
+            Some(other) if other != from.as_str() => parse_user(other),
+            _ => Ok(to.clone()),
+        }
     }
 
     async fn link_unionid(
@@ -218,7 +254,7 @@ impl Bindings for Redis {
     ) -> Result<bool> {
         let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
         script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
-        let news: u8 = self.link.run("link_unionid", &script).await?;
+        let news: u8 = self.link.run("link_unionid", script).await?;
         Ok(news == 1)
     }
 }
@@ -226,24 +262,52 @@ impl Bindings for Redis {
 impl Redis {
     /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made it may
     /// have been told that it failed.
-    pub(super) async fn certain(&self, person: &Person, attempt: &AttemptId, answer: Answer) -> Result<BindingState> {
-        if !answer.is_unconfirmed() {
-            return answer.binding_state();
+    pub(super) async fn certain(
+        &self,
+        person: &Person,
+        attempt: &AttemptId,
+        stored: StoredBinding,
+    ) -> Result<BindingState> {
+        if !stored.is_unconfirmed() {
+            return stored.state(attempt);
         }
-        let mut script = GET_BINDING_STATE.on(&[&name::binding(person)]);
-        script.text(attempt);
-        let answer = self.link.run_confirmed("binding_state", &script).await?;
-        self.confirmed(person, answer).await
+        let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
+        self.confirmed(person, attempt, stored).await
     }
 
     /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
-    async fn confirmed(&self, person: &Person, answer: Answer) -> Result<BindingState> {
-        if answer.is_unconfirmed() {
+    async fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
+        if stored.is_unconfirmed() {
             let key = name::binding(person).to_string();
             self.link.tell(&key, Cmd::hdel(&key, "unconfirmed")).await;
         }
-        answer.binding_state()
+        stored.state(attempt)
     }
+
+    /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
+    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool> {
+        let BindingState::Free { generation, dissolved: false } = self.binding_state(person, attempt).await? else {
+            return Ok(false);
+        };
+        let script = change(person, "dissolve", generation);
+        let stored: StoredBinding = self.link.run("note_dissolved", script).await?;
+        Ok(stored.state(attempt)? == BindingState::Free { generation, dissolved: true })
+    }
+}
+
+/// Reads a person's binding.
+fn stored_binding(person: &Person) -> Call {
+    let key = name::binding(person).to_string();
+    let mut asked = Call::at(&key);
+    asked.cmd("HMGET").arg(&key).arg(&FIELDS);
+    asked
+}
+
+/// A step of the binding protocol, which is taken if the person's binding has this generation still.
+fn change(person: &Person, step: &str, generation: u64) -> Call {
+    let mut script = CHANGE_BINDING.on(&[&name::binding(person), &name::session(person)]);
+    script.arg(step).arg(generation);
+    script
 }
 
 /// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.

@@ -7,11 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{
-    super::Result,
-    Redis,
-    node::{Commands, Node, Via},
-};
+use super::{super::Result, Redis, primaries::Primary, server::Server};
 use crate::telemetry::Metrics;
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
@@ -53,13 +49,13 @@ impl Redis {
     /// The greatest time of all primaries of a Cluster: each dates the tokens of its own people, and an end must cover all of
     /// them. Empty where one primary dates everything.
     pub(super) async fn latest_second(&self) -> Result<String> {
-        let (_, primaries) = self.link.primaries().await?;
+        let primaries = self.link.all_primaries().await?;
         if primaries.len() < 2 {
             return Ok(String::new());
         }
-        let (time, deadline) = (redis::cmd("TIME"), Instant::now() + TIME_WITHIN);
-        let second = async |node: &Rc<Node>| {
-            let answer = node.send(Via::Prompt, &Commands::One(&time), deadline).await.ok()?.pop()?;
+        let deadline = Instant::now() + TIME_WITHIN;
+        let second = async |(_, server): &(Primary, Rc<Server>)| {
+            let answer = server.exchange(redis::pipe().cmd("TIME"), deadline).await.ok()?.pop()?;
             let (second, _): (i64, u32) = redis::from_redis_value(answer).ok()?;
             Some(second)
         };

@@ -1,141 +1,185 @@
 //! A write that must survive a failover is answered once every replica that could take over has it.
 //!
-//! The primary is asked with the write how far its data have come, and then, until a replica that takes over has them, how far
-//! each replica has confirmed. Who could take over is for those to say who decide it ([`super::successors`]).
+//! The primary is asked together with the write how far its data have come. Then it is told to wait for its replicas, and asked
+//! how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes over, so they are
+//! asked which replicas could. With `redis://` the primary itself is asked.
 
 use std::{
-    cell::RefCell,
     rc::Rc,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    future::{LocalBoxFuture, Shared},
-};
 use redis::Value;
-use tokio::{
-    task::spawn_local,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
+    super::{Result, StoreError},
     access::Confirm,
-    answers::{Answers, send_twice},
-    failure::{Failure, Trouble},
-    link::{DEADLINE, Link},
-    node::{Commands, Node, Via},
-    primaries::Kind,
+    cluster::newcomers,
+    failure::{Failure, Problem},
+    link::DEADLINE,
+    primaries::{PAUSE, Primaries, Successors},
     replication::Replication,
+    server::{InBackground, Server, in_background},
     url::Address,
 };
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
-/// A server that has not asked its replicas how far they are is asked to wait so long, again and again.
+/// Each further wait of a server that has not asked its replicas how far they are.
 const ASKED_FOR: Duration = Duration::from_millis(5);
 const MORE_THAN_ANY_HAS: usize = 255;
+
+/// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for dead
+/// sooner.
+const FRESH: Duration = Duration::from_secs(1);
+/// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile is not
+/// waited for.
+const HOLDS: Duration = Duration::from_secs(30);
 
 /// Whether it has been said that Redis refuses to wait.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// What is to have confirmed a write.
+/// Which replicas must confirm a write: each of these, and so many in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Each of these.
+struct Required {
     replicas: Vec<Address>,
-    /// And so many in all.
     count: usize,
 }
 
-/// The times at which one primary is asked to wait for its replicas. Nothing else is answered on a connection that waits, so
-/// all writes that were made before share the next wait.
-#[derive(Default)]
-pub(super) struct Waits(RefCell<Option<Waiting>>);
+/// A wait of a primary for its replicas, and what the primary says of them then. `None` if it refuses to wait.
+pub(super) type RunningWait = InBackground<Result<Option<Rc<Replication>>, Failure>>;
 
-/// `None` if the server refuses to wait.
-type Waiting = Shared<LocalBoxFuture<'static, Result<Option<Rc<Replication>>, Failure>>>;
-
-impl Link {
-    /// Returns once every replica that could take over has what `answers` tells of. See [`Answers::replication`].
-    pub(super) async fn until_confirmed(&self, answers: &Answers, deadline: Instant) -> Result<(), Failure> {
-        let node = &answers.from;
-        let Some(before) = answers.replication() else { return Ok(()) };
+impl Primaries {
+    /// Returns once every replica that could take over has all that the primary had when it answered `INFO replication` with
+    /// `info`.
+    pub(super) async fn until_confirmed(
+        self: &Rc<Self>,
+        primary: &Rc<Server>,
+        info: &Value,
+        confirm: Confirm,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let Some(written) = replication(primary, info) else { return Ok(()) };
         let late = |_| Err("no confirmation within 1 s".to_owned());
-        timeout_at(deadline, self.confirmation(node, before)).await.unwrap_or_else(late).map_err(|reason| {
+        let confirmed = timeout_at(deadline, self.confirmation(primary, written, confirm)).await;
+        confirmed.unwrap_or_else(late).map_err(|reason| {
             // Perhaps another server has taken over.
-            self.primaries.look_again_later(&node.address);
-            Failure { server: node.name.clone(), trouble: Trouble::Unconfirmed, reason }
+            self.search(Some(&primary.address));
+            Failure { server: primary.name.clone(), problem: Problem::Unconfirmed, reason }
         })
     }
 
-    /// `before`: what the primary said with the write.
-    async fn confirmation(&self, node: &Rc<Node>, before: Replication) -> Result<(), String> {
-        let (mut after, mut reason) = (before.clone(), String::new());
-        let mut has_waited = false;
-        // The second time, the deciders may have noticed that a replica is dead.
-        for asked_anew in [false, true] {
-            let wanted = self.wanted(node, &before, asked_anew).await?;
-            if !has_waited && !wanted.is_met(&before, &after) && before.online().count() >= wanted.count {
+    /// `written`: what the primary said with the write.
+    async fn confirmation(
+        self: &Rc<Self>,
+        primary: &Rc<Server>,
+        written: Replication,
+        confirm: Confirm,
+    ) -> Result<(), String> {
+        let (mut now, mut reason, mut has_waited) = (written.clone(), String::new(), false);
+        // If a replica does not confirm, the deciders are asked anew: they may have noticed that it is dead.
+        for is_asked_anew in [false, true] {
+            let required = self.required(primary, &written, confirm, is_asked_anew).await?;
+            if !has_waited && !required.are_met(&written, &now) && written.online().count() >= required.count {
                 has_waited = true;
-                let waited = node.waits.next(node, wanted.count).await.map_err(|failure| failure.reason)?;
+                let waited = next_wait(primary, required.count).await.map_err(|failure| failure.reason)?;
                 let Some(waited) = waited else { return Ok(()) };
-                after = (*waited).clone();
-                if !after.is_of_same_primary(&before) {
-                    node.reconnect();
+                now = (*waited).clone();
+                if !now.is_of_same_primary(&written) {
+                    primary.reconnect();
                 }
             }
-            if wanted.is_met(&before, &after) {
+            if required.are_met(&written, &now) {
                 return Ok(());
             }
-            reason = wanted.missing(&before, &after);
+            reason = required.missing(&written, &now);
         }
         Err(reason)
     }
 
-    /// `asked_anew`: the deciders are asked after it in any case.
-    async fn wanted(&self, node: &Node, before: &Replication, asked_anew: bool) -> Result<Wanted, String> {
-        match (self.confirm(), self.primaries.kind()) {
-            (Confirm::Replicas(count), _) => Ok(Wanted { replicas: Vec::new(), count: count.into() }),
-            (Confirm::Auto, Kind::Single) => Ok(Wanted::all(before.online().cloned().collect())),
-            (Confirm::Auto, kind) => {
-                let successors = self.primaries.successors(node, asked_anew).await?;
-                Ok(Wanted::for_failover(kind, successors, before))
+    async fn required(
+        self: &Rc<Self>,
+        primary: &Server,
+        written: &Replication,
+        confirm: Confirm,
+        is_asked_anew: bool,
+    ) -> Result<Required, String> {
+        if let Confirm::Replicas(count) = confirm {
+            return Ok(Required { replicas: Vec::new(), count: count.into() });
+        }
+        if self.is_single() {
+            return Ok(Required::all(written.online().cloned().collect()));
+        }
+        let successors = self.successors(primary, is_asked_anew).await?;
+        // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica is back.
+        let mut replicas: Vec<_> = written.live().cloned().collect();
+        if self.is_cluster() {
+            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
+            let count = successors.len().saturating_sub(written.copying).max(replicas.len());
+            return Ok(Required { count, replicas });
+        }
+        replicas.extend(successors.into_iter().filter(|one| !written.live().any(|live| live == one)));
+        Ok(Required::all(replicas))
+    }
+
+    /// The replicas of a primary that could take over from it, after a write there.
+    ///
+    /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
+    /// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
+    /// promoted. `is_asked_anew`: they are asked in any case.
+    async fn successors(self: &Rc<Self>, primary: &Server, is_asked_anew: bool) -> Result<Vec<Address>, String> {
+        let written = Instant::now();
+        // If they do not answer, what was known holds for a while.
+        _ = self.known_since(written - FRESH).await;
+        let known = |since| {
+            let known = self.known(&primary.address).filter(|_| self.are_known_since(since));
+            known.map(|primary| primary.successors)
+        };
+        if !is_asked_anew && let Some(Successors { replicas, are_all: true, .. }) = known(written - HOLDS) {
+            return Ok(replicas);
+        }
+        self.known_since(written).await.map_err(|error| error.reason)?;
+        match known(written) {
+            Some(Successors { replicas, are_all: true, .. }) => {
+                primary.newcomers.borrow_mut().clear();
+                Ok(replicas)
+            }
+            Some(Successors { replicas, are_agreed: true, .. }) if replicas.is_empty() && self.is_cluster() => {
+                newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
+            }
+            Some(Successors { replicas, are_agreed: true, .. }) => Ok(replicas),
+            Some(_) => Err(format!("too few of the servers that decide who takes over from {} answer", primary.name)),
+            None => Err(format!("{} is no primary any more", primary.name)),
+        }
+    }
+
+    /// Finds the primaries again, unless they have been found since.
+    async fn known_since(self: &Rc<Self>, since: Instant) -> Result<(), StoreError> {
+        while !self.are_known_since(since) {
+            match self.search(None) {
+                Some(running) => running.await?,
+                None => sleep_until(Instant::now() + PAUSE).await,
             }
         }
+        Ok(())
     }
 }
 
-impl Wanted {
+impl Required {
     fn all(replicas: Vec<Address>) -> Self {
         Self { count: replicas.len(), replicas }
     }
 
-    /// The successors, and those that follow the primary: the deciders may learn of one that comes back a little later.
-    fn for_failover(kind: Kind, successors: Vec<Address>, before: &Replication) -> Self {
-        let mut live: Vec<_> = before.live().cloned().collect();
-        match kind {
-            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
-            Kind::Cluster => {
-                let count = successors.len().saturating_sub(before.copying).max(live.len());
-                Self { count, replicas: live }
-            }
-            Kind::Single | Kind::Sentinel => {
-                live.extend(successors.into_iter().filter(|one| !before.live().any(|live| live == one)));
-                Self::all(live)
-            }
-        }
+    fn are_met(&self, written: &Replication, now: &Replication) -> bool {
+        let has_confirmed = |replica: &Address| now.confirmed(written).any(|other| other == replica);
+        self.replicas.iter().all(has_confirmed) && now.confirmed(written).count() >= self.count
     }
 
-    fn is_met(&self, before: &Replication, after: &Replication) -> bool {
-        let have = |one: &Address| after.confirmed(before).any(|other| other == one);
-        self.replicas.iter().all(have) && after.confirmed(before).count() >= self.count
-    }
-
-    fn missing(&self, before: &Replication, after: &Replication) -> String {
-        let confirmed = after.confirmed(before).count();
+    fn missing(&self, written: &Replication, now: &Replication) -> String {
+        let confirmed = now.confirmed(written).count();
         let names: Vec<_> = self.replicas.iter().map(Address::to_string).collect();
         format!(
             "{confirmed} of {} replicas that could take over have confirmed the write in time ({}); WXMINT_REDIS_CONFIRM says \
@@ -146,40 +190,39 @@ impl Wanted {
     }
 }
 
-impl Waits {
-    /// The outcome of a wait that begins after this call.
-    async fn next(&self, node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
-        let running = self.0.borrow().clone();
-        if let Some(running) = &running {
-            _ = running.clone().await;
-        }
-        self.after(running.as_ref(), node, replicas).await
+/// The outcome of a wait that begins after this call. Nothing else is answered on a connection that waits, so all writes that
+/// were made before share the next wait.
+async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+    let running = primary.last_wait.borrow().clone();
+    if let Some(running) = &running {
+        _ = running.clone().await;
     }
-
-    /// The wait that has begun since `last` was over, or a new one.
-    fn after(&self, last: Option<&Waiting>, node: &Rc<Node>, replicas: usize) -> Waiting {
-        let mut latest = self.0.borrow_mut();
-        let begun = latest.take().filter(|latest| last.is_none_or(|last| !last.ptr_eq(latest)));
+    let next = {
+        let mut last = primary.last_wait.borrow_mut();
+        // Another write has perhaps begun the next one.
+        let begun = last.take().filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
         let begin = || {
-            let node = Rc::clone(node);
-            let waiting = async move { wait(&node, replicas).await }.boxed_local().shared();
-            // Goes on in a task of its own, because all callers may give up.
-            spawn_local(waiting.clone());
-            waiting
+            let primary = Rc::clone(primary);
+            in_background(async move { wait(&primary, replicas).await })
         };
-        latest.insert(begun.unwrap_or_else(begin)).clone()
-    }
+        last.insert(begun.unwrap_or_else(begin)).clone()
+    };
+    next.await
 }
 
-async fn wait(node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let begun = Instant::now();
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
     loop {
-        let answers = ask_to_wait(node, wanted, within).await?;
-        let Some((waited, before, after)) = answers.waited() else { return Ok(None) };
-        let has_asked = waited < replicas || after.confirmed(&before).count() >= replicas;
+        let mut commands = redis::pipe();
+        commands.cmd("INFO").arg("replication");
+        commands.cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
+        commands.cmd("INFO").arg("replication");
+        let answers = primary.for_waits().send_twice(&commands, Instant::now() + DEADLINE).await?;
+        let Some((before, waited, now)) = waited(primary, &answers) else { return Ok(None) };
+        let has_asked = waited < replicas || now.confirmed(&before).count() >= replicas;
         if has_asked || begun.elapsed() >= CONFIRMED_WITHIN {
-            return Ok(Some(Rc::new(after)));
+            return Ok(Some(Rc::new(now)));
         }
         // Redis waits for what it had written when the last command came on this connection, but Valkey only for what this
         // connection itself has written. Valkey asks its replicas how far they are if it is to wait for more than it has.
@@ -187,47 +230,28 @@ async fn wait(node: &Rc<Node>, replicas: usize) -> Result<Option<Rc<Replication>
     }
 }
 
-async fn ask_to_wait(node: &Rc<Node>, replicas: usize, within: Duration) -> Result<Answers, Failure> {
-    let mut commands = redis::pipe();
-    commands
-        .cmd("INFO")
-        .arg("replication")
-        .cmd("WAIT")
-        .arg(replicas)
-        .arg(within.as_millis() as u64)
-        .cmd("INFO")
-        .arg("replication");
-    send_twice(node, Via::Waiting, &Commands::from(&commands), Instant::now() + DEADLINE).await
+/// What the server said before, for how many replicas it says that it has waited, and what it said then. `None` if it refuses.
+fn waited(server: &Server, answers: &[Value]) -> Option<(Replication, usize, Replication)> {
+    let [before, waited, now] = answers else { return None };
+    let waited = redis::from_redis_value_ref(is_answered(server, waited)?).ok()?;
+    Some((replication(server, before)?, waited, replication(server, now)?))
 }
 
-impl Answers {
-    /// What the last command, `INFO replication`, was answered. `None` if Redis refuses to tell.
-    fn replication(&self) -> Option<Replication> {
-        self.replication_at(self.values.len().checked_sub(1)?)
-    }
+/// What a server answers to `INFO replication`. `None` if it refuses to tell.
+fn replication(server: &Server, info: &Value) -> Option<Replication> {
+    Replication::parse(&redis::from_redis_value_ref::<String>(is_answered(server, info)?).ok()?)
+}
 
-    fn replication_at(&self, command: usize) -> Option<Replication> {
-        let info = self.values.get(command).filter(|answer| !self.refuses(answer))?;
-        Replication::parse(&redis::from_redis_value_ref::<String>(info).ok()?)
+/// The answer, if it is no error.
+fn is_answered<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
+    let Value::ServerError(error) = answer else { return Some(answer) };
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            redis = server.name,
+            code = error.code(),
+            "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a binding, a logout or an unbinding before \
+             it is answered: a failover may lose the last of them; WXMINT_REDIS_CONFIRM=0 says that this is meant"
+        );
     }
-
-    /// How many replicas the server says that it has waited for, and what it said before and after. `None` if it refuses.
-    fn waited(&self) -> Option<(usize, Replication, Replication)> {
-        let waited = self.values.get(1).filter(|answer| !self.refuses(answer))?;
-        let waited = redis::from_redis_value_ref(waited).ok()?;
-        Some((waited, self.replication_at(0)?, self.replication_at(2)?))
-    }
-
-    fn refuses(&self, answer: &Value) -> bool {
-        let Value::ServerError(error) = answer else { return false };
-        if !WARNED.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                redis = self.from.name,
-                code = error.code(),
-                "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a binding, a logout or an unbinding \
-                 before it is answered: a failover may lose the last of them; WXMINT_REDIS_CONFIRM=0 says that this is meant"
-            );
-        }
-        true
-    }
+    None
 }

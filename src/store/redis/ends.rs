@@ -7,33 +7,29 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{
     super::{
         Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
-    Redis, Script,
+    Call, REPLACE_FIELD, Redis, Script,
     binding::person_of,
     name, script, unreadable,
 };
-use crate::{
-    ids::{AppId, Person, UserId},
-    verify::{LONGEST_LIFE, MAX_LEEWAY},
-};
+use crate::ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
-static TOKEN_STATE: LazyLock<Script> = script!("token_state");
-static END_TOKEN: LazyLock<Script> = script!("end_token");
 static END_USER: LazyLock<Script> = script!("end_user");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 static NOTE_BLOCK: LazyLock<Script> = script!("note_block");
-static END_KEY: LazyLock<Script> = script!("end_key", "publish_end");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
-static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 
-/// The value of a token's end that is in the stream. Before, it is another one.
+/// The value of a token's end before it is in the stream, and then.
+const UNTOLD: &str = "untold";
 const TOLD: &str = "told";
 
 #[async_trait(?Send)]
@@ -45,36 +41,47 @@ impl Ends for Redis {
         }
         let mut script = NOTE_LIFE.on(&[&name::LIVES]);
         script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
-        self.link.run::<u8>("note_life", &script).await?;
+        self.link.run::<u8>("note_life", script).await?;
         self.access.note(life, generation, now);
         Ok(())
     }
 
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
-        let user = &token.user;
-        let mut script = TOKEN_STATE.on(&[&name::user(user), &name::ends(user), &name::ended(user, &token.id)]);
-        script.arg(token.issued_at).arg(token.app.as_str());
-        let answer: Vec<String> = self.link.run("token_state", &script).await?;
-        let told = answer.get(1).is_some_and(|told| told == "1");
-        match answer.split_first() {
-            Some((word, people)) if word == "people" => {
-                people.chunks(2).map(admission).collect::<Result<_, _>>().map(TokenState::People)
-            }
-            Some((word, _)) if word == "ended with user" => Ok(TokenState::EndedWithUser { told }),
-            _ => Ok(TokenState::Ended { told }),
+        let Issued { user, app, id, issued_at, .. } = token;
+        let (list, ends) = (name::user(user).to_string(), name::ends(user).to_string());
+        let fields =
+            ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}"), format!("untold:app:{app}")];
+        // The list comes first. If it was read just before an end, the end is found all the same.
+        let mut asked = Call::at(&list);
+        asked.cmd("HGETALL").arg(&list).cmd("HMGET").arg(&ends).arg(&fields).cmd("GET").text(name::ended(user, id));
+        type Found = (HashMap<String, String>, [Option<i64>; 4], Option<String>);
+        let (people, [before, untold, app_first, app_untold], own): Found = self.link.run("token_state", asked).await?;
+        if before.is_some_and(|before| *issued_at <= before) {
+            return Ok(TokenState::EndedWithUser { told: untold.is_none() });
         }
+        // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
+        let with_app = app_first.is_some_and(|first| *issued_at < first);
+        if with_app || own.is_some() {
+            let told = own.is_some_and(|state| state == TOLD) || with_app && app_untold.is_none();
+            return Ok(TokenState::Ended { told });
+        }
+        let of_app = people.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose());
+        of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
-        let key = name::ended(&token.user, &token.id);
-        let mut script = END_TOKEN.on(&[&key]);
+        let key = name::ended(&token.user, &token.id).to_string();
         // Longer than by the leeway by as much as clocks may differ.
-        script.arg((token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000);
-        let state: String = self.link.run_confirmed("end_token", &script).await?;
-        if state != TOLD {
+        let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
+        let mut ending = Call::at(&key);
+        ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
+        ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
+        type Answers = (Value, Value, Option<String>);
+        let (_, _, state): Answers = self.link.run_confirmed("end_token", ending).await?;
+        // Without a state it has expired already.
+        if state.is_some_and(|state| state != TOLD) {
             self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
             // A mark that is lost costs a repetition another entry of the stream.
-            let key = key.to_string();
             self.link.tell(&key, redis::cmd("SET").arg(&key).arg(TOLD).arg("XX").arg("KEEPTTL").clone()).await;
         }
         Ok(())
@@ -84,7 +91,7 @@ impl Ends for Redis {
         let mut script = END_USER.on(&[&name::ends(user)]);
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
         script.arg(self.latest_second().await?);
-        let unpublished: String = self.link.run_confirmed("end_user", &script).await?;
+        let unpublished: String = self.link.run_confirmed("end_user", script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
@@ -92,7 +99,7 @@ impl Ends for Redis {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let mut script = END_EARLIER.on(&[&name::ends(user)]);
         script.arg(app.as_str()).arg(*issued_at).arg(ENDS_KEPT.as_secs()).arg(id.as_str()).arg(*expires_at);
-        let answer: Vec<String> = self.link.run_confirmed("end_earlier", &script).await?;
+        let answer: Vec<String> = self.link.run_confirmed("end_earlier", script).await?;
         let (unpublished, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
         self.publish_app(user, app, unpublished).await?;
         let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
@@ -101,29 +108,30 @@ impl Ends for Redis {
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {
-        let mut script = END_KEY.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
+        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
         script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
         script.arg(ENDS_PUBLISHED.as_secs());
-        let kept: u64 = self.link.run_confirmed("publish_end", &script).await?;
+        let kept: u64 = self.link.run_confirmed("publish_end", script).await?;
         Ok(kept > 0)
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let mut script = SET_BLOCKED.on(&[&name::user(user)]);
         script.arg(on_or_off(blocked));
-        self.link.run_confirmed("set_blocked", &script).await
+        self.link.run_confirmed("set_blocked", script).await
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let mut script = NOTE_BLOCK.on(&[&name::binding(person)]);
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
-        self.link.run_confirmed("note_block", &script).await
+        self.link.run_confirmed("note_block", script).await
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let (key, mut asked) = (name::user(user).to_string(), redis::pipe());
-        asked.hget(&key, "block").hget(name::ends(user).to_string(), "before");
-        let (block, ended_before): (Option<String>, Option<i64>) = self.link.query("user_state", &key, &asked).await?;
+        let key = name::user(user).to_string();
+        let mut asked = Call::at(&key);
+        asked.cmd("HGET").arg(&key).arg("block").cmd("HGET").text(name::ends(user)).arg("before");
+        let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
     }
@@ -177,24 +185,25 @@ impl Redis {
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
         let kept = self.put_into_stream(&ended(second)).await?;
-        let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
-        script.arg(name).arg(unpublished).arg(kept);
-        self.link.run("note_published", &script).await
+        // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
+        let mut script = REPLACE_FIELD.on(&[&name::ends(user)]);
+        script.arg(format!("untold:{name}")).arg(unpublished).arg("").arg(kept);
+        self.link.run("note_published", script).await
     }
 
     /// Returns for how many seconds the stream keeps it.
     async fn put_into_stream(&self, ended: &Ended) -> Result<u64> {
         let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES]);
         script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
-        self.link.run_confirmed("publish_end", &script).await
+        self.link.run_confirmed("publish_end", script).await
     }
 
     async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
-        let mut commands = redis::pipe();
-        commands.cmd("TIME").hgetall(name::LIVES);
-        commands.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+        let mut asked = Call::at(name::STREAM);
+        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
+        asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
-        let ((second, _), lives, entries): Answer = self.link.query("ends_after", name::STREAM, &commands).await?;
+        let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
         Ok((When { second, keep: kept(lives, second) }, entries))
     }
 }
@@ -236,8 +245,10 @@ fn on_or_off(blocked: bool) -> &'static str {
     if blocked { "on" } else { "off" }
 }
 
-fn admission(entry: &[String]) -> Result<Admission> {
-    let [person, generation] = entry else { return Err(unreadable("a user's list")) };
+/// What a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
+fn admission(person: &str, decision: &str, app: &AppId) -> Result<Option<Admission>> {
+    let is_of_app = person.split_once(':').is_some_and(|(of, _)| of == app.as_str());
+    let Some(generation) = decision.strip_suffix('+').filter(|_| is_of_app) else { return Ok(None) };
     let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
-    Ok(Admission { person: person_of(person)?, generation })
+    Ok(Some(Admission { person: person_of(person)?, generation }))
 }

@@ -1,26 +1,26 @@
 //! What went wrong at a server, and what may help against it.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
-use super::{super::StoreError, reason::describe, url::Address};
+use super::{super::StoreError, url::Address};
 
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// Host and port of the server.
     pub(super) server: String,
-    pub(super) trouble: Trouble,
+    pub(super) problem: Problem,
     pub(super) reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Problem {
     /// MOVED: another primary has the slot.
     Moved(Address),
-    /// ASK: the slot is on its way to another primary, which has the key already.
+    /// ASK: the slot is moving to another primary, which has the key already.
     Asked(Address),
-    /// TRYAGAIN: the slot is on its way to another primary, and each of the two has some of the keys.
+    /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
     Split,
-    /// CLUSTERDOWN: the Cluster is without a primary for some slot.
+    /// CLUSTERDOWN: the Cluster has no primary for some slot.
     ClusterDown,
     /// The server answers, but it is not the one to ask, or it does not let wxmint in.
     WrongServer,
@@ -36,32 +36,13 @@ pub(super) enum Trouble {
     Refused,
 }
 
-/// What to do after a failure.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    GiveUp,
-    /// Repeat on a new connection to the same server.
-    Reconnect,
-    /// Repeat at this server, which has the slot.
-    Follow(Address),
-    /// Repeat at this server, this once.
-    Ask(Address),
-    /// Repeat a little later.
-    Wait,
-    /// Find out again which servers are primaries, and repeat.
-    LookAgain,
-}
-
-/// Answers of a server to which this connection should not talk any more. A new connection may reach the right server behind
-/// the same name, or may be allowed in again.
+/// What a server answers that is not, or no longer, the one to ask. A new connection may reach another server behind the same
+/// name, or may be let in again.
 const WRONG_SERVER: &[&str] =
     &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "UNBLOCKED"];
 
-/// How often a call follows a slot that is moving. All is over after the deadline of the call anyway.
-const FOLLOWED: u32 = 5;
-
-impl Trouble {
-    pub(super) fn of(error: &RedisError, asked: &Address) -> Self {
+impl Problem {
+    fn of(error: &RedisError, asked: &Address) -> Self {
         let to = || redirected(error, asked);
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::ClusterDown, Self::Moved),
@@ -75,51 +56,39 @@ impl Trouble {
         }
     }
 
-    /// Whether the connection is to be made anew.
+    /// Whether the connection must be made anew.
     pub(super) fn spoils_connection(&self) -> bool {
         matches!(self, Self::WrongServer | Self::Lost | Self::Silent)
+    }
+
+    /// Whether the same address may serve at once by a new connection.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::WrongServer | Self::Lost | Self::ClusterDown)
+    }
+
+    /// Whether the server answers nobody.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Silent | Self::Unreachable)
     }
 
     /// Whether the server itself is at fault, and not this one command.
     pub(super) fn is_outage(&self) -> bool {
         !matches!(self, Self::Refused | Self::Unconfirmed | Self::Split)
     }
-
-    /// Whether the same server may do better at once. One that does not answer will not.
-    pub(super) fn may_be_over(&self) -> bool {
-        !matches!(self, Self::Silent | Self::Unreachable)
-    }
-
-    pub(super) fn is_about_a_slot(&self) -> bool {
-        matches!(self, Self::Moved(_) | Self::Asked(_) | Self::Split)
-    }
-
-    /// `repeated`: how often the call has been repeated. `is_single`: there is but one server.
-    pub(super) fn next(&self, repeated: u32, is_single: bool) -> Next {
-        match self {
-            Self::Refused | Self::Unconfirmed => Next::GiveUp,
-            Self::Moved(_) | Self::Asked(_) if is_single => Next::GiveUp,
-            Self::Moved(to) if repeated < FOLLOWED => Next::Follow(to.clone()),
-            Self::Asked(to) if repeated < FOLLOWED => Next::Ask(to.clone()),
-            Self::Split if repeated < FOLLOWED => Next::Wait,
-            _ if repeated > 0 => Next::GiveUp,
-            _ if !is_single => Next::LookAgain,
-            Self::WrongServer | Self::Lost | Self::ClusterDown => Next::Reconnect,
-            _ => Next::GiveUp,
-        }
-    }
 }
 
 impl Failure {
-    /// `None` if the answer is good, or an error that concerns its command alone.
-    pub(super) fn of(answer: &Value, asked: &Address) -> Option<Self> {
-        let Value::ServerError(error) = answer else { return None };
-        let failure = Self::from_error(&error.clone().into(), asked);
-        (failure.trouble != Trouble::Refused).then_some(failure)
+    /// The first error among answers that concerns more than its command.
+    pub(super) fn among(answers: &[Value], asked: &Address) -> Option<Self> {
+        answers.iter().find_map(|answer| {
+            let Value::ServerError(error) = answer else { return None };
+            let failure = Self::from_error(&error.clone().into(), asked);
+            (failure.problem != Problem::Refused).then_some(failure)
+        })
     }
 
     pub(super) fn from_error(error: &RedisError, asked: &Address) -> Self {
-        Self { server: asked.to_string(), trouble: Trouble::of(error, asked), reason: describe(error).reason }
+        Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error).reason }
     }
 
     pub(super) fn described(&self) -> StoreError {
@@ -143,6 +112,49 @@ fn is_wrong_server(error: &RedisError) -> bool {
         || says("WAIT cannot be used with replica")
 }
 
+/// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's words
+/// quote none.
+pub(super) fn describe(error: &RedisError) -> StoreError {
+    let reason = match error.code() {
+        Some(code) => format!("it answered {code}{}", meaning(code)),
+        None if error.is_timeout() => "no answer in time".into(),
+        None if error.is_io_error() => error.to_string(),
+        None => error.category().to_owned(),
+    };
+    StoreError { reason }
+}
+
+/// Why the server did not let wxmint in. Its words may be repeated where it refuses the database: what they could quote is the
+/// database's number.
+pub(super) fn not_let_in(who: &RedisConnectionInfo, error: &RedisError) -> StoreError {
+    let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
+        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if who.db() != 0 => {
+            format!("it refuses database {}: {words}", who.db())
+        }
+        _ => return describe(error),
+    };
+    StoreError { reason }
+}
+
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "NOAUTH" => ": it wants a password",
+        "WRONGPASS" => ": it refuses the user name or the password",
+        "NOPERM" => ": the user may not run a command that wxmint needs",
+        "READONLY" => ": it is a replica, or takes no writes",
+        "NOREPLICAS" => ": it takes no writes, because too few replicas are connected (min-replicas-to-write)",
+        "MASTERDOWN" => ": it is a replica without its primary",
+        "CLUSTERDOWN" => ": the Cluster has no primary for some of its slots",
+        "MOVED" | "ASK" => ": it is one server of a Cluster: write redis+cluster:// instead of redis://",
+        "TRYAGAIN" => ": the slot of these keys is moving to another primary",
+        "LOADING" => ": it is still reading its data from disk",
+        "OOM" => ": its memory is full",
+        "MISCONF" => ": it cannot write to its disk",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,60 +163,34 @@ mod tests {
         Address { host: host.into(), port }
     }
 
-    fn trouble(answer: &str) -> Trouble {
+    fn problem(answer: &str) -> Problem {
         let Ok(Value::ServerError(error)) = redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()) else {
             panic!("{answer} is no error")
         };
-        Trouble::of(&error.into(), &address("10.0.0.9", 6379))
+        Problem::of(&error.into(), &address("10.0.0.9", 6379))
     }
 
     #[test]
     fn an_answer_says_whether_another_server_is_to_be_asked() {
         for (answer, expected) in [
-            ("MOVED 3999 10.0.0.1:6381", Trouble::Moved(address("10.0.0.1", 6381))),
-            ("MOVED 3999 :6381", Trouble::Moved(address("10.0.0.9", 6381))),
-            ("MOVED 3999 2001:db8::1:6381", Trouble::Moved(address("2001:db8::1", 6381))),
-            ("ASK 3999 one.example:6381", Trouble::Asked(address("one.example", 6381))),
-            ("TRYAGAIN Multiple keys request during rehashing of slot", Trouble::Split),
-            ("CLUSTERDOWN The cluster is down", Trouble::ClusterDown),
-            ("READONLY You can't write against a read only replica.", Trouble::WrongServer),
-            ("ERR Error running script: @user_script: READONLY You can't write", Trouble::WrongServer),
-            ("ERR WAIT cannot be used with replica instances.", Trouble::WrongServer),
-            ("UNBLOCKED force unblock from blocking operation", Trouble::WrongServer),
-            ("LOADING Redis is loading the dataset in memory", Trouble::WrongServer),
-            ("NOREPLICAS Not enough good replicas to write.", Trouble::WrongServer),
-            ("NOAUTH Authentication required.", Trouble::WrongServer),
-            ("NOSCRIPT No matching script.", Trouble::Refused),
-            ("OOM command not allowed when used memory > 'maxmemory'.", Trouble::Refused),
-            ("ERR unknown command 'WAIT'", Trouble::Refused),
+            ("MOVED 3999 10.0.0.1:6381", Problem::Moved(address("10.0.0.1", 6381))),
+            ("MOVED 3999 :6381", Problem::Moved(address("10.0.0.9", 6381))),
+            ("MOVED 3999 2001:db8::1:6381", Problem::Moved(address("2001:db8::1", 6381))),
+            ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381))),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", Problem::Split),
+            ("CLUSTERDOWN The cluster is down", Problem::ClusterDown),
+            ("READONLY You can't write against a read only replica.", Problem::WrongServer),
+            ("ERR Error running script: @user_script: READONLY You can't write", Problem::WrongServer),
+            ("ERR WAIT cannot be used with replica instances.", Problem::WrongServer),
+            ("UNBLOCKED force unblock from blocking operation", Problem::WrongServer),
+            ("LOADING Redis is loading the dataset in memory", Problem::WrongServer),
+            ("NOREPLICAS Not enough good replicas to write.", Problem::WrongServer),
+            ("NOAUTH Authentication required.", Problem::WrongServer),
+            ("NOSCRIPT No matching script.", Problem::Refused),
+            ("OOM command not allowed when used memory > 'maxmemory'.", Problem::Refused),
+            ("ERR unknown command 'WAIT'", Problem::Refused),
         ] {
-            assert_eq!(trouble(answer), expected, "{answer}");
-        }
-    }
-
-    #[test]
-    fn a_call_is_repeated_once_and_follows_a_slot_a_few_times() {
-        let other = address("10.0.0.1", 6381);
-        for (trouble, repeated, is_single, expected) in [
-            (Trouble::Refused, 0, false, Next::GiveUp),
-            (Trouble::Lost, 0, true, Next::Reconnect),
-            (Trouble::Lost, 1, true, Next::GiveUp),
-            (Trouble::Lost, 0, false, Next::LookAgain),
-            (Trouble::Lost, 1, false, Next::GiveUp),
-            (Trouble::WrongServer, 0, true, Next::Reconnect),
-            (Trouble::Silent, 0, true, Next::GiveUp),
-            (Trouble::Silent, 0, false, Next::LookAgain),
-            (Trouble::Unreachable, 0, true, Next::GiveUp),
-            (Trouble::Unreachable, 0, false, Next::LookAgain),
-            (Trouble::ClusterDown, 0, false, Next::LookAgain),
-            (Trouble::Moved(other.clone()), 0, true, Next::GiveUp),
-            (Trouble::Moved(other.clone()), 1, false, Next::Follow(other.clone())),
-            (Trouble::Asked(other.clone()), 1, false, Next::Ask(other.clone())),
-            (Trouble::Asked(other), FOLLOWED, false, Next::GiveUp),
-            (Trouble::Split, 0, false, Next::Wait),
-            (Trouble::Split, FOLLOWED, false, Next::GiveUp),
-        ] {
-            assert_eq!(trouble.next(repeated, is_single), expected, "{trouble:?} {repeated} {is_single}");
+            assert_eq!(problem(answer), expected, "{answer}");
         }
     }
 }

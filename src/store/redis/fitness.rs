@@ -2,22 +2,35 @@
 
 use std::rc::Rc;
 
-use super::{super::Result, Fitness, link::Link, node::Node};
+use redis::from_redis_value;
+use tokio::time::Instant;
+
+use super::{
+    super::Result,
+    Fitness,
+    link::{DEADLINE, Link},
+    server::Server,
+};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
 /// Whether one primary may lose bindings.
-pub(super) async fn of(link: &Link, node: &Rc<Node>, now: i64) -> Result<Fitness> {
+pub(super) async fn of(link: &Link, primary: &Rc<Server>, now: i64) -> Result<Fitness> {
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
-    let (memory, on_disk, server): (String, String, String) = link.query_at("info", node, &asked).await?;
-    if let Some(unfit) = eviction(&node.name, &memory) {
+    let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
+    if let Some(unfit) = eviction(&primary.name, &memory) {
         return Ok(unfit);
     }
-    let save = link.configured(node, "save").await?;
-    let kept = persistence(&node.name, &on_disk, save.as_deref(), now);
-    Ok(worst(vec![kept, age(&node.name, &server)]))
+    // By itself, because Redis may refuse to tell, and no other command may fail so.
+    let mut asked = redis::pipe();
+    asked.cmd("CONFIG").arg("GET").arg("save");
+    let told = primary.exchange(&asked, Instant::now() + DEADLINE).await.map_err(|failure| failure.described())?.pop();
+    let pair = told.and_then(|told| from_redis_value::<Vec<String>>(told).ok());
+    let save = pair.and_then(|pair| pair.into_iter().nth(1));
+    let kept = persistence(&primary.name, &on_disk, save.as_deref(), now);
+    Ok(worst(vec![kept, age(&primary.name, &server)]))
 }
 
 /// The worst of what was found; of several, the first.

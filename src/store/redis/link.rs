@@ -1,23 +1,23 @@
-//! One worker's way to Redis: sends a call to the primary that has its keys, and repeats it once where another one has them by
-//! now, all within a deadline. Every script is idempotent.
+//! A worker's way to Redis: calls with a deadline, which are measured and, where the caller wants it, confirmed by replicas.
+//!
+//! From here a call goes to the primary of its keys (`route.rs`), then to the connection to that server (`server.rs`), and then
+//! to the socket (`connector.rs`). A call may be sent twice, so every call must be idempotent.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use futures_util::future::join;
-use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
+use futures_util::future::{join, try_join_all};
+use redis::{Cmd, FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::{
     super::Result,
     access::{Confirm, RedisAccess},
-    answers::{Answers, send_twice},
-    connector::Connector,
     failure::Failure,
-    layout::Found,
-    node::{Commands, Node, Via},
     outage::OUTAGE,
-    primaries::{Kind, Primaries},
-    script::Invocation,
+    primaries::{Primaries, Primary},
+    route::Reply,
+    script::Call,
+    server::Server,
     slot::slot_of,
 };
 use crate::telemetry::Metrics;
@@ -27,67 +27,57 @@ use crate::telemetry::Metrics;
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
-    pub(super) primaries: Primaries,
-    confirm: Confirm,
+    access: RedisAccess,
+    primaries: RefCell<Rc<Primaries>>,
     metrics: Metrics,
 }
 
 impl Link {
     pub(super) fn new(access: &RedisAccess, metrics: Metrics) -> Self {
-        let connector = Connector::new(access);
-        Self { confirm: connector.confirm(), primaries: Primaries::new(connector), metrics }
+        Self { access: access.clone(), primaries: RefCell::new(Primaries::new(access)), metrics }
     }
 
-    /// Runs a script on the primary of its keys.
-    pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, script: &Invocation<'_>) -> Result<T> {
-        self.measured(step, async |deadline| self.invoke(script, false, deadline).await?.only()).await
+    /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
+    pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        self.measured(step, async |primaries, deadline| read(answer(&primaries, call, false, deadline).await?)).await
     }
 
-    /// Runs two scripts at the same time, in one round trip if one primary has the keys of both. If one script has to be repeated,
-    /// the other one is not, because it would count twice.
+    /// Makes two calls at the same time, in one round trip if one primary has the keys of both. If a script of one has to be
+    /// repeated, the other call is not, because it would count twice.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
-        first: Invocation<'_>,
-        second: Invocation<'_>,
+        mut first: Call,
+        second: Call,
     ) -> Result<(A, B)> {
-        self.measured(step, async |deadline| match self.slot(&first) == self.slot(&second) {
-            true => self.invoke_both(first, second, deadline).await?.all(),
-            false => {
-                let run = |script| self.invoke(script, false, deadline);
-                let (one, other) = Box::pin(join(run(&first), run(&second))).await;
-                Ok((one?.only()?, other?.only()?))
+        self.measured(step, async |primaries, deadline| {
+            if primaries.is_cluster() && first.slot != second.slot {
+                let alone = |call| answer(&primaries, call, false, deadline);
+                let (one, other) = Box::pin(join(alone(first), alone(second))).await;
+                return Ok((read(one?)?, read(other?)?));
             }
+            let count = first.len();
+            first.and(second);
+            let Reply { mut values, from } = answer(&primaries, first, false, deadline).await?;
+            let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
+            Ok((read(Reply { values, from })?, read(rest)?))
         })
         .await
     }
 
-    /// Runs a script, and waits until every replica that could take over has all writes up to this one.
-    pub(super) async fn run_confirmed<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        script: &Invocation<'_>,
-    ) -> Result<T> {
-        self.measured(step, async |deadline| {
-            let answers = self.invoke(script, self.confirms(), deadline).await?;
-            if self.confirms() {
-                Box::pin(self.until_confirmed(&answers, deadline)).await?;
-            }
-            answers.only()
-        })
-        .await
-    }
-
-    /// Whether replicas may be asked to confirm.
-    pub(super) fn confirms(&self) -> bool {
-        self.confirm != Confirm::Replicas(0)
-    }
-
-    /// Sends a command whose answer nobody needs, if there is a connection.
-    pub(super) async fn tell(&self, key: &str, command: Cmd) {
-        if let Some(node) = self.primaries.of(slot_of(key.as_bytes())) {
-            node.tell(command).await;
+    /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
+    pub(super) async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        if !self.confirms() {
+            return self.run(step, call).await;
         }
+        self.measured(step, async |primaries, deadline| {
+            let mut reply = answer(&primaries, call, true, deadline).await?;
+            let info = reply.values.pop().unwrap_or(Value::Nil);
+            let confirmation = primaries.until_confirmed(&reply.from, &info, self.access.confirm(), deadline);
+            Box::pin(confirmation).await?;
+            read(reply)
+        })
+        .await
     }
 
     /// For a write that a later, confirmed write on the same server makes certain too: on a Cluster the later one may be on
@@ -95,111 +85,125 @@ impl Link {
     pub(super) async fn run_confirmed_in_cluster<T: FromRedisValue>(
         &self,
         step: &'static str,
-        script: &Invocation<'_>,
+        call: Call,
     ) -> Result<T> {
-        match self.primaries.kind() {
-            Kind::Cluster => self.run_confirmed(step, script).await,
-            Kind::Single | Kind::Sentinel => self.run(step, script).await,
+        match self.primaries().is_cluster() {
+            true => self.run_confirmed(step, call).await,
+            false => self.run(step, call).await,
         }
     }
 
-    /// Runs reading commands, whose keys lie in the slot of `key`, in one round trip.
-    pub(super) async fn query<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        key: &str,
-        commands: &Pipeline,
-    ) -> Result<T> {
-        let slot = slot_of(key.as_bytes());
-        self.measured(step, async |deadline| self.call(slot, &commands.into(), deadline).await?.all()).await
+    /// Whether replicas may be asked to confirm.
+    pub(super) fn confirms(&self) -> bool {
+        self.access.confirm() != Confirm::Replicas(0)
+    }
+
+    /// Sends a command whose answer nobody needs, if there is a connection.
+    pub(super) async fn tell(&self, key: &str, command: Cmd) {
+        if let Some(server) = self.primaries().of(slot_of(key.as_bytes())) {
+            server.tell(command).await;
+        }
     }
 
     /// Runs reading commands on one server.
     pub(super) async fn query_at<T: FromRedisValue>(
         &self,
         step: &'static str,
-        node: &Rc<Node>,
+        server: &Rc<Server>,
         commands: &Pipeline,
     ) -> Result<T> {
-        let commands = Commands::from(commands);
-        self.measured(step, async |deadline| send_twice(node, Via::Prompt, &commands, deadline).await?.all()).await
-    }
-
-    /// Runs a command for each key on one server, in one round trip. A key that it does not have any more is asked for where it
-    /// is now.
-    pub(super) async fn query_each<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        node: &Rc<Node>,
-        commands: Vec<(&str, Cmd)>,
-    ) -> Result<Vec<T>> {
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.measured(step, async |deadline| {
-            let mut together = redis::pipe();
-            commands.iter().for_each(|(_, command)| _ = together.add_command(command.clone()));
-            let mut values = node.send(Via::Prompt, &(&together).into(), deadline).await?;
-            for (value, (key, command)) in values.iter_mut().zip(&commands) {
-                if Failure::of(value, &node.address).is_some_and(|failure| failure.trouble.is_about_a_slot()) {
-                    let (slot, alone) = (slot_of(key.as_bytes()), Commands::One(command));
-                    *value = self.call(slot, &alone, deadline).await?.only()?;
-                }
-            }
-            Answers { values, from: Rc::clone(node) }.all()
+        self.measured(step, async |_, deadline| {
+            read(Reply { values: server.send_twice(commands, deadline).await?, from: Rc::clone(server) })
         })
         .await
     }
 
-    /// The primaries as far as they are known, or after they have been looked up.
-    pub(super) async fn primaries(&self) -> Result<(Found, Vec<Rc<Node>>)> {
-        self.primaries.keep_up();
-        if self.primaries.all().1.is_empty() {
-            self.primaries.look_again(None).await?;
+    /// Makes calls at the same time, each at the primary of its keys.
+    pub(super) async fn run_each<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        calls: impl Iterator<Item = Call>,
+    ) -> Result<Vec<T>> {
+        try_join_all(calls.map(|call| self.run(step, call))).await
+    }
+
+    /// The primaries as far as they are known, or after they have been looked up. In the order of their addresses.
+    pub(super) async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
+        let primaries = self.primaries();
+        if primaries.all().is_empty() {
+            primaries.look_again(None).await?;
         }
-        Ok(self.primaries.all())
+        Ok(primaries.all())
     }
 
-    /// The primaries after they have been looked up.
-    pub(super) async fn primaries_now(&self) -> Result<(Found, Vec<Rc<Node>>)> {
-        self.primaries.keep_up();
-        self.primaries.look_again(None).await?;
-        Ok(self.primaries.all())
-    }
-
-    pub(super) fn confirm(&self) -> Confirm {
-        self.confirm
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.primaries.kind()
-    }
-
-    /// `CONFIG GET parameter`; `None` where Redis refuses to tell. Alone, because no other command may fail so.
-    pub(super) async fn configured(&self, node: &Rc<Node>, parameter: &str) -> Result<Option<String>> {
-        let mut get = redis::cmd("CONFIG");
-        get.arg("GET").arg(parameter);
-        let get = Commands::One(&get);
-        let found = self.measured("config", async |deadline| node.send(Via::Prompt, &get, deadline).await);
-        let pair = found.await?.pop().and_then(|answer| from_redis_value::<Vec<String>>(answer).ok());
-        Ok(pair.and_then(|pair| pair.into_iter().nth(1)))
+    /// What is known of the primaries of the present URL.
+    pub(super) fn primaries(&self) -> Rc<Primaries> {
+        let mut primaries = self.primaries.borrow_mut();
+        if primaries.generation != self.access.generation() {
+            *primaries = Primaries::new(&self.access);
+        }
+        primaries.keep_up();
+        Rc::clone(&primaries)
     }
 
     async fn measured<T>(
         &self,
         step: &'static str,
-        call: impl AsyncFnOnce(Instant) -> Result<T, Failure>,
+        call: impl AsyncFnOnce(Rc<Primaries>, Instant) -> Result<T, Failure>,
     ) -> Result<T> {
         let started = Instant::now();
-        self.primaries.keep_up();
-        let outcome = call(started + DEADLINE).await;
+        let outcome = call(self.primaries(), started + DEADLINE).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
         outcome.map_err(|failure| {
             // An error that concerns one command is told by whoever asked: Redis is there.
-            if failure.trouble.is_outage() {
+            if failure.problem.is_outage() {
                 OUTAGE.failed(&failure.server, &failure.reason);
             }
             failure.described()
         })
     }
+}
+
+/// The answers to a call, which may contain errors that concern one command. If replicas are to confirm it, the last one says how
+/// far the primary has come. A script that the server does not know is sent again as text.
+async fn answer(
+    primaries: &Rc<Primaries>,
+    call: Call,
+    is_confirmed: bool,
+    deadline: Instant,
+) -> Result<Reply, Failure> {
+    let (slot, scripts, mut commands) = call.into_parts();
+    let ask_how_far = |commands: &mut Pipeline| {
+        if is_confirmed {
+            commands.cmd("INFO").arg("replication");
+        }
+    };
+    ask_how_far(&mut commands);
+    let mut reply = primaries.call(slot, &commands, deadline).await?;
+    for (place, script) in scripts {
+        if is_unknown_script(&reply.values[place])
+            && let Some(by_name) = commands.cmd_iter().nth(place)
+        {
+            let mut by_text = redis::pipe();
+            ask_how_far(by_text.add_command(script.by_text(by_name)));
+            let again = Box::pin(primaries.call(slot, &by_text, deadline)).await?;
+            reply.from = again.from;
+            let mut values = again.values.into_iter();
+            reply.values[place] = values.next().unwrap_or(Value::Nil);
+            if let (Some(how_far), Some(last)) = (values.next(), reply.values.last_mut()) {
+                *last = how_far;
+            }
+        }
+    }
+    Ok(reply)
+}
+
+fn is_unknown_script(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+fn read<T: FromRedisValue>(Reply { mut values, from }: Reply) -> Result<T, Failure> {
+    let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+    let read = value.extract_error().and_then(|value| Ok(from_redis_value(value)?));
+    read.map_err(|error| Failure::from_error(&error, &from.address))
 }

@@ -3,38 +3,37 @@
 
 mod access;
 mod access_token;
-mod answers;
 mod binding;
 mod clocks;
+mod cluster;
 mod confirm;
 mod connector;
 mod ends;
 mod erasure;
 mod failure;
 mod fitness;
-mod layout;
 mod link;
-mod node;
 mod outage;
 mod primaries;
-mod reason;
 mod replication;
 mod route;
 mod script;
+mod sentinel;
+mod server;
 mod session;
 mod slot;
 mod status;
-mod successors;
 mod ticket;
 mod tls;
 mod url;
 pub mod walk;
 
-use std::{rc::Rc, sync::LazyLock, time::Duration};
+use std::{fmt::Display, rc::Rc, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
+use redis::Value;
 
 pub use self::{
     access::{Confirm, RedisAccess},
@@ -43,13 +42,14 @@ pub use self::{
     url::RedisUrl,
 };
 use self::{
+    binding::RecordedLogin,
     clocks::Clocks,
     link::Link,
-    script::{Invocation, Script, script},
+    script::{Call, Script, script},
 };
 use super::{
-    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, PREVIOUS_KEY_TTL, Person,
-    PersonalCall, Recorded, Result, Sealed, SessionKeys, Store, StoreError, Ticket, short_digest,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
+    Recorded, Result, SessionKeys, Store, StoreError, Ticket, short_digest,
 };
 use crate::{
     ids::{AppId, LoginCode, TokenId, UnionId, UserId},
@@ -57,12 +57,10 @@ use crate::{
     telemetry::Metrics,
 };
 
-static CLAIM: LazyLock<Script> = script!("claim");
-static RELEASE: LazyLock<Script> = script!("release");
-static RECORD_LOGIN: LazyLock<Script> = script!("binding_state", "meter", "keep_key", "record_login");
-static SESSION_KEYS: LazyLock<Script> = script!("kept_keys", "session_keys");
+static REPLACE: LazyLock<Script> = script!("replace");
+static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
+static RECORD_LOGIN: LazyLock<Script> = script!("binding", "meter", "keep_key", "record_login");
 static COUNT: LazyLock<Script> = script!("meter", "count");
-static UNCOUNT: LazyLock<Script> = script!("meter", "uncount");
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
 /// runtime would wake that set once more for each answer of Redis.
@@ -204,25 +202,30 @@ mod name {
 impl Store for Redis {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counting = count(meter);
-        let mut claiming = CLAIM.on(&[&name::code(app, code)]);
-        claiming.text(attempt).arg(CLAIM_TTL.as_secs());
-        let (wait, claimed_at): (u64, u64) = self.link.run_both("claim_code", counting, claiming).await?;
+        let key = name::code(app, code).to_string();
+        let (own, mut claiming) = (attempt.to_string(), Call::at(&key));
+        claiming.cmd("SET").arg(&key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs());
+        claiming.cmd("GET").arg(&key).cmd("TIME");
+        type Claimed = (Value, Option<String>, (u64, u64));
+        let answers = self.link.run_both("claim_code", counting, claiming).await?;
+        let (wait, (_, holder, (seconds, micros))): (u64, Claimed) = answers;
+        // A claim that is repeated is granted again.
+        let is_claimed = holder.is_some_and(|holder| holder == own);
         if wait > 0 {
-            if claimed_at > 0 {
+            if is_claimed {
                 self.release_code(app, code, attempt).await?;
             }
             return Ok(Claim::Limited(too_many(wait)));
         }
-        if claimed_at == 0 {
-            return Ok(Claim::Taken);
-        }
-        Ok(Claim::Granted(ExchangeOrder::new(claimed_at, attempt)))
+        Ok(match is_claimed {
+            true => Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)),
+            false => Claim::Taken,
+        })
     }
 
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        let mut script = RELEASE.on(&[&name::code(app, code)]);
-        script.text(attempt);
-        self.link.run("release_code", &script).await
+        let script = replace(&name::code(app, code), &attempt.to_string(), "");
+        self.link.run("release_code", script).await
     }
 
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
@@ -233,7 +236,6 @@ impl Store for Redis {
         };
         let mut script = RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         script
-            .text(attempt)
             .text(&record.order)
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
@@ -241,15 +243,13 @@ impl Store for Redis {
             .arg(record.rate.period_micros())
             .arg(user)
             .arg(made);
-        let answer: binding::Answer = self.link.run("record_login", &script).await?;
-        match answer.limited() {
-            Some(micros) => Ok(Recorded::Limited(too_many(micros))),
-            None => {
-                let at = answer.at()?;
-                self.clocks.compare((self.clock)(), at);
-                Ok(Recorded::State(self.certain(person, attempt, answer).await?, at))
-            }
+        let answer: String = self.link.run("record_login", script).await?;
+        let RecordedLogin { stored, wait, at } = RecordedLogin::parse(&answer)?;
+        if wait > 0 {
+            return Ok(Recorded::Limited(too_many(wait)));
         }
+        self.clocks.compare((self.clock)(), at);
+        Ok(Recorded::State(self.certain(person, attempt, stored).await?, at))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -257,35 +257,44 @@ impl Store for Redis {
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
-        let mut script = SESSION_KEYS.on(&[&name::binding(person), &name::session(person)]);
-        script.arg(PREVIOUS_KEY_TTL.as_millis() as u64);
-        let kept: Vec<Vec<u8>> = self.link.run("session_keys", &script).await?;
-        let mut kept = kept.into_iter().map(Sealed::from_stored);
-        Ok(kept.next().map(|current| SessionKeys { current, previous: kept.next() }))
+        let key = name::session(person).to_string();
+        let mut asked = Call::at(&key);
+        asked.cmd("TIME").cmd("HMGET").arg(&key).arg(&session::FIELDS);
+        type Found = ((u64, u32), session::KeptKeys);
+        let ((seconds, micros), kept): Found = self.link.run("session_keys", asked).await?;
+        let mut usable = session::usable(kept, Duration::new(seconds, micros * 1000)).into_iter();
+        Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }
 
     async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>> {
-        let wait: u64 = self.link.run("count", &count(meter)).await?;
+        let wait: u64 = self.link.run("count", count(meter)).await?;
         Ok(if wait == 0 { Ok(()) } else { Err(too_many(wait)) })
     }
 
     async fn uncount(&self, meter: &Meter) -> Result<()> {
-        let mut script = UNCOUNT.on(&[&name::cell(&meter.cell)]);
-        script.arg(meter.rate.interval_micros());
-        self.link.run("uncount", &script).await
+        let mut script = COUNT.on(&[&name::cell(&meter.cell)]);
+        script.arg(-(meter.rate.interval_micros() as i64)).arg(meter.rate.period_micros());
+        self.link.run("uncount", script).await
     }
 
     async fn fitness(&self) -> Result<Fitness> {
-        let (_, primaries) = self.link.primaries().await?;
+        let primaries = self.link.all_primaries().await?;
         let now = (self.clock)().timestamp();
-        let each = primaries.iter().map(|node| fitness::of(&self.link, node, now));
+        let each = primaries.iter().map(|(_, server)| fitness::of(&self.link, server, now));
         Ok(fitness::worst(try_join_all(each).await?))
     }
 }
 
-fn count(meter: &Meter) -> Invocation<'static> {
+fn count(meter: &Meter) -> Call {
     let mut script = COUNT.on(&[&name::cell(&meter.cell)]);
     script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
+    script
+}
+
+/// Gives a key another value unless it holds one that is not `expected`; no `new` value deletes it. Answers the value before.
+fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
+    let mut script = REPLACE.on(&[key]);
+    script.arg(expected).arg(new);
     script
 }
 

@@ -1,7 +1,7 @@
-//! A Lua script and one call of it.
+//! A Lua script, and a call of Redis: commands that are sent together, of which some run scripts.
 //!
-//! redis-rs' own sends `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server than
-//! the call. This one sends the text itself, as `EVAL`, which needs no second command.
+//! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server
+//! than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
 
 use std::fmt::{Display, Write};
 
@@ -24,10 +24,13 @@ pub(super) struct Script {
     sha: String,
 }
 
-/// A script with its keys, which lie in one slot, and its arguments.
-pub(super) struct Invocation<'a> {
-    script: &'a Script,
-    by_name: Cmd,
+/// Commands whose keys lie in one slot.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) slot: u16,
+    commands: Vec<Cmd>,
+    /// The scripts that are run, each with the place of its command.
+    scripts: Vec<(usize, &'static Script)>,
 }
 
 /// Members and bytes of a login's command, so that few commands have to grow.
@@ -42,17 +45,18 @@ impl Script {
         Self { text: text.to_owned(), sha }
     }
 
-    /// The keys lie in one slot.
-    pub(super) fn on(&self, keys: &[&dyn Display]) -> Invocation<'_> {
+    /// A call of the script. Its keys lie in one slot.
+    pub(super) fn on(&'static self, keys: &[&dyn Display]) -> Call {
         let mut by_name = Cmd::with_capacity(CAPACITY.0, CAPACITY.1);
         by_name.arg("EVALSHA").arg(&self.sha).arg(keys.len());
         keys.iter().for_each(|key| by_name.write_arg_fmt(key));
         let slots = || members(&by_name).skip(3).map(slot_of);
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        Invocation { script: self, by_name }
+        let slot = slots().next().unwrap_or_default();
+        Call { slot, commands: vec![by_name], scripts: vec![(0, self)] }
     }
 
-    /// The same call as `by_name`, for a server that does not know the script.
+    /// The same command as `by_name`, for a server that does not know the script.
     pub(super) fn by_text(&self, by_name: &Cmd) -> Cmd {
         let mut by_text = redis::cmd("EVAL");
         by_text.arg(&self.text);
@@ -61,38 +65,53 @@ impl Script {
     }
 }
 
-impl Invocation<'_> {
+impl Call {
+    /// Commands will follow, whose keys lie in the slot of this one.
+    pub(super) fn at(key: &str) -> Self {
+        Self { slot: slot_of(key.as_bytes()), ..Self::default() }
+    }
+
+    /// Begins another command.
+    pub(super) fn cmd(&mut self, name: &str) -> &mut Self {
+        let mut command = Cmd::with_capacity(CAPACITY.0, CAPACITY.1);
+        command.arg(name);
+        self.commands.push(command);
+        self
+    }
+
+    /// Adds an argument, or several, to the last command.
     pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
-        self.by_name.arg(argument);
+        self.last().arg(argument);
         self
     }
 
-    /// An argument as it is displayed.
+    /// The same with an argument as it is displayed.
     pub(super) fn text(&mut self, argument: impl Display) -> &mut Self {
-        self.by_name.write_arg_fmt(argument);
+        self.last().write_arg_fmt(argument);
         self
     }
 
-    /// The slot of all its keys.
-    pub(super) fn slot(&self) -> u16 {
-        members(&self.by_name).nth(3).map_or(0, slot_of)
+    /// Adds the commands of another call, whose keys lie in the same slot.
+    pub(super) fn and(&mut self, other: Self) {
+        let before = self.len();
+        self.commands.extend(other.commands);
+        self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
     }
 
-    /// By its name, which a server knows after it has seen the text.
-    pub(super) fn by_name(&self) -> &Cmd {
-        &self.by_name
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
     }
 
-    pub(super) fn by_text(&self) -> Cmd {
-        self.script.by_text(&self.by_name)
+    /// The slot of the keys, the scripts with the places of their commands, and what is sent.
+    pub(super) fn into_parts(self) -> (u16, Vec<(usize, &'static Script)>, Pipeline) {
+        let mut pipeline = Pipeline::with_capacity(self.commands.len() + 1);
+        self.commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
+        (self.slot, self.scripts, pipeline)
     }
-}
 
-/// The commands of two calls, which are sent together, and their scripts.
-pub(super) fn both<'a>(first: Invocation<'a>, second: Invocation<'a>) -> ([&'a Script; 2], Pipeline) {
-    let mut commands = Pipeline::with_capacity(2);
-    commands.add_command(first.by_name).add_command(second.by_name);
-    ([first.script, second.script], commands)
+    fn last(&mut self) -> &mut Cmd {
+        self.commands.last_mut().expect("an argument follows a command")
+    }
 }
 
 fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
@@ -108,13 +127,13 @@ mod tests {
 
     #[test]
     fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
-        let script = Script::new("return KEYS[1]");
+        let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
         let mut call = script.on(&[&"{a}1", &"{a}2"]);
         call.arg(7).text("x");
         let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";
         let by_name = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
-        assert_eq!(sent(call.by_name()), by_name);
-        assert_eq!(sent(&call.by_text()), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+        assert_eq!(sent(&call.commands[0]), by_name);
+        assert_eq!(sent(&script.by_text(&call.commands[0])), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
     }
 }

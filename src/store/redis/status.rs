@@ -5,10 +5,7 @@ use std::rc::Rc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{
-    super::Result, Redis, access::Confirm, layout::Found, link::Link, node::Node, primaries::Kind,
-    replication::Replication,
-};
+use super::{super::Result, Redis, access::Confirm, link::Link, replication::Replication, server::Server};
 use crate::telemetry::RedisState;
 
 /// What one primary says.
@@ -21,35 +18,36 @@ struct Answer {
 impl Redis {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
     pub async fn status(&self) -> Result<RedisState> {
-        let (Found { primaries: found, .. }, nodes) = self.link.primaries_now().await?;
-        let asked = Instant::now();
-        let answers = join_all(nodes.iter().map(|node| ask(&self.link, node, asked))).await;
+        let known = self.link.primaries();
+        known.look_again(None).await?;
+        let (found, asked) = (known.all(), Instant::now());
+        let answers = join_all(found.iter().map(|(_, server)| ask(&self.link, server, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
-        for (primary, answer) in found.into_iter().zip(answers) {
+        for ((primary, _), answer) in found.iter().zip(answers) {
             let Ok(answer) = answer else { continue };
             slots += primary.covered();
             times.push(answer.time);
             primaries.push((primary.address.to_string(), answer.replicas));
         }
-        let kind = self.link.kind();
+        let confirm = self.access.confirm();
         Ok(RedisState {
             primaries,
-            slots: (kind == Kind::Cluster).then_some(slots),
-            wanted: match self.link.confirm() {
-                Confirm::Auto => u32::from(kind != Kind::Single),
+            slots: known.is_cluster().then_some(slots),
+            wanted: match confirm {
+                Confirm::Auto => u32::from(!known.is_single()),
                 Confirm::Replicas(count) => count.into(),
             },
-            are_required: self.link.confirm() != Confirm::Auto,
+            are_required: confirm != Confirm::Auto,
             clock_difference: spread(&times),
         })
     }
 }
 
-async fn ask(link: &Link, node: &Rc<Node>, asked: Instant) -> Result<Answer> {
+async fn ask(link: &Link, server: &Rc<Server>, asked: Instant) -> Result<Answer> {
     let mut commands = redis::pipe();
     commands.cmd("INFO").arg("replication").cmd("TIME");
     let sent = asked.elapsed();
-    let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", node, &commands).await?;
+    let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", server, &commands).await?;
     // Half of the way is taken for the way there.
     let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
     Ok(Answer {

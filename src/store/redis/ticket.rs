@@ -27,13 +27,13 @@ impl Tickets for Redis {
             Some((order, sealed)) => script.text(order).arg(sealed.as_bytes()),
             None => script.arg("").arg(""),
         };
-        self.link.run("keep_ticket", &script).await
+        self.link.run("keep_ticket", script).await
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
         let mut script = TAKE.on(&[&name::ticket(ticket)]);
         script.text(attempt);
-        let held: Vec<Vec<u8>> = self.link.run("take_ticket", &script).await?;
+        let held: Vec<Vec<u8>> = self.link.run("take_ticket", script).await?;
         if held.is_empty() {
             return Ok(None);
         }

@@ -29,13 +29,12 @@ pub struct TlsFiles {
 }
 
 /// One for the process. New connections use what the files contain by then.
-#[derive(Debug)]
 pub(super) struct Tls {
     files: TlsFiles,
     current: Mutex<Current>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Current {
     made: Option<(Content, Arc<ClientConfig>)>,
     /// Why the changed files cannot be used, so that the log says it once.
@@ -46,12 +45,6 @@ struct Current {
 struct Content {
     ca: Option<Vec<u8>>,
     client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-}
-
-impl std::fmt::Debug for Content {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Content(…)")
-    }
 }
 
 impl Tls {
@@ -116,13 +109,13 @@ impl Tls {
         match (error, &self.files.ca) {
             // A bad signature is that of another authority with the same name.
             (UnknownIssuer | BadSignature, Some(_)) => {
-                "its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed \
-                                         it; put the authority that did into that file"
+                "its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed it; put the authority that \
+                 did into that file"
                     .into()
             }
             (UnknownIssuer | BadSignature, None) => {
-                "its certificate is not trusted: no authority that this system trusts has signed it; \
-                                      set WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
+                "its certificate is not trusted: no authority that this system trusts has signed it; set \
+                 WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
                     .into()
             }
             (NotValidForNameContext { presented, .. }, _) => format!(
@@ -158,14 +151,10 @@ impl Content {
             fs::read(path).map_err(|error| format!("{variable}: {}: {error}", path.display()))
         };
         let ca = files.ca.as_ref().map(|path| open("WXMINT_REDIS_CA_FILE", path)).transpose()?;
-        let client = match &files.client {
-            None => None,
-            Some((certificate, key)) => Some((
-                open("WXMINT_REDIS_CERT_FILE", certificate)?,
-                read_private(key).map_err(|error| format!("WXMINT_REDIS_KEY_FILE: {error}"))?,
-            )),
-        };
-        Ok(Self { ca, client })
+        let Some((certificate, key)) = &files.client else { return Ok(Self { ca, client: None }) };
+        let certificate = open("WXMINT_REDIS_CERT_FILE", certificate)?;
+        let key = read_private(key).map_err(|error| format!("WXMINT_REDIS_KEY_FILE: {error}"))?;
+        Ok(Self { ca, client: Some((certificate, key)) })
     }
 
     fn config(&self) -> Result<ClientConfig, String> {

@@ -1,4 +1,4 @@
-//! The URL of Redis: which servers, as whom, which database, with TLS or without.
+//! The URL of Redis: which servers, as whom, which database, with TLS or without. The crate `url` reads no list of servers.
 
 use std::{
     collections::HashSet,
@@ -6,7 +6,6 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     slice,
     str::FromStr,
-    sync::Arc,
 };
 
 use percent_encoding::percent_decode_str;
@@ -32,46 +31,27 @@ pub(super) enum Layout {
 
 /// A checked URL of Redis. It does not print, because it may contain a password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(Arc<Parts>);
-
-#[derive(PartialEq, Eq)]
-struct Parts {
-    layout: Layout,
-    user: Option<String>,
-    password: Option<Zeroizing<String>>,
-    db: u32,
+pub struct RedisUrl {
+    pub(super) layout: Layout,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Zeroizing<String>>,
+    pub(super) db: u32,
     tls: bool,
 }
 
 impl RedisUrl {
-    pub(super) fn layout(&self) -> &Layout {
-        &self.0.layout
-    }
-
-    pub(super) fn user(&self) -> Option<&str> {
-        self.0.user.as_deref()
-    }
-
-    pub(super) fn password(&self) -> Option<&str> {
-        self.0.password.as_ref().map(|password| password.as_str())
-    }
-
-    pub(super) fn db(&self) -> u32 {
-        self.0.db
-    }
-
     /// Whether connections are encrypted: `rediss`.
     pub fn has_tls(&self) -> bool {
-        self.0.tls
+        self.tls
     }
 
     /// Whether anything is sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
-        let servers = match &self.0.layout {
+        let servers = match &self.layout {
             Layout::Single(server) => slice::from_ref(server),
             Layout::Cluster(servers) | Layout::Sentinel { sentinels: servers, .. } => servers,
         };
-        !self.0.tls && !servers.iter().all(Address::is_loopback)
+        !self.tls && !servers.iter().all(Address::is_loopback)
     }
 }
 
@@ -99,18 +79,20 @@ impl fmt::Display for Address {
 /// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
 type Fault = &'static str;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Single,
-    Cluster,
-    Sentinel,
-}
-
 impl FromStr for RedisUrl {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        let (kind, tls, rest) = scheme(text)?;
+        const SCHEMES: Fault = "begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
+                                redis+sentinel://, rediss+sentinel://";
+        let (scheme, rest) = text.split_once("://").ok_or(SCHEMES)?;
+        let (tls, kind) = match scheme.strip_prefix("rediss") {
+            Some(kind) => (true, kind),
+            None => (false, scheme.strip_prefix("redis").ok_or(SCHEMES)?),
+        };
+        if !["", "+cluster", "+sentinel"].contains(&kind) {
+            return Err(SCHEMES);
+        }
         if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
             return Err("contains a space; in a user name or a password it is written as %20");
         }
@@ -122,55 +104,37 @@ impl FromStr for RedisUrl {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = self::credentials(credentials)?;
-        let servers = servers(hosts, if kind == Kind::Sentinel { SENTINEL_PORT } else { REDIS_PORT })?;
-        let (layout, db) = layout(kind, servers, path)?;
-        Ok(Self(Arc::new(Parts { layout, user, password, db, tls })))
+        let servers = servers(hosts, if kind == "+sentinel" { SENTINEL_PORT } else { REDIS_PORT })?;
+        let (layout, db) = match kind {
+            "+sentinel" => of_sentinels(servers, path)?,
+            "+cluster" => (of_cluster(servers, path)?, 0),
+            _ => (single(servers)?, database(path)?),
+        };
+        Ok(Self { layout, user, password, db, tls })
     }
 }
 
-fn scheme(text: &str) -> Result<(Kind, bool, &str), Fault> {
-    let wrong = "begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, redis+sentinel://, \
-                 rediss+sentinel://";
-    let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
-    let (tls, kind) = match scheme.split_once('+').unwrap_or((scheme, "")) {
-        ("redis", kind) => (false, kind),
-        ("rediss", kind) => (true, kind),
-        _ => return Err(wrong),
-    };
-    let kind = match kind {
-        "" if !scheme.contains('+') => Kind::Single,
-        "cluster" => Kind::Cluster,
-        "sentinel" => Kind::Sentinel,
-        _ => return Err(wrong),
-    };
-    Ok((kind, tls, rest))
-}
-
-type Credentials = (Option<String>, Option<Zeroizing<String>>);
-
-fn credentials(text: &str) -> Result<Credentials, Fault> {
+fn credentials(text: &str) -> Result<(Option<String>, Option<Zeroizing<String>>), Fault> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let (user, password) = (decoded(user)?, Zeroizing::new(decoded(password)?));
-    match (user.is_empty(), password.is_empty()) {
-        (true, true) => Ok((None, None)),
-        (true, false) => Ok((None, Some(password))),
-        (false, false) => Ok((Some(user), Some(password))),
-        (false, true) => {
-            Err("has a user name without a password; a password alone is written redis://:PASSWORD@host:port")
-        }
+    if !user.is_empty() && password.is_empty() {
+        return Err("has a user name without a password; a password alone is written redis://:PASSWORD@host:port");
     }
+    Ok((Some(user).filter(|user| !user.is_empty()), Some(password).filter(|password| !password.is_empty())))
 }
 
 fn decoded(text: &str) -> Result<String, Fault> {
-    let wrong = "has a % in the user name or the password that two hexadecimal digits must follow: a % itself is written as %25";
     let complete = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if !text.split('%').skip(1).all(complete) {
-        return Err(wrong);
+        return Err(
+            "has a % in the user name or the password that two hexadecimal digits must follow: a % itself is written as %25",
+        );
     }
     let bytes = percent_decode_str(text).decode_utf8();
     Ok(bytes.map_err(|_| "has a user name or a password that is not UTF-8")?.into_owned())
 }
 
+/// Each server once.
 fn servers(text: &str, port: u16) -> Result<Vec<Address>, Fault> {
     let mut seen = HashSet::new();
     let mut servers: Vec<_> = text.split(',').map(|server| address(server, port)).collect::<Result<_, _>>()?;
@@ -179,51 +143,52 @@ fn servers(text: &str, port: u16) -> Result<Vec<Address>, Fault> {
 }
 
 fn address(text: &str, default: u16) -> Result<Address, Fault> {
-    let brackets = "has an IPv6 address that is not written in brackets: redis://[2001:db8::1]:6379";
     let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or(brackets)?;
-            host.parse::<Ipv6Addr>().map_err(|_| brackets)?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(brackets)?) })
-        }
-        None => match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => return Err(brackets),
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.:".contains(char);
-    if host.is_empty() || !host.chars().all(is_plain) {
-        return Err(
-            "has no host, or one that is no name and no address: after the :// and, where there are any, user:password@, \
-                    it goes on with host:port",
-        );
+        Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok()),
+        None => Some(text.split_at(text.find(':').unwrap_or(text.len()))).filter(|(host, _)| is_plain(host)),
     }
-    let port = port.map_or(Some(default), |port| port.parse().ok().filter(|port| *port != 0));
-    Ok(Address { host: host.to_owned(), port: port.ok_or("has a port that is no number from 1 to 65535")? })
+    .ok_or(
+        "has no host, or one that is no name and no address: after the :// and, where there are any, user:password@, it goes \
+         on with host:port, and an IPv6 address stands in brackets: [2001:db8::1]:6379",
+    )?;
+    let port = match port {
+        "" => Some(default),
+        port => port.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port != 0),
+    };
+    let port = port.ok_or(
+        "has a port that is no number from 1 to 65535, or an IPv6 address that is not written in brackets: \
+         redis://[2001:db8::1]:6379",
+    )?;
+    Ok(Address { host: host.to_owned(), port })
 }
 
-fn layout(kind: Kind, mut servers: Vec<Address>, path: &str) -> Result<(Layout, u32), Fault> {
-    match kind {
-        Kind::Single if servers.len() > 1 => Err(
+/// Whether it can be the name of a host or of a master, or an IPv4 address.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
+}
+
+fn single(mut servers: Vec<Address>) -> Result<Layout, Fault> {
+    match (servers.pop(), servers.is_empty()) {
+        (Some(server), true) => Ok(Layout::Single(server)),
+        _ => Err(
             "names several servers: that is redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/MASTER",
         ),
-        Kind::Single => Ok((Layout::Single(servers.remove(0)), database(path)?)),
-        Kind::Cluster if !["", "0"].contains(&path) => {
-            Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port")
-        }
-        Kind::Cluster => Ok((Layout::Cluster(servers), 0)),
-        Kind::Sentinel => {
-            let (master, db) = path.split_once('/').unwrap_or((path, ""));
-            let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
-            if master.is_empty() || !master.chars().all(is_plain) {
-                return Err(
-                    "does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER",
-                );
-            }
-            Ok((Layout::Sentinel { sentinels: servers, master: master.to_owned() }, database(db)?))
-        }
     }
+}
+
+fn of_cluster(servers: Vec<Address>, path: &str) -> Result<Layout, Fault> {
+    match path {
+        "" | "0" => Ok(Layout::Cluster(servers)),
+        _ => Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port"),
+    }
+}
+
+fn of_sentinels(sentinels: Vec<Address>, path: &str) -> Result<(Layout, u32), Fault> {
+    let (master, db) = path.split_once('/').unwrap_or((path, ""));
+    if !is_plain(master) {
+        return Err("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER");
+    }
+    Ok((Layout::Sentinel { sentinels, master: master.to_owned() }, database(db)?))
 }
 
 fn database(path: &str) -> Result<u32, Fault> {
@@ -265,8 +230,17 @@ mod tests {
             ("rediss+sentinel://:p@a/my-master_1.x/2", "sentinel a:26379 of my-master_1.x", None, Some("p"), 2, true),
         ] {
             let read = url(text);
-            assert_eq!(said(read.layout()), layout, "{text}");
-            assert_eq!((read.user(), read.password(), read.db(), read.has_tls()), (user, password, db, tls), "{text}");
+            assert_eq!(said(&read.layout), layout, "{text}");
+            assert_eq!(
+                (
+                    read.user.as_deref(),
+                    read.password.as_ref().map(|password| password.as_str()),
+                    read.db,
+                    read.has_tls()
+                ),
+                (user, password, db, tls),
+                "{text}"
+            );
             assert_eq!(format!("{read:?}"), "RedisUrl(…)");
         }
     }

@@ -6,20 +6,14 @@
 //! still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be
 //! missed, unless the walk asks for `Slots::AtRest`.
 
-use std::{rc::Rc, sync::LazyLock};
-
 use chrono::{DateTime, Utc};
-use redis::{Cmd, Value, from_redis_value};
+use redis::{Value, from_redis_value};
 
 use super::{
-    super::{AttemptId, Binding, Person, Result},
-    Redis, Script,
+    super::{Binding, Person, Result},
+    Call, Redis,
     binding::{parse_user, person_of},
-    layout::parse_slots,
-    name,
-    node::Node,
-    primaries::Kind,
-    script, unreadable,
+    cluster, name, unreadable,
 };
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
@@ -27,8 +21,6 @@ const PAGE: usize = 1000;
 
 /// In metrics.
 const STEP: &str = "walk";
-
-static NOTE_DISSOLVED: LazyLock<Script> = script!("binding_state", "note_dissolved");
 
 /// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
 /// started again, keeps its keys in another order. On a Cluster it holds as long as each primary has the same slots.
@@ -82,30 +74,22 @@ pub enum Found {
 impl Redis {
     /// Reads the page of bindings that begins at `from`.
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        self.step(from, "wxmint:{*}:binding", Slots::MayBeMoving, async |node, keys| {
-            let people: Vec<Person> = keys.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-            let asked = keys.iter().map(|key| (key.as_str(), Cmd::hmget(key, &FIELDS))).collect();
-            let rows = self.link.query_each(STEP, node, asked).await?;
-            let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
-            found.collect()
-        })
-        .await
+        let keys = self.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
+        let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
+        let people: Vec<Person> = names.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
+        let rows = self.link.run_each(STEP, people.iter().map(row)).await?;
+        let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
+        Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
     }
 
-    /// Reads the page of keys like `pattern` that begins at `from`, and of each what is looked for.
-    pub(super) async fn step<T>(
-        &self,
-        from: &Place,
-        pattern: &str,
-        slots: Slots,
-        read: impl AsyncFnOnce(&Rc<Node>, Vec<String>) -> Result<Vec<T>>,
-    ) -> Result<Step<T>> {
-        let (_, primaries) = self.link.primaries().await?;
-        let Some(node) = primaries.get(from.primary) else { return Ok(Step::Elsewhere) };
+    /// Reads the page of names of keys like `pattern` that begins at `from`.
+    pub(super) async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Step<String>> {
+        let primaries = self.link.all_primaries().await?;
+        let Some((_, server)) = primaries.get(from.primary) else { return Ok(Step::Elsewhere) };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
         asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        let is_cluster = self.link.kind() == Kind::Cluster;
+        let is_cluster = self.link.primaries().is_cluster();
         if is_cluster {
             asked.cmd("CLUSTER").arg("SLOTS");
         }
@@ -113,43 +97,32 @@ impl Redis {
         if asks_nodes {
             asked.cmd("CLUSTER").arg("NODES");
         }
-        let mut answers: Vec<Value> = self.link.query_at(STEP, node, &asked).await?;
+        let mut answers: Vec<Value> = self.link.query_at(STEP, server, &asked).await?;
         if asks_nodes && slots_are_moving(answers.pop()) {
             return Ok(Step::Elsewhere);
         }
         let layout = match is_cluster {
-            true => parse_slots(answers.pop().unwrap_or(Value::Nil), &node.address)?.fingerprint(),
+            true => cluster::fingerprint(&cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?),
             false => 0,
         };
         let scanned = from_redis_value(Value::Array(answers)).map_err(|_| unreadable("a page of keys"))?;
-        let (info, of, (cursor, keys)): (String, u64, (u64, Vec<String>)) = scanned;
-        let server = run_id(&info);
-        if *from != Place::default() && (from.layout != layout || !["", server].contains(&from.server.as_str())) {
+        let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
+        let process = run_id(&info);
+        if *from != Place::default() && (from.layout != layout || !["", process].contains(&from.server.as_str())) {
             return Ok(Step::Elsewhere);
         }
-        let found = read(node, keys).await?;
         let next = match (cursor, from.primary + 1) {
             (0, next) if next == primaries.len() => None,
             (0, primary) => Some(Place { primary, layout, ..Place::default() }),
-            (cursor, _) => Some(Place { cursor, layout, server: server.to_owned(), ..*from }),
+            (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), ..*from }),
         };
         Ok(Step::Page(Page { found, keys: PAGE as u64, of: of * primaries.len() as u64, next }))
-    }
-
-    /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
-    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool> {
-        let mut script = NOTE_DISSOLVED.on(&[&name::binding(person)]);
-        script.text(attempt);
-        self.link.run("note_dissolved", &script).await
     }
 }
 
 /// See [`super::super::Store::binding`].
 pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<Binding>> {
-    let (key, mut asked) = (name::binding(person).to_string(), redis::pipe());
-    asked.hmget(&key, &FIELDS);
-    let (row,): (Value,) = redis.link.query("binding", &key, &asked).await?;
-    match found(person.clone(), row)? {
+    match found(person.clone(), redis.link.run("binding", row(person)).await?)? {
         Some(Found::Bound(binding)) => Ok(Some(binding)),
         _ => Ok(None),
     }
@@ -173,6 +146,14 @@ fn owner(key: &str) -> Result<Person> {
 
 const FIELDS: [&str; 7] =
     ["user_id", "unionid", "unionid_conflict", "bound_at", "intent_user", "leaving_user", "dissolved"];
+
+/// Reads the fields of a person's binding.
+fn row(person: &Person) -> Call {
+    let key = name::binding(person).to_string();
+    let mut asked = Call::at(&key);
+    asked.cmd("HMGET").arg(&key).arg(&FIELDS);
+    asked
+}
 
 /// `None` for a person of whom nothing is left, or nothing but a number.
 fn found(person: Person, row: Value) -> Result<Option<Found>> {

@@ -1,13 +1,11 @@
 //! Reads a plaintext and decides whether to accept it.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use wxmint_verify::json::read_object;
 
 use super::{OpenedData, Undecryptable};
 use crate::{
@@ -20,7 +18,6 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two readers could take
 /// different values.
-#[derive(Default)]
 pub(super) struct Members {
     openid: Option<String>,
     /// Empty or `null` if there is no unionid.
@@ -48,7 +45,13 @@ pub(super) struct Belief<'a> {
 
 impl Members {
     pub(super) fn read(text: &[u8]) -> Result<Self, Undecryptable> {
-        serde_json::from_slice(text).map_err(|_| Undecryptable)
+        let mut others = read_object(text).map_err(|_| Undecryptable)?;
+        Ok(Self {
+            openid: take(&mut others, "openId")?,
+            unionid: take(&mut others, "unionId")?,
+            watermark: take(&mut others, "watermark")?,
+            others,
+        })
     }
 
     pub(super) fn believed(self, belief: &Belief<'_>) -> Result<OpenedData, Undecryptable> {
@@ -66,10 +69,6 @@ impl Members {
     pub(super) fn anonymous(self) -> OpenedData {
         OpenedData { data: self.others, unionid: None }
     }
-
-    fn set<E: Error>(&mut self, name: String, value: Value) -> Result<(), E> {
-        if self.others.insert(name, value).is_some() { Err(twice()) } else { Ok(()) }
-    }
 }
 
 impl Watermark {
@@ -80,39 +79,7 @@ impl Watermark {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Members::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "openId" => once(&mut members.openid, map.next_value()?)?,
-                "unionId" => once(&mut members.unionid, map.next_value()?)?,
-                "watermark" => once(&mut members.watermark, map.next_value()?)?,
-                _ => members.set(name, map.next_value()?)?,
-            }
-        }
-        Ok(members)
-    }
-}
-
-fn once<T, E: Error>(member: &mut Option<T>, value: T) -> Result<(), E> {
-    if member.replace(value).is_some() { Err(twice()) } else { Ok(()) }
-}
-
-fn twice<E: Error>() -> E {
-    E::custom("a repeated member")
+/// Takes a member out of the others.
+fn take<T: DeserializeOwned>(others: &mut Map<String, Value>, name: &str) -> Result<Option<T>, Undecryptable> {
+    others.remove(name).map(serde_json::from_value).transpose().map_err(|_| Undecryptable)
 }

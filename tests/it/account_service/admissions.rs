@@ -2,7 +2,7 @@
 //! token says of the user.
 
 use serde_json::{Value, json};
-use wxmint::accounts::Admission;
+use wxmint::accounts::LoginCheck;
 
 use super::{
     logins::{alice, log_in, warning},
@@ -123,7 +123,7 @@ async fn a_kibibyte_of_claims_is_in_the_token_and_a_byte_more_is_refused() {
 #[tokio::test]
 async fn a_service_that_is_away_is_asked_once_more_and_is_never_a_yes() {
     let (service, client) = set_up();
-    let admitted = Ok(Admission::Admitted(Default::default()));
+    let admitted = Ok(LoginCheck::Admitted(Default::default()));
     service.misbehave_once(Reply::Lost);
     assert_eq!(client.admission("user-alice").await, admitted);
     let [first, second] = service.take_calls().try_into().expect("two attempts");
@@ -133,5 +133,5 @@ async fn a_service_that_is_away_is_asked_once_more_and_is_never_a_yes() {
         client.admission("user-alice").await.expect_err("no answer");
     }
     service.heal();
-    assert_eq!(eventually("back", PATIENCE, async || client.admission("nobody").await.ok()).await, Admission::Refused);
+    assert_eq!(eventually("back", PATIENCE, async || client.admission("nobody").await.ok()).await, LoginCheck::Refused);
 }

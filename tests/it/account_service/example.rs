@@ -7,13 +7,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wxmint::{
-    accounts::{Accounts, Admission, Named, NewUserKey},
+    accounts::{Accounts, LoginCheck, Named, NewUserKey},
     http::now,
-    ids::TokenId,
     keys::{KeyRing, KeySet},
-    token::{Minter, OutgoingRequest, RequestSigner},
-    verify::TokenTyp,
+    token::{Minter, OutgoingRequest, RequestSigner, new_token_id},
 };
+use wxmint_verify::TokenTyp;
 
 use super::{
     Client,
@@ -85,7 +84,7 @@ impl Example {
         let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
         let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
         let access = minter
-            .mint(&user, &app, &TokenId::random().expect("bits"), &Default::default(), now(), now())
+            .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), now(), now())
             .expect("a token");
         vec![
             ("no token", String::new()),
@@ -103,7 +102,7 @@ impl Example {
         let signer = RequestSigner::new(issuer.to_owned(), audience.to_owned(), self.ring());
         let url = format!("{}{path}", self.base);
         let request = OutgoingRequest { method, url: &url, body: BODY.as_bytes() };
-        let id = TokenId::random().expect("bits");
+        let id = new_token_id().expect("bits");
         signer.sign(request, &id, at).expect("a token").expose().to_owned()
     }
 
@@ -131,9 +130,9 @@ async fn the_example_answers_the_calls_and_makes_no_user_twice() {
     assert!(found.iter().all(|named| named.user == found[0].user) && !made.contains(&found[0].user));
     assert_eq!(found.iter().filter(|named| named.made).count(), 1, "{found:?}");
 
-    let Ok(Admission::Admitted(claims)) = client.admission(alice.as_str()).await else { panic!("alice may log in") };
+    let Ok(LoginCheck::Admitted(claims)) = client.admission(alice.as_str()).await else { panic!("alice may log in") };
     assert_eq!(claims.as_map()["roles"], json!(["admin", "editor"]));
-    assert_eq!(client.admission("nobody").await, Ok(Admission::Refused));
+    assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));
 
     let bound = log_in(&example.bed, "lin", credentials_of_alice("wonderland")).await.expect_login();
     assert_eq!(bound.member("user_id"), alice.as_str());

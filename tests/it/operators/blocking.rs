@@ -1,11 +1,11 @@
 //! A blocked user stays out under every account backend, and no token from before the block works.
 
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-use wxmint::verify::ends::EndHash;
+use wxmint_verify::ends::EndHash;
 
 use super::Office;
 use crate::support::{AccountService, Answer, BUSY, UsersFile, eventually, password_of};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 
 /// Blocks the user of these two people, and lets them in again.
 async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {

@@ -127,7 +127,10 @@ async fn each_mistake_in_its_settings_is_named_and_none_of_the_issuers_settings_
         (good().without("WXMINT_ISSUER"), "WXMINT_ISSUER is not set"),
         (good().without("WXMINT_AUDIENCE"), "WXMINT_AUDIENCE is not set"),
         (good().without("WXMINT_JWKS_URL"), "WXMINT_JWKS_URL is not set"),
-        (good().with("WXMINT_JWKS_URL", "http://login.example.com/jwks"), "WXMINT_JWKS_URL is not valid"),
+        (
+            good().with("WXMINT_JWKS_URL", "http://login.example.com/jwks"),
+            "WXMINT_JWKS_URL is an http URL of another machine",
+        ),
         (good().with("WXMINT_JWKS_URL", "https://u:hunter2@login.example.com/"), "WXMINT_JWKS_URL is not valid"),
         (good().with("WXMINT_JWKS_URL", "http://127.0.0.1:1/a,http://127.0.0.1:1/b"), "WXMINT_JWKS_URL has 2"),
         (good().with("WXMINT_ISSUER", &format!("{ISSUER},{ISSUER}")), "WXMINT_ISSUER has the same issuer twice"),

@@ -21,7 +21,7 @@ use actix_web::{
 };
 use futures_util::stream;
 use serde_json::Value;
-use wxmint::simulator::AccountBook;
+use wxmint_simulator::AccountBook;
 
 const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;

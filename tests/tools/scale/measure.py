@@ -1,7 +1,6 @@
 """What a login and a key cost, measured: commands and CPU of Redis for each kind of request, and bytes for each kind of key."""
 
 import re
-import subprocess
 
 COPIES = 100_000
 REQUESTS = 500
@@ -93,34 +92,45 @@ def fill(scratch, command):
             scratch.answer()
 
 
-def saturated(redis, calls):
-    """CPU of Redis for each of these calls when 64 connections send as fast as they can; µs by name."""
-    costs = {}
-    for name, words in calls.items():
-        before, count = redis.cpu(), 40_000
-        benchmark = ["redis-benchmark", "-p", str(redis.port), "-c", "64", "-n", str(count), "-r", "1000000", "-q"]
-        subprocess.run(benchmark + words, check=True, capture_output=True)
-        costs[name] = (redis.cpu() - before) / count * 1e6
+def saturated(redis, writes):
+    """CPU of Redis for each of these writes when it has them of 64 connections at a time; µs by name."""
+    connections, costs = [redis.again() for _ in range(64)], {}
+    for name, commands in writes.items():
+        before, rounds = redis.cpu(), 400
+        for number in range(rounds * len(connections)):
+            each = connections[number % len(connections)]
+            for words in commands:
+                each.send(*(word.replace("__number__", f"{number:012d}") for word in words))
+            if each is connections[-1]:
+                for other in connections:
+                    for _ in commands:
+                        other.answer()
+        costs[name] = (redis.cpu() - before) / rounds / len(connections) * 1e6
     return costs
 
 
-def calls_of_a_login(login, redis):
-    """The scripts of one silent login as they were sent; the code and the order of the exchange differ each time."""
+def writes_of_a_login(login, redis):
+    """The two writes of a silent login as they were sent; the code and the order of the exchange differ each time."""
     login.log_in("watched")
     watcher = redis.again()
     watcher.ask("MONITOR")
     login.log_in("watched")
     redis.ask("PING")
-    calls = {}
+    writes = {"address and code": [], "session and binding": []}
     while True:
         line = watcher.file.readline().decode()
         words = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
-        if words[:1] == ["PING"]:
-            return calls
-        if words and words[0].upper() == "EVALSHA" and " lua]" not in line:
-            name = kind_of(words[3].encode()) or "address"
-            differs = {"code": words[3][15:27], "binding": words[3 + int(words[2]) + 1][4:16]}.get(name)
-            if name != "code":
-                # Interval and period of the limit, which is not to be reached.
-                words[{"binding": -4, "address": -2}[name]] = "1"
-            calls[name] = [word.replace(differs, "__rand_int__") if differs else word for word in words]
+        command = words[0].upper() if words and " lua]" not in line else ""
+        if command == "PING":
+            return writes
+        name, differs = "address and code", None
+        if command == "EVALSHA" and kind_of(words[3].encode()) == "binding":
+            # The count of logins is not to reach its limit: interval and period.
+            name, differs, words[-4] = "session and binding", words[6][4:16], "1"
+        elif command == "EVALSHA":
+            words[-2] = "1"
+        elif command in ("SET", "GET") and kind_of(words[1].encode()) == "code":
+            differs = words[1][15:27]
+        elif command != "TIME":
+            continue
+        writes[name].append([word.replace(differs, "__number__") if differs else word for word in words])

@@ -42,10 +42,10 @@ def measured(folder):
     redis, scratch = Redis(folder), Redis(folder)
     login = Login(folder, redis)
     try:
-        calls = measure.calls_of_a_login(login, redis)
+        writes = measure.writes_of_a_login(login, redis)
         costs = measure.requests(login, redis)
         sizes = measure.bytes_by_kind(login, redis, scratch)
-        return costs, sizes, measure.saturated(redis, calls)
+        return costs, sizes, measure.saturated(redis, writes)
     finally:
         login.end()
         stop(redis.process)

@@ -1,13 +1,9 @@
 -- The generic cell rate algorithm of `limits.rs`, in microseconds. In front of the scripts that count.
-local function now_micros()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-
--- Counts an event in a cell that holds `held`: answers 0, the cell's new value and its milliseconds; or the microseconds until
+-- For an event in a cell that holds `held`: answers 0, the cell's new value and its milliseconds; or the microseconds until
 -- the event would be counted.
 local function counted(held, interval, period)
-  local now = now_micros()
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
   local next = math.max(tonumber(held or '0'), now) + interval
   if next - now > period then
     return next - now - period

@@ -1,18 +1,19 @@
 -- The session keys of a person bound to a user, and leave to try them. KEYS: binding, session, tries (one hash slot).
--- ARGV: user, milliseconds for which a replaced key is kept, failures that are too many, window (s), attempt. Needs
--- kept_keys.lua. Answers {'keys', seconds, microseconds, key...}, {'not bound'} or {'busy'}.
+-- ARGV: user, failures that are too many, window (s), attempt.
+-- Answers {'keys', seconds, microseconds, order, key, replaced key}, {'not bound'} or {'busy'}.
 -- Tries hold how many have failed, and a field for each attempt whose try is under way. Repeated by its attempt, a try is one.
 if redis.call('HGET', KEYS[1], 'user_id') ~= ARGV[1] then
   return {'not bound'}
 end
 local failed = redis.call('HGET', KEYS[3], 'failed')
 local under_way = redis.call('HLEN', KEYS[3]) - (failed and 1 or 0)
-if (failed or 0) + under_way >= tonumber(ARGV[3]) and redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then
+if (failed or 0) + under_way >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[3], ARGV[4]) == 0 then
   return {'busy'}
 end
-redis.call('HSET', KEYS[3], ARGV[5], '')
+redis.call('HSET', KEYS[3], ARGV[4], '')
 if not failed then
-  redis.call('EXPIRE', KEYS[3], ARGV[4])
+  redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
-local keys, now = kept_keys(ARGV[2])
-return {'keys', now[1], now[2], unpack(keys)}
+local time = redis.call('TIME')
+local kept = redis.call('HMGET', KEYS[2], 'current_order', 'current_key', 'previous_key')
+return {'keys', time[1], time[2], kept[1], kept[2], kept[3]}

@@ -1,24 +1,27 @@
--- Counts a login, says where the person stands, and keeps the session key. Needs binding_state.lua, meter.lua and keep_key.lua.
+-- Counts a login, says where the person stands, and keeps the session key. Needs binding.lua, meter.lua and keep_key.lua.
 -- KEYS: binding, session, cell (one hash slot).
--- ARGV: attempt, exchange order, sealed key, session's seconds, interval, period, intent's user ('' for none), made.
--- Answers what binding_state.lua does, and the second in which it was so.
+-- ARGV: exchange order, sealed key, session's seconds, interval, period (microseconds), intent's user ('' for none), made.
+-- Answers the fields of the binding, the microseconds until the login would be counted, or 0, and the second in which that was
+-- so. They are one text, a line for each, because an array costs Redis 2 µs more.
 -- Repeated with the same arguments it counts once more, and otherwise changes nothing and answers the same.
-local now = binding_state(ARGV[1])
-local wait, value, life = counted(redis.call('GET', KEYS[3]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+local now = binding()
+local wait, value, life = counted(redis.call('GET', KEYS[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
 if wait <= 0 then
   redis.call('SET', KEYS[3], value, 'PX', life)
-  -- For who was never bound: a repetition is to undo no dissolution that came between.
-  if now[1] == 'free' and now[2] == '0' and ARGV[7] ~= '' then
-    intend(ARGV[7], ARGV[8], '')
-    now = binding_state(ARGV[1])
+  -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
+  if not (now[2] or now[5] or now[8]) and (now[1] or '0') == '0' and ARGV[6] ~= '' then
+    intend(ARGV[6], ARGV[7], '')
+    now = binding()
   end
 end
--- Over the limit too, because WeChat has forgotten the old key. LoginRecord::keeps_key is the same condition.
-if now[1] == 'bound' and now[6] == '' or now[1] == 'intended' and now[3] == ARGV[7] then
-  keep_key(ARGV[2], ARGV[3], ARGV[4])
+local user, intended = now[2], now[5]
+local blocked = user and now[11] == user and string.sub(now[12], -2) == 'on'
+-- Also over the limit, because WeChat has forgotten the old key. LoginRecord::keeps_key is the same condition.
+if user and not blocked or not user and intended and intended == ARGV[6] then
+  keep_key(ARGV[1], ARGV[2], ARGV[3])
 end
-if wait > 0 then
-  return 'limited ' .. string.format('%.0f', wait)
+for field = 1, 13 do
+  now[field] = now[field] or ''
 end
-now[8] = redis.call('TIME')[1]
-return told(now)
+now[14], now[15] = wait, redis.call('TIME')[1]
+return table.concat(now, '\n')

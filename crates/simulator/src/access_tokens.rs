@@ -1,0 +1,143 @@
+//! The access tokens of `stable_token`: all callers share one, which is renewed in its last minutes. A caller can force
+//! a new one a limited number of times.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::state::alphanumeric;
+
+/// In its last five minutes a token has a successor, and both are valid.
+const OVERLAP: TimeDelta = TimeDelta::minutes(5);
+/// A forced refresh sooner than this after another has no effect.
+const FORCED_APART: TimeDelta = TimeDelta::seconds(30);
+/// Forced refreshes in a day.
+const FORCED_PER_DAY: usize = 20;
+/// A token that expired longer ago is forgotten, and is then invalid rather than expired.
+const REMEMBERED: TimeDelta = TimeDelta::hours(1);
+
+/// All access tokens of all apps. An app is the number of its place in the list.
+pub(super) struct AccessTokens {
+    life: TimeDelta,
+    issued: Vec<Issued>,
+    forced: Vec<(usize, DateTime<Utc>)>,
+}
+
+struct Issued {
+    app: usize,
+    value: String,
+    expires: DateTime<Utc>,
+}
+
+/// Why an access token does not name an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    Unknown,
+    Expired,
+}
+
+impl AccessTokens {
+    pub(super) fn new(life: TimeDelta) -> Self {
+        Self { life, issued: Vec::new(), forced: Vec::new() }
+    }
+
+    /// The app's token and its remaining seconds; `None` if refreshes were forced too often today.
+    pub(super) fn issue(&mut self, app: usize, force: bool, now: DateTime<Utc>) -> Option<(String, i64)> {
+        if force && !self.force(app, now) {
+            return None;
+        }
+        let overlap = OVERLAP.min(self.life / 2);
+        let fresh = |token: &&Issued| token.app == app && token.expires - now > overlap;
+        if let Some(token) = self.issued.iter().find(fresh) {
+            return Some((token.value.clone(), (token.expires - now).num_seconds()));
+        }
+        self.issued.retain(|token| now - token.expires < REMEMBERED);
+        let value = alphanumeric(136);
+        self.issued.push(Issued { app, value: value.clone(), expires: now + self.life });
+        Some((value, self.life.num_seconds()))
+    }
+
+    /// Drops the app's tokens, unless that happened a moment ago; `false` if it happened too often today.
+    fn force(&mut self, app: usize, now: DateTime<Utc>) -> bool {
+        self.forced.retain(|(_, at)| now - *at < TimeDelta::days(1));
+        let of_app = || self.forced.iter().filter(|(forced, _)| *forced == app);
+        if of_app().any(|(_, at)| now - *at < FORCED_APART) {
+            return true;
+        }
+        if of_app().count() >= FORCED_PER_DAY {
+            return false;
+        }
+        self.forced.push((app, now));
+        self.issued.retain(|token| token.app != app);
+        true
+    }
+
+    /// Ends the tokens of one app, or of all, before they expire, and returns their number.
+    pub(super) fn end(&mut self, app: Option<usize>, how: Bad, now: DateTime<Utc>) -> usize {
+        let concerned = |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
+        let ended = self.issued.iter().filter(|token| concerned(token)).count();
+        match how {
+            Bad::Unknown => self.issued.retain(|token| !concerned(token)),
+            Bad::Expired => {
+                self.issued.iter_mut().filter(|token| concerned(token)).for_each(|token| token.expires = now)
+            }
+        }
+        ended
+    }
+
+    /// The app that a token was issued to.
+    pub(super) fn app(&self, value: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
+        let token = self.issued.iter().find(|token| token.value == value).ok_or(Bad::Unknown)?;
+        if now < token.expires { Ok(token.app) } else { Err(Bad::Expired) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::now;
+
+    const LIFE: TimeDelta = TimeDelta::hours(2);
+
+    #[test]
+    fn callers_share_a_token_until_its_last_five_minutes_and_then_both_are_good() {
+        let (mut tokens, start) = (AccessTokens::new(LIFE), now());
+        let (first, expires_in) = tokens.issue(0, false, start).expect("a token");
+        assert_eq!(expires_in, 7200);
+        let later = start + TimeDelta::minutes(100);
+        assert_eq!(tokens.issue(0, false, later), Some((first.clone(), 1200)));
+
+        let last_minutes = start + TimeDelta::minutes(116);
+        let (second, _) = tokens.issue(0, false, last_minutes).expect("a token");
+        assert_ne!(first, second);
+        assert_eq!((tokens.app(&first, last_minutes), tokens.app(&second, last_minutes)), (Ok(0), Ok(0)));
+        assert_eq!(tokens.app(&first, start + LIFE), Err(Bad::Expired));
+    }
+
+    #[test]
+    fn tokens_are_ended_before_their_time() {
+        let (mut tokens, now) = (AccessTokens::new(LIFE), now());
+        for (bad, other_app) in [(Bad::Unknown, 1), (Bad::Expired, 2)] {
+            let [(ours, _), (theirs, _)] = [0, other_app].map(|app| tokens.issue(app, false, now).expect("a token"));
+            assert_eq!(tokens.end(Some(0), bad, now), 1);
+            assert_eq!((tokens.app(&ours, now), tokens.app(&theirs, now)), (Err(bad), Ok(other_app)));
+            assert_ne!(tokens.issue(0, false, now).expect("a token").0, ours);
+        }
+        assert_eq!(tokens.end(None, Bad::Unknown, now), 3);
+    }
+
+    #[test]
+    fn a_forced_refresh_kills_the_old_token_but_not_within_30_seconds_nor_21_times_a_day() {
+        let (mut tokens, mut now) = (AccessTokens::new(LIFE), now());
+        let (old, _) = tokens.issue(0, false, now).expect("a token");
+        let (other_app, _) = tokens.issue(1, false, now).expect("a token");
+        let (forced, _) = tokens.issue(0, true, now).expect("a token");
+        assert_eq!(tokens.app(&old, now), Err(Bad::Unknown));
+        assert_eq!(tokens.app(&other_app, now), Ok(1));
+        let (again, _) = tokens.issue(0, true, now + TimeDelta::seconds(29)).expect("a token");
+        assert_eq!(again, forced);
+        for _ in 1..20 {
+            now += TimeDelta::seconds(30);
+            assert!(tokens.issue(0, true, now).is_some());
+        }
+        assert_eq!(tokens.issue(0, true, now + TimeDelta::seconds(30)), None);
+    }
+}

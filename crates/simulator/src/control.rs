@@ -1,0 +1,298 @@
+//! The control API, `/_simulator/…`: JSON, for tests and for curl.
+
+use std::{fmt, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse, Resource, ResponseError, Route,
+    error::JsonPayloadError,
+    http::{Method, StatusCode, header},
+    web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig},
+};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    access_tokens::Bad,
+    apps::AppChange,
+    faults::Fault,
+    now,
+    people::Purpose,
+    state::lock,
+    user_data::{Handed, Wanted},
+    world::World,
+};
+
+const MOST_CODES: usize = 10_000;
+const LONGEST_NAME: usize = 64;
+const LONGEST_SECRET: usize = 128;
+
+/// An error of the caller, with what to do about it.
+#[derive(Debug)]
+struct Mistake {
+    status: StatusCode,
+    said: String,
+}
+
+impl Mistake {
+    fn new(said: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, said: said.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl ResponseError for Mistake {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::build(self.status).json(json!({"error": self.said}))
+    }
+}
+
+/// The routes of the control API.
+pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let scope = web::scope("/_simulator")
+            .app_data(Data::from(world))
+            .app_data(JsonConfig::default().limit(64 * 1024).error_handler(|error, _| bad_json(&error).into()))
+            .app_data(QueryConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
+            .app_data(PathConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
+            .service(resource("/codes", "POST", [web::post().to(mint_login_codes)]))
+            .service(resource("/phone-codes", "POST", [web::post().to(mint_phone_code)]))
+            .service(resource("/user-data", "POST", [web::post().to(hand_user_data)]))
+            .service(resource("/apps", "POST", [web::post().to(change_app)]))
+            .service(resource("/people", "GET", [web::get().to(people)]))
+            .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
+            .service(resource("/access-tokens", "POST", [web::post().to(end_access_tokens)]))
+            .service(resource(
+                "/faults",
+                "GET, PUT, DELETE",
+                [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)],
+            ))
+            .service(resource("/journal", "GET", [web::get().to(journal)]))
+            .service(resource("/stats", "GET", [web::get().to(stats)]))
+            .service(resource("/reset", "POST", [web::post().to(reset)]))
+            .default_service(web::to(no_such_path));
+        config.service(scope);
+    }
+}
+
+/// A path. Other methods get 405 with `Allow`, which actix-web by itself leaves out.
+fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
+    let refuse = move |method: Method| async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((header::ALLOW, allow))
+            .json(json!({"error": format!("{method} is not answered here; use {allow}")}))
+    };
+    routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
+}
+
+/// The answer of every unknown path.
+pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
+    let said = format!(
+        "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, apps, \
+         people, access-tokens, faults, journal, stats and reset",
+        request.path()
+    );
+    HttpResponse::NotFound().json(json!({"error": said}))
+}
+
+fn bad_json(error: &JsonPayloadError) -> Mistake {
+    match error {
+        JsonPayloadError::ContentType => Mistake {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            said: "send Content-Type: application/json (with curl: -H 'Content-Type: application/json')".into(),
+        },
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+            Mistake { status: StatusCode::PAYLOAD_TOO_LARGE, said: "the body is larger than 64 KiB; send less".into() }
+        }
+        JsonPayloadError::Deserialize(error) => Mistake::new(format!("the body is not as expected: {error}")),
+        error => Mistake::new(error.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginCodes {
+    person: String,
+    appid: Option<String>,
+    #[serde(default = "one")]
+    count: usize,
+    #[serde(default)]
+    age_seconds: u32,
+    #[serde(default)]
+    distinct_people: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+async fn mint_login_codes(world: Data<World>, Json(wanted): Json<LoginCodes>) -> Result<HttpResponse, Mistake> {
+    check_name(&wanted.person)?;
+    if !(1..=MOST_CODES).contains(&wanted.count) {
+        return Err(Mistake::new(format!("count must be from 1 to {MOST_CODES}")));
+    }
+    let app = app(&world, wanted.appid.as_deref())?;
+    let name = |number| match wanted.distinct_people {
+        true => format!("{}-{number}", wanted.person),
+        false => wanted.person.clone(),
+    };
+    let names: Vec<String> = (0..wanted.count).map(name).collect();
+    let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
+    let codes = world.mint_codes(Purpose::Login, &names, app, minted);
+    Ok(HttpResponse::Ok().json(json!({"codes": codes})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhoneCode {
+    person: String,
+    appid: Option<String>,
+    #[serde(default)]
+    age_seconds: u32,
+}
+
+async fn mint_phone_code(world: Data<World>, Json(wanted): Json<PhoneCode>) -> Result<HttpResponse, Mistake> {
+    check_name(&wanted.person)?;
+    let app = app(&world, wanted.appid.as_deref())?;
+    let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
+    let codes = world.mint_codes(Purpose::Phone, &[wanted.person], app, minted);
+    Ok(HttpResponse::Ok().json(json!({"code": codes.first()})))
+}
+
+async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Result<Json<Handed>, Mistake> {
+    check_name(&wanted.person)?;
+    let app = app(&world, wanted.appid.as_deref())?;
+    world.user_data(app, &wanted, now()).map(Json).map_err(Mistake::new)
+}
+
+fn check_name(name: &str) -> Result<(), Mistake> {
+    let length = name.chars().count();
+    if (1..=LONGEST_NAME).contains(&length) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Mistake::new(format!(
+        "a person's name must be 1 to {LONGEST_NAME} characters, none of them a control character"
+    )))
+}
+
+/// The app with this AppID; the first one if none is given.
+fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
+    let Some(appid) = appid else { return Ok(0) };
+    world.app(appid).ok_or_else(|| {
+        let known: Vec<&str> = world.apps.iter().map(|app| app.id.as_str()).collect();
+        Mistake::new(format!("no such appid here; the simulator was started with {}", known.join(", ")))
+    })
+}
+
+async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Result<Json<Value>, Mistake> {
+    let app = app(&world, wanted.appid.as_deref())?;
+    let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if !wanted.secret.as_ref().is_none_or(fits) {
+        return Err(Mistake::new(format!("secret must be 1 to {LONGEST_SECRET} visible ASCII characters")));
+    }
+    Ok(Json(world.change_app(app, wanted)))
+}
+
+async fn people(world: Data<World>) -> Json<Value> {
+    Json(json!({"people": world.people()}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonChange {
+    blocked: Option<bool>,
+    phone: Option<String>,
+}
+
+async fn change_person(
+    world: Data<World>,
+    name: web::Path<String>,
+    Json(change): Json<PersonChange>,
+) -> Result<Json<Value>, Mistake> {
+    check_name(&name)?;
+    if let Some(phone) = &change.phone
+        && !(phone.len() == 11 && phone.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return Err(Mistake::new("phone must be 11 digits, for example \"13800138000\""));
+    }
+    Ok(Json(world.change_person(&name, change.blocked, change.phone)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensEnd {
+    appid: Option<String>,
+    #[serde(default)]
+    revoke: bool,
+    #[serde(default)]
+    expire: bool,
+}
+
+async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) -> Result<HttpResponse, Mistake> {
+    let bad = match (wanted.revoke, wanted.expire) {
+        (true, false) => Bad::Unknown,
+        (false, true) => Bad::Expired,
+        _ => return Err(Mistake::new("say either {\"revoke\":true} or {\"expire\":true}")),
+    };
+    let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
+    let ended = lock(&world.access_tokens).end(app, bad, now());
+    Ok(HttpResponse::Ok().json(json!({"ended": ended})))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultList {
+    faults: Vec<Fault>,
+}
+
+async fn faults(world: Data<World>) -> Json<FaultList> {
+    Json(FaultList { faults: world.faults.list() })
+}
+
+async fn put_faults(world: Data<World>, Json(wanted): Json<FaultList>) -> Result<Json<FaultList>, Mistake> {
+    for (place, fault) in wanted.faults.iter().enumerate() {
+        fault.check().map_err(|said| Mistake::new(format!("faults[{place}]: {said}")))?;
+    }
+    world.faults.replace(wanted.faults);
+    Ok(faults(world).await)
+}
+
+async fn delete_faults(world: Data<World>) -> HttpResponse {
+    world.faults.replace(Vec::new());
+    HttpResponse::NoContent().finish()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn journal(world: Data<World>, from: web::Query<Since>) -> Json<Value> {
+    Json(world.journal.read(from.since))
+}
+
+async fn stats(world: Data<World>) -> Json<Value> {
+    Json(world.stats())
+}
+
+/// The body `{}`. It is required because a page of another origin can send a POST, but not one with
+/// `Content-Type: application/json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn reset(world: Data<World>, _: Json<Nothing>) -> HttpResponse {
+    world.reset();
+    HttpResponse::NoContent().finish()
+}

@@ -1,0 +1,437 @@
+//! The answers of WeChat's endpoints, as functions of the request, the world and the time.
+//!
+//! Every answer has HTTP status 200. The order in which missing parameters are reported is a guess; each message has
+//! been observed.
+
+use std::fmt::Write;
+
+use actix_web::http::Method;
+use aws_lc_rs::hmac;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::{
+    access_tokens::Bad,
+    call::{Call, Endpoint, Refusal},
+    state::{lock, random},
+    world::World,
+};
+
+impl World {
+    /// The body of WeChat's answer.
+    pub(super) fn answer(&self, call: &Call<'_>) -> String {
+        self.outcome(call).unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
+    }
+
+    fn outcome(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let expected = call.endpoint.method();
+        if *call.method != expected {
+            return Err(Refusal(if expected == Method::GET { 43001 } else { 43002 }));
+        }
+        match call.endpoint {
+            Endpoint::Code2Session => self.code2session(call),
+            Endpoint::StableToken => self.stable_token(call),
+            Endpoint::CheckSession => self.check_session(call),
+            Endpoint::ResetSessionKey => self.reset_session_key(call),
+            Endpoint::PhoneNumber => self.user_phone_number(call),
+        }
+    }
+
+    fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
+        let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
+        let code = required("js_code", 41008)?;
+        if call.params.first("grant_type") != Some("authorization_code") {
+            return Err(Refusal(40002));
+        }
+        let app = self.authenticated(appid, secret)?;
+        let session = self.exchange(code, app, call.now)?;
+        let key = escaped(&session.session_key);
+        let mut answer = format!(r#"{{"session_key":"{key}","openid":"{}""#, session.openid);
+        if let Some(unionid) = session.unionid {
+            answer += &format!(r#","unionid":"{unionid}""#);
+        }
+        answer.push('}');
+        Ok(answer)
+    }
+
+    fn stable_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let members = json_object(call.body)?;
+        if text(&members, "grant_type") != Some("client_credential") {
+            return Err(Refusal(40002));
+        }
+        let appid = text(&members, "appid").ok_or(Refusal(41002))?;
+        let secret = text(&members, "secret").ok_or(Refusal(41004))?;
+        let app = self.authenticated(appid, secret)?;
+        let force = members.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
+        let issued = lock(&self.access_tokens).issue(app, force, call.now);
+        let (access_token, expires_in) = issued.ok_or(Refusal(45009))?;
+        Ok(format!(r#"{{"access_token":"{access_token}","expires_in":{expires_in}}}"#))
+    }
+
+    fn check_session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        self.signed_session(call)?;
+        Ok(json!({"errcode": 0, "errmsg": "ok"}).to_string())
+    }
+
+    fn reset_session_key(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let (openid, old) = self.signed_session(call)?;
+        let key = self.renew_session_key(openid, &old).ok_or(Refusal(87009))?;
+        let key = escaped(&key);
+        Ok(format!(r#"{{"errcode":0,"errmsg":"ok","openid":"{openid}","session_key":"{key}"}}"#))
+    }
+
+    fn user_phone_number(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let app = self.app_of_token(call)?;
+        let members = json_object(call.body)?;
+        let code = text(&members, "code").ok_or(Refusal(41008))?;
+        let phone = self.phone_number(code, app, text(&members, "openid"), call.now)?;
+        let watermark = json!({"timestamp": call.now.timestamp(), "appid": self.apps[app].id});
+        let info = json!({
+            "phoneNumber": phone, "purePhoneNumber": phone, "countryCode": "86", "watermark": watermark,
+        });
+        Ok(json!({"errcode": 0, "errmsg": "ok", "phone_info": info}).to_string())
+    }
+
+    fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
+        let app = self.app(appid).ok_or(Refusal(40013))?;
+        if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
+    }
+
+    fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
+        let token = call.params.first("access_token").ok_or(Refusal(41001))?;
+        lock(&self.access_tokens).app(token, call.now).map_err(|bad| match bad {
+            Bad::Unknown => Refusal(40001),
+            Bad::Expired => Refusal(42001),
+        })
+    }
+
+    /// The openid, and the session_key that the caller has signed with.
+    fn signed_session<'a>(&self, call: &Call<'a>) -> Result<(&'a str, String), Refusal> {
+        let app = self.app_of_token(call)?;
+        let openid = call.params.first("openid").ok_or(Refusal(41009))?;
+        if call.params.first("sig_method") != Some("hmac_sha256") {
+            return Err(Refusal(87008));
+        }
+        let key = self.session_key(openid, app).ok_or(Refusal(40003))?.ok_or(Refusal(87009))?;
+        if call.params.first("signature") != Some(&signature(&key)) {
+            return Err(Refusal(87009));
+        }
+        Ok((openid, key))
+    }
+}
+
+/// WeChat's body of an errcode.
+pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> String {
+    let [a, b] = [random(), random()].map(u32::from_be_bytes);
+    let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
+    let separator = endpoint.rid_separator();
+    format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode))
+}
+
+/// The beginning of WeChat's message.
+fn errmsg(errcode: i32) -> &'static str {
+    match errcode {
+        -1 => "system error",
+        40001 => "invalid credential, access_token is invalid or not latest",
+        40002 => "invalid grant_type",
+        40003 => "invalid openid",
+        40013 => "invalid appid",
+        40014 => "invalid access_token",
+        40029 | 41029 => "invalid code",
+        40125 => "invalid appsecret",
+        40163 => "code been used",
+        40164 => "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
+        40226 => "code blocked",
+        40243 => "invalid appsecret, appsecret is frozen",
+        41001 => "access_token missing",
+        41002 => "appid missing",
+        41004 => "appsecret missing",
+        41008 => "missing code",
+        41009 => "missing openid",
+        42001 => "access_token expired",
+        43001 => "require GET method",
+        43002 => "require POST method",
+        45009 => "reach max api daily quota limit",
+        45011 => "api minute-quota reach limit, must slower, retry next minute",
+        47001 => "data format error",
+        48001 => "api unauthorized",
+        50002 => "user limited",
+        87008 => "invalid sig_method",
+        87009 => "invalid signature",
+        _ => "error",
+    }
+}
+
+fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal(47001))
+}
+
+/// A member that is a non-empty text.
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name)?.as_str().filter(|value| !value.is_empty())
+}
+
+/// WeChat writes `/` as `\/`.
+fn escaped(session_key: &str) -> String {
+    session_key.replace('/', r"\/")
+}
+
+/// Lower-case hex of the HMAC-SHA256 of the empty text. The key is session_key's base64 text and not its bytes.
+fn signature(session_key: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.as_bytes());
+    let tag = hmac::sign(&key, b"");
+    tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+
+    use super::{super::call::Params, *};
+    use crate::{App, now, people::Purpose};
+
+    const APPID: &str = "wx0123456789abcdef";
+    const OTHER_APPID: &str = "wxfedcba9876543210";
+    const SECRET: &str = "00112233445566778899aabbccddeeff";
+
+    fn world() -> Arc<World> {
+        let app = |id: &str, unionid| App { id: id.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid };
+        World::new(vec![app(APPID, true), app(OTHER_APPID, false)], 0)
+    }
+
+    fn ask(world: &World, endpoint: Endpoint, query: &str, body: &str) -> (String, Value) {
+        ask_at(world, endpoint, query, body, now())
+    }
+
+    fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &str, now: DateTime<Utc>) -> (String, Value) {
+        let (params, method) = (Params::parse(query), endpoint.method());
+        let text = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
+        let value = serde_json::from_str(&text).expect("JSON");
+        (text, value)
+    }
+
+    fn login(world: &World, code: &str) -> Value {
+        ask(world, Endpoint::Code2Session, &login_query(code), "").1
+    }
+
+    fn login_query(code: &str) -> String {
+        format!("appid={APPID}&secret={SECRET}&js_code={code}&grant_type=authorization_code")
+    }
+
+    fn code(world: &World, purpose: Purpose, person: &str) -> String {
+        world.mint_codes(purpose, &[person.to_owned()], 0, now()).remove(0)
+    }
+
+    fn access_token(world: &World) -> String {
+        let body = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET}).to_string();
+        let (_, answer) = ask(world, Endpoint::StableToken, "", &body);
+        assert_eq!(answer["expires_in"], 7200);
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    #[test]
+    fn a_code_is_exchanged_once() {
+        let world = world();
+        let code = code(&world, Purpose::Login, "lin");
+        assert!(code.len() == 32 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let session = login(&world, &code);
+        let length = |name: &str| session[name].as_str().map(str::len);
+        assert_eq!([length("session_key"), length("openid"), length("unionid")], [Some(24), Some(28), Some(28)]);
+        assert_eq!(login(&world, &code)["errcode"], 40163);
+    }
+
+    #[test]
+    fn slashes_in_a_session_key_are_escaped() {
+        let world = world();
+        let answers = (0..200).map(|_| {
+            let code = code(&world, Purpose::Login, "lin");
+            ask(&world, Endpoint::Code2Session, &login_query(&code), "").0
+        });
+        let slashed: Vec<String> = answers.filter(|answer| answer.contains('/')).collect();
+        assert!(!slashed.is_empty() && slashed.iter().all(|answer| !answer.replace("\\/", "").contains('/')));
+    }
+
+    #[test]
+    fn each_exchange_kills_the_session_key_before_it() {
+        let world = world();
+        let [first, second] = [(); 2].map(|()| login(&world, &code(&world, Purpose::Login, "lin")));
+        assert_eq!(first["openid"], second["openid"]);
+        assert_ne!(first["session_key"], second["session_key"]);
+        let token = access_token(&world);
+        assert_eq!(check(&world, &token, &first)["errcode"], 87009);
+        assert_eq!(check(&world, &token, &second)["errcode"], 0);
+    }
+
+    fn check(world: &World, token: &str, session: &Value) -> Value {
+        ask(world, Endpoint::CheckSession, &session_query(token, session), "").1
+    }
+
+    fn session_query(token: &str, session: &Value) -> String {
+        let text = |name: &str| session[name].as_str().expect("a text");
+        let (openid, signature) = (text("openid"), signature(text("session_key")));
+        format!("access_token={token}&openid={openid}&signature={signature}&sig_method=hmac_sha256")
+    }
+
+    #[test]
+    fn a_code_ends_after_five_minutes() {
+        let (world, now) = (world(), now());
+        let minted =
+            |age| world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now - TimeDelta::seconds(age)).remove(0);
+        let exchanged = |code: String| ask_at(&world, Endpoint::Code2Session, &login_query(&code), "", now).1;
+        assert_eq!(exchanged(minted(300))["errcode"], 40029);
+        assert!(exchanged(minted(299))["openid"].is_string());
+    }
+
+    #[test]
+    fn each_mistake_in_code2session_has_its_errcode() {
+        let world = world();
+        let good = login_query(&code(&world, Purpose::Login, "lin"));
+        let phone_code = code(&world, Purpose::Phone, "lin");
+        for (query, errcode) in [
+            (good.replace("appid=", "x="), 41002),
+            (good.replace("secret=", "x="), 41004),
+            (good.replace("js_code=", "x="), 41008),
+            (good.replace("authorization_code", "client_credential"), 40002),
+            (good.replace(APPID, "wx00"), 40013),
+            (good.replace(SECRET, "00"), 40125),
+            (good.replace(APPID, OTHER_APPID), 40029),
+            (login_query("never-minted"), 40029),
+            (login_query(&phone_code), 40029),
+            (String::new(), 41002),
+        ] {
+            assert_eq!(ask(&world, Endpoint::Code2Session, &query, "").1["errcode"], errcode, "{query}");
+        }
+        assert!(ask(&world, Endpoint::Code2Session, &good, "").1["openid"].is_string(), "the code was still good");
+    }
+
+    #[test]
+    fn a_blocked_person_is_refused_until_unblocked() {
+        let world = world();
+        world.change_person("lin", Some(true), None);
+        let code = code(&world, Purpose::Login, "lin");
+        assert_eq!(login(&world, &code)["errcode"], 40226);
+        world.change_person("lin", Some(false), None);
+        assert!(login(&world, &code)["openid"].is_string());
+    }
+
+    #[test]
+    fn one_person_has_one_unionid_and_an_openid_in_each_app() {
+        let world = world();
+        let names = ["lin".to_owned()];
+        let in_other_app = world.mint_codes(Purpose::Login, &names, 1, now()).remove(0);
+        let first = login(&world, &code(&world, Purpose::Login, "lin"));
+        let query = login_query(&in_other_app).replace(APPID, OTHER_APPID);
+        let (_, second) = ask(&world, Endpoint::Code2Session, &query, "");
+        assert_ne!(first["openid"], second["openid"]);
+        assert!(first["unionid"].is_string() && second.get("unionid").is_none());
+        let restarted = self::world();
+        assert_eq!(login(&restarted, &code(&restarted, Purpose::Login, "lin"))["openid"], first["openid"]);
+    }
+
+    #[test]
+    fn each_mistake_in_stable_token_has_its_errcode() {
+        let good = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET});
+        for (member, value, errcode) in [
+            ("grant_type", json!("authorization_code"), 40002),
+            ("appid", Value::Null, 41002),
+            ("secret", json!(""), 41004),
+            ("appid", json!("wx00"), 40013),
+            ("secret", json!("00"), 40125),
+        ] {
+            let mut body = good.clone();
+            body[member] = value;
+            let (text, answer) = ask(&world(), Endpoint::StableToken, "", &body.to_string());
+            assert_eq!(answer["errcode"], errcode, "{text}");
+        }
+        assert_eq!(ask(&world(), Endpoint::StableToken, "", "appid=1").1["errcode"], 47001);
+    }
+
+    #[test]
+    fn each_mistake_in_checksession_has_its_errcode() {
+        let world = world();
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let good = session_query(&access_token(&world), &session);
+        for (query, errcode) in [
+            (good.replace("access_token=", "x="), 41001),
+            (good.replace("access_token=", "access_token=x"), 40001),
+            (good.replace("openid=", "x="), 41009),
+            (good.replace("openid=", "openid=x"), 40003),
+            (good.replace("hmac_sha256", "md5"), 87008),
+            (good.replace("signature=", "signature=0"), 87009),
+        ] {
+            assert_eq!(ask(&world, Endpoint::CheckSession, &query, "").1["errcode"], errcode, "{query}");
+        }
+        assert_eq!(ask(&world, Endpoint::CheckSession, &good, "").0, r#"{"errcode":0,"errmsg":"ok"}"#);
+    }
+
+    #[test]
+    fn an_expired_access_token_is_told_from_a_wrong_one() {
+        let world = world();
+        let query = format!("access_token={}", access_token(&world));
+        let later = now() + TimeDelta::minutes(121);
+        assert_eq!(ask_at(&world, Endpoint::CheckSession, &query, "", later).1["errcode"], 42001);
+    }
+
+    #[test]
+    fn resetting_a_session_key_kills_the_old_one() {
+        let world = world();
+        let token = access_token(&world);
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let (_, renewed) = ask(&world, Endpoint::ResetSessionKey, &session_query(&token, &session), "");
+        assert_eq!((&renewed["errcode"], &renewed["openid"]), (&json!(0), &session["openid"]));
+        assert_eq!(check(&world, &token, &session)["errcode"], 87009);
+        assert_eq!(check(&world, &token, &renewed)["errcode"], 0);
+    }
+
+    #[test]
+    fn a_phone_code_gives_the_number_once_and_only_for_its_person() {
+        let world = world();
+        world.change_person("lin", None, Some("13912345678".to_owned()));
+        let query = format!("access_token={}", access_token(&world));
+        let code = code(&world, Purpose::Phone, "lin");
+        let phone = |body: Value| ask(&world, Endpoint::PhoneNumber, &query, &body.to_string()).1;
+        assert_eq!(phone(json!({}))["errcode"], 41008);
+        assert_eq!(phone(json!({"code": "never-minted"}))["errcode"], 40029);
+        assert_eq!(phone(json!({"code": self::code(&world, Purpose::Login, "lin")}))["errcode"], 40029);
+        assert_eq!(phone(json!({"code": code, "openid": "oSomebodyElse"}))["errcode"], 40003);
+        let info = phone(json!({"code": code}))["phone_info"].clone();
+        assert_eq!((&info["phoneNumber"], &info["countryCode"]), (&json!("13912345678"), &json!("86")));
+        assert_eq!(info["watermark"]["appid"], APPID);
+        assert_eq!(phone(json!({"code": code}))["errcode"], 40163);
+    }
+
+    #[test]
+    fn messages_have_a_rid_and_sns_a_comma_before_it() {
+        let world = world();
+        let message = |endpoint| ask(&world, endpoint, "", "").1["errmsg"].as_str().expect("a text").to_owned();
+        let (sns, wxa) = (message(Endpoint::Code2Session), message(Endpoint::CheckSession));
+        let rid = sns.strip_prefix("appid missing, rid: ").expect("a rid");
+        assert_eq!(rid.split('-').map(str::len).collect::<Vec<_>>(), [8, 8, 8]);
+        assert!(wxa.starts_with("access_token missing rid: "), "{wxa}");
+    }
+
+    #[test]
+    fn the_wrong_method_has_an_errcode() {
+        let (world, params) = (world(), Params::default());
+        let answer = |endpoint, method| {
+            let call = Call { endpoint, method: &method, params: &params, body: b"", now: now() };
+            serde_json::from_str::<Value>(&world.answer(&call)).expect("JSON")["errcode"].clone()
+        };
+        assert_eq!(answer(Endpoint::Code2Session, Method::POST), 43001);
+        assert_eq!(answer(Endpoint::StableToken, Method::GET), 43002);
+    }
+
+    /// The key is of the official example of a signature; its signature of nothing was computed from the same rule.
+    #[test]
+    fn the_signature_is_keyed_with_the_base64_text() {
+        let expected = "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128";
+        assert_eq!(signature("o0q0otL8aEzpcZL/FT9WsQ=="), expected);
+    }
+}

@@ -1,0 +1,240 @@
+//! The last thousand requests and answers, for tests to read.
+//!
+//! Secrets are masked when entries are read, so that a load test does not pay for it.
+
+use std::{
+    collections::VecDeque,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use actix_web::{http::Method, web::Bytes};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use super::{call::Params, faults::Kind, state::lock};
+
+const KEPT: usize = 1000;
+/// Longer bodies are cut.
+const BODY_KEPT: usize = 4096;
+
+const SECRET_MEMBERS: [&str; 4] = ["secret", "access_token", "session_key", "password"];
+const MASK: &str = "••••••••";
+
+/// One request with its answer, unmasked.
+pub(super) struct Exchange {
+    pub(super) at: DateTime<Utc>,
+    pub(super) started: Instant,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) query: String,
+    pub(super) request_body: Bytes,
+    pub(super) fault: Option<Kind>,
+    /// `None` if no answer was sent.
+    pub(super) answer: Option<Answered>,
+}
+
+/// The answer of an [`Exchange`].
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+}
+
+struct Kept {
+    exchange: Exchange,
+    took: Duration,
+    answer_length: usize,
+}
+
+/// The last exchanges. Their numbers go on after the journal is cleared, so that a reader misses nothing.
+pub(super) struct Journal {
+    wanted: bool,
+    ring: Mutex<Ring>,
+}
+
+#[derive(Default)]
+struct Ring {
+    last: u64,
+    entries: VecDeque<Kept>,
+}
+
+impl Journal {
+    /// A journal that is not `wanted` stays empty.
+    pub(super) fn new(wanted: bool) -> Self {
+        Self { wanted, ring: Mutex::default() }
+    }
+
+    pub(super) fn record(&self, mut exchange: Exchange) {
+        if !self.wanted {
+            return;
+        }
+        let took = exchange.started.elapsed();
+        let answer_length = exchange.answer.as_ref().map_or(0, |answer| answer.body.len());
+        if let Some(answer) = &mut exchange.answer {
+            answer.body.truncate(BODY_KEPT);
+        }
+        let mut ring = lock(&self.ring);
+        ring.last += 1;
+        if ring.entries.len() == KEPT {
+            ring.entries.pop_front();
+        }
+        ring.entries.push_back(Kept { exchange, took, answer_length });
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.ring).entries.clear();
+    }
+
+    /// The entries after number `since`, masked, and the `since` of the next request.
+    pub(super) fn read(&self, since: u64) -> Value {
+        let ring = lock(&self.ring);
+        let first = ring.last + 1 - ring.entries.len() as u64;
+        let numbered = (first..).zip(&ring.entries).filter(|(seq, _)| *seq > since);
+        let entries: Vec<Value> = numbered.map(|(seq, kept)| kept.masked(seq)).collect();
+        json!({"next": ring.last, "entries": entries})
+    }
+}
+
+impl Kept {
+    fn masked(&self, seq: u64) -> Value {
+        let Self { exchange, took, answer_length } = self;
+        let answer = exchange.answer.as_ref();
+        json!({
+            "seq": seq,
+            "at": exchange.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "method": exchange.method.as_str(),
+            "path": exchange.path,
+            "query": masked_query(&exchange.query),
+            "request_body": masked_request_body(&exchange.request_body),
+            "status": answer.map(|answer| answer.status),
+            "content_type": answer.map(|answer| answer.content_type),
+            "body": answer.map(|answer| masked_answer(&answer.body, *answer_length)),
+            "took_ms": took.as_micros() as f64 / 1000.0,
+            "fault": exchange.fault,
+        })
+    }
+}
+
+fn masked_query(query: &str) -> Map<String, Value> {
+    let mut shown = Map::new();
+    for (name, value) in Params::parse(query).into_pairs() {
+        let value = if SECRET_MEMBERS.contains(&name.as_str()) { MASK.to_owned() } else { value };
+        shown.entry(name).or_insert(Value::String(value));
+    }
+    shown
+}
+
+/// A body that is not a JSON object is not shown, because it is unknown where it holds a secret.
+fn masked_request_body(body: &[u8]) -> Option<String> {
+    if body.is_empty() {
+        return None;
+    }
+    let Ok(mut members) = serde_json::from_slice::<Map<String, Value>>(body) else {
+        return Some(format!("({} bytes that are no JSON object)", body.len()));
+    };
+    for (name, value) in &mut members {
+        if SECRET_MEMBERS.contains(&name.as_str()) {
+            *value = MASK.into();
+        }
+    }
+    Some(Value::Object(members).to_string())
+}
+
+/// Masks by searching the text, because an answer may be half a JSON. The simulator writes its answers itself, so the
+/// form of their members is known.
+fn masked_answer(body: &[u8], whole: usize) -> String {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    for name in SECRET_MEMBERS {
+        let opening = format!("\"{name}\":\"");
+        if let Some(at) = text.find(&opening) {
+            let start = at + opening.len();
+            let end = text[start..].find('"').map_or(text.len(), |length| start + length);
+            text.replace_range(start..end, MASK);
+        }
+    }
+    if whole > body.len() {
+        text.push_str(&format!("… ({whole} bytes)"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::now;
+
+    fn exchange(query: &str, request_body: &'static str, answer: &str) -> Exchange {
+        let body = Bytes::copy_from_slice(answer.as_bytes());
+        Exchange {
+            at: now(),
+            started: Instant::now(),
+            method: Method::GET,
+            path: "/sns/jscode2session",
+            query: query.to_owned(),
+            request_body: Bytes::from_static(request_body.as_bytes()),
+            fault: None,
+            answer: Some(Answered { status: 200, content_type: "text/plain", body }),
+        }
+    }
+
+    fn shown(exchange: Exchange) -> Value {
+        let journal = Journal::new(true);
+        journal.record(exchange);
+        journal.read(0)["entries"][0].clone()
+    }
+
+    #[test]
+    fn secrets_are_masked_in_query_and_both_bodies() {
+        let entry = shown(exchange(
+            "appid=wx1&s%65cret=PLANTED&secret=PLANTED&access_token=PLANTED&js_code=a%26b",
+            r#"{ "secret" : "PLANTED", "appid": "wx1" }"#,
+            r#"{"session_key":"PLANTED\/==","openid":"o1"}"#,
+        ));
+        assert!(!entry.to_string().contains("PLANTED"), "{entry}");
+        assert_eq!(entry["query"]["js_code"], "a&b");
+        assert_eq!(entry["query"]["secret"], MASK);
+        assert_eq!(entry["body"], format!(r#"{{"session_key":"{MASK}","openid":"o1"}}"#));
+        assert_eq!(entry["request_body"], format!(r#"{{"appid":"wx1","secret":"{MASK}"}}"#));
+    }
+
+    #[test]
+    fn secrets_are_masked_in_half_an_answer_and_in_a_form() {
+        let entry = shown(exchange("", "appid=wx1&secret=PLANTED", r#"{"session_key":"PLANT"#));
+        assert!(!entry.to_string().contains("PLANT"), "{entry}");
+        assert_eq!(entry["request_body"], "(24 bytes that are no JSON object)");
+    }
+
+    #[test]
+    fn the_ring_keeps_the_last_thousand_and_numbers_go_on() {
+        let journal = Journal::new(true);
+        for _ in 0..1005 {
+            journal.record(exchange("", "", "{}"));
+        }
+        let seen = |since| {
+            let page = journal.read(since);
+            let entries = page["entries"].as_array().expect("entries");
+            (page["next"].as_u64(), entries.iter().filter_map(|entry| entry["seq"].as_u64()).collect::<Vec<_>>())
+        };
+        assert_eq!(seen(0), (Some(1005), (6..=1005).collect()));
+        assert_eq!(seen(1003).1, [1004, 1005]);
+        journal.clear();
+        assert_eq!(seen(0), (Some(1005), Vec::new()));
+        journal.record(exchange("", "", "{}"));
+        assert_eq!(seen(1005).1, [1006]);
+    }
+
+    #[test]
+    fn of_a_huge_body_the_beginning_is_kept_and_its_length_told() {
+        let entry = shown(exchange("", "", &"A".repeat(10_000)));
+        let body = entry["body"].as_str().expect("a body");
+        assert!(body.len() < 5000 && body.ends_with("A… (10000 bytes)"));
+    }
+
+    #[test]
+    fn an_unwanted_journal_stays_empty() {
+        let journal = Journal::new(false);
+        journal.record(exchange("", "", "{}"));
+        assert_eq!(journal.read(0), json!({"next": 0, "entries": []}));
+    }
+}

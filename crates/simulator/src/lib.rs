@@ -1,0 +1,69 @@
+//! The stand-ins of wxmint: for WeChat (`wxmint simulator`), for a business's account service, and the page of `wxmint demo`.
+//! They are routes for actix-web; whoever uses them runs the server.
+//!
+//! The stand-in WeChat answers as WeChat's server API does, down to the content types and the escaped slashes. By its control
+//! API under `/_simulator`, a test mints login codes, switches on faults and reads what was sent. wxmint's own tests, its demo
+//! and its benchmark use it, and so can any team that tests a back end. It shares no code with wxmint's client of WeChat,
+//! because both would then have the same mistakes.
+//!
+//! - `call`: a request to WeChat; `endpoints`: the answers of WeChat's endpoints;
+//! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
+//!   `stable_token`;
+//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
+//! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
+//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
+//! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
+//!   `keys`: the demo's signing keys, shown and rotated.
+
+mod access_tokens;
+mod accounts;
+mod apps;
+mod call;
+mod control;
+mod endpoints;
+mod faults;
+mod journal;
+mod keys;
+mod page;
+mod peer;
+mod people;
+mod state;
+#[cfg(test)]
+mod tests;
+mod user_data;
+mod wechat_routes;
+mod world;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest,
+    web::{self, ServiceConfig},
+};
+use chrono::{DateTime, Utc};
+
+pub use accounts::{
+    Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
+};
+pub use apps::{App, InvalidApp};
+pub use control::control_routes;
+pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
+pub use page::{PageFile, page_files};
+pub use peer::peer_routes;
+pub use world::{Options, World};
+
+/// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the system
+/// close a request's connection by a TCP RST.
+pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        config
+            .configure(control_routes(Arc::clone(&world)))
+            .configure(wechat_routes::routes(world, reset_on_close))
+            .default_service(web::to(control::no_such_path));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the stand-in has the clock of its machine")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}

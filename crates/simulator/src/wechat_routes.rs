@@ -1,0 +1,207 @@
+//! WeChat's endpoints over HTTP. Each request is answered properly or as a fault wants it, and recorded in the journal.
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
+    http::{StatusCode, header},
+    web::{self, Bytes, Data, ServiceConfig},
+};
+use futures_util::stream;
+use tokio::time::sleep;
+
+use super::{
+    call::{Call, Endpoint, Params},
+    endpoints::refusal,
+    faults::{Fault, Kind, LONGEST},
+    journal::{Answered, Exchange},
+    now,
+    world::World,
+};
+
+const HTML: &str = "text/html; charset=utf-8";
+const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
+                           Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
+const NOT_JSON: &str = "errcode=0&session_key=none, this is not JSON";
+const HUGE_BYTES: usize = 10 * 1024 * 1024;
+const DRIP_EVERY: Duration = Duration::from_secs(1);
+
+/// WeChat's endpoints. See [`super::routes`].
+pub(super) fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let world = Data::from(world);
+        for endpoint in Endpoint::ALL {
+            let handler = move |request: HttpRequest, body: Bytes, world: Data<World>| async move {
+                serve(endpoint, request, body, &world, reset_on_close).await
+            };
+            config.service(web::resource(endpoint.path()).app_data(world.clone()).to(handler));
+        }
+    }
+}
+
+async fn serve(
+    endpoint: Endpoint,
+    request: HttpRequest,
+    body: Bytes,
+    world: &World,
+    reset_on_close: fn(&HttpRequest),
+) -> HttpResponse {
+    let (started, at) = (Instant::now(), now());
+    let params = Params::parse(request.query_string());
+    world.arrived(endpoint, params.first("js_code"));
+    let plan = world.faults.draw(endpoint.path());
+    if !plan.delay.is_zero() {
+        sleep(plan.delay).await;
+    }
+    let call = Call { endpoint, method: request.method(), params: &params, body: &body, now: now() };
+    let act = || Bytes::from(world.answer(&call));
+    let reply = match &plan.misconduct {
+        None => Reply::proper(endpoint, act()),
+        Some(fault) => Reply::misconduct(fault, endpoint, if plan.acts { act() } else { Bytes::new() }),
+    };
+    world.journal.record(Exchange {
+        at,
+        started,
+        method: request.method().clone(),
+        path: endpoint.path(),
+        query: request.query_string().to_owned(),
+        request_body: body,
+        fault: plan.name,
+        answer: reply.answered(),
+    });
+    reply.send(|| reset_on_close(&request)).await
+}
+
+enum Reply {
+    Whole { status: StatusCode, content_type: &'static str, body: Bytes },
+    Cut { content_type: &'static str, body: Bytes, promised: usize },
+    Drip { content_type: &'static str, body: Bytes },
+    Reset,
+    Stall,
+}
+
+impl Reply {
+    fn proper(endpoint: Endpoint, body: Bytes) -> Self {
+        Self::Whole { status: StatusCode::OK, content_type: endpoint.content_type(), body }
+    }
+
+    /// `answer` is the real answer if the fault needs it, otherwise empty.
+    fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Bytes) -> Self {
+        let content_type = endpoint.content_type();
+        let proper = |body| Self::proper(endpoint, body);
+        let page =
+            |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
+        match fault.kind {
+            Kind::Latency => proper(answer),
+            Kind::Stall => Self::Stall,
+            Kind::Reset => Self::Reset,
+            Kind::Errcode => proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now()).into()),
+            Kind::Html => page(StatusCode::OK),
+            Kind::Status => {
+                let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+                page(status.unwrap_or(StatusCode::BAD_GATEWAY))
+            }
+            Kind::Truncated => {
+                let promised = answer.len();
+                Self::Cut { content_type, body: answer.slice(..promised / 2), promised }
+            }
+            Kind::Empty => proper(Bytes::new()),
+            Kind::Huge => proper(HUGE.clone()),
+            Kind::Drip => Self::Drip { content_type, body: answer },
+            Kind::Garbage => {
+                let body = Bytes::from_static(NOT_JSON.as_bytes());
+                Self::Whole { status: StatusCode::OK, content_type: "text/plain", body }
+            }
+        }
+    }
+
+    /// The part that the journal shows.
+    fn answered(&self) -> Option<Answered> {
+        let (status, content_type, body) = match self {
+            Self::Whole { status, content_type, body } => (status.as_u16(), *content_type, body),
+            Self::Cut { content_type, body, .. } | Self::Drip { content_type, body } => (200, *content_type, body),
+            Self::Reset | Self::Stall => return None,
+        };
+        Some(Answered { status, content_type, body: body.clone() })
+    }
+
+    async fn send(self, reset_on_close: impl FnOnce()) -> HttpResponse {
+        match self {
+            Self::Whole { status, content_type, body } => {
+                let mut response = head(status, content_type);
+                if status.is_redirection() {
+                    response.insert_header((header::LOCATION, "/redirected"));
+                }
+                response.body(body)
+            }
+            Self::Cut { content_type, body, promised } => {
+                head(StatusCode::OK, content_type).body(SizedStream::new(promised as u64, cut(body)))
+            }
+            Self::Drip { content_type, body } => {
+                head(StatusCode::OK, content_type).body(SizedStream::new(body.len() as u64, drip(body)))
+            }
+            Self::Reset => reset(reset_on_close),
+            Self::Stall => {
+                sleep(LONGEST).await;
+                reset(reset_on_close)
+            }
+        }
+    }
+}
+
+fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, content_type));
+    response
+}
+
+/// Ends the connection with a TCP RST. actix-web drops the connection before it sends the head, because the body fails
+/// at its first byte; the system then resets the connection, because the socket does not linger.
+fn reset(reset_on_close: impl FnOnce()) -> HttpResponse {
+    reset_on_close();
+    HttpResponse::Ok().body(SizedStream::new(1, stream::once(ready(Err(broken())))))
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the simulator")
+}
+
+/// Sends `body`, then breaks the connection.
+fn cut(body: Bytes) -> impl stream::Stream<Item = io::Result<Bytes>> + 'static {
+    stream::unfold(Some(body), |unsent| async move {
+        match unsent {
+            Some(body) => Some((Ok(body), None)),
+            None => {
+                // Without this pause actix-web would drop what it has not sent yet.
+                tokio::task::yield_now().await;
+                Some((Err(broken()), None))
+            }
+        }
+    })
+}
+
+/// Sends `body` a byte at a time.
+fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
+    stream::unfold(body, |mut unsent| async move {
+        if unsent.is_empty() {
+            return None;
+        }
+        sleep(DRIP_EVERY).await;
+        let byte = unsent.split_to(1);
+        Some((Ok(byte), unsent))
+    })
+}
+
+/// An answer whose session_key is far too long. It is shared, so that a hundred at a time need no more memory.
+static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
+    let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);
+    let filling = "A".repeat(HUGE_BYTES - opening.len() - closing.len());
+    [opening, &filling, closing].concat().into()
+});

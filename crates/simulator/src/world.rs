@@ -1,0 +1,219 @@
+//! The world that the simulator plays: all of its state, and what can happen to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    access_tokens::AccessTokens,
+    apps::{App, AppChange, Terms},
+    call::{Endpoint, Refusal},
+    faults::Faults,
+    journal::Journal,
+    now,
+    people::{Account, People, Person, Purpose},
+    state::lock,
+};
+
+/// The options of a [`World`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Seed of the draws that decide whether a fault with a probability occurs. Codes and keys do not depend on it: a
+    /// code that came again after a restart would be refused as used.
+    pub seed: u64,
+    /// How long an access token is valid.
+    pub access_token_ttl: Duration,
+    /// Delay of each answer of WeChat's.
+    pub latency: Duration,
+    /// Whether requests are journalled.
+    pub journal: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 0, access_token_ttl: Duration::from_secs(7200), latency: Duration::ZERO, journal: true }
+    }
+}
+
+/// All state of the simulator, shared by its listeners and their threads.
+pub struct World {
+    pub(super) apps: Vec<App>,
+    pub(super) terms: Terms,
+    pub(super) faults: Faults,
+    pub(super) journal: Journal,
+    pub(super) access_tokens: Mutex<AccessTokens>,
+    people: Mutex<People>,
+    requests: [AtomicU64; Endpoint::ALL.len()],
+    exchanges_ok: AtomicU64,
+}
+
+/// The answer of code2Session.
+pub(super) struct Session {
+    pub(super) session_key: String,
+    pub(super) openid: String,
+    pub(super) unionid: Option<String>,
+}
+
+impl World {
+    /// A world with these apps and no people, and the default options but for `seed`.
+    pub fn new(apps: Vec<App>, seed: u64) -> Arc<Self> {
+        Self::with_options(apps, Options { seed, ..Options::default() })
+    }
+
+    /// A world with these apps and no people.
+    pub fn with_options(apps: Vec<App>, options: Options) -> Arc<Self> {
+        let life = TimeDelta::from_std(options.access_token_ttl).unwrap_or(TimeDelta::days(1));
+        Arc::new(Self {
+            terms: Terms::of(&apps),
+            apps,
+            faults: Faults::new(options.seed, options.latency),
+            journal: Journal::new(options.journal),
+            access_tokens: Mutex::new(AccessTokens::new(life)),
+            people: Mutex::default(),
+            requests: Default::default(),
+            exchanges_ok: AtomicU64::new(0),
+        })
+    }
+
+    /// The number of the app: its place in the list.
+    pub(super) fn app(&self, id: &str) -> Option<usize> {
+        self.apps.iter().position(|app| app.id.as_str() == id)
+    }
+
+    /// Changes which secrets of an app are accepted, and whether it returns unionids.
+    pub(super) fn change_app(&self, app: usize, change: AppChange) -> Value {
+        self.terms.change(app, self.apps[app].id.as_str(), change)
+    }
+
+    /// Counts a request, and the code that it carries to code2Session.
+    pub(super) fn arrived(&self, endpoint: Endpoint, login_code: Option<&str>) {
+        self.requests[endpoint as usize].fetch_add(1, Ordering::Relaxed);
+        if let (Endpoint::Code2Session, Some(code)) = (endpoint, login_code) {
+            lock(&self.people).code_arrived(code);
+        }
+    }
+
+    /// Mints one code for each name.
+    pub(super) fn mint_codes(
+        &self,
+        purpose: Purpose,
+        names: &[String],
+        app: usize,
+        minted: DateTime<Utc>,
+    ) -> Vec<String> {
+        let mut people = lock(&self.people);
+        people.forget_old_codes(now());
+        names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
+    }
+
+    /// A login code of this person for the first app.
+    pub fn login_code(&self, person: &str) -> String {
+        self.mint_codes(Purpose::Login, &[person.to_owned()], 0, now()).remove(0)
+    }
+
+    /// A phone code of this person for the first app.
+    pub fn phone_code(&self, person: &str) -> String {
+        self.mint_codes(Purpose::Phone, &[person.to_owned()], 0, now()).remove(0)
+    }
+
+    /// Exchanges a login code for a new session_key. The old one is invalid from now on.
+    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
+        let gives_unionid = self.terms.gives_unionid(app);
+        let mut people = lock(&self.people);
+        let person = people.spend(code, Purpose::Login, app, None, now)?;
+        let account = &mut people.all[person].accounts[app];
+        self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
+        let session_key = account.renew_session_key();
+        let unionid = gives_unionid.then(|| account.unionid.clone());
+        Ok(Session { session_key, openid: account.openid.clone(), unionid })
+    }
+
+    /// Exchanges a phone code for the phone number. An `openid` must be that of the person who pressed the button.
+    pub(super) fn phone_number(
+        &self,
+        code: &str,
+        app: usize,
+        openid: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<String, Refusal> {
+        let mut people = lock(&self.people);
+        let person = people.spend(code, Purpose::Phone, app, openid, now)?;
+        Ok(people.all[person].phone.clone())
+    }
+
+    /// The session_key of the person with this openid in the app; the outer `None` if there is no such person.
+    pub(super) fn session_key(&self, openid: &str, app: usize) -> Option<Option<String>> {
+        let mut people = lock(&self.people);
+        let (of_app, account) = people.account(openid)?;
+        (of_app == app).then(|| account.session_key.clone())
+    }
+
+    /// Replaces the session_key `old` by a new one, unless it has been replaced meanwhile.
+    pub(super) fn renew_session_key(&self, openid: &str, old: &str) -> Option<String> {
+        let mut people = lock(&self.people);
+        let (_, account) = people.account(openid)?;
+        (account.session_key.as_deref() == Some(old)).then(|| account.renew_session_key())
+    }
+
+    /// A person's phone number and account in the app. The person is created if the name is new.
+    pub(super) fn phone(&self, name: &str, app: usize) -> (String, Account) {
+        let mut people = lock(&self.people);
+        let person = people.named(name, &self.apps);
+        let person = &people.all[person];
+        (person.phone.clone(), person.accounts[app].clone())
+    }
+
+    /// Blocks or unblocks a person, or gives them a phone number. The person is created if the name is new.
+    pub(super) fn change_person(&self, name: &str, blocked: Option<bool>, phone: Option<String>) -> Value {
+        let mut people = lock(&self.people);
+        let person = people.named(name, &self.apps);
+        let person = &mut people.all[person];
+        person.blocked = blocked.unwrap_or(person.blocked);
+        if let Some(phone) = phone {
+            person.phone = phone;
+        }
+        self.show(person)
+    }
+
+    /// All people, the oldest first.
+    pub(super) fn people(&self) -> Vec<Value> {
+        lock(&self.people).all.iter().map(|person| self.show(person)).collect()
+    }
+
+    /// A person as the control API shows them.
+    fn show(&self, person: &Person) -> Value {
+        let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
+            let Account { openid, unionid, session_key, .. } = account;
+            let unionid = self.terms.gives_unionid(number).then_some(unionid);
+            (app.id.as_str(), json!({"openid": openid, "unionid": unionid, "session_key": session_key}))
+        });
+        let apps: BTreeMap<&str, Value> = accounts.collect();
+        json!({"name": person.name, "phone": person.phone, "blocked": person.blocked, "apps": apps})
+    }
+
+    /// The counts since the start or the last reset.
+    pub(super) fn stats(&self) -> Value {
+        let counted = |endpoint: Endpoint| (endpoint.path(), self.requests[endpoint as usize].load(Ordering::Relaxed));
+        json!({
+            "requests": BTreeMap::from(Endpoint::ALL.map(counted)),
+            "exchanges_ok": self.exchanges_ok.load(Ordering::Relaxed),
+            "exchanges_by_code": lock(&self.people).repeated_codes(),
+        })
+    }
+
+    /// Forgets journal, stats, codes and faults. People, session keys, access tokens and the changes of apps stay.
+    pub(super) fn reset(&self) {
+        self.faults.replace(Vec::new());
+        self.journal.clear();
+        lock(&self.people).forget_codes();
+        self.requests.iter().chain([&self.exchanges_ok]).for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+}

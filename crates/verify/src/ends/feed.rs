@@ -1,0 +1,185 @@
+//! Reads the feed of ends page by page. A page that fails a check changes nothing.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget, table::Seconds};
+use crate::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
+
+/// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.
+pub const MAX_PAGE: usize = 2 * 1024 * 1024;
+/// The longest cursor that is sent back. wxmint's have 50 bytes or so.
+const MAX_CURSOR: usize = 256;
+/// How often ends that are no longer needed are searched for, in seconds.
+const FORGET_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// Why a page was refused. What the verifier holds stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PageRefused {
+    /// The page is longer than [`MAX_PAGE`].
+    #[error("it is longer than {MAX_PAGE} bytes")]
+    TooLong,
+    /// It is not a signed object of this issuer, or it has another `typ`, or expired.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The page is signed by a key that was ended before, or that the page itself ends.
+    #[error("the key that signed it is ended")]
+    EndedKey,
+    /// The claims are not those of a page.
+    #[error("its claims are not those of a page")]
+    Claims,
+    /// A page that is newer by more than [`MAX_LEEWAY`] was accepted before. A page that is only a little older is accepted,
+    /// because every replica of the issuer caches pages for a second and the clock of its store may be set back.
+    #[error("it is much older than a page that was accepted before")]
+    Older,
+    /// The page continues after another cursor than the one that was sent.
+    #[error("it is the answer to another cursor")]
+    OtherCursor,
+    /// The page says that there is more, and that it is where this page began.
+    #[error("it leads to itself")]
+    Circle,
+}
+
+impl PageRefused {
+    /// A word for a metric's label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Refused(Refused::Typ) => "typ",
+            Self::Refused(Refused::UnknownKey) => "unknown_key",
+            Self::Refused(Refused::Signature | Refused::Algorithm) => "signature",
+            Self::Refused(Refused::Issuer) => "issuer",
+            Self::Refused(Refused::Expired | Refused::IssuedInFuture) => "time",
+            Self::Refused(_) | Self::Claims => "malformed",
+            Self::EndedKey => "ended_key",
+            Self::Older => "older",
+            Self::OtherCursor => "other_cursor",
+            Self::Circle => "circle",
+        }
+    }
+}
+
+/// Where a verifier is in an issuer's feed of ends. It needs someone who fetches; `verify::peer` does.
+pub struct Feed {
+    ends: Arc<Ends>,
+    cursor: String,
+    /// The greatest `iat` of an accepted page.
+    newest: i64,
+    /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed, because
+    /// an issuer whose tokens now live for a shorter time has issued longer ones before.
+    keep: Seconds,
+    keep_since: i64,
+    forgotten_at: DateTime<Utc>,
+    most: usize,
+}
+
+impl Feed {
+    /// Begins at the oldest end, and holds none.
+    pub fn of(issuer: &str) -> Self {
+        let ends = Arc::new(Ends::of(issuer));
+        Self {
+            ends,
+            cursor: String::new(),
+            newest: i64::MIN,
+            keep: 0,
+            keep_since: 0,
+            forgotten_at: DateTime::UNIX_EPOCH,
+            most: MAX_HELD,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn holding_at_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// The ends that are held, for those who ask.
+    pub fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.ends)
+    }
+
+    /// The `after` of the next request; empty before the first page.
+    pub fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// Checks the answer to a request with [`Feed::cursor`], and adds its ends to those that are held. Returns whether
+    /// there are more: then ask again at once.
+    pub fn accept(
+        &mut self,
+        page: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<bool, PageRefused> {
+        let page = self.verify(page, keys, now)?;
+        self.judge(&page, now)?;
+        Ok(self.take(page, now))
+    }
+
+    /// The claims of a page whose signature and `typ` are right.
+    fn verify(
+        &self,
+        page: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<EndsPage, PageRefused> {
+        if page.len() > MAX_PAGE {
+            return Err(PageRefused::TooLong);
+        }
+        let jws = Jws::of(page)?;
+        let header = jws.header()?;
+        if &*header.typ != PAGE_TYP {
+            return Err(Refused::Typ.into());
+        }
+        jws.check(&header, &jws.signature()?, keys, now)?;
+        let page: EndsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
+        let ends_its_key = |end: &End| matches!(end, End::Key { kid } if *kid == *header.kid);
+        if self.ends.has_ended_key(&header.kid) || page.ended.iter().any(ends_its_key) {
+            return Err(PageRefused::EndedKey);
+        }
+        Ok(page)
+    }
+
+    fn judge(&self, page: &EndsPage, now: DateTime<Utc>) -> Result<(), PageRefused> {
+        let leeway = MAX_LEEWAY.as_secs() as i64;
+        let since = |time: i64| now.timestamp().saturating_sub(time);
+        match () {
+            () if page.iss != self.ends.issuer() => Err(Refused::Issuer.into()),
+            () if since(page.exp) >= leeway => Err(Refused::Expired.into()),
+            () if since(page.iat) < -leeway => Err(Refused::IssuedInFuture.into()),
+            () if page.iat < self.newest.saturating_sub(leeway) => Err(PageRefused::Older),
+            () if !page.after.is_empty() && page.after != self.cursor => Err(PageRefused::OtherCursor),
+            () if page.cursor.len() > MAX_CURSOR => Err(PageRefused::Claims),
+            () if page.more && page.cursor == page.after => Err(PageRefused::Circle),
+            () => Ok(()),
+        }
+    }
+
+    fn take(&mut self, page: EndsPage, now: DateTime<Utc>) -> bool {
+        self.follow_keep(&page, now);
+        let forget = Forget::at(now, self.keep);
+        page.ended.iter().for_each(|end| self.ends.add(end, &forget));
+        let is_full = self.ends.count() > self.most + self.most / 16;
+        if is_full || now - self.forgotten_at >= FORGET_EVERY {
+            self.ends.forget(&forget);
+            self.forgotten_at = now;
+        }
+        if is_full {
+            self.ends.keep_newest(self.most, &forget);
+        }
+        (self.newest, self.cursor) = (self.newest.max(page.iat), page.cursor);
+        if !page.more {
+            self.ends.known_until(page.iat);
+        }
+        page.more
+    }
+
+    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway.
+    fn follow_keep(&mut self, page: &EndsPage, now: DateTime<Utc>) {
+        let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds;
+        if keep >= self.keep || now.timestamp() - self.keep_since >= i64::from(self.keep) {
+            (self.keep, self.keep_since) = (keep, now.timestamp());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The ends of one issuer that a verifier holds, and the question whether one of them names a token.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    End, EndHash,
+    table::{Seconds, Table},
+};
+use crate::{Claims, MAX_LEEWAY};
+
+/// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
+/// dropped, so that they are seldom searched for. That many take 237 MB, and 268 MB while the oldest are searched for.
+pub const MAX_HELD: usize = 10_000_000;
+
+/// What an end can name of a token. Make it once and keep it with a token that is remembered as valid: making it takes
+/// about a microsecond, and asking with it a third of that while a million ends are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endable {
+    user: EndHash,
+    user_in_app: EndHash,
+    token: EndHash,
+    key: EndHash,
+    issued_at: i64,
+}
+
+impl Endable {
+    /// `kid` is that of the key that verified the token.
+    pub fn of(issuer: &str, claims: &Claims, kid: &str) -> Self {
+        Self {
+            user: EndHash::of_user(issuer, &claims.user),
+            user_in_app: EndHash::of_user_in_app(issuer, &claims.user, &claims.app),
+            token: EndHash::of_token(issuer, &claims.id),
+            key: EndHash::of(issuer, kid),
+            issued_at: claims.issued_at.timestamp(),
+        }
+    }
+}
+
+/// The ends of one issuer. [`super::Feed`] adds to them while any number of threads ask.
+pub struct Ends {
+    issuer: String,
+    /// By user, and by user and app: BEFORE, the greatest.
+    users: Table,
+    users_in_apps: Table,
+    /// By token: its `exp`.
+    tokens: Table,
+    /// By the hash of a `kid`: when its end was first seen.
+    keys: Table,
+    /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
+    known_until: AtomicI64,
+    /// Until when an end that was dropped for lack of room may be needed.
+    lacking_until: AtomicI64,
+}
+
+impl Ends {
+    pub(super) fn of(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            users: Table::empty(),
+            users_in_apps: Table::empty(),
+            tokens: Table::empty(),
+            keys: Table::empty(),
+            known_until: AtomicI64::new(i64::MIN),
+            lacking_until: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Whose ends they are.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether an end names the token. A token whose `iat` is one second after BEFORE is valid again.
+    pub fn has_ended(&self, token: &Endable) -> bool {
+        let is_before =
+            |table: &Table, hash| table.time(hash).is_some_and(|before| i64::from(before) >= token.issued_at);
+        is_before(&self.users, &token.user)
+            || is_before(&self.users_in_apps, &token.user_in_app)
+            || self.tokens.time(&token.token).is_some()
+            || self.keys.time(&token.key).is_some()
+    }
+
+    /// The number of ends that are held.
+    pub fn count(&self) -> usize {
+        self.tables().into_iter().map(Table::len).sum()
+    }
+
+    /// The time since the newest page after which there were no more ends, by the issuer's clock; `None` before the
+    /// first.
+    pub fn age(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let known_until = self.known_until.load(Ordering::Acquire);
+        let known_until = DateTime::from_timestamp(known_until, 0).filter(|_| known_until != i64::MIN)?;
+        Some((now - known_until).max(TimeDelta::zero()))
+    }
+
+    /// Whether an end was dropped for lack of room although it may still name a valid token.
+    pub fn lacks(&self, now: DateTime<Utc>) -> bool {
+        now.timestamp() < self.lacking_until.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_ended_key(&self, kid: &str) -> bool {
+        self.keys.time(&EndHash::of(&self.issuer, kid)).is_some()
+    }
+
+    /// Ends that could be forgotten at once are not added, and those that are held merge by the later time.
+    pub(super) fn add(&self, end: &End, forget: &Forget) {
+        match *end {
+            End::User { user, before } => {
+                let before = seconds(before);
+                forget.needs_user(before).then(|| self.users.put(user, before, Seconds::max));
+            }
+            End::UserInApp { user_in_app, before } => {
+                let before = seconds(before);
+                forget.needs_user(before).then(|| self.users_in_apps.put(user_in_app, before, Seconds::max));
+            }
+            End::Token { token, expires } => {
+                let expires = seconds(expires);
+                forget.needs_token(expires).then(|| self.tokens.put(token, expires, Seconds::max));
+            }
+            End::Key { ref kid } => self.keys.put(EndHash::of(&self.issuer, kid), forget.now, Seconds::min),
+        }
+    }
+
+    pub(super) fn forget(&self, forget: &Forget) {
+        self.users.retain(|before| forget.needs_user(before));
+        self.users_in_apps.retain(|before| forget.needs_user(before));
+        self.tokens.retain(|expires| forget.needs_token(expires));
+        self.keys.retain(|first_seen| forget.needs_user(first_seen));
+    }
+
+    /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of one
+    /// kind, which is easy with logouts, pushes out neither blocked users nor keys, and sooner or later his own ends.
+    pub(super) fn keep_newest(&self, most: usize, forget: &Forget) {
+        let leeway = MAX_LEEWAY.as_secs() as Seconds;
+        let kinds = [(&self.users, forget.keep), (&self.users_in_apps, forget.keep), (&self.tokens, leeway)];
+        while self.count() > most
+            && let Some((table, lasts)) = kinds.into_iter().max_by_key(|(table, _)| table.len())
+            && let Some(dropped) = table.drop_oldest(self.count() - most)
+        {
+            self.lacking_until.fetch_max(i64::from(dropped) + i64::from(lasts), Ordering::AcqRel);
+        }
+    }
+
+    /// A page that is played again never makes the knowledge look younger, nor older.
+    pub(super) fn known_until(&self, iat: i64) {
+        self.known_until.fetch_max(iat, Ordering::AcqRel);
+    }
+
+    fn tables(&self) -> [&Table; 4] {
+        [&self.users, &self.users_in_apps, &self.tokens, &self.keys]
+    }
+}
+
+/// Which ends are no longer needed, because every token that they name has expired.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forget {
+    now: Seconds,
+    keep: Seconds,
+}
+
+impl Forget {
+    /// `keep` is the issuer's.
+    pub(super) fn at(now: DateTime<Utc>, keep: Seconds) -> Self {
+        Self { now: seconds(now.timestamp()), keep }
+    }
+
+    fn needs_user(&self, before: Seconds) -> bool {
+        before.saturating_add(self.keep) > self.now
+    }
+
+    /// A verifier refuses the token when the leeway after its `exp` has passed.
+    fn needs_token(&self, expires: Seconds) -> bool {
+        expires.saturating_add(MAX_LEEWAY.as_secs() as Seconds) > self.now
+    }
+}
+
+/// A time after 2106 counts as 2106, and one before 1970 as 1970.
+fn seconds(time: i64) -> Seconds {
+    Seconds::try_from(time.max(0)).unwrap_or(Seconds::MAX)
+}

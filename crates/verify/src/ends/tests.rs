@@ -1,0 +1,401 @@
+//! Each test takes a valid page and spoils one thing, or adds ends and asks about tokens.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Algorithm, Claims, LONGEST_LIFE, PublishedKeys, Refused, TokenTyp, Verifier, VerifierPolicy,
+    verifier::tests::{Forge, ISSUER, NOW, at, now, policy, with, without},
+};
+
+const KEEP: i64 = 86_460;
+const APP: &str = "wx0123456789abcdef";
+
+/// An issuer with one key, and a verifier that follows its feed.
+struct Scene {
+    forge: Forge,
+    keys: PublishedKeys,
+    feed: Feed,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut forge = Forge::of(Algorithm::Es256);
+        forge.header["typ"] = json!(PAGE_TYP);
+        let keys = forge.keys.clone();
+        Self { forge, keys, feed: Feed::of(ISSUER) }
+    }
+
+    fn sign(&self, page: &Value) -> String {
+        self.forge.sign(&self.forge.header.to_string(), &page.to_string())
+    }
+
+    /// Accepts or refuses a signed page.
+    fn take(&mut self, page: &str) -> Result<bool, PageRefused> {
+        self.feed.accept(page, &self.keys, now())
+    }
+
+    #[track_caller]
+    fn accept(&mut self, page: &Value) -> bool {
+        let page = self.sign(page);
+        self.take(&page).expect("accepted")
+    }
+
+    /// What holds after a page that must be refused is what held before.
+    #[track_caller]
+    fn refused(&mut self, page: &str) -> PageRefused {
+        let before = (self.feed.cursor().to_owned(), self.feed.ends().count(), self.feed.ends().age(now()));
+        let refused = self.take(page).expect_err("refused");
+        let after = (self.feed.cursor().to_owned(), self.feed.ends().count(), self.feed.ends().age(now()));
+        assert_eq!(before, after, "{refused} changed something");
+        refused
+    }
+
+    fn has_ended(&self, token: &Endable) -> bool {
+        self.feed.ends().has_ended(token)
+    }
+
+    /// A token of `user-1` in the app, issued at this time.
+    fn token(&self, iat: i64) -> Endable {
+        self.token_of("user-1", APP, "jti-1", iat)
+    }
+
+    fn token_of(&self, user: &str, app: &str, id: &str, iat: i64) -> Endable {
+        let claims = Claims {
+            user: user.parse().expect("a user"),
+            app: app.parse().expect("an app"),
+            id: id.parse().expect("an id"),
+            audience: Vec::new(),
+            issued_at: at(iat),
+            expires_at: at(iat + 3600),
+            not_before: None,
+            others: serde_json::Map::new(),
+        };
+        Endable::of(ISSUER, &claims, self.forge.header["kid"].as_str().expect("a kid"))
+    }
+}
+
+fn page() -> Value {
+    json!({
+        "iss": ISSUER, "iat": NOW, "exp": NOW + 300, "after": "", "cursor": "5-0", "more": false, "keep": KEEP,
+        "ended": [],
+    })
+}
+
+fn page_of(ended: Value) -> Value {
+    with(&page(), "ended", ended)
+}
+
+fn hash(value: &str) -> String {
+    EndHash::of(ISSUER, value).to_string()
+}
+
+#[test]
+fn each_thing_wrong_with_a_page_refuses_it_whole() {
+    let mut scene = Scene::new();
+    scene.accept(&page_of(json!([["jti", hash("jti-9"), NOW + 60]])));
+    let ended = json!([["sub", hash("user-1"), NOW]]);
+    let next = with(&with(&page_of(ended), "after", "5-0"), "cursor", "6-0");
+    for (name, value, refused) in [
+        ("iss", json!("https://other.example.com"), PageRefused::Refused(Refused::Issuer)),
+        ("iss", json!([ISSUER]), PageRefused::Claims),
+        ("iat", json!(NOW + 61), PageRefused::Refused(Refused::IssuedInFuture)),
+        ("iat", json!(NOW - 61), PageRefused::Older),
+        ("iat", json!(f64::from(7)), PageRefused::Claims),
+        ("exp", json!(NOW - 60), PageRefused::Refused(Refused::Expired)),
+        ("exp", json!(i64::MIN), PageRefused::Refused(Refused::Expired)),
+        ("after", json!("4-0"), PageRefused::OtherCursor),
+        ("after", json!("6-0"), PageRefused::OtherCursor),
+        ("cursor", json!("1".repeat(257)), PageRefused::Claims),
+        ("cursor", json!(null), PageRefused::Claims),
+        ("more", json!("true"), PageRefused::Claims),
+        ("keep", json!(-1), PageRefused::Claims),
+        ("ended", json!({}), PageRefused::Claims),
+        ("ended", json!([["sub", hash("user-1"), NOW], ["sub", "short", NOW]]), PageRefused::Claims),
+        ("ended", json!([["sub", hash("user-1"), NOW], ["jti"]]), PageRefused::Claims),
+    ] {
+        let spoiled = scene.sign(&with(&next, name, value.clone()));
+        assert_eq!(scene.refused(&spoiled), refused, "{name}: {value}");
+    }
+    for name in ["iss", "iat", "exp", "after", "cursor", "more", "keep", "ended"] {
+        let spoiled = scene.forge.sign(&scene.forge.header.to_string(), &without(&next, name));
+        assert_eq!(scene.refused(&spoiled), PageRefused::Claims, "without {name}");
+    }
+    let twice = next.to_string().replacen('{', r#"{"more":false,"#, 1);
+    let spoiled = scene.forge.sign(&scene.forge.header.to_string(), &twice);
+    assert_eq!(scene.refused(&spoiled), PageRefused::Claims, "a repeated member");
+    assert!(!scene.has_ended(&scene.token(NOW)));
+    scene.accept(&next);
+    assert!(scene.has_ended(&scene.token(NOW)), "valid but for what was spoiled");
+    assert_eq!(scene.feed.cursor(), "6-0");
+}
+
+#[test]
+fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
+    let (mut scene, stranger) = (Scene::new(), Scene::new());
+    let valid = scene.sign(&page());
+    let with_header = |name: &str, value: Value| {
+        scene.forge.sign(&with(&scene.forge.header, name, value).to_string(), &page().to_string())
+    };
+    let [headers, payload, signature] = valid.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let other = scene.sign(&page_of(json!([["kid", "a"]])));
+    let spoiled = [
+        (with_header("typ", json!("at+jwt")), "typ"),
+        (with_header("typ", json!("JWT")), "typ"),
+        (with_header("typ", json!("application/revocations+jwt")), "typ"),
+        (with_header("typ", json!("Revocations+JWT")), "typ"),
+        (with_header("alg", json!("none")), "signature"),
+        (with_header("alg", json!("RS256")), "signature"),
+        (with_header("kid", json!("another")), "unknown_key"),
+        (with_header("crit", json!(["exp"])), "malformed"),
+        (with_header("jwk", json!({})), "malformed"),
+        (stranger.sign(&page()), "unknown_key"),
+        (stranger.forge.sign(&scene.forge.header.to_string(), &page().to_string()), "signature"),
+        (format!("{headers}.{payload}."), "signature"),
+        (format!("{headers}.{payload}.{}", other.rsplit('.').next().expect("a signature")), "signature"),
+        (format!("{headers}.{payload}"), "malformed"),
+        (format!("{valid}\n"), "malformed"),
+        (format!(".{payload}.{signature}"), "malformed"),
+        (String::new(), "malformed"),
+        ("<html>".into(), "malformed"),
+        ("a".repeat(50_000_000), "too_long"),
+    ];
+    for (page, reason) in spoiled {
+        let refused = scene.refused(&page);
+        assert_eq!(refused.reason(), reason, "{refused}: {}", &page[..page.len().min(200)]);
+    }
+    assert_eq!(scene.take(&valid), Ok(false));
+}
+
+#[test]
+fn an_access_token_is_no_page_and_a_page_is_no_access_token() {
+    let mut scene = Scene::new();
+    // Claims that are those of both, under the header of one of them.
+    let mut both = scene.forge.claims.clone();
+    both.as_object_mut().expect("an object").extend(page().as_object().expect("an object").clone());
+    let token = scene.forge.sign(&with(&scene.forge.header, "typ", "at+jwt").to_string(), &both.to_string());
+    assert_eq!(scene.refused(&token), PageRefused::Refused(Refused::Typ));
+    let page = scene.sign(&both);
+    for typ in [TokenTyp::AccessToken, TokenTyp::Jwt] {
+        let verifier = Verifier::new(VerifierPolicy { typ, ..policy() }).expect("a policy");
+        assert!(verifier.verify(&token, &scene.keys, now()).is_ok());
+        assert_eq!(verifier.verify(&page, &scene.keys, now()).err(), Some(Refused::Typ));
+    }
+    assert_eq!(scene.take(&page), Ok(false));
+}
+
+#[test]
+fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long_ago_is_refused() {
+    let mut scene = Scene::new();
+    let old = scene.sign(&with(&page(), "iat", NOW - 40));
+    assert_eq!(scene.take(&old), Ok(false));
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(40)));
+    assert_eq!(scene.take(&old), Ok(false), "the issuer caches a page for a second");
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(40)), "and says nothing new");
+    scene.accept(&with(&page(), "iat", NOW - 10));
+    assert_eq!(scene.take(&old), Ok(false), "another replica answered, whose page is a little older");
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(10)));
+    // A clock that is behind makes no negative age.
+    scene.accept(&with(&page(), "iat", NOW + 60));
+    assert_eq!(scene.refused(&old), PageRefused::Older);
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+}
+
+#[test]
+fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
+    let mut scene = Scene::new();
+    let first = with(&with(&page_of(json!([["jti", hash("a"), NOW + 60]])), "more", true), "iat", NOW - 20);
+    assert!(scene.accept(&first));
+    assert_eq!((scene.feed.cursor(), scene.feed.ends().age(now())), ("5-0", None));
+    let circle = scene.sign(&with(&with(&page(), "after", "5-0"), "more", true));
+    assert_eq!(scene.refused(&circle), PageRefused::Circle);
+    let second = with(&with(&page_of(json!([["jti", hash("b"), NOW + 60]])), "after", "5-0"), "cursor", "7-0");
+    assert!(!scene.accept(&second));
+    assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));
+    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+    // The issuer no longer knows the cursor, and begins anew: nothing that is held is lost.
+    assert!(!scene.accept(&with(&page(), "cursor", "1-0")));
+    assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("1-0", 2));
+}
+
+#[test]
+fn a_token_is_ended_up_to_the_second_before_and_valid_from_the_next() {
+    let mut scene = Scene::new();
+    scene.accept(&page_of(json!([["sub", hash("user-1"), NOW], ["app", hash(&format!("user-2\0{APP}")), NOW]])));
+    for (user, app, ended) in [
+        ("user-1", APP, true),
+        ("user-1", "wx2", true),
+        ("user-2", APP, true),
+        ("user-2", "wx2", false),
+        ("user-3", APP, false),
+    ] {
+        let has_ended = |iat| scene.has_ended(&scene.token_of(user, app, "jti-1", iat));
+        assert_eq!([NOW - 1000, NOW, NOW + 1].map(has_ended), [ended, ended, false], "{user} {app}");
+    }
+}
+
+#[test]
+fn one_token_or_one_key_is_ended_and_no_other() {
+    let mut scene = Scene::new();
+    scene.accept(&page_of(json!([["jti", hash("jti-1"), NOW + 60], ["kid", "another"]])));
+    let has_ended = |scene: &Scene, id| scene.has_ended(&scene.token_of("user-1", APP, id, NOW));
+    assert_eq!(["jti-1", "jti-2"].map(|id| has_ended(&scene, id)), [true, false]);
+    // A user who has the name of a token is not that token.
+    assert!(!scene.has_ended(&scene.token_of("jti-1", APP, "jti-2", NOW)));
+}
+
+#[test]
+fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
+    let (mut scene, successor) = (Scene::new(), Scene::new());
+    scene.keys.keys.extend(successor.keys.keys.iter().cloned());
+    let end = page_of(json!([["sub", hash("user-1"), NOW], ["kid", scene.forge.header["kid"]]]));
+    let (by_itself, by_successor) = (scene.sign(&end), successor.sign(&end));
+    assert_eq!(scene.refused(&by_itself), PageRefused::EndedKey);
+    assert!(!scene.has_ended(&scene.token(NOW)), "such a page counts for nothing else either");
+    assert_eq!(scene.take(&by_successor), Ok(false));
+    assert!(scene.has_ended(&scene.token(NOW + 1)), "what the key has signed is ended");
+    let later = scene.sign(&page());
+    assert_eq!(scene.refused(&later), PageRefused::EndedKey);
+}
+
+#[test]
+fn a_verifier_with_ends_refuses_what_they_name() {
+    let mut scene = Scene::new();
+    let token =
+        scene.forge.sign(&with(&scene.forge.header, "typ", "at+jwt").to_string(), &scene.forge.claims.to_string());
+    let verifier = Verifier::new(policy()).expect("a policy");
+    let refused = |scene: &Scene| verifier.verify_unless_ended(&token, &scene.keys, &scene.feed.ends(), now()).err();
+    assert_eq!(refused(&scene), None);
+    scene.accept(&page_of(json!([["sub", hash("user-1"), NOW]])));
+    assert_eq!(refused(&scene), Some(Refused::Ended));
+}
+
+#[test]
+fn ends_merge_by_the_later_time_in_any_order() {
+    for times in [[NOW - 5, NOW, NOW - 9], [NOW, NOW - 9, NOW - 5], [NOW - 9, NOW - 5, NOW]] {
+        let mut scene = Scene::new();
+        for time in times {
+            scene.accept(&page_of(json!([["sub", hash("user-1"), time]])));
+        }
+        assert_eq!([NOW, NOW + 1].map(|iat| scene.has_ended(&scene.token(iat))), [true, false], "{times:?}");
+        assert_eq!(scene.feed.ends().count(), 1);
+    }
+}
+
+/// Accepts an empty page at a later time, at which ends are forgotten.
+fn later(scene: &mut Scene, seconds: i64) -> usize {
+    let then = with(&with(&page(), "iat", NOW + seconds), "exp", NOW + seconds + 300);
+    let page = scene.sign(&with(&then, "keep", 61));
+    scene.feed.accept(&page, &scene.keys, at(NOW + seconds)).expect("accepted");
+    scene.feed.ends().count()
+}
+
+#[test]
+fn an_end_is_forgotten_when_no_token_that_it_names_can_be_valid_and_not_before() {
+    for (end, forgotten_after) in [
+        (json!(["sub", hash("user-1"), NOW]), KEEP),
+        (json!(["app", hash("user-1\0wx"), NOW - 100]), KEEP - 100),
+        (json!(["jti", hash("jti-1"), NOW + 500]), 560),
+        (json!(["kid", "another"]), KEEP),
+    ] {
+        let mut scene = Scene::new();
+        scene.accept(&page_of(json!([end])));
+        let held = [forgotten_after - 1, forgotten_after + 60].map(|seconds| later(&mut scene, seconds));
+        assert_eq!(held, [1, 0], "{end}: a shorter `keep` that comes later does not hold for what was issued before");
+    }
+    // What could be forgotten at once is not taken.
+    let mut scene = Scene::new();
+    scene.accept(&page_of(json!([
+        ["sub", hash("a"), NOW - KEEP],
+        ["jti", hash("b"), NOW - 60],
+        ["sub", hash("c"), -1]
+    ])));
+    assert_eq!(scene.feed.ends().count(), 0);
+    // A page cannot make a verifier hold ends for longer than it accepts tokens.
+    let mut scene = Scene::new();
+    scene.accept(&with(&page_of(json!([["sub", hash("a"), NOW]])), "keep", u64::MAX));
+    let longest = LONGEST_LIFE.as_secs() as i64 + 60;
+    assert_eq!([longest - 1, longest + 60].map(|seconds| later(&mut scene, seconds)), [1, 0]);
+}
+
+#[test]
+fn a_shorter_keep_holds_for_ends_that_are_younger_than_the_longer_one() {
+    let mut scene = Scene::new();
+    later(&mut scene, 0);
+    scene.accept(&page());
+    assert_eq!(later(&mut scene, KEEP), 0);
+    let ended = with(&page_of(json!([["sub", hash("user-1"), NOW + KEEP]])), "keep", 61);
+    let ended = with(&with(&ended, "iat", NOW + KEEP), "exp", NOW + KEEP + 300);
+    let page = scene.sign(&ended);
+    scene.feed.accept(&page, &scene.keys, at(NOW + KEEP)).expect("accepted");
+    assert_eq!([60, 122].map(|seconds| later(&mut scene, KEEP + seconds)), [1, 0]);
+}
+
+#[test]
+fn an_end_of_a_key_counts_from_when_it_was_first_seen() {
+    let mut scene = Scene::new();
+    let repeated =
+        |seconds| with(&with(&page_of(json!([["kid", "another"]])), "iat", NOW + seconds), "exp", NOW + KEEP * 3);
+    for seconds in [0, KEEP - 1] {
+        let page = scene.sign(&repeated(seconds));
+        scene.feed.accept(&page, &scene.keys, at(NOW + seconds)).expect("accepted");
+    }
+    assert_eq!(later(&mut scene, KEEP + 60), 0);
+}
+
+#[test]
+fn times_that_are_out_of_range_end_a_user_for_good_or_not_at_all() {
+    let mut scene = Scene::new();
+    scene.accept(&page_of(json!([["sub", hash("user-1"), i64::MAX], ["sub", hash("user-2"), i64::MIN]])));
+    assert!(scene.has_ended(&scene.token_of("user-1", APP, "a", NOW + KEEP)));
+    assert!(!scene.has_ended(&scene.token_of("user-2", APP, "a", NOW)));
+}
+
+#[test]
+fn readers_ask_while_a_page_is_taken() {
+    let mut scene = Scene::new();
+    let ends: Vec<_> = (0..10_000).map(|number| json!(["jti", hash(&format!("other-{number}")), NOW + 60])).collect();
+    let page = scene.sign(&page_of(json!(ends)));
+    scene.accept(&page_of(json!([["sub", hash("user-1"), NOW]])));
+    let (ends, token) = (scene.feed.ends(), scene.token(NOW));
+    let reader = std::thread::spawn({
+        let ends = Arc::clone(&ends);
+        move || (0..200_000).all(|_| ends.has_ended(&token))
+    });
+    assert_eq!(scene.take(&page), Ok(false));
+    assert!(reader.join().expect("a reader"), "what was ended stays ended meanwhile");
+    assert_eq!(ends.count(), 10_001);
+}
+
+#[test]
+fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_so() {
+    let scene = Scene::new();
+    let mut feed = Feed::of(ISSUER).holding_at_most(5);
+    let ends = feed.ends();
+    let mut take = |ended: Value, at_time: DateTime<Utc>| {
+        let iat = at_time.timestamp();
+        let page = with(&with(&page_of(ended), "iat", iat), "exp", iat + 300);
+        feed.accept(&scene.sign(&page), &scene.keys, at_time).expect("accepted");
+        (ends.count(), ends.lacks(at_time))
+    };
+    let token = |id: &str, expires| json!(["jti", hash(id), expires]);
+    let user = |id: &str| json!(["sub", hash(id), NOW]);
+    assert_eq!(
+        take(json!([["kid", "another"], user("blocked"), token("a", NOW + 100), token("b", NOW + 200)]), now()),
+        (4, false)
+    );
+    assert_eq!(take(json!([token("c", NOW + 300), token("d", NOW + 400), token("e", NOW + 500)]), now()), (5, true));
+    // What is no longer needed makes room before anything is dropped, and what was dropped is not needed for ever.
+    assert_eq!(take(json!([]), at(NOW + 259)), (5, true));
+    assert_eq!(take(json!([]), at(NOW + 260)), (5, false));
+    assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));
+    let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
+    assert_eq!(["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)), [false, false, false, true, true, true]);
+    assert!(has_ended("blocked", "g") && ends.has_ended_key("another"));
+    // Keys are never dropped.
+    let keys: Vec<_> = (0..9).map(|number| json!(["kid", number.to_string()])).collect();
+    assert_eq!(take(json!(keys), at(NOW + 360)), (10, true));
+}

@@ -1,0 +1,140 @@
+//! The identifiers that come from outside. Each is parsed once, where it enters, and trusted from there on.
+//!
+//! The limits guarantee that a value can stand in a log line, a URL and a key of a store, and means one thing in each.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::Serialize;
+
+/// Why a text is not a valid identifier. The error does not repeat the text, because the text may be a secret that was
+/// pasted in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// The text is empty.
+    #[error("must not be empty")]
+    Empty,
+    /// The text is longer than the type allows.
+    #[error("must be at most {limit} characters")]
+    TooLong {
+        /// The most bytes that the type allows.
+        limit: usize,
+    },
+    /// The text has a character that the type does not allow.
+    #[error("must consist of {alphabet}")]
+    Alphabet {
+        /// The characters that the type allows, in words.
+        alphabet: &'static str,
+    },
+}
+
+impl InvalidId {
+    /// The text as it is kept, if it has one to `limit` bytes and only bytes that are `allowed`.
+    #[doc(hidden)]
+    pub fn check(text: &str, limit: usize, alphabet: &'static str, allowed: fn(u8) -> bool) -> Result<Arc<str>, Self> {
+        match text {
+            "" => Err(Self::Empty),
+            text if text.len() > limit => Err(Self::TooLong { limit }),
+            text if !text.bytes().all(allowed) => Err(Self::Alphabet { alphabet }),
+            text => Ok(text.into()),
+        }
+    }
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $limit:expr, $alphabet:expr, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The most bytes that an identifier may have.
+            pub const MAX_LEN: usize = $limit;
+
+            /// The identifier, unchanged.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                InvalidId::check(text, $limit, $alphabet, $allowed).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+const WORD: &str = "letters, digits, `_` and `-`";
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+identifier! {
+    /// The AppID of a mini program: in practice `wx` and 16 hexadecimal digits. It is public.
+    AppId, 64, WORD, is_word
+}
+
+impl AppId {
+    /// Whether the AppID has the form that all of WeChat's have today. WeChat does not promise that form, so another
+    /// form is a reason to warn and not to refuse.
+    pub fn is_usual(&self) -> bool {
+        let digits = self.as_str().strip_prefix("wx").unwrap_or_default();
+        digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
+identifier! {
+    /// The business's own name for a person, which becomes the token's `sub`: 1 to 128 visible ASCII characters.
+    UserId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
+}
+
+identifier! {
+    /// The `jti` of a token.
+    TokenId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_appid_of_an_unusual_form_is_accepted() {
+        let is_usual = |text: &str| text.parse::<AppId>().expect("an AppID").is_usual();
+        assert!(is_usual("wx4f4bc4dec97d474b"));
+        assert!(
+            !["foo", "wx", "wx4f4bc4dec97d474", "wx4f4bc4dec97d474g", "xx4f4bc4dec97d474b"].into_iter().any(is_usual)
+        );
+    }
+
+    #[test]
+    fn the_error_names_the_broken_rule() {
+        assert_eq!("".parse::<AppId>(), Err(InvalidId::Empty));
+        assert_eq!("a".repeat(65).parse::<AppId>(), Err(InvalidId::TooLong { limit: 64 }));
+        for wrong in ["wx}{", "wx:1", "wx 1", "wx\0", "wx\u{e9}"] {
+            assert_eq!(wrong.parse::<AppId>(), Err(InvalidId::Alphabet { alphabet: WORD }), "{wrong:?}");
+        }
+        assert!("two words".parse::<UserId>().is_err());
+        assert!("0193f5b2-9c5e-7cc0-8000-000000000000".parse::<UserId>().is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! Verifies the tokens of wxmint in a service of your own, without asking anybody about a token.
+//!
+//! - [`Verifier`] judges a token by an issuer's public keys ([`PublishedKeys`]) and a [`VerifierPolicy`]; [`bearer`] finds
+//!   the token in a request's headers.
+//! - [`ends`] is what an issuer has ended before it expires: logouts, unbindings, blocked users, retired keys.
+//! - With the feature `fetch`, `peer` fetches keys and ends by itself and keeps them fresh; with `actix`, it has an
+//!   extractor for the handlers of actix-web.
+//!
+//! The crate knows nothing of private keys, Redis or WeChat.
+
+#![warn(missing_docs)]
+
+mod algorithm;
+mod bearer_token;
+pub mod ends;
+pub mod ids;
+pub mod json;
+mod jws;
+mod key_error;
+#[cfg(feature = "fetch")]
+pub mod peer;
+mod public_key;
+mod published_keys;
+mod refused;
+mod token_typ;
+mod verifier;
+
+pub use self::{
+    algorithm::Algorithm,
+    bearer_token::{NoBearer, bearer},
+    key_error::KeyError,
+    public_key::{KeySource, PublicKey, PublicKeySet},
+    published_keys::PublishedKeys,
+    refused::{Part, Refused},
+    token_typ::TokenTyp,
+    verifier::{
+        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS, UnverifiedHeader,
+        UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
+    },
+};

@@ -1,0 +1,284 @@
+//! Verifies tokens in a Rust service: a verifier for each trusted issuer, with keys that are fetched ahead of time and
+//! kept while the issuer cannot be reached, and with the feed of ends, by which a token is refused within seconds after
+//! its user has logged out.
+//!
+//! ```no_run
+//! # use chrono::{DateTime, Utc};
+//! use wxmint_verify::peer::{Peer, TrustedIssuer};
+//!
+//! # async fn start(authorization: &str, now: DateTime<Utc>) -> Result<(), Box<dyn std::error::Error>> {
+//! // Once, in the service's tokio runtime.
+//! let peer = Peer::start(vec![TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?])?;
+//! // For each request.
+//! let token = wxmint_verify::bearer([authorization.as_bytes()])?;
+//! let claims = peer.verify(token, now).await?;
+//! println!("{}", claims.user.as_str());
+//! # Ok(()) }
+//! ```
+
+#[cfg(feature = "actix")]
+pub mod actix;
+mod clock;
+mod fetch;
+mod follower;
+mod http;
+mod remote;
+mod schedule;
+mod shelf;
+mod trusted_issuer;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use self::{
+    clock::now,
+    follower::RemoteEnds,
+    http::Http,
+    remote::{Edition, RemoteKeys},
+};
+pub use self::{
+    http::StartError,
+    trusted_issuer::{Revocations, TrustedIssuer, WhenStale},
+};
+use crate::{
+    Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier,
+    ends::{Endable, Ends},
+};
+
+/// How long issuers are waited for that may not have a feed of ends, before a peer that stays open is ready.
+const FIRST_PAGES: Duration = Duration::from_secs(10);
+
+/// Why a [`Peer`] cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The issuer is not a URL, or no JWKS URL can be made from it.
+    #[error("the issuer is not a URL such as https://login.example.com")]
+    NotAUrl,
+    /// The list of issuers is empty.
+    #[error("no issuer is given")]
+    NoIssuer,
+    /// Two issuers have the same name, so it is unclear whose keys count.
+    #[error("an issuer is given twice")]
+    IssuerTwice,
+    /// A policy could accept no token, or its leeway is too long.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Why a token could not be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotVerified {
+    /// The token is not valid for this service. Answer with 401.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The issuer's keys have never been fetched, so the token cannot be judged. Answer with 503.
+    #[error("the issuer's keys have not been fetched yet")]
+    NoKeys,
+    /// The issuer has not confirmed its keys for [`TrustedIssuer::keys_max_age`]. Answer with 503.
+    #[error("the issuer's keys have not been confirmed for too long")]
+    StaleKeys,
+    /// The token is valid, but it is not known whether it has been ended since. Answer with 503.
+    #[error("the issuer's feed of ends has not been read for too long")]
+    StaleEnds,
+}
+
+/// The outcome of fetching an issuer's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FetchOutcome {
+    /// A set of keys was received.
+    Changed,
+    /// The issuer answered 304, so the keys in use are still current.
+    Unchanged,
+    /// The fetch failed; the previous keys stay in use.
+    Failed,
+}
+
+/// Is called after each fetch of keys and for each page of ends that was not accepted, for metrics.
+pub trait Watcher: Send + Sync {
+    /// A fetch of this issuer's keys has ended.
+    fn fetched(&self, issuer: &str, outcome: FetchOutcome);
+
+    /// A page of this issuer's ends was not received or not accepted. There are about twenty reasons.
+    fn page_refused(&self, issuer: &str, reason: &'static str);
+}
+
+/// Ignores all fetches.
+impl Watcher for () {
+    fn fetched(&self, _: &str, _: FetchOutcome) {}
+
+    fn page_refused(&self, _: &str, _: &'static str) {}
+}
+
+/// Verifies the tokens of the trusted issuers. Fetches their keys and follows their feeds of ends until it is dropped.
+pub struct Peer {
+    trusted: Vec<Trusted>,
+}
+
+struct Trusted {
+    issuer: String,
+    verifier: Verifier,
+    keys: Arc<RemoteKeys>,
+    keys_max_age: Duration,
+    ends: Option<RemoteEnds>,
+}
+
+impl Trusted {
+    fn start(trusted: &TrustedIssuer, http: &Http, watcher: &Arc<dyn Watcher>) -> Result<Self, PeerError> {
+        let issuer = trusted.policy.issuer.clone();
+        let verifier = Verifier::new(trusted.policy.clone())?;
+        let keys = Arc::new(RemoteKeys::start(trusted, http.clone(), Arc::clone(watcher)));
+        let follow = |feed| RemoteEnds::start(&issuer, feed, Arc::clone(&keys), http.clone(), Arc::clone(watcher));
+        let ends = trusted.revocations.as_ref().map(follow);
+        Ok(Self { issuer, verifier, keys, keys_max_age: trusted.keys_max_age, ends })
+    }
+
+    /// The keys, while they may be believed.
+    fn edition(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
+        let edition = self.keys.edition().ok_or(NotVerified::NoKeys)?;
+        if edition.age(now) > self.keys_max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
+    }
+
+    /// Asks the ends about a token whose signature is good.
+    fn ask_ends(&self, token: &Endable, now: DateTime<Utc>) -> Result<(), NotVerified> {
+        match &self.ends {
+            Some(ends) if ends.ends().has_ended(token) => Err(Refused::Ended.into()),
+            Some(ends) if ends.must_refuse(now) => Err(NotVerified::StaleEnds),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is known of one issuer.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownOf<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// The number of usable keys.
+    pub keys: usize,
+    /// The time since the last successful fetch of keys, including one that was answered with 304; `None` before the
+    /// first.
+    pub keys_age: Option<Duration>,
+    /// The number of ends that are held; `None` if the feed is not followed.
+    pub ends: Option<usize>,
+    /// The age of the newest page after which there were no more; `None` before the first.
+    pub ends_age: Option<Duration>,
+}
+
+/// Which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no longer
+/// accepts it once those keys have changed or the token was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    issuer: usize,
+    edition: u64,
+    token: Endable,
+}
+
+impl Proof {
+    /// A proof as [`Peer::prove`] would return it, for tests of what remembers proofs.
+    #[doc(hidden)]
+    pub fn of_a_test(issuer: usize, edition: u64, claims: &Claims) -> Self {
+        Self { issuer, edition, token: Endable::of("https://login.example.com", claims, "a-kid") }
+    }
+}
+
+impl Peer {
+    /// Starts to fetch the issuers' keys and to follow their feeds of ends. Call it in a tokio runtime that lives as long as the peer.
+    pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {
+        Self::watched(trusted, Arc::new(()))
+    }
+
+    /// As [`Peer::start`]; `watcher` is called after each fetch.
+    pub fn watched(trusted: Vec<TrustedIssuer>, watcher: Arc<dyn Watcher>) -> Result<Self, PeerError> {
+        if trusted.is_empty() {
+            return Err(PeerError::NoIssuer);
+        }
+        let names = || trusted.iter().map(|issuer| &issuer.policy.issuer);
+        if names().enumerate().any(|(index, name)| names().take(index).any(|other| other == name)) {
+            return Err(PeerError::IssuerTwice);
+        }
+        let http = Http::new()?;
+        let started = trusted.iter().map(|issuer| Trusted::start(issuer, &http, &watcher));
+        Ok(Self { trusted: started.collect::<Result<_, PeerError>>()? })
+    }
+
+    /// Waits until the keys of every issuer are available.
+    pub async fn has_keys(&self) {
+        for trusted in &self.trusted {
+            trusted.keys.found().await;
+        }
+    }
+
+    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its
+    /// end, or, if it stays open without, has tried for 10 s.
+    pub async fn is_ready(&self) {
+        self.has_keys().await;
+        let patience = Instant::now() + FIRST_PAGES;
+        for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
+            ends.found(patience).await;
+        }
+    }
+
+    /// Verifies `token` (its compact form) at the time `now` and returns its claims. Waits only if the token names an
+    /// unknown key, which may be a new one, and then for at most 2 s.
+    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Verified<Claims>, NotVerified> {
+        self.prove(token, now).await.map(|(claims, _)| claims)
+    }
+
+    /// As [`Peer::verify`], and also returns which keys verified the token.
+    pub async fn prove(&self, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
+        let issuer = self.issuer_of(token)?;
+        match self.judge(issuer, token, now) {
+            Err(NotVerified::Refused(Refused::UnknownKey)) if self.trusted[issuer].keys.look_again().await => {
+                self.judge(issuer, token, now)
+            }
+            judged => judged,
+        }
+    }
+
+    /// Whether the keys that verified a token are still in use and believed, and no end names the token. If not,
+    /// [`Peer::prove`] says why.
+    pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
+        self.trusted.get(proof.issuer).is_some_and(|trusted| {
+            trusted.edition(now).is_ok_and(|edition| edition.number == proof.edition)
+                && trusted.ask_ends(&proof.token, now).is_ok()
+        })
+    }
+
+    /// What is known of each issuer, in the order in which the issuers were given.
+    pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
+        let now = now();
+        self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {
+            let ends = ends.as_ref().map(RemoteEnds::ends);
+            KnownOf {
+                issuer,
+                keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
+                keys_age: keys.age(now),
+                ends: ends.map(Ends::count),
+                ends_age: ends.and_then(|ends| ends.age(now)).map(|age| age.to_std().unwrap_or_default()),
+            }
+        })
+    }
+
+    /// Picks the issuer by the unverified `iss`; the token is then verified with that issuer's keys alone. Skipped if
+    /// there is only one issuer.
+    fn issuer_of(&self, token: &str) -> Result<usize, Refused> {
+        if self.trusted.len() == 1 {
+            return Ok(0);
+        }
+        let claimed = UnverifiedIssuer::of(token)?;
+        self.trusted.iter().position(|trusted| trusted.issuer == claimed.as_str()).ok_or(Refused::Issuer)
+    }
+
+    fn judge(&self, issuer: usize, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
+        let trusted = &self.trusted[issuer];
+        let edition = trusted.edition(now)?;
+        let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
+        trusted.ask_ends(&token, now)?;
+        Ok((claims, Proof { issuer, edition: edition.number, token }))
+    }
+}

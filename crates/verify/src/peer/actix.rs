@@ -1,0 +1,123 @@
+//! An extractor for actix-web that verifies the token of a request. The app needs the peer as
+//! `app_data(web::Data<Peer>)`:
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, web};
+//! use wxmint_verify::peer::{Peer, TrustedIssuer, actix::Caller};
+//!
+//! async fn orders(caller: Caller) -> String {
+//!     format!("orders of {}\n", caller.user.as_str())
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let trusted = TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?;
+//! let peer = web::Data::new(Peer::start(vec![trusted])?);
+//! HttpServer::new(move || App::new().app_data(peer.clone()).route("/orders", web::get().to(orders)))
+//!     .bind("127.0.0.1:3000")?
+//!     .run()
+//!     .await?;
+//! # Ok(()) }
+//! ```
+
+use std::{fmt, ops::Deref, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, ResponseError,
+    dev::Payload,
+    http::{
+        StatusCode,
+        header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    web::Data,
+};
+
+use super::{NotVerified, Peer, clock::now};
+use crate::{Claims, NoBearer, Verified, bearer};
+
+/// The caller of a request: the claims of its valid token. Without a valid token the handler is not called; the client
+/// gets 401 with `WWW-Authenticate`, or 503 if the token cannot be judged at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(Verified<Claims>);
+
+impl Deref for Caller {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.0
+    }
+}
+
+/// Why a handler was not called. What was wrong with a token goes to the log; the client is told only that the token is
+/// not valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request has no token, or several.
+    NoToken(NoBearer),
+    /// The token is not valid, or cannot be judged at the moment.
+    NotVerified(NotVerified),
+    /// The app has no `web::Data<Peer>`, which is a bug of the app.
+    NoPeer,
+}
+
+impl FromRequest for Caller {
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let peer = request.app_data::<Data<Peer>>().ok_or(Rejection::NoPeer)?;
+            let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
+            let token = bearer(values).map_err(Rejection::NoToken)?;
+            peer.verify(token, now()).await.map(Self).map_err(|reason| {
+                tracing::debug!(%reason, "token refused");
+                Rejection::NotVerified(reason)
+            })
+        })
+    }
+}
+
+impl Rejection {
+    /// The value of `WWW-Authenticate`. It has no `error` if no token was sent (RFC 6750 section 3).
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::NoToken(NoBearer::None) => Some("Bearer"),
+            Self::NoToken(NoBearer::Several | NoBearer::Malformed) => Some(r#"Bearer error="invalid_request""#),
+            Self::NotVerified(NotVerified::Refused(_)) => Some(r#"Bearer error="invalid_token""#),
+            Self::NotVerified(_) | Self::NoPeer => None,
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoToken(_) => "send one access token, as `Authorization: Bearer …`",
+            Self::NotVerified(NotVerified::Refused(_)) => "the access token is not valid here: log in again",
+            Self::NotVerified(_) => "tokens cannot be verified at the moment: try again",
+            Self::NoPeer => "this service has made a mistake",
+        })
+    }
+}
+
+impl ResponseError for Rejection {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::NoToken(NoBearer::Several | NoBearer::Malformed) => StatusCode::BAD_REQUEST,
+            Self::NoToken(NoBearer::None) | Self::NotVerified(NotVerified::Refused(_)) => StatusCode::UNAUTHORIZED,
+            Self::NotVerified(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPeer => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(challenge) = self.challenge() {
+            response.insert_header((WWW_AUTHENTICATE, challenge));
+        }
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, "1"));
+        }
+        response.content_type("text/plain; charset=utf-8").body(format!("{self}\n"))
+    }
+}

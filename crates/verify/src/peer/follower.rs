@@ -1,0 +1,227 @@
+//! The ends of one issuer, which a task of its own keeps up with by following the feed.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{
+    Method, Request, StatusCode, Url,
+    header::{ACCEPT, HeaderValue},
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    Revocations, Watcher, WhenStale,
+    clock::now,
+    http::Http,
+    remote::{RemoteKeys, jitter},
+};
+use crate::{
+    Refused,
+    ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused},
+};
+
+/// The most pages that are asked for without a pause. Pages of 1,000 ends then have twice as many as are held.
+const PAGES_AT_ONCE: usize = 20_000;
+
+/// The ends of one issuer, kept up to date until this value is dropped.
+pub(super) struct RemoteEnds {
+    ends: Arc<Ends>,
+    /// Whether the feed has been read to its end once.
+    is_known: watch::Receiver<bool>,
+    max_age: TimeDelta,
+    when_stale: WhenStale,
+    task: JoinHandle<()>,
+}
+
+impl RemoteEnds {
+    /// Starts to follow on the current tokio runtime, once there are keys to verify pages with.
+    pub(super) fn start(
+        issuer: &str,
+        settings: &Revocations,
+        keys: Arc<RemoteKeys>,
+        http: Http,
+        watcher: Arc<dyn Watcher>,
+    ) -> Self {
+        let feed = Feed::of(issuer);
+        let (known, is_known) = watch::channel(false);
+        let (ends, when_stale) = (feed.ends(), settings.when_stale);
+        let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
+        let follower = Follower {
+            issuer: issuer.to_owned(),
+            http,
+            url: settings.url.clone(),
+            every: settings.every,
+            max_age,
+            when_stale,
+            feed,
+            keys,
+            watcher,
+            known,
+            told: None,
+            is_stale: false,
+        };
+        Self { ends, is_known, max_age, when_stale, task: tokio::spawn(follower.run()) }
+    }
+
+    pub(super) fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Whether tokens must be refused because ends may be missing.
+    pub(super) fn must_refuse(&self, now: DateTime<Utc>) -> bool {
+        self.when_stale == WhenStale::Closed && is_stale(&self.ends, self.max_age, now)
+    }
+
+    /// Waits until the feed has been read to its end, and if the peer stays open, until `patience` at most.
+    pub(super) async fn found(&self, patience: Instant) {
+        let mut is_known = self.is_known.clone();
+        let known = is_known.wait_for(|is_known| *is_known);
+        match self.when_stale {
+            // Ends without the first page only when the task has ended, which is when the peer is dropped.
+            WhenStale::Closed => drop(known.await),
+            WhenStale::Open => drop(timeout_at(patience, known).await),
+        }
+    }
+}
+
+impl Drop for RemoteEnds {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn is_stale(ends: &Ends, max_age: TimeDelta, now: DateTime<Utc>) -> bool {
+    ends.age(now).is_none_or(|age| age > max_age) || ends.lacks(now)
+}
+
+/// Why the feed could not be read to its end, or is not held as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    NoAnswer(String),
+    #[error("the answer is {}", .0.as_u16())]
+    Status(StatusCode),
+    #[error("the page is refused: {0}")]
+    Page(#[from] PageRefused),
+    #[error("after {PAGES_AT_ONCE} pages there are still more")]
+    Endless,
+    #[error("more than {MAX_HELD} ends are needed, and the oldest were dropped")]
+    Full,
+}
+
+impl Fault {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAnswer(_) => "no_answer",
+            Self::Status(_) => "status",
+            Self::Page(refused) => refused.reason(),
+            Self::Endless => "endless",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// The task that follows.
+struct Follower {
+    issuer: String,
+    http: Http,
+    url: Url,
+    every: Duration,
+    max_age: TimeDelta,
+    when_stale: WhenStale,
+    feed: Feed,
+    keys: Arc<RemoteKeys>,
+    watcher: Arc<dyn Watcher>,
+    known: watch::Sender<bool>,
+    /// The reason of the last fault, so that a fault that lasts is logged once.
+    told: Option<&'static str>,
+    is_stale: bool,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        self.keys.found().await;
+        loop {
+            let fault = self.catch_up().await.err();
+            self.tell(fault);
+            self.tell_staleness();
+            // Replicas that started together do not ask together.
+            sleep(self.every.mul_f64(0.9 + 0.2 * jitter())).await;
+        }
+    }
+
+    /// Reads the feed to its end.
+    async fn catch_up(&mut self) -> Result<(), Fault> {
+        for _ in 0..PAGES_AT_ONCE {
+            let page = self.fetch().await?;
+            if !self.accept(&page).await? {
+                self.known.send_replace(true);
+                return if self.feed.ends().lacks(now()) { Err(Fault::Full) } else { Ok(()) };
+            }
+        }
+        Err(Fault::Endless)
+    }
+
+    async fn fetch(&self) -> Result<String, Fault> {
+        let mut url = self.url.clone();
+        if !self.feed.cursor().is_empty() {
+            url.query_pairs_mut().append_pair("after", self.feed.cursor());
+        }
+        let mut request = Request::new(Method::GET, url);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(PAGE_MEDIA_TYPE));
+        let fetched = self.http.fetch(MAX_PAGE, request).await.map_err(Fault::NoAnswer)?;
+        match fetched.status {
+            StatusCode::OK => String::from_utf8(fetched.body).map_err(|_| PageRefused::Claims.into()),
+            status => Err(Fault::Status(status)),
+        }
+    }
+
+    /// A page may be signed by a key that is new, for example because the previous key was retired in an emergency. The
+    /// keys are then fetched again, as for a token with an unknown key and no more often.
+    async fn accept(&mut self, page: &str) -> Result<bool, PageRefused> {
+        match self.judge(page) {
+            Err(PageRefused::Refused(Refused::UnknownKey)) if self.keys.look_again().await => self.judge(page),
+            judged => judged,
+        }
+    }
+
+    fn judge(&mut self, page: &str) -> Result<bool, PageRefused> {
+        let edition = self.keys.edition().ok_or(Refused::UnknownKey)?;
+        self.feed.accept(page, &edition.keys, now())
+    }
+
+    fn tell(&mut self, fault: Option<Fault>) {
+        let reason = fault.as_ref().map(Fault::reason);
+        if let Some(reason) = reason {
+            self.watcher.page_refused(&self.issuer, reason);
+        }
+        match &fault {
+            Some(fault) if self.told != reason => {
+                tracing::warn!(issuer = self.issuer, reason = %fault, "the feed of ends is not known as a whole; keeping the ends that are known");
+            }
+            None if self.told.is_some() => {
+                let held = self.feed.ends().count();
+                tracing::info!(issuer = self.issuer, held, "the feed of ends is known as a whole again");
+            }
+            _ => {}
+        }
+        self.told = reason;
+    }
+
+    fn tell_staleness(&mut self) {
+        let is_stale = is_stale(&self.feed.ends(), self.max_age, now());
+        if is_stale && !self.is_stale {
+            let then = match self.when_stale {
+                WhenStale::Open => "tokens that were ended since are accepted",
+                WhenStale::Closed => "all tokens are answered with 503",
+            };
+            let max_age_s = self.max_age.num_seconds();
+            tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old, or not all; {then}");
+        }
+        self.is_stale = is_stale;
+    }
+}

@@ -1,0 +1,267 @@
+//! The keys of one issuer, which a task of their own fetches and refreshes. A failure never removes good keys.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::rand;
+use chrono::{DateTime, Utc};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant as TokioInstant, sleep_until, timeout},
+};
+
+use super::{
+    FetchOutcome, TrustedIssuer, Watcher,
+    clock::now,
+    fetch::{Answer, Fetcher},
+    http::Http,
+    schedule::{Schedule, Stranger},
+    shelf::{Kept, Shelf},
+};
+use crate::{KeyError, PublicKey, PublishedKeys};
+
+/// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch still runs to its end,
+/// and the next request finds its keys.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
+/// The most requests that wait for such a fetch; the others are refused at once. Tokens with a known key never wait.
+const STRANGERS_WAITING: usize = 64;
+/// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000 of them.
+const TOLD: usize = 10;
+
+/// One version of an issuer's keys.
+#[derive(Debug)]
+pub(crate) struct Edition {
+    pub(crate) keys: PublishedKeys,
+    /// Changes whenever the keys change.
+    pub(crate) number: u64,
+    /// When the issuer last said that these are its keys.
+    confirmed: DateTime<Utc>,
+    /// False for keys from disk.
+    is_fetched: bool,
+}
+
+impl Edition {
+    pub(crate) fn age(&self, now: DateTime<Utc>) -> Duration {
+        (now - self.confirmed).to_std().unwrap_or_default()
+    }
+}
+
+/// The keys of one issuer, refreshed until this value is dropped.
+pub(crate) struct RemoteKeys {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    edition: ArcSwapOption<Edition>,
+    schedule: Mutex<Schedule>,
+    wanted: Notify,
+    /// The number of fetches that have ended.
+    ended: watch::Sender<u64>,
+    waiting: Semaphore,
+}
+
+impl RemoteKeys {
+    /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at once.
+    pub(crate) fn start(trusted: &TrustedIssuer, http: Http, watcher: Arc<dyn Watcher>) -> Self {
+        let (issuer, url) = (&trusted.policy.issuer, &trusted.jwks_url);
+        let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, issuer, url.as_str())));
+        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, trusted.keys_max_age));
+        let shared = Arc::new(Shared {
+            edition: ArcSwapOption::from_pointee(kept),
+            schedule: Mutex::new(Schedule::starting(Instant::now())),
+            wanted: Notify::new(),
+            ended: watch::Sender::new(0),
+            waiting: Semaphore::new(STRANGERS_WAITING),
+        });
+        let fetcher = Fetcher::new(http, url.clone());
+        let refresh = Refresh {
+            issuer: issuer.clone(),
+            shared: Arc::clone(&shared),
+            fetcher,
+            shelf,
+            body: Arc::default(),
+            watcher,
+        };
+        Self { shared, task: tokio::spawn(refresh.run()) }
+    }
+
+    /// The current keys; `None` before any were found.
+    pub(crate) fn edition(&self) -> Option<Arc<Edition>> {
+        self.shared.edition.load_full()
+    }
+
+    /// The time since the last successful fetch; `None` before the first.
+    pub(crate) fn age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
+    }
+
+    /// Call this when a token names an unknown key. Requests a fetch if the schedule allows one and waits for its end;
+    /// returns whether looking again is worthwhile.
+    pub(crate) async fn look_again(&self) -> bool {
+        let mut ended = self.shared.ended.subscribe();
+        match self.shared.schedule().stranger(Instant::now()) {
+            Stranger::Refuse => return false,
+            Stranger::Fetch => self.shared.wanted.notify_one(),
+            Stranger::Wait => {}
+        }
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
+        matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
+    }
+
+    /// Waits until keys are available.
+    pub(crate) async fn found(&self) {
+        let mut ended = self.shared.ended.subscribe();
+        while self.edition().is_none() && ended.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for RemoteKeys {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts keys in use. If they are the same as before, the edition keeps its number.
+    fn publish(&self, keys: Option<PublishedKeys>, confirmed: DateTime<Utc>) {
+        let before = self.edition.load_full();
+        let number = before.as_ref().map_or(0, |before| before.number);
+        let next = match (keys, before) {
+            (Some(keys), Some(before)) if keys.keys == before.keys.keys => Some((keys, number)),
+            (Some(keys), _) => Some((keys, number + 1)),
+            (None, Some(before)) => Some((before.keys.clone(), number)),
+            (None, None) => None,
+        };
+        let next = next.map(|(keys, number)| Arc::new(Edition { keys, number, confirmed, is_fetched: true }));
+        self.edition.store(next);
+    }
+}
+
+/// The task that fetches. There is only one, so that there is only one fetch at a time.
+struct Refresh {
+    issuer: String,
+    shared: Arc<Shared>,
+    fetcher: Fetcher,
+    shelf: Option<Arc<Shelf>>,
+    /// The last set as it was received.
+    body: Arc<[u8]>,
+    watcher: Arc<dyn Watcher>,
+}
+
+impl Refresh {
+    async fn run(mut self) {
+        loop {
+            self.shared.schedule().begins(Instant::now());
+            let outcome = self.fetcher.fetch().await;
+            match outcome {
+                Ok(answer) => self.succeeded(answer).await,
+                Err(reason) => self.failed(&reason),
+            }
+            self.shared.ended.send_modify(|ended| *ended += 1);
+            self.rest().await;
+        }
+    }
+
+    async fn succeeded(&mut self, Answer { changed, max_age }: Answer) {
+        let (keys, body) = changed.unzip();
+        let fetched = if keys.is_some() { FetchOutcome::Changed } else { FetchOutcome::Unchanged };
+        let before = self.shared.edition.load_full();
+        if let Some(keys) = &keys {
+            self.tell_refused(&keys.refused);
+        }
+        self.shared.publish(keys, now());
+        self.shared.schedule().succeeded(Instant::now(), max_age, jitter());
+        self.tell_changes(before.as_deref());
+        if let Some(body) = body {
+            self.body = body.into();
+        }
+        self.keep().await;
+        self.watcher.fetched(&self.issuer, fetched);
+    }
+
+    fn tell_refused(&self, refused: &[KeyError]) {
+        for reason in refused.iter().take(TOLD) {
+            tracing::warn!(issuer = self.issuer, %reason, refused = refused.len(), "a key of the set cannot be used");
+        }
+    }
+
+    /// Writes the keys to disk, also those that have not changed: the file's time says when they were last confirmed.
+    async fn keep(&self) {
+        let Some(shelf) = self.shelf.clone() else { return };
+        let body = Arc::clone(&self.body);
+        let written = spawn_blocking(move || shelf.write(&body)).await.map_err(io::Error::other).flatten();
+        if let Err(error) = written {
+            tracing::warn!(issuer = self.issuer, %error, "the keys could not be written to disk");
+        }
+    }
+
+    fn failed(&self, reason: &str) {
+        let wait = self.shared.schedule().failed(Instant::now(), jitter());
+        let again_ms = wait.as_millis() as u64;
+        let known = match self.shared.edition.load().is_some() {
+            true => "keeping the previous keys",
+            false => "there are no previous keys",
+        };
+        tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; {known}");
+        self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
+    }
+
+    fn tell_changes(&self, before: Option<&Edition>) {
+        let Some(now) = self.shared.edition.load_full() else { return };
+        if before.is_none_or(|before| before.number != now.number) {
+            tracing::info!(issuer = self.issuer, kids = kids(&now.keys), "keys in use");
+        }
+    }
+
+    /// Waits until the next fetch is due or a request has asked for one.
+    async fn rest(&self) {
+        let due = self.shared.schedule().due();
+        let asked = async {
+            // A request that came just before the last fetch began has been served by that fetch.
+            while !self.shared.schedule().is_in_flight() {
+                self.shared.wanted.notified().await;
+            }
+        };
+        tokio::select! {
+            () = sleep_until(TokioInstant::from_std(due)) => {}
+            () = asked => {}
+        }
+    }
+}
+
+fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
+    let Kept { keys, confirmed } = shelf.read().unwrap_or_else(|reason| {
+        tracing::warn!(issuer, reason, "the keys on disk cannot be used");
+        None
+    })?;
+    let kept = Edition { keys, number: 0, confirmed, is_fetched: false };
+    if kept.age(now()) > max_age {
+        tracing::warn!(issuer, %confirmed, "the keys on disk are too old to be used");
+        return None;
+    }
+    tracing::info!(issuer, kids = kids(&kept.keys), %confirmed, "using the keys from disk until the keys are fetched");
+    Some(kept)
+}
+
+/// The `kid`s, for the log.
+fn kids(keys: &PublishedKeys) -> String {
+    keys.keys.iter().map(PublicKey::kid).collect::<Vec<_>>().join(" ")
+}
+
+/// A number from 0 to 1.
+pub(super) fn jitter() -> f64 {
+    let mut bits = [0; 4];
+    // Without random bits all replicas fetch at the same time, which is acceptable.
+    let _ = rand::fill(&mut bits);
+    f64::from(u32::from_le_bytes(bits)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,205 @@
+//! Verifies access tokens.
+//!
+//! The checks are our own. They run in the order of their cost: size and form, the header, the claims, then the key and
+//! its signature. Claims are returned only after all checks have passed. jsonwebtoken's `decode` would accept any
+//! `typ`, an unknown `crit`, an `iss` that is an array containing our issuer, a repeated member, an `exp` in the year
+//! 584 billion, and a token of a megabyte.
+
+mod claims;
+mod header;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::{ops::Deref, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use claims::{Claims, REGISTERED_CLAIMS};
+pub use header::{UnverifiedHeader, UnverifiedIssuer};
+
+use self::header::parts;
+use super::{
+    KeySource, Part, Refused, TokenTyp,
+    ends::{Endable, Ends},
+    json::Object,
+};
+
+/// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
+/// seldom larger than this limit.
+pub const MAX_TOKEN: usize = 8 * 1024;
+/// The largest allowed difference between clocks (RFC 7519 section 4.1.4 speaks of "a few minutes"). A key stays
+/// published for this long after its last token has expired.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+/// The longest token life that can be configured for an issuer (`WXMINT_TOKEN_TTL`).
+pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
+
+/// Which tokens a verifier accepts.
+#[derive(Debug, Clone)]
+pub struct VerifierPolicy {
+    /// The issuer, which a token's `iss` must equal byte for byte.
+    pub issuer: String,
+    /// A token's `aud` must contain one of these.
+    pub audiences: Vec<String>,
+    /// [`TokenTyp::AccessToken`] accepts `at+jwt` alone. [`TokenTyp::Jwt`] accepts `JWT` too, for an issuer that is
+    /// configured so; wxmint signs no other object with either `typ`. An issuer can change its `typ` without a 401
+    /// while its verifiers accept both.
+    pub typ: TokenTyp,
+    /// The longest allowed time from `iat` to `exp`.
+    pub longest_life: Duration,
+    /// The allowed difference between clocks, at most [`MAX_LEEWAY`].
+    pub leeway: Duration,
+}
+
+impl VerifierPolicy {
+    /// Accepts `at+jwt` with any life that an issuer can be configured for, and the full leeway.
+    pub fn new(issuer: impl Into<String>, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audiences: audiences.into_iter().map(Into::into).collect(),
+            typ: TokenTyp::AccessToken,
+            longest_life: LONGEST_LIFE,
+            leeway: MAX_LEEWAY,
+        }
+    }
+}
+
+/// Why no verifier can be made from a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The issuer is empty.
+    #[error("the issuer is empty")]
+    NoIssuer,
+    /// The list of audiences is empty.
+    #[error("no audience is given")]
+    NoAudience,
+    /// The leeway is longer than [`MAX_LEEWAY`].
+    #[error("the leeway must be at most 60 s")]
+    Leeway,
+}
+
+/// The content of a token whose signature and claims have been verified. Only [`Verifier::verify`] makes such a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Verifies tokens by a policy. The keys are passed to each call, because they change; see [`KeySource`].
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use wxmint_verify::{PublishedKeys, Refused, Verifier, VerifierPolicy, ids::UserId};
+///
+/// fn who_is_asking(token: &str, jwks: &PublishedKeys, now: DateTime<Utc>) -> Result<UserId, Refused> {
+///     let policy = VerifierPolicy::new("https://login.example.com", ["https://api.example.com"]);
+///     // Once, not for each token.
+///     let verifier = Verifier::new(policy).expect("an issuer and an audience");
+///     Ok(verifier.verify(token, jwks, now)?.user.clone())
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    issuer: String,
+    audiences: Vec<String>,
+    typ: TokenTyp,
+    longest_life: TimeDelta,
+    leeway: TimeDelta,
+}
+
+impl Verifier {
+    /// Fails if the policy could accept no token, or if its leeway is too long.
+    pub fn new(policy: VerifierPolicy) -> Result<Self, PolicyError> {
+        let VerifierPolicy { issuer, audiences, typ, longest_life, leeway } = policy;
+        if issuer.is_empty() {
+            return Err(PolicyError::NoIssuer);
+        }
+        if audiences.is_empty() {
+            return Err(PolicyError::NoAudience);
+        }
+        if leeway > MAX_LEEWAY {
+            return Err(PolicyError::Leeway);
+        }
+        let [longest_life, leeway] =
+            [longest_life, leeway].map(|time| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX));
+        Ok(Self { issuer, audiences, typ, longest_life, leeway })
+    }
+
+    /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time `now`, and returns
+    /// its claims.
+    pub fn verify(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Claims>, Refused> {
+        self.prove(token, keys, now).map(|(claims, _)| claims)
+    }
+
+    /// As [`Verifier::verify`], and refuses a token that has been ended.
+    pub fn verify_unless_ended(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        ends: &Ends,
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Claims>, Refused> {
+        let (claims, endable) = self.prove(token, keys, now)?;
+        if ends.has_ended(&endable) { Err(Refused::Ended) } else { Ok(claims) }
+    }
+
+    /// As [`Verifier::verify`], and also returns what an end can name of the token.
+    pub(super) fn prove(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<(Verified<Claims>, Endable), Refused> {
+        let jws = parts(token)?;
+        let UnverifiedHeader { header, typ } = UnverifiedHeader::read(&jws)?;
+        if !self.takes(typ) {
+            return Err(Refused::Typ);
+        }
+        let (json, signature) = (jws.claims()?, jws.signature()?);
+        let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
+        let claims = self.judge(&claims, now)?;
+        jws.check(&header, &signature, keys, now)?;
+        let endable = Endable::of(&self.issuer, &claims, &header.kid);
+        Ok((Verified(claims), endable))
+    }
+
+    fn takes(&self, typ: TokenTyp) -> bool {
+        typ == TokenTyp::AccessToken || typ == self.typ
+    }
+
+    /// Checks the claims before the signature, so that a token that would be refused anyway costs neither a key lookup
+    /// nor a signature check.
+    fn judge(&self, claims: &Object, now: DateTime<Utc>) -> Result<Claims, Refused> {
+        if claims.text("iss")? != self.issuer {
+            return Err(Refused::Issuer);
+        }
+        let claims = Claims::read(claims)?;
+        if !claims.audience.iter().any(|audience| self.audiences.contains(audience)) {
+            return Err(Refused::Audience);
+        }
+        self.judge_times(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// Compares differences of dates, because a sum of a date and a duration could overflow.
+    fn judge_times(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), Refused> {
+        let is_ahead = |time: DateTime<Utc>| time - now > self.leeway;
+        let life = claims.expires_at - claims.issued_at;
+        match () {
+            () if now - claims.expires_at >= self.leeway => Err(Refused::Expired),
+            () if is_ahead(claims.issued_at) => Err(Refused::IssuedInFuture),
+            () if claims.not_before.is_some_and(is_ahead) => Err(Refused::NotYetValid),
+            () if life <= TimeDelta::zero() || life > self.longest_life => Err(Refused::Life),
+            () => Ok(()),
+        }
+    }
+}

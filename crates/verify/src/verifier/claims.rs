@@ -1,0 +1,76 @@
+//! The claims of a token, in types.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Refused,
+    ids::{AppId, TokenId, UserId},
+    json::Object,
+};
+
+/// The claims that have a field of their own in [`Claims`], and `iss`.
+pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
+
+/// The claims of an access token (RFC 9068 section 2.2), except `iss`, which the policy has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// `sub`: the user who sends the request.
+    pub user: UserId,
+    /// `client_id`: the mini program in which the user logged in.
+    pub app: AppId,
+    /// `jti`: the token's id.
+    pub id: TokenId,
+    /// `aud`: one audience or several.
+    pub audience: Vec<String>,
+    /// `iat`: when the token was issued.
+    pub issued_at: DateTime<Utc>,
+    /// `exp`: when the token expires.
+    pub expires_at: DateTime<Utc>,
+    /// `nbf`: not valid before this time. wxmint does not set it.
+    pub not_before: Option<DateTime<Utc>>,
+    /// All other claims: what the account backend adds, such as roles or a tenant.
+    pub others: Map<String, Value>,
+}
+
+impl Claims {
+    /// Reads the claims and checks their types; [`super::Verifier`] judges their values.
+    pub(super) fn read(claims: &Object) -> Result<Self, Refused> {
+        Ok(Self {
+            user: claims.id("sub")?,
+            app: claims.id("client_id")?,
+            id: claims.id("jti")?,
+            audience: claims.audience()?,
+            issued_at: claims.time("iat")?.ok_or(Refused::Missing("iat"))?,
+            expires_at: claims.time("exp")?.ok_or(Refused::Missing("exp"))?,
+            not_before: claims.time("nbf")?,
+            others: claims.without(&REGISTERED_CLAIMS),
+        })
+    }
+}
+
+impl Object {
+    fn id<T: FromStr>(&self, name: &'static str) -> Result<T, Refused> {
+        self.text(name)?.parse().map_err(|_| Refused::Malformed(name))
+    }
+
+    /// Reads a NumericDate of whole seconds. RFC 7519 section 2 also allows fractions, which wxmint never writes.
+    fn time(&self, name: &'static str) -> Result<Option<DateTime<Utc>>, Refused> {
+        let Some(value) = self.member(name) else { return Ok(None) };
+        let seconds = value.as_i64().ok_or(Refused::Malformed(name))?;
+        DateTime::from_timestamp(seconds, 0).map(Some).ok_or(Refused::Malformed(name))
+    }
+
+    /// Reads `aud`, which is a string or an array of strings (RFC 7519 section 4.1.3).
+    fn audience(&self) -> Result<Vec<String>, Refused> {
+        let text = |value: &Value| value.as_str().map(Into::into).ok_or(Refused::Malformed("aud"));
+        match self.member("aud") {
+            None => Err(Refused::Missing("aud")),
+            Some(Value::Array(list)) => list.iter().map(text).collect(),
+            Some(value) => Ok(vec![text(value)?]),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What can be read of a token before it is verified.
+
+use super::MAX_TOKEN;
+use crate::{
+    Part, Refused,
+    json::Object,
+    jws::{Header, Jws},
+    token_typ::TokenTyp,
+};
+
+/// Bounds the length of a token before anything else.
+pub(super) fn parts(token: &str) -> Result<Jws<'_>, Refused> {
+    if token.len() > MAX_TOKEN { Err(Refused::TooLong) } else { Jws::of(token) }
+}
+
+/// The header of a token that has not been verified. Use it only to find out which key the token claims to be signed
+/// with.
+#[derive(Debug)]
+pub struct UnverifiedHeader {
+    pub(super) header: Header,
+    pub(super) typ: TokenTyp,
+}
+
+impl UnverifiedHeader {
+    /// Reads the header of a token in its compact form. Refuses a header that no token of wxmint can have.
+    pub fn of(token: &str) -> Result<Self, Refused> {
+        Self::read(&parts(token)?)
+    }
+
+    pub(super) fn read(token: &Jws<'_>) -> Result<Self, Refused> {
+        let header = token.header()?;
+        let typ = TokenTyp::of_header(&header.typ).ok_or(Refused::Typ)?;
+        Ok(Self { header, typ })
+    }
+
+    /// The `kid` that the sender of the token has written.
+    pub fn kid(&self) -> &str {
+        &self.header.kid
+    }
+}
+
+/// The `iss` of a token that has not been verified. Use it only to choose the issuer whose keys verify the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedIssuer(Box<str>);
+
+impl UnverifiedIssuer {
+    /// Reads `iss` from a token in its compact form.
+    pub fn of(token: &str) -> Result<Self, Refused> {
+        let json = parts(token)?.claims()?;
+        let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
+        claims.text("iss").map(|issuer| Self(issuer.into()))
+    }
+
+    /// The issuer that the sender of the token has written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,183 @@
+//! `wxmint bindings import`
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Failure, Progress, check,
+    file::BindingsFile,
+    patiently, print,
+    record::{Record, State},
+    say,
+};
+use crate::{
+    accounts::Named,
+    http::now,
+    ids::{AppId, Person, UnionId, UserId},
+    login::{Binder, LoginError, SettledState},
+    store::{AttemptId, Bindings, Bound, Redis, StoreError},
+};
+
+/// People who are imported at the same time, so that the round trips to Redis overlap.
+const IN_FLIGHT: usize = 64;
+
+#[derive(Args)]
+pub(in crate::cli) struct ImportArgs {
+    /// NDJSON: an export, or the table of another system
+    file: PathBuf,
+    /// The file is the table of another system, and does not end with the number and digest of its lines
+    #[arg(long)]
+    no_trailer: bool,
+    /// The app of lines that name none
+    #[arg(long, value_name = "APPID")]
+    appid: Option<AppId>,
+    /// The number of people that a user may have in one app; default: any number
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    per_user: Option<u32>,
+}
+
+enum Outcome {
+    Done { news: bool, conflict: bool },
+    Refused(&'static str),
+}
+
+pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
+    check(redis).await?;
+    let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
+    let people = file.check()?;
+    // One id for the whole import, because it only tells a repeated step from the step of another writer.
+    let attempt = AttemptId::random().map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
+    let import = Import { redis, attempt, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
+    import.all(&file, people).await
+}
+
+struct Import<'a> {
+    redis: &'a Redis,
+    attempt: AttemptId,
+    per_user: u32,
+    now: DateTime<Utc>,
+}
+
+impl Import<'_> {
+    async fn all(&self, file: &BindingsFile, people: u64) -> Result<(), Failure> {
+        let mut report = Report { people, ..Report::default() };
+        let mut progress = Progress::begin();
+        let lines = stream::iter(file.records()?).map(async |line| {
+            let (number, record) = line?;
+            let outcome = patiently(async || self.one(&record).await).await?;
+            Ok::<_, Failure>((number, outcome))
+        });
+        let mut lines = std::pin::pin!(lines.buffered(IN_FLIGHT));
+        while let Some(done) = lines.next().await {
+            let (number, outcome) = done.inspect_err(|_| say(report.so_far()))?;
+            report.take(number, outcome);
+            progress.tell(format_args!("{}", report.so_far()));
+        }
+        report.end()
+    }
+
+    /// Imports one person. Each step is idempotent, and so is the whole.
+    async fn one(&self, record: &Record) -> Result<Outcome, StoreError> {
+        let person = &record.person;
+        let State::Bound { user, unionid, conflict, bound_at } = &record.state else {
+            let news = self.redis.note_dissolved(person, &self.attempt).await?;
+            return Ok(Outcome::Done { news, conflict: false });
+        };
+        let store = self.redis.at(bound_at.unwrap_or(self.now));
+        let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
+        let (bound, news) = match self.bind(&binder, user).await? {
+            Ok(done) => done,
+            Err(reason) => return Ok(Outcome::Refused(reason)),
+        };
+        let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
+        Ok(Outcome::Done { news, conflict })
+    }
+
+    /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
+    /// Returns the binding and whether it is new, or why it is refused.
+    async fn bind(
+        &self,
+        binder: &Binder<'_>,
+        user: &UserId,
+    ) -> Result<Result<(Bound, bool), &'static str>, StoreError> {
+        let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
+        let free = matches!(settled, SettledState::Free { .. });
+        let candidate = Named { user: user.clone(), made: false };
+        match binder.bind(&candidate, settled).await {
+            Ok(bound) => Ok(Ok((bound, free))),
+            Err(LoginError::StoreUnavailable(cause)) => Err(cause),
+            Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
+                Ok(Err("the user has the allowed number of people in this app already"))
+            }
+            Err(LoginError::AlreadyBound) => Ok(Err("the person is bound to another user")),
+            Err(LoginError::UserShutOut) => Ok(Err("the user is blocked")),
+            Err(other) => Err(StoreError { reason: other.to_string() }),
+        }
+    }
+
+    /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
+    /// person already, because that is newer than the line. Returns whether the unionid belongs to another user and
+    /// that is new.
+    async fn link(
+        &self,
+        person: &Person,
+        bound: &Bound,
+        unionid: Option<&UnionId>,
+        stands_for: Option<&UserId>,
+    ) -> Result<bool, StoreError> {
+        let Some(unionid) = unionid.filter(|_| bound.unionid.is_none()) else { return Ok(false) };
+        if stands_for.is_some() {
+            self.redis.claim_unionid(unionid, stands_for).await?;
+        }
+        let (unionid, per_user) = (Some(unionid), self.per_user);
+        let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
+        Ok(binder.link(bound).await?.is_some())
+    }
+}
+
+/// The counts of an import.
+#[derive(Default)]
+struct Report {
+    people: u64,
+    news: u64,
+    as_before: u64,
+    refused: u64,
+    conflicts: u64,
+}
+
+impl Report {
+    fn take(&mut self, number: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Done { news, conflict } => {
+                self.news += u64::from(news);
+                self.as_before += u64::from(!news);
+                self.conflicts += u64::from(conflict);
+            }
+            Outcome::Refused(reason) => {
+                self.refused += 1;
+                print(format_args!("line {number}: {reason}"));
+            }
+        }
+    }
+
+    fn so_far(&self) -> String {
+        format!("{} of {} people are done", self.news + self.as_before + self.refused, self.people)
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let Self { news, as_before, refused, conflicts, .. } = self;
+        say(format_args!("imported {news} people; {as_before} were unchanged; {refused} were refused"));
+        if conflicts > 0 {
+            say(format_args!(
+                "the unionids of {conflicts} people belong to other users; see: wxmint bindings conflicts"
+            ));
+        }
+        match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Unfinished("the lines listed were not imported; all others were".into())),
+        }
+    }
+}

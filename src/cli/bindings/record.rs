@@ -1,0 +1,196 @@
+//! A line of an export: one person and their binding.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::{
+    cli::output,
+    ids::{AppId, InvalidId, Person, UnionId, UserId},
+    store::Binding,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) person: Person,
+    pub(super) state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Bound {
+        user: UserId,
+        unionid: Option<UnionId>,
+        /// The user whom the unionid belongs to, if another.
+        conflict: Option<UserId>,
+        /// `None` if another system does not know it.
+        bound_at: Option<DateTime<Utc>>,
+    },
+    /// The person has ended the binding, and must not be bound again without being asked.
+    Dissolved,
+}
+
+/// The members of a line, in this order.
+const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
+
+impl From<Binding> for Record {
+    fn from(binding: Binding) -> Self {
+        let Binding { person, user, unionid, conflict, bound_at } = binding;
+        Self { person, state: State::Bound { user, unionid, conflict, bound_at: Some(bound_at) } }
+    }
+}
+
+impl Record {
+    /// Reads a line. `app` is the app of a line that names none. Errors do not repeat the content.
+    pub(super) fn parse(line: &[u8], app: Option<&AppId>) -> Result<Self, String> {
+        let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+            return Err("is not a JSON object".into());
+        };
+        let mut members = Members(members);
+        members.check_names()?;
+        let named = members.id::<AppId>("appid")?.or_else(|| app.cloned());
+        let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
+        let openid = members.id("openid")?.ok_or("has no `openid`")?;
+        Ok(Self { person: Person { app, openid }, state: members.state()? })
+    }
+
+    /// The line that is written and counted.
+    pub(super) fn line(&self) -> String {
+        output::json(self)
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |text: &str| Some(Value::from(text));
+        let (app, openid) = (text(self.person.app.as_str()), text(self.person.openid.as_str()));
+        let values = match &self.state {
+            State::Dissolved => [app, openid, None, None, None, None, Some(true.into())],
+            State::Bound { user, unionid, conflict, bound_at } => [
+                app,
+                openid,
+                text(user.as_str()),
+                unionid.as_ref().and_then(|unionid| text(unionid.as_str())),
+                conflict.as_ref().and_then(|other| text(other.as_str())),
+                bound_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true).into()),
+                None,
+            ],
+        };
+        serializer.collect_map(MEMBERS.into_iter().zip(values).filter(|(_, value)| value.is_some()))
+    }
+}
+
+struct Members(Map<String, Value>);
+
+impl Members {
+    /// Rejects unknown names, because the value of a misspelt member would be lost.
+    fn check_names(&mut self) -> Result<(), String> {
+        self.0.retain(|_, value| !value.is_null());
+        match self.0.keys().all(|name| MEMBERS.contains(&name.as_str())) {
+            true => Ok(()),
+            false => Err(format!("has a member that is none of {}", MEMBERS.join(", "))),
+        }
+    }
+
+    /// Accepts numbers too, because many systems number their users.
+    fn id<T: FromStr<Err = InvalidId>>(&self, name: &str) -> Result<Option<T>, String> {
+        let text = match self.0.get(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
+            Some(_) => return Err(format!("`{name}` must be a text")),
+        };
+        text.parse().map(Some).map_err(|error| format!("`{name}` {error}"))
+    }
+
+    fn state(&self) -> Result<State, String> {
+        let (user, dissolved) = (self.id("user_id")?, self.0.get("dissolved"));
+        let (unionid, conflict) = (self.id("unionid")?, self.id("unionid_conflict")?);
+        match (user, dissolved) {
+            (Some(_), None) if conflict.is_some() && unionid.is_none() => {
+                Err("has `unionid_conflict` without `unionid`".into())
+            }
+            (Some(user), None) => Ok(State::Bound { user, unionid, conflict, bound_at: self.bound_at()? }),
+            (None, Some(Value::Bool(true))) => Ok(State::Dissolved),
+            (None, None) => Err("has no `user_id`".into()),
+            _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
+        }
+    }
+
+    fn bound_at(&self) -> Result<Option<DateTime<Utc>>, String> {
+        let Some(value) = self.0.get("bound_at") else { return Ok(None) };
+        let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        // Redis keeps milliseconds.
+        let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
+        at.map(Some).ok_or_else(|| "`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"{"appid":"wx1","openid":"o1","user_id":"u1","unionid":"n1","unionid_conflict":"u2","bound_at":"2026-01-31T08:00:00.123Z"}"#;
+
+    fn parse(line: &str) -> Result<Record, String> {
+        Record::parse(line.as_bytes(), None)
+    }
+
+    #[test]
+    fn a_line_that_was_written_is_read_as_it_was() {
+        for line in [
+            WHOLE,
+            r#"{"appid":"wx1","openid":"o1","user_id":"u1"}"#,
+            r#"{"appid":"wx1","openid":"o1","dissolved":true}"#,
+        ] {
+            assert_eq!(parse(line).expect("a record").line(), line);
+        }
+    }
+
+    #[test]
+    fn the_order_of_members_spaces_and_offsets_do_not_matter() {
+        let other = r#" {"user_id": "u1", "unionid_conflict":"u2","bound_at":"2026-01-31T16:00:00.1234+08:00",
+            "openid":"o1", "unionid":"n1", "appid":"wx1"} "#;
+        assert_eq!(parse(other), parse(WHOLE));
+    }
+
+    #[test]
+    fn the_table_of_another_system_may_have_nulls_and_numbers_and_leave_the_app_out() {
+        let app: AppId = "wx1".parse().expect("an app");
+        let read = |line: &str| Record::parse(line.as_bytes(), Some(&app)).map(|record| record.line());
+        let expected = Ok(r#"{"appid":"wx1","openid":"o1","user_id":"42"}"#.to_owned());
+        assert_eq!(read(r#"{"openid":"o1","user_id":42,"unionid":null,"bound_at":null}"#), expected);
+        assert_eq!(
+            read(r#"{"openid":"o1","user_id":18446744073709551615,"appid":"wx2"}"#),
+            Ok(r#"{"appid":"wx2","openid":"o1","user_id":"18446744073709551615"}"#.into())
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_content() {
+        for (line, wrong) in [
+            ("", "is not a JSON object"),
+            ("secret", "is not a JSON object"),
+            (r#"["secret"]"#, "is not a JSON object"),
+            (r#"{"openid":"secret","user_id":"secret"}"#, "has no `appid`"),
+            (r#"{"appid":"wx1","user_id":"secret"}"#, "has no `openid`"),
+            (r#"{"appid":"wx1","openid":"secret"}"#, "has no `user_id`"),
+            (r#"{"appid":"wx1","openid":"","user_id":"u"}"#, "`openid` must not be empty"),
+            (r#"{"appid":"wx1","openid":"secret one","user_id":"u"}"#, "`openid` must consist of"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"secret one"}"#, "`user_id` must consist of"),
+            (r#"{"appid":"wx1","openid":"o","user_id":1.5}"#, "`user_id` must be a text"),
+            (r#"{"appid":"wx1","openid":"o","user_id":["secret"]}"#, "`user_id` must be a text"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","union_id":"secret"}"#, "has a member that is none of"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":"secret"}"#, "`bound_at` must be a time"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":1769846400}"#, "`bound_at` must be a time"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid_conflict":"secret"}"#, "without `unionid`"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","dissolved":true}"#, "`dissolved` must be true, and"),
+            (r#"{"appid":"wx1","openid":"o","dissolved":"secret"}"#, "`dissolved` must be true, and"),
+        ] {
+            let said = parse(line).expect_err(line);
+            assert!(said.contains(wrong) && !said.contains("secret"), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
+//! all on loopback.
+
+mod regulars;
+mod rotating;
+
+use std::{
+    future::pending,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix_web::web;
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
+use clap::Args;
+use wxmint_simulator::{
+    AccountBook, Block, Known, KnownOf, Link, Options, ReadKeys, Rotate, World, account_page_routes, account_routes,
+    control_routes, page_files, peer_routes,
+};
+use wxmint_verify::{Algorithm, peer::Peer};
+
+use self::{
+    regulars::{REGULARS, Regular},
+    rotating::{LEAD, Rotator},
+};
+use super::{Failure, output::announce, serve::init_log, simulator};
+use crate::{
+    http::{listen, now, page, run_to_end, serve, stop_signal},
+    ids::Person,
+    issuer::{self, Issuer, IssuerListeners, IssuerStartError, LoginExamples, Routes},
+    keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy},
+    login::Operator,
+    settings::{AppsSource, Settings, SidecarSettings},
+    sidecar,
+    store::{Bindings, Ends, Memory},
+    vault::Vault,
+    wechat::App,
+};
+
+/// The page has the same AppIDs, in people.js.
+const TEA_ROOM: &str = "wxc0ffee0000000001";
+const BAKERY: &str = "wxc0ffee0000000002";
+/// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
+const WECHAT_TAKES: Duration = Duration::from_millis(50);
+
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// Address of the page and of the issuer, on this machine; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Algorithm of the signing key
+    #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
+    alg: Algorithm,
+}
+
+/// Runs the demo until Ctrl-C.
+pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
+    if !args.listen.ip().is_loopback() {
+        let reason = "the demo shows every login to whoever asks: --listen must be an address of this machine, \
+                      for example 127.0.0.1:8080";
+        return Err(Failure::Usage(reason.into()));
+    }
+    start(args)
+}
+
+/// Suggests another port, because 8080 is often in use.
+fn not_listening(error: IssuerStartError) -> Failure {
+    match error {
+        IssuerStartError::Listen { address, source, .. } => {
+            Failure::Unfinished(format!("cannot listen on {address}: {source}. Try: wxmint demo --listen 127.0.0.1:0"))
+        }
+        error => error.into(),
+    }
+}
+
+fn start(args: &DemoArgs) -> Result<(), Failure> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listeners =
+        IssuerListeners { local: true, ..IssuerListeners::bind(args.listen, any_port).map_err(not_listening)? };
+    let address = format!("http://{}", listeners.public.local_addr()?);
+    let apps = [app(TEA_ROOM)?, app(BAKERY)?];
+    let stand_ins = StandIns::prepare(&apps, any_port)?;
+    let settings = settings(&address, &stand_ins, apps)?;
+    init_log(settings.log_format, &settings.audit)?;
+
+    let policy = policy(args.alg, settings.token_ttl.as_secs().cast_signed());
+    let stored = StoredKeys::of(PrivateJwk::generate(args.alg, now())?);
+    let issuer = Issuer::new(settings, stored.check()?, vault()?)?;
+    let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
+    run_to_end(async {
+        let stop = stop_signal()?;
+        let (peer, services) = services(&address)?;
+        let (own, keys) = (stand_ins.page(issuer.memory()), key_routes(rotator));
+        let page: Routes = Arc::new(move |config| [&own, &keys, &services].iter().for_each(|routes| routes(config)));
+        stand_ins.start()?;
+        let open = async {
+            regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
+            peer.is_ready().await;
+            introduce(&address);
+            Ok(())
+        };
+        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(Failure::from) };
+        tokio::try_join!(served, open).map(|_| ())
+    })
+}
+
+/// The stand-ins for WeChat and the account service, and their data.
+struct StandIns {
+    wechat: TcpListener,
+    accounts: TcpListener,
+    world: Arc<World>,
+    book: Arc<AccountBook>,
+}
+
+impl StandIns {
+    fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, Failure> {
+        let known = |app: &App| wxmint_simulator::App {
+            id: app.id.clone(),
+            secret: app.secret.expose().to_owned(),
+            unionid: true,
+        };
+        Ok(Self {
+            wechat: listen(address)?,
+            accounts: listen(address)?,
+            world: World::with_options(
+                apps.iter().map(known).collect(),
+                Options { latency: WECHAT_TAKES, ..Options::default() },
+            ),
+            book: AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone))),
+        })
+    }
+
+    fn page(&self, memory: Memory) -> Routes {
+        let (world, book) = (Arc::clone(&self.world), Arc::clone(&self.book));
+        let store = memory.clone();
+        let known: KnownOf = Arc::new(move |user| Box::pin(known_of(store.clone(), user.to_owned())));
+        let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
+        let examples = examples(&world).into_routes();
+        Arc::new(move |config| {
+            examples(config);
+            control_routes(Arc::clone(&world))(config);
+            account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
+            for &(path, kind, content) in page_files() {
+                config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
+            }
+        })
+    }
+
+    /// Serves until the process ends.
+    fn start(self) -> io::Result<()> {
+        tokio::spawn(simulator::run_on(self.wechat, Arc::clone(&self.world), 1, pending()));
+        let (book, world) = (self.book, self.world);
+        let app = move || actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)));
+        actix_web::rt::spawn(serve(self.accounts, simulator::limits(1), app, pending())?);
+        Ok(())
+    }
+}
+
+/// Logins for the API's viewer. Each code works once.
+fn examples(world: &Arc<World>) -> LoginExamples {
+    let (codes, phone_codes) = (Arc::clone(world), Arc::clone(world));
+    let Regular { name, password, .. } = regulars::LIN;
+    LoginExamples {
+        appid: Some(TEA_ROOM.into()),
+        code: Box::new(move || codes.login_code(name)),
+        phone_code: Box::new(move || phone_codes.phone_code(name)),
+        account: [name, password],
+    }
+}
+
+/// Two services that trust the issuer at this address: one verifies by itself, the other has the sidecar verify. One
+/// peer serves both, and follows the issuer's keys and ends over HTTP.
+fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
+    let keys = format!("{address}/.well-known/jwks.json");
+    // The audience is the issuer, which is the default.
+    let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
+    let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
+    let peer = Peer::start(settings.trusted.clone()).map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let peer = Arc::new(peer);
+    let by_itself = peer_routes(Arc::clone(&peer));
+    let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
+    let routes: Routes = Arc::new(move |config| {
+        by_itself.clone()(config);
+        sidecar.clone()(config);
+    });
+    Ok((peer, routes))
+}
+
+fn key_routes(rotator: Arc<Rotator>) -> Routes {
+    let reader = Arc::clone(&rotator);
+    let read: ReadKeys = Arc::new(move || reader.keys());
+    let rotate: Rotate = Arc::new(move || rotator.rotate());
+    let routes = wxmint_simulator::key_routes(read, rotate, LEAD.num_seconds());
+    Arc::new(move |config| routes.clone()(config))
+}
+
+async fn known_of(memory: Memory, user: String) -> Known {
+    let Ok(user) = user.parse() else { return Known::default() };
+    let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
+    let link = |person: Person| Link { appid: person.app.to_string(), openid: person.openid.as_str().to_owned() };
+    let blocked = memory.user_state(&user).await.is_ok_and(|state| state.blocked);
+    Known { links: people.into_iter().map(link).collect(), blocked }
+}
+
+async fn block(memory: Memory, user: String, blocked: bool) -> bool {
+    let Ok(user) = user.parse() else { return false };
+    let operator = Operator { store: &memory };
+    let done = if blocked { operator.block(&user).await } else { operator.unblock(&user).await };
+    done.is_ok()
+}
+
+fn app(id: &str) -> Result<App, Failure> {
+    let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
+        return Err(Failure::Unfinished(format!("{id} is no AppID")));
+    };
+    Ok(App { id, secret })
+}
+
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
+    let [first, _] = &apps;
+    let pairs = [
+        ("WXMINT_ISSUER", address.to_owned()),
+        ("WXMINT_APPID", first.id.to_string()),
+        ("WXMINT_APP_SECRET", first.secret.expose().to_owned()),
+        ("WXMINT_REDIS_URL", "memory:".to_owned()),
+        ("WXMINT_KEYS", "(made for this demo)".to_owned()),
+        ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
+        ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
+        ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
+        ("WXMINT_KEYS_LEAD", format!("{}s", LEAD.num_seconds())),
+        // A login on a second phone ends the first phone's token.
+        ("WXMINT_ONE_LOGIN", "true".to_owned()),
+        ("WXMINT_LOG_FORMAT", "text".to_owned()),
+    ];
+    let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
+        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
+    Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
+}
+
+/// A rotation is due as soon as the last key signs. `token_ttl` is in seconds.
+fn policy(algorithm: Algorithm, token_ttl: i64) -> RotationPolicy {
+    let every = LEAD + TimeDelta::seconds(1);
+    RotationPolicy { every, lead: LEAD, token_ttl: TimeDelta::seconds(token_ttl), algorithm }
+}
+
+fn vault() -> Result<Vault, Failure> {
+    let line = STANDARD.encode(random::<32>()?);
+    Vault::parse(line.as_bytes()).map_err(|error| Failure::Unfinished(error.to_string()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
+    Ok(bytes)
+}
+
+fn introduce(address: &str) {
+    announce(format_args!("Open {address}/ in a browser. 在浏览器中打开上面的地址。"));
+    announce(format_args!(
+        "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。"
+    ));
+}

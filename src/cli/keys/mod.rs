@@ -1,0 +1,258 @@
+//! `wxmint keys`: the signing keys, in a file or in a Kubernetes Secret.
+
+#[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(feature = "kubernetes")]
+mod configmap;
+mod list;
+mod object_name;
+mod place;
+mod retire;
+mod rotate;
+#[cfg(feature = "kubernetes")]
+mod secret;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
+
+pub(super) use self::rotate::short_lead;
+use self::{
+    object_name::ObjectName,
+    place::{Change, Place, PlaceArgs, checked},
+};
+use super::{
+    Failure, duration,
+    output::{date, json, print, say},
+    serve::variables,
+};
+use crate::{
+    http::now,
+    keys::{PrivateJwk, StoredKeys, rotation},
+    secret_files::read_private,
+    settings::{
+        Reader,
+        variables::{KEYS_LEAD, TOKEN_TTL},
+    },
+};
+
+#[cfg(not(feature = "kubernetes"))]
+const WITHOUT_KUBERNETES: &str =
+    "this wxmint was built without Kubernetes, to build sooner; build it with: cargo build --features kubernetes";
+
+#[derive(Subcommand)]
+pub(super) enum KeysCommand {
+    /// Create a new set with one key, which signs from now on
+    Generate {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
+        #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
+        alg: Algorithm,
+        /// Do nothing if there is a set already
+        #[arg(long)]
+        if_missing: bool,
+    },
+    /// Do what is due: publish the next key, remove expired ones; run it as often as you like
+    Rotate {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
+        /// Print what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the keys: the state of each, since when and until when
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// For emergencies: remove a key at once, which invalidates every token that it signed
+    Retire {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
+        /// The key, as `keys list` shows it
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// Required, because `keys rotate` retires keys that have not leaked by itself
+        #[arg(long)]
+        now: bool,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
+    Import {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
+        /// The file of the key
+        key: PathBuf,
+    },
+    /// Print the public keys as they are published (JWKS)
+    Jwks {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// The option that publishes the public set.
+#[derive(Args)]
+pub(super) struct PublishArgs {
+    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for peers that mount it
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    publish_configmap: Option<ObjectName>,
+}
+
+/// The rotation policy. The defaults come from the variables that `wxmint serve` reads.
+#[derive(Args)]
+pub(super) struct PolicyArgs {
+    /// From one key's first signature to the next one's
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
+    every: Duration,
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("How long a key is published before it signs; {}", KEYS_LEAD.fallback()))]
+    lead: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
+    token_ttl: Option<Duration>,
+    /// Algorithm of the next key; default: that of the last
+    #[arg(long, value_name = "ES256|EdDSA|RS256")]
+    alg: Option<Algorithm>,
+}
+
+impl PolicyArgs {
+    fn policy(&self, keys: &StoredKeys) -> Result<rotation::RotationPolicy, Failure> {
+        let set = keys.check()?;
+        let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
+        let span =
+            |duration: Duration| TimeDelta::from_std(duration).map_err(|error| Failure::Usage(error.to_string()));
+        let (lead, token_ttl) = self.times()?;
+        Ok(rotation::RotationPolicy {
+            every: span(self.every)?,
+            lead: span(lead)?,
+            token_ttl: span(token_ttl)?,
+            algorithm: self.alg.unwrap_or(last),
+        })
+    }
+
+    /// The lead and the life of a token: from the options, the variables, or the defaults.
+    fn times(&self) -> Result<(Duration, Duration), Failure> {
+        let mut reader = Reader::new(variables());
+        let lead = self.lead.or_else(|| reader.read(&KEYS_LEAD));
+        let token_ttl = self.token_ttl.or_else(|| reader.read(&TOKEN_TTL));
+        reader.finish(lead.zip(token_ttl)).map_err(Failure::from)
+    }
+}
+
+pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Generate { place, alg, if_missing } => {
+            let place = place.open()?;
+            if if_missing && place.exists()? {
+                print(format_args!("{place}: there already, not changed"));
+                return Ok(());
+            }
+            generate(&place, alg)
+        }
+        KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
+        KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
+            publishing(place, publish, |place| rotate::run(place, &policy, false))
+        }
+        KeysCommand::List { place, json } => list::run(&place.open()?, json),
+        KeysCommand::Retire { place, publish, kid, now, yes } => {
+            publishing(place, publish, |place| retire::run(place, &kid, now, yes))
+        }
+        KeysCommand::Import { place, policy, publish, key } => {
+            publishing(place, publish, |place| import(place, &policy, &key))
+        }
+        KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
+    }
+}
+
+/// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
+#[cfg(feature = "kubernetes")]
+fn publishing(
+    place: PlaceArgs,
+    publish: PublishArgs,
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let place = place.open()?;
+    let copy = publish.publish_configmap.map(configmap::PublicCopy::open).transpose()?;
+    change(&place)?;
+    copy.map_or(Ok(()), |copy| copy.follow(&place))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn publishing(
+    place: PlaceArgs,
+    publish: PublishArgs,
+    change: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match publish.publish_configmap {
+        Some(_) => Err(Failure::Usage(WITHOUT_KUBERNETES.into())),
+        None => change(&place.open()?),
+    }
+}
+
+fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
+    let key = PrivateJwk::generate(algorithm, now())?;
+    let keys = StoredKeys::of(key);
+    let kid = checked(&keys)?.lives()[0].kid.clone();
+    place.create(&keys)?;
+    print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
+    Ok(())
+}
+
+fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
+    let content = read_private(file)?;
+    let named = |error: KeyError| Failure::from(error).at(file.display());
+    if !place.exists()? {
+        let key = PrivateJwk::import(&content, now()).map_err(named)?;
+        place.create(&StoredKeys::of(key.clone()))?;
+        print(format_args!("{place}: key {kid}, signs from now on", kid = key.kid()));
+        return Ok(());
+    }
+    let (kid, nbf) = place.change(|keys| {
+        let (now, policy) = (now(), policy.policy(keys)?);
+        policy.check()?;
+        let nbf = rotation::whole_second(now + policy.lead);
+        let key = PrivateJwk::import(&content, nbf).map_err(named)?;
+        let set = keys.check()?;
+        rotation::admit(set.lives(), &policy, nbf, now)?;
+        let kid = key.kid().to_owned();
+        if set.ended().iter().any(|ended| ended.kid == kid) {
+            return Err(Failure::Usage(format!("{kid} was retired at once: verifiers refuse whatever it signs")));
+        }
+        keys.add(key);
+        // The new key makes it due to say how long the earlier keys stay visible.
+        let step = rotation::plan(keys.check()?.lives(), &policy, now)?;
+        keys.apply(&step)?;
+        Ok(Change::Write((kid, nbf)))
+    })?;
+    print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
+    Ok(())
+}
+
+/// The JWKS that is published now.
+fn public_set(place: &Place) -> Result<String, Failure> {
+    let set = place.read_set()?;
+    let public: PublicKeySet<'_> = set.visible(now()).collect();
+    Ok(json(&public))
+}

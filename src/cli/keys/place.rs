@@ -1,0 +1,153 @@
+//! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+#[cfg(feature = "kubernetes")]
+use super::secret::Secret;
+use super::{Failure, object_name::ObjectName, variables};
+use crate::{
+    keys::{KeySet, StoredKeys},
+    secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
+    settings::{read_one, variables::KEYS},
+};
+
+/// What a command decides about a set of keys.
+pub(super) enum Change<T> {
+    /// The set was changed and must be written.
+    Write(T),
+    /// Nothing was changed.
+    Keep(T),
+}
+
+/// Only a set that could be used is written.
+pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
+    let set = keys.check()?;
+    set.self_test()?;
+    Ok(set)
+}
+
+pub(super) enum Place {
+    File(PathBuf),
+    #[cfg(feature = "kubernetes")]
+    Secret(Box<Secret>),
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct PlaceArgs {
+    #[arg(long, value_name = "PATH", conflicts_with = "secret")]
+    #[arg(help = format!("The private JWK Set; {}", KEYS.fallback()))]
+    keys: Option<PathBuf>,
+    /// A Kubernetes Secret, which holds the set under `keys.json`
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    secret: Option<ObjectName>,
+}
+
+impl PlaceArgs {
+    pub(super) fn open(self) -> Result<Place, Failure> {
+        if let Some(name) = self.secret {
+            return open_secret(name);
+        }
+        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok());
+        named
+            .map(Place::File)
+            .ok_or_else(|| Failure::Usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into()))
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+fn open_secret(name: ObjectName) -> Result<Place, Failure> {
+    Secret::open(name).map(|secret| Place::Secret(Box::new(secret)))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn open_secret(_: ObjectName) -> Result<Place, Failure> {
+    Err(Failure::Usage(super::WITHOUT_KUBERNETES.into()))
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.fmt(f),
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn exists(&self) -> Result<bool, Failure> {
+        match self {
+            Self::File(path) => path.try_exists().map_err(|error| Failure::from(error).at(self)),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.exists(),
+        }
+    }
+
+    /// Writes a new set; refused if there is one.
+    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
+        checked(keys)?;
+        match self {
+            Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
+                FileError::Exists(_) => Failure::Usage(format!("{error}; to change its keys, run: wxmint keys rotate")),
+                error => unusable(error),
+            }),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.create(keys),
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<StoredKeys, Failure> {
+        match self {
+            Self::File(path) => read_file(path),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.read(),
+        }
+    }
+
+    /// Reads the keys, and checks that they belong together.
+    pub(super) fn read_set(&self) -> Result<KeySet, Failure> {
+        self.read()?.check().map_err(|error| Failure::from(error).at(self))
+    }
+
+    /// Lets `decide` change the set. If somebody else changed it meanwhile, `decide` is called again with the new set.
+    pub(super) fn change<T>(
+        &self,
+        decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
+    ) -> Result<T, Failure> {
+        match self {
+            Self::File(path) => change_file(path, decide),
+            #[cfg(feature = "kubernetes")]
+            Self::Secret(secret) => secret.change(decide),
+        }
+    }
+}
+
+fn change_file<T>(
+    path: &Path,
+    mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
+) -> Result<T, Failure> {
+    let held = Held::wait(path).map_err(unusable)?;
+    let mut keys = read_file(path)?;
+    match decide(&mut keys)? {
+        Change::Keep(outcome) => Ok(outcome),
+        Change::Write(outcome) => {
+            checked(&keys)?;
+            held.replace(&keys.content()).map_err(unusable)?;
+            Ok(outcome)
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
+    let content = read_private(path).map_err(unusable)?;
+    StoredKeys::parse(&content).map_err(|error| Failure::from(error).at(path.display()))
+}
+
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(error, MAKE_KEYS)
+}

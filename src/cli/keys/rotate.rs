@@ -1,0 +1,90 @@
+//! `wxmint keys rotate`
+
+use chrono::TimeDelta;
+
+use super::{
+    Failure, PolicyArgs, date,
+    place::{Change, Place},
+    print, say,
+};
+use crate::{
+    http::now,
+    keys::rotation::{self, KeyLife, RotationPolicy, RotationStep},
+};
+
+/// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
+pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
+
+/// A warning if the lead is shorter than some verifiers' interval of fetching keys.
+pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<String> {
+    let seconds = lead.num_seconds();
+    let note =
+        || format!("with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while");
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| format!("{}; see docs/keys.md", note()))
+}
+
+pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
+    let (step, policy, waiting, forgotten) = place.change(|keys| {
+        let (policy, now) = (policy.policy(keys)?, now());
+        let set = keys.check()?;
+        let step = rotation::plan(set.lives(), &policy, now)?;
+        let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
+        let forgotten = keys.forget_ended(&policy, now);
+        if dry_run || (step.is_nothing() && forgotten.is_empty()) {
+            return Ok(Change::Keep((step, policy, waiting, forgotten)));
+        }
+        keys.apply(&step)?;
+        Ok(Change::Write((step, policy, waiting, forgotten)))
+    })?;
+    if let Some(note) = short_lead(policy.lead) {
+        say(format_args!("note: {note}"));
+    }
+    for kid in forgotten {
+        let verb = if dry_run { "would leave" } else { "left" };
+        print(format_args!("{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"));
+    }
+    for line in said(&step, &policy, waiting.as_ref(), dry_run) {
+        print(format_args!("{place}: {line}"));
+    }
+    Ok(())
+}
+
+fn said(step: &RotationStep, policy: &RotationPolicy, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<String> {
+    let verb = |done: &str, planned: &str| if dry_run { planned.to_owned() } else { done.to_owned() };
+    let mut lines = Vec::new();
+    if let Some(new) = step.publish {
+        lines.push(format!(
+            "{} a new {} key, which signs from {}",
+            verb("published", "would publish"),
+            new.algorithm,
+            date(new.nbf)
+        ));
+    }
+    for (kid, exp) in &step.expire {
+        lines.push(format!("{kid} {} visible until {}", verb("stays", "would stay"), date(*exp)));
+    }
+    for kid in &step.drop {
+        lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
+    }
+    if lines.is_empty() {
+        lines.push(format!("nothing to do{}", reason(policy, waiting)));
+    }
+    // If a key was published, the next step follows from the policy.
+    let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
+    if let Some(next) = next {
+        lines.push(format!("nothing changes before {}", date(next)));
+    }
+    lines
+}
+
+/// Why there is nothing to do, if the reason is a key that is published already.
+fn reason(policy: &RotationPolicy, waiting: Option<&KeyLife>) -> String {
+    let Some(KeyLife { kid, algorithm, nbf, .. }) = waiting else { return String::new() };
+    let wanted = policy.algorithm;
+    let hint = format!("; a key of {wanted} is published only after that: run this again then");
+    format!(
+        ": {kid} ({algorithm}) is published already, and signs from {}{}",
+        date(*nbf),
+        if *algorithm == wanted { "" } else { &hint }
+    )
+}

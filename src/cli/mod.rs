@@ -1,0 +1,126 @@
+//! The command line. Every command fails with a `Failure`; the exit codes are these, and `wxmint --help` shows them.
+
+mod at_redis;
+mod bindings;
+#[cfg(feature = "simulator")]
+mod demo;
+mod failure;
+mod keys;
+mod output;
+mod serve;
+mod sidecar;
+#[cfg(feature = "simulator")]
+pub(crate) mod simulator;
+mod users;
+mod vault;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+use crate::settings::parse_duration;
+
+const EXIT_UNFINISHED: u8 = 1;
+/// EX_USAGE of sysexits(3).
+const EXIT_USAGE: u8 = 64;
+/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
+/// complete: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
+const EXIT_CLOSED: u8 = 141;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    could not start or finish: a full disk, an address in use, no answer from Redis
+  64   the command line, a setting or a file cannot be used; nothing was changed
+  141  the reader of the output has gone away";
+
+/// Turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
+#[derive(Parser)]
+#[command(name = "wxmint", version, after_help = EXIT_CODES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try everything on this machine, with a page that plays the mini program; nothing to configure
+    #[cfg(feature = "simulator")]
+    Demo(demo::DemoArgs),
+    /// The issuer; settings come from the environment (see .env.example)
+    Serve,
+    /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
+    Sidecar,
+    /// The signing keys, in a file or a Kubernetes Secret
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: end, block, show or forget a user
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Which WeChat identity belongs to which user: export, import, conflicts
+    #[command(subcommand)]
+    Bindings(bindings::BindingsCommand),
+    /// The vault keys, which encrypt session keys: make a new one
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
+    /// A stand-in for WeChat's server, for your own tests
+    #[cfg(feature = "simulator")]
+    Simulator(simulator::SimulatorArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    output::end(match CommandLine::try_parse() {
+        Ok(line) => run_command(line.command),
+        Err(error) => explain(&error),
+    })
+}
+
+/// Prints the requested help or version, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        _ if error.use_stderr() => ExitCode::from(EXIT_USAGE),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::unwritten(&error),
+    }
+}
+
+fn run_command(command: Command) -> ExitCode {
+    let done = match command {
+        #[cfg(feature = "simulator")]
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve => serve::run(),
+        Command::Sidecar => sidecar::run(),
+        Command::Keys(command) => keys::run(command),
+        Command::Users(command) => users::run(command),
+        Command::Bindings(command) => bindings::run(command),
+        Command::Vault(command) => vault::run(command),
+        #[cfg(feature = "simulator")]
+        Command::Simulator(args) => simulator::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Reads the value of an option.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let help = CommandLine::command().render_help().to_string();
+        for code in [0, EXIT_UNFINISHED, EXIT_USAGE, EXIT_CLOSED] {
+            assert!(help.contains(&format!("\n  {code} ")), "{code}: {help}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What commands print. Every line goes through here, because `println!` and `eprintln!` panic if the reader has gone
+//! away, as in `wxmint users list | head -1`.
+
+use std::{
+    array, fmt,
+    io::{self, BufRead, ErrorKind, IsTerminal, Write, stderr, stdout},
+    iter,
+    process::ExitCode,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
+
+/// The first error of writing to standard output. After it nothing more is printed.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
+/// (`keys rotate --publish-configmap`); [`end`] turns the error into the exit code.
+pub(super) fn print(line: impl fmt::Display) {
+    if UNWRITTEN.get().is_none()
+        && let Err(error) = writeln!(stdout(), "{line}")
+    {
+        // Cannot be set already, because commands print from one thread.
+        let _ = UNWRITTEN.set(error);
+    }
+}
+
+/// Prints a line for a server, which goes on serving even if nobody reads the line.
+#[cfg(feature = "simulator")]
+pub(super) fn announce(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stdout(), "{line}");
+}
+
+/// Prints a line on standard error. An error is ignored, because there is no place left to report it.
+pub(super) fn say(words: impl fmt::Display) {
+    let _ = writeln!(stderr(), "{words}");
+}
+
+/// How far a long command is, as a line on standard error every ten seconds.
+pub(super) struct Progress(Instant);
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn tell(&mut self, words: fmt::Arguments<'_>) {
+        if self.0.elapsed() >= Duration::from_secs(10) {
+            say(words);
+            self.0 = Instant::now();
+        }
+    }
+}
+
+/// Prints why a command fails, and returns its exit code.
+pub(super) fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
+    say(format_args!("wxmint: {reason}"));
+    ExitCode::from(code)
+}
+
+/// The exit code of a command: `code`, unless its output could not be printed.
+pub(super) fn end(code: ExitCode) -> ExitCode {
+    match UNWRITTEN.get() {
+        Some(error) if code == ExitCode::SUCCESS => unwritten(error),
+        _ => code,
+    }
+}
+
+/// The exit code if standard output could not be written. No message is needed if the reader has gone away.
+pub(super) fn unwritten(error: &io::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::BrokenPipe => ExitCode::from(EXIT_CLOSED),
+        _ => fail(EXIT_UNFINISHED, format_args!("standard output: {error}")),
+    }
+}
+
+/// Asks on a terminal whether to do what cannot be undone.
+pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::Usage("standard input is no terminal, so that nobody can confirm; add --yes".into()));
+    }
+    say(format_args!("Type yes to {what}:"));
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Unfinished("nothing was changed".into())) }
+}
+
+/// A time as commands print it.
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A line of JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and texts serialize")
+}
+
+/// A table, whose columns are as wide as their widest value, below their headings.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
+    let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}

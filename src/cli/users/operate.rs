@@ -1,0 +1,131 @@
+//! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint serve`.
+
+use std::fs;
+
+use super::{Failure, print, say};
+use crate::{
+    cli::{
+        at_redis::{at_first, open, patiently},
+        output::confirm,
+        serve::{init_log, variables},
+    },
+    http::run_to_end,
+    ids::UserId,
+    login::{Erased, LoginError, Operator},
+    settings::{
+        read_one,
+        variables::{AUDIT, LOG_FORMAT},
+    },
+    store::{NUMBERS_KEPT, StoreError, TICKET_TTL},
+    telemetry::audit,
+};
+
+pub(super) fn end(user: &UserId) -> Result<(), Failure> {
+    act("end", user, async |operator| Ok(operator.end(user).await?))?;
+    print(format_args!("{user}: all tokens are ended"));
+    Ok(())
+}
+
+pub(super) fn block(user: &UserId) -> Result<(), Failure> {
+    act("block", user, async |operator| Ok(operator.block(user).await?))?;
+    print(format_args!("{user}: blocked, and all tokens are ended"));
+    Ok(())
+}
+
+pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
+    act("unblock", user, async |operator| Ok(operator.unblock(user).await?))?;
+    print(format_args!("{user}: may log in again; tokens that were ended stay so"));
+    Ok(())
+}
+
+pub(super) fn show(user: &UserId) -> Result<(), Failure> {
+    let shown = act("show", user, async |operator| Ok(operator.show(user).await?))?;
+    print(serde_json::to_string(&shown).expect("plain data is JSON"));
+    Ok(())
+}
+
+pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        say(format_args!(
+            "This ends all tokens of {user}, and erases every WeChat identity of the user. Nothing brings them back."
+        ));
+        confirm(format_args!("forget {user}"))?;
+    }
+    let erased = act("forget", user, async |operator| operator.forget(user).await)?;
+    report(user, &erased);
+    match erased.complete {
+        true => Ok(()),
+        false => Err(Failure::Unfinished(format!(
+            "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."
+        ))),
+    }
+}
+
+fn report(user: &UserId, erased: &Erased) {
+    let Erased { dissolved, bindings, session_keys, unionids, counters, elsewhere, .. } = erased;
+    print(format_args!("{user}: all tokens are ended"));
+    print(format_args!("dissolved: {dissolved} bindings"));
+    print(format_args!(
+        "erased: {bindings} records of bindings, {session_keys} session keys, {unionids} links of unionids, {counters} counts"
+    ));
+    if *elsewhere > 0 {
+        print(format_args!(
+            "stays: {elsewhere} people who have left and belong to another user, or have logged in again"
+        ));
+    }
+    for line in [
+        format!("stays for {} min: the numbers of the erased bindings, under the openid", NUMBERS_KEPT.as_secs() / 60),
+        format!("stays for {} min at most: bind tickets that were given out", TICKET_TTL.as_secs() / 60),
+        "stays until no token can be left: the end of the tokens, under the user id".to_owned(),
+        "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
+         you replace them"
+            .to_owned(),
+    ] {
+        print(line);
+    }
+}
+
+/// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering in the
+/// middle, it is asked again for some seconds.
+fn act<T>(
+    action: &str,
+    user: &UserId,
+    step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
+) -> Result<T, Failure> {
+    let redis = open()?;
+    let format = read_one(&LOG_FORMAT, variables())?;
+    init_log(format, &read_one(&AUDIT, variables())?)?;
+
+    let operator = Operator { store: &redis };
+    let outcome = run_to_end(async {
+        let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
+        let done = patiently(async || step(&operator).await).await?;
+        Ok::<_, Failure>((known, done))
+    });
+    audit(action, &by(), user.as_str(), if outcome.is_ok() { "ok" } else { "failed" });
+    let (known, done) = outcome?;
+    if !known {
+        let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
+        say(format_args!("note: nothing was known of {user}: no login, no block, no end of tokens.{block}"));
+    }
+    Ok(done)
+}
+
+fn unreachable(error: StoreError) -> Failure {
+    let reason = error.reason;
+    Failure::Unfinished(format!(
+        "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
+    ))
+}
+
+/// `command` and the user of the operating system.
+fn by() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
+        (found == uid).then_some(name)
+    });
+    format!("command:{}", name.unwrap_or(&uid))
+}

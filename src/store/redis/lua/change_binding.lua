@@ -1,0 +1,49 @@
+-- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
+-- KEYS: binding, session (one hash slot). ARGV: step, generation, and what the step needs. Needs binding.lua.
+--   'intend': free -> intended. User, made, by unionid.
+--   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
+--     ('1' or ''): until they have confirmed the binding it is marked, and a login that finds the mark waits for them too.
+--   'drop': intended -> free.
+--   'leave': bound -> leaving, without session keys. User, the greatest time of all primaries of a Cluster ('' elsewhere).
+--   'free': leaving -> free, dissolved.
+--   'dissolve': free -> free, dissolved. An import has read so elsewhere.
+-- Answers the binding after that.
+local step, generation = ARGV[1], ARGV[2]
+local now = binding()
+local user, intended, leaving = now[2], now[5], now[8]
+if (now[1] or '0') ~= generation then
+  return now
+end
+if user then
+  if step == 'leave' and user == ARGV[3] then
+    redis.call('DEL', KEYS[2])
+    local since = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[4]) or 0)
+    redis.call('HSET', KEYS[1], 'leaving_user', user, 'leaving_since', since)
+    redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
+      'block_of', 'block', 'unconfirmed')
+  end
+elseif intended then
+  if step == 'bind' then
+    redis.call('HSET', KEYS[1], 'user_id', intended, 'bound_at', ARGV[4])
+    redis.call('HDEL', KEYS[1], 'dissolved', 'intent_user', 'intent_made', 'intent_by_unionid')
+    if ARGV[3] ~= '' then
+      redis.call('HSET', KEYS[1], 'new_for', ARGV[3])
+    end
+    if ARGV[5] == '1' then
+      redis.call('HSET', KEYS[1], 'unconfirmed', '1')
+    end
+  elseif step == 'drop' then
+    redis.call('HDEL', KEYS[1], 'block_of', 'block', 'intent_user', 'intent_made', 'intent_by_unionid')
+  end
+elseif leaving then
+  if step == 'free' then
+    redis.call('HDEL', KEYS[1], 'leaving_user', 'leaving_since')
+    redis.call('HSET', KEYS[1], 'dissolved', '1')
+  end
+elseif step == 'intend' then
+  intend(ARGV[3], ARGV[4], ARGV[5])
+elseif step == 'dissolve' then
+  redis.call('PERSIST', KEYS[1])
+  redis.call('HSET', KEYS[1], 'dissolved', '1')
+end
+return binding()
