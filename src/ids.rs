@@ -6,8 +6,9 @@
 
 #![warn(missing_docs)]
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::fmt;
 
+use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 
 /// `Debug` hides the value, because a person's WeChat identifiers and one-time codes must not reach a log.
@@ -16,34 +17,6 @@ macro_rules! unprintable {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    };
-}
-
-macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident, $limit:expr, $alphabet:expr, $allowed:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
-
-        unprintable!($name);
-
-        impl $name {
-            /// The most bytes that an identifier may have.
-            pub const MAX_LEN: usize = $limit;
-
-            /// The identifier, unchanged.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                InvalidId::check(text, $limit, $alphabet, $allowed).map(Self)
             }
         }
     };
@@ -61,23 +34,27 @@ identifier! {
     /// to refuse it.
     LoginCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
+unprintable!(LoginCode);
 
 identifier! {
     /// The one-time code of the button `open-type="getPhoneNumber"`, valid for 5 minutes and for one use. It is not the
     /// code of wx.login.
     PhoneCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
+unprintable!(PhoneCode);
 
 identifier! {
     /// One person in one app, in practice 28 characters. It comes from WeChat's response alone, and never stands in a
     /// token or a log.
     OpenId, 128, WORD, is_word
 }
+unprintable!(OpenId);
 
 identifier! {
     /// One person in all apps of one owner. As private as [`OpenId`].
     UnionId, 128, WORD, is_word
 }
+unprintable!(UnionId);
 
 /// One person in one app. All of a person's data is stored under this pair.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -30,15 +30,15 @@ fn rooms_of_the_code() -> Rooms {
     for path in rust_files(&src) {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
-        let code = fs::read_to_string(&path).expect("readable");
+        let code = code_of(&path);
         let is_test = place.iter().any(|name| name == "tests" || name == "conformance");
         let found = if is_test { BTreeSet::new() } else { imports(without_tests(&code)) };
         rooms.entry(room.clone()).or_default().extend(found.into_iter().filter(|other| *other != room));
     }
     rooms.retain(|room, _| room != "lib" && room != "main");
     for (name, folder) in [("wxmint_verify", "crates/verify/src"), ("wxmint_simulator", "crates/simulator/src")] {
-        let codes = rust_files(&repository(folder)).into_iter().map(|path| fs::read_to_string(path).expect("readable"));
-        rooms.insert(name.to_owned(), codes.flat_map(|code| crates(&code)).filter(|other| other != name).collect());
+        let named = rust_files(&repository(folder)).into_iter().flat_map(|path| crates(&code_of(&path)));
+        rooms.insert(name.to_owned(), named.filter(|other| other != name).collect());
     }
     rooms
 }
@@ -49,13 +49,21 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
     files.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect()
 }
 
+/// A file without the lines that are comments.
+fn code_of(path: &Path) -> String {
+    without_comments(&fs::read_to_string(path).expect("readable"))
+}
+
+fn without_comments(code: &str) -> String {
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
 fn without_tests(code: &str) -> &str {
     code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 /// The first names behind `crate::`, with or without braces.
 fn imports(code: &str) -> BTreeSet<String> {
-    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
@@ -64,13 +72,12 @@ fn imports(code: &str) -> BTreeSet<String> {
         }
     }
     found.retain(|name| !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
-    found.extend(crates(&code));
+    found.extend(crates(code));
     found
 }
 
 /// Those of our crates that are named.
 fn crates(code: &str) -> BTreeSet<String> {
-    let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let ours = ["wxmint_verify", "wxmint_simulator"].into_iter();
     ours.filter(|name| code.contains(&format!("{name}::"))).map(str::to_owned).collect()
 }
@@ -126,5 +133,5 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
 #[test]
 fn imports_are_found_in_each_form() {
     let code = "use crate::one;\nuse crate::{\n    two::A,\n    three::{self, b::{C, D}},\n};\nlet x = crate::four::f();\n// crate::no";
-    assert_eq!(Vec::from_iter(imports(code)), ["four", "one", "three", "two"]);
+    assert_eq!(Vec::from_iter(imports(&without_comments(code))), ["four", "one", "three", "two"]);
 }

@@ -2,7 +2,7 @@
 //!
 //! The limits guarantee that a value can stand in a log line, a URL and a key of a store, and means one thing in each.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -27,24 +27,14 @@ pub enum InvalidId {
     },
 }
 
-impl InvalidId {
-    /// The text as it is kept, if it has one to `limit` bytes and only bytes that are `allowed`.
-    #[doc(hidden)]
-    pub fn check(text: &str, limit: usize, alphabet: &'static str, allowed: fn(u8) -> bool) -> Result<Arc<str>, Self> {
-        match text {
-            "" => Err(Self::Empty),
-            text if text.len() > limit => Err(Self::TooLong { limit }),
-            text if !text.bytes().all(allowed) => Err(Self::Alphabet { alphabet }),
-            text => Ok(text.into()),
-        }
-    }
-}
-
+/// A text within a limit and of an alphabet: `identifier! { /// DOCS NAME, LIMIT, "ALPHABET IN WORDS", |byte| … }`.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $limit:expr, $alphabet:expr, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        pub struct $name(::std::sync::Arc<str>);
 
         impl $name {
             /// The most bytes that an identifier may have.
@@ -56,14 +46,24 @@ macro_rules! identifier {
             }
         }
 
-        impl FromStr for $name {
-            type Err = InvalidId;
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::ids::InvalidId;
 
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                InvalidId::check(text, $limit, $alphabet, $allowed).map(Self)
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let allowed: fn(u8) -> bool = $allowed;
+                match text {
+                    "" => Err(Self::Err::Empty),
+                    text if text.len() > Self::MAX_LEN => Err(Self::Err::TooLong { limit: Self::MAX_LEN }),
+                    text if !text.bytes().all(allowed) => Err(Self::Err::Alphabet { alphabet: $alphabet }),
+                    text => Ok(Self(text.into())),
+                }
             }
         }
+    };
+}
 
+macro_rules! printable {
+    ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -94,6 +94,7 @@ identifier! {
     /// The AppID of a mini program: in practice `wx` and 16 hexadecimal digits. It is public.
     AppId, 64, WORD, is_word
 }
+printable!(AppId);
 
 impl AppId {
     /// Whether the AppID has the form that all of WeChat's have today. WeChat does not promise that form, so another
@@ -108,11 +109,13 @@ identifier! {
     /// The business's own name for a person, which becomes the token's `sub`: 1 to 128 visible ASCII characters.
     UserId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
+printable!(UserId);
 
 identifier! {
     /// The `jti` of a token.
     TokenId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
+printable!(TokenId);
 
 #[cfg(test)]
 mod tests {

@@ -87,8 +87,8 @@ impl Server {
 
     /// Sends the commands once. Fails if an answer is an error that does not concern its command alone, like MOVED or READONLY.
     pub(super) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        let values = self.exchange(commands, deadline).await?;
-        Failure::among(&values, &self.address).map_or(Ok(values), Err)
+        let (values, failure) = self.answers(commands, deadline).await?;
+        failure.map_or(Ok(values), Err)
     }
 
     /// Sends the commands, and once more on a new connection if the old one has become useless.
@@ -108,6 +108,11 @@ impl Server {
 
     /// Sends the commands once. All errors that the server answers are among the answers.
     pub(super) async fn exchange(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        Ok(self.answers(commands, deadline).await?.0)
+    }
+
+    /// Sends the commands once. Returns the answers, and the failure among them that does not concern its command alone.
+    async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<(Vec<Value>, Option<Failure>), Failure> {
         let unreachable = |error: StoreError| self.failure(Problem::Unreachable, error.reason);
         let (generation, connecting) = self.connecting().map_err(unreachable)?;
         let made = match connecting.peek() {
@@ -120,16 +125,13 @@ impl Server {
             Ok(answer) => answer.map_err(|error| Failure::from_error(&error, &self.address)),
             Err(_) => Err(self.late()),
         };
-        let failure = match &outcome {
-            Ok(values) => Failure::among(values, &self.address),
-            Err(failure) => Some(failure.clone()),
-        };
-        match failure {
+        let among = outcome.as_ref().ok().and_then(|values| Failure::among(values, &self.address));
+        match outcome.as_ref().err().or(among.as_ref()) {
             None => OUTAGE.answered(&self.name),
             Some(failure) if failure.problem.spoils_connection() => self.forget(generation),
             Some(_) => {}
         }
-        outcome
+        outcome.map(|values| (values, among))
     }
 
     /// Sends a command whose answer nobody needs, if there is a connection.
