@@ -29,20 +29,22 @@ demo: ## the whole login on this machine, with a page that plays the mini progra
 	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
-test: ## all tests, against a real Redis, Valkey and Chromium, and each fuzz target over its seeds
+test: ## all tests but the slow ones of `make nightly`, against a real Redis and Chromium, and each fuzz target over its seeds
 	$(heading)
 	$(SETUP) test
 	@echo "Redis: $$(redis-server --version)"
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
-	@echo "and the tests of Redis once more on Valkey: $$($(VALKEY) --version)"
-	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
-	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
 
 .PHONY: nightly
-nightly: ## the tests that measure times, on a machine that does nothing else; the proofs with five times as many cases; fuzzing
+nightly: ## on a machine that does nothing else: slow tests, times, Valkey, each fault once under load, proofs with more cases, fuzzing
 	$(heading)
-	$(SETUP) cc cxx redis node python
+	$(SETUP) test cxx valkey
 	$(CARGO) test --locked --test nightly -- --test-threads=1
+	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip cost:: --skip java_spring::
+	$(CARGO) test --locked --features kubernetes --test campaign
+	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
+	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
+	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
 	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
@@ -70,7 +72,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
-	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --features kubernetes -- -D warnings
+	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings

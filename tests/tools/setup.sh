@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis valkey chromium go java node python nginx haproxy apache faketime)
+readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime)
 readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime valgrind kustomize promtool oci cargo-deny '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
