@@ -6,21 +6,21 @@
 
 #![warn(missing_docs)]
 
-use std::fmt;
-
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 
-/// `Debug` hides the value, because a person's WeChat identifiers and one-time codes must not reach a log.
+/// `Debug` hides the value, because a person's WeChat identifiers, one-time codes and secrets must not reach a log.
 macro_rules! unprintable {
     ($name:ident) => {
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(…)"))
             }
         }
     };
 }
+
+pub(crate) use unprintable;
 
 const WORD: &str = "letters, digits, `_` and `-`";
 

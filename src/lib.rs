@@ -6,6 +6,7 @@
 //! A peer in Rust needs none of this, but the crate `wxmint-verify`.
 
 pub mod accounts;
+pub mod admin;
 pub mod cli;
 pub mod http;
 pub mod ids;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod login;
 pub mod path_rules;
+mod refusals;
 pub mod secret_files;
 pub mod settings;
 pub mod sidecar;

@@ -1,14 +1,15 @@
-//! Rate limits by the generic cell rate algorithm (GCRA). The state of one limit is a cell, which is one point in time.
+//! Rate limits by a sliding window. A period is counted in eighths: an event is admitted if the current eighth and the eight
+//! before it hold fewer events than the limit.
 //!
-//! The cell holds its theoretical arrival time (TAT): the time at which the limit is completely unused again. Each
-//! event moves it one interval into the future, and is refused if the cell would then lie more than one period ahead.
-//! So a full burst is admitted at once, and after that one event per interval. (ITU-T I.371, annex A.)
+//! The oldest of these nine is in the last period only partly, and counts in full. So no period whatsoever holds more events
+//! than the limit, and a client waits at most an eighth of a period longer than it had to.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+/// A period has so many parts.
+const PARTS: u64 = 8;
 
-/// At most `burst` events at once, and as many in each `period`.
+/// At most `burst` events in each `period`, also all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// At least 1.
@@ -35,30 +36,82 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
+/// How many events of one kind there were, in each part of a period. Parts are numbered from 1970 on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<u64, u32>);
+
+/// An event that was counted, by the number of its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted(pub u64);
+
 impl Rate {
-    /// The time between two events at a steady rate, in microseconds.
-    pub fn interval_micros(self) -> u64 {
-        self.period_micros() / u64::from(self.burst.max(1))
+    /// The length of a part of the period, in microseconds.
+    fn part_micros(self) -> u64 {
+        self.period.as_micros() as u64 / PARTS
     }
 
-    pub fn period_micros(self) -> u64 {
-        self.period.as_micros() as u64
+    /// The number of the part at `now`, in microseconds since 1970.
+    pub fn part_at(self, now: u64) -> u64 {
+        now / self.part_micros()
     }
 
-    /// Returns the cell after an event at `now`, or refuses the event. A cell that was never used is `None`.
-    pub fn admit(self, cell: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, TooMany> {
-        let micros = |micros: u64| TimeDelta::microseconds(micros as i64);
-        let next = cell.unwrap_or(now).max(now) + micros(self.interval_micros());
-        let over = next - (now + micros(self.period_micros()));
-        if over > TimeDelta::zero() {
-            return Err(TooMany { retry_after: over.to_std().unwrap_or_default() });
+    /// Whether the events of `other` are counted in `part`. One that is far ahead was counted for a period of another length.
+    pub fn counts(part: u64, other: u64) -> bool {
+        part.abs_diff(other) <= PARTS
+    }
+
+    /// The parts that count no more in `part`, and may be remembered still: whatever is remembered ends with its
+    /// [`life`](Self::life), so the last event was at most ten parts ago, and left none that were older than eight then.
+    pub fn gone_parts(part: u64) -> impl Iterator<Item = u64> {
+        (PARTS + 1..=2 * PARTS + 2).map(move |ago| part.saturating_sub(ago))
+    }
+
+    /// How long events have to be remembered after the last one.
+    pub fn life(self) -> Duration {
+        Duration::from_micros(self.part_micros() * (PARTS + 1))
+    }
+
+    /// Counts an event at `now`, in microseconds since 1970, or refuses it.
+    pub fn admit(self, counts: &mut Counts, now: u64) -> Result<Counted, TooMany> {
+        let part = self.part_at(now);
+        counts.0.retain(|other, _| Self::counts(part, *other));
+        if let Some(last) = counts.last_in_the_way(self.burst) {
+            return Err(self.too_many(last, now));
         }
-        Ok(next)
+        *counts.0.entry(part).or_default() += 1;
+        Ok(Counted(part))
     }
 
-    /// The cell without one of its events.
-    pub fn give_back(self, cell: DateTime<Utc>) -> DateTime<Utc> {
-        cell - TimeDelta::microseconds(self.interval_micros() as i64)
+    /// An event at `now`, in microseconds since 1970, is refused until `last` has left the period.
+    pub fn too_many(self, last: u64, now: u64) -> TooMany {
+        let free = (last + PARTS + 1) * self.part_micros();
+        TooMany { retry_after: Duration::from_micros(free.saturating_sub(now)) }
+    }
+}
+
+impl Counts {
+    pub fn new(counts: impl Iterator<Item = (u64, u32)>) -> Self {
+        Self(counts.collect())
+    }
+
+    /// The part that must be over a period ago before there are fewer than `burst` events.
+    fn last_in_the_way(&self, burst: u32) -> Option<u64> {
+        let mut left: u32 = self.0.values().sum();
+        let mut parts = self.0.iter();
+        let mut last = None;
+        while left >= burst {
+            let (part, events) = parts.next()?;
+            left -= events;
+            last = Some(*part);
+        }
+        last
+    }
+
+    /// Takes an event back.
+    pub fn give_back(&mut self, Counted(part): Counted) {
+        if let Some(events) = self.0.get_mut(&part) {
+            *events = events.saturating_sub(1);
+        }
     }
 }
 
@@ -66,32 +119,56 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn at(millis: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(1_700_000_000_000 + millis).expect("a time")
+    const RATE: Rate = Rate { burst: 10, period: Duration::from_secs(80) };
+
+    fn at(millis: u64) -> u64 {
+        // The beginning of a part.
+        (1_700_000_000_000 + millis) * 1000
+    }
+
+    fn wait(counts: &mut Counts, millis: u64) -> u64 {
+        RATE.admit(counts, at(millis)).expect_err("too many").retry_after.as_millis() as u64
+    }
+
+    fn fill(counts: &mut Counts, events: u32, millis: u64) -> Counted {
+        (0..events).map(|_| RATE.admit(counts, at(millis)).expect("within the limit")).last().expect("an event")
     }
 
     #[test]
-    fn a_burst_is_admitted_and_then_one_event_per_interval() {
-        let rate = Rate { burst: 10, period: Duration::from_secs(300) };
-        let mut cell = None;
-        for _ in 0..10 {
-            cell = Some(rate.admit(cell, at(0)).expect("within the burst"));
-        }
-        let retry = |now| rate.admit(cell, at(now)).map_err(|refused| refused.retry_after);
-        assert_eq!(retry(0), Err(Duration::from_secs(30)));
-        assert_eq!(retry(29_999), Err(Duration::from_millis(1)));
-        let next = retry(30_000).expect("exactly when it was said");
-        assert_eq!(rate.admit(Some(next), at(30_000)).expect_err("one").retry_after, Duration::from_secs(30));
-        assert!(rate.admit(Some(rate.give_back(next)), at(30_000)).is_ok());
+    fn the_limit_is_admitted_at_once_and_again_exactly_when_it_was_said() {
+        let mut counts = Counts::default();
+        fill(&mut counts, 10, 9_000);
+        assert_eq!(wait(&mut counts, 9_000), 81_000, "a period, and what is left of its part");
+        assert_eq!(wait(&mut counts, 89_999), 1);
+        let last = fill(&mut counts, 10, 90_000);
+        assert_eq!(wait(&mut counts, 90_000), 90_000);
+        counts.give_back(last);
+        assert_eq!(RATE.admit(&mut counts, at(90_000)), Ok(last));
     }
 
     #[test]
-    fn after_an_idle_period_a_full_burst_is_admitted_again() {
-        let rate = Rate { burst: 3, period: Duration::from_secs(1) };
-        let mut cell = Some(at(0));
-        for _ in 0..3 {
-            cell = Some(rate.admit(cell, at(5_000)).expect("within the burst"));
+    fn events_make_room_in_the_order_in_which_they_came() {
+        let mut counts = Counts::default();
+        fill(&mut counts, 7, 0);
+        fill(&mut counts, 3, 40_000);
+        assert_eq!(wait(&mut counts, 60_000), 30_000);
+        fill(&mut counts, 7, 90_000);
+        assert_eq!(wait(&mut counts, 90_000), 40_000);
+    }
+
+    /// Clients that ask as fast as they can, at times of all kinds.
+    #[test]
+    fn no_period_holds_more_than_the_limit() {
+        for step in [1, 7, 333, 4_999, 9_999, 10_001, 79_999, 81_234] {
+            let (mut counts, mut admitted) = (Counts::default(), Vec::<u64>::new());
+            for millis in (0..2_000_000).step_by(step) {
+                if RATE.admit(&mut counts, at(millis)).is_ok() {
+                    admitted.push(millis);
+                }
+            }
+            let crowded = admitted.windows(11).find(|events| events[10] - events[0] < 80_000);
+            assert_eq!(crowded, None, "a step of {step} ms");
+            assert!(admitted.len() >= 10.min(2_000_000 / step), "a step of {step} ms");
         }
-        assert!(rate.admit(cell, at(5_000)).is_err());
     }
 }

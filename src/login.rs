@@ -16,9 +16,7 @@
 mod bind;
 mod binder;
 mod error;
-mod leave;
 mod operator;
-mod request;
 mod shared_access_token;
 mod user_data;
 mod with_token;
@@ -28,13 +26,12 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     binder::{Binder, SettledState, Vacancy},
-    error::LoginError,
+    error::{LoginError, SessionError},
     operator::{Erased, Operator, ShownBinding, ShownUser},
-    request::{Identity, LoggedIn, LoginRequest, Proof},
     shared_access_token::{AccessTokenError, AccessTokens},
     user_data::UserDataRequest,
-    with_token::{Asking, SessionError},
-    worker::{LoginPolicy, Worker},
+    with_token::Asking,
+    worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker},
 };
 use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
@@ -65,7 +62,7 @@ struct Arrival {
     at: DateTime<Utc>,
 }
 
-impl Worker {
+impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
     /// `address`.
     pub async fn log_in(
@@ -78,14 +75,14 @@ impl Worker {
         let attempt = new_attempt()?;
         let meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
-            Proof::Code(code) => {
+            LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
                 let order = self.claim(app, code, &attempt, &meter).await?;
                 let session = self.exchange(app, code, &attempt).await?;
                 self.record(app, session, order, &attempt, now).await?
             }
-            Proof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter).await?,
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter).await?,
         };
         let candidate = self.identify(&arrival, request.identity, &attempt).await?;
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 
 pub use self::{
@@ -42,27 +42,31 @@ pub enum WeChatOutcome {
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
 type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
-/// Histograms of seconds. The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
-#[derive(Clone)]
-struct Durations<const N: usize>(Family<Labels<N>, Histogram>);
+/// Histograms of seconds.
+type Durations<const N: usize> = Family<Labels<N>, Histogram>;
 
-impl<const N: usize> Default for Durations<N> {
-    fn default() -> Self {
-        Self(Family::new_with_constructor(|| Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))))
-    }
-}
+/// Registers metrics as they are made.
+struct Registering(Registry);
 
-impl<const N: usize> Durations<N> {
-    fn observe(&self, labels: &Labels<N>, took: Duration) {
-        self.0.get_or_create(labels).observe(took.as_secs_f64());
+impl Registering {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
     }
 
-    fn of(&self, labels: &Labels<N>) -> Histogram {
-        self.0.get_or_create_owned(labels)
+    fn seconds<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
     }
 
-    fn register(&self, registry: &mut Registry, name: &str, help: &str) {
-        registry.register_with_unit(name, help, Unit::Seconds, self.0.clone());
+    /// The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
+    fn durations<const N: usize>(&mut self, name: &str, help: &str) -> Durations<N> {
+        let buckets = || Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)));
+        let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
+        self.0.register_with_unit(name, help, Unit::Seconds, durations.clone());
+        durations
     }
 }
 
@@ -70,9 +74,9 @@ impl<const N: usize> Durations<N> {
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     requests: Requests,
+    redis: RedisMetrics,
     logins: Family<Labels<1>, Counter>,
     logins_in_flight: Gauge<i64, AtomicI64>,
     login_duration: Durations<1>,
@@ -80,7 +84,6 @@ struct Inner {
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
-    redis: RedisMetrics,
     unionid_conflicts: Counter,
     distant_clocks: Counter,
     accounts_duration: Durations<2>,
@@ -90,6 +93,45 @@ struct Inner {
     key_reload_refused: Gauge<i64, AtomicI64>,
     reloads: Family<Labels<2>, Counter>,
     reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
+    registry: Registry,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let mut new = Registering(Registry::with_prefix("wxmint"));
+        new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self {
+            requests: Requests::registered(&mut new),
+            redis: RedisMetrics::registered(&mut new),
+            logins: new.metric("logins", "Logins, by outcome"),
+            logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
+            login_duration: new.durations("login_duration", "A login from its request to its answer"),
+            wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
+            wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
+            wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
+            redis_duration: new.durations("redis_operation_duration", "An operation of the store in Redis"),
+            unionid_conflicts: new
+                .metric("unionid_conflicts", "Unionids that were found to belong to two users; both were kept"),
+            distant_clocks: new.metric(
+                "distant_clocks",
+                "Logins that found this process's clock more than 5 s from the clock of Redis",
+            ),
+            accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
+            key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
+            next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
+            key_reloads: new.metric("key_reloads", "Readings of a changed key file, by outcome"),
+            key_reload_refused: new.metric(
+                "key_reload_refused",
+                "1 while the changed key file cannot be used and the previous keys stay in use",
+            ),
+            reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
+            reload_refused: new.metric(
+                "reload_refused",
+                "1 while a changed file cannot be used and its previous content stays in use",
+            ),
+            registry: new.0,
+        }
+    }
 }
 
 impl Metrics {
@@ -107,11 +149,11 @@ impl Metrics {
     pub fn login_ended(&self, outcome: &'static str, took: Duration) {
         let labels = [("outcome", outcome)];
         self.0.logins.get_or_create(&labels).inc();
-        self.0.login_duration.observe(&labels, took);
+        self.0.login_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
-        self.0.wechat_duration.observe(&[("api", api)], took);
+        self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         match outcome {
             WeChatOutcome::Succeeded => return,
             WeChatOutcome::Errcode(errcode) => {
@@ -124,7 +166,8 @@ impl Metrics {
     /// One operation of the store, at most two round trips.
     pub fn redis_answered(&self, operation: &'static str, succeeded: bool, took: Duration) {
         let outcome = if succeeded { "ok" } else { "failed" };
-        self.0.redis_duration.observe(&[("operation", operation), ("outcome", outcome)], took);
+        let labels = [("operation", operation), ("outcome", outcome)];
+        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// What Redis looks like now.
@@ -144,7 +187,8 @@ impl Metrics {
 
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
     pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
-        self.0.accounts_duration.observe(&[("call", call), ("outcome", outcome)], took);
+        let labels = [("call", call), ("outcome", outcome)];
+        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
@@ -172,57 +216,9 @@ impl Metrics {
         let next = lives.iter().map(|life| life.nbf).find(|nbf| *nbf > now);
         self.0.next_key.set(next.map_or(f64::NAN, |nbf| (nbf - now).as_seconds_f64()));
         let mut text = String::new();
-        let complete = encode(&mut text, &self.registry());
+        let complete = encode(&mut text, &self.0.registry);
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
         text
-    }
-
-    fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("wxmint");
-        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        self.0.requests.register(&mut registry);
-        self.0.redis.register(&mut registry);
-        self.0.register_counts(&mut registry);
-        self.0.register_times(&mut registry);
-        self.0.register_keys_and_files(&mut registry);
-        registry
-    }
-}
-
-impl Inner {
-    fn register_counts(&self, registry: &mut Registry) {
-        registry.register("logins", "Logins, by outcome", self.logins.clone());
-        registry.register("logins_in_flight", "Logins under way", self.logins_in_flight.clone());
-        let help = "Answers of WeChat with an errcode other than 0";
-        registry.register("wechat_errcodes", help, self.wechat_errcodes.clone());
-        let help = "Requests to WeChat that were not sent, or not answered";
-        registry.register("wechat_failures", help, self.wechat_failures.clone());
-        let help = "Unionids that were found to belong to two users; both were kept";
-        registry.register("unionid_conflicts", help, self.unionid_conflicts.clone());
-        let help = "Logins that found this process's clock more than 5 s from the clock of Redis";
-        registry.register("distant_clocks", help, self.distant_clocks.clone());
-    }
-
-    fn register_times(&self, registry: &mut Registry) {
-        self.login_duration.register(registry, "login_duration", "A login from its request to its answer");
-        self.wechat_duration.register(registry, "wechat_request_duration", "A request to WeChat");
-        let help = "An operation of the store in Redis";
-        self.redis_duration.register(registry, "redis_operation_duration", help);
-        let help = "A request to the account service";
-        self.accounts_duration.register(registry, "accounts_request_duration", help);
-    }
-
-    fn register_keys_and_files(&self, registry: &mut Registry) {
-        let help = "Time since a key's first signature; negative before it";
-        registry.register_with_unit("key_age", help, Unit::Seconds, self.key_age.clone());
-        let help = "Time until the next key signs; NaN if none is published";
-        registry.register_with_unit("next_key_signs_in", help, Unit::Seconds, self.next_key.clone());
-        registry.register("key_reloads", "Readings of a changed key file, by outcome", self.key_reloads.clone());
-        let help = "1 while the changed key file cannot be used and the previous keys stay in use";
-        registry.register("key_reload_refused", help, self.key_reload_refused.clone());
-        registry.register("reloads", "Readings of a changed file, by content and outcome", self.reloads.clone());
-        let help = "1 while a changed file cannot be used and its previous content stays in use";
-        registry.register("reload_refused", help, self.reload_refused.clone());
     }
 }
 

@@ -21,7 +21,6 @@ use crate::{
     Fault, Plan,
     report::{Refusals, Report},
     running::{EXAMPLES, Running},
-    sidecar::Sidecar,
     stage::Stage,
     upstream::Upstream,
 };
@@ -63,7 +62,7 @@ pub(crate) fn measure(plan: &Plan, runtime: &Runtime, report: &mut Report) -> Re
     stage.scene.back_end.address = upstream.address;
     let stage = stage;
     runtime.block_on(async {
-        let sidecar = Sidecar::start(&stage.scene).await;
+        let sidecar = stage.scene.sidecar(&[]).await;
         let mut running = Vec::new();
         let mut peers = Vec::new();
         for (name, title) in PEERS.into_iter().filter(|(name, _)| plan.has_peer(name)) {

@@ -9,7 +9,7 @@ use crate::{
     kernel::{self, CpuTime},
     running::new,
     scene::Scene,
-    sidecar::Sidecar,
+    support::Sidecar,
 };
 
 /// Where the ends are in Redis.
@@ -57,7 +57,7 @@ impl Stage {
     /// Starts a sidecar of this issuer.
     pub(crate) async fn sidecar(&self) -> Result<ReadySidecar, Fault> {
         let (before, began) = (kernel::children(process::id())?, Instant::now());
-        let sidecar = Sidecar::start(&self.scene).await;
+        let sidecar = self.scene.sidecar(&[]).await;
         let took = began.elapsed();
         match new(kernel::children(process::id())?, &before)[..] {
             [pid] => Ok(ReadySidecar { sidecar, pid, took }),

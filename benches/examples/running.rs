@@ -12,8 +12,7 @@ use crate::{
     rust::RustApi,
     scene::Scene,
     scripts::{express, fastapi},
-    sidecar::Sidecar,
-    support::{PATIENCE, eventually},
+    support::{PATIENCE, Sidecar, eventually},
 };
 
 /// One way to verify tokens.
@@ -67,7 +66,7 @@ impl Running {
     pub(crate) async fn start(way: &Way, scene: &Scene) -> Result<Self, Fault> {
         let before = kernel::children(process::id())?;
         let sidecar = match way.sidecar {
-            Some(settings) => Some(Sidecar::with(scene, settings).await),
+            Some(settings) => Some(scene.sidecar(settings).await),
             None => None,
         };
         let with_sidecar = kernel::children(process::id())?;

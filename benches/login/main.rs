@@ -8,7 +8,6 @@
 
 mod bare;
 mod chart;
-#[path = "../../tests/verifiers/envoy.rs"]
 mod envoy;
 mod kernel;
 mod load;

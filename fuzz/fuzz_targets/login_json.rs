@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
     issuer::LoginFields,
-    login::{Identity, Proof},
+    login::{Identity, LoginProof},
 };
 use wxmint_fuzz::check_login;
 
@@ -17,8 +17,8 @@ fuzz_target!(|body: &[u8]| {
         // A number or surrogate that cannot be represented does not matter in a member that the login does not read.
         let Ok(members) = serde_json::from_slice::<serde_json::Value>(body) else { return };
         match &asked.proof {
-            Proof::Code(code) => assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null()),
-            Proof::Ticket(_) => assert!(members["code"].is_null() && members["bind_ticket"].is_string()),
+            LoginProof::Code(code) => assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null()),
+            LoginProof::Ticket(_) => assert!(members["code"].is_null() && members["bind_ticket"].is_string()),
         }
         assert_eq!(members["appid"].as_str(), asked.app.as_ref().map(|app| app.as_str()));
         let sent = ["username", "password", "phone_code"].map(|name| members[name].is_string());

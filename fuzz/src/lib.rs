@@ -2,7 +2,7 @@
 
 use wxmint::{
     issuer::RefusedLogin,
-    login::{Identity, LoginRequest, Proof},
+    login::{Identity, LoginProof, LoginRequest},
 };
 
 /// Seeds contain this in place of a password in the wrong field.
@@ -14,7 +14,7 @@ pub fn check_login(asked: &Result<LoginRequest, RefusedLogin>) {
     assert!(!format!("{asked:?}").contains(MARKED) || asked.as_ref().is_ok_and(names_it));
     match asked {
         Ok(asked) => {
-            if let Proof::Code(code) = &asked.proof {
+            if let LoginProof::Code(code) = &asked.proof {
                 assert!(is_visible(code.as_str()));
             }
             match &asked.identity {
@@ -40,8 +40,8 @@ pub fn is_the_same(one: &Result<LoginRequest, RefusedLogin>, other: &Result<Logi
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let proofs = match (&one.proof, &other.proof) {
-                (Proof::Code(one), Proof::Code(other)) => one == other,
-                (Proof::Ticket(one), Proof::Ticket(other)) => one == other,
+                (LoginProof::Code(one), LoginProof::Code(other)) => one == other,
+                (LoginProof::Ticket(one), LoginProof::Ticket(other)) => one == other,
                 _ => false,
             };
             let identities = match (&one.identity, &other.identity) {

@@ -1,8 +1,10 @@
 //! User names and passwords as people type them: limited in length, and never printed.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use zeroize::Zeroizing;
+
+use crate::ids::unprintable;
 
 /// Why a text is not a valid user name or password. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,11 +45,7 @@ impl FromStr for Username {
     }
 }
 
-impl fmt::Debug for Username {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Username(…)")
-    }
-}
+unprintable!(Username);
 
 /// A password, byte for byte as it was typed. It is wiped when dropped.
 #[derive(Clone)]
@@ -72,11 +70,7 @@ impl FromStr for Password {
     }
 }
 
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
+unprintable!(Password);
 
 fn checked(text: &str, limit: usize) -> Result<(), InvalidCredential> {
     if text.is_empty() {

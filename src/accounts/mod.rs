@@ -1,6 +1,5 @@
 //! Who the business user is: one trait and its three implementations.
 
-mod automatic;
 mod credentials;
 mod file;
 mod service;
@@ -9,15 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use uuid::{NoContext, Timestamp, Uuid};
 
-pub(crate) use self::automatic::fresh_user;
 pub use self::{
-    automatic::Auto,
     credentials::{InvalidCredential, Password, Username},
-    file::{
-        BrokenLine, ClaimsColumn, ClaimsFault, FileAccounts, HashFault, LineFault, NotHashed, StoredHash, User,
-        UsersError, UsersFile,
-    },
+    file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersError, UsersFile},
     service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
 };
 use crate::{
@@ -85,10 +80,32 @@ pub trait Accounts {
     }
 
     /// Whether a user with a binding may still log in, and with which claims. Called at each login.
-    async fn admits(&self, _: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, _: &UserId) -> Result<LoginCheck, AccountsError> {
         Ok(LoginCheck::Admitted(ExtraClaims::default()))
     }
 
     /// Makes a user without credentials, who can log in only through WeChat.
     async fn new_user(&self, key: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError>;
+}
+
+/// The `auto` backend: a first login makes a user, and there are no credentials besides WeChat's.
+#[derive(Debug, Clone, Copy)]
+pub struct Auto;
+
+/// A new user id: a UUIDv7 of `now` (RFC 9562 section 5.7).
+pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
+    let seconds = now.timestamp().max(0) as u64;
+    let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
+    uuid.to_string().parse().expect("a UUID is 36 visible ASCII characters")
+}
+
+#[async_trait(?Send)]
+impl Accounts for Auto {
+    fn accepts(&self) -> Accepts {
+        Accepts { passwords: false, phones: false }
+    }
+
+    async fn new_user(&self, _: &NewUserKey, now: DateTime<Utc>) -> Result<Named, AccountsError> {
+        Ok(Named { user: fresh_user(now), made: true })
+    }
 }

@@ -71,7 +71,7 @@ impl Endpoint {
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CallFailure {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
@@ -81,7 +81,8 @@ enum Failure {
 }
 
 impl ServiceAccounts {
-    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base.
+    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base. With
+    /// `checks_logins` the service is asked at each login whether the user may log in, and for claims.
     pub fn new(
         base: &Url,
         tls: &Tls,
@@ -89,6 +90,7 @@ impl ServiceAccounts {
         signer: RequestSigner,
         metrics: Metrics,
         clock: fn() -> DateTime<Utc>,
+        checks_logins: bool,
     ) -> Result<Self, HttpClientError> {
         Ok(Self {
             http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
@@ -99,48 +101,48 @@ impl ServiceAccounts {
             password_checks: Endpoint::below(base, "password-checks", "check_password"),
             users_by_phone: Endpoint::below(base, "users/by-phone", "user_of_phone"),
             users: Endpoint::below(base, "users", "new_user"),
-            login_checks: None,
+            login_checks: checks_logins.then(|| Endpoint::below(base, "login-checks", "check_login")),
         })
     }
 
-    /// Asks the service at `base` at each login whether the user may log in, and for claims.
-    pub fn asking_at_each_login(self, base: &Url) -> Self {
-        Self { login_checks: Some(Endpoint::below(base, "login-checks", "check_login")), ..self }
-    }
-
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
-    async fn ask<A>(&self, question: Question<'_>, read: Reader<A>) -> Result<A, AccountsError> {
+    async fn ask<A>(&self, question: Question<'_>, read: ReadAnswer<A>) -> Result<A, AccountsError> {
         let permit = self.breaker.admit(Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         let mut answer = self.ask_once(&question, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
-        if answer.as_ref().is_err_and(Failure::may_pass) && time_left > RETRY_PAUSE {
+        if answer.as_ref().is_err_and(|failure| failure.consequences().may_pass) && time_left > RETRY_PAUSE {
             tokio::time::sleep(RETRY_PAUSE).await;
             answer = self.ask_once(&question, read, deadline).await;
         }
         match &answer {
-            Err(failure) if failure.is_outage() => permit.failed(Instant::now()),
+            Err(failure) if failure.consequences().is_outage => permit.failed(Instant::now()),
             _ => permit.succeeded(),
         }
         Ok(answer?)
     }
 
-    async fn ask_once<A>(&self, question: &Question<'_>, read: Reader<A>, deadline: Instant) -> Result<A, Failure> {
+    async fn ask_once<A>(
+        &self,
+        question: &Question<'_>,
+        read: ReadAnswer<A>,
+        deadline: Instant,
+    ) -> Result<A, CallFailure> {
         let request = self.signed(question)?;
         let started = Instant::now();
         let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
         let answer = match fetched {
-            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(Failure::from),
+            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::from),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(FetchError::Unanswered("no response within 3 s".into()).into()),
         };
-        let outcome = answer.as_ref().map_or_else(Failure::label, |_| "ok");
+        let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
         self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());
         answer
     }
 
     /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, question: &Question<'_>) -> Result<Request, Failure> {
+    fn signed(&self, question: &Question<'_>) -> Result<Request, CallFailure> {
         let Question { endpoint: Endpoint { url, .. }, body, .. } = question;
         let outgoing = OutgoingRequest { method: Method::POST.as_str(), url: url.as_str(), body };
         let id = new_token_id().map_err(MintError::Key)?;
@@ -158,7 +160,7 @@ impl ServiceAccounts {
 }
 
 /// Reads the status and the body of a response.
-type Reader<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
+type ReadAnswer<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
 
 struct Question<'a> {
     endpoint: &'a Endpoint,
@@ -199,7 +201,7 @@ impl Accounts for ServiceAccounts {
         self.ask(Question::new(&self.users_by_phone, &body), read_found).await
     }
 
-    async fn admits(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
         match &self.login_checks {
             Some(endpoint) => self.ask(Question::new(endpoint, &json!({"user_id": user})), read_admission).await,
             None => Ok(LoginCheck::Admitted(ExtraClaims::default())),
@@ -216,38 +218,37 @@ impl Accounts for ServiceAccounts {
     }
 }
 
-impl Failure {
-    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two
-    /// checks change nothing.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Fetch(_) => true,
-            Self::Unusable(unusable) => unusable.may_pass(),
-            Self::Unsigned(_) => false,
-        }
-    }
+/// What follows from a failed call.
+struct Consequences {
+    /// The outcome in metrics.
+    label: &'static str,
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two checks change nothing.
+    may_pass: bool,
+    /// Whether the service is failing, rather than this one request or the configuration. The breaker counts only such failures.
+    /// Only the status of a gateway is proof: a service may answer 500 for one strange user name, or 429 for one name, and that
+    /// must not affect other users.
+    is_outage: bool,
+}
 
-    /// Whether the service is failing, rather than this one request. The breaker counts only such failures.
-    fn is_outage(&self) -> bool {
-        match self {
-            Self::Fetch(_) => true,
-            Self::Unusable(unusable) => unusable.is_outage(),
-            Self::Unsigned(_) => false,
-        }
-    }
-
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Fetch(FetchError::NotSent(_)) => "not_sent",
-            Self::Fetch(FetchError::Unanswered(_)) => "unanswered",
-            Self::Unusable(unusable) => unusable.label(),
-            Self::Unsigned(_) => "unsigned",
-        }
+impl CallFailure {
+    fn consequences(&self) -> Consequences {
+        let (label, may_pass, is_outage) = match self {
+            Self::Fetch(FetchError::NotSent(_)) => ("not_sent", true, true),
+            Self::Fetch(FetchError::Unanswered(_)) => ("unanswered", true, true),
+            Self::Unusable(Unusable::Status(502..=504)) => ("status_5xx", true, true),
+            Self::Unusable(Unusable::Status(500..=599)) => ("status_5xx", true, false),
+            Self::Unusable(Unusable::Status(400..=499)) => ("status_4xx", false, false),
+            Self::Unusable(Unusable::Status(300..=399)) => ("status_3xx", false, false),
+            Self::Unusable(Unusable::Claims(_)) => ("invalid_claims", false, false),
+            Self::Unusable(_) => ("unreadable", false, false),
+            Self::Unsigned(_) => ("unsigned", false, false),
+        };
+        Consequences { label, may_pass, is_outage }
     }
 }
 
-impl From<Failure> for AccountsError {
-    fn from(failure: Failure) -> Self {
+impl From<CallFailure> for AccountsError {
+    fn from(failure: CallFailure) -> Self {
         Self { reason: failure.to_string(), retry_after: RETRY_AFTER }
     }
 }

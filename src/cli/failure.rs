@@ -74,13 +74,13 @@ impl From<FileError> for Failure {
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self::Usage(error.to_string())
+        error.to_string().into()
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Usage(refusal.to_string())
+        refusal.to_string().into()
     }
 }
 

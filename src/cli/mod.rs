@@ -8,7 +8,6 @@ mod failure;
 mod keys;
 mod output;
 mod serve;
-mod sidecar;
 #[cfg(feature = "simulator")]
 pub(crate) mod simulator;
 mod users;
@@ -66,7 +65,7 @@ enum Command {
     Vault(vault::VaultCommand),
     /// A stand-in for WeChat's server, for your own tests
     #[cfg(feature = "simulator")]
-    Simulator(simulator::SimulatorArgs),
+    Simulator(wxmint_simulator::SimulatorArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -91,7 +90,7 @@ fn run_command(command: Command) -> ExitCode {
         #[cfg(feature = "simulator")]
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
-        Command::Sidecar => sidecar::run(),
+        Command::Sidecar => serve::run_sidecar(),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),
         Command::Bindings(command) => bindings::run(command),

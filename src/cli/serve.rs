@@ -1,4 +1,4 @@
-//! `wxmint serve`
+//! `wxmint serve` and `wxmint sidecar`
 
 use std::{env, io, sync::Arc};
 
@@ -9,7 +9,8 @@ use super::{Failure, keys::short_lead};
 use crate::{
     http::{raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerListeners, IssuerStartError},
-    settings::{Settings, StoreUrl, unknown_variables},
+    settings::{Settings, SidecarSettings, StoreUrl, unknown_variables},
+    sidecar::{self, SidecarListeners, SidecarStartError},
     telemetry::{self, Audit, LogFormat},
 };
 
@@ -32,7 +33,7 @@ pub(super) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> 
 
 impl From<IssuerStartError> for Failure {
     fn from(error: IssuerStartError) -> Self {
-        match error.is_in_settings() {
+        match error.is_in_settings {
             true => Self::Usage(error.to_string()),
             false => Self::Unfinished(error.to_string()),
         }
@@ -99,5 +100,32 @@ fn start(settings: Settings) -> Result<(), IssuerStartError> {
     run_to_end(async {
         let stop = stop_signal()?;
         issuer::run(issuer, listeners, Arc::new(|_| ()), stop).await
+    })
+}
+
+/// Runs the sidecar until SIGTERM.
+pub(super) fn run_sidecar() -> Result<(), Failure> {
+    let settings = SidecarSettings::from_vars(variables())?;
+    init_log(settings.log_format, &Audit::Log)?;
+    warn_about_sidecar(&settings);
+    start_sidecar(settings).map_err(|error| Failure::Unfinished(error.to_string()))
+}
+
+fn warn_about_sidecar(settings: &SidecarSettings) {
+    warn_about_unknown();
+    if settings.dangerous_jwks_over_http {
+        tracing::warn!(
+            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
+             can sign tokens; use https unless you trust the network as much as the issuer"
+        );
+    }
+}
+
+fn start_sidecar(settings: SidecarSettings) -> Result<(), SidecarStartError> {
+    raise_file_limit();
+    let listeners = SidecarListeners::bind(settings.listen, settings.admin_listen)?;
+    run_to_end(async {
+        let stop = stop_signal()?;
+        sidecar::run(settings, listeners, stop).await
     })
 }

@@ -15,7 +15,7 @@ use actix_web::{
     web::Bytes,
 };
 
-use super::{Connection, Problem, ProblemCode, body::RequestBody, server::HEAD_TIMEOUT, trace::REQUEST_ID};
+use super::{ClientConnection, Problem, ProblemCode, body::RequestBody, server::HEAD_TIMEOUT, trace::REQUEST_ID};
 
 /// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a client
 /// that does not read holds two pieces there, and not a copy of the whole answer.
@@ -71,13 +71,13 @@ impl Unread {
 
 /// An answer of which not all bytes are in the connection's buffer.
 struct OnTheWay {
-    connection: Rc<Connection>,
+    connection: Rc<ClientConnection>,
     bytes: usize,
 }
 
 impl OnTheWay {
     /// `None` if there is no room for the answer.
-    fn begin(connection: Rc<Connection>, size: BodySize) -> Option<Self> {
+    fn begin(connection: Rc<ClientConnection>, size: BodySize) -> Option<Self> {
         let bytes = match size {
             BodySize::Sized(bytes) if bytes > PIECE as u64 => bytes.min(MOST_COUNTED as u64) as usize,
             _ => 0,
@@ -111,7 +111,7 @@ impl AnswerBody {
     pub(super) fn send(
         response: ServiceResponse<BoxBody>,
         request_body: Option<RequestBody>,
-        connection: Option<Rc<Connection>>,
+        connection: Option<Rc<ClientConnection>>,
     ) -> ServiceResponse<Self> {
         let size = response.response().body().size();
         let Some(connection) = connection else { return Self::of(response, request_body, None) };

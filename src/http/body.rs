@@ -19,7 +19,7 @@ use actix_web::{
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::yield_now;
 
-use super::{Connection, Problem};
+use super::{ClientConnection, Problem};
 
 /// The limit for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
@@ -71,13 +71,13 @@ struct Arriving {
     payload: dev::Payload,
     begun: Instant,
     /// Wakes who waits for bytes once a second. A timer for each body would cost more than most bodies.
-    connection: Option<Rc<Connection>>,
+    connection: Option<Rc<ClientConnection>>,
     is_over: bool,
 }
 
 impl RequestBody {
     /// Replaces the request's body with itself, if the request has a body.
-    pub(super) fn of(request: &mut ServiceRequest, connection: Option<&Rc<Connection>>) -> Option<Self> {
+    pub(super) fn take_from(request: &mut ServiceRequest, connection: Option<&Rc<ClientConnection>>) -> Option<Self> {
         let payload = request.take_payload();
         if matches!(payload, dev::Payload::None) {
             return None;

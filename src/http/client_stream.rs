@@ -15,11 +15,11 @@ use std::{
 use actix_web::{rt::net::TcpStream, web::BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Connection, connection::Places};
+use super::{ClientConnection, connection::Places};
 
 pub(super) struct ClientStream {
     stream: TcpStream,
-    pub(super) connection: Rc<Connection>,
+    pub(super) connection: Rc<ClientConnection>,
     /// Has been read, and belongs to a later request or to a body.
     held: BytesMut,
     /// actix-http has a head, and must decode it before it gets more.
@@ -30,7 +30,7 @@ impl ClientStream {
     /// Fails if the client is gone, or the limit of open files is reached.
     pub(super) fn new(stream: TcpStream, places: &Arc<Places>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let connection = Connection::of(&stream, places)?;
+        let connection = ClientConnection::watch(&stream, places)?;
         Ok(Self { stream, connection, held: BytesMut::new(), pauses: false })
     }
 

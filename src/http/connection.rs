@@ -32,7 +32,7 @@ use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 use super::{
     answer_body::{AnswerBody, Unread},
     body::RequestBody,
-    hosts,
+    head::check_host,
 };
 
 /// How often each connection is checked.
@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The connections of this worker that it has not closed, by their sockets.
-    static OPEN: RefCell<HashMap<RawFd, Weak<Connection>>> = RefCell::default();
+    static OPEN: RefCell<HashMap<RawFd, Weak<ClientConnection>>> = RefCell::default();
 }
 
 /// How many connections a server has and may have, and for how long they may be idle.
@@ -73,8 +73,8 @@ impl Places {
     }
 }
 
-/// A client's connection. Handlers find it as `conn_data::<Rc<Connection>>`.
-pub struct Connection {
+/// A client's connection. Handlers find it as `conn_data::<Rc<ClientConnection>>`.
+pub struct ClientConnection {
     /// A second handle: actix-web keeps the first.
     socket: OwnedFd,
     /// Since when the client has neither sent nor read anything; `None` while a handler works.
@@ -90,9 +90,9 @@ pub struct Connection {
     places: Arc<Places>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// A connection that cannot be watched gets none.
-    pub(super) fn of(stream: &TcpStream, places: &Arc<Places>) -> io::Result<Rc<Self>> {
+    pub(super) fn watch(stream: &TcpStream, places: &Arc<Places>) -> io::Result<Rc<Self>> {
         let (socket, places) = (stream.as_fd().try_clone_to_owned()?, Arc::clone(places));
         places.enter();
         let descriptor = socket.as_raw_fd();
@@ -204,14 +204,14 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.leave();
         self.watch.abort();
     }
 }
 
-async fn watch(connection: Weak<Connection>) {
+async fn watch(connection: Weak<ClientConnection>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(connection) = connection.upgrade() else { return };
@@ -224,10 +224,10 @@ async fn watch(connection: Weak<Connection>) {
 }
 
 /// While it lives, the connection is not idle.
-struct AtWork(Rc<Connection>);
+struct AtWork(Rc<ClientConnection>);
 
 impl AtWork {
-    fn on(connection: &Rc<Connection>) -> Self {
+    fn on(connection: &Rc<ClientConnection>) -> Self {
         connection.works();
         Self(Rc::clone(connection))
     }
@@ -245,10 +245,10 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     next: Next<B>,
     only_loopback_names: bool,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
-    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    let connection = request.conn_data::<Rc<ClientConnection>>().cloned();
     let _at_work = connection.as_ref().map(AtWork::on);
-    let request_body = RequestBody::of(&mut request, connection.as_ref());
-    let response = match hosts::check(&request, only_loopback_names) {
+    let request_body = RequestBody::take_from(&mut request, connection.as_ref());
+    let response = match check_host(&request, only_loopback_names) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {
             let response = problem.respond(request.request());

@@ -1,8 +1,14 @@
-//! Bounds the heads of requests, copies their headers, and reads their queries.
+//! Bounds the heads of requests, checks their host names, copies their headers, and reads their queries.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use actix_web::{
     dev::ServiceRequest,
-    http::{StatusCode, header::HeaderValue},
+    http::{
+        StatusCode,
+        header::{HOST, HeaderValue},
+        uri::Authority,
+    },
     web::{BytesMut, Query},
 };
 
@@ -40,4 +46,56 @@ pub(super) fn own_headers(request: &mut ServiceRequest) {
 /// The decoded names and values of a query or a form.
 pub fn pairs(query: &str) -> Vec<(String, String)> {
     Query::from_query(query).map(Query::into_inner).unwrap_or_default()
+}
+
+/// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this listener does not serve (RFC 9110 section 15.5.20). A request
+/// without any host passes: browsers always send one.
+pub(super) fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(), Problem> {
+    let named = || request.headers().get_all(HOST).all(|host| host.to_str().is_ok_and(is_loopback));
+    let in_target = || request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
+    if !only_loopback_names || (named() && in_target()) {
+        return Ok(());
+    }
+    let detail = "This listener is for programs of this machine and answers to loopback host names alone. \
+                  Ask for http://localhost or http://127.0.0.1, with this port.";
+    Err(Problem::invalid(detail).with_status(StatusCode::MISDIRECTED_REQUEST))
+}
+
+/// `localhost`, a name below it (RFC 6761 section 6.3), 127.0.0.0/8 or `[::1]`, with or without a port.
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names_are_told_from_names_that_only_resemble_them() {
+        for name in
+            ["localhost", "LocalHost:8080", "localhost.", "demo.localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]:9"]
+        {
+            assert!(is_loopback(name), "{name}");
+        }
+        for name in [
+            "",
+            "localhost.evil.example",
+            "evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "0.0.0.0:8080",
+            "10.0.0.1",
+            "[::]",
+            "localhost evil.example",
+            "localhost,evil.example",
+        ] {
+            assert!(!is_loopback(name), "{name}");
+        }
+    }
 }

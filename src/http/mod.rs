@@ -8,30 +8,39 @@ mod client_address;
 mod client_stream;
 mod connection;
 mod head;
-mod hosts;
 pub mod page;
 mod probes;
 mod problem;
 mod process;
 mod server;
+mod to_the_end;
 mod trace;
 
+use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
 pub use client_address::{ClientAddress, TrustedProxies};
-pub use connection::Connection;
+pub use connection::ClientConnection;
 pub use head::pairs;
-pub use probes::{Readiness, livez, readable, readyz};
+pub use probes::{Readiness, readable, serve_admin};
 pub(crate) use problem::ProblemDocument;
 pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
-pub use process::{listen, raise_file_limit, run_to_end, stop_signal};
-pub use server::{ServerLimits, serve, serve_admin};
-pub use trace::{RequestSpan, enter, with_request_id};
+pub use process::{CannotListen, listen, listen_as, raise_file_limit, run_to_end, stop_signal};
+pub use server::{ServerLimits, serve};
+pub use to_the_end::to_the_end;
+use trace::with_request_id;
+pub use trace::{RequestSpan, enter};
 
 /// The clock at the border. Everything inside takes the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "this is the border")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
+}
+
+/// An answer for one person, which no cache may keep.
+pub fn private(answer: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer)
 }

@@ -1,13 +1,23 @@
-//! Liveness is a constant, readiness a latch.
+//! The listener for probes and metrics. Liveness is a constant, readiness a latch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder,
-    web::{self, get, head, resource},
+use std::{
+    future::{pending, ready},
+    io,
+    net::TcpListener,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::not_allowed;
+use actix_web::{
+    App, FromRequest, Handler, HttpResponse, Resource, Responder,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{self, ServiceConfig, get, head, resource},
+};
+use tracing_actix_web::TracingLogger;
+
+use super::{RequestSpan, ServerLimits, not_allowed, not_found, serve, with_request_id};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
 /// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
@@ -15,49 +25,41 @@ use super::not_allowed;
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<Told>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Told {
-    state: State,
+    /// `None` once it has been ready.
+    waits_for: Option<String>,
+    is_stopping: bool,
+    warning: Option<String>,
     /// What Redis lacks just now.
     lack: Option<String>,
 }
 
-#[derive(Debug)]
-enum State {
-    Starting(String),
-    /// With a warning, if there is one.
-    Ready(Option<String>),
-    Stopping,
-}
-
 impl Readiness {
     pub fn starting(reason: impl Into<String>) -> Self {
-        Self(Arc::new(Mutex::new(Told { state: State::Starting(reason.into()), lack: None })))
+        Self(Arc::new(Mutex::new(Told { waits_for: Some(reason.into()), ..Told::default() })))
     }
 
+    /// Why it is not ready yet. Does nothing if it has been ready.
     pub fn waits_for(&self, reason: impl Into<String>) {
-        self.become_while_starting(State::Starting(reason.into()));
+        if let Some(before) = &mut self.told().waits_for {
+            *before = reason.into();
+        }
     }
 
     /// Ready from now on, unless the process is stopping already. `/readyz` shows the warning.
     pub fn ready(&self, warning: Option<String>) {
-        self.become_while_starting(State::Ready(warning));
+        let mut told = self.told();
+        (told.waits_for, told.warning) = (None, warning);
     }
 
     pub fn stopping(&self) {
-        self.told().state = State::Stopping;
+        self.told().is_stopping = true;
     }
 
     /// A warning that comes and goes, ready or not.
     pub fn redis_lacks(&self, lack: Option<String>) {
         self.told().lack = lack;
-    }
-
-    fn become_while_starting(&self, next: State) {
-        let mut told = self.told();
-        if matches!(told.state, State::Starting(_)) {
-            told.state = next;
-        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -67,22 +69,22 @@ impl Readiness {
     /// The warnings if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Vec<String>, String> {
         let told = self.told();
-        match &told.state {
-            State::Ready(warning) => Ok(warning.iter().chain(&told.lack).cloned().collect()),
-            State::Starting(reason) => Err(reason.clone()),
-            State::Stopping => Err("stopping".into()),
+        match &told.waits_for {
+            _ if told.is_stopping => Err("stopping".into()),
+            Some(reason) => Err(reason.clone()),
+            None => Ok(told.warning.iter().chain(&told.lack).cloned().collect()),
         }
     }
 }
 
 /// `GET /livez`: the process runs its event loop. It depends on nothing else, so that no other outage gets the process
 /// killed.
-pub async fn livez() -> HttpResponse {
+async fn livez() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
 
 /// `GET /readyz`: 200, perhaps with warnings, or 503 and the reason.
-pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     match readiness.check() {
         Ok(warnings) => {
             let lines: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
@@ -94,11 +96,41 @@ pub async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
 
 pub fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
-    F: Handler<Args> + Copy,
+    F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    resource(path).route(get().to(handler)).route(head().to(handler)).default_service(web::to(not_allowed("GET, HEAD")))
+    let resource = resource(path).route(get().to(handler.clone())).route(head().to(handler));
+    resource.default_service(web::to(not_allowed("GET, HEAD")))
+}
+
+/// Starts the listener for probes and metrics, which runs until the handle stops it. `metrics` gives the metrics' text, `others`
+/// adds further routes, and `paths` tells who asks for an unknown path which ones there are.
+pub fn serve_admin(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: impl Fn() -> String + Clone + Send + 'static,
+    others: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    paths: &'static str,
+) -> io::Result<ServerHandle> {
+    let app = move || {
+        let metrics = metrics.clone();
+        let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
+        App::new()
+            .app_data(web::Data::new(readiness.clone()))
+            .service(readable("/livez", livez))
+            .service(readable("/readyz", readyz))
+            .service(readable("/metrics", metrics))
+            .configure(|config| others(config))
+            .default_service(web::to(not_found(paths)))
+            .wrap(from_fn(with_request_id))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    };
+    let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };
+    let server = serve(listener, limits, app, pending())?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
 }
 
 #[cfg(test)]

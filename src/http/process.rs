@@ -34,6 +34,20 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// A listener that a setting names cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable}: cannot listen on {address}: {source}")]
+pub struct CannotListen {
+    variable: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// As [`listen`], on the address of a setting.
+pub fn listen_as(variable: &'static str, address: SocketAddr) -> Result<TcpListener, CannotListen> {
+    listen(address).map_err(|source| CannotListen { variable, address, source })
+}
+
 /// Raises the limit of open files, which is 1,024 by default on many systems. A connection takes two files, and a login
 /// two more while WeChat is asked.
 pub fn raise_file_limit() {

@@ -1,20 +1,13 @@
 //! The one way to run a server: its deadlines, its number of connections, and its host names.
 
-use std::{
-    future::{pending, ready},
-    io,
-    net::TcpListener,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::ready, io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::{
     App, Error,
     body::MessageBody,
-    dev::{AppConfig, Extensions, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
+    dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
     middleware::from_fn,
     rt::net::TcpStream,
 };
@@ -119,21 +112,4 @@ where
         connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
     };
     Ok(server.listen("http", listener, service)?.run())
-}
-
-/// Starts the listener for probes and metrics, which runs until the handle stops it.
-pub fn serve_admin<T, B>(
-    listener: TcpListener,
-    app: impl Fn() -> App<T> + Send + Clone + 'static,
-) -> io::Result<ServerHandle>
-where
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
-        + 'static,
-    B: MessageBody + 'static,
-{
-    let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };
-    let server = serve(listener, limits, app, pending())?;
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    Ok(handle)
 }

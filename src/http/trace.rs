@@ -34,7 +34,7 @@ impl RootSpanBuilder for RequestSpan {
 }
 
 /// Copies the id into the answer. Within tracing-actix-web's layer.
-pub async fn with_request_id<B: MessageBody>(
+pub(super) async fn with_request_id<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

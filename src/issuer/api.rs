@@ -1,14 +1,13 @@
 //! `/openapi.json`, the same in Chinese, and `/docs`.
 
 mod chinese;
-mod logins;
 mod problems;
 mod viewer;
 
 use std::sync::OnceLock;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     web::{Bytes, Data},
 };
 use utoipa::{
@@ -19,10 +18,9 @@ use utoipa::{
     },
 };
 
-pub use self::logins::LoginExamples;
 use self::problems::Problems;
 pub(super) use self::viewer::{docs_file, docs_folder};
-use super::{build::Worker, leave_routes, login_route, metadata, revocations, session_key_routes};
+use super::{build::IssuerWorker, leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::ProblemDocument;
 
 /// Tells clients that ask for an unknown path where the API is described.
@@ -46,7 +44,7 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
         (name = "older pages", description = "For mini programs that were written for another back end"),
         (name = "leave", description = "To log out, and to end a binding"))
 )]
-struct Api;
+struct ApiDescription;
 
 /// Describes how a request shows the token of its login, and which requests need none.
 struct Security;
@@ -64,55 +62,41 @@ impl Modify for Security {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
-    English,
-    Chinese,
-}
-
 /// The documents of one issuer, in English and in Chinese.
 #[derive(Default)]
-pub(super) struct Documents(OnceLock<Bytes>, OnceLock<Bytes>);
-
-pub fn openapi_json() -> String {
-    described(&LoginExamples::default(), Language::English, "https://login.example.com")
+pub(super) struct Documents {
+    english: OnceLock<Bytes>,
+    chinese: OnceLock<Bytes>,
 }
 
-fn described(examples: &LoginExamples, language: Language, issuer: &str) -> String {
-    let mut api = Api::openapi();
+/// What marks the demo, in which `/docs` can get codes that work. It is data of the app.
+pub struct InDemo;
+
+pub fn openapi_json() -> String {
+    described("https://login.example.com")
+}
+
+fn described(issuer: &str) -> String {
+    let mut api = ApiDescription::openapi();
     api.servers = Some(vec![Server::new(issuer)]);
-    examples.modify(&mut api);
-    let json = api.to_json().expect("a description that is known when compiling serializes");
-    match language {
-        Language::English => json,
-        Language::Chinese => chinese::translated(&json),
-    }
+    api.to_json().expect("a description that is known when compiling serializes")
 }
 
 /// `GET /openapi.json`
-pub(super) async fn openapi(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    document(&request, &worker, Language::English)
+pub(super) async fn openapi(worker: Data<IssuerWorker>) -> HttpResponse {
+    let issuer = &worker.issuer;
+    document(issuer.documents.english.get_or_init(|| described(issuer.settings.issuer.as_str()).into()))
 }
 
 /// `GET /openapi.zh-CN.json`
-pub(super) async fn openapi_in_chinese(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    document(&request, &worker, Language::Chinese)
+pub(super) async fn openapi_in_chinese(worker: Data<IssuerWorker>) -> HttpResponse {
+    let issuer = &worker.issuer;
+    let translated = || chinese::translated(&described(issuer.settings.issuer.as_str())).into();
+    document(issuer.documents.chinese.get_or_init(translated))
 }
 
-/// The demo has examples of its own, with codes that work once, and so each answer has others.
-fn document(request: &HttpRequest, worker: &Worker, language: Language) -> HttpResponse {
-    let issuer = worker.issuer.settings.issuer.as_str();
-    let Documents(english, chinese) = &worker.issuer.documents;
-    let usual = if language == Language::English { english } else { chinese };
-    let body = match demo_examples(request) {
-        Some(examples) => described(examples, language, issuer).into(),
-        None => usual.get_or_init(|| described(&LoginExamples::default(), language, issuer).into()).clone(),
-    };
-    HttpResponse::Ok().content_type("application/json").body(body)
-}
-
-fn demo_examples(request: &HttpRequest) -> Option<&LoginExamples> {
-    request.app_data::<Data<LoginExamples>>().map(|examples| &***examples)
+fn document(json: &Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(json.clone())
 }
 
 #[cfg(test)]

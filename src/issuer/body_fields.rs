@@ -1,4 +1,4 @@
-//! The one reader of request bodies: a JSON object or a form becomes the struct that `/openapi.json` describes.
+//! The one reader of request bodies: the fields of a JSON object or of a form, each by its name.
 //!
 //! A refusal names the field and never repeats a value, because people type their password into the wrong field.
 
@@ -6,14 +6,13 @@ use std::{fmt, str::FromStr};
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeOwned, IgnoredAny, IntoDeserializer, MapAccess, Visitor, value::MapDeserializer},
-    forward_to_deserialize_any,
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use crate::http::pairs;
+use crate::http::{Problem, pairs};
 
-/// Why a body cannot be read as the struct of its route.
+/// Why a body cannot be read, or a field of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedBody {
     #[error("The body is not valid JSON (line {line}, column {column}).")]
@@ -42,174 +41,14 @@ pub enum RefusedBody {
     },
 }
 
-/// Reads a JSON object. Unknown members are skipped, however deep they are.
-pub(super) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, RefusedBody> {
-    // serde_json does not look at the bytes of the members that it skips.
-    let text = str::from_utf8(body).map_err(|_| RefusedBody::NotUtf8)?;
-    T::deserialize(Body::Json(text))
-}
-
-/// Reads a form (`application/x-www-form-urlencoded`) or a query.
-pub(super) fn from_form<T: DeserializeOwned>(form: &[u8]) -> Result<T, RefusedBody> {
-    T::deserialize(Body::Form(form))
-}
-
-/// Parses the text of the field `name`, if it was sent.
-pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
-    name: &'static str,
-    text: Option<String>,
-) -> Result<Option<T>, RefusedBody> {
-    text.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
-}
-
 /// The refusal of the field `name`, in the words of `reason`.
 pub(super) fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
     RefusedBody::Malformed { name, reason: reason.to_string() }
 }
 
-/// The only fault that serde_json finds in a string which it has skipped before.
-const UNPAIRED: &str = "must not hold half of a surrogate pair";
-
-enum Body<'a> {
-    Json(&'a str),
-    Form(&'a [u8]),
-}
-
-/// serde passes the names of the struct's fields to `deserialize_struct`, so they are written nowhere else.
-impl<'de> Deserializer<'de> for Body<'de> {
-    type Error = RefusedBody;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        names: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, RefusedBody> {
-        let fields = match self {
-            Self::Json(text) => json_fields(text, names)?,
-            Self::Form(text) => form_fields(text, names),
-        };
-        for (count, field) in fields.iter().enumerate() {
-            if fields[..count].iter().any(|earlier| earlier.name == field.name) {
-                return Err(RefusedBody::Twice(field.name));
-            }
-        }
-        visitor.visit_map(MapDeserializer::new(fields.into_iter().map(|field| (field.name, field))))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, RefusedBody> {
-        Err(RefusedBody::NotAnObject)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
-        seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-fn form_fields<'a>(form: &[u8], names: &[&'static str]) -> Vec<Field<'a>> {
-    let known = |name: &str| names.iter().find(|known| **known == name);
-    let pairs = pairs(&String::from_utf8_lossy(form));
-    pairs.into_iter().filter_map(|(name, text)| Some(Field { name: known(&name)?, value: Value::Form(text) })).collect()
-}
-
-fn json_fields<'a>(text: &'a str, names: &'static [&'static str]) -> Result<Vec<Field<'a>>, serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(JsonObject(names))?;
-    json.end()?;
-    Ok(fields)
-}
-
-struct JsonObject(&'static [&'static str]);
-
-impl<'de> Visitor<'de> for JsonObject {
-    type Value = Vec<Field<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Vec<Field<'de>>, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(name) = members.next_key::<String>()? {
-            match self.0.iter().find(|known| **known == name) {
-                Some(name) => fields.push(Field { name, value: Value::Json(members.next_value()?) }),
-                None => drop(members.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// A field as it was sent. Its type is checked once all of the body has been read.
-struct Field<'a> {
-    name: &'static str,
-    value: Value<'a>,
-}
-
-enum Value<'a> {
-    Json(&'a RawValue),
-    Form(String),
-}
-
-impl Field<'_> {
-    fn json_type(&self) -> &'static str {
-        let Value::Json(value) = self.value else { return "a string" };
-        match value.get().as_bytes() {
-            [b'"', ..] => "a string",
-            [b'{', ..] => "an object",
-            [b'[', ..] => "an array",
-            [b't' | b'f', ..] => "a boolean",
-            [b'n', ..] => "null",
-            _ => "a number",
-        }
-    }
-
-    fn is_not(&self, wanted: &'static str) -> RefusedBody {
-        match self.json_type() {
-            "null" => RefusedBody::Missing(self.name),
-            found => malformed(self.name, format_args!("must be {wanted}, not {found}")),
-        }
-    }
-}
-
-impl<'de> IntoDeserializer<'de, RefusedBody> for Field<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Field<'de> {
-    type Error = RefusedBody;
-
-    /// `null` means that the field is absent.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RefusedBody> {
-        if self.json_type() == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RefusedBody> {
-        match &self.value {
-            Value::Json(value) if self.json_type() == "a boolean" => visitor.visit_bool(value.get() == "true"),
-            _ => Err(self.is_not("a boolean")),
-        }
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RefusedBody> {
-        match self.value {
-            Value::Form(text) => visitor.visit_string(text),
-            Value::Json(value) if self.json_type() == "a string" => {
-                let unpaired = |_| malformed(self.name, UNPAIRED);
-                visitor.visit_string(serde_json::from_str(value.get()).map_err(unpaired)?)
-            }
-            Value::Json(_) => Err(self.is_not("a string")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
-        seq tuple tuple_struct map struct enum identifier ignored_any
+impl From<RefusedBody> for Problem {
+    fn from(refused: RefusedBody) -> Self {
+        Self::invalid(refused.to_string())
     }
 }
 
@@ -222,13 +61,111 @@ impl From<serde_json::Error> for RefusedBody {
     }
 }
 
-impl de::Error for RefusedBody {
-    /// serde calls this for types that no body has: `Field` checks strings and booleans itself.
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::NotAnObject
+/// The names of the fields that a route knows.
+type Names = &'static [&'static str];
+
+/// The fields of a body that its route knows. The type of each is checked when it is asked for.
+pub(super) struct Fields<'a>(Vec<(&'static str, Field<'a>)>);
+
+enum Field<'a> {
+    Json(&'a RawValue),
+    Form(String),
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a JSON object. Unknown members are skipped, however deep they are.
+    pub(super) fn from_json(body: &'a [u8], names: Names) -> Result<Self, RefusedBody> {
+        // serde_json does not look at the bytes of the members that it skips.
+        let text = str::from_utf8(body).map_err(|_| RefusedBody::NotUtf8)?;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let fields = json.deserialize_map(JsonObject(names))?;
+        json.end()?;
+        Self(fields).without_twins()
     }
 
-    fn missing_field(name: &'static str) -> Self {
-        Self::Missing(name)
+    /// Reads a form (`application/x-www-form-urlencoded`) or a query.
+    pub(super) fn from_form(form: &[u8], names: Names) -> Result<Self, RefusedBody> {
+        let known = |name: String| names.iter().find(|known| **known == name).copied();
+        let pairs = pairs(&String::from_utf8_lossy(form)).into_iter();
+        Self(pairs.filter_map(|(name, text)| Some((known(name)?, Field::Form(text)))).collect()).without_twins()
+    }
+
+    fn without_twins(self) -> Result<Self, RefusedBody> {
+        let names: Vec<_> = self.0.iter().map(|(name, _)| *name).collect();
+        match (1..names.len()).find(|place| names[..*place].contains(&names[*place])) {
+            Some(place) => Err(RefusedBody::Twice(names[place])),
+            None => Ok(self),
+        }
+    }
+
+    fn field(&self, name: &'static str) -> Option<&Field<'a>> {
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, field)| field)
+    }
+
+    /// The text of a field; `None` if the field is absent or `null`.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, RefusedBody> {
+        let json = match self.field(name) {
+            None => return Ok(None),
+            Some(Field::Form(text)) => return Ok(Some(text.clone())),
+            Some(Field::Json(json)) => json.get(),
+        };
+        match json_type(json) {
+            "null" => Ok(None),
+            // The only fault that serde_json finds in a string which it has skipped before.
+            "a string" => {
+                serde_json::from_str(json).map_err(|_| malformed(name, "must not hold half of a surrogate pair"))
+            }
+            found => Err(malformed(name, format_args!("must be a string, not {found}"))),
+        }
+    }
+
+    /// Whether a field is `true`; no if it is absent.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, RefusedBody> {
+        match self.field(name) {
+            None => Ok(false),
+            Some(Field::Json(json)) if json_type(json.get()) == "a boolean" => Ok(json.get() == "true"),
+            Some(_) => Err(malformed(name, "must be a boolean")),
+        }
+    }
+}
+
+/// Parses the text of the field `name`, if it was sent.
+pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, RefusedBody> {
+    text.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
+}
+
+fn json_type(json: &str) -> &'static str {
+    match json.as_bytes() {
+        [b'"', ..] => "a string",
+        [b'{', ..] => "an object",
+        [b'[', ..] => "an array",
+        [b't' | b'f', ..] => "a boolean",
+        [b'n', ..] => "null",
+        _ => "a number",
+    }
+}
+
+/// Reads the members with these names, each as the text that was sent.
+struct JsonObject(Names);
+
+impl<'de> Visitor<'de> for JsonObject {
+    type Value = Vec<(&'static str, Field<'de>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = members.next_key::<String>()? {
+            match self.0.iter().find(|known| **known == name) {
+                Some(name) => fields.push((*name, Field::Json(members.next_value()?))),
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fields)
     }
 }

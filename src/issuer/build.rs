@@ -1,18 +1,14 @@
 //! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
-use std::{io, num::NonZero, path::PathBuf, sync::Arc, thread};
+use std::{fmt, io, num::NonZero, path::Path, sync::Arc, thread};
 
 use chrono::TimeDelta;
-use wxmint_verify::{KeyError, Verifier};
+use wxmint_verify::Verifier;
 
-use super::{
-    admin_tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
-    api::Documents,
-    caller,
-    revocations::{Feed, MadePages},
-};
+use super::{api::Documents, caller, revocations::FeedPages};
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersError, UsersFile},
+    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts},
+    admin::{AdminTokens, CurrentAdminTokens},
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
     login::{self, LoginPolicy},
@@ -21,41 +17,54 @@ use crate::{
     store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
     token::{Minter, RequestSigner},
-    upstream::{self, Tls},
-    vault::{CurrentVault, Vault, VaultError},
-    wechat::{AppFaults, CurrentApps, WeChat},
+    upstream::{HttpClientError, Tls},
+    vault::{CurrentVault, Vault},
+    wechat::{CurrentApps, WeChat},
 };
 
-/// Why the issuer cannot start. Says what to mend.
+/// Why the issuer cannot start: each reason says what to mend.
 #[derive(Debug, thiserror::Error)]
-pub enum IssuerStartError {
-    #[error("WXMINT_KEYS: {}", .0.or_make(MAKE_KEYS))]
-    KeyFile(FileError),
-    #[error("WXMINT_KEYS: {path}: {1}", path = .0.display())]
-    Keys(PathBuf, KeyError),
-    #[error("WXMINT_VAULT_KEY_FILE: {}", .0.or_make(MAKE_VAULT_KEY))]
-    VaultFile(FileError),
-    #[error("WXMINT_VAULT_KEY_FILE: {path}: {1}", path = .0.display())]
-    Vault(PathBuf, VaultError),
-    #[error("WXMINT_ADMIN_TOKENS_FILE: {0}")]
-    AdminTokensFile(FileError),
-    #[error("WXMINT_ADMIN_TOKENS_FILE: {path}: {1}", path = .0.display())]
-    AdminTokens(PathBuf, BadAdminTokens),
-    #[error("WXMINT_ACCOUNTS: {0}")]
-    Users(#[from] UsersError),
-    #[error("WXMINT_APPS_DIR: {0}")]
-    Apps(#[from] AppFaults),
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n        "))]
-    Several(Vec<IssuerStartError>),
-    #[error(transparent)]
-    Upstream(#[from] upstream::HttpClientError),
-    /// A file for TLS to Redis.
-    #[error("{0}")]
-    Redis(String),
-    #[error("{variable}: cannot listen on {address}: {source}")]
-    Listen { variable: &'static str, address: std::net::SocketAddr, source: io::Error },
-    #[error("the HTTP server failed: {0}")]
-    Server(#[from] io::Error),
+#[error("{}", .reasons.join("\n        "))]
+pub struct IssuerStartError {
+    reasons: Vec<String>,
+    /// Whether a setting must be corrected, rather than the machine.
+    pub is_in_settings: bool,
+}
+
+impl IssuerStartError {
+    fn of_setting(reason: String) -> Self {
+        Self { reasons: vec![reason], is_in_settings: true }
+    }
+
+    /// The file that the variable names cannot be used.
+    fn of_file(variable: &str, path: &Path, error: impl fmt::Display) -> Self {
+        Self::of_setting(format!("{variable}: {}: {error}", path.display()))
+    }
+
+    pub(super) fn of_machine(reason: impl fmt::Display) -> Self {
+        Self { reasons: vec![reason.to_string()], is_in_settings: false }
+    }
+
+    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let mut all = Self { reasons: Vec::new(), is_in_settings: false };
+        for error in errors.into_iter().flatten() {
+            all.reasons.extend(error.reasons);
+            all.is_in_settings |= error.is_in_settings;
+        }
+        all
+    }
+}
+
+impl From<HttpClientError> for IssuerStartError {
+    fn from(error: HttpClientError) -> Self {
+        Self::of_machine(error)
+    }
+}
+
+impl From<io::Error> for IssuerStartError {
+    fn from(error: io::Error) -> Self {
+        Self::of_machine(format_args!("the HTTP server failed: {error}"))
+    }
 }
 
 pub struct Issuer {
@@ -83,51 +92,29 @@ pub struct Issuer {
     memory: Memory,
     pub(super) proxies: TrustedProxies,
     pub(super) documents: Documents,
-    pub(super) pages: MadePages,
-}
-
-impl IssuerStartError {
-    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
-        let mut all = Vec::new();
-        for error in errors.into_iter().flatten() {
-            match error {
-                Self::Several(several) => all.extend(several),
-                one => all.push(one),
-            }
-        }
-        if all.len() == 1 { all.remove(0) } else { Self::Several(all) }
-    }
-
-    /// Whether a setting must be corrected, rather than the machine.
-    pub fn is_in_settings(&self) -> bool {
-        match self {
-            Self::Several(several) => several.iter().any(Self::is_in_settings),
-            Self::Upstream(_) | Self::Listen { .. } | Self::Server(_) => false,
-            _ => true,
-        }
-    }
+    pub(super) pages: FeedPages,
 }
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     pub fn from_settings(settings: Settings) -> Result<Self, IssuerStartError> {
         let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
-        let redis = open_redis(&settings);
-        match (keys, vault, tokens, load_apps(&settings), check_users(&settings)) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens), Ok(_), Ok(())) if redis.is_ok() => {
+        // `new` reads these again. Here all faults are told at once.
+        let others = [load_apps(&settings).err(), load_users(&settings).err(), open_redis(&settings).err()];
+        match (keys, vault, tokens) {
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens)) if others.iter().all(Option::is_none) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
                 Ok(Self { key_file, vault_file, admin_tokens, ..Self::new(settings, keys, vault)? })
             }
-            (keys, vault, tokens, apps, users) => {
-                let redis = redis.err();
-                Err(IssuerStartError::all([keys.err(), vault.err(), tokens.err(), apps.err(), users.err(), redis]))
+            (keys, vault, tokens) => {
+                Err(IssuerStartError::all([keys.err(), vault.err(), tokens.err()].into_iter().chain(others)))
             }
         }
     }
 
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let unusable = |error| IssuerStartError::Keys(settings.keys.clone(), error);
+        let unusable = |error| IssuerStartError::of_file("WXMINT_KEYS", &settings.keys, error);
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
@@ -140,7 +127,7 @@ impl Issuer {
             key_file: None,
             vault_file: None,
             admin_tokens: None,
-            users: open_users(&settings)?,
+            users: load_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::from_system()?,
@@ -149,10 +136,14 @@ impl Issuer {
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             documents: Documents::default(),
-            pages: MadePages::default(),
+            pages: FeedPages::default(),
             settings,
         };
         issuer.apps.warn_of_unusual();
+        if let Some(users) = &issuer.users {
+            let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
+            tracing::info!(users, hashing_mebibytes, "users come from a file");
+        }
         // Each worker builds its own later, when errors can no longer be reported.
         issuer.login()?;
         Ok(issuer)
@@ -169,11 +160,11 @@ impl Issuer {
     }
 
     /// Opens a new connection to the store.
-    pub(super) fn store(&self) -> Result<Box<dyn Store>, IssuerStartError> {
-        Ok(match &self.redis {
+    pub(super) fn store(&self) -> Box<dyn Store> {
+        match &self.redis {
             None => Box::new(self.memory.clone()),
             Some(access) => Box::new(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone())),
-        })
+        }
     }
 
     fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
@@ -183,22 +174,19 @@ impl Issuer {
             AccountsSource::Service(base) => {
                 let issuer = self.settings.issuer.as_str().to_owned();
                 let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
-                let service = ServiceAccounts::new(base, &self.tls, self.workers, signer, self.metrics.clone(), now)?;
-                match self.settings.accounts_check {
-                    true => Box::new(service.asking_at_each_login(base)),
-                    false => Box::new(service),
-                }
+                let (metrics, check) = (self.metrics.clone(), self.settings.accounts_check);
+                Box::new(ServiceAccounts::new(base, &self.tls, self.workers, signer, metrics, now, check)?)
             }
         })
     }
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    fn login(&self) -> Result<login::Worker, IssuerStartError> {
-        Ok(login::Worker {
+    fn login(&self) -> Result<login::LoginWorker, IssuerStartError> {
+        Ok(login::LoginWorker {
             apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
-            store: self.store()?,
+            store: self.store(),
             vault: Arc::clone(&self.vault),
             accounts: self.accounts()?,
             policy: LoginPolicy {
@@ -213,58 +201,61 @@ impl Issuer {
     }
 }
 
-pub(super) struct Worker {
+pub(super) struct IssuerWorker {
     pub(super) issuer: Arc<Issuer>,
-    pub(super) login: login::Worker,
-    pub(super) feed: Feed,
+    pub(super) login: login::LoginWorker,
 }
 
-impl Worker {
+impl IssuerWorker {
     pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
-        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()?, feed: Feed::default() })
+        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()? })
     }
 }
 
+/// The file that a variable names, and what it contains.
+fn load<T, E: fmt::Display>(
+    variable: &str,
+    path: &Path,
+    make: Option<&str>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<(WatchedFile, T), IssuerStartError> {
+    let unreadable = |error: FileError| match make {
+        Some(make) => error.or_make(make),
+        None => error.to_string(),
+    };
+    let opened = WatchedFile::open(path).map_err(unreadable);
+    let (file, content) = opened.map_err(|reason| IssuerStartError::of_setting(format!("{variable}: {reason}")))?;
+    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_file(variable, path, error))?))
+}
+
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
-    let (file, content) = WatchedFile::open(&settings.keys).map_err(IssuerStartError::KeyFile)?;
-    let keys = KeySet::parse(&content);
-    Ok((file, keys.map_err(|error| IssuerStartError::Keys(settings.keys.clone(), error))?))
+    load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), KeySet::parse)
+}
+
+fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
+    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", &settings.vault_key_file, Some(MAKE_VAULT_KEY), Vault::parse)?;
+    Ok((file, vault.at(now())))
 }
 
 fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let (file, content) = WatchedFile::open(path).map_err(IssuerStartError::AdminTokensFile)?;
-    let tokens = AdminTokens::parse(&content).map_err(|error| IssuerStartError::AdminTokens(path.clone(), error))?;
+    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
 
-fn open_users(settings: &Settings) -> Result<Option<FileAccounts>, UsersError> {
+fn load_users(settings: &Settings) -> Result<Option<FileAccounts>, IssuerStartError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let users = FileAccounts::open(path, cores, settings.auto_provision)?;
-    tracing::info!(users = users.len(), hashing_mebibytes = users.hashing_mebibytes(), "users come from a file");
-    Ok(Some(users))
+    let users = FileAccounts::open(path, cores, settings.auto_provision);
+    users.map(Some).map_err(|error| IssuerStartError::of_setting(format!("WXMINT_ACCOUNTS: {error}")))
+}
+
+fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
+    let apps = CurrentApps::read(settings.apps.clone());
+    apps.map_err(|error| IssuerStartError::of_setting(format!("WXMINT_APPS_DIR: {error}")))
 }
 
 fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
-    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(IssuerStartError::Redis)?))
-}
-
-fn check_users(settings: &Settings) -> Result<(), IssuerStartError> {
-    match &settings.accounts {
-        AccountsSource::File(path) => Ok(UsersFile::read(path).map(drop)?),
-        _ => Ok(()),
-    }
-}
-
-fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    Ok(CurrentApps::read(settings.apps.clone())?)
-}
-
-fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
-    let (file, content) = WatchedFile::open(&settings.vault_key_file).map_err(IssuerStartError::VaultFile)?;
-    let vault = Vault::parse(&content);
-    let vault = vault.map_err(|error| IssuerStartError::Vault(settings.vault_key_file.clone(), error))?;
-    Ok((file, vault.at(now())))
+    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(IssuerStartError::of_setting)?))
 }

@@ -4,21 +4,21 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Payload},
 };
-use serde::Deserialize;
 use utoipa::ToSchema;
 use wxmint_verify::{Claims, Verified};
 
-use super::{body_fields::from_json, build::Worker, to_the_end::to_the_end};
+use super::{body_fields::Fields, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body},
+    http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body, to_the_end},
     login::SessionError,
 };
 
 /// The body of `POST /logout`, which may be left out.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `everywhere` reads it")]
 pub(super) struct LogoutBody {
     /// True ends all of the user's tokens, false only this one.
-    #[serde(default)]
+    #[schema(default = false, required = false)]
     everywhere: bool,
 }
 
@@ -32,14 +32,18 @@ pub(super) struct LogoutBody {
         ("everywhere" = (summary = "All of the user's tokens", value = json!({"everywhere": true}))),
     )),
     responses((status = 204, description = "Logged out")))]
-pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let token = worker.issuer.verify(&request, now())?;
     let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
     to_the_end(log_out(worker, token, everywhere)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn log_out(worker: web::Data<Worker>, token: Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+async fn log_out(
+    worker: web::Data<IssuerWorker>,
+    token: Verified<Claims>,
+    everywhere: bool,
+) -> Result<(), SessionError> {
     worker.login.log_out(&token, everywhere).await?;
     tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
     Ok(())
@@ -49,10 +53,9 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let body: LogoutBody = from_json(body).map_err(|_| {
-        Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.")
-    })?;
-    Ok(body.everywhere)
+    let everywhere = Fields::from_json(body, &["everywhere"]).and_then(|fields| fields.flag("everywhere"));
+    everywhere
+        .map_err(|_| Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}."))
 }
 
 /// Dissolve this mini program's binding
@@ -62,13 +65,13 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 /// The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
-pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let token = worker.issuer.verify(&request, now())?;
     to_the_end(unbind(worker, token)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn unbind(worker: web::Data<Worker>, token: Verified<Claims>) -> Result<(), Problem> {
+async fn unbind(worker: web::Data<IssuerWorker>, token: Verified<Claims>) -> Result<(), Problem> {
     let dissolved = worker.login.unbind(&token).await.map_err(SessionError::from)?;
     let (user, app) = (token.user.as_str(), token.app.as_str());
     if !dissolved {

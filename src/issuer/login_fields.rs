@@ -1,13 +1,15 @@
 //! The fields of a login, in JSON, in a form or in a query.
 
-use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body_fields::{self, RefusedBody, parse};
-use crate::login::{Identity, LoginRequest, Proof};
+use super::body_fields::{Fields, RefusedBody, parse};
+use crate::{
+    http::{Problem, ProblemCode},
+    login::{Identity, LoginProof, LoginRequest},
+};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = LoginBody)]
 pub struct LoginFields {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
@@ -64,13 +66,36 @@ fn example(refused: &RefusedBody) -> &'static str {
     }
 }
 
+impl From<RefusedLogin> for Problem {
+    fn from(refused: RefusedLogin) -> Self {
+        let code = match refused {
+            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
+            _ => ProblemCode::InvalidRequest,
+        };
+        Self::new(code, refused.to_string())
+    }
+}
+
+const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+
 impl LoginFields {
     pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
-        Ok(body_fields::from_json(body)?)
+        Self::read(&Fields::from_json(body, NAMES)?)
     }
 
     pub fn from_form(body: &[u8]) -> Result<Self, RefusedLogin> {
-        Ok(body_fields::from_form(body)?)
+        Self::read(&Fields::from_form(body, NAMES)?)
+    }
+
+    fn read(fields: &Fields<'_>) -> Result<Self, RefusedLogin> {
+        Ok(Self {
+            code: fields.text("code")?,
+            appid: fields.text("appid")?,
+            username: fields.text("username")?,
+            password: fields.text("password")?,
+            phone_code: fields.text("phone_code")?,
+            bind_ticket: fields.text("bind_ticket")?,
+        })
     }
 
     /// From a query string that may hold credentials (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`), for pages that were
@@ -101,8 +126,8 @@ impl LoginFields {
     pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
         let code = parse("code", self.code)?;
         let proof = match (code, parse("bind_ticket", self.bind_ticket)?) {
-            (Some(code), None) => Proof::Code(code),
-            (None, Some(ticket)) => Proof::Ticket(ticket),
+            (Some(code), None) => LoginProof::Code(code),
+            (None, Some(ticket)) => LoginProof::Ticket(ticket),
             (None, None) => return Err(RefusedLogin::NoCode),
             (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
         };
@@ -136,7 +161,7 @@ mod tests {
         let body = LoginFields::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
         for fields in [query, form, body.expect("fields")] {
             let request = fields.into_request().expect("a login");
-            let Proof::Code(code) = request.proof else { panic!("a code") };
+            let LoginProof::Code(code) = request.proof else { panic!("a code") };
             assert_eq!((code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
         }
     }
@@ -230,7 +255,7 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
-        let refused = body_fields::malformed("appid", "must be a string, not an array");
+        let refused = crate::issuer::body_fields::malformed("appid", "must be a string, not an array");
         assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
     }
 

@@ -10,11 +10,12 @@ use actix_web::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{LoginFields, RefusedLogin, build::Worker, private, refusals::audit_limited, to_the_end::to_the_end};
+use super::{LoginFields, RefusedLogin, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, private, read_body, to_the_end},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest},
+    refusals::audit_limited,
     token::AccessToken,
     wechat::app_of_referer,
 };
@@ -56,13 +57,22 @@ impl Serialize for Aliases<'_> {
 /// Turn the code of wx.login into a token
 ///
 /// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example. A code
-/// works once. In `wxmint demo`, the examples have codes that work, and this page replaces a code that it has sent by a
-/// fresh one. Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer
-/// tools.
+/// works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent, by a fresh one.
+/// Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer tools.
 #[utoipa::path(post, path = "/login", tag = "login",
-    request_body(content = LoginFields),
+    request_body(content = LoginFields, examples(
+        ("code" = (summary = "A code of wx.login", value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h"}))),
+        ("code of an app" = (summary = "Where several mini programs are configured",
+            value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "appid": "wx0123456789abcdef"}))),
+        ("code, with password" = (summary = "To bind the person to an account by its password",
+            value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "username": "lin", "password": "jasmine"}))),
+        ("code, with phone number" = (summary = "To log in by phone number",
+            value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "phone_code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"}))),
+        ("ticket, with password" = (summary = "After binding_required",
+            value = json!({"bind_ticket": "3q2-7wAAAAAAAAAAAAAAAA", "username": "lin", "password": "jasmine"}))),
+    )),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asked = read_post(&request, payload).await;
     login(&request, worker, asked).await
 }
@@ -75,7 +85,7 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
         ("appid" = Option<String>, Query, description = "Which mini program; needed only where several are configured, \
             and the Referer that WeChat sends does not tell.")),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let read = match worker.issuer.settings.dangerous_password_in_query {
         true => LoginFields::from_query_with_dangerous_password,
         false => LoginFields::from_query,
@@ -111,7 +121,7 @@ fn content_type(request: &HttpRequest) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>) -> Answer {
+async fn login(request: &HttpRequest, worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let address = worker.issuer.proxies.client_of(request).limit_key();
     if asked.is_err() {
@@ -122,7 +132,7 @@ async fn login(request: &HttpRequest, worker: web::Data<Worker>, asked: Result<L
 }
 
 /// Counts and logs also a login whose client has disconnected.
-async fn log_in(worker: web::Data<Worker>, asked: Result<LoginRequest, Problem>, address: String) -> Answer {
+async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>, address: String) -> Answer {
     let started = Instant::now();
     let in_flight = worker.issuer.metrics.login_begins();
     let mut limit = None;
@@ -158,7 +168,7 @@ fn app_hint(request: &HttpRequest) -> Option<AppId> {
     app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
 }
 
-fn welcome(worker: &Worker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
+fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
     tracing::info!(
         user = logged_in.user.as_str(),
         app = logged_in.app.as_str(),

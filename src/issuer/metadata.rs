@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_verify::Algorithm;
 
-use super::build::Worker;
+use super::build::IssuerWorker;
 use crate::http::now;
 
 /// The public keys (RFC 7517)
@@ -19,7 +19,7 @@ use crate::http::now;
     (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
     (status = 304, description = "The caller's copy still holds"),
 ))]
-pub(super) async fn jwks(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+pub(super) async fn jwks(request: HttpRequest, worker: web::Data<IssuerWorker>) -> HttpResponse {
     let now = now();
     let ring = worker.issuer.keys.at(now);
     let document = ring.document();
@@ -27,7 +27,7 @@ pub(super) async fn jwks(request: HttpRequest, worker: web::Data<Worker>) -> Htt
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, document.etag.as_str()))
-        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", document.max_age(now))))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", ring.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return response.finish();
@@ -65,7 +65,7 @@ pub(super) struct Metadata {
     (status = 200, description = "The issuer's metadata; also at /.well-known/oauth-authorization-server",
      body = Metadata),
 ))]
-pub(super) async fn metadata(worker: web::Data<Worker>) -> HttpResponse {
+pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
     let now = now();
     let ring = worker.issuer.keys.at(now);

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Issuer,
-    admin_tokens::{AdminTokens, CurrentAdminTokens},
     retired_keys::{end_key, noted_in, taken_away},
 };
 use crate::{
     accounts::FileAccounts,
+    admin::{AdminTokens, CurrentAdminTokens},
     http::now,
     keys::{KeyRing, KeySet},
     secret_files::WatchedFile,
@@ -24,106 +24,89 @@ use crate::{
 /// How often each file is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Files whose content replaces what is in use when it changes.
-struct Watched<R> {
-    /// The label `what` of the metrics.
-    what: &'static str,
-    /// The log line for content that cannot be used; the reason stands in a field.
-    refused: &'static str,
-    /// The log line for the first content that can be used again.
-    mended: &'static str,
-    /// Reads the files, and puts their content in use if it has changed. Returns whether it has, and logs the change.
-    ///
-    /// An error changes nothing. The next look tries again even if the file is the same, because keys may have been refused
-    /// only while the clock of this machine was slow.
-    reload: R,
-}
-
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
-    if let (Some(mut file), Ok(store)) = (issuer.key_file.clone(), issuer.store()) {
-        let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(store), None);
+    if let Some(mut file) = issuer.key_file.clone() {
+        let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(issuer.store()), None);
         end_keys(&store, noted_in(keys.current().set(), now()));
-        let reload = async move || {
+        watch(issuer, "keys", "key file", async move || {
             let reloaded = reload_keys(&keys, &mut file, &store);
             tell_which_signs(&keys, &mut signs);
             reloaded
-        };
-        let refused = "the changed key file cannot be used; keeping the previous keys";
-        watch(issuer, Watched { what: "keys", refused, mended: "the key file can be used again", reload });
+        });
     }
     if let Some(mut file) = issuer.vault_file.clone() {
         let vault = Arc::clone(&issuer.vault);
-        let reload = async move || reload_vault(&vault, &mut file, now());
-        let refused = "the changed vault key file cannot be used; keeping the previous keys";
-        watch(issuer, Watched { what: "vault", refused, mended: "the vault key file can be used again", reload });
+        watch(issuer, "vault", "vault key file", async move || reload_vault(&vault, &mut file, now()));
     }
     if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
         let reload = async move || reload_admin_tokens(&tokens, &mut file);
-        let refused = "the changed file of admin tokens cannot be used; keeping the previous tokens";
-        let mended = "the file of admin tokens can be used again";
-        watch(issuer, Watched { what: "admin_tokens", refused, mended, reload });
+        watch(issuer, "admin_tokens", "file of admin tokens", reload);
     }
     if let Some(users) = issuer.users.clone() {
-        let reload = async move || reload_users(&users);
-        let refused = "the changed users file cannot be used; keeping the previous users";
-        watch(issuer, Watched { what: "users", refused, mended: "the users file can be used again", reload });
+        watch(issuer, "users", "users file", async move || reload_users(&users));
     }
     if issuer.apps.may_change() {
         let apps = Arc::clone(&issuer.apps);
-        let refused = "a changed AppSecret file cannot be used; keeping its previous AppSecret";
-        let mended = "all AppSecret files can be used again";
-        watch(issuer, Watched { what: "apps", refused, mended, reload: async move || apps.reload() });
+        watch(issuer, "apps", "file of an AppSecret", async move || apps.reload());
     }
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let settings = issuer.settings.store.clone();
         let reload = async move || reload_redis_url(&access, &settings, &file).await;
-        let refused = "the changed URL of Redis cannot be used; keeping the previous one";
-        watch(issuer, Watched { what: "redis_url", refused, mended: "the URL of Redis can be used again", reload });
+        watch(issuer, "redis_url", "URL of Redis", reload);
     }
 }
 
-fn watch(issuer: &Issuer, watched: Watched<impl AsyncFnMut() -> Result<bool, String> + 'static>) {
-    let mut watch = Watch { watched, metrics: issuer.metrics.clone(), told: None };
+/// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.
+///
+/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the change. An
+/// error changes nothing. The next look tries again even if the file is the same, because keys may have been refused only while
+/// the clock of this machine was slow.
+fn watch(
+    issuer: &Issuer,
+    what: &'static str,
+    name: &'static str,
+    mut reload: impl AsyncFnMut() -> Result<bool, String> + 'static,
+) {
+    let mut told = ChangedFile { what, name, metrics: issuer.metrics.clone(), fault: None };
     actix_web::rt::spawn(async move {
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
-            watch.look().await;
+            told.look(reload().await);
             interval.tick().await;
         }
     });
 }
 
-struct Watch<R> {
-    watched: Watched<R>,
+/// What log and metrics say of a file.
+struct ChangedFile {
+    what: &'static str,
+    name: &'static str,
     metrics: Metrics,
-    /// The reason of the last refusal, so that it is logged once.
-    told: Option<String>,
+    /// Why the content was refused last, so that each fault is logged once.
+    fault: Option<String>,
 }
 
-impl<R: AsyncFnMut() -> Result<bool, String>> Watch<R> {
-    async fn look(&mut self) {
-        match (self.watched.reload)().await {
-            Ok(changed) => self.accepted(changed),
-            Err(reason) if self.told.as_ref() == Some(&reason) => {}
-            Err(reason) => self.refused(reason),
+impl ChangedFile {
+    fn look(&mut self, reloaded: Result<bool, String>) {
+        let Self { what, name, metrics, fault } = self;
+        match reloaded {
+            Ok(changed) => {
+                let is_mended = fault.take().is_some();
+                if is_mended {
+                    tracing::info!("the {name} can be used again");
+                }
+                if is_mended || changed {
+                    metrics.reloaded(what, "ok");
+                }
+            }
+            Err(reason) if fault.as_ref() == Some(&reason) => {}
+            Err(reason) => {
+                metrics.reloaded(what, "refused");
+                tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
+                *fault = Some(reason);
+            }
         }
-    }
-
-    fn accepted(&mut self, changed: bool) {
-        let mended = self.told.take().is_some();
-        if mended {
-            tracing::info!("{}", self.watched.mended);
-        }
-        if mended || changed {
-            self.metrics.reloaded(self.watched.what, "ok");
-        }
-    }
-
-    fn refused(&mut self, reason: String) {
-        self.metrics.reloaded(self.watched.what, "refused");
-        tracing::error!(reason, "{}", self.watched.refused);
-        self.told = Some(reason);
     }
 }
 
@@ -158,7 +141,7 @@ fn without(these: &[String], those: &[String]) -> String {
 /// Logs the kid that signs, if it is another one than `told`.
 fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let now = now();
-    let signs = keys.at(now).signing(now).map(|key| key.kid.clone()).ok();
+    let signs = keys.at(now).signing(now).map(|key| key.public().kid().to_owned()).ok();
     if *told != signs {
         tracing::info!(kid = signs, "this key signs");
         *told = signs;
@@ -189,7 +172,7 @@ fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> 
     let parsed = AdminTokens::parse(&content);
     let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
     file.put_in_use(&content);
-    tracing::info!(tokens = tokens.len(), "the admin tokens were read again");
+    tracing::info!(tokens = tokens.count(), "the admin tokens were read again");
     current.swap(tokens);
     Ok(true)
 }
@@ -197,7 +180,7 @@ fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> 
 fn reload_users(users: &FileAccounts) -> Result<bool, String> {
     let changed = users.reload().map_err(|error| error.to_string())?;
     if changed {
-        let (users, hashing_mebibytes) = (users.len(), users.hashing_mebibytes());
+        let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
         tracing::info!(users, hashing_mebibytes, "the users file was read again");
     }
     Ok(changed)
@@ -224,17 +207,15 @@ mod tests {
     use super::*;
     use crate::secret_files::create_private;
 
-    #[tokio::test]
-    async fn a_fault_is_counted_once_and_its_end_too() {
-        let mut found =
-            vec![Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
+    #[test]
+    fn a_fault_is_counted_once_and_its_end_too() {
+        let found =
+            [Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
         let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
-        let reload = async move || found.remove(0).map_err(str::to_owned);
-        let watched = Watched { what: "users", refused: "refused", mended: "mended", reload };
-        let mut watch = Watch { watched, metrics: Metrics::default(), told: None };
-        for (ok, refused, gauge) in counts {
-            watch.look().await;
-            let text = watch.metrics.exposition(&[], DateTime::UNIX_EPOCH);
+        let mut told = ChangedFile { what: "users", name: "users file", metrics: Metrics::default(), fault: None };
+        for (found, (ok, refused, gauge)) in found.into_iter().zip(counts) {
+            told.look(found.map_err(str::to_owned));
+            let text = told.metrics.exposition(&[], DateTime::UNIX_EPOCH);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
             assert!(

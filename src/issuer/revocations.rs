@@ -6,15 +6,14 @@ mod pages;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use futures_util::FutureExt;
 use tokio::time::timeout;
 use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
-pub(super) use self::pages::{Feed, MadePages};
+pub(super) use self::pages::FeedPages;
 use self::pages::{Lane, Made};
-use super::{build::Worker, to_the_end::to_the_end};
+use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Problem, ProblemCode, now, pairs},
+    http::{Answer, Problem, ProblemCode, now, pairs, to_the_end},
     store::{Ended, ReadEnds, StoreError},
     token::MintError,
 };
@@ -52,7 +51,7 @@ impl From<MintError> for FeedError {
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
-pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let after = pairs(request.query_string())
         .into_iter()
         .find(|(name, _)| name == "after")
@@ -70,42 +69,43 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<Worker>)
         .body(body))
 }
 
-async fn page(cursor: &str, worker: &web::Data<Worker>) -> Result<Option<web::Bytes>, Problem> {
+async fn page(cursor: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<web::Bytes>, Problem> {
     let lane = worker.issuer.pages.lane(cursor, now());
-    // A client that goes away does not keep the others waiting for the page it asked for.
-    let make = || to_the_end(make(web::Data::clone(worker), cursor.to_owned(), lane)).boxed_local();
-    let Some(made) = worker.feed.page(cursor, lane, make) else {
-        let detail = "Too many pages of the feed are asked for at once. Wait, then ask again with the same cursor.";
-        return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE));
+    let Some(page) = worker.issuer.pages.page(cursor, lane) else {
+        return Err(later("Too many pages of the feed are asked for at once."));
     };
-    made.await.map_err(|_| {
-        let detail = "The feed of ends cannot be read now. Wait, then ask again with the same cursor.";
-        Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
-    })
+    let (worker, cursor) = (web::Data::clone(worker), cursor.to_owned());
+    // A client that goes away does not keep the others waiting for the page it asked for.
+    let made = to_the_end(async move { page.get_or_init(|| make(&worker, cursor, lane)).await.clone() });
+    made.await.map_err(|_| later("The feed of ends cannot be read now."))
+}
+
+fn later(reason: &str) -> Problem {
+    let detail = format!("{reason} Wait, then ask again with the same cursor.");
+    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
 }
 
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
-async fn make(worker: web::Data<Worker>, cursor: String, lane: Lane) -> Made {
-    let made = make_page(&worker, cursor, lane).await;
+async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
+    let made = make_page(worker, cursor, lane).await;
     made.inspect_err(|error| tracing::warn!(%error, "no page of the feed of ends could be made"))
 }
 
-async fn make_page(worker: &Worker, cursor: String, lane: Lane) -> Made {
-    // While Redis is slow, pages that nobody waits for any more must not queue up.
-    let turn = timeout(PAUSE, worker.feed.turn(lane)).await;
-    let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
+async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let pages = &worker.issuer.pages;
-    if let Some(made) = pages.made(&cursor, lane) {
-        return Ok(Some(made));
-    }
+    // While Redis is slow, pages that nobody waits for any more must not queue up.
+    let turn = timeout(PAUSE, pages.turn(lane)).await;
+    let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
     worker.login.note_life().await?;
     let place = cursor::place(&cursor, &worker.issuer.vault.keys());
     let Some(read) = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await? else {
         return Ok(None);
     };
     let page = worker.issuer.page_of(read, cursor);
-    let signed = worker.login.minter.sign_page(&page, now())?;
-    Ok(Some(pages.keep(page, signed.into(), lane)))
+    if !page.more {
+        pages.led_to_the_end(&page.cursor);
+    }
+    Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
 }
 
 impl super::Issuer {
@@ -116,7 +116,7 @@ impl super::Issuer {
             iat: at,
             exp: at + PAGE_LIFE.as_secs() as i64,
             after,
-            cursor: cursor::of(&read.cursor, &self.vault.keys()),
+            cursor: cursor::for_place(&read.cursor, &self.vault.keys()),
             more: read.more,
             keep: read.keep.as_secs(),
             ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),

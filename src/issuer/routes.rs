@@ -1,23 +1,19 @@
 //! All routes on one screen.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder, Route,
     dev::{HttpServiceFactory, Service},
-    web::{self, Data, ServiceConfig, delete, get, post, put, resource},
+    web::{self, ServiceConfig, delete, get, post, resource},
 };
 
-use super::{
-    Issuer, admin, api, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
-};
+use super::{api, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
 use crate::{
-    http::{Answer, OrProblem, ProblemCode, livez, not_allowed, not_found, readable, readyz},
+    http::{Answer, OrProblem, ProblemCode, not_allowed, readable},
     settings::PublicPath as Path,
     telemetry::{Metrics, RouteMetrics},
 };
-
-pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// The routes for mini programs and peers. `login_paths` are further paths of the login.
 pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
@@ -37,10 +33,10 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             .service(published(metrics, Path::OPENID_CONFIGURATION, metadata::metadata))
             .service(published(metrics, Path::OAUTH_SERVER, metadata::metadata))
             .service(published(metrics, Path::REVOCATIONS, OrProblem(revocations::revocations)))
-            .service(page(Path::OPENAPI, api::openapi))
-            .service(page(Path::OPENAPI_IN_CHINESE, api::openapi_in_chinese))
-            .service(page(Path::DOCS, api::docs_folder))
-            .service(page(Path::DOCS_FILE, api::docs_file));
+            .service(readable(Path::OPENAPI.as_str(), api::openapi))
+            .service(readable(Path::OPENAPI_IN_CHINESE.as_str(), api::openapi_in_chinese))
+            .service(readable(Path::DOCS.as_str(), api::docs_folder))
+            .service(readable(Path::DOCS_FILE.as_str(), api::docs_file));
     }
 }
 
@@ -55,20 +51,11 @@ fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
 /// A resource for verifiers, answered from memory.
 fn published<F, Args>(metrics: &Metrics, path: Path, handler: F) -> impl HttpServiceFactory + use<F, Args>
 where
-    F: Handler<Args> + Copy,
+    F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    counted(metrics.route(path.as_str()), page(path, handler))
-}
-
-fn page<F, Args>(path: Path, handler: F) -> Resource
-where
-    F: Handler<Args> + Copy,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    readable(path.as_str(), handler)
+    counted(metrics.route(path.as_str()), readable(path.as_str(), handler))
 }
 
 /// A resource with one method. Its requests are timed, because they wait for other services.
@@ -107,43 +94,4 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
         return "ok";
     }
     answer.extensions().get().map_or(ProblemCode::InternalError, |code| *code).as_str()
-}
-
-const ADMIN_PATHS: &str =
-    "This listener has /livez, /readyz and /metrics, and /users if WXMINT_ADMIN_TOKENS_FILE is set.";
-
-pub(super) fn admin_routes(issuer: &Arc<Issuer>) -> impl FnOnce(&mut ServiceConfig) + use<> {
-    let issuer = Arc::clone(issuer);
-    let operating = issuer.admin_tokens.clone().map(|(_, tokens)| admin::Operating {
-        tokens,
-        store: issuer.store().expect("made once already by `Issuer::new`, from the same settings"),
-    });
-    move |config| {
-        config
-            .app_data(Data::new(issuer.readiness.clone()))
-            .app_data(Data::from(issuer))
-            .service(readable("/livez", livez))
-            .service(readable("/readyz", readyz))
-            .service(readable("/metrics", admin::metrics))
-            .default_service(web::to(not_found(ADMIN_PATHS)));
-        if let Some(operating) = operating {
-            config.app_data(Data::new(operating)).configure(user_routes);
-        }
-    }
-}
-
-/// Each handler asks for an operator's secret.
-fn user_routes(config: &mut ServiceConfig) {
-    let otherwise = |methods| web::to(not_allowed(methods));
-    let dissolve = resource("/users/{user_id}/wechat/{appid}").route(delete().to(OrProblem(admin::dissolve)));
-    let end = resource("/users/{user_id}/end").route(post().to(OrProblem(admin::end)));
-    let block = resource("/users/{user_id}/block")
-        .route(put().to(OrProblem(admin::block)))
-        .route(delete().to(OrProblem(admin::unblock)));
-    config
-        .service(readable("/users/{user_id}", OrProblem(admin::show)))
-        .service(readable("/users/{user_id}/wechat", OrProblem(admin::wechat_of_user)))
-        .service(dissolve.default_service(otherwise("DELETE")))
-        .service(end.default_service(otherwise("POST")))
-        .service(block.default_service(otherwise("PUT, DELETE")));
 }

@@ -6,19 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    App,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
 use tracing_actix_web::TracingLogger;
 
 use super::{
-    Issuer, IssuerStartError, Routes,
-    api::PLACE,
-    build::Worker,
-    redis_status::watch_redis,
-    reload::watch_files,
-    routes::{admin_routes, public_routes},
+    Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, redis_status::watch_redis, reload::watch_files,
+    routes::public_routes,
 };
 use crate::{
-    http::{RequestSpan, ServerLimits, enter, listen, not_found, serve, serve_admin, with_request_id},
+    admin,
+    http::{RequestSpan, ServerLimits, enter, listen_as, not_found, now, serve},
     store::Fitness,
 };
 
@@ -29,6 +31,9 @@ const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
+/// Routes that are added to a listener's own.
+pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
 pub struct IssuerListeners {
     pub public: TcpListener,
     pub admin: TcpListener,
@@ -38,9 +43,7 @@ pub struct IssuerListeners {
 
 impl IssuerListeners {
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, IssuerStartError> {
-        let bind = |variable, address| {
-            listen(address).map_err(|source| IssuerStartError::Listen { variable, address, source })
-        };
+        let bind = |variable, address| listen_as(variable, address).map_err(IssuerStartError::of_machine);
         match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
             (Ok(public), Ok(admin)) => Ok(Self { public, admin, local: false }),
             (public, admin) => Err(IssuerStartError::all([public.err(), admin.err()])),
@@ -72,7 +75,8 @@ pub async fn run(
     };
     let public_issuer = Arc::clone(&issuer);
     let app = move || {
-        let worker = Worker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
+        let worker =
+            IssuerWorker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
         App::new()
             .app_data(web::Data::new(worker))
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
@@ -96,14 +100,14 @@ pub async fn run(
 }
 
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, IssuerStartError> {
-    let issuer = Arc::clone(issuer);
-    let app = move || {
-        App::new()
-            .configure(admin_routes(&issuer))
-            .wrap(from_fn(with_request_id))
-            .wrap(TracingLogger::<RequestSpan>::new())
+    let (readiness, tokens) =
+        (issuer.readiness.clone(), issuer.admin_tokens.as_ref().map(|(_, tokens)| tokens.clone()));
+    let (metrics_of, store_of) = (Arc::clone(issuer), Arc::clone(issuer));
+    let metrics = move || {
+        let now = now();
+        metrics_of.metrics.exposition(metrics_of.keys.at(now).set().lives(), now)
     };
-    Ok(serve_admin(listener, app)?)
+    Ok(admin::start(listener, readiness, metrics, tokens, move || store_of.store())?)
 }
 
 fn announce(issuer: &Issuer, listeners: &IssuerListeners) {
@@ -119,7 +123,7 @@ fn announce(issuer: &Issuer, listeners: &IssuerListeners) {
 
 /// Waits until the store answers and can be trusted with bindings; then the process is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
-    let Ok(store) = issuer.store() else { return };
+    let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
     loop {

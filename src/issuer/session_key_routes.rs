@@ -4,18 +4,16 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Payload},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    body_fields::{RefusedBody, from_json, malformed},
-    build::Worker,
-    private,
-    to_the_end::to_the_end,
+    body_fields::{Fields, RefusedBody, malformed},
+    build::IssuerWorker,
 };
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, read_body},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, private, read_body, to_the_end},
     ids::{Phone, PhoneCode},
     login::{Asking, SessionError, UserDataRequest},
     wechat::{EncryptedData, RawData},
@@ -25,8 +23,8 @@ use crate::{
 const USER_DATA_BODY: usize = 128 * 1024;
 
 /// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(super) struct UserDataBody {
     /// base64
     encrypted_data: Option<String>,
@@ -47,7 +45,8 @@ pub(super) struct UserDataAnswer {
 }
 
 /// The body of `POST /wechat/phone`.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `phone_code` reads it")]
 pub(super) struct PhoneBody {
     /// The code of the button `open-type="getPhoneNumber"`, which is not a code of wx.login.
     code: String,
@@ -83,10 +82,10 @@ pub(super) struct SessionAnswer {
             value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
     )),
     responses((status = 200, description = "The data", body = UserDataAnswer)))]
-pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let body = read_body(payload, USER_DATA_BODY).await?;
-    let asked = from_json::<UserDataBody>(&body)?.into_request()?;
+    let asked = UserDataBody::read(&body)?.into_request()?;
     let max_age = worker.issuer.settings.watermark_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
     let data = to_the_end(opening).await?;
@@ -95,9 +94,9 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
 
 /// Get a person's phone number
 #[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
-    request_body(content = PhoneBody),
+    request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
-pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
     let exchange = async move { worker.login.phone_number(&asking, &code).await };
@@ -108,7 +107,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 /// Ask WeChat whether the session key is still valid
 #[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
-pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
     Ok(private(SessionAnswer { valid }))
@@ -117,7 +116,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<Worker>) -> 
 /// Have WeChat replace the session key
 #[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
     responses((status = 204, description = "Replaced")))]
-pub(super) async fn reset(request: HttpRequest, worker: web::Data<Worker>) -> Answer {
+pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking(&request, &worker).await?;
     to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
     Ok(HttpResponse::NoContent().finish())
@@ -134,12 +133,22 @@ fn reset_refused(error: SessionError) -> Problem {
     }
 }
 
-async fn asking(request: &HttpRequest, worker: &Worker) -> Result<Asking, Problem> {
+async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
     let token = worker.issuer.verify(request, now())?;
     Ok(worker.login.asking(&token).await?)
 }
 
 impl UserDataBody {
+    fn read(body: &[u8]) -> Result<Self, RefusedBody> {
+        let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
+        Ok(Self {
+            encrypted_data: fields.text("encryptedData")?,
+            iv: fields.text("iv")?,
+            raw_data: fields.text("rawData")?,
+            signature: fields.text("signature")?,
+        })
+    }
+
     fn into_request(self) -> Result<UserDataRequest, Problem> {
         let read = match (self.encrypted_data, self.iv, self.raw_data, self.signature) {
             (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
@@ -155,11 +164,10 @@ impl UserDataBody {
 }
 
 fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
-    let body: PhoneBody = from_json(body).map_err(|refused| match refused {
-        RefusedBody::Missing(_) => {
-            Problem::invalid(format!("{refused} Send the code of the button `open-type=\"getPhoneNumber\"`."))
-        }
-        refused => refused.into(),
-    })?;
-    Ok(body.code.parse().map_err(|error| malformed("code", error))?)
+    let Some(code) = Fields::from_json(body, &["code"])?.text("code")? else {
+        let missing = RefusedBody::Missing("code");
+        let detail = format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`.");
+        return Err(Problem::invalid(detail));
+    };
+    Ok(code.parse().map_err(|error| malformed("code", error))?)
 }

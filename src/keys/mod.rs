@@ -4,7 +4,6 @@
 //! key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the future,
 //! **retired** until its `exp`, and then gone. This module knows nothing of HTTP servers, Redis or WeChat.
 
-mod document;
 mod private_jwk;
 pub(crate) mod provider;
 mod ring;
@@ -15,9 +14,8 @@ mod stored;
 #[cfg(test)]
 mod vectors;
 
-pub use document::JwksDocument;
 pub use private_jwk::PrivateJwk;
-pub use ring::{KeyRing, PreparedKey, Ring};
+pub use ring::{JwksDocument, KeyRing, Ring};
 pub use set::KeySet;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};

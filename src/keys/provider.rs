@@ -19,7 +19,7 @@ use jsonwebtoken::{
 };
 use wxmint_verify::{Algorithm, KeyError};
 
-use super::{SigningKey, signing_key::KeyPair};
+use super::signing_key::KeyPair;
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
@@ -43,8 +43,8 @@ pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm 
     }
 }
 
-/// The value that makes jsonwebtoken's `encode` sign with `key`. It works as long as `key` lives.
-pub(crate) fn encoding_key(key: &SigningKey) -> Result<EncodingKey, KeyError> {
+/// The value that makes jsonwebtoken's `encode` sign with `pair`. It works as long as `pair` lives.
+pub(super) fn encoding_key(pair: &Arc<KeyPair>, algorithm: Algorithm) -> Result<EncodingKey, KeyError> {
     if !*INSTALLED.get_or_init(|| PROVIDER.install_default().is_ok()) {
         return Err(KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process"));
     }
@@ -53,8 +53,8 @@ pub(crate) fn encoding_key(key: &SigningKey) -> Result<EncodingKey, KeyError> {
     let name = NEXT_NAME.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let mut pairs = PAIRS.write().unwrap_or_else(PoisonError::into_inner);
     pairs.retain(|_, pair| pair.strong_count() > 0);
-    pairs.insert(name, Arc::downgrade(key.pair()));
-    Ok(match key.public().algorithm() {
+    pairs.insert(name, Arc::downgrade(pair));
+    Ok(match algorithm {
         Algorithm::Es256 => EncodingKey::from_ec_der(&name),
         Algorithm::EdDsa => EncodingKey::from_ed_der(&name),
         Algorithm::Rs256 => EncodingKey::from_rsa_der(&name),

@@ -214,7 +214,7 @@ fn next_look(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> 
 }
 
 /// Whether a key that is added at `now` may first sign at `nbf`.
-pub fn admit(
+pub fn check_new_key(
     lives: &[KeyLife],
     policy: &RotationPolicy,
     nbf: DateTime<Utc>,

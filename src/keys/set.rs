@@ -44,12 +44,8 @@ impl KeySet {
     }
 
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        self.signing_index(now).map(|index| &self.keys[index])
-    }
-
-    pub(super) fn signing_index(&self, now: DateTime<Utc>) -> Result<usize, KeyError> {
-        rotation::signing(&self.lives, now)
-            .ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
+        let signing = rotation::signing(&self.lives, now).map(|index| &self.keys[index]);
+        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.keys[0].nbf().to_rfc3339() })
     }
 
     /// The times of each key, ordered by `nbf`.

@@ -13,11 +13,13 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use jsonwebtoken::EncodingKey;
 use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::{
     private_jwk::{Member, PrivateJwk},
+    provider::encoding_key,
     rotation::KeyLife,
 };
 
@@ -25,12 +27,12 @@ use super::{
 #[derive(Clone)]
 pub struct SigningKey {
     public: PublicKey,
-    pair: Arc<KeyPair>,
+    pub(super) pair: Arc<KeyPair>,
+    encoding: EncodingKey,
     marking: hmac::Key,
     /// The key's name in error messages.
     label: String,
-    nbf: DateTime<Utc>,
-    exp: Option<DateTime<Utc>>,
+    life: KeyLife,
 }
 
 impl SigningKey {
@@ -38,7 +40,7 @@ impl SigningKey {
     /// belong to the private ones, and `kid`, if present, is the thumbprint. `index` is the key's position in the set,
     /// for error messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
-        let members = Members { jwk, index };
+        let members = JwkMembers { jwk, index };
         let (public, pair) = match members.algorithm()? {
             Algorithm::Es256 => members.p256()?,
             Algorithm::EdDsa => members.ed25519()?,
@@ -50,9 +52,15 @@ impl SigningKey {
         if jwk.kid.as_deref().is_some_and(|kid| kid != public.kid()) {
             return Err(members.unusable("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed"));
         }
-        let (nbf, exp) = (members.date("nbf", jwk.nbf.or(Some(0)))?, members.date("exp", jwk.exp)?);
-        let (pair, label, nbf) = (Arc::new(pair), jwk.label(index), nbf.unwrap_or_default());
-        Ok(Self { public, pair, marking: jwk.marking(), label, nbf, exp })
+        let life = KeyLife {
+            kid: public.kid().to_owned(),
+            algorithm: public.algorithm(),
+            nbf: members.date("nbf", jwk.nbf.or(Some(0)))?.unwrap_or_default(),
+            exp: members.date("exp", jwk.exp)?,
+        };
+        let (pair, label) = (Arc::new(pair), jwk.label(index));
+        let encoding = encoding_key(&pair, life.algorithm)?;
+        Ok(Self { public, pair, encoding, marking: jwk.marking(), label, life })
     }
 
     pub fn public(&self) -> &PublicKey {
@@ -70,16 +78,16 @@ impl SigningKey {
 
     /// When the key may first sign.
     pub fn nbf(&self) -> DateTime<Utc> {
-        self.nbf
+        self.life.nbf
     }
 
     pub(super) fn life(&self) -> KeyLife {
-        let (kid, algorithm) = (self.public.kid().to_owned(), self.public.algorithm());
-        KeyLife { kid, algorithm, nbf: self.nbf, exp: self.exp }
+        self.life.clone()
     }
 
-    pub(super) fn pair(&self) -> &Arc<KeyPair> {
-        &self.pair
+    /// What jsonwebtoken signs with.
+    pub(crate) fn encoding(&self) -> &EncodingKey {
+        &self.encoding
     }
 
     /// Signs a message and verifies the signature with the public key, so that a key that cannot do both is never used.
@@ -126,12 +134,12 @@ impl KeyPair {
 }
 
 /// Reads the members that a key's type requires. Errors name the key and the member.
-struct Members<'a> {
+struct JwkMembers<'a> {
     jwk: &'a PrivateJwk,
     index: usize,
 }
 
-impl Members<'_> {
+impl JwkMembers<'_> {
     /// The algorithm of the key's type, which `alg` must confirm.
     fn algorithm(&self) -> Result<Algorithm, KeyError> {
         let algorithm = match (self.jwk.kty.as_str(), self.jwk.crv.as_deref()) {

@@ -11,10 +11,10 @@ use super::{
 };
 
 /// A private JWK Set with all members. Every key has a `kid`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended: Vec<EndedKey>,
 }
 
@@ -31,14 +31,6 @@ impl EndedKey {
     pub fn at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.at, 0).unwrap_or_default()
     }
-}
-
-/// The content of the key file.
-#[derive(Serialize)]
-struct Content<'a> {
-    keys: &'a [PrivateJwk],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    ended: &'a [EndedKey],
 }
 
 impl StoredKeys {
@@ -67,12 +59,14 @@ impl StoredKeys {
 
     /// The content of the key file.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
-        Content { keys: &self.keys, ended: &self.ended }.json()
+        let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
+        json.push(b'\n');
+        Zeroizing::new(json)
     }
 
     #[cfg(test)]
     pub(crate) fn content_of(keys: &[PrivateJwk]) -> Zeroizing<Vec<u8>> {
-        Content { keys, ended: &[] }.json()
+        Self { keys: keys.to_vec(), ended: Vec::new() }.content()
     }
 
     /// The keys that were retired before their time, as long as tokens of theirs may be left.
@@ -124,13 +118,5 @@ impl StoredKeys {
         }
         debug_assert!(retirement.state == KeyState::Signing || retirement.successor == Successor::Unchanged);
         Ok(())
-    }
-}
-
-impl Content<'_> {
-    fn json(&self) -> Zeroizing<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
-        json.push(b'\n');
-        Zeroizing::new(json)
     }
 }

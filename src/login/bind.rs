@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Identity, LoginError, PASSWORDS, Vacancy, Worker};
+use super::{Arrival, Binder, Identity, LoginError, LoginWorker, PASSWORDS, Vacancy};
 use crate::{
     accounts::{LoginCheck, Named, NewUserKey, Password, Username},
     ids::{Person, Phone, PhoneCode, UserId},
@@ -10,7 +10,7 @@ use crate::{
     token::ExtraClaims,
 };
 
-impl Worker {
+impl LoginWorker {
     /// Finds or makes the binding. A person who is bound costs no call.
     pub(super) async fn bind(
         &self,
@@ -48,7 +48,7 @@ impl Worker {
             tracing::info!(user, "the user is blocked");
             return Err(LoginError::UserShutOut);
         }
-        match self.accounts.admits(&bound.user).await? {
+        match self.accounts.check_login(&bound.user).await? {
             LoginCheck::Admitted(claims) => Ok(claims),
             LoginCheck::Refused => {
                 tracing::info!(user, "the account backend does not let this user log in");
@@ -109,7 +109,7 @@ fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
 }
 
 /// Credentials.
-impl Worker {
+impl LoginWorker {
     /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<(), LoginError> {
         let accepts = self.accounts.accepts();
@@ -136,15 +136,15 @@ impl Worker {
         }
     }
 
-    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. A right password
-    /// is uncounted.
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
+    /// wrong password stays counted.
     async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
-        let attempt = Meter { cell, rate: self.policy.limits.username };
-        self.store.count(&attempt).await?.map_err(LoginError::too_many(PASSWORDS))?;
+        let meter = Meter { cell, rate: self.policy.limits.username };
+        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(PASSWORDS))?;
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {
-            self.store.uncount(&attempt).await?;
+            self.store.uncount(&meter, counted).await?;
         }
         match checked? {
             Some(user) => Ok(Named { user, made: false }),

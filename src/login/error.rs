@@ -1,4 +1,4 @@
-//! The reasons for refusing a login.
+//! The reasons for refusing a login, or a request with a token.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     store::{StoreError, Ticket},
     token::MintError,
     vault::VaultError,
-    wechat::{CallError, UnknownApp, Verdict},
+    wechat::{CallError, Malformed, UnknownApp, Verdict},
 };
 
 /// `Retry-After` while the store is away.
@@ -131,5 +131,37 @@ impl From<AccessTokenError> for LoginError {
                 _ => error.into(),
             },
         }
+    }
+}
+
+/// Why a request with a valid token was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The token has been ended, or its binding is gone.
+    #[error("the token has been ended")]
+    NotYours,
+    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
+    /// difference would help an attacker.
+    #[error("the data cannot be decrypted")]
+    Undecryptable,
+    /// As many tries are in progress as may fail.
+    #[error("too many tries at once")]
+    Busy { retry_after: Duration },
+    /// WeChat, the store or this service.
+    #[error(transparent)]
+    Failed(#[from] LoginError),
+}
+
+/// Malformed data gets the same answer as data that does not decrypt.
+impl From<Malformed> for SessionError {
+    fn from(malformed: Malformed) -> Self {
+        tracing::debug!(%malformed, "user data is not what WeChat gives");
+        Self::Undecryptable
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
 }

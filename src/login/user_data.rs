@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Asking, SessionError, SettledState, Worker, with_token::BUSY_PAUSE};
+use super::{Asking, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
 use crate::{
     ids::{Person, UnionId},
     store::{KeptSession, Opening, Tried},
@@ -23,15 +23,15 @@ pub enum UserDataRequest {
 }
 
 /// What decrypted data must match in order to be believed.
-struct Belief<'a> {
+struct DataCheck<'a> {
     person: &'a Person,
     now: DateTime<Utc>,
     max_age: Duration,
 }
 
 impl UserDataRequest {
-    fn open(&self, key: &SessionKey, belief: &Belief<'_>) -> Option<OpenedData> {
-        let Belief { person, now, max_age } = belief;
+    fn open(&self, key: &SessionKey, belief: &DataCheck<'_>) -> Option<OpenedData> {
+        let DataCheck { person, now, max_age } = belief;
         match self {
             Self::Encrypted(data) => data.open(key, &person.app, &person.openid, *now, *max_age).ok(),
             Self::Raw(data) => data.open(key).ok(),
@@ -39,7 +39,7 @@ impl UserDataRequest {
     }
 }
 
-impl Worker {
+impl LoginWorker {
     /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a login, the
     /// previous one. Each failure is counted; the eighth deletes the session key.
     pub async fn user_data(
@@ -50,7 +50,7 @@ impl Worker {
         max_age: Duration,
     ) -> Result<Map<String, Value>, SessionError> {
         let kept = self.open_session(asking).await?;
-        let belief = Belief { person: &asking.person, now, max_age };
+        let belief = DataCheck { person: &asking.person, now, max_age };
         let opened = self.try_keys(&kept, request, &belief).await;
         let tried = match (&opened, kept.keys.is_empty()) {
             (Some(_), _) => Tried::Well,
@@ -75,7 +75,12 @@ impl Worker {
         }
     }
 
-    async fn try_keys(&self, kept: &KeptSession, request: &UserDataRequest, belief: &Belief<'_>) -> Option<OpenedData> {
+    async fn try_keys(
+        &self,
+        kept: &KeptSession,
+        request: &UserDataRequest,
+        belief: &DataCheck<'_>,
+    ) -> Option<OpenedData> {
         let vault = self.vault.keys();
         for sealed in &kept.keys {
             let Some(key) = self.unseal(&vault, sealed, belief.person).await else { continue };

@@ -5,47 +5,20 @@ use std::time::Duration;
 
 use wxmint_verify::{Claims, Verified};
 
-use super::{AccessTokenError, LoginError, PEOPLE, Worker, worker::new_attempt};
+use super::{AccessTokenError, LoginError, LoginWorker, PEOPLE, SessionError, UNBINDINGS, worker::new_attempt};
 use crate::{
     ids::{Person, Phone, PhoneCode, UserId},
-    store::{Admission, AttemptId, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried},
-    wechat::{AppAccessToken, CallError, Malformed, SessionKey, Verdict},
+    limits::Rate,
+    store::{
+        Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
+    },
+    wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
 /// `Retry-After` while as many tries are in progress as may fail.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why a request with a valid token was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The token has been ended, or its binding is gone.
-    #[error("the token has been ended")]
-    NotYours,
-    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
-    /// difference would help an attacker.
-    #[error("the data cannot be decrypted")]
-    Undecryptable,
-    /// As many tries are in progress as may fail.
-    #[error("too many tries at once")]
-    Busy { retry_after: Duration },
-    /// WeChat, the store or this service.
-    #[error(transparent)]
-    Failed(#[from] LoginError),
-}
-
-/// Malformed data gets the same answer as data that does not decrypt.
-impl From<Malformed> for SessionError {
-    fn from(malformed: Malformed) -> Self {
-        tracing::debug!(%malformed, "user data is not what WeChat gives");
-        Self::Undecryptable
-    }
-}
-
-impl From<StoreError> for SessionError {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
-    }
-}
+/// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
+const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
 
 /// The person and user of a valid token, for one request.
 pub struct Asking {
@@ -56,7 +29,7 @@ pub struct Asking {
     pub(super) attempt: AttemptId,
 }
 
-impl Worker {
+impl LoginWorker {
     /// Finds the person whom the token was issued to.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
         let Admission { person, generation } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
@@ -73,12 +46,13 @@ impl Worker {
     pub(super) async fn count_call(&self, asking: &Asking, call: PersonalCall) -> Result<(), SessionError> {
         let cell = Cell::Calls(asking.person.clone(), call);
         let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
-        Ok(counted.map_err(LoginError::too_many(PEOPLE))?)
+        counted.map_err(LoginError::too_many(PEOPLE))?;
+        Ok(())
     }
 }
 
 /// Whose token it is.
-impl Worker {
+impl LoginWorker {
     /// The binding that a token was issued under. `None` if the token has been ended or its binding is gone.
     pub(super) async fn binding_of(&self, token: &Verified<Claims>) -> Result<Option<Admission>, StoreError> {
         let found = match self.store.token_state(&issued(token)).await? {
@@ -97,7 +71,7 @@ impl Worker {
 }
 
 /// The session key: whether WeChat still accepts it, and having WeChat replace it.
-impl Worker {
+impl LoginWorker {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
@@ -160,5 +134,94 @@ pub(super) fn issued(token: &Verified<Claims>) -> Issued {
         id: token.id.clone(),
         issued_at: token.issued_at.timestamp(),
         expires_at: token.expires_at.timestamp(),
+    }
+}
+
+/// Ends of tokens and of a binding, at the wish of their owner.
+impl LoginWorker {
+    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with the
+    /// same token, also after an answer that was lost: what the first request has finished costs a repetition one look-up.
+    pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+        let issued = issued(token);
+        let state = self.store.token_state(&issued).await?;
+        if everywhere {
+            return self.log_out_everywhere(token, &issued, state).await;
+        }
+        match state {
+            TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
+            TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
+            TokenState::People(people) => {
+                if let Some(own) = self.own(token, people) {
+                    self.count_logout(&own.person).await?;
+                }
+            }
+        }
+        Ok(self.store.end_token(&issued).await?)
+    }
+
+    async fn log_out_everywhere(
+        &self,
+        token: &Verified<Claims>,
+        issued: &Issued,
+        state: TokenState,
+    ) -> Result<(), SessionError> {
+        let own = match state {
+            TokenState::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
+            TokenState::EndedWithUser { told: true } => return Ok(()),
+            // A repetition of a request that failed.
+            TokenState::EndedWithUser { .. } => {
+                return Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?);
+            }
+            TokenState::Ended { .. } => return Err(SessionError::NotYours),
+        };
+        self.count_logout(&own.person).await?;
+        for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
+            if person != own.person {
+                self.store.forget(&person).await?;
+            }
+        }
+        Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?)
+    }
+
+    /// Counts a logout of a person and forgets the person's session keys. A logout writes to Redis and to all verifiers, so that
+    /// its cost must not be one person's to choose.
+    async fn count_logout(&self, person: &Person) -> Result<(), SessionError> {
+        let cell = Cell::Calls(person.clone(), PersonalCall::Logout);
+        let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
+        counted.map_err(LoginError::too_many(PEOPLE))?;
+        Ok(self.store.forget(person).await?)
+    }
+
+    /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the
+    /// app. False if the token may not do that. Repeated after a failure, it goes on where it stopped.
+    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<bool, LoginError> {
+        let Some(Admission { person, generation }) = self.binding_of(token).await? else { return Ok(false) };
+        let attempt = new_attempt()?;
+        let permit = async || {
+            let cell = Cell::Calls(person.clone(), PersonalCall::Unbinding);
+            let counted = self.store.count(&Meter { cell, rate: UNBINDING_RATE }).await?;
+            counted.map(drop).map_err(LoginError::too_many(UNBINDINGS))
+        };
+        let was_made = !self.accounts.accepts().anything();
+        let binding = if was_made { self.store.binding(&person).await? } else { None };
+        self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;
+        if let Some(binding) = binding
+            && let Err(error) = self.abandon(&binding).await
+        {
+            tracing::warn!(%error, "the list of a user who has nobody left stays");
+        }
+        Ok(true)
+    }
+
+    /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to this user
+    /// again but by the unionid, whose link goes first.
+    async fn abandon(&self, last: &Binding) -> Result<(), StoreError> {
+        if self.store.people_of(&last.user).await?.is_none_or(|people| !people.is_empty()) {
+            return Ok(());
+        }
+        if let Some(unionid) = &last.unionid {
+            self.store.erase_unionid(unionid, &last.user).await?;
+        }
+        self.store.expire_list(&last.user).await
     }
 }

@@ -1,21 +1,61 @@
-//! What the use cases of this room share: the context of one worker thread.
+//! What a login is asked for and answers, and what the use cases of this room share: the context of one worker thread.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{AccessTokens, Binder, LoginError};
 use crate::{
-    accounts::Accounts,
-    ids::{Person, UnionId},
+    accounts::{Accounts, Password, Username},
+    ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId},
     limits::LoginLimits,
-    store::{AttemptId, Store, StoreError},
+    store::{AttemptId, Store, StoreError, Ticket},
     telemetry::Metrics,
-    token::Minter,
+    token::{AccessToken, Minter},
     vault::CurrentVault,
     wechat::{CurrentApps, WeChat},
 };
 
+#[derive(Debug)]
+pub struct LoginRequest {
+    /// May be left out if there is only one app.
+    pub app: Option<AppId>,
+    /// The app that the Referer names. Anybody can forge it, so it only helps to choose among the configured apps.
+    pub app_hint: Option<AppId>,
+    pub proof: LoginProof,
+    pub identity: Identity,
+}
+
+/// Proves the WeChat identity of the client.
+#[derive(Debug)]
+pub enum LoginProof {
+    /// The code of `wx.login`.
+    Code(LoginCode),
+    /// The ticket of an earlier login, which replaces the code.
+    Ticket(Ticket),
+}
+
+/// Proves the business user.
+#[derive(Debug)]
+pub enum Identity {
+    /// No credentials: only a WeChat identity that is bound gets a token.
+    Nothing,
+    Password(Username, Password),
+    /// The code of the button `getPhoneNumber`.
+    Phone(PhoneCode),
+}
+
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub token: AccessToken,
+    pub expires_in: Duration,
+    /// The token's `sub`.
+    pub user: UserId,
+    pub app: AppId,
+    /// Whether this login made the user. True once per user.
+    pub new_user: bool,
+}
+
 /// What one worker thread needs for whatever a person can do.
-pub struct Worker {
+pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
     pub store: Box<dyn Store>,
@@ -38,7 +78,7 @@ pub struct LoginPolicy {
     pub limits: LoginLimits,
 }
 
-impl Worker {
+impl LoginWorker {
     /// Binds `person` to users, as `attempt`.
     pub(super) fn binder<'a>(
         &'a self,

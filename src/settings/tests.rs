@@ -175,7 +175,7 @@ fn files_for_tls_need_rediss_and_a_certificate_needs_its_key() {
         ("redis+cluster://h", vec!["CERT", "KEY"], "WXMINT_REDIS_CERT_FILE is set, but"),
         ("rediss://h", vec!["CERT"], "WXMINT_REDIS_KEY_FILE is not set, but WXMINT_REDIS_CERT_FILE is"),
         ("rediss://h", vec!["CA", "KEY"], "WXMINT_REDIS_CERT_FILE is not set, but WXMINT_REDIS_KEY_FILE is"),
-        ("rediss://h:x", vec!["CA"], "WXMINT_REDIS_URL has a port that is no number"),
+        ("rediss://h:x", vec!["CA"], "WXMINT_REDIS_URL cannot be read"),
     ] {
         let Err(faults) = settings(url, &files) else { panic!("{url} {files:?}") };
         assert!(faults.to_string().starts_with(fault) && faults.0.len() == 1, "{faults}");
@@ -347,8 +347,8 @@ fn a_fault_in_a_file_is_said_of_the_file() {
         (
             "WXMINT_REDIS_URL",
             "redis://h:hunter2",
-            "has a port that is no number from 1 to 65535, or an IPv6 address that is not written in brackets: \
-             redis://[2001:db8::1]:6379",
+            "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an IPv6 address in \
+             brackets ([2001:db8::1]), and in user and password %40 for @, %3A for :, %2F for /, %25 for %",
         ),
     ] {
         fs::write(file.path(), content).expect("written");

@@ -15,7 +15,7 @@ pub struct Variable<T> {
 }
 
 /// What `.env.example` says of a variable.
-pub(super) struct Entry {
+pub(super) struct VariableEntry {
     pub(super) name: &'static str,
     /// The right form, in words, with the range.
     pub(super) form: String,
@@ -27,14 +27,14 @@ pub(super) struct Entry {
     pub(super) may_be_in_file: bool,
 }
 
-pub(super) static ENTRIES: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(Entry::read).collect());
+pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
+    LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(VariableEntry::read).collect());
 
 const FORM: &str = "# Form: ";
 const EXAMPLE: &str = "# For example: ";
 const IN_FILE: &str = "# Instead, the path of a file with the value:";
 
-impl Entry {
+impl VariableEntry {
     /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`, or
     /// `# NAME=` below an example.
     fn read(paragraph: &'static str) -> Option<Self> {
@@ -73,7 +73,7 @@ impl<T> Variable<T> {
         Variable { name: self.name, parse, form: Some(form), is_required: self.is_required }
     }
 
-    pub(super) fn entry(&self) -> &'static Entry {
+    pub(super) fn entry(&self) -> &'static VariableEntry {
         ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against `variables.rs`")
     }
 

@@ -8,7 +8,7 @@ use wxmint_verify::Claims;
 pub(super) struct ClaimHeaders(Vec<(String, HeaderName)>);
 
 impl ClaimHeaders {
-    pub(super) fn of(settings: &[(String, String)]) -> Self {
+    pub(super) fn from_settings(settings: &[(String, String)]) -> Self {
         let header =
             |name: &String| HeaderName::from_bytes(name.as_bytes()).expect("settings allow letters and hyphens");
         Self(settings.iter().map(|(claim, name)| (claim.clone(), header(name))).collect())

@@ -10,7 +10,7 @@ use prometheus_client::{
 use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum VerifyOutcome {
     /// The signature was checked and is valid.
     Verified,
     /// The token had been verified before.
@@ -27,29 +27,8 @@ pub(super) enum Outcome {
     StaleEnds,
 }
 
-impl Outcome {
-    const ALL: [Self; 7] = [
-        Self::Verified,
-        Self::Remembered,
-        Self::Anonymous,
-        Self::NoToken,
-        Self::Refused,
-        Self::NoKeys,
-        Self::StaleEnds,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Remembered => "remembered",
-            Self::Anonymous => "anonymous",
-            Self::NoToken => "no_token",
-            Self::Refused => "refused",
-            Self::NoKeys => "no_keys",
-            Self::StaleEnds => "stale_ends",
-        }
-    }
-}
+/// The names of the outcomes, in their order.
+const OUTCOMES: [&str; 7] = ["verified", "remembered", "anonymous", "no_token", "refused", "no_keys", "stale_ends"];
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -58,13 +37,13 @@ pub(super) struct SidecarMetrics(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    verifications: [Counter; Outcome::ALL.len()],
+    verifications: [Counter; OUTCOMES.len()],
     fetches: Family<Labels<2>, Counter>,
     refused_pages: Family<Labels<2>, Counter>,
 }
 
 impl SidecarMetrics {
-    pub(super) fn answered(&self, outcome: Outcome) {
+    pub(super) fn answered(&self, outcome: VerifyOutcome) {
         self.0.verifications[outcome as usize].inc();
     }
 
@@ -72,8 +51,8 @@ impl SidecarMetrics {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let verifications: Family<Labels<1>, Counter> = Family::default();
-        for (outcome, count) in Outcome::ALL.into_iter().zip(&self.0.verifications) {
-            verifications.get_or_create(&[("outcome", outcome.name().to_owned())]).inc_by(count.get());
+        for (outcome, count) in OUTCOMES.into_iter().zip(&self.0.verifications) {
+            verifications.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(count.get());
         }
         registry.register("sidecar_verifications", "Requests on /verify, by how they were answered", verifications);
         let tokens: Gauge = Gauge::default();

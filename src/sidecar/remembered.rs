@@ -19,7 +19,7 @@ const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
 
 /// The claims of a verified token, ready for an answer.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(super) struct RememberedUser {
     pub(super) user: HeaderValue,
     pub(super) client: HeaderValue,
     pub(super) token: HeaderValue,
@@ -30,7 +30,7 @@ pub(super) struct Identity {
     proof: Proof,
 }
 
-impl Identity {
+impl RememberedUser {
     /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a value cannot stand in a header; our own ids
     /// always can.
     pub(super) fn of(claims: &Claims, handed_on: Box<[HeaderValue]>, proof: Proof) -> Option<Self> {
@@ -60,8 +60,8 @@ impl Identity {
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<TokenHash, Arc<Identity>> for Bytes {
-    fn weight(&self, _: &TokenHash, identity: &Arc<Identity>) -> u64 {
+impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
+    fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser>) -> u64 {
         let headers = identity.user.len() + identity.client.len() + identity.token.len();
         let claims: usize = identity.claims.iter().map(|value| size_of::<HeaderValue>() + value.len()).sum();
         let audience: usize = identity.audience.iter().map(|name| size_of::<String>() + name.len()).sum();
@@ -75,7 +75,7 @@ pub(super) struct TokenHash([u8; 32]);
 pub(super) struct Remembered {
     /// Of this process, so that nobody outside can construct tokens whose hashes collide.
     hash_key: hmac::Key,
-    cache: Cache<TokenHash, Arc<Identity>, Bytes>,
+    cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
 }
 
 impl Remembered {
@@ -98,7 +98,7 @@ impl Remembered {
         hash: &TokenHash,
         now: DateTime<Utc>,
         holds: impl FnOnce(&Proof) -> bool,
-    ) -> Option<Arc<Identity>> {
+    ) -> Option<Arc<RememberedUser>> {
         let identity = self.cache.get(hash)?;
         if identity.has_expired(now) || !holds(&identity.proof) {
             self.cache.remove(hash);
@@ -107,7 +107,7 @@ impl Remembered {
         Some(identity)
     }
 
-    pub(super) fn remember(&self, hash: TokenHash, identity: Arc<Identity>) {
+    pub(super) fn remember(&self, hash: TokenHash, identity: Arc<RememberedUser>) {
         self.cache.insert(hash, identity);
     }
 
@@ -130,7 +130,7 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).expect("a date")
     }
 
-    fn identity(audience: &[&str]) -> Arc<Identity> {
+    fn identity(audience: &[&str]) -> Arc<RememberedUser> {
         let claims = Claims {
             user: "user-1".parse().expect("a user"),
             app: "wx0123456789abcdef".parse().expect("an app"),
@@ -141,7 +141,7 @@ mod tests {
             not_before: None,
             others: serde_json::Map::new(),
         };
-        Arc::new(Identity::of(&claims, Box::new([]), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
+        Arc::new(RememberedUser::of(&claims, Box::new([]), Proof::of_a_test(0, 1, &claims)).expect("an identity"))
     }
 
     fn nothing() -> Remembered {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpResponse,
+    App,
     dev::ServerHandle,
     web::{Data, ServiceConfig, resource, scope, to},
 };
@@ -27,7 +27,7 @@ use super::{
     verify::{PATH, verify},
 };
 use crate::{
-    http::{Readiness, ServerLimits, listen, livez, not_found, readable, readyz, serve, serve_admin},
+    http::{CannotListen, Readiness, ServerLimits, listen_as, not_found, serve, serve_admin},
     settings::SidecarSettings,
 };
 
@@ -36,8 +36,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarStartError {
-    #[error("{variable}: cannot listen on {address}: {source}")]
-    Listen { variable: &'static str, address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     #[error(transparent)]
     Peer(#[from] PeerError),
     #[error(transparent)]
@@ -53,10 +53,8 @@ pub struct SidecarListeners {
 
 impl SidecarListeners {
     pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, SidecarStartError> {
-        let bind = |variable, address| {
-            listen(address).map_err(|source| SidecarStartError::Listen { variable, address, source })
-        };
-        Ok(Self { verify: bind("WXMINT_SIDECAR_LISTEN", verify)?, admin: bind("WXMINT_ADMIN_LISTEN", admin)? })
+        let verify = listen_as("WXMINT_SIDECAR_LISTEN", verify)?;
+        Ok(Self { verify, admin: listen_as("WXMINT_ADMIN_LISTEN", admin)? })
     }
 }
 
@@ -103,7 +101,7 @@ pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> Result<impl FnOnce(
 
 impl Sidecar {
     fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Result<Self, KeyError> {
-        let claims = ClaimHeaders::of(&settings.claims);
+        let claims = ClaimHeaders::from_settings(&settings.claims);
         Ok(Self { settings, claims, peer, remembered: Remembered::nothing()?, metrics })
     }
 }
@@ -116,16 +114,8 @@ fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone 
 }
 
 fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListener) -> io::Result<ServerHandle> {
-    let app = move || {
-        App::new()
-            .app_data(sidecar.clone())
-            .app_data(Data::new(readiness.clone()))
-            .service(readable("/livez", livez))
-            .service(readable("/readyz", readyz))
-            .service(readable("/metrics", metrics))
-            .default_service(to(not_found("This listener has /livez, /readyz and /metrics.")))
-    };
-    serve_admin(listener, app)
+    let metrics = move || sidecar.metrics.exposition(&sidecar.peer, sidecar.remembered.count());
+    serve_admin(listener, readiness, metrics, |_| {}, "This listener has /livez, /readyz and /metrics.")
 }
 
 /// Ready once there are keys of every issuer, even if they came from disk, and the feeds of ends have been read or may
@@ -136,11 +126,6 @@ async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.is_ready().await;
     readiness.ready(None);
     tracing::info!("ready");
-}
-
-async fn metrics(sidecar: Data<Sidecar>) -> HttpResponse {
-    let text = sidecar.metrics.exposition(&sidecar.peer, sidecar.remembered.count());
-    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
 }
 
 fn announce(settings: &SidecarSettings, listeners: &SidecarListeners) {

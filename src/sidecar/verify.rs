@@ -15,7 +15,7 @@ use actix_web::{
 };
 use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
-use super::{EMPTY, Sidecar, metrics::Outcome, remembered::Identity};
+use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::{
     http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
     path_rules::{Demand, PathSource},
@@ -38,15 +38,15 @@ pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Http
 }
 
 impl Sidecar {
-    async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, Outcome), (Problem, Outcome)> {
+    async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, VerifyOutcome), (Problem, VerifyOutcome)> {
         let demand = self.settings.rules.of(self.target(request));
         let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
         let token = match (bearer(values), &demand) {
             (Ok(token), _) => token,
-            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), Outcome::Anonymous)),
-            (Err(NoBearer::None), _) => return Err((no_token(), Outcome::NoToken)),
+            (Err(NoBearer::None), Demand::Nothing) => return Ok((self.allow(None), VerifyOutcome::Anonymous)),
+            (Err(NoBearer::None), _) => return Err((no_token(), VerifyOutcome::NoToken)),
             (Err(NoBearer::Several | NoBearer::Malformed), _) => {
-                return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), Outcome::Refused));
+                return Err((unreadable_token().with_status(StatusCode::UNAUTHORIZED), VerifyOutcome::Refused));
             }
         };
         let (identity, outcome) = self.identify(token).await?;
@@ -56,22 +56,22 @@ impl Sidecar {
         };
         if !is_wanted {
             tracing::debug!("token refused: the path wants another audience");
-            return Err((no_valid_token(), Outcome::Refused));
+            return Err((no_valid_token(), VerifyOutcome::Refused));
         }
         Ok((self.allow(Some(&identity)), outcome))
     }
 
     /// Finds the user of a token, in the memory or by its signature.
-    async fn identify(&self, token: &str) -> Result<(Arc<Identity>, Outcome), (Problem, Outcome)> {
+    async fn identify(&self, token: &str) -> Result<(Arc<RememberedUser>, VerifyOutcome), (Problem, VerifyOutcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
         if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof, now)) {
-            return Ok((identity, Outcome::Remembered));
+            return Ok((identity, VerifyOutcome::Remembered));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
-        let identity = Identity::of(&claims, self.claims.values(&claims), proof);
-        let identity = identity.map(Arc::new).ok_or((no_valid_token(), Outcome::Refused))?;
+        let identity = RememberedUser::of(&claims, self.claims.values(&claims), proof);
+        let identity = identity.map(Arc::new).ok_or((no_valid_token(), VerifyOutcome::Refused))?;
         self.remembered.remember(hash, Arc::clone(&identity));
-        Ok((identity, Outcome::Verified))
+        Ok((identity, VerifyOutcome::Verified))
     }
 
     /// The path of the client's request, as the proxy states it. A header that occurs twice was not set by the proxy
@@ -87,7 +87,7 @@ impl Sidecar {
     }
 
     /// Always sets all headers, because Envoy passes on the client's own header if one is missing.
-    fn allow(&self, identity: Option<&Identity>) -> HttpResponse {
+    fn allow(&self, identity: Option<&RememberedUser>) -> HttpResponse {
         let [user, client, token] = identity.map_or([EMPTY, EMPTY, EMPTY], |identity| {
             [&identity.user, &identity.client, &identity.token].map(HeaderValue::clone)
         });
@@ -101,24 +101,24 @@ impl Sidecar {
     }
 }
 
-fn refusal(reason: NotVerified) -> (Problem, Outcome) {
+fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
     match reason {
         NotVerified::Refused(reason) => {
             tracing::debug!(%reason, "token refused");
-            (no_valid_token(), Outcome::Refused)
+            (no_valid_token(), VerifyOutcome::Refused)
         }
         NotVerified::NoKeys => {
             let detail = "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
-            (unavailable(ProblemCode::KeysUnavailable, detail), Outcome::NoKeys)
+            (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys)
         }
         NotVerified::StaleKeys => {
             let detail =
                 "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
-            (unavailable(ProblemCode::KeysUnavailable, detail), Outcome::NoKeys)
+            (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys)
         }
         NotVerified::StaleEnds => {
             let detail = "It is not known at the moment whether the token has been ended. Try again.";
-            (unavailable(ProblemCode::RevocationsUnavailable, detail), Outcome::StaleEnds)
+            (unavailable(ProblemCode::RevocationsUnavailable, detail), VerifyOutcome::StaleEnds)
         }
     }
 }

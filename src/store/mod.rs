@@ -1,9 +1,9 @@
 //! What outlives a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
 //! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose answer was
-//! lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival request. Each step
-//! touches the keys of one person, one user or one unionid, because a Redis Cluster keeps those in different slots;
-//! `login::binder` puts the steps together.
+//! lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival request. Only limits
+//! count a repetition as an event of its own. Each step touches the keys of one person, one user or one unionid, because a Redis
+//! Cluster keeps those in different slots; `login::binder` puts the steps together.
 
 mod access_token;
 mod binding;
@@ -38,7 +38,7 @@ pub use self::{
 };
 use crate::{
     ids::{AppId, LoginCode, Person},
-    limits::{Rate, TooMany},
+    limits::{Counted, Rate, TooMany},
     vault::Sealed,
 };
 
@@ -237,10 +237,10 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>>;
 
     /// Counts an event, unless the limit is reached.
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>>;
+    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>>;
 
     /// Uncounts an event.
-    async fn uncount(&self, meter: &Meter) -> Result<()>;
+    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()>;
 
     async fn fitness(&self) -> Result<Fitness>;
 }

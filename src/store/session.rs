@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
-use crate::{
-    ids::UserId,
-    limits::{Rate, TooMany},
-};
+use crate::ids::UserId;
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
 /// each failure might reveal something about it.
@@ -69,9 +66,6 @@ pub trait Sessions {
 
     /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
     async fn forget(&self, person: &Person) -> Result<()>;
-
-    /// Counts a logout and deletes the session keys of its person, unless the limit is reached.
-    async fn forget_at_logout(&self, person: &Person, rate: Rate) -> Result<Result<(), TooMany>>;
 
     /// When the code of a person's last login was exchanged. `None` if that is not known any more: for a person who is not
     /// bound, and once the session key has expired.

@@ -2,7 +2,7 @@
 //! the spans around it (`request_id`). docs/decisions/0017-our-own-log-lines.md says why no library writes it.
 
 use std::{
-    fmt::{self, Debug, Write},
+    fmt::{self, Debug},
     io,
 };
 
@@ -47,7 +47,7 @@ where
 
 impl<'a> FormatFields<'a> for JsonLines {
     fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
-        let mut members = Members { line, written: Ok(()) };
+        let mut members = JsonMembers { line, written: Ok(()) };
         fields.record(&mut members);
         members.written
     }
@@ -63,12 +63,12 @@ impl<'a> FormatFields<'a> for AuditFields {
     }
 }
 
-struct Members<'a> {
+struct JsonMembers<'a> {
     line: Writer<'a>,
     written: fmt::Result,
 }
 
-impl Members<'_> {
+impl JsonMembers<'_> {
     fn add(&mut self, field: &Field, value: impl Serialize) {
         self.written = self.written.and_then(|()| {
             write!(self.line, r#","{}":"#, field.name())?;
@@ -92,7 +92,7 @@ impl io::Write for Bytes<'_, '_> {
     }
 }
 
-impl Visit for Members<'_> {
+impl Visit for JsonMembers<'_> {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.add(field, value);
     }

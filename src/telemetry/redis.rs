@@ -2,12 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use prometheus_client::{
-    metrics::{family::Family, gauge::Gauge},
-    registry::{Registry, Unit},
-};
+use prometheus_client::metrics::{family::Family, gauge::Gauge};
 
-use super::Labels;
+use super::{Labels, Registering};
 
 /// What the primaries of Redis say of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +21,6 @@ pub struct RedisState {
     pub clock_difference: Option<f64>,
 }
 
-#[derive(Default)]
 pub(super) struct RedisMetrics {
     primaries: Gauge<i64, AtomicI64>,
     slots: Gauge<f64, AtomicU64>,
@@ -34,6 +30,21 @@ pub(super) struct RedisMetrics {
 }
 
 impl RedisMetrics {
+    pub(super) fn registered(new: &mut Registering) -> Self {
+        let wanted = "Replicas that each primary should have online; fewer are a risk, or fail first logins if \
+                      WXMINT_REDIS_CONFIRM is a number";
+        let slots = "Slots of the Cluster whose primary answers; NaN where there is no Cluster";
+        let replicas = "Replicas of a primary that are online and can confirm writes";
+        let clocks = "Between the slowest clock of the primaries and the fastest";
+        Self {
+            primaries: new.metric("redis_primaries", "Primaries of Redis that answer"),
+            slots: new.metric("redis_slots_covered", slots),
+            replicas: new.metric("redis_replicas_online", replicas),
+            wanted: new.metric("redis_replicas_wanted", wanted),
+            clock_difference: new.seconds("redis_clock_difference", clocks),
+        }
+    }
+
     pub(super) fn set(&self, state: &RedisState) {
         self.primaries.set(state.primaries.len() as i64);
         self.slots.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
@@ -43,17 +54,5 @@ impl RedisMetrics {
         for (primary, replicas) in &state.primaries {
             self.replicas.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
         }
-    }
-
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("redis_primaries", "Primaries of Redis that answer", self.primaries.clone());
-        let help = "Slots of the Cluster whose primary answers; NaN where there is no Cluster";
-        registry.register("redis_slots_covered", help, self.slots.clone());
-        let help = "Replicas of a primary that are online and can confirm writes";
-        registry.register("redis_replicas_online", help, self.replicas.clone());
-        let help = "Replicas that each primary should have online; fewer are a risk, or fail first logins if WXMINT_REDIS_CONFIRM is a number";
-        registry.register("redis_replicas_wanted", help, self.wanted.clone());
-        let help = "Between the slowest clock of the primaries and the fastest";
-        registry.register_with_unit("redis_clock_difference", help, Unit::Seconds, self.clock_difference.clone());
     }
 }

@@ -2,29 +2,28 @@
 
 use std::time::Instant;
 
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 
-use super::{Durations, Labels};
+use super::{Durations, Labels, Registering};
 
 const OK: &str = "ok";
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
 /// that has just appeared.
 const OF_ALERTS: [&str; 2] = ["internal_error", "wechat_misconfigured"];
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Requests {
     count: Family<Labels<2>, Counter>,
     duration: Durations<1>,
 }
 
 impl Requests {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("requests", "Requests on the public listener, by route and outcome", self.count.clone());
-        let help = "A request of a route that waits for something, from its head to its answer";
-        self.duration.register(registry, "request_duration", help);
+    pub(super) fn registered(new: &mut Registering) -> Self {
+        let duration = "A request of a route that waits for something, from its head to its answer";
+        Self {
+            count: new.metric("requests", "Requests on the public listener, by route and outcome"),
+            duration: new.durations("request_duration", duration),
+        }
     }
 }
 
@@ -46,7 +45,7 @@ impl RouteMetrics {
     }
 
     pub fn timed(self) -> Self {
-        Self { duration: Some(self.requests.duration.of(&[("route", self.route)])), ..self }
+        Self { duration: Some(self.requests.duration.get_or_create_owned(&[("route", self.route)])), ..self }
     }
 
     /// A request has been answered. `outcome` is `ok` or a problem's code.

@@ -1,6 +1,6 @@
 //! Signs access tokens with the current signing key.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
@@ -15,7 +15,7 @@ use super::{
     claims::{Audience, MintedClaims},
 };
 use crate::{
-    ids::{AppId, TokenId, UserId},
+    ids::{AppId, TokenId, UserId, unprintable},
     keys::{KeyRing, provider::for_jsonwebtoken},
 };
 
@@ -41,11 +41,7 @@ impl AccessToken {
     }
 }
 
-impl fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccessToken(…)")
-    }
-}
+unprintable!(AccessToken);
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
 pub struct Minter {
@@ -106,9 +102,9 @@ pub(super) fn sign(
 ) -> Result<String, MintError> {
     let ring = keys.at(now);
     let key = ring.signing(now)?;
-    let algorithm = for_jsonwebtoken(key.algorithm);
-    let header = Header { typ: Some(typ.into()), kid: Some(key.kid.clone()), ..Header::new(algorithm) };
-    Ok(jsonwebtoken::encode(&header, claims, &key.encoding)?)
+    let algorithm = for_jsonwebtoken(key.public().algorithm());
+    let header = Header { typ: Some(typ.into()), kid: Some(key.public().kid().into()), ..Header::new(algorithm) };
+    Ok(jsonwebtoken::encode(&header, claims, key.encoding())?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Signs our requests to another service, so that the service knows the sender and that nobody has changed the request.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{MintError, minter::sign};
-use crate::ids::TokenId;
+use crate::ids::{TokenId, unprintable};
 use crate::keys::KeyRing;
 
 /// The header's `typ`, which no verifier of access tokens accepts (RFC 8725 section 3.11).
@@ -29,7 +29,7 @@ pub struct OutgoingRequest<'a> {
 
 /// The claims of a request's token. `htm` and `htu` are those of DPoP (RFC 9449 section 4.2).
 #[derive(Serialize)]
-struct Claims<'a> {
+struct RequestClaims<'a> {
     iss: &'a str,
     aud: &'a str,
     iat: i64,
@@ -50,11 +50,7 @@ impl RequestToken {
     }
 }
 
-impl fmt::Debug for RequestToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RequestToken(…)")
-    }
-}
+unprintable!(RequestToken);
 
 /// Signs the requests of one issuer to one service with the current signing key.
 pub struct RequestSigner {
@@ -77,7 +73,7 @@ impl RequestSigner {
         now: DateTime<Utc>,
     ) -> Result<RequestToken, MintError> {
         let iat = now.timestamp();
-        let claims = Claims {
+        let claims = RequestClaims {
             iss: &self.issuer,
             aud: &self.audience,
             iat,

@@ -1,8 +1,10 @@
 //! The secrets of WeChat's protocol. They cannot be printed or serialized, and are wiped when dropped.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use zeroize::Zeroizing;
+
+use crate::ids::unprintable;
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -21,11 +23,7 @@ macro_rules! secret {
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
+        unprintable!($name);
     };
 }
 

@@ -30,7 +30,7 @@ use self::{
     members::{Belief, Members},
 };
 use super::SessionKey;
-use crate::ids::{AppId, OpenId, UnionId};
+use crate::ids::{AppId, OpenId, UnionId, unprintable};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
@@ -127,8 +127,4 @@ impl fmt::Debug for EncryptedData {
     }
 }
 
-impl fmt::Debug for OpenedData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OpenedData(…)")
-    }
-}
+unprintable!(OpenedData);

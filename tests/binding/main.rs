@@ -8,7 +8,6 @@ mod books;
 mod laws;
 mod redis;
 mod request;
-mod session_keys;
 mod stepwise;
 mod world;
 

@@ -46,10 +46,6 @@ impl Redis {
         let client = redis::Client::open(self.url.as_str()).expect("a URL");
         let emptied = client.get_connection().and_then(|mut link| redis::cmd("FLUSHALL").query::<()>(&mut link));
         emptied.expect("an empty Redis");
-        self.store()
-    }
-
-    pub(crate) fn store(&self) -> Box<dyn Store> {
         let url = self.url.parse().expect("a URL");
         Box::new(store::Redis::new(&store::RedisAccess::fixed(url), DAY, clock, Metrics::default()))
     }

@@ -12,13 +12,12 @@ use std::{
 use wxmint_verify::peer::{NotVerified, Peer};
 
 use crate::{
-    accounts::Accounts,
     books::Books,
     client::{Client, Received},
     model::{Identity, Judged, Life, Model, Said, Standing, Token, Way},
     plan::Plan,
     secrets::Secrets,
-    support::{APPID, OTHER_APPID, Simulator},
+    support::{APPID, AccountService, OTHER_APPID, Simulator},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ pub(crate) struct Campaign {
     pub(crate) books: Books,
     pub(crate) client: Client,
     pub(crate) wechat: Simulator,
-    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) accounts: AccountService,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) peer: Peer,
     /// While WeChat answers -1, wxmint may send a code twice.
@@ -65,7 +64,7 @@ impl Campaign {
         plan: &Plan,
         client: Client,
         wechat: Simulator,
-        accounts: Arc<Accounts>,
+        accounts: AccountService,
         secrets: Arc<Secrets>,
         peer: Peer,
     ) -> Self {
@@ -128,7 +127,8 @@ impl Campaign {
         let body = json!({"code": code, "appid": APP_IDS[app], "phone_code": phone_code});
         let received = self.send_login(body).await;
         self.allow_repetition(code);
-        let way = Way::Phone(self.accounts.user_of_phone(&phone));
+        let found = self.accounts.book().users().into_iter().find(|user| user.phone.as_ref() == Some(&phone));
+        let way = Way::Phone(found.map(|user| user.user_id));
         self.settle_login("login by phone", who, app, &way, received, true).await;
     }
 

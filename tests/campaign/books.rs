@@ -1,4 +1,4 @@
-//! What has happened: the answers of each second, the faults with their times, and the findings.
+//! What has happened: the answers, the faults with their times, and the findings.
 
 use std::{
     collections::BTreeMap,
@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{model::Said, plan::Plan};
 
 /// What a fault may excuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Redis,
     WeChat,
@@ -58,13 +57,6 @@ pub(crate) struct Played {
     pub(crate) troubled: Duration,
 }
 
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Second {
-    pub(crate) good: u32,
-    pub(crate) refused: u32,
-    pub(crate) lost: u32,
-}
-
 pub(crate) struct Sample {
     pub(crate) at: Duration,
     pub(crate) resident_kib: BTreeMap<String, u64>,
@@ -72,11 +64,11 @@ pub(crate) struct Sample {
 
 #[derive(Default)]
 pub(crate) struct Pages {
-    pub(crate) seconds: Vec<Second>,
     pub(crate) played: Vec<Played>,
     pub(crate) findings: Vec<String>,
     pub(crate) unexplained: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) improper: u64,
     pub(crate) problems: BTreeMap<String, u64>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) slowest: Duration,
@@ -126,18 +118,8 @@ impl Books {
             *pages.problems.entry(code.clone()).or_default() += 1;
         }
         pages.slowest = pages.slowest.max(now - sent);
-        let second = (now - self.began).as_secs() as usize;
-        if pages.seconds.len() <= second {
-            pages.seconds.resize(second + 1, Second::default());
-        }
-        let Some(part) = part else {
-            pages.seconds[second].good += 1;
-            return true;
-        };
-        match said {
-            Said::Nothing => pages.seconds[second].lost += 1,
-            _ => pages.seconds[second].refused += 1,
-        }
+        let Some(part) = part else { return true };
+        pages.improper += 1;
         pages.last_bad.push((part, sent));
         if !pages.excuse(part, sent, now, self.grace) {
             let at = (sent - self.began).as_secs_f64();

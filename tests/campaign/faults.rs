@@ -13,7 +13,8 @@ use crate::{
     actions::Campaign,
     books::Part,
     store::{RedisFault, Store},
-    support::{Signal, write_private},
+    support::{Reply, Signal, write_private},
+    words::{Name, OTHERS, REDIS},
     world::{LEAD, REPLICAS, World},
 };
 
@@ -40,107 +41,58 @@ pub(crate) enum OtherFault {
     VaultRotated,
 }
 
-pub(crate) const OTHERS: [OtherFault; 10] = [
-    OtherFault::ReplicaKilled,
-    OtherFault::WeChatStalls,
-    OtherFault::KeysRotated,
-    OtherFault::WeChatIsBusy,
-    OtherFault::ReplicasRolled,
-    OtherFault::WeChatLies,
-    OtherFault::VaultRotated,
-    OtherFault::WeChatIsOverQuota,
-    OtherFault::AnswersAreLost,
-    OtherFault::AccountsAway,
-];
-
-pub(crate) fn redis_name(fault: RedisFault) -> &'static str {
-    match fault {
-        RedisFault::FailedOver => "failover on request",
-        RedisFault::Killed => "primary killed",
-        RedisFault::KilledTwice => "primary killed, then its successor",
-        RedisFault::Frozen => "primary frozen for 3 s",
-        RedisFault::CutOff => "connections to Redis cut again and again",
-        RedisFault::SlotsMoved => "slots move, and back",
-        RedisFault::Full => "Redis has no memory left",
-        RedisFault::PasswordChanged => "password of Redis changed",
+/// Plays each fault once, or all of them in one order after another until the time is over.
+async fn rounds<T>(
+    campaign: &Campaign,
+    faults: &mut [T],
+    seed: u64,
+    until: Option<Instant>,
+    mut play: impl AsyncFnMut(&T),
+) {
+    let mut order = fastrand::Rng::with_seed(seed);
+    loop {
+        if until.is_some() {
+            order.shuffle(faults);
+        }
+        for fault in &*faults {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return;
+            }
+            play(fault).await;
+            sleep(campaign.plan.pause).await;
+        }
+        if until.is_none() {
+            return;
+        }
     }
 }
 
-pub(crate) fn other_name(fault: OtherFault) -> &'static str {
-    match fault {
-        OtherFault::WeChatStalls => "WeChat does not answer",
-        OtherFault::WeChatIsBusy => "WeChat answers -1",
-        OtherFault::WeChatIsOverQuota => "WeChat answers 45011",
-        OtherFault::WeChatLies => "WeChat answers garbage",
-        OtherFault::AnswersAreLost => "WeChat's answers are cut off",
-        OtherFault::AccountsAway => "account service answers 503",
-        OtherFault::ReplicaKilled => "replica of wxmint killed",
-        OtherFault::ReplicasRolled => "replicas of wxmint rolled",
-        OtherFault::KeysRotated => "signing key rotated",
-        OtherFault::VaultRotated => "vault key rotated",
-    }
-}
-
-/// Plays the faults of Redis, each once or until the time is over.
 pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut Store, until: Option<Instant>) {
-    let mut rounds = fastrand::Rng::with_seed(campaign.plan.seed);
-    let mut passwords = 1;
-    loop {
-        let mut faults = store.faults();
-        if until.is_some() {
-            rounds.shuffle(&mut faults);
+    let (mut passwords, seed) = (1, campaign.plan.seed);
+    rounds(campaign, &mut REDIS.clone(), seed, until, async |(fault, (name, _))| {
+        passwords += 1;
+        let password = format!("campaign-password-{passwords}-{seed}");
+        world.secrets.add("a password of Redis", &password);
+        let number = campaign.books.begin(name, Part::Redis);
+        store.suffer(*fault, &password).await;
+        if *fault == RedisFault::PasswordChanged {
+            let file = world.path("WXMINT_REDIS_URL_FILE").await;
+            replace(&file, &store.url());
+            sleep(RELOAD).await;
         }
-        for fault in faults {
-            if is_over(until) {
-                return;
-            }
-            passwords += 1;
-            let password = format!("campaign-password-{passwords}-{}", campaign.plan.seed);
-            world.secrets.add("a password of Redis", &password);
-            let number = campaign.books.begin(redis_name(fault), Part::Redis);
-            store.suffer(fault, &password).await;
-            if fault == RedisFault::PasswordChanged {
-                let file = world.path("WXMINT_REDIS_URL_FILE").await;
-                replace(&file, &store.url());
-                sleep(RELOAD).await;
-            }
-            campaign.books.end(number);
-            campaign.books.recovers(number).await;
-            sleep(campaign.plan.pause).await;
-        }
-        if until.is_none() {
-            return;
-        }
-    }
+        campaign.books.end(number);
+        campaign.books.recovers(number).await;
+    })
+    .await;
 }
 
-/// Plays the other faults, each once or until the time is over.
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
-    let mut rounds = fastrand::Rng::with_seed(campaign.plan.seed.wrapping_add(1));
-    loop {
-        let mut faults = OTHERS;
-        if until.is_some() {
-            rounds.shuffle(&mut faults);
-        }
-        for fault in faults {
-            if is_over(until) {
-                return;
-            }
-            play(campaign, world, fault).await;
-            sleep(campaign.plan.pause).await;
-        }
-        if until.is_none() {
-            return;
-        }
-    }
+    let seed = campaign.plan.seed.wrapping_add(1);
+    let play = async |(fault, (name, _)): &(OtherFault, Name)| play(campaign, world, *fault, name).await;
+    rounds(campaign, &mut OTHERS.clone(), seed, until, play).await;
 }
 
-fn is_over(until: Option<Instant>) -> bool {
-    until.is_some_and(|until| Instant::now() >= until)
-}
-
-async fn play(campaign: &Campaign, world: &World, fault: OtherFault) {
-    let name = other_name(fault);
+async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'static str) {
     match fault {
         OtherFault::WeChatStalls => wechat(campaign, name, json!([{"kind": "stall"}])).await,
         OtherFault::WeChatIsBusy => {
@@ -160,9 +112,9 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault) {
         }
         OtherFault::AccountsAway => {
             let number = campaign.books.begin(name, Part::Accounts);
-            campaign.accounts.be_away(true);
+            campaign.accounts.misbehave(Reply::Away);
             sleep(HELD).await;
-            campaign.accounts.be_away(false);
+            campaign.accounts.heal();
             campaign.books.end(number);
             campaign.books.recovers(number).await;
         }

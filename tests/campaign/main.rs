@@ -4,7 +4,6 @@
 //! `cargo test --test campaign` runs the short form, with each fault once. `make campaign MINUTES=60` runs the long form,
 //! with the faults in a random order from a seed, and writes docs/reliability.md.
 
-mod accounts;
 mod actions;
 mod books;
 mod client;
@@ -25,7 +24,6 @@ mod words;
 mod world;
 
 use std::{
-    env,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,12 +31,11 @@ use std::{
 use tokio::time::sleep;
 
 use self::{
-    accounts::Accounts,
     actions::Campaign,
     client::Client,
     plan::Plan,
     store::Store,
-    support::{OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
+    support::{AccountService, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
     world::World,
 };
 
@@ -65,13 +62,10 @@ async fn no_binding_is_lost_whatever_fails() {
 async fn campaign(plan: &Plan) -> Arc<Campaign> {
     let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
-    let mut store = match env::var("CAMPAIGN_REDIS").as_deref() {
-        Ok("one") => Store::one(&password).await,
-        _ => Store::cluster(&password).await,
-    };
+    let mut store = Store::start(&password).await;
     let wechat = Simulator::start(http.clone(), &[format!("{OTHER_APPID}:{OTHER_SECRET}")]).await;
-    let (accounts, address) = Accounts::start().await;
-    let world = Arc::new(World::start(&store.url(), &wechat, address, http.clone()).await);
+    let accounts = AccountService::start();
+    let world = Arc::new(World::start(&store.url(), &wechat, accounts.address, http.clone()).await);
     world.secrets.add("a password of Redis", &password);
     let client = Client::new(http, Arc::clone(&world.rotation), Arc::clone(&world.secrets));
     let peer = world.verifier().await;

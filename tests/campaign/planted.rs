@@ -42,35 +42,23 @@ fn found<T: std::fmt::Debug>(judged: Result<T, String>, words: &str) {
 }
 
 #[test]
-fn a_binding_that_moves_is_found() {
-    let (mut model, who, _) = somebody();
-    found(model.login(who, 0, &SILENT, &login("user-2", true), true), "user-2 is answered");
+fn a_binding_that_moves_or_is_lost_and_a_unionid_that_leads_to_another_user_are_found() {
+    for (app, said, words) in [
+        (0, login("user-2", true), "user-2 is answered"),
+        (0, problem(403, "binding_required"), "somebody is asked"),
+        (1, login("user-2", true), "user-2 is answered"),
+    ] {
+        let (mut model, who, _) = somebody();
+        found(model.login(who, app, &SILENT, &said, true), words);
+    }
 }
 
 #[test]
-fn a_binding_that_is_lost_is_found() {
-    let (mut model, who, _) = somebody();
-    found(model.login(who, 0, &SILENT, &problem(403, "binding_required"), true), "somebody is asked");
-}
-
-#[test]
-fn a_unionid_that_leads_to_another_user_is_found() {
-    let (mut model, who, _) = somebody();
-    found(model.login(who, 1, &SILENT, &login("user-2", true), true), "user-2 is answered");
-}
-
-#[test]
-fn a_user_of_two_people_is_found() {
-    let (mut model, _, _) = somebody();
-    let other = model.add(Identity::default());
-    found(model.login(other, 0, &SILENT, &login("user-1", false), true), "the user of two people");
-}
-
-#[test]
-fn a_user_who_is_new_twice_or_never_is_found() {
+fn a_user_of_two_people_and_one_who_is_new_twice_or_never_are_found() {
     let (mut model, who, _) = somebody();
     found(model.login(who, 0, &SILENT, &login("user-1", true), true), "for the second time");
     let other = model.add(Identity::default());
+    found(model.login(other, 0, &SILENT, &login("user-1", false), true), "the user of two people");
     found(model.login(other, 0, &SILENT, &login("user-2", false), true), "is not new_user");
 }
 

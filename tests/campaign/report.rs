@@ -8,7 +8,7 @@ use crate::{
     actions::Campaign,
     books::{Pages, Played},
     support::{repository, tell},
-    words::{FAULTS, PROMISES, Promise, chinese},
+    words::{Name, names},
 };
 
 /// The page's generated part stands between these lines.
@@ -54,8 +54,9 @@ pub(crate) fn write(campaign: &Campaign) {
     let json = format!("{:#}\n", to_json(campaign, &pages, &tried));
     fs::write(folder.join("campaign.json"), json).expect("written");
     if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
-        fill("docs/reliability.md", &english(campaign, &pages, &tried));
-        fill("docs/reliability.zh-CN.md", &in_chinese(campaign, &pages, &tried));
+        let [english, in_chinese] = introductions(campaign, &pages);
+        fill("docs/reliability.md", &rows(english, &tried, |(english, _)| english));
+        fill("docs/reliability.zh-CN.md", &rows(in_chinese, &tried, |(_, chinese)| chinese));
     }
 }
 
@@ -112,86 +113,41 @@ fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
         "faults": faults.collect::<Vec<_>>(),
         "findings": pages.findings,
         "unexplained": pages.unexplained,
-        "seconds": pages.seconds,
         "samples": samples.collect::<Vec<_>>(),
     })
 }
 
-fn english(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
-    let Facts { minutes, rate, cores, seed, asked, people, findings, unexplained, slowest } =
-        Facts::of(campaign, pages);
-    let mut text = format!(
+/// The text before the rows, in English and in Chinese.
+fn introductions(campaign: &Campaign, pages: &Pages) -> [String; 2] {
+    let (minutes, rate, seed) = (campaign.plan.minutes.unwrap_or_default(), campaign.plan.rate, campaign.plan.seed);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let (asked, people) = (pages.counts.values().sum::<u64>(), campaign.model().people.len());
+    let (findings, unexplained) = (pages.findings.len(), pages.unexplained.len());
+    let slowest = pages.slowest.as_secs_f64();
+    let english = format!(
         "The last run took {minutes} minutes at {rate} requests a second, on {cores} cores, with the seed {seed}: \
          {asked} requests and verifications, {people} people. Findings: {findings}. Improper answers without a fault: \
          {unexplained}. The slowest answer took {slowest:.1} s.\n\n\
          | fault | times tried | longest | improper answers | from its beginning to the last of them, median | worst | \
-         from its end, worst |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n"
+         from its end, worst |\n"
     );
-    rows(&mut text, tried, |name| name);
-    text.push_str("\n| promise | faults that were tried | what was checked | result |\n|---|---|---|---|\n");
-    promises(&mut text, |promise| promise.english, "kept");
-    text
-}
-
-fn in_chinese(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> String {
-    let Facts { minutes, rate, cores, seed, asked, people, findings, unexplained, slowest } =
-        Facts::of(campaign, pages);
-    let mut text = format!(
+    let chinese = format!(
         "最近一次运行 {minutes} 分钟，每秒 {rate} 个请求，{cores} 核，种子 {seed}：请求和验证共 {asked} 次，{people} 人。\
          发现的问题：{findings}。没有故障时的异常应答：{unexplained}。最慢的应答用了 {slowest:.1} 秒。\n\n\
-         | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n"
+         | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n"
     );
-    rows(&mut text, tried, chinese);
-    text.push_str("\n| 承诺 | 试过的故障 | 检查的内容 | 结果 |\n|---|---|---|---|\n");
-    promises(&mut text, |promise| promise.chinese, "守住");
-    text
+    [english, chinese].map(|text| text + "|---|--:|--:|--:|--:|--:|--:|\n")
 }
 
-struct Facts {
-    minutes: u64,
-    rate: u32,
-    cores: usize,
-    seed: u64,
-    asked: u64,
-    people: usize,
-    findings: usize,
-    unexplained: usize,
-    slowest: f64,
-}
-
-impl Facts {
-    fn of(campaign: &Campaign, pages: &Pages) -> Self {
-        Self {
-            minutes: campaign.plan.minutes.unwrap_or_default(),
-            rate: campaign.plan.rate,
-            cores: thread::available_parallelism().map_or(1, usize::from),
-            seed: campaign.plan.seed,
-            asked: pages.counts.values().sum(),
-            people: campaign.model().people.len(),
-            findings: pages.findings.len(),
-            unexplained: pages.unexplained.len(),
-            slowest: pages.slowest.as_secs_f64(),
-        }
-    }
-}
-
-fn rows(text: &mut String, tried: &BTreeMap<&str, Tried>, in_words: impl Fn(&'static str) -> &'static str) {
-    for (name, it) in FAULTS.iter().filter_map(|(name, _)| Some((*name, tried.get(name)?))) {
+fn rows(mut text: String, tried: &BTreeMap<&str, Tried>, in_words: fn(Name) -> &'static str) -> String {
+    for (name, it) in names().filter_map(|name| Some((name, tried.get(name.0)?))) {
         let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
         let (name, times, refused, [median, worst]) = (in_words(name), it.times, it.refused, it.troubled());
         let row = [longest, median, worst, recovered].map(|seconds| format!("{seconds:.1} s"));
         let [longest, median, worst, recovered] = row;
         let _ = writeln!(text, "| {name} | {times} | {longest} | {refused} | {median} | {worst} | {recovered} |");
     }
-}
-
-fn promises(text: &mut String, in_words: impl Fn(&Promise) -> [&'static str; 3], kept: &str) {
-    for promise in &PROMISES {
-        let [promise, faults, checked] = in_words(promise);
-        let _ = writeln!(text, "| {promise} | {faults} | {checked} | {kept} |");
-    }
+    text
 }
 
 /// Replaces what stands between the two lines of the page.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::support::{PATIENCE, RedisCluster, RedisServer, Shape, until};
+use crate::support::{RedisCluster, RedisServer, Shape};
 
 /// How long Redis is frozen: longer than any request waits for it.
 const FROZEN: Duration = Duration::from_secs(3);
@@ -15,10 +15,8 @@ const CUT: Duration = Duration::from_secs(2);
 /// Slots that move to another primary and back: of about sixteen thousand.
 const MOVED: usize = 20;
 
-pub(crate) enum Store {
-    One(Box<RedisServer>),
-    Cluster(Box<RedisCluster>),
-}
+/// Three primaries, each with a replica.
+pub(crate) struct Store(RedisCluster);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RedisFault {
@@ -33,61 +31,20 @@ pub(crate) enum RedisFault {
 }
 
 impl Store {
-    pub(crate) async fn one(password: &str) -> Self {
-        let options = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned);
-        Self::One(Box::new(RedisServer::start(&options, password).await))
-    }
-
-    /// Three primaries, each with a replica.
-    pub(crate) async fn cluster(password: &str) -> Self {
+    pub(crate) async fn start(password: &str) -> Self {
         let shape = Shape { password: password.to_owned(), ..Shape::default() };
-        Self::Cluster(Box::new(RedisCluster::of(shape).await))
+        Self(RedisCluster::of(shape).await)
     }
 
     pub(crate) fn url(&self) -> String {
-        match self {
-            Self::One(server) => server.url(),
-            Self::Cluster(cluster) => cluster.url(),
-        }
-    }
-
-    pub(crate) fn faults(&self) -> Vec<RedisFault> {
-        use RedisFault::{CutOff, FailedOver, Frozen, Full, Killed, KilledTwice, PasswordChanged, SlotsMoved};
-        match self {
-            Self::One(_) => vec![Killed, Frozen, CutOff, Full],
-            Self::Cluster(_) => {
-                vec![FailedOver, Killed, Frozen, SlotsMoved, CutOff, Full, PasswordChanged, KilledTwice]
-            }
-        }
+        self.0.url()
     }
 
     /// Returns when Redis is well again, and has all of its replicas.
     pub(crate) async fn suffer(&mut self, fault: RedisFault, password: &str) {
-        match (self, fault) {
-            (Self::One(server), fault) => one_suffers(server, fault).await,
-            (Self::Cluster(cluster), fault) => {
-                cluster_suffers(cluster, fault, password).await;
-                cluster.whole().await;
-            }
-        }
+        cluster_suffers(&mut self.0, fault, password).await;
+        self.0.whole().await;
     }
-}
-
-async fn one_suffers(server: &mut RedisServer, fault: RedisFault) {
-    match fault {
-        RedisFault::Killed => {
-            server.kill();
-            server.start_again().await;
-        }
-        RedisFault::Frozen => {
-            server.freeze();
-            sleep(FROZEN).await;
-            server.thaw();
-        }
-        RedisFault::CutOff => cut_off(&[server]).await,
-        _ => fill_up(&[server]).await,
-    }
-    until("Redis answers", PATIENCE, async || server.try_command::<String>(&["PING"]).is_ok()).await;
 }
 
 async fn cluster_suffers(cluster: &mut RedisCluster, fault: RedisFault, password: &str) {

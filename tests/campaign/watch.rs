@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::interval};
 
 use crate::{
     actions::Campaign,
-    books::{Part, Sample, Second},
+    books::{Part, Sample},
     tell,
     world::{REPLICAS, World},
 };
@@ -30,6 +30,8 @@ pub(crate) async fn run(campaign: Arc<Campaign>, world: Arc<World>, stop: watch:
             return;
         }
         world.read_logs().await.into_iter().for_each(|found| campaign.books.find(found));
+        // In an hour there would be too many of them to keep.
+        drop(campaign.accounts.take_calls());
         check_feed(&campaign);
         if second % TELL_EVERY == 0 {
             sample(&campaign, &world).await;
@@ -71,17 +73,14 @@ fn progress(campaign: &Campaign) -> String {
     let (people, now) = (campaign.model().people.len(), Instant::now());
     let pages = campaign.books.pages();
     let on: Vec<_> = pages.played.iter().filter(|it| it.ended.is_none()).map(|it| it.name).collect();
-    let last = &pages.seconds[pages.seconds.len().saturating_sub(TELL_EVERY as usize)..];
-    let sum = |count: fn(&Second) -> u32| last.iter().map(count).sum::<u32>();
     let memory = pages.samples.last().map(|sample| sample.resident_kib.clone()).unwrap_or_default();
     let memory: Vec<_> = memory.iter().map(|(name, kib)| format!("{name} {} MB", kib * 1024 / 1_000_000)).collect();
     format!(
-        "{:7.1} s  {} people, in 10 s: {} good, {} refused, {} lost; {} findings; {}; {}",
+        "{:7.1} s  {} people, {} requests, {} improper answers; {} findings; {}; {}",
         (now - campaign.books.began).as_secs_f64(),
         people,
-        sum(|second| second.good),
-        sum(|second| second.refused),
-        sum(|second| second.lost),
+        pages.counts.values().sum::<u64>(),
+        pages.improper,
         pages.findings.len(),
         memory.join(", "),
         if on.is_empty() { "no fault".to_owned() } else { on.join(" + ") }

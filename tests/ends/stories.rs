@@ -1,7 +1,6 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
 use wxmint::store::{Issued, ReadEnds, Store};
-use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use crate::{
     runtime,
@@ -61,39 +60,5 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
         assert_eq!(call.go_on(Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
-    });
-}
-
-/// A token of the longest life is ended in its first moment. At its last moment, by a clock that is 30 s behind, a verifier
-/// starts, and the store, whose clock is 30 s ahead, trims the stream in the next second.
-#[test]
-fn the_stream_has_an_end_for_as_long_as_somebody_accepts_the_token() {
-    const APART: Millis = 30 * SECOND;
-    let life = Millis::try_from((LONGEST_LIFE + MAX_LEEWAY).as_millis()).expect("some days");
-    let redis = Redis::start();
-    runtime().block_on(async {
-        for stores in [Stores::memory(), redis.emptied()] {
-            end(&stores, "ended", Millis::try_from(LONGEST_LIFE.as_millis()).expect("some days"), NOW).await;
-            stores.set_clock(NOW + life + 2 * APART - SECOND);
-            stores.directly().end_key("a-kid").await.expect("ended");
-            let ends = read(&stores, "").await.map(|read| read.ends).unwrap_or_default();
-            assert_eq!(ends.len(), 2, "{ends:?}, with a replica: {}", stores.replica().is_some());
-        }
-    });
-}
-
-/// It ends the second in which its token was issued, and a repetition that comes later ends no more.
-#[test]
-fn a_logout_everywhere_that_is_repeated_ends_nothing_newer() {
-    let redis = Redis::start();
-    runtime().block_on(async {
-        for stores in [Stores::memory(), redis.emptied()] {
-            for at in [NOW, NOW + 5 * SECOND] {
-                stores.set_clock(at);
-                stores.directly().end_user(&user_id(0), Some(NOW / SECOND)).await.expect("ended");
-            }
-            let state = stores.directly().user_state(&user_id(0)).await.expect("a state");
-            assert_eq!(state.ended_before, Some(NOW / SECOND));
-        }
     });
 }

@@ -10,12 +10,12 @@ use std::{
     io::Write,
     process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
-use futures_util::future::join_all;
+
 use serde_json::{Value, json};
 use wxmint::{
     accounts::{
@@ -31,7 +31,7 @@ use wxmint::{
 };
 use wxmint_verify::Algorithm;
 
-use crate::support::{AccountService, BUSY, Breakable, Call, ISSUER, PATIENCE, Reply, eventually, repository, tools};
+use crate::support::{AccountService, Call, ISSUER, Reply, repository, tools};
 
 /// One worker's client, with a key of its own.
 struct Client {
@@ -52,8 +52,8 @@ impl Client {
         let (tls, metrics) = (Tls::from_system().expect("root certificates"), Metrics::default());
         let base = base.parse().expect("a URL");
         // So many workers that each has the least room.
-        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), now).expect("a client");
-        Self { accounts: accounts.asking_at_each_login(&base), keys, metrics }
+        let accounts = ServiceAccounts::new(&base, &tls, 64, signer, metrics.clone(), now, true).expect("a client");
+        Self { accounts, keys, metrics }
     }
 
     async fn password(&self, name: &str, password: &str) -> Result<Option<UserId>, AccountsError> {
@@ -72,7 +72,7 @@ impl Client {
     }
 
     async fn admission(&self, user: &str) -> Result<LoginCheck, AccountsError> {
-        self.accounts.admits(&user.parse().expect("a user")).await
+        self.accounts.check_login(&user.parse().expect("a user")).await
     }
 
     async fn new_user(&self, key: &str) -> Result<Named, AccountsError> {
@@ -108,24 +108,6 @@ fn set_up() -> (AccountService, Client) {
 
 fn user(id: &str) -> Option<UserId> {
     Some(id.parse().expect("a user"))
-}
-
-#[tokio::test]
-async fn the_three_calls_say_yes_and_no() {
-    let (service, client) = set_up();
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
-    assert_eq!(client.password("alice", "a guess").await, Ok(None));
-    assert_eq!(client.password("nobody", "wonderland").await, Ok(None));
-
-    let found = |made| Ok(Some(Named { user: user("user-1002").expect("a user"), made }));
-    assert_eq!(client.phone("86", "13800138000").await, found(true));
-    assert_eq!(client.phone("86", "13800138000").await, found(false));
-    assert_eq!(client.phone("1", "5550100").await, Ok(None));
-
-    let made = client.new_user("first").await.expect("a user");
-    assert_eq!(client.new_user("first").await, Ok(made.clone()));
-    assert_ne!(client.new_user("second").await, Ok(made));
-    assert_eq!((service.users_made(), client.counted("new_user", "ok")), (3, 3));
 }
 
 #[tokio::test]
@@ -229,76 +211,6 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     service.misbehave_once(Reply::Lost);
     let phone = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
     assert_eq!((phone.user.as_str(), service.users_made()), ("user-1005", 4));
-}
-
-#[tokio::test]
-async fn a_service_that_stalls_costs_three_seconds_and_one_attempt() {
-    let service = AccountService::start();
-    let late = Duration::from_millis(2000);
-    for (reply, answered) in [(Reply::Stalled, false), (Reply::Drip, false), (Reply::Late(late), true)] {
-        let client = Client::of(&service.url());
-        service.take_calls();
-        service.misbehave(reply.clone());
-        let started = Instant::now();
-        let answers = tokio::join!(client.alice(), client.phone("86", "13800138000"), client.new_user("key"));
-        let took = started.elapsed();
-        assert_eq!([answers.0.is_ok(), answers.1.is_ok(), answers.2.is_ok()], [answered; 3], "{reply:?}");
-        let expected = if answered { late } else { Duration::from_secs(3) };
-        assert!((expected..expected + BUSY).contains(&took), "{reply:?}: {took:?}");
-        assert_eq!(service.calls().len(), 3, "who is slow is not asked again");
-        assert_eq!(client.counted("new_user", if answered { "ok" } else { "unanswered" }), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_service_that_is_down_is_told_at_once_and_found_again_within_seconds() {
-    let service = AccountService::start();
-    let link = Breakable::before(service.address).await;
-    let client = Client::of(&format!("{}/wxmint", link.url()));
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
-    link.cut().await;
-    for _ in 0..30 {
-        client.alice().await.expect_err("nobody listens");
-    }
-    let attempts = client.counted("check_password", "not_sent");
-    assert!((15..60).contains(&attempts), "ten failures close it for a second: {attempts}");
-    link.restore().await;
-    eventually("back", PATIENCE, async || client.alice().await.ok()).await;
-}
-
-#[tokio::test]
-async fn an_idle_connection_that_was_closed_is_no_outage() {
-    let service = AccountService::start();
-    let link = Breakable::before(service.address).await;
-    let client = Client::of(&format!("{}/wxmint", link.url()));
-    for _ in 0..5 {
-        assert_eq!(client.alice().await, Ok(user("user-alice")));
-        link.hang_up().await;
-    }
-}
-
-#[tokio::test]
-async fn no_more_calls_wait_than_may() {
-    let (service, client) = set_up();
-    service.misbehave(Reply::Late(Duration::from_millis(500)));
-    let answers = join_all((0..40).map(|_| client.alice())).await;
-    let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert_eq!((answered.len(), service.calls().len()), (32, 32));
-    for refused in refused {
-        assert!(refused.expect_err("full").reason.contains("too many calls"));
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_gives_its_place_back() {
-    let (service, client) = set_up();
-    service.misbehave(Reply::Stalled);
-    for _ in 0..40 {
-        let gone = tokio::time::timeout(Duration::from_millis(20), client.alice()).await;
-        gone.expect_err("it stalls");
-    }
-    service.heal();
-    assert_eq!(client.alice().await, Ok(user("user-alice")));
 }
 
 /// What docs/accounts.openapi.yaml says of messages: the path, `request` or `answer`, and the message.

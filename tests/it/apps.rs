@@ -1,18 +1,11 @@
 //! Many mini programs: which one a login means, and folders of AppSecrets that change while `wxmint serve` runs.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, BUSY, Configuration, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder,
-    eventually, until,
+    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually, until,
 };
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
@@ -68,28 +61,6 @@ async fn an_app_is_chosen_by_the_body_and_else_by_the_referer() {
     assert_eq!(app_of(ask(&bed, &body, Some(&referer_of(APPID))).await), OTHER_APPID, "the body has the last word");
     let query = format!("/login?code={}&appid={OTHER_APPID}", code_of(&bed, OTHER_APPID).await);
     assert_eq!(app_of(bed.service().get(&query).await), OTHER_APPID);
-}
-
-#[tokio::test]
-async fn a_forged_referer_opens_nothing_and_a_foreign_one_is_none() {
-    let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
-    let bed = bed_with(folder.path()).await;
-    // The wrong app's AppSecret does not exchange the code.
-    let forged = ask(&bed, &json!({"code": code_of(&bed, APPID).await}), Some(&referer_of(OTHER_APPID))).await;
-    forged.expect_problem(400, "code_invalid");
-    let asked = bed.wechat.exchanges().await;
-    for foreign in [
-        referer_of("wx0000000000000000"),
-        referer_of(OTHER_APPID).replace("https", "http"),
-        referer_of(OTHER_APPID).replace(".com/", ".com.example/"),
-        format!("{}?", referer_of(OTHER_APPID)),
-        "https://login.example.com/page".to_owned(),
-    ] {
-        let refused = ask(&bed, &json!({"code": code_of(&bed, OTHER_APPID).await}), Some(&foreign)).await;
-        let refused = refused.expect_problem(400, "unknown_app");
-        assert!(refused.member("detail").contains("Several mini programs"), "{foreign}: {refused:?}");
-    }
-    assert_eq!(bed.wechat.exchanges().await, asked, "a login of no app asks WeChat nothing");
 }
 
 #[tokio::test]
@@ -173,99 +144,4 @@ async fn a_secret_is_rotated_by_a_renamed_file_without_a_failed_login() {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let bed = TestBed::builder().apps_folder(folder.path()).start().await;
     rotated_under_load(bed, || put(&folder.path().join(APPID), ROTATED)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_rotated_by_kubernetes_without_a_failed_login() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let volume = folder.path();
-    write_version(volume, "..2026_11_20_1", APP_SECRET);
-    symlink("..2026_11_20_1", volume.join("..data")).expect("a link");
-    symlink(format!("..data/{APPID}"), volume.join(APPID)).expect("a link");
-    let bed = TestBed::builder().apps_folder(volume).start().await;
-    // As the kubelet does it: a new folder, a new link, and a rename over the old one.
-    let swap = || {
-        write_version(volume, "..2026_11_20_2", ROTATED);
-        symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
-        fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
-        fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
-    };
-    rotated_under_load(bed, swap).await;
-}
-
-fn write_version(volume: &Path, version: &str, secret: &str) {
-    fs::create_dir(volume.join(version)).expect("a folder");
-    fs::write(volume.join(version).join(APPID), secret).expect("written");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_only_apps_secret_file_is_rotated_without_a_failed_login() {
-    let folder = apps_folder(&[("app-secret", APP_SECRET)]);
-    let file = folder.path().join("app-secret");
-    let bed = TestBed::builder().env("WXMINT_APP_SECRET", "").env("WXMINT_APP_SECRET_FILE", &file.to_string_lossy());
-    rotated_under_load(bed.start().await, || put(&file, ROTATED)).await;
-}
-
-/// At a service of its own, so that all faults wait at once.
-async fn is_told_once_until_it_is_whole((content, reason): (&str, &str)) {
-    let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
-    let bed = bed_with(folder.path()).await;
-    let path = folder.path().join(APPID);
-    fs::write(&path, content).expect("written");
-    let errors = async || Some(bed.service().reasons("ERROR")).filter(|errors| !errors.is_empty());
-    let errors = eventually(reason, WITHIN, errors).await;
-    assert!(errors[0].contains(&*path.to_string_lossy()) && errors[0].contains(reason), "{errors:?}");
-    for appid in [APPID, OTHER_APPID] {
-        let login = json!({"code": code_of(&bed, appid).await, "appid": appid});
-        assert_eq!(app_of(ask(&bed, &login, None).await), appid, "{reason}");
-    }
-    bed.wechat.change_app(json!({"appid": APPID, "secret": ROTATED, "drop_old_secrets": true})).await;
-    fs::write(&path, ROTATED).expect("written");
-    until("the whole secret", WITHIN, async || rotated(&bed)).await;
-    ask(&bed, &json!({"code": code_of(&bed, APPID).await, "appid": APPID}), None).await.expect_login();
-    assert_eq!(bed.service().reasons("ERROR").len(), 1, "each fault is told once");
-    let log = bed.service().log();
-    assert!(![APP_SECRET, OTHER_SECRET, &ROTATED[..16]].iter().any(|secret| log.contains(secret)), "{log}");
-}
-
-#[tokio::test]
-async fn a_file_that_is_half_written_is_told_once_and_the_secret_of_before_stays() {
-    let faults = [("", "must hold the AppSecret"), (&ROTATED[..16], "as if only half"), ("REPLACE-ME", "placeholder")];
-    join_all(faults.map(is_told_once_until_it_is_whole)).await;
-}
-
-#[tokio::test]
-async fn a_folder_that_vanishes_leaves_the_apps_of_before() {
-    let folder = apps_folder(&[(APPID, APP_SECRET)]);
-    let bed = bed_with(folder.path()).await;
-    fs::remove_dir_all(folder.path()).expect("removed");
-    eventually("the fault", WITHIN, async || bed.service().reasons("ERROR").first().cloned()).await;
-    bed.log_in("lin").await.expect_login();
-}
-
-#[tokio::test]
-async fn a_folder_with_something_else_in_it_is_refused_at_start_with_every_file_named() {
-    let planted = "PLANTED7e4b1a with spaces";
-    let folder =
-        apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, planted), ("wx1", "REPLACE-ME"), ("notes.txt", planted)]);
-    let outcome = started_on(folder.path().into()).await;
-    for name in [OTHER_APPID, "wx1", "notes.txt"] {
-        assert!(outcome.contains(&*folder.path().join(name).to_string_lossy()), "{name}: {outcome}");
-    }
-    assert!(!outcome.contains("PLANTED") && !outcome.contains(APP_SECRET), "{outcome}");
-
-    let empty = tempfile::tempdir().expect("a folder");
-    assert!(started_on(empty.path().into()).await.contains("holds no mini program"));
-    assert!(started_on(empty.path().join("nowhere")).await.contains("cannot be read"));
-}
-
-/// What `wxmint serve` says of a folder that it does not start on.
-async fn started_on(folder: PathBuf) -> String {
-    let mut configuration = Configuration::new("ES256");
-    configuration.unset("WXMINT_APPID");
-    configuration.unset("WXMINT_APP_SECRET");
-    configuration.set("WXMINT_APPS_DIR", &folder.to_string_lossy());
-    let refused = configuration.refused().await;
-    assert!(refused.contains("WXMINT_APPS_DIR"), "{refused}");
-    refused
 }

@@ -136,66 +136,32 @@ fn head_of(method: &str, target: &str, headers: &str) -> String {
 }
 
 fn json_bodies() -> Vec<Case> {
-    let refused: [&[u8]; 36] = [
+    let refused: [&[u8]; 14] = [
         b"",
-        b" \n\t",
-        b"{",
         b"{}",
-        b"[]",
         b"null",
-        b"\"hunter2\"",
-        b"[\"hunter2\"]",
         b"[{\"code\":\"hunter2\"}]",
-        b"1e400",
-        b"{\"code\":null}",
-        b"{\"code\":12}",
-        b"{\"code\":-1.5e300}",
         b"{\"code\":1e999}",
-        b"{\"code\":true}",
-        b"{\"code\":[\"hunter2\"]}",
         b"{\"code\":{\"hunter2\":\"hunter2\"}}",
-        b"{\"code\":\"\"}",
-        b"{\"code\":\"hunter2\"",
         b"{\"code\":\"hunter2\"} hunter2",
-        b"{\"code\":\"hunter2\",}",
-        b"{'code':'hunter2'}",
-        b"{code:\"hunter2\"}",
-        b"{\"code\":\"hunter2\",\"code\":\"hunter2\"}",
         b"{\"code\":\"hunter2\",\"c\\u006fde\":\"hunter2\"}",
-        b"{\"code\":\"hunter2\\u0000\"}",
         b"{\"code\":\"hunter2\0\"}",
         b"{\"code\":\"hunter2\\ud800\"}",
-        b"{\"code\":\"hunter2\xff\"}",
         b"{\"code\":\"a\",\"extra\":\"hunter2\xc3\x28\"}",
         b"\xef\xbb\xbf{\"code\":\"hunter2\"}",
-        b"{\"code\":\"hunter2\\n\"}",
         "{\"code\":\"hunter2，\"}".as_bytes(),
         b"{\"code\":\"a\",\"appid\":\"hunter2}{\"}",
-        b"{\"code\":\"a\",\"appid\":[\"hunter2\"]}",
-        b"{\"Code\":\"hunter2\"}",
     ];
     let mut cases: Vec<_> = refused.into_iter().map(|body| Case::post(JSON, body, INVALID)).collect();
-    for unused in ["username", "password", "phone_code", "bind_ticket"] {
-        cases.push(Case::post(JSON, format!("{{\"code\":\"hunter2\",\"{unused}\":\"hunter2\"}}"), INVALID));
-    }
     let ticket = "hunter2hunter2hunter2h";
     for (body, expected) in [
-        (r#"{"username":"hunter2","password":"hunter2"}"#.to_owned(), INVALID),
         (r#"{"code":"hunter2","username":"hunter2","password":"hunter2"}"#.to_owned(), INVALID),
-        (r#"{"code":"hunter2","username":"hunter2\u0007","password":"hunter2"}"#.to_owned(), INVALID),
-        (format!(r#"{{"code":"a","username":"{}","password":"hunter2"}}"#, "hunter2".repeat(100)), INVALID),
         (format!(r#"{{"code":"a","username":"a","password":"{}"}}"#, "hunter2".repeat(200)), INVALID),
-        (r#"{"code":"a","username":"a","password":"hunter2","phone_code":"hunter2"}"#.to_owned(), INVALID),
         (format!(r#"{{"code":"a","bind_ticket":"{ticket}"}}"#), INVALID),
-        (r#"{"bind_ticket":"hunter2}{"}"#.to_owned(), INVALID),
         (format!(r#"{{"bind_ticket":"{ticket}"}}"#), Problem(400, "code_used")),
-        (format!("{{\"code\":\"{MARKED}{}\"}}", "x".repeat(250)), INVALID),
         (format!("{{\"code\":{}}}", "9".repeat(10_000)), INVALID),
-        (format!("{{\"code\":{}", "[".repeat(10_000)), INVALID),
         // Depth costs nothing in a member that nobody reads.
         (format!("{{\"code\":\"{MARKED}1\",\"x\":{}{}}}", "[".repeat(8_000), "]".repeat(8_000)), CODE_INVALID),
-        (format!("{{\"code\":\"{MARKED}2\",\"x\":{}1{}}}", "{\"x\":".repeat(2_000), "}".repeat(2_000)), CODE_INVALID),
-        (format!("{{{}\"code\":null}}", "\"hunter2\":1,".repeat(1_000)), INVALID),
         (format!("{{\"code\":\"a\",\"x\":\"{}\"}}", "x".repeat(16 * 1024)), TOO_LARGE),
         ("x".repeat(1024 * 1024), TOO_LARGE),
         ("{\"code\":\"a\",\"appid\":\"hunter2\"}".to_owned(), Problem(400, "unknown_app")),
@@ -211,16 +177,9 @@ fn forms_and_queries() -> Vec<Case> {
     let mut cases = Vec::new();
     for (fields, expected) in [
         ("", INVALID),
-        ("&&=&hunter2", INVALID),
-        ("code=", INVALID),
-        ("code", INVALID),
-        ("code=hunter2&code=hunter2", INVALID),
         ("code=hunter2&c%6fde=hunter2", INVALID),
-        ("code=hunter2%00", INVALID),
         ("code=hunter2%FF%FE", INVALID),
         ("code=hunter2%0d%0aX-Forwarded-For:+hunter2", INVALID),
-        ("code=a&appid=hunter2%7D", INVALID),
-        ("code=a&phone_code=hunter2", INVALID),
         ("code=a&appid=hunter2", Problem(400, "unknown_app")),
     ] {
         cases.push(Case::post(FORM, fields, expected));
@@ -238,26 +197,6 @@ fn forms_and_queries() -> Vec<Case> {
     cases.push(Case::asked("GET", &format!("/login?code={}", "a".repeat(6000)), INVALID));
     cases.push(Case::asked("GET", &format!("/login?code={}", "a".repeat(9000)), LONG_HEAD));
     cases
-}
-
-/// A Referer is a hint at most, and what is none is nobody's mistake.
-fn referers() -> Vec<Case> {
-    let long = "hunter2/".repeat(800);
-    let referers = [
-        "",
-        "hunter2",
-        "\u{ff}hunter2",
-        "https://servicewechat.com/",
-        "https://servicewechat.com/hunter2/0/page-frame.html",
-        "https://servicewechat.com/hunter2}{/0/page-frame.html",
-        &long,
-    ];
-    let with = |(number, referer)| {
-        let body = format!("{{\"code\":\"{MARKED} with Referer {number}\"}}");
-        let headers = format!("Referer: {referer}\r\nContent-Length: {}\r\n", body.len());
-        Case::framed("a Referer", &headers, &body, CODE_INVALID)
-    };
-    referers.into_iter().enumerate().map(with).collect()
 }
 
 fn content_types() -> Vec<Case> {
@@ -284,16 +223,7 @@ fn methods() -> Vec<Case> {
     for method in ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"] {
         cases.push(Case::asked(method, "/login", Use(LOG_IN)));
     }
-    for path in [
-        "/.well-known/jwks.json",
-        "/.well-known/openid-configuration",
-        "/.well-known/oauth-authorization-server",
-        "/openapi.json",
-        "/openapi.zh-CN.json",
-        "/docs",
-        "/docs/",
-        "/docs/index.html",
-    ] {
+    for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/openapi.json", "/docs/index.html"] {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
             cases.push(Case::asked(method, path, Use(READ)));
         }
@@ -317,18 +247,12 @@ fn targets() -> Vec<Case> {
         "/",
         "/hunter2",
         "/login/",
-        "/LOGIN",
-        "//login",
-        "/login/hunter2",
         "/login%00",
-        "/%zz",
         "/%2e%2e/%2e%2e/etc/passwd",
         "/../../etc/passwd",
-        "/.well-known/",
         "/docs/../../hunter2",
         "/docs/%2e%2e%2fhunter2",
         "/metrics",
-        "/readyz",
         "/_simulator/people",
         "http://hunter2.example/hunter2",
         "*",
@@ -354,14 +278,11 @@ fn heads() -> Vec<Case> {
         Case::new("garbage", "\0\u{1}hunter2 \r\n\r\n", Bare(400)),
         Case::new("HTTP/0.9", "GET /login\r\n\r\n", Bare(400)),
         Case::new("HTTP/1.0", "GET /login HTTP/1.0\r\n\r\n", INVALID),
-        Case::new("HTTP/3.0", "GET /login HTTP/3.0\r\n\r\n", Bare(400)),
-        Case::new("two spaces", "GET  /login HTTP/1.1\r\nHost: a\r\n\r\n", Bare(400)),
         Case::new("a space in the target", "GET /login?code=hunter2 x HTTP/1.1\r\nHost: a\r\n\r\n", Bare(400)),
         Case::new("no host", "GET /login HTTP/1.1\r\nConnection: close\r\n\r\n", Bare(400)),
         Case::new("200 headers", with(&many), Bare(431)),
         Case::new("a header of 9 KiB", with(&format!("X-Long: {}\r\n", "a".repeat(9 * 1024))), LONG_HEAD),
         Case::new("a header of 200 KiB", with(&format!("X-Long: {}\r\n", "a".repeat(200 * 1024))), Bare(431)),
-        Case::new("a name without a colon", with("hunter2\r\n"), Bare(400)),
         Case::new("a space before the colon", with("Content-Length : 5\r\n"), Bare(400)),
         Case::new("a NUL in a value", with("X-Long: hunter2\0\r\n"), Bare(400)),
         Case::new("a folded header", with("X-Long: a\r\n hunter2\r\n"), Bare(400)),
@@ -377,12 +298,9 @@ fn framings() -> Vec<Case> {
         "Content-Length: 5, 6\r\n",
         "Content-Length: +5\r\n",
         "Content-Length: -5\r\n",
-        "Content-Length: 0x5\r\n",
-        "Content-Length: five\r\n",
         "Content-Length: 99999999999999999999999\r\n",
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: gzip\r\n",
         "Transfer-Encoding: xchunked\r\n",
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
@@ -404,6 +322,12 @@ fn framings() -> Vec<Case> {
     let unread = head_of("POST", "/hunter2", chunked);
     cases.push(Case::new("a chunk that nobody reads", format!("{unread}hunter2\r\n{{}}\r\n0\r\n\r\n"), NOT_FOUND));
     cases
+}
+
+/// What is no HTTP or could be read in two ways, as a request for `path` of another listener; each with its name.
+pub(crate) fn no_http(path: &str) -> Vec<(String, String)> {
+    let asked = |case: Case| (case.name, String::from_utf8_lossy(&case.request).replace("/login", path));
+    [heads(), framings()].concat().into_iter().map(asked).collect()
 }
 
 fn slow() -> Vec<Case> {
@@ -429,7 +353,6 @@ async fn whatever_strangers_send_is_answered_4xx_or_closed_and_the_next_login_su
     let prompt = [
         json_bodies(),
         forms_and_queries(),
-        referers(),
         content_types(),
         methods(),
         targets(),

@@ -137,20 +137,6 @@ async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other(
 }
 
 #[tokio::test]
-async fn a_user_may_have_as_many_people_as_the_setting_says() {
-    let business = Business::with(&[("WXMINT_BINDINGS_PER_USER", "2")]).await;
-    let lin = business.log_in("lin", &password_of("alice")).await;
-    for (login, name) in [(&lin, "alice"), (&business.log_in("mei", &password_of("alice")).await, "alice")] {
-        is_users(login, name);
-    }
-    business.log_in("xu", &password_of("alice")).await.expect_problem(409, "already_bound");
-    business.dissolve(&lin).await;
-    business.silent("lin").await.expect_problem(403, "binding_required");
-    is_users(&business.silent("mei").await, "alice");
-    is_users(&business.log_in("xu", &password_of("alice")).await, "alice");
-}
-
-#[tokio::test]
 async fn a_dissolved_binding_is_gone_for_its_token_and_its_person_is_asked_again() {
     let business = Business::start().await;
     let bound = business.log_in("lin", &password_of("alice")).await.expect_login();

@@ -1,5 +1,5 @@
-//! What a silent login costs, counted and not timed: instructions, and blocks of memory that are freed. A count is nearly the
-//! same on a busy machine. `make count` prints it.
+//! What a silent login costs, counted and not timed: commands of Redis, instructions, and blocks of memory that are freed. A
+//! count is nearly the same on a busy machine. `make count` prints the last two.
 
 use std::{collections::HashMap, env, fs, process::Command};
 
@@ -63,6 +63,24 @@ impl Counted {
         let status = Command::new("callgrind_control").args([what, &self.process.id().to_string()]).output();
         assert!(status.expect("callgrind_control runs").status.success(), "callgrind_control {what}");
     }
+}
+
+/// Redis is one thread for everybody. Those within scripts count too.
+#[tokio::test]
+async fn redis_runs_at_most_twelve_commands_for_a_silent_login() {
+    const LOGINS: u64 = 50;
+    let bed = TestBed::start().await;
+    for _ in 0..5 {
+        bed.log_in("lin").await.expect_login();
+    }
+    let before = bed.redis.calls();
+    for _ in 0..LOGINS {
+        bed.log_in("lin").await.expect_login();
+    }
+    let calls = bed.redis.calls_since(&before);
+    let scripts = calls.get("evalsha").copied().unwrap_or_default();
+    assert!((LOGINS..LOGINS + 5).contains(&scripts), "one script for each: {calls:?}");
+    assert!(calls.values().sum::<u64>() <= 12 * LOGINS, "{calls:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `wxmint keys --secret`, against a stand-in for the API server.
 
-use std::{fs, process::Stdio};
+use std::fs;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -31,7 +31,9 @@ fn rotate(cluster: &Cluster, more: &[&str]) -> Said {
     cluster.keys(&[&["rotate", "--secret", SECRET, "--alg", "EdDSA"], more].concat())
 }
 
-fn every_command(cluster: &Cluster) {
+#[test]
+fn every_command_works_on_a_secret() {
+    let cluster = &Cluster::start();
     let said = cluster.keys(&["generate", "--secret", SECRET]).expect_success();
     assert!(said.stdout.contains("secret wxmint/wxmint-keys"), "{said:?}");
     assert_eq!(cluster.log(), ["get secrets 404", "create secrets 200"]);
@@ -67,16 +69,6 @@ fn every_command(cluster: &Cluster) {
 }
 
 #[test]
-fn every_command_works_on_a_secret() {
-    every_command(&Cluster::start());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_works_by_https_with_the_kubeconfigs_own_certificate() {
-    every_command(&Cluster::start_with_tls().await);
-}
-
-#[test]
 fn what_else_the_secret_holds_stays() {
     let cluster = Cluster::start();
     let other = json!({
@@ -103,42 +95,6 @@ fn keys_that_are_there_are_never_generated_over() {
     assert_eq!(cluster.log(), ["get secrets 200"]);
 }
 
-/// Runs a command `times` at once, each deciding on what it read before any has written.
-fn at_once(cluster: &Cluster, times: usize, arguments: &[&str]) -> Vec<Said> {
-    cluster.gather(times);
-    let start = |_| {
-        let mut command = cluster.command(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wxmint runs")
-    };
-    let running: Vec<_> = (0..times).map(start).collect();
-    running.into_iter().map(|child| child.wait_with_output().expect("it ends").into()).collect()
-}
-
-#[test]
-fn of_two_rotators_at_once_one_makes_the_step() {
-    let cluster = with_keys(Cluster::start());
-    let said = at_once(&cluster, 2, &["rotate", "--secret", SECRET, "--alg", "EdDSA"]);
-    let said: Vec<_> = said.into_iter().map(Said::expect_success).collect();
-    assert_eq!(said.iter().filter(|said| said.stdout.contains("published a new EdDSA key")).count(), 1, "{said:?}");
-    assert_eq!(said.iter().filter(|said| said.stdout.contains("nothing to do")).count(), 1, "{said:?}");
-    assert_eq!(stored(&cluster).len(), 2);
-    let mut writes = cluster.log();
-    writes.retain(|line| line.starts_with("update"));
-    writes.sort();
-    assert_eq!(writes, ["update secrets 200", "update secrets 409"]);
-}
-
-#[test]
-fn of_two_that_generate_at_once_one_does() {
-    let cluster = Cluster::start();
-    let said = at_once(&cluster, 2, &["generate", "--secret", SECRET]);
-    let (done, refused): (Vec<_>, Vec<_>) = said.into_iter().partition(|said| said.code == Some(0));
-    let ([done], [_]) = (&done[..], &refused[..]) else { panic!("{done:?} {refused:?}") };
-    let kept = kids(&stored(&cluster));
-    assert!(kept.len() == 1 && done.stdout.contains(&kept[0]), "{kept:?} {done:?}");
-    refused.into_iter().for_each(|said| drop(said.expect_failure(&["already"])));
-}
-
 #[test]
 fn a_change_in_the_middle_is_kept_and_the_step_decided_anew() {
     let cluster = with_keys(Cluster::start());
@@ -148,14 +104,6 @@ fn a_change_in_the_middle_is_kept_and_the_step_decided_anew() {
     assert_eq!(stored(&cluster).len(), 2);
     let log = ["get secrets 200", "update secrets 409", "get secrets 200", "update secrets 200"];
     assert_eq!(cluster.log(), log);
-}
-
-#[test]
-fn a_secret_that_goes_in_the_middle_is_not_made_again() {
-    let cluster = with_keys(Cluster::start());
-    cluster.before_next_write(|objects| objects.remove(SECRET_PATH));
-    rotate(&cluster, &[]).expect_failure(&["is not there"]);
-    assert!(cluster.objects().get(SECRET_PATH).is_none());
 }
 
 #[test]
@@ -202,34 +150,6 @@ fn what_is_missing_is_named_with_what_makes_it() {
     for name in ["wxmint-keys", "wxmint/", "/x", "wxmint/../x"] {
         cluster.keys(&["list", "--secret", name]).expect_usage_error("NAMESPACE/NAME");
     }
-}
-
-#[test]
-fn keys_that_cannot_be_read_are_left_as_they_are() {
-    let cluster = Cluster::start();
-    let planted = "{\"keys\":[{\"kty\":\"EC\",\"d\":\"cGxhbnRlZA\"";
-    for content in [planted, "{}", "{\"keys\":[]}", ""] {
-        let data = json!({"keys.json": STANDARD.encode(content)});
-        cluster.objects().put(SECRET_PATH, json!({"metadata": {"name": "wxmint-keys"}, "data": data}));
-        let before = cluster.object(SECRET_PATH);
-        for command in [&["list"][..], &["jwks"], &["rotate"], &["generate"]] {
-            let said = cluster.keys(&[command, &["--secret", SECRET]].concat()).expect_failure(&[]);
-            assert!(said.stderr.contains(SECRET) || said.stderr.contains("no key"), "{said:?}");
-            assert!(!said.stderr.contains("cGxhbnRlZA"), "{said:?}");
-        }
-        assert_eq!(cluster.object(SECRET_PATH), before);
-    }
-}
-
-#[test]
-fn an_immutable_secret_is_refused_by_the_server_in_its_own_words() {
-    let cluster = with_keys(Cluster::start());
-    let mut secret = cluster.object(SECRET_PATH);
-    secret["immutable"] = json!(true);
-    cluster.objects().put(SECRET_PATH, secret);
-    let before = stored(&cluster);
-    rotate(&cluster, &[]).expect_failure(&["422", "field is immutable"]);
-    assert_eq!(stored(&cluster), before);
 }
 
 #[test]

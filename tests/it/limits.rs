@@ -45,20 +45,20 @@ fn wait_told(refused: &Answer) -> Duration {
     Duration::from_secs(refused.header("retry-after").parse().expect("whole seconds"))
 }
 
-/// What the first who is refused may be told, a full limit after `first`: an interval from then on, rounded up. When
-/// exactly each was counted lies between its sending and its answer.
-fn exact_waits(interval: Duration, first: &Answer, refused: &Answer) -> RangeInclusive<u64> {
+/// What the first who is refused may be told, a full limit after `first`: a period from then on and up to an eighth of it, in
+/// which `first` is counted in full still, rounded up. When exactly each was counted lies between its sending and its answer.
+fn exact_waits(period: Duration, first: &Answer, refused: &Answer) -> RangeInclusive<u64> {
     let (first_earliest, first_latest) = (first.sent, first.sent + first.took);
     let (refused_earliest, refused_latest) = (refused.sent, refused.sent + refused.took);
     let rounded_up = |wait: Duration| wait.as_nanos().div_ceil(1_000_000_000) as u64;
-    let shortest = interval.saturating_sub(refused_latest - first_earliest);
-    let longest = interval.saturating_sub(refused_earliest.saturating_duration_since(first_latest));
+    let shortest = period.saturating_sub(refused_latest - first_earliest);
+    let longest = (period + period / 8).saturating_sub(refused_earliest.saturating_duration_since(first_latest));
     rounded_up(shortest)..=rounded_up(longest)
 }
 
 #[track_caller]
-fn expect_exact_wait(interval: Duration, first: &Answer, refused: &Answer) {
-    let (waits, told) = (exact_waits(interval, first, refused), wait_told(refused).as_secs());
+fn expect_exact_wait(period: Duration, first: &Answer, refused: &Answer) {
+    let (waits, told) = (exact_waits(period, first, refused), wait_told(refused).as_secs());
     assert!(waits.contains(&told), "{told} s is not in {waits:?}");
 }
 
@@ -68,7 +68,7 @@ async fn the_sixth_login_of_an_address_is_told_how_long_to_wait_and_wechat_is_no
     let codes = codes_of_people(&bed, 6).await;
     let logged_in = log_in_all(&bed, &codes[..5]).await;
     let refused = bed.login(&codes[5]).await.expect_problem(429, "rate_limited");
-    expect_exact_wait(Duration::from_secs(720), &logged_in[0], &refused);
+    expect_exact_wait(Duration::from_secs(3600), &logged_in[0], &refused);
     assert_eq!(bed.wechat.exchanges().await, 5);
 }
 
@@ -90,7 +90,7 @@ async fn a_person_at_the_limit_waits_and_another_at_the_same_address_does_not() 
     let bed = bed("WXMINT_LIMIT_OPENID", "3/1h").await;
     let logged_in = log_in_all(&bed, &codes_of(&bed, "lin", 3).await).await;
     let refused = bed.log_in("lin").await.expect_problem(429, "rate_limited");
-    expect_exact_wait(Duration::from_secs(1200), &logged_in[0], &refused);
+    expect_exact_wait(Duration::from_secs(3600), &logged_in[0], &refused);
     bed.log_in("mei").await.expect_login();
 }
 
@@ -155,7 +155,7 @@ async fn what_counts_is_forgotten_when_it_is_empty_again() {
     let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "5/2s").env("WXMINT_LIMIT_OPENID", "5/2s").start().await;
     bed.log_in("lin").await.expect_login();
     let counting = || bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*limit*"]);
-    assert!(counting().len() >= 2, "{:?}", counting());
+    assert!(!counting().is_empty());
     until("no cell is left", PATIENCE, async || counting().is_empty()).await;
 }
 

@@ -199,16 +199,6 @@ async fn every_openapi_document_is_valid_and_each_of_its_examples_fits_its_schem
     }
 }
 
-/// Which language it speaks is seen in the browser (tests/browser/demo.mjs).
-#[tokio::test]
-async fn the_viewer_is_asked_for_a_language_and_knows_that_this_is_no_demo() {
-    let bed = TestBed::start().await;
-    let folder = bed.service().get("/docs?lang=zh-CN").await;
-    assert_eq!(folder.header("location"), "docs/?lang=zh-CN");
-    let page = bed.service().get("/docs/?lang=zh-CN").await;
-    assert!(page.body.contains(r#"<html lang="en" data-demo="false">"#), "{page:?}");
-}
-
 #[tokio::test]
 async fn probes_and_metrics_are_on_the_admin_listener_alone() {
     let bed = TestBed::start().await;

@@ -1,7 +1,6 @@
 //! Black-box tests: over HTTP, against a real Redis and the simulator.
 
 mod account_service;
-mod admin_lookup;
 mod alerts;
 mod apps;
 mod backup;
@@ -19,7 +18,6 @@ mod key_files;
 mod keys_in_a_secret;
 mod limits;
 mod login;
-mod login_strips;
 mod logouts;
 mod map;
 mod memory;
@@ -32,7 +30,6 @@ mod pages;
 mod password_load;
 mod password_timing;
 mod phone;
-mod races;
 mod readme;
 mod redis_cluster;
 mod redis_confirm;

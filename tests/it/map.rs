@@ -88,23 +88,12 @@ fn first_word(text: &str) -> String {
 
 /// Of `a::b, c::{d, e}}`: `a` and `c`.
 fn top_names(list: &str) -> Vec<String> {
-    let (mut depth, mut names, mut start) = (0_i32, Vec::new(), 0);
-    for (place, char) in list.char_indices() {
-        match char {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                names.push(first_word(&list[start..place]));
-                break;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                names.push(first_word(&list[start..place]));
-                start = place + 1;
-            }
-            _ => {}
-        }
-    }
-    names
+    let mut depth = 1;
+    let inside = list.chars().map_while(|char| {
+        depth += i32::from(char == '{') - i32::from(char == '}');
+        (depth > 0).then_some(if depth == 1 { char } else { ' ' })
+    });
+    inside.collect::<String>().split(',').map(first_word).collect()
 }
 
 #[test]

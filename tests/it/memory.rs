@@ -162,6 +162,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
 async fn after_a_logout_no_session_key_is_in_memory_and_while_one_is_used_it_is_found() {
     let mut world = World::start().await;
     world.log_in().await;

@@ -1,7 +1,7 @@
 //! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
 //! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages. The phone's clock is moved on by days; ours is not.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -132,17 +132,6 @@ async fn without_the_switch_the_refusal_names_the_line_that_mends_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_keeps_its_session_id_for_a_day_logs_in_once_a_day() {
-    let business = Business::start_bound().await;
-    let told = business.play("sessionDayPage");
-    assert_eq!(each(&told, "/logins"), [1, 0, 0].repeat(5), "{told}");
-    for visit in told["visits"].as_array().expect("visits") {
-        assert_eq!((users(visit), &visit["data"]["user"]), (vec![ALICE], &ALICE.into()), "{told}");
-    }
-    assert_eq!(told["lastMoment"], true, "the token is good for the day that the page counts from the answer");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_logs_in_for_each_of_its_requests_has_one_user() {
     let business = Business::start_bound().await;
     let told = business.play("userLoginPage");
@@ -152,19 +141,6 @@ async fn a_page_that_logs_in_for_each_of_its_requests_has_one_user() {
     }
     let url = logins(&told)[0]["url"].as_str().expect("a URL");
     assert!(url.starts_with("https://login.example.com/user/login?code="), "{url}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn six_first_logins_at_once_make_one_user() {
-    for variables in [[("WXMINT_AUTO_PROVISION", "true")], [("WXMINT_ACCOUNTS", "auto")]] {
-        let business = Business::start(&variables).await;
-        let told = business.play("userLoginPage");
-        let visits = told["visits"].as_array().expect("visits");
-        let users: Vec<_> = visits.iter().flat_map(users).collect();
-        assert_eq!((users.len(), BTreeSet::from_iter(users).len()), (15, 1), "{told}");
-        let new = logins(&told).into_iter().filter(|login| login["answer"]["data"]["new_user"] == true);
-        assert_eq!(new.count(), 1, "{told}");
-    }
 }
 
 fn fields(login: &Value) -> Vec<&String> {

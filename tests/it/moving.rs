@@ -185,6 +185,7 @@ async fn everybody_logs_in(bed: &TestBed, back_end: &BackEnd) -> Vec<(String, St
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
 async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
     let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "600/5m").start().await;
     let mut back_end = BackEnd::start(&bed).await;

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Configuration, TestBed};
+use crate::support::{Answer, TestBed};
 
 const PASSWORD: &str = "planted-user-password-5b1e";
 const USERNAME: &str = "planted-user-name-90c4";
@@ -41,23 +41,6 @@ async fn further_paths_are_the_login_by_get_and_post() {
     }
 }
 
-/// The pages of the description, and what is not described there.
-#[tokio::test]
-async fn no_path_that_the_listener_answers_can_be_a_login_path() {
-    let bed = TestBed::start().await;
-    let described = bed.service().get("/openapi.json").await.json();
-    let described = described["paths"].as_object().expect("paths").keys();
-    let others = ["/openapi.json", "/openapi.zh-CN.json", "/docs", "/docs/viewer.js"].map(String::from);
-    let paths: Vec<_> = described.cloned().chain(others).collect();
-    assert!(paths.contains(&"/revocations".to_owned()) && paths.len() > 12, "{paths:?}");
-    for path in paths {
-        let mut configuration = Configuration::new("ES256");
-        configuration.set("WXMINT_LOGIN_PATHS", &format!("/user/login,{path}"));
-        let said = configuration.refused().await;
-        assert!(said.contains("WXMINT_LOGIN_PATHS is not valid"), "{path}: {said}");
-    }
-}
-
 #[tokio::test]
 async fn the_answer_repeats_the_token_under_the_names_that_pages_read() {
     let bed = bed().await;
@@ -70,18 +53,6 @@ async fn the_answer_repeats_the_token_under_the_names_that_pages_read() {
         let members: Vec<_> = answer.json().as_object().expect("an object").keys().cloned().collect();
         assert_eq!(members, ["access_token", "expires_in", "new_user", "sessionId", "token", "token_type", "user_id"]);
     }
-}
-
-#[tokio::test]
-async fn a_password_in_the_query_is_refused_with_the_line_to_add_and_asks_nobody() {
-    let bed = bed().await;
-    assert_eq!(warnings(&bed), [""; 0]);
-    for path in ["/login", "/user/login"] {
-        let query = format!("{path}?code={}&username={USERNAME}&password={PASSWORD}", bed.mint_code("lin").await);
-        let refused = bed.service().get(&query).await.expect_problem(400, "credentials_in_query");
-        assert!(refused.member("detail").contains("method: 'POST'"), "{refused:?}");
-    }
-    assert_eq!(bed.wechat.exchanges().await, 0);
 }
 
 /// That it reaches the login shows in the refusal: `auto` has no use for a password.

@@ -1,5 +1,5 @@
 //! Nobody learns from a refused password whether there is a user of that name: unknown names, wrong passwords, disabled
-//! users and the longest names get one answer, byte for byte, after the same work. tests/nightly measures the times.
+//! users and the longest names get one answer, byte for byte, after the same work.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -99,17 +99,6 @@ async fn a_revoked_access_token_is_replaced_once_and_each_call_repeated_once() {
 }
 
 #[tokio::test]
-async fn replicas_that_race_to_replace_an_access_token_fetch_it_once() {
-    let phones = Phones::start().await;
-    phones.log_in(0, "lin").await.expect_login();
-    phones.bed.wechat.revoke_access_tokens().await;
-    phones.bed.faults(json!([{"kind": "latency", "ms": 100, "path": STABLE_TOKEN}])).await;
-    phones.twenty().await;
-    assert_eq!(phones.fetches().await, 2);
-    assert!(phones.phone_calls().await <= 1 + 2 * 20);
-}
-
-#[tokio::test]
 async fn logins_by_code_go_on_while_access_tokens_cannot_be_had() {
     let phones = Phones::start().await;
     phones.log_in(0, "lin").await.expect_login();
@@ -134,33 +123,6 @@ async fn logins_by_code_go_on_while_access_tokens_cannot_be_had() {
     }
     phones.bed.faults(json!([])).await;
     until("phone logins are back", PATIENCE, async || phones.log_in(0, "lin").await.status == 200).await;
-}
-
-#[tokio::test]
-async fn logins_by_code_go_on_while_phone_numbers_cannot_be_had() {
-    let phones = Phones::start().await;
-    phones.log_in(0, "lin").await.expect_login();
-    phones.bed.faults(json!([{"kind": "reset", "path": PHONE_NUMBER}])).await;
-    for _ in 0..12 {
-        phones.log_in(0, "lin").await.expect_problem(503, "wechat_unavailable");
-    }
-    phones.bed.log_in("lin").await.expect_login();
-    // All of them came over one connection, and so to one worker and its breaker.
-    assert_eq!(phones.phone_calls().await, 1 + 10, "after ten failures in a row /wxa is left alone for a second");
-    phones.bed.faults(json!([])).await;
-    until("phone logins are back", PATIENCE, async || phones.log_in(0, "lin").await.status == 200).await;
-}
-
-#[tokio::test]
-async fn an_errcode_that_we_do_not_know_keeps_nobody_else_from_their_phone_number() {
-    let phones = Phones::start().await;
-    phones.bed.faults(json!([{"kind": "errcode", "errcode": 61024, "path": PHONE_NUMBER}])).await;
-    for _ in 0..12 {
-        phones.log_in(0, "mei").await.expect_problem(503, "wechat_unavailable");
-    }
-    assert_eq!(phones.phone_calls().await, 12, "WeChat has answered each time");
-    phones.bed.faults(json!([])).await;
-    phones.log_in(0, "lin").await.expect_login();
 }
 
 #[tokio::test]

@@ -189,18 +189,11 @@ fn the_example_of_settings_is_loaded_by_the_line_that_it_names() {
 /// `--json` came with curl 7.82; Debian 11, Ubuntu 22.04 and Alibaba Cloud Linux 3 have older ones.
 #[test]
 fn no_page_wants_a_newer_curl_than_distributions_have() {
-    let pages = ["", "docs", "k8s", "examples/accounts"]
-        .into_iter()
-        .flat_map(|folder| fs::read_dir(repository(folder)).expect(folder).map(|entry| entry.expect("a page").path()));
     let help = Command::new(WXMINT).args(["simulator", "--help"]).output().expect("wxmint");
-    let texts = pages.filter(|path| path.extension().is_some_and(|kind| kind == "md")).map(|path| {
-        let text = fs::read_to_string(&path).expect("a page");
-        (path.display().to_string(), text)
-    });
-    let help = ("wxmint simulator --help".to_owned(), String::from_utf8_lossy(&help.stdout).into_owned());
-    for (name, text) in texts.chain([help]) {
+    let help = (PathBuf::from("wxmint simulator --help"), String::from_utf8_lossy(&help.stdout).into_owned());
+    for (name, text) in pages().into_iter().chain([help]) {
         let newer = text.lines().find(|line| line.contains("curl") && line.contains("--json"));
-        assert_eq!(newer, None, "{name}");
+        assert_eq!(newer, None, "{}", name.display());
     }
 }
 
@@ -292,36 +285,4 @@ fn no_page_has_a_login_of_a_mini_program_but_the_one_of_the_file() {
         }
     }
     assert_eq!(found, 2, "docs/mini-program.md in both languages");
-}
-
-#[test]
-fn blocks_are_found_by_their_markers() {
-    let page =
-        "text\n<!-- test: setup -->\n```sh\nA=1\n\nB=2\n```\n```sh\nunmarked\n```\n<!-- test: login -->\n```\nC\n```";
-    let found = blocks(page);
-    assert_eq!(found, BTreeMap::from([("login", "C\n".to_owned()), ("setup", "A=1\n\nB=2\n".to_owned())]));
-}
-
-#[test]
-#[should_panic(expected = "no block marked `<!-- test: serve -->`")]
-fn a_readme_that_lacks_a_block_fails() {
-    block("<!-- test: setup -->\n```sh\nA=1\n```\n", "serve");
-}
-
-#[test]
-fn exports_of_the_setup_hold_and_ports_that_are_taken_are_replaced() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let written = taken.local_addr().expect("its address");
-    let mut shell = Shell::new();
-    shell.source(&format!("echo not exported\nexport WHERE=http://{written}/x"));
-    let replaced = shell.run("echo $WHERE");
-    assert!(replaced.starts_with("http://127.0.0.1:") && replaced.ends_with("/x\n"), "{replaced}");
-    assert!(!replaced.contains(&written.to_string()), "{replaced}");
-    assert_eq!(shell.run(&format!("echo http://{written}/x")), replaced);
-}
-
-#[test]
-#[should_panic(expected = "false")]
-fn a_command_that_fails_fails_the_test() {
-    Shell::new().run("false\necho after");
 }

@@ -114,6 +114,7 @@ async fn redis_is_cut_off_under_load_and_restored() {
 /// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
 /// any more, and a new connection reaches the new one.
 #[tokio::test]
+#[ignore = "slow; make nightly runs it"]
 async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_stay_open() {
     let bed = TestBed::builder().breakable_redis().start().await;
     let successor = RedisServer::start(&[], "").await;

@@ -51,6 +51,7 @@ async fn the_primary_is_killed_and_comes_back_believing_that_it_is_the_primary()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
 async fn the_primary_is_frozen_and_wakes_believing_that_it_is_the_primary() {
     let (bed, newcomers) = served().await;
     bed.redis.server(0).freeze();

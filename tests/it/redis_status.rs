@@ -32,24 +32,3 @@ async fn a_replica_that_is_wanted_and_missing_is_warned_about_until_it_is_there(
     assert!(service.metric("wxmint_redis_slots_covered").await.is_nan(), "this is no Cluster");
     service.login(&bed.mint_code("lin").await).await.expect_login();
 }
-
-#[tokio::test]
-async fn a_single_redis_needs_no_replica() {
-    let bed = TestBed::start().await;
-    let seen = async || bed.service().metric("wxmint_redis_primaries").await == 1.0;
-    until("seen", PATIENCE, seen).await;
-    assert_eq!(bed.service().metric("wxmint_redis_replicas_wanted").await, 0.0);
-    assert_eq!(bed.service().readyz().await.body, "ok\n");
-}
-
-#[tokio::test]
-async fn what_is_missing_is_not_there_again_because_redis_is_gone() {
-    let mut bed = TestBed::builder().env("WXMINT_REDIS_CONFIRM", "1").start().await;
-    let warns = async || bed.service().readyz().await.body.contains("1 must confirm");
-    until("warned", PATIENCE, warns).await;
-    bed.redis.kill();
-    let gone = async || bed.service().metric("wxmint_redis_primaries").await == 0.0;
-    until("looked at", WITHIN, gone).await;
-    assert!(bed.service().readyz().await.body.contains("1 must confirm"));
-    assert!(!bed.service().log().contains("is there again"), "{}", bed.service().log());
-}

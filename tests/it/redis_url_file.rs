@@ -119,31 +119,6 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_fit_changes_nothing_and_is_told_once() {
-    let scene = Scene::start().await;
-    let (hunter, elsewhere) = ("redis://:hunter2@h:port", "redis://:hunter2@127.0.0.1:1");
-    for (content, reason) in [
-        (hunter, "has a port that is no number"),
-        ("", "begins with none of"),
-        ("memory:", "to which only a new start can change"),
-        (elsewhere, "Connection refused"),
-    ] {
-        scene.write(content);
-        until(reason, WITHIN, async || {
-            scene.bed.service().reasons("ERROR").last().is_some_and(|told| told.contains(reason))
-        })
-        .await;
-        assert!(scene.is_refused().await);
-        scene.bed.log_in("lin").await.expect_login();
-    }
-    scene.write(&scene.url("first"));
-    until("mended", WITHIN, async || !scene.is_refused().await).await;
-    let log = scene.bed.service().log();
-    assert_eq!(scene.bed.service().reasons("ERROR").len(), 4, "{log}");
-    assert!(!log.contains("hunter2"));
-}
-
-#[tokio::test]
 async fn another_address_is_in_use_within_5_s() {
     let scene = Scene::start().await;
     scene.bed.log_in("lin").await.expect_login();

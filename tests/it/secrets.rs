@@ -25,7 +25,6 @@ use crate::support::{
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
 const OTHER_REDIS_PASSWORD: &str = "planted-redis-password-77aa";
-const OTHER_APP_SECRET: &str = "fedcba98fedcba98fedcba98fedcba98";
 const USER_PASSWORD: &str = "planted-user-password-3e8d";
 /// Fits a code, and none that WeChat has given.
 const MADE_UP_CODE: &str = "planted+made/up=code&17b4";
@@ -41,7 +40,12 @@ struct Run {
 
 impl Run {
     async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(environment: &[(&str, &str)]) -> Self {
         let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace");
+        let bed = environment.iter().fold(bed, |bed, (name, value)| bed.env(name, value));
         let bed = bed.breakable_redis().breakable_wechat().start().await;
         let mut run = Self { secrets: configured(&bed), bed, traces: Traces::default() };
         run.secrets.push(Secret::new("user's password", USER_PASSWORD));
@@ -208,6 +212,12 @@ impl Run {
         }
     }
 
+    /// Searches all that there is.
+    async fn expect_no_leaks(mut self) {
+        self.traces.bed(&self.bed).await;
+        assert_eq!(leaks(&self.secrets, &self.traces), BTreeSet::new());
+    }
+
     /// Told to stop with a login in flight.
     async fn stop(&mut self) {
         self.traces.metrics(self.bed.service()).await;
@@ -263,47 +273,26 @@ async fn no_secret_is_in_a_log_metric_or_answer_and_in_redis_only_sealed() {
 }
 
 #[tokio::test]
-async fn a_wrong_app_secret_is_not_shown_to_the_operator_who_mends_it() {
-    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_APP_SECRET", OTHER_APP_SECRET).start().await;
-    let code = bed.mint_code("lin").await;
-    let secrets = [Secret::new("AppSecret", OTHER_APP_SECRET), Secret::new("code", &code)];
-    let mut traces = Traces::default();
-    traces.answer(&bed.login(&code).await.expect_problem(502, "wechat_misconfigured"));
-    traces.metrics(bed.service()).await;
-    let why = async || bed.service().log().contains("40125").then_some(());
-    eventually("the operator learns why", PATIENCE, why).await;
-    traces.log(bed.service());
-    traces.redis(&bed.redis);
-    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
-}
-
-#[tokio::test]
 async fn a_login_by_phone_shows_neither_its_codes_nor_the_number_nor_the_access_token() {
     let accounts = AccountService::start();
-    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
-    bed.wechat.phone_of("lin", "13912345678").await;
-    let mut traces = Traces::default();
-    let mut secrets = vec![Secret::new("AppSecret", APP_SECRET), Secret::new("phone number", "13912345678")];
+    let mut run = Run::with(&[("WXMINT_ACCOUNTS", &accounts.url())]).await;
+    run.bed.wechat.phone_of("lin", "13912345678").await;
+    run.note(Secret::new("phone number", "13912345678"));
     let kinds = [json!({"kind": "errcode", "errcode": 40001}), json!({"kind": "truncated"}), json!({"kind": "reset"})];
     let faults = kinds.into_iter().map(|mut fault| {
         fault["path"] = json!("/wxa/business/getuserphonenumber");
         json!([fault])
     });
     for (status, faults) in [(200, json!([]))].into_iter().chain(faults.map(|faults| (503, faults))) {
-        bed.faults(faults).await;
-        let (code, phone_code) = (bed.mint_code("lin").await, bed.wechat.mint_phone_code("lin").await);
-        let login = json!({"code": code, "phone_code": phone_code});
-        let answer = bed.service().log_in_with(&login).await;
-        assert_eq!(answer.status, status, "{answer:?}");
-        traces.answer(&answer);
-        secrets.extend([Secret::new("code", &code), Secret::new("phone code", &phone_code)]);
+        run.bed.faults(faults).await;
+        let (code, phone_code) = (run.code().await, run.bed.wechat.mint_phone_code("lin").await);
+        run.note(Secret::new("phone code", &phone_code));
+        let answer = run.bed.service().log_in_with(&json!({"code": code, "phone_code": phone_code})).await;
+        assert_eq!(run.keep(answer).await.status, status);
     }
-    let account = bed.wechat.account("lin").await;
-    secrets.push(Secret::openid("openid", account["openid"].as_str().expect("an openid")));
-    secrets.push(Secret::new("access token", bed.wechat.access_token().await));
-    traces.bed(&bed).await;
-    assert_eq!(bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);
-    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+    assert_eq!(run.bed.redis.command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}}}:access-token")]), 1);
+    run.note(Secret::new("access token", run.bed.wechat.access_token().await));
+    run.expect_no_leaks().await;
 }
 
 #[tokio::test]
@@ -311,30 +300,27 @@ async fn binding_by_password_shows_neither_name_nor_password_nor_ticket() {
     let name = "planted-user-name-40d9";
     let users = UsersFile::of(&[]);
     users.add(name, "user-1");
-    let bed = TestBed::builder().env("RUST_LOG", "trace").env("WXMINT_ACCOUNTS", &users.setting()).start().await;
-    let known = [("user name", name), ("password", PASSWORD), ("wrong password", WRONG_PASSWORD)];
-    let mut secrets: Vec<_> = known.into_iter().map(|(what, secret)| Secret::new(what, secret)).collect();
-    let (mut traces, mut token) = (Traces::default(), String::new());
+    let mut run = Run::with(&[("WXMINT_ACCOUNTS", &users.setting())]).await;
+    for (what, secret) in [("user name", name), ("password", PASSWORD), ("wrong password", WRONG_PASSWORD)] {
+        run.note(Secret::new(what, secret));
+    }
+    let mut token = String::new();
     for (password, status) in [(WRONG_PASSWORD, 403), (PASSWORD, 200)] {
-        let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
+        let ticket = run.bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
+        run.note(Secret::new("ticket", &ticket));
         let attempt = json!({"bind_ticket": ticket, "username": name, "password": password});
-        let mut answer = bed.service().log_in_with(&attempt).await;
+        let answer = run.bed.service().log_in_with(&attempt).await;
+        let answer = run.keep(answer).await;
         assert_eq!(answer.status, status, "{answer:?}");
-        secrets.push(Secret::new("ticket", &ticket));
         if status == 200 {
             token = answer.member("access_token");
-            answer.body = answer.body.replace(&token, "");
         }
-        traces.answer(&answer);
     }
     for status in [204, 401] {
-        let answer = bed.service().unbind(&token).await;
-        assert_eq!(answer.status, status);
-        traces.answer(&answer);
+        let answer = run.bed.service().unbind(&token).await;
+        assert_eq!(run.keep(answer).await.status, status);
     }
-    secrets.push(Secret::new("token's signature", token.rsplit('.').next().expect("three parts")));
-    traces.bed(&bed).await;
-    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+    run.expect_no_leaks().await;
 }
 
 #[tokio::test]

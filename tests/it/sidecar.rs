@@ -5,13 +5,10 @@ mod answers;
 mod claims;
 mod ended;
 mod feed;
-mod flood;
 #[path = "../peers/forge.rs"]
-mod forge;
+pub(crate) mod forge;
 mod hostile;
 mod issuers;
-mod memory;
-mod million;
 mod outage;
 mod rotation;
 mod rules;
@@ -21,16 +18,6 @@ mod starting;
 
 use self::signer::Signer;
 use crate::support::{JwksServer, Received, Sidecar, SidecarSettings, TestBed, tell};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_unknown_keys() {
-    flood::ten_thousand_unknown_keys_cause_one_fetch_in_ten_seconds().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_million_ends() {
-    million::a_million_ends_are_read_and_fit_into_a_hundred_megabytes().await;
-}
 
 const JWKS: &str = "/.well-known/jwks.json";
 const LONG: u64 = 600;

@@ -62,26 +62,3 @@ async fn an_interrupt_from_the_keyboard_stops_it_too() {
     bed.service().signal(Signal::INT);
     assert_eq!(bed.services[0].end(BUSY).await.code(), Some(0));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_line_of_ten_thousand_logins_is_lost_at_the_end() {
-    const CLIENTS: usize = 10;
-    const LOGINS_OF_A_CLIENT: usize = 1000;
-    let mut bed = TestBed::start().await;
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (http, url) = (bed.http.clone(), bed.service().url("/login"));
-        clients.spawn(async move {
-            for _ in 0..LOGINS_OF_A_CLIENT {
-                http.send(http.0.post(&url).json(&json!({"code": ""}))).await.expect_problem(400, "invalid_request");
-            }
-        });
-    }
-    clients.join_all().await;
-    bed.service().signal(Signal::TERM);
-    assert_eq!(bed.services[0].end(BUSY).await.code(), Some(0));
-    let events = bed.service().events();
-    let refused = events.iter().filter(|event| event["message"] == "login refused").count();
-    assert_eq!(refused, CLIENTS * LOGINS_OF_A_CLIENT);
-    assert_eq!(events.last().expect("lines")["message"], "stopped");
-}

@@ -11,7 +11,6 @@ mod oracle;
 mod outages;
 mod race;
 mod sealing;
-mod sweep;
 mod unionid;
 mod vault_keys;
 mod wechat;
@@ -33,7 +32,7 @@ const LOGOUT: &str = "/logout";
 const BINDING: &str = "/binding";
 
 /// Every endpoint that wants a token, with its method and a body that is well-formed.
-fn endpoints() -> [(&'static str, &'static str, Value); 6] {
+pub(crate) fn endpoints() -> [(&'static str, &'static str, Value); 6] {
     let data = sealing::seal("AAECAwQFBgcICQoLDA0ODw==", "{}");
     [
         ("POST", USER_DATA, data),
@@ -94,7 +93,9 @@ impl Replicas {
     }
 
     fn kept(&self, session: &Session) -> BTreeMap<String, Vec<u8>> {
-        self.0.redis.command(&["HGETALL", &key_of(APPID, session, "session")])
+        let mut kept: BTreeMap<_, _> = self.0.redis.command(&["HGETALL", &key_of(APPID, session, "session")]);
+        kept.remove("logins");
+        kept
     }
 
     /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.

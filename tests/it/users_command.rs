@@ -1,7 +1,7 @@
 //! `wxmint users`, as an operator runs it: by hand, by script, several at once.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io::{BufReader, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use rustix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, WXMINT, eventually, on_a_full_disk, said, write_private};
+use crate::support::{PATIENCE, WXMINT, eventually, on_a_full_disk, said};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// A hash begins so.
@@ -216,22 +216,6 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_broken_or_exposed_is_refused_by_every_command() {
-    let (_folder, path) = folder();
-    users(&path, &["add", "alice"]);
-    let good = fs::read_to_string(&path).expect("a file");
-    let commands = [&["add", "bob"][..], &["remove", "alice"], &["disable", "alice"], &["enable", "alice"], &["list"]];
-    for words in commands {
-        fs::write(&path, format!("{good}bob:{PASSWORD}\n")).expect("written");
-        assert_refused(command(&path, words), PASSWORD, &path, 64, "users: line 3: the password must be");
-        fs::write(&path, &good).expect("written");
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("our file");
-        assert_refused(command(&path, words), PASSWORD, &path, 64, "run: chmod 600");
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
-    }
-}
-
-#[test]
 fn the_file_is_that_of_the_service_where_none_is_named() {
     let (_folder, path) = folder();
     let named_by = |accounts: &str| {
@@ -270,20 +254,6 @@ fn twenty_at_once_lose_nothing() {
     let left = users(&path, &["list"]);
     assert_eq!(left.lines().filter(|line| line.ends_with("disabled")).count(), ADDERS / 2, "{left}");
     assert_eq!(left.lines().count(), ADDERS / 2, "{left}");
-}
-
-#[test]
-fn one_name_is_added_once_by_many() {
-    let (_folder, path) = folder();
-    write_private(&path, "");
-    let added = thread::scope(|scope| {
-        let add = || run(command(&path, &["add", "alice"]), PASSWORD).code;
-        let adders: Vec<_> = (0..ADDERS).map(|_| scope.spawn(add)).collect();
-        adders.into_iter().map(|adder| adder.join().expect("an end")).collect::<Vec<_>>()
-    });
-    assert_eq!(added.iter().filter(|code| **code == Some(0)).count(), 1, "{added:?}");
-    assert!(added.iter().all(|code| matches!(code, Some(0 | 64))), "{added:?}");
-    assert_eq!(lines(&path).len(), 1);
 }
 
 /// A terminal with `wxmint users add alice` at it.

@@ -5,27 +5,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::Arc,
-    time::Duration,
 };
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
-};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use wxmint::{
-    keys::{KeyRing, KeySet},
-    token::{Minter, new_token_id},
+
+use crate::{
+    sidecar::forge::{ForgeKey, merged},
+    support::{Configuration, TestBed, decoded, free_port, repository, tools},
 };
-use wxmint_verify::TokenTyp;
-
-use crate::support::{APPID, Configuration, TestBed, decoded, free_port, repository, tools};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A foreign verifier: the command that takes issuer and token, prints the subject, and fails with the reason.
 struct Verifier {
@@ -92,43 +80,35 @@ fn copied(name: &str, folder: &Path) -> PathBuf {
     copy
 }
 
-/// Tokens that must be refused, each for one thing.
-fn spoiled(token: &str, issuer: &str, configuration: &Configuration) -> Vec<(String, String)> {
-    let mut tokens: Vec<_> = ["header", "claims", "signature"]
+/// Tokens that must be refused, each for one thing: where the service's own key is one of P-256, also what it would not
+/// sign, and a sound one beside that, so that they are refused for this thing alone.
+fn spoiled(token: &str, configuration: &Configuration) -> (Option<String>, Vec<(String, String)>) {
+    let mut spoiled: Vec<_> = ["header", "claims", "signature"]
         .into_iter()
         .enumerate()
         .map(|(part, name)| (format!("one byte of the {name}"), with_another_byte(token, part)))
         .collect();
-    let other = "https://another.example";
-    for (what, iss, aud, typ, age) in [
-        ("iss", other, issuer, TokenTyp::AccessToken, 0),
-        ("aud", issuer, other, TokenTyp::AccessToken, 0),
-        ("typ", issuer, issuer, TokenTyp::Jwt, 0),
-        ("exp", issuer, issuer, TokenTyp::AccessToken, 25),
+    let (header, claims) = decoded(token);
+    if header["alg"] != "ES256" {
+        return (None, spoiled);
+    }
+    let keys = fs::read(configuration.value("WXMINT_KEYS")).expect("the key file");
+    let key = ForgeKey::of_file(&serde_json::from_slice(&keys).expect("JSON"));
+    let signed = |header: &Value, claims: &Value| key.token(&header.to_string(), &claims.to_string());
+    for (what, members) in [
+        ("iss", json!({"iss": "https://another.example"})),
+        ("aud", json!({"aud": "https://another.example"})),
+        (
+            "exp",
+            json!({"iat": claims["iat"].as_i64().map(|iat| iat - 90_000), "exp": claims["iat"].as_i64().map(|iat| iat - 3_600)}),
+        ),
     ] {
-        tokens.push((format!("a wrong {what}"), signed(configuration, iss, aud, typ, TimeDelta::hours(age))));
+        spoiled.push((format!("a wrong {what}"), signed(&header, &merged(&claims, members))));
     }
-    if decoded(token).0["alg"] == "ES256" {
-        tokens.push(("no kid".to_owned(), without_kid(token, configuration)));
+    for (what, members) in [("a wrong typ", json!({"typ": "JWT"})), ("no kid", json!({"kid": null}))] {
+        spoiled.push((what.to_owned(), signed(&merged(&header, members), &claims)));
     }
-    tokens
-}
-
-/// The token with another header, signed by the same P-256 key.
-fn without_kid(token: &str, configuration: &Configuration) -> String {
-    let file = fs::read(configuration.value("WXMINT_KEYS")).expect("the key file");
-    let keys: Value = serde_json::from_slice(&file).expect("JSON");
-    let member = |name: &str| {
-        URL_SAFE_NO_PAD.decode(keys["keys"][0][name].as_str().expect("a member of a P-256 key")).expect("base64url")
-    };
-    let point = [vec![4], member("x"), member("y")].concat();
-    let key = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &member("d"), &point);
-    let mut header = decoded(token).0;
-    header.as_object_mut().expect("members").remove("kid").expect("a kid");
-    let claims = token.split('.').nth(1).expect("claims");
-    let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header.to_string()));
-    let signature = key.expect("a P-256 key").sign(&SystemRandom::new(), signed.as_bytes()).expect("a signature");
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    (Some(signed(&header, &claims)), spoiled)
 }
 
 /// Changes a character in the middle of a part, where every bit of it counts.
@@ -138,28 +118,6 @@ fn with_another_byte(token: &str, part: usize) -> String {
     let other = if parts[part].as_bytes()[middle] == b'A' { "B" } else { "A" };
     parts[part].replace_range(middle..=middle, other);
     parts.join(".")
-}
-
-/// A token by the service's own key, which it would not issue: so that it is refused for its claims alone.
-fn signed(configuration: &Configuration, issuer: &str, audience: &str, typ: TokenTyp, age: TimeDelta) -> String {
-    let file = fs::read(configuration.value("WXMINT_KEYS")).expect("the key file");
-    let mut keys: Value = serde_json::from_slice(&file).expect("JSON");
-    keys["keys"][0]["nbf"] = 0.into();
-    let keys = KeySet::parse(keys.to_string().as_bytes()).expect("keys");
-    let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-    let now = DateTime::from(std::time::UNIX_EPOCH + since_1970());
-    let keys = Arc::new(KeyRing::new(keys, TimeDelta::minutes(30), now).expect("keys that sign"));
-    let minter = Minter::new(issuer.to_owned(), vec![audience.to_owned()], typ, DAY, keys);
-    minter
-        .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), now - age, now - age)
-        .expect("a token")
-        .expose()
-        .to_owned()
-}
-
-#[expect(clippy::disallowed_methods, reason = "foreign verifiers go by the system's clock")]
-fn since_1970() -> Duration {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970")
 }
 
 /// A login, its token accepted, and each spoiled form of it refused.
@@ -172,34 +130,29 @@ async fn verifies(verifier: &Verifier, algorithm: &'static str) {
     let (token, user) = (login.member("access_token"), login.member("user_id"));
 
     verifier.accepts(&issuer, &token, &user);
-    // The means of spoiling spoil nothing by themselves.
-    let sound = signed(&bed.configuration, &issuer, &issuer, TokenTyp::AccessToken, TimeDelta::zero());
-    verifier.accepts(&issuer, &sound, "lin");
-    for spoiled in spoiled(&token, &issuer, &bed.configuration) {
-        verifier.refuses(&issuer, &spoiled);
+    let (sound, spoiled) = spoiled(&token, &bed.configuration);
+    sound.into_iter().for_each(|sound| verifier.accepts(&issuer, &sound, &user));
+    spoiled.iter().for_each(|spoiled| verifier.refuses(&issuer, spoiled));
+}
+
+/// A login by each algorithm of ours.
+async fn verifies_each_algorithm(verifier: Verifier) {
+    for algorithm in ["ES256", "EdDSA", "RS256"] {
+        verifies(&verifier, algorithm).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pyjwt_verifies_each_algorithm_and_refuses_what_is_spoiled() {
-    let verifier = Verifier::python();
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
-        verifies(&verifier, algorithm).await;
-    }
+    verifies_each_algorithm(Verifier::python()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jose_verifies_each_algorithm_and_refuses_what_is_spoiled() {
-    let verifier = Verifier::node();
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
-        verifies(&verifier, algorithm).await;
-    }
+    verifies_each_algorithm(Verifier::node()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_oidc_verifies_each_algorithm_and_refuses_what_is_spoiled() {
-    let verifier = Verifier::go();
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
-        verifies(&verifier, algorithm).await;
-    }
+    verifies_each_algorithm(Verifier::go()).await;
 }

@@ -8,9 +8,8 @@ use crate::{
     },
     example::Example,
     scene::Scene,
-    sidecar::Sidecar,
     stand_in::{Flaw, Proxy},
-    support::Breakable,
+    support::{Breakable, Sidecar},
 };
 
 /// A proxy with a flaw, its sidecar, and the link between them.
@@ -25,7 +24,7 @@ struct Stage {
 impl Stage {
     async fn with(flaw: Flaw) -> Self {
         let scene = Scene::start().await;
-        let sidecar = Sidecar::start(&scene).await;
+        let sidecar = scene.sidecar(&[]).await;
         let link = Breakable::before(sidecar.address).await;
         let proxy = Proxy::start(&scene, ([127, 0, 0, 1], link.port()).into(), flaw).await;
         let example = Example::new("stand-in", proxy.address.port());

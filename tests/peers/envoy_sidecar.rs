@@ -8,14 +8,13 @@ use crate::{
     example::Started,
     raw::Request,
     scene::Scene,
-    sidecar::Sidecar,
     support::Breakable,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = Sidecar::start(&scene).await;
+    let sidecar = scene.sidecar(&[]).await;
     let link = Breakable::before(sidecar.address).await;
     let Started { example, .. } = &started(&scene, link.address()).await;
     checks::tokens(&scene, example, &[]).await;

@@ -7,8 +7,7 @@ use crate::{
     example::{Example, Started, example_folder},
     raw::{LONGEST, Request},
     scene::Scene,
-    sidecar::Sidecar,
-    support::{Breakable, Connection, PATIENCE, Process, eventually, free_port, tools},
+    support::{Breakable, Connection, PATIENCE, Process, Sidecar, eventually, free_port, tools},
 };
 
 /// A proxy, and how it asks.
@@ -91,7 +90,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn with(proxy: &ForwardAuth) -> Self {
         let scene = Scene::start().await;
-        let sidecar = Sidecar::with(&scene, proxy.rules).await;
+        let sidecar = scene.sidecar(proxy.rules).await;
         let link = Breakable::before(sidecar.address).await;
         let proxy = proxy.start(&scene, link.address()).await;
         Self { scene, proxy, link, _sidecar: sidecar }

@@ -30,6 +30,13 @@ impl KeySource {
         self.0.url(PATH)
     }
 
+    /// Returns when whoever asks by itself has asked since, and has dealt with that answer: it asks again only then.
+    pub(crate) async fn is_asked_again(&self) {
+        let before = self.0.fetches(PATH).len();
+        eventually("it asks for keys", PATIENCE, async || (self.0.fetches(PATH).len() >= before + 3).then_some(()))
+            .await;
+    }
+
     pub(crate) fn give(&self, keys: &[Value]) {
         self.0.at(PATH, Manner::says("200 OK", "", json!({"keys": keys}).to_string()));
     }

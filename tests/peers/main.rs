@@ -24,7 +24,6 @@ pub(crate) mod routers;
 pub(crate) mod rust;
 pub(crate) mod scene;
 pub(crate) mod scripts;
-pub(crate) mod sidecar;
 pub(crate) mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]

@@ -11,7 +11,7 @@ use crate::{
     example::Example,
     forge::{BadToken, Forge, ForgeKey, decoded},
     raw::Request,
-    support::{Breakable, TestBed, free_port},
+    support::{Breakable, PATIENCE, Sidecar, SidecarSettings, TestBed, free_port},
 };
 
 pub(crate) struct Scene {
@@ -72,6 +72,16 @@ impl Scene {
 
     pub(crate) fn jwks_url(&self) -> String {
         format!("{}/.well-known/jwks.json", self.issuer)
+    }
+
+    /// A sidecar that follows the issuer, with these settings besides what it needs, or in place of that.
+    pub(crate) async fn sidecar(&self, settings: &[(&str, &str)]) -> Sidecar {
+        let needed = [("WXMINT_ISSUER", &*self.issuer), ("WXMINT_AUDIENCE", &*self.issuer)];
+        let all = needed.iter().chain(settings);
+        let start = SidecarSettings::new(&self.jwks_url()).without("WXMINT_REVOCATIONS_URL");
+        let sidecar = all.fold(start, |settings, (name, value)| settings.with(name, value)).start().await;
+        sidecar.ready_within(2 * PATIENCE).await;
+        sidecar
     }
 
     /// Whether `example` runs, and knows the issuer's keys.

@@ -5,7 +5,6 @@ use crate::{
     forward_auth::{Stage, TRAEFIK},
     raw::Request,
     scene::Scene,
-    sidecar::Sidecar,
 };
 
 #[tokio::test]
@@ -31,7 +30,7 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
 async fn no_near_miss_of_a_stricter_path_below_public_is_public() {
     let scene = Scene::start().await;
     let audience = format!("/public/orders={}", scene.issuer);
-    let sidecar = Sidecar::with(&scene, &[TRAEFIK.rules, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
+    let sidecar = scene.sidecar(&[TRAEFIK.rules, &[("WXMINT_SIDECAR_AUDIENCES", &audience)]].concat()).await;
     let mut traefik = TRAEFIK.start(&scene, sidecar.address).await;
     traefik.example.protected = "/public/orders";
     checks::paths(&scene, &traefik.example).await;

@@ -17,7 +17,7 @@ pub(crate) struct Rules {
 
 pub(crate) const AS_THEY_ARE: Rules = Rules {
     plan: rotation::plan,
-    admit: rotation::admit,
+    admit: rotation::check_new_key,
     retire: rotation::retire,
     signing: rotation::signing,
     max_age: rotation::max_age,

@@ -7,7 +7,7 @@ Counts every line of what people read and write by hand: Rust, Lua, JavaScript, 
 service (`src`), each crate of `crates`, and the tests (`tests`, and the `tests` of each crate). What a browser gets (JavaScript,
 CSS, HTML of the service and of the crates) is the tree `pages`. Rust of a program is counted without what only tests have:
 modules and items behind #[cfg(test)], which are told beside it. A function's length is from the line of its `fn` to the line
-of its last brace. With --check the exit code is 1 where one of HELD is broken; the other bounds are goals.
+of its last brace. With --check the exit code is 1 where a bound is broken, or its NOT_YET.
 """
 
 import re
@@ -27,8 +27,8 @@ BOUNDS = {
     "src": 18_000, "crates/verify": 3_400, "crates/simulator": 3_400, "tests": 28_000, "pages": 5_000,
     "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
 }
-# What is met, and must stay so.
-HELD = {"crates/verify", "crates/simulator", "pages", "file p90", "function median", "function longest"}
+# Of bounds that are not met yet: what may not grow until they are.
+NOT_YET = {"src": 23_200, "tests": 29_400, "file longest": 336}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(
@@ -167,10 +167,11 @@ def main() -> int:
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2]
     measured = measure(root)
     broken = {name for name, bound in BOUNDS.items() if measured.get(name, 0) > bound}
+    grown = {name for name in broken if measured[name] > NOT_YET.get(name, BOUNDS[name])}
     for name, value in measured.items():
         bound = f"  (at most {BOUNDS[name]})" if name in BOUNDS else ""
         print(f"{name:17} {value:6}{bound}{'  TOO LARGE' if name in broken else ''}")
-    return 1 if broken & HELD and "--check" in sys.argv else 0
+    return 1 if grown and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

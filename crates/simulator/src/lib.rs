@@ -12,13 +12,15 @@
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
+//! - `command`: the command line of `wxmint simulator`;
 //! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
-//!   `keys`: the demo's signing keys, shown and rotated.
+//!   `keys`: the demo's signing keys, shown and rotated; `regulars`: the demo's people.
 
 mod access_tokens;
 mod accounts;
 mod apps;
 mod call;
+mod command;
 mod control;
 mod endpoints;
 mod faults;
@@ -27,6 +29,7 @@ mod keys;
 mod page;
 mod peer;
 mod people;
+mod regulars;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -46,10 +49,12 @@ pub use accounts::{
     Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
 };
 pub use apps::{App, InvalidApp};
+pub use command::SimulatorArgs;
 pub use control::control_routes;
 pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
+pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
 pub use world::{Options, World};
 
 /// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the system

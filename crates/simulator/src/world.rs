@@ -114,16 +114,6 @@ impl World {
         names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
     }
 
-    /// A login code of this person for the first app.
-    pub fn login_code(&self, person: &str) -> String {
-        self.mint_codes(Purpose::Login, &[person.to_owned()], 0, now()).remove(0)
-    }
-
-    /// A phone code of this person for the first app.
-    pub fn phone_code(&self, person: &str) -> String {
-        self.mint_codes(Purpose::Phone, &[person.to_owned()], 0, now()).remove(0)
-    }
-
     /// Exchanges a login code for a new session_key. The old one is invalid from now on.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let gives_unionid = self.terms.gives_unionid(app);

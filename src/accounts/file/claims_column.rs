@@ -21,16 +21,8 @@ pub struct ClaimsColumn {
     claims: ExtraClaims,
 }
 
-/// Why a text is not claims. The error repeats nothing of the text but names that no user may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimsFault {
-    #[error("must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x")]
-    Form,
-    #[error("must name each claim once")]
-    Repeated,
-    #[error("has {0}")]
-    Invalid(#[from] InvalidClaims),
-}
+const FORM: &str =
+    "must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x";
 
 impl ClaimsColumn {
     pub fn claims(&self) -> &ExtraClaims {
@@ -39,32 +31,35 @@ impl ClaimsColumn {
 }
 
 impl FromStr for ClaimsColumn {
-    type Err = ClaimsFault;
+    type Err = String;
 
-    /// An empty text is no claims.
-    fn from_str(text: &str) -> Result<Self, ClaimsFault> {
+    /// An empty text is no claims. The error repeats nothing of the text but names that no user may have.
+    fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self::default());
         }
         if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == BYTE_ORDER_MARK) {
-            return Err(ClaimsFault::Form);
+            return Err(FORM.into());
         }
         let mut claims = Map::new();
         for pair in text.split(';') {
-            let (name, value) = pair.split_once('=').ok_or(ClaimsFault::Form)?;
-            if claims.insert(name.to_owned(), read(name, value)?).is_some() {
-                return Err(ClaimsFault::Repeated);
+            let (name, value) = pair.split_once('=').ok_or(FORM)?;
+            if claims.insert(name.to_owned(), claim(name, value)?).is_some() {
+                return Err("must name each claim once".into());
             }
         }
-        Ok(Self { text: text.to_owned(), claims: claims.try_into()? })
+        Ok(Self {
+            text: text.to_owned(),
+            claims: claims.try_into().map_err(|fault: InvalidClaims| format!("has {fault}"))?,
+        })
     }
 }
 
-fn read(name: &str, value: &str) -> Result<Value, ClaimsFault> {
+fn claim(name: &str, value: &str) -> Result<Value, &'static str> {
     let items = || value.split(',');
     match name {
-        _ if value.is_empty() => Err(ClaimsFault::Form),
-        ROLES if items().any(str::is_empty) => Err(ClaimsFault::Form),
+        _ if value.is_empty() => Err(FORM),
+        ROLES if items().any(str::is_empty) => Err(FORM),
         ROLES => Ok(items().collect()),
         _ => Ok(value.into()),
     }
@@ -120,9 +115,9 @@ mod tests {
             "x=a\u{3000}b",
             "x=a\u{feff}",
         ] {
-            assert_eq!(text.parse::<ClaimsColumn>(), Err(ClaimsFault::Form), "{text:?}");
+            assert_eq!(text.parse::<ClaimsColumn>(), Err(FORM.to_owned()), "{text:?}");
         }
-        assert_eq!("roles=a;roles=b".parse::<ClaimsColumn>(), Err(ClaimsFault::Repeated));
+        assert_eq!("roles=a;roles=b".parse::<ClaimsColumn>(), Err("must name each claim once".to_owned()));
         for (text, fault) in [
             ("sub=u-2", InvalidClaims::Registered("sub")),
             ("roles=a;Aud=x", InvalidClaims::Registered("aud")),
@@ -130,7 +125,7 @@ mod tests {
             ("=a", InvalidClaims::Name),
             (&format!("x={}", "a".repeat(1024)), InvalidClaims::TooLarge),
         ] {
-            assert_eq!(text.parse::<ClaimsColumn>(), Err(ClaimsFault::Invalid(fault)), "{text}");
+            assert_eq!(text.parse::<ClaimsColumn>(), Err(format!("has {fault}")), "{text}");
         }
     }
 }

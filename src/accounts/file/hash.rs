@@ -1,11 +1,11 @@
 //! Stored passwords: Argon2id hashes (RFC 9106) in the PHC string format. Parsing limits their cost.
 
-use std::{fmt, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version, password_hash::phc::Output};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 
-use crate::accounts::Password;
+use crate::{accounts::Password, ids::unprintable};
 
 /// The memory of a hash, in KiB. The minimum is that of OWASP's cheat sheet on password storage. The maximum is a
 /// little more than Django's default, so that no line of a file can take the memory of the whole service.
@@ -20,40 +20,8 @@ const LENGTH: RangeInclusive<usize> = 16..=64;
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Why a text is not a valid stored password. The error does not repeat the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HashFault {
-    /// The text is not a PHC string, or it lacks salt or hash.
-    #[error("the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
-    NotPhc,
-    /// The hash function is another one, such as bcrypt, scrypt or argon2i.
-    #[error("the password must be hashed with argon2id")]
-    OtherFunction,
-    /// The version is not Argon2 1.3, which is written as 19.
-    #[error("the password's hash must have version 19 (v=19)")]
-    OtherVersion,
-    /// The parameters are not exactly m, t and p.
-    #[error("the password's hash must name m, t and p, and nothing else")]
-    OtherParameters,
-    /// A parameter is too small to protect a password, or so large that a check would take too long.
-    #[error("the password's hash has {name} outside of {least} to {most}")]
-    Cost {
-        /// The parameter: `m`, `t` or `p`.
-        name: &'static str,
-        /// The smallest allowed value.
-        least: u32,
-        /// The largest allowed value.
-        most: u32,
-    },
-    /// The hash is so short that another password could match it, or too long.
-    #[error("the password's hash must have 16 to 64 bytes")]
-    Length,
-}
-
-/// Why a password could not be hashed, such as a lack of memory or of random bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the password could not be hashed: {0}")]
-pub struct NotHashed(&'static str);
+const NOT_PHC: &str = "the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash";
+const OTHER_PARAMETERS: &str = "the password's hash must name m, t and p, and nothing else";
 
 /// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,38 +31,39 @@ pub struct StoredHash {
 }
 
 impl StoredHash {
-    /// Parses a PHC string.
-    pub fn parse(text: &str) -> Result<Self, HashFault> {
-        let phc = PasswordHash::new(text).map_err(|_| HashFault::NotPhc)?;
+    /// Parses a PHC string. The error does not repeat the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let phc = PasswordHash::new(text).map_err(|_| NOT_PHC)?;
         if phc.algorithm.as_str() != "argon2id" {
-            return Err(HashFault::OtherFunction);
+            return Err("the password must be hashed with argon2id".into());
         }
         if phc.version != Some(Version::V0x13.into()) {
-            return Err(HashFault::OtherVersion);
+            return Err("the password's hash must have version 19 (v=19)".into());
         }
         for (name, range) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
-            let value = phc.params.get_decimal(name).ok_or(HashFault::OtherParameters)?;
-            let (least, most) = (*range.start(), *range.end());
+            let value = phc.params.get_decimal(name).ok_or(OTHER_PARAMETERS)?;
             if !range.contains(&value) {
-                return Err(HashFault::Cost { name, least, most });
+                let (least, most) = (range.start(), range.end());
+                return Err(format!("the password's hash has {name} outside of {least} to {most}"));
             }
         }
         if phc.params.iter().count() != 3 {
-            return Err(HashFault::OtherParameters);
+            return Err(OTHER_PARAMETERS.into());
         }
-        let (Some(_), Some(output)) = (&phc.salt, &phc.hash) else { return Err(HashFault::NotPhc) };
+        let (Some(_), Some(output)) = (&phc.salt, &phc.hash) else { return Err(NOT_PHC.into()) };
+        // Another password could match a hash that is too short.
         if !LENGTH.contains(&output.len()) {
-            return Err(HashFault::Length);
+            return Err("the password's hash must have 16 to 64 bytes".into());
         }
-        let params = Params::try_from(&phc).map_err(|_| HashFault::OtherParameters)?;
+        let params = Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?;
         Ok(Self { phc: Box::new(phc), params })
     }
 
     /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first
     /// recommendation. It takes 12 ms on one core of 2024.
-    pub fn of(password: &Password) -> Result<Self, NotHashed> {
+    pub fn of(password: &Password) -> Result<Self, &'static str> {
         let mut salt = [0; 16];
-        rand::fill(&mut salt).map_err(|_| NotHashed("the system gave no random bits"))?;
+        rand::fill(&mut salt).map_err(|_| "the password could not be hashed: the system gave no random bits")?;
         let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &salt);
         let phc: PasswordHash = hashed.map_err(|_| NO_MEMORY)?;
         Ok(Self::parse(&phc.to_string()).expect("the default cost is within our bounds"))
@@ -106,13 +75,13 @@ impl StoredHash {
     }
 
     /// Whether the password matches. Takes as long as [`Self::cost`] says, so it must not run on an event loop.
-    pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, NotHashed> {
+    pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, &'static str> {
         let salt = self.phc.salt.as_ref().expect("checked by `parse`");
         let mut computed = vec![0; self.secret().len()];
         let blocks = workspace.blocks(self.params.block_count())?;
         Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
             .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut computed, blocks)
-            .map_err(|_| NotHashed("Argon2 refused its parameters"))?;
+            .map_err(|_| "the password could not be hashed: Argon2 refused its parameters")?;
         Ok(verify_slices_are_equal(&computed, self.secret()).is_ok())
     }
 
@@ -137,11 +106,7 @@ impl StoredHash {
     }
 }
 
-impl fmt::Debug for StoredHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoredHash(…)")
-    }
-}
+unprintable!(StoredHash);
 
 /// Memory in which one hash after another is computed. It grows to the most that a hash has needed, and is kept,
 /// because the C library would request memory of this size and alignment from the system each time without returning it
@@ -150,7 +115,7 @@ impl fmt::Debug for StoredHash {
 pub(super) struct Workspace(Vec<Block>);
 
 impl Workspace {
-    fn blocks(&mut self, count: usize) -> Result<&mut [Block], NotHashed> {
+    fn blocks(&mut self, count: usize) -> Result<&mut [Block], &'static str> {
         if self.0.len() < count {
             // Frees the old blocks before the new ones are allocated.
             self.0 = Vec::new();
@@ -161,7 +126,7 @@ impl Workspace {
     }
 }
 
-const NO_MEMORY: NotHashed = NotHashed("not enough memory");
+const NO_MEMORY: &str = "the password could not be hashed: not enough memory";
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +144,7 @@ mod tests {
         text.parse().expect("a password")
     }
 
-    fn matches(stored: &StoredHash, text: &str) -> Result<bool, NotHashed> {
+    fn matches(stored: &StoredHash, text: &str) -> Result<bool, &'static str> {
         stored.matches(&password(text), &mut Workspace::default())
     }
 
@@ -219,20 +184,23 @@ mod tests {
 
     #[test]
     fn a_hash_that_is_too_cheap_too_expensive_or_of_another_kind_is_refused() {
-        let cost = |name, least, most| HashFault::Cost { name, least, most };
+        let cost = |name, least, most| format!("the password's hash has {name} outside of {least} to {most}");
+        let (not_phc, other_function) =
+            (|| NOT_PHC.to_owned(), || "the password must be hashed with argon2id".to_owned());
+        let other_version = || "the password's hash must have version 19 (v=19)".to_owned();
         let with = |from: &str, to: &str| HUNTER2.replace(from, to);
         for (text, fault) in [
-            ("", HashFault::NotPhc),
-            ("hunter2", HashFault::NotPhc),
-            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", HashFault::NotPhc),
-            ("$argon2id$v=19$m=19456,t=2,p=1", HashFault::NotPhc),
-            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ", HashFault::NotPhc),
-            (&with("argon2id", "argon2i"), HashFault::OtherFunction),
-            (&with("argon2id", "scrypt"), HashFault::OtherFunction),
-            (&with("v=19", "v=16"), HashFault::OtherVersion),
-            (&with("v=19$", ""), HashFault::OtherVersion),
-            (&with(",p=1", ""), HashFault::OtherParameters),
-            (&with(",p=1", ",p=1,keyid=aaaa"), HashFault::OtherParameters),
+            ("", not_phc()),
+            ("hunter2", not_phc()),
+            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", not_phc()),
+            ("$argon2id$v=19$m=19456,t=2,p=1", not_phc()),
+            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ", not_phc()),
+            (&with("argon2id", "argon2i"), other_function()),
+            (&with("argon2id", "scrypt"), other_function()),
+            (&with("v=19", "v=16"), other_version()),
+            (&with("v=19$", ""), other_version()),
+            (&with(",p=1", ""), OTHER_PARAMETERS.to_owned()),
+            (&with(",p=1", ",p=1,keyid=aaaa"), OTHER_PARAMETERS.to_owned()),
             (&with("m=19456", "m=19455"), cost("m", 19_456, 131_072)),
             (&with("m=19456", "m=131073"), cost("m", 19_456, 131_072)),
             (&with("m=19456", "m=4294967295"), cost("m", 19_456, 131_072)),
@@ -240,10 +208,12 @@ mod tests {
             (&with("t=2", "t=11"), cost("t", 2, 10)),
             (&with("p=1", "p=0"), cost("p", 1, 16)),
             (&with("p=1", "p=17"), cost("p", 1, 16)),
-            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$c29tZXNhbHQxNmJ5", HashFault::Length),
+            (
+                "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$c29tZXNhbHQxNmJ5",
+                "the password's hash must have 16 to 64 bytes".to_owned(),
+            ),
         ] {
-            assert_eq!(StoredHash::parse(text), Err(fault), "{text}");
-            assert!(!fault.to_string().contains("c29tZ"), "{fault}");
+            assert_eq!(StoredHash::parse(text).err(), Some(fault), "{text}");
         }
     }
 }

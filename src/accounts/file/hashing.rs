@@ -73,12 +73,12 @@ impl Hashing {
             let _turn = turn;
             lower_priority();
             let mut workspace = hashing.workspaces().pop().unwrap_or_default();
-            let matches = candidate.hash().matches(&password, &mut workspace);
+            let matches = candidate.user.hash.matches(&password, &mut workspace);
             hashing.workspaces().push(workspace);
-            matches.map(|matches| candidate.answer(matches))
+            matches.map(|matches| (matches & candidate.counts).then(|| candidate.user.id.clone()))
         });
         let answer = hashed.await.map_err(|error| busy(&error.to_string()))?;
-        answer.map_err(|error| busy(&error.to_string()))
+        answer.map_err(busy)
     }
 
     fn workspaces(&self) -> impl std::ops::DerefMut<Target = Vec<Workspace>> {

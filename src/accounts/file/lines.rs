@@ -4,14 +4,8 @@ use std::{collections::HashMap, fmt::Write, str};
 
 use zeroize::Zeroizing;
 
-use super::{
-    claims_column::{ClaimsColumn, ClaimsFault},
-    hash::{HashFault, StoredHash},
-};
-use crate::{
-    accounts::{InvalidCredential, Username},
-    ids::{InvalidId, UserId},
-};
+use super::{claims_column::ClaimsColumn, hash::StoredHash};
+use crate::{accounts::Username, ids::UserId};
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
@@ -33,41 +27,8 @@ pub struct User {
     pub claims: ClaimsColumn,
 }
 
-/// Why a line is not a valid user. The error does not repeat the line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LineFault {
-    #[error("is not UTF-8")]
-    NotText,
-    /// The line has too few or too many fields.
-    #[error(
-        "must be a user name, a password's hash and a user id, with a tab or spaces between them, and perhaps claims without \
-         spaces: roles=a,b;tenant=x"
-    )]
-    Fields,
-    #[error("the user name {0}")]
-    Name(InvalidCredential),
-    #[error("{0}")]
-    Hash(HashFault),
-    #[error("the user id {0}")]
-    Id(InvalidId),
-    #[error("{0}")]
-    Claims(ClaimsFault),
-    /// An earlier line has the same user id. A token has the claims of one line, so two must not differ.
-    #[error("has other claims than line {0}, which has the same user id")]
-    OtherClaims(usize),
-    /// An earlier line has the same user name.
-    #[error("repeats the user name of line {0}")]
-    Repeated(usize),
-}
-
-/// A line that is neither a user nor a comment nor blank.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct BrokenLine {
-    /// The line's number, counted from 1.
-    pub line: usize,
-    pub fault: LineFault,
-}
+const FIELDS: &str = "must be a user name, a password's hash and a user id, with a tab or spaces between them, and perhaps \
+                      claims without spaces: roles=a,b;tenant=x";
 
 /// A users file with all its lines.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,8 +44,8 @@ enum Line {
 }
 
 impl UsersFile {
-    /// Parses all lines. The error is the first broken line.
-    pub fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
+    /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
+    pub fn parse(content: &[u8]) -> Result<Self, String> {
         if content.is_empty() {
             return Ok(Self::default());
         }
@@ -92,14 +53,17 @@ impl UsersFile {
         let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
         for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
             let number = index + 1;
-            let line = Line::parse(bytes).map_err(|fault| BrokenLine { line: number, fault })?;
+            let line = Line::parse(bytes).map_err(|fault| format!("line {number}: {fault}"))?;
             if let Line::User(User { name, id, claims, .. }) = &line {
                 if let Some(earlier) = named.insert(name.clone(), number) {
-                    return Err(BrokenLine { line: number, fault: LineFault::Repeated(earlier) });
+                    return Err(format!("line {number}: repeats the user name of line {earlier}"));
                 }
                 let (earlier, theirs) = claimed.entry(id.clone()).or_insert_with(|| (number, claims.claims().clone()));
+                // A token has the claims of one line, so two must not differ.
                 if theirs != claims.claims() {
-                    return Err(BrokenLine { line: number, fault: LineFault::OtherClaims(*earlier) });
+                    return Err(format!(
+                        "line {number}: has other claims than line {earlier}, which has the same user id"
+                    ));
                 }
             }
             lines.push(line);
@@ -162,8 +126,8 @@ impl UsersFile {
 }
 
 impl Line {
-    fn parse(bytes: &[u8]) -> Result<Self, LineFault> {
-        let text = str::from_utf8(bytes).map_err(|_| LineFault::NotText)?;
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
         let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
         if text.is_empty() || text.starts_with('#') {
             return Ok(Self::Remark(text.to_owned()));
@@ -187,22 +151,22 @@ impl Line {
 impl User {
     /// Parses the fields from the end, because only a name may contain spaces. The place of the hash tells whether the
     /// line has claims.
-    fn parse(text: &str) -> Result<Self, LineFault> {
+    fn parse(text: &str) -> Result<Self, String> {
         let (rest, last) = split_last(text)?;
         let (rest, middle) = split_last(rest)?;
         let (name, hash, id, claims) = match split_last(rest) {
             _ if is_hash(middle) => (rest, middle, last, ""),
             Ok((name, hash)) if is_hash(hash) => (name, hash, middle, last),
-            _ if rest.split_whitespace().any(is_hash) => return Err(LineFault::Fields),
+            _ if rest.split_whitespace().any(is_hash) => return Err(FIELDS.into()),
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
         Ok(Self {
-            name: name.parse().map_err(LineFault::Name)?,
-            hash: StoredHash::parse(enabled.unwrap_or(hash)).map_err(LineFault::Hash)?,
-            id: id.parse().map_err(LineFault::Id)?,
+            name: name.parse().map_err(|fault| format!("the user name {fault}"))?,
+            hash: StoredHash::parse(enabled.unwrap_or(hash))?,
+            id: id.parse().map_err(|fault| format!("the user id {fault}"))?,
             disabled: enabled.is_some(),
-            claims: claims.parse().map_err(LineFault::Claims)?,
+            claims: claims.parse()?,
         })
     }
 
@@ -213,8 +177,8 @@ impl User {
 }
 
 /// The text before the last field, which is not empty, and the last field.
-fn split_last(text: &str) -> Result<(&str, &str), LineFault> {
-    text.trim_end().rsplit_once(char::is_whitespace).ok_or(LineFault::Fields)
+fn split_last(text: &str) -> Result<(&str, &str), &'static str> {
+    text.trim_end().rsplit_once(char::is_whitespace).ok_or(FIELDS)
 }
 
 fn is_hash(field: &str) -> bool {
@@ -306,12 +270,12 @@ mod tests {
             (user.clone(), "repeats the user name of line 2"),
         ] {
             let file = format!("# staff\n{user}\n{line}\n");
-            let said = UsersFile::parse(file.as_bytes()).expect_err("broken").to_string();
+            let said = UsersFile::parse(file.as_bytes()).expect_err("broken");
             assert!(said.starts_with(&format!("line 3: {fault}")), "{line:?}: {said}");
             assert!(!said.contains("hunter2") && !said.contains("bob") && !said.contains("pGCD"), "{said}");
         }
         let not_text = [user.as_bytes(), b"\n\xff\n"].concat();
-        assert_eq!(UsersFile::parse(&not_text), Err(BrokenLine { line: 2, fault: LineFault::NotText }));
+        assert_eq!(UsersFile::parse(&not_text), Err("line 2: is not UTF-8".to_owned()));
     }
 
     #[test]

@@ -26,14 +26,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    claims_column::{ClaimsColumn, ClaimsFault},
-    hash::{HashFault, NotHashed, StoredHash},
-    lines::{BrokenLine, LineFault, User, UsersFile},
+    claims_column::ClaimsColumn,
+    hash::StoredHash,
+    lines::{User, UsersFile},
 };
 use self::{hashing::Hashing, users::Users};
-use super::{
-    Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, automatic::fresh_user,
-};
+use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, fresh_user};
 use crate::{
     ids::UserId,
     secret_files::{FileError, read_private},
@@ -47,15 +45,14 @@ pub enum UsersError {
     #[error("{}", .0.or_make("wxmint users add NAME --users"))]
     Unreadable(#[from] FileError),
     /// A line of the file is not a user.
-    #[error("{path}: {source}", path = .path.display())]
-    Broken { path: PathBuf, source: BrokenLine },
+    #[error("{path}: {1}", path = .0.display())]
+    Broken(PathBuf, String),
 }
 
 impl UsersFile {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, UsersError> {
-        let broken = |source| UsersError::Broken { path: path.to_owned(), source };
-        Self::parse(&read_private(path)?).map_err(broken)
+        Self::parse(&read_private(path)?).map_err(|fault| UsersError::Broken(path.to_owned(), fault))
     }
 }
 
@@ -88,12 +85,8 @@ impl FileAccounts {
     }
 
     /// The number of user names.
-    pub fn len(&self) -> usize {
-        self.users.load().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn count(&self) -> usize {
+        self.users.load().count()
     }
 
     /// The most memory that hashing can take, in MiB: that of the most expensive hash, for all that are hashed at once.
@@ -103,7 +96,7 @@ impl FileAccounts {
 }
 
 fn parse(path: &Path, content: &[u8]) -> Result<Users, UsersError> {
-    Users::parse(content).map_err(|source| UsersError::Broken { path: path.to_owned(), source })
+    Users::parse(content).map_err(|fault| UsersError::Broken(path.to_owned(), fault))
 }
 
 #[async_trait(?Send)]
@@ -117,7 +110,7 @@ impl Accounts for FileAccounts {
         self.hashing.check(candidate, password).await
     }
 
-    async fn admits(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
+    async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
         let of_a_stranger = || match self.admits_strangers {
             true => LoginCheck::Admitted(ExtraClaims::default()),
             false => LoginCheck::Refused,
@@ -182,7 +175,7 @@ mod tests {
 
         write(&path, &format!("alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n"));
         assert!(accounts.reload().expect("changed") && !accounts.reload().expect("read already"));
-        assert_eq!((accounts.len(), accounts.hashing_mebibytes()), (3, 19));
+        assert_eq!((accounts.count(), accounts.hashing_mebibytes()), (3, 19));
         assert_eq!(check(&accounts, "alice", "hunter2").await, None, "disabled");
         assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"));
 
@@ -207,8 +200,8 @@ mod tests {
         {
             let user = user.parse().expect("a user id");
             let expected = |admitted| if admitted { admission("") } else { LoginCheck::Refused };
-            assert_eq!(accounts.admits(&user).await, Ok(expected(admitted)), "{user}");
-            assert_eq!(provisioning.admits(&user).await, Ok(expected(where_users_are_made)), "{user}");
+            assert_eq!(accounts.check_login(&user).await, Ok(expected(admitted)), "{user}");
+            assert_eq!(provisioning.check_login(&user).await, Ok(expected(where_users_are_made)), "{user}");
         }
     }
 
@@ -222,14 +215,14 @@ mod tests {
         let (path, user) = (folder.path().join("users"), "u-1".parse().expect("a user id"));
         write(&path, &format!("alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n"));
         assert!(accounts.reload().expect("changed"));
-        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=a")));
+        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=a")));
         write(&path, &format!("alice {HASH} u-1 roles=b;tenant=x\n"));
         assert!(accounts.reload().expect("changed"));
-        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=b;tenant=x")));
+        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=b;tenant=x")));
         write(&path, &format!("alice {HASH} u-1 sub=u-2\n"));
         let said = accounts.reload().expect_err("a registered name").to_string();
         assert!(said.ends_with("line 1: has the claim `sub`, which the account backend must not set"), "{said}");
-        assert_eq!(accounts.admits(&user).await, Ok(admission("roles=b;tenant=x")), "the last good ones");
+        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=b;tenant=x")), "the last good ones");
     }
 
     #[tokio::test]

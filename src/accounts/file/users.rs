@@ -7,7 +7,7 @@ use aws_lc_rs::{digest, hmac};
 use super::{
     claims_column::ClaimsColumn,
     hash::StoredHash,
-    lines::{BrokenLine, User, UsersFile},
+    lines::{User, UsersFile},
 };
 use crate::{
     accounts::{LoginCheck, Username},
@@ -19,19 +19,8 @@ use crate::{
 /// For an unknown name, another user's hash is computed and its result is ignored, so that the response takes the same
 /// time.
 pub(super) struct Candidate {
-    user: Arc<User>,
-    counts: bool,
-}
-
-impl Candidate {
-    pub(super) fn hash(&self) -> &StoredHash {
-        &self.user.hash
-    }
-
-    /// The user, if the password matched and the match counts.
-    pub(super) fn answer(&self, matches: bool) -> Option<UserId> {
-        (matches & self.counts).then(|| self.user.id.clone())
-    }
+    pub(super) user: Arc<User>,
+    pub(super) counts: bool,
 }
 
 pub(super) struct Users {
@@ -47,7 +36,7 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub(super) fn parse(content: &[u8]) -> Result<Self, BrokenLine> {
+    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
         let users: Vec<_> = UsersFile::parse(content)?.users().cloned().map(Arc::new).collect();
         let mut admissions = HashMap::new();
         for user in &users {
@@ -74,7 +63,7 @@ impl Users {
         self.fingerprint == fingerprint(content)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.by_name.len()
     }
 
@@ -146,7 +135,10 @@ mod tests {
     #[test]
     fn only_an_enabled_user_with_the_right_password_is_named() {
         let users = users(&[format!("alice {CHEAP} u-1"), format!("bob !{CHEAP} u-2")]);
-        let answer = |text: &str, matches| users.candidate(&name(text)).answer(matches);
+        let answer = |text: &str, matches: bool| {
+            let candidate = users.candidate(&name(text));
+            (matches & candidate.counts).then(|| candidate.user.id.clone())
+        };
         assert_eq!(answer("alice", true).expect("alice").as_str(), "u-1");
         assert_eq!(answer("alice", false), None);
         for nobody in ["bob", "Alice", "carol", &"n".repeat(512)] {
@@ -157,14 +149,14 @@ mod tests {
     #[test]
     fn a_hash_is_computed_for_every_name_even_with_an_empty_file() {
         let empty = users(&["# nobody yet".into()]);
-        assert_eq!(empty.len(), 0);
-        assert!(empty.candidate(&name("alice")).hash().cost() == StoredHash::nobodys().cost());
+        assert_eq!(empty.count(), 0);
+        assert!(empty.candidate(&name("alice")).user.hash.cost() == StoredHash::nobodys().cost());
     }
 
     #[test]
     fn unknown_names_have_the_same_distribution_of_costs_as_users() {
         let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
-        let dear = |users: &Users, name| users.candidate(name).hash().mebibytes() == 64;
+        let dear = |users: &Users, name| users.candidate(name).user.hash.mebibytes() == 64;
         let (before, again) = (users(&mixed(30)), users(&mixed(30)));
         let found = strangers.iter().filter(|name| dear(&before, name)).count();
         assert!((250..350).contains(&found), "{found} of 1000, where 30 % of the users have it");

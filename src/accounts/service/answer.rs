@@ -14,26 +14,8 @@ use crate::{
 /// repeat nothing of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    #[error(
-        "status {0}: it redirects, but a password is never sent to another URL; WXMINT_ACCOUNTS must be the final URL"
-    )]
-    Redirect(u16),
-    #[error(
-        "status {0}: it, or a gateway before it, does not accept our signature; the answer to a wrong password is 200 with \
-         {{\"user_id\":null}}"
-    )]
-    Unwelcome(u16),
-    #[error(
-        "status {0}: WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone, /users and, if \
-         WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
-    )]
-    NotFound(u16),
-    #[error("status 429: it allows fewer calls")]
-    TooOften,
-    #[error("status {0}: it failed")]
-    Failed(u16),
-    /// Any other status except 200 and 201.
-    #[error("status {0} instead of 200")]
+    /// Any status except 200 and 201.
+    #[error("status {0}{remark}", remark = remark(*.0))]
     Status(u16),
     /// The body is not JSON, such as HTML or incomplete JSON.
     #[error("{0} bytes that are not JSON")]
@@ -55,42 +37,36 @@ pub enum Unusable {
     NotMade,
 }
 
-impl Unusable {
-    /// Whether the same request may succeed if it is repeated at once.
-    pub(super) fn may_pass(self) -> bool {
-        matches!(self, Self::Failed(_))
-    }
-
-    /// Whether the service is failing, rather than this one request or the configuration. Only the status of a gateway
-    /// is proof: a service may answer 500 for one strange user name, or 429 for one name, and that must not affect
-    /// other users.
-    pub(super) fn is_outage(self) -> bool {
-        matches!(self, Self::Failed(502..=504))
-    }
-
-    /// The name in metrics.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Redirect(_) => "status_3xx",
-            Self::Unwelcome(_) | Self::NotFound(_) | Self::TooOften => "status_4xx",
-            Self::Status(400..=499) => "status_4xx",
-            Self::Failed(_) => "status_5xx",
-            Self::Claims(_) => "invalid_claims",
-            _ => "unreadable",
+/// What an operator should know of a status.
+fn remark(status: u16) -> &'static str {
+    match status {
+        300..=399 => {
+            ": it redirects, but a password is never sent to another URL; WXMINT_ACCOUNTS must be the final URL"
         }
+        401 | 403 => {
+            ": it, or a gateway before it, does not accept our signature; the answer to a wrong password is 200 with \
+             {\"user_id\":null}"
+        }
+        404 | 405 => {
+            ": WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone, /users and, if \
+             WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
+        }
+        429 => ": it allows fewer calls",
+        500..=599 => ": it failed",
+        _ => " instead of 200",
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Checked {
+struct CheckedPassword {
     #[serde(deserialize_with = "present")]
     user_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Found {
+struct FoundUser {
     #[serde(deserialize_with = "present")]
     user_id: Option<String>,
     #[serde(default)]
@@ -110,15 +86,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 
 /// Reads the response to a password check; `None` means that the password is wrong.
 pub fn read_checked(status: u16, body: &[u8]) -> Result<Option<UserId>, Unusable> {
-    let Checked { user_id } = read(status, body)?;
+    let CheckedPassword { user_id } = read(status, body)?;
     Ok(user_id.map(|id| id.parse()).transpose()?)
 }
 
 /// Reads the response to a search by phone number; `None` means that the service refuses.
 pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     match read(status, body)? {
-        Found { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: id.parse()?, made })),
-        Found { user_id: None, new_user: None | Some(false) } => Ok(None),
+        FoundUser { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: id.parse()?, made })),
+        FoundUser { user_id: None, new_user: None | Some(false) } => Ok(None),
         _ => Err(Unusable::Contradiction),
     }
 }
@@ -139,7 +115,9 @@ pub fn read_admission(status: u16, body: &[u8]) -> Result<LoginCheck, Unusable> 
 }
 
 fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unusable> {
-    check_status(status)?;
+    if ![200, 201].contains(&status) {
+        return Err(Unusable::Status(status));
+    }
     // serde would also read the members from an array, in order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Unusable::Members);
@@ -148,18 +126,6 @@ fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unu
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => Unusable::Members,
         Category::Io | Category::Syntax | Category::Eof => Unusable::NotJson(body.len()),
-    })
-}
-
-fn check_status(status: u16) -> Result<(), Unusable> {
-    Err(match status {
-        200 | 201 => return Ok(()),
-        300..=399 => Unusable::Redirect(status),
-        401 | 403 => Unusable::Unwelcome(status),
-        404 | 405 => Unusable::NotFound(status),
-        429 => Unusable::TooOften,
-        500..=599 => Unusable::Failed(status),
-        _ => Unusable::Status(status),
     })
 }
 
@@ -182,23 +148,17 @@ mod tests {
 
     #[test]
     fn a_response_with_another_status_is_unusable_whatever_its_body_says() {
-        for (status, unusable) in [
-            (204, Unusable::Status(204)),
-            (301, Unusable::Redirect(301)),
-            (308, Unusable::Redirect(308)),
-            (400, Unusable::Status(400)),
-            (401, Unusable::Unwelcome(401)),
-            (403, Unusable::Unwelcome(403)),
-            (404, Unusable::NotFound(404)),
-            (405, Unusable::NotFound(405)),
-            (429, Unusable::TooOften),
-            (500, Unusable::Failed(500)),
-            (503, Unusable::Failed(503)),
-            (999, Unusable::Status(999)),
-        ] {
+        for status in [204, 301, 308, 400, 401, 403, 404, 405, 429, 500, 503, 999] {
+            let unusable = Unusable::Status(status);
             assert_eq!(read_checked(status, br#"{"user_id":null}"#), Err(unusable));
             assert_eq!(read_checked(status, br#"{"user_id":"u-1"}"#), Err(unusable));
             assert_eq!(read_made(status, br#"{"user_id":"u-1","new_user":true}"#), Err(unusable));
+        }
+        let said = [301, 401, 429, 503, 204].map(|status| Unusable::Status(status).to_string());
+        for (said, part) in
+            said.iter().zip(["it redirects", "our signature", "fewer calls", "it failed", "204 instead of 200"])
+        {
+            assert!(said.contains(part), "{said}");
         }
     }
 
@@ -240,8 +200,8 @@ mod tests {
         for body in ["", "<html>", r#"{"claims":{}}"#] {
             assert_eq!(read_admission(403, body.as_bytes()), Ok(LoginCheck::Refused));
         }
-        for (status, unusable) in [(401, Unusable::Unwelcome(401)), (404, Unusable::NotFound(404))] {
-            assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(unusable));
+        for status in [401, 404] {
+            assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(Unusable::Status(status)));
         }
         for (body, unusable) in [
             ("", Unusable::NotJson(0)),

@@ -10,7 +10,7 @@ use super::{
     Failure, Progress, check,
     file::BindingsFile,
     patiently, print,
-    record::{Record, State},
+    record::{Record, RecordState},
     say,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(in crate::cli) struct ImportArgs {
     per_user: Option<u32>,
 }
 
-enum Outcome {
+enum Imported {
     Done { news: bool, conflict: bool },
     Refused(&'static str),
 }
@@ -80,20 +80,20 @@ impl Import<'_> {
     }
 
     /// Imports one person. Each step is idempotent, and so is the whole.
-    async fn one(&self, record: &Record) -> Result<Outcome, StoreError> {
+    async fn one(&self, record: &Record) -> Result<Imported, StoreError> {
         let person = &record.person;
-        let State::Bound { user, unionid, conflict, bound_at } = &record.state else {
+        let RecordState::Bound { user, unionid, conflict, bound_at } = &record.state else {
             let news = self.redis.note_dissolved(person, &self.attempt).await?;
-            return Ok(Outcome::Done { news, conflict: false });
+            return Ok(Imported::Done { news, conflict: false });
         };
         let store = self.redis.at(bound_at.unwrap_or(self.now));
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
         let (bound, news) = match self.bind(&binder, user).await? {
             Ok(done) => done,
-            Err(reason) => return Ok(Outcome::Refused(reason)),
+            Err(reason) => return Ok(Imported::Refused(reason)),
         };
         let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
-        Ok(Outcome::Done { news, conflict })
+        Ok(Imported::Done { news, conflict })
     }
 
     /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
@@ -149,14 +149,14 @@ struct Report {
 }
 
 impl Report {
-    fn take(&mut self, number: u64, outcome: Outcome) {
+    fn take(&mut self, number: u64, outcome: Imported) {
         match outcome {
-            Outcome::Done { news, conflict } => {
+            Imported::Done { news, conflict } => {
                 self.news += u64::from(news);
                 self.as_before += u64::from(!news);
                 self.conflicts += u64::from(conflict);
             }
-            Outcome::Refused(reason) => {
+            Imported::Refused(reason) => {
                 self.refused += 1;
                 print(format_args!("line {number}: {reason}"));
             }

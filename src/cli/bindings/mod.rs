@@ -4,7 +4,6 @@ mod conflicts;
 mod export;
 mod file;
 mod import;
-mod new_file;
 mod record;
 mod tally;
 

@@ -15,11 +15,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) person: Person,
-    pub(super) state: State,
+    pub(super) state: RecordState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum RecordState {
     Bound {
         user: UserId,
         unionid: Option<UnionId>,
@@ -38,7 +38,7 @@ const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_co
 impl From<Binding> for Record {
     fn from(binding: Binding) -> Self {
         let Binding { person, user, unionid, conflict, bound_at } = binding;
-        Self { person, state: State::Bound { user, unionid, conflict, bound_at: Some(bound_at) } }
+        Self { person, state: RecordState::Bound { user, unionid, conflict, bound_at: Some(bound_at) } }
     }
 }
 
@@ -48,7 +48,7 @@ impl Record {
         let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
         };
-        let mut members = Members(members);
+        let mut members = RecordMembers(members);
         members.check_names()?;
         let named = members.id::<AppId>("appid")?.or_else(|| app.cloned());
         let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
@@ -67,8 +67,8 @@ impl Serialize for Record {
         let text = |text: &str| Some(Value::from(text));
         let (app, openid) = (text(self.person.app.as_str()), text(self.person.openid.as_str()));
         let values = match &self.state {
-            State::Dissolved => [app, openid, None, None, None, None, Some(true.into())],
-            State::Bound { user, unionid, conflict, bound_at } => [
+            RecordState::Dissolved => [app, openid, None, None, None, None, Some(true.into())],
+            RecordState::Bound { user, unionid, conflict, bound_at } => [
                 app,
                 openid,
                 text(user.as_str()),
@@ -82,9 +82,9 @@ impl Serialize for Record {
     }
 }
 
-struct Members(Map<String, Value>);
+struct RecordMembers(Map<String, Value>);
 
-impl Members {
+impl RecordMembers {
     /// Rejects unknown names, because the value of a misspelt member would be lost.
     fn check_names(&mut self) -> Result<(), String> {
         self.0.retain(|_, value| !value.is_null());
@@ -105,15 +105,15 @@ impl Members {
         text.parse().map(Some).map_err(|error| format!("`{name}` {error}"))
     }
 
-    fn state(&self) -> Result<State, String> {
+    fn state(&self) -> Result<RecordState, String> {
         let (user, dissolved) = (self.id("user_id")?, self.0.get("dissolved"));
         let (unionid, conflict) = (self.id("unionid")?, self.id("unionid_conflict")?);
         match (user, dissolved) {
             (Some(_), None) if conflict.is_some() && unionid.is_none() => {
                 Err("has `unionid_conflict` without `unionid`".into())
             }
-            (Some(user), None) => Ok(State::Bound { user, unionid, conflict, bound_at: self.bound_at()? }),
-            (None, Some(Value::Bool(true))) => Ok(State::Dissolved),
+            (Some(user), None) => Ok(RecordState::Bound { user, unionid, conflict, bound_at: self.bound_at()? }),
+            (None, Some(Value::Bool(true))) => Ok(RecordState::Dissolved),
             (None, None) => Err("has no `user_id`".into()),
             _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
         }

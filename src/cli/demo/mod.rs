@@ -1,7 +1,6 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
 //! all on loopback.
 
-mod regulars;
 mod rotating;
 
 use std::{
@@ -17,35 +16,37 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::Args;
+use reqwest::{
+    Method, Request, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use serde_json::Value;
 use wxmint_simulator::{
-    AccountBook, Block, Known, KnownOf, Link, Options, ReadKeys, Rotate, World, account_page_routes, account_routes,
-    control_routes, page_files, peer_routes,
+    AccountBook, Block, DEMO_APPS, Known, KnownOf, Link, Options, ReadKeys, Rotate, World, account_page_routes,
+    account_routes, control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_verify::{Algorithm, peer::Peer};
 
-use self::{
-    regulars::{REGULARS, Regular},
-    rotating::{LEAD, Rotator},
-};
+use self::rotating::{LEAD, Rotator};
 use super::{Failure, output::announce, serve::init_log, simulator};
 use crate::{
     http::{listen, now, page, run_to_end, serve, stop_signal},
     ids::Person,
-    issuer::{self, Issuer, IssuerListeners, IssuerStartError, LoginExamples, Routes},
+    issuer::{self, InDemo, Issuer, IssuerListeners, Routes},
     keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy},
     login::Operator,
     settings::{AppsSource, Settings, SidecarSettings},
     sidecar,
     store::{Bindings, Ends, Memory},
+    upstream::{Tls, Upstream},
     vault::Vault,
     wechat::App,
 };
 
-/// The page has the same AppIDs, in people.js.
-const TEA_ROOM: &str = "wxc0ffee0000000001";
-const BAKERY: &str = "wxc0ffee0000000002";
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);
+/// Far more than a request to this same process takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -67,22 +68,17 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     start(args)
 }
 
-/// Suggests another port, because 8080 is often in use.
-fn not_listening(error: IssuerStartError) -> Failure {
-    match error {
-        IssuerStartError::Listen { address, source, .. } => {
-            Failure::Unfinished(format!("cannot listen on {address}: {source}. Try: wxmint demo --listen 127.0.0.1:0"))
-        }
-        error => error.into(),
-    }
-}
-
 fn start(args: &DemoArgs) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listeners =
-        IssuerListeners { local: true, ..IssuerListeners::bind(args.listen, any_port).map_err(not_listening)? };
+    // Another port is suggested, because 8080 is often in use.
+    let not_listening = |error| {
+        let reason = format!("cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0", args.listen);
+        Failure::Unfinished(reason)
+    };
+    let public = listen(args.listen).map_err(not_listening)?;
+    let listeners = IssuerListeners { public, admin: listen(any_port)?, local: true };
     let address = format!("http://{}", listeners.public.local_addr()?);
-    let apps = [app(TEA_ROOM)?, app(BAKERY)?];
+    let apps = [app(DEMO_APPS[0])?, app(DEMO_APPS[1])?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
     init_log(settings.log_format, &settings.audit)?;
@@ -96,9 +92,10 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         let (peer, services) = services(&address)?;
         let (own, keys) = (stand_ins.page(issuer.memory()), key_routes(rotator));
         let page: Routes = Arc::new(move |config| [&own, &keys, &services].iter().for_each(|routes| routes(config)));
+        let logins = regulars_logins(&stand_ins.world);
         stand_ins.start()?;
         let open = async {
-            regulars::come_in(&address).await.map_err(Failure::Unfinished)?;
+            log_in(&address, logins).await.map_err(Failure::Unfinished)?;
             peer.is_ready().await;
             introduce(&address);
             Ok(())
@@ -106,6 +103,23 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open).map(|_| ())
     })
+}
+
+/// Makes these logins over HTTP.
+async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
+    let tls = Tls::from_system().map_err(|error| error.to_string())?;
+    let http = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
+    let url: Url = format!("{address}/login").parse().map_err(|_| format!("{address} is no URL"))?;
+    for login in logins {
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(login.to_string().into());
+        let answer = http.fetch(request).await.map_err(|error| format!("a login of the demo: {error}"))?;
+        if !answer.status.is_success() {
+            return Err(format!("a login of the demo was answered {}", answer.status));
+        }
+    }
+    Ok(())
 }
 
 /// The stand-ins for WeChat and the account service, and their data.
@@ -130,7 +144,7 @@ impl StandIns {
                 apps.iter().map(known).collect(),
                 Options { latency: WECHAT_TAKES, ..Options::default() },
             ),
-            book: AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone))),
+            book: regulars_book(),
         })
     }
 
@@ -139,9 +153,8 @@ impl StandIns {
         let store = memory.clone();
         let known: KnownOf = Arc::new(move |user| Box::pin(known_of(store.clone(), user.to_owned())));
         let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
-        let examples = examples(&world).into_routes();
         Arc::new(move |config| {
-            examples(config);
+            config.app_data(InDemo);
             control_routes(Arc::clone(&world))(config);
             account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
             for &(path, kind, content) in page_files() {
@@ -157,18 +170,6 @@ impl StandIns {
         let app = move || actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)));
         actix_web::rt::spawn(serve(self.accounts, simulator::limits(1), app, pending())?);
         Ok(())
-    }
-}
-
-/// Logins for the API's viewer. Each code works once.
-fn examples(world: &Arc<World>) -> LoginExamples {
-    let (codes, phone_codes) = (Arc::clone(world), Arc::clone(world));
-    let Regular { name, password, .. } = regulars::LIN;
-    LoginExamples {
-        appid: Some(TEA_ROOM.into()),
-        code: Box::new(move || codes.login_code(name)),
-        phone_code: Box::new(move || phone_codes.phone_code(name)),
-        account: [name, password],
     }
 }
 

@@ -8,7 +8,7 @@ use kube::{Api, Client, Config, Error, Resource, api::PostParams, config::InferC
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
-use super::{Failure, object_name::ObjectName};
+use super::{Failure, place::ObjectName};
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(super) struct Remote<K> {
 }
 
 /// An object of a namespace, as kube sees it.
-pub(super) trait Object:
+pub(super) trait ClusterObject:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Default + DeserializeOwned + Serialize + fmt::Debug
 {
     /// The name that `kubectl` uses.
@@ -40,7 +40,7 @@ pub(super) trait Object:
     fn set_field(&mut self, content: &[u8]);
 }
 
-impl<K: Object> Remote<K> {
+impl<K: ClusterObject> Remote<K> {
     /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
     pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -134,7 +134,7 @@ impl<K: Object> Remote<K> {
     }
 }
 
-impl<K: Object> fmt::Display for Remote<K> {
+impl<K: ClusterObject> fmt::Display for Remote<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", K::KIND, self.name)
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Failure, date, place::Place, print};
+use super::{Failure, date, place::KeysPlace, print};
 use crate::{
     http::now,
     keys::{
@@ -15,7 +15,7 @@ use crate::{
 /// Columns of the timeline.
 const WIDTH: i64 = 40;
 
-pub(super) fn run(place: &Place, as_json: bool) -> Result<(), Failure> {
+pub(super) fn run(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let set = place.read_set()?;
     let now = now();
     if as_json {

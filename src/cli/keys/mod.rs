@@ -2,15 +2,12 @@
 
 #[cfg(feature = "kubernetes")]
 mod cluster;
-#[cfg(feature = "kubernetes")]
-mod configmap;
 mod list;
-mod object_name;
+#[cfg(feature = "kubernetes")]
+mod objects;
 mod place;
 mod retire;
 mod rotate;
-#[cfg(feature = "kubernetes")]
-mod secret;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,11 +18,8 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
+use self::place::{Change, KeysPlace, KeysPlaceArgs, ObjectName, checked};
 pub(super) use self::rotate::short_lead;
-use self::{
-    object_name::ObjectName,
-    place::{Change, Place, PlaceArgs, checked},
-};
 use super::{
     Failure, duration,
     output::{date, json, print, say},
@@ -50,7 +44,7 @@ pub(super) enum KeysCommand {
     /// Create a new set with one key, which signs from now on
     Generate {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
         /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
         #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
         alg: Algorithm,
@@ -61,7 +55,7 @@ pub(super) enum KeysCommand {
     /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
         #[command(flatten)]
@@ -73,7 +67,7 @@ pub(super) enum KeysCommand {
     /// List the keys: the state of each, since when and until when
     List {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -81,7 +75,7 @@ pub(super) enum KeysCommand {
     /// For emergencies: remove a key at once, which invalidates every token that it signed
     Retire {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
         #[command(flatten)]
         publish: PublishArgs,
         /// The key, as `keys list` shows it
@@ -97,7 +91,7 @@ pub(super) enum KeysCommand {
     /// Add a private key that was made elsewhere: PEM (PKCS#8, PKCS#1, SEC 1) or a JWK
     Import {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
         #[command(flatten)]
@@ -108,7 +102,7 @@ pub(super) enum KeysCommand {
     /// Print the public keys as they are published (JWKS)
     Jwks {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: KeysPlaceArgs,
     },
 }
 
@@ -189,21 +183,21 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
 /// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
 #[cfg(feature = "kubernetes")]
 fn publishing(
-    place: PlaceArgs,
+    place: KeysPlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), Failure>,
+    change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let place = place.open()?;
-    let copy = publish.publish_configmap.map(configmap::PublicCopy::open).transpose()?;
+    let copy = publish.publish_configmap.map(objects::PublicCopy::open).transpose()?;
     change(&place)?;
     copy.map_or(Ok(()), |copy| copy.follow(&place))
 }
 
 #[cfg(not(feature = "kubernetes"))]
 fn publishing(
-    place: PlaceArgs,
+    place: KeysPlaceArgs,
     publish: PublishArgs,
-    change: impl FnOnce(&Place) -> Result<(), Failure>,
+    change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     match publish.publish_configmap {
         Some(_) => Err(Failure::Usage(WITHOUT_KUBERNETES.into())),
@@ -211,7 +205,7 @@ fn publishing(
     }
 }
 
-fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
+fn generate(place: &KeysPlace, algorithm: Algorithm) -> Result<(), Failure> {
     let key = PrivateJwk::generate(algorithm, now())?;
     let keys = StoredKeys::of(key);
     let kid = checked(&keys)?.lives()[0].kid.clone();
@@ -220,7 +214,7 @@ fn generate(place: &Place, algorithm: Algorithm) -> Result<(), Failure> {
     Ok(())
 }
 
-fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
+fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Failure> {
     let content = read_private(file)?;
     let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
@@ -235,7 +229,7 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure
         let nbf = rotation::whole_second(now + policy.lead);
         let key = PrivateJwk::import(&content, nbf).map_err(named)?;
         let set = keys.check()?;
-        rotation::admit(set.lives(), &policy, nbf, now)?;
+        rotation::check_new_key(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
         if set.ended().iter().any(|ended| ended.kid == kid) {
             return Err(Failure::Usage(format!("{kid} was retired at once: verifiers refuse whatever it signs")));
@@ -251,7 +245,7 @@ fn import(place: &Place, policy: &PolicyArgs, file: &Path) -> Result<(), Failure
 }
 
 /// The JWKS that is published now.
-fn public_set(place: &Place) -> Result<String, Failure> {
+fn public_set(place: &KeysPlace) -> Result<String, Failure> {
     let set = place.read_set()?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
     Ok(json(&public))

@@ -3,13 +3,14 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use clap::Args;
 
 #[cfg(feature = "kubernetes")]
-use super::secret::Secret;
-use super::{Failure, object_name::ObjectName, variables};
+use super::objects::Secret;
+use super::{Failure, variables};
 use crate::{
     keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
@@ -31,14 +32,14 @@ pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
     Ok(set)
 }
 
-pub(super) enum Place {
+pub(super) enum KeysPlace {
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
     Secret(Box<Secret>),
 }
 
 #[derive(Args)]
-pub(in crate::cli) struct PlaceArgs {
+pub(in crate::cli) struct KeysPlaceArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "secret")]
     #[arg(help = format!("The private JWK Set; {}", KEYS.fallback()))]
     keys: Option<PathBuf>,
@@ -47,29 +48,29 @@ pub(in crate::cli) struct PlaceArgs {
     secret: Option<ObjectName>,
 }
 
-impl PlaceArgs {
-    pub(super) fn open(self) -> Result<Place, Failure> {
+impl KeysPlaceArgs {
+    pub(super) fn open(self) -> Result<KeysPlace, Failure> {
         if let Some(name) = self.secret {
             return open_secret(name);
         }
         let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok());
         named
-            .map(Place::File)
+            .map(KeysPlace::File)
             .ok_or_else(|| Failure::Usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into()))
     }
 }
 
 #[cfg(feature = "kubernetes")]
-fn open_secret(name: ObjectName) -> Result<Place, Failure> {
-    Secret::open(name).map(|secret| Place::Secret(Box::new(secret)))
+fn open_secret(name: ObjectName) -> Result<KeysPlace, Failure> {
+    Secret::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)))
 }
 
 #[cfg(not(feature = "kubernetes"))]
-fn open_secret(_: ObjectName) -> Result<Place, Failure> {
+fn open_secret(_: ObjectName) -> Result<KeysPlace, Failure> {
     Err(Failure::Usage(super::WITHOUT_KUBERNETES.into()))
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeysPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -79,7 +80,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl KeysPlace {
     pub(super) fn exists(&self) -> Result<bool, Failure> {
         match self {
             Self::File(path) => path.try_exists().map_err(|error| Failure::from(error).at(self)),
@@ -150,4 +151,52 @@ fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
 
 fn unusable(error: FileError) -> Failure {
     Failure::of_file(error, MAKE_KEYS)
+}
+
+/// The name of a Kubernetes object: `NAMESPACE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl FromStr for ObjectName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_name(namespace) && is_name(name) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("must be NAMESPACE/NAME, such as wxmint/wxmint-keys"),
+        }
+    }
+}
+
+/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The API server checks the
+/// rest.
+fn is_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_a_path() {
+        for good in ["wxmint/wxmint-keys", "a/b.c", "1/2"] {
+            assert_eq!(good.parse::<ObjectName>().expect("a name").to_string(), good);
+        }
+        for bad in ["", "wxmint", "/keys", "wxmint/", "wxmint/../x", "a/b/c", "a/b?x", "A/b", "a/.b", "a/b%2f"] {
+            assert!(bad.parse::<ObjectName>().is_err(), "{bad}");
+        }
+    }
 }

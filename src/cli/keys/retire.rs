@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    place::{Change, Place},
+    place::{Change, KeysPlace},
     print, say,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     keys::rotation::{self, KeyState, Retirement, Successor},
 };
 
-pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
+pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
     if !at_once {
         let set = place.read_set()?;
         let kept = rotation::refuse_removal(set.lives(), kid);
@@ -39,7 +39,7 @@ pub(super) fn run(place: &Place, kid: &str, at_once: bool, yes: bool) -> Result<
     Ok(())
 }
 
-fn plan(place: &Place, kid: &str) -> Result<Retirement, Failure> {
+fn plan(place: &KeysPlace, kid: &str) -> Result<Retirement, Failure> {
     let set = place.read_set()?;
     rotation::retire(set.lives(), kid, now()).map_err(|refusal| Failure::from(refusal).at(place))
 }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     Failure, PolicyArgs, date,
-    place::{Change, Place},
+    place::{Change, KeysPlace},
     print, say,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<String> {
     (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| format!("{}; see docs/keys.md", note()))
 }
 
-pub(super) fn run(place: &Place, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
+pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
     let (step, policy, waiting, forgotten) = place.change(|keys| {
         let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check()?;

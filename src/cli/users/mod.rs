@@ -14,11 +14,9 @@ use super::{
     serve::variables,
 };
 use crate::{
-    accounts::{
-        ClaimsColumn, ClaimsFault, InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user,
-    },
+    accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
     http::now,
-    ids::{InvalidId, UserId},
+    ids::UserId,
     secret_files::{FileError, Held},
     settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
@@ -35,15 +33,15 @@ pub(super) enum UsersCommand {
     /// Add a user; asks for the password, or reads it from a line of standard input
     Add {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: UsersFileArgs,
         /// The name that the user types to log in
         #[arg(value_parser = name)]
         name: Username,
         /// Your own id of the user, the `sub` of the tokens; default: a new one
-        #[arg(long, value_name = "ID", value_parser = user_id)]
+        #[arg(long, value_name = "ID")]
         user_id: Option<UserId>,
         /// Claims of the user's tokens, such as 'roles=a,b;tenant=x'; roles is a list, all others are texts
-        #[arg(long, value_parser = claims)]
+        #[arg(long)]
         claims: Option<ClaimsColumn>,
         /// Give an existing user another password
         #[arg(long)]
@@ -54,7 +52,6 @@ pub(super) enum UsersCommand {
         #[command(flatten)]
         user: OneUser,
         /// Such as 'roles=a,b;tenant=x'; '' removes them
-        #[arg(value_parser = claims)]
         claims: ClaimsColumn,
     },
     /// Remove a user from the file; the user cannot log in any more
@@ -62,7 +59,7 @@ pub(super) enum UsersCommand {
     /// List the users: name, user id, whether the user may log in, and claims
     List {
         #[command(flatten)]
-        place: PlaceArgs,
+        place: UsersFileArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -92,12 +89,12 @@ pub(super) enum UsersCommand {
 #[derive(Args)]
 pub(super) struct OneId {
     /// The user id, the `sub` of the tokens
-    #[arg(value_name = "USER_ID", value_parser = user_id)]
+    #[arg(value_name = "USER_ID")]
     user: UserId,
 }
 
 #[derive(Args)]
-pub(super) struct PlaceArgs {
+pub(super) struct UsersFileArgs {
     /// The users file; default: the path in WXMINT_ACCOUNTS=file:PATH
     #[arg(long, value_name = "PATH")]
     users: Option<PathBuf>,
@@ -106,7 +103,7 @@ pub(super) struct PlaceArgs {
 #[derive(Args)]
 pub(super) struct OneUser {
     #[command(flatten)]
-    place: PlaceArgs,
+    place: UsersFileArgs,
     /// The name, as `users list` shows it
     #[arg(value_parser = name)]
     name: Username,
@@ -115,14 +112,6 @@ pub(super) struct OneUser {
 fn name(text: &str) -> Result<Username, String> {
     let name: Username = text.parse().map_err(|error: InvalidCredential| error.to_string())?;
     if User::can_be_named(&name) { Ok(name) } else { Err("must not begin with `#`, as comments do".into()) }
-}
-
-fn user_id(text: &str) -> Result<UserId, String> {
-    text.parse().map_err(|error: InvalidId| error.to_string())
-}
-
-fn claims(text: &str) -> Result<ClaimsColumn, String> {
-    text.parse().map_err(|fault: ClaimsFault| fault.to_string())
 }
 
 impl From<UsersError> for Failure {
@@ -134,7 +123,7 @@ impl From<UsersError> for Failure {
     }
 }
 
-impl PlaceArgs {
+impl UsersFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         let from_settings = || match read_one(&ACCOUNTS, variables()) {
             Ok(AccountsSource::File(path)) => Some(path),
@@ -182,7 +171,7 @@ fn add(
         check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
     }
     let password = password::ask(&name)?;
-    let hash = StoredHash::of(&password).map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let hash = StoredHash::of(&password).map_err(|reason| Failure::Unfinished(reason.into()))?;
     let said = change(path, Held::wait_or_create(path, HEADING), |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {

@@ -64,7 +64,7 @@ async fn a_second_head_that_never_ends_does_not_hold_its_connection() {
 #[actix_web::test]
 async fn an_answer_that_is_not_read_does_not_hold_its_connection() {
     let (address, mut streams) = (server(), Vec::new());
-    for head in ["", "Connection: close\r\n"] {
+    for head in ["", "ClientConnection: close\r\n"] {
         streams.push(asked(address, &format!("GET /large HTTP/1.1\r\nHost: a\r\n{head}\r\n")).await);
     }
     tokio::time::sleep(KEEP_ALIVE + HEAD_TIMEOUT + 4 * TICK).await;

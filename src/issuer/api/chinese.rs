@@ -62,14 +62,14 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{
-        super::{Language, LoginExamples, described},
-        *,
-    };
+    use super::{super::openapi_json, *};
 
-    fn document(language: Language) -> Value {
-        serde_json::from_str(&described(&LoginExamples::default(), language, "https://login.example.com"))
-            .expect("JSON")
+    fn in_english() -> Value {
+        serde_json::from_str(&openapi_json()).expect("JSON")
+    }
+
+    fn in_chinese() -> Value {
+        serde_json::from_str(&translated(&openapi_json())).expect("JSON")
     }
 
     /// Takes the words out of a document, in the order of their places.
@@ -95,18 +95,18 @@ mod tests {
 
     #[test]
     fn every_word_is_said_in_chinese_too_and_no_chinese_is_left_over() {
-        let english = words(&mut document(Language::English));
+        let english = words(&mut in_english());
         let said = paragraphs(&english);
         assert_eq!(said, PARAGRAPHS.keys().cloned().collect());
         let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
-        for paragraph in paragraphs(&words(&mut document(Language::Chinese))) {
+        for paragraph in paragraphs(&words(&mut in_chinese())) {
             assert!(paragraph.contains(is_han) || paragraph == "JWK Set", "{paragraph}");
         }
     }
 
     #[test]
     fn the_two_documents_differ_in_words_and_names_of_tags_alone() {
-        let (mut english, mut chinese) = (document(Language::English), document(Language::Chinese));
+        let (mut english, mut chinese) = (in_english(), in_chinese());
         words(&mut english);
         words(&mut chinese);
         let named = TAGS.iter().fold(english.to_string(), |text, (english, chinese)| {

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use utoipa_swagger_ui::Config;
 
-use super::{PLACE, demo_examples};
+use super::{InDemo, PLACE};
 use crate::http::{
     not_found,
     page::{self, CSS, HTML, JS},
@@ -37,7 +37,7 @@ pub(in crate::issuer) async fn docs_folder(request: HttpRequest) -> HttpResponse
 pub(in crate::issuer) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
     match path.as_str() {
         "" | "index.html" => {
-            let in_demo = demo_examples(&request).is_some().to_string();
+            let in_demo = request.app_data::<InDemo>().is_some().to_string();
             page::answer(HTML, PAGE.replace("{demo}", &in_demo))
         }
         "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&path)),

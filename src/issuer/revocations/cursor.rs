@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::vault::Vault;
 
 /// The cursor of a place in the stream. The beginning of an empty stream has none.
-pub(super) fn of(place: &str, vault: &Vault) -> String {
+pub(super) fn for_place(place: &str, vault: &Vault) -> String {
     if place.is_empty() { String::new() } else { format!("{place}.{mac}", mac = vault.mac(&labelled(place))) }
 }
 
@@ -43,14 +43,14 @@ mod tests {
 
     #[test]
     fn a_cursor_names_its_place_and_one_that_was_not_made_here_names_none() {
-        let cursor = of("1795000000000-0.AAAAAAAA", &vault(1));
+        let cursor = for_place("1795000000000-0.AAAAAAAA", &vault(1));
         assert_eq!(place(&cursor, &vault(1)), Some("1795000000000-0.AAAAAAAA"));
         assert_eq!(place(&cursor, &vault(2)), None);
         let earlier = cursor.replacen("1795", "1794", 1);
         for unknown in ["", ".", "1795000000000-0.AAAAAAAA", &cursor[1..], &earlier] {
             assert_eq!(place(unknown, &vault(1)), None, "{unknown}");
         }
-        assert_eq!(of("", &vault(1)), "", "an empty stream");
+        assert_eq!(for_place("", &vault(1)), "", "an empty stream");
     }
 
     #[test]

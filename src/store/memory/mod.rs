@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ids::{AppId, LoginCode, UnionId, UserId},
-    limits::{Rate, TooMany},
+    limits::{Counted, Counts, Rate, TooMany},
 };
 
 /// Shared by all workers of one process.
@@ -41,12 +41,17 @@ struct Shelves {
     users: HashMap<UserId, binding::StoredList>,
     unionids: HashMap<UnionId, UserId>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
-    cells: HashMap<Cell, DateTime<Utc>>,
+    cells: HashMap<Cell, CountedEvents>,
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
     access_tokens: HashMap<AppId, access_token::Slot>,
     last_micros: u64,
+}
+
+struct CountedEvents {
+    counts: Counts,
+    until: DateTime<Utc>,
 }
 
 struct ClaimedCode {
@@ -106,7 +111,7 @@ impl Store for Memory {
         let mut shelves = self.shelves();
         let counted = shelves.count(Cell::Logins(record.person.clone()), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
-        if let (Some(intent), Ok(())) = (&record.intent, &counted) {
+        if let (Some(intent), Ok(_)) = (&record.intent, &counted) {
             binding.intend(0, intent);
         }
         let state = binding.binding_state(attempt);
@@ -114,7 +119,7 @@ impl Store for Memory {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now + self.session_ttl);
         }
-        Ok(counted.map_or_else(Recorded::Limited, |()| Recorded::State(state, now)))
+        Ok(counted.map_or_else(Recorded::Limited, |_| Recorded::State(state, now)))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -125,14 +130,14 @@ impl Store for Memory {
         Ok(self.shelves().kept_keys(person, (self.clock)()))
     }
 
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>> {
+    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
         let now = (self.clock)();
         Ok(self.shelves().count(meter.cell.clone(), meter.rate, now))
     }
 
-    async fn uncount(&self, meter: &Meter) -> Result<()> {
-        if let Some(cell) = self.shelves().cells.get_mut(&meter.cell) {
-            *cell = meter.rate.give_back(*cell);
+    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
+        if let Some(events) = self.shelves().cells.get_mut(&meter.cell) {
+            events.counts.give_back(counted);
         }
         Ok(())
     }
@@ -158,11 +163,12 @@ impl Shelves {
         Some(SessionKeys { current, previous })
     }
 
-    fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<(), TooMany> {
-        self.cells.retain(|_, until| *until > now);
-        let next = rate.admit(self.cells.get(&cell).copied(), now)?;
-        self.cells.insert(cell, next);
-        Ok(())
+    fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {
+        self.cells.retain(|_, events| events.until > now);
+        let events = self.cells.entry(cell).or_insert_with(|| CountedEvents { counts: Counts::default(), until: now });
+        let counted = rate.admit(&mut events.counts, now.timestamp_micros().max(0) as u64)?;
+        events.until = now + rate.life();
+        Ok(counted)
     }
 }
 

@@ -7,15 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::{
     super::{
-        AttemptId, Cell, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person,
-        PersonalCall, Result, Sealed, Sessions, Tried,
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
+        Sealed, Sessions, Tried,
     },
     Memory,
 };
-use crate::{
-    ids::UserId,
-    limits::{Rate, TooMany},
-};
+use crate::ids::UserId;
 
 pub(super) struct StoredTries {
     failed: u32,
@@ -83,15 +80,6 @@ impl Sessions for Memory {
             }
         }
         Ok(())
-    }
-
-    async fn forget_at_logout(&self, person: &Person, rate: Rate) -> Result<Result<(), TooMany>> {
-        let cell = Cell::Calls(person.clone(), PersonalCall::Logout);
-        let counted = self.shelves().count(cell, rate, (self.clock)());
-        if counted.is_ok() {
-            self.forget(person).await?;
-        }
-        Ok(counted)
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {

@@ -1,16 +1,8 @@
 //! Where Redis is and how wxmint gets in. One for the whole process: the URL may be replaced while it runs.
 
-use std::{
-    str::FromStr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
 
 use super::{
     super::{Result, StoreError},
@@ -24,18 +16,8 @@ use super::{
 #[derive(Clone)]
 pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,
-    generation: Arc<AtomicU64>,
     tls: Arc<Tls>,
     confirm: Confirm,
-    noted: Arc<Mutex<Option<NotedLife>>>,
-}
-
-/// The life of tokens that was noted last.
-#[derive(Clone, Copy, Debug)]
-struct NotedLife {
-    life: Duration,
-    generation: u64,
-    at: DateTime<Utc>,
 }
 
 /// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
@@ -54,8 +36,7 @@ impl RedisAccess {
         if url.has_tls() {
             tls.config()?;
         }
-        let current = Arc::new(ArcSwap::from_pointee(url));
-        Ok(Self { current, generation: Arc::default(), tls: Arc::new(tls), confirm, noted: Arc::default() })
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(url)), tls: Arc::new(tls), confirm })
     }
 
     /// For tests, in which no replica confirms.
@@ -66,7 +47,6 @@ impl RedisAccess {
     /// Connections that are made from now on use `url`, and the others are dropped.
     pub fn replace(&self, url: RedisUrl) {
         self.current.store(Arc::new(url));
-        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Whether `url` is in use.
@@ -76,37 +56,23 @@ impl RedisAccess {
 
     /// Connects to each primary that `url` leads to, and hangs up.
     pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
-        let current = Arc::new(ArcSwap::from_pointee(url.clone()));
-        let primaries = Primaries::new(&Self { current, ..self.clone() });
-        for primary in primaries.find(None).await? {
+        let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
+        for primary in primaries.find().await.map_err(|reason| StoreError { reason })? {
             let address = &primary.address;
-            let reason = |error: StoreError| StoreError { reason: format!("Redis at {address}: {}", error.reason) };
+            let reason = |reason| StoreError { reason: format!("Redis at {address}: {reason}") };
             primaries.connector.connect(address).await.map_err(reason)?;
         }
         Ok(())
     }
 
-    /// Whether a life of tokens was noted in this Redis within `every`.
-    pub(super) fn has_noted(&self, life: Duration, now: DateTime<Utc>, every: Duration) -> bool {
-        let noted = *self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.is_some_and(|noted| {
-            let is_fresh = (now - noted.at).to_std().is_ok_and(|since| since < every);
-            noted.life == life && noted.generation == self.generation() && is_fresh
-        })
-    }
-
-    pub(super) fn note(&self, life: Duration, generation: u64, at: DateTime<Utc>) {
-        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(NotedLife { life, generation, at });
+    /// The present URL. Another one is another `Arc`.
+    pub(super) fn url(&self) -> Arc<RedisUrl> {
+        self.current.load_full()
     }
 
     /// For connections by the present URL.
     pub(super) fn connector(&self) -> Connector {
-        Connector { url: self.current.load_full(), tls: Arc::clone(&self.tls) }
-    }
-
-    /// Changes when the URL is replaced.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        Connector { url: self.url(), tls: Arc::clone(&self.tls), to_sentinels: false }
     }
 
     pub(super) fn confirm(&self) -> Confirm {

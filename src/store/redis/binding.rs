@@ -1,15 +1,13 @@
 //! The steps of the binding protocol in Redis.
 
 use std::{
-    array,
     collections::HashMap,
     fmt::{self, Display},
     sync::LazyLock,
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use redis::{Cmd, FromRedisValue, ParsingError, Value};
+use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
     super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
@@ -17,7 +15,7 @@ use super::{
 };
 use crate::ids::{UnionId, UserId};
 
-static CHANGE_BINDING: LazyLock<Script> = script!("binding", "change_binding");
+static CHANGE_BINDING: LazyLock<Script> = script!("binding", "drop_keys", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
@@ -43,29 +41,28 @@ const FIELDS: [&str; 13] = [
 ];
 
 /// A person's binding as Redis has it.
+#[derive(Default)]
 pub(super) struct StoredBinding([Option<String>; FIELDS.len()]);
 
 /// What `record_login.lua` answers.
 pub(super) struct RecordedLogin {
     pub(super) stored: StoredBinding,
-    /// The microseconds until the login would be counted, or 0.
-    pub(super) wait: u64,
-    /// When it was recorded.
-    pub(super) at: DateTime<Utc>,
+    /// The part of its period that must be over before the login is counted, if it was not.
+    pub(super) refused_by: Option<u64>,
 }
 
 impl RecordedLogin {
     pub(super) fn parse(answer: &str) -> Result<Self> {
         let mut lines = answer.split('\n');
-        let stored = StoredBinding(array::from_fn(|_| {
-            let line = lines.next().unwrap_or_default();
-            (!line.is_empty()).then(|| line.to_owned())
-        }));
-        let mut number = || lines.next().and_then(|line| line.parse::<i64>().ok());
-        let wait = number().and_then(|wait| wait.try_into().ok()).ok_or_else(|| unreadable("a limit"))?;
-        let at =
-            number().and_then(|second| DateTime::from_timestamp(second, 0)).ok_or_else(|| unreadable("the time"))?;
-        Ok(Self { stored, wait, at })
+        let last = lines.next().filter(|last| !last.is_empty());
+        let refused_by = last.map(|last| last.parse().map_err(|_| unreadable("a limit"))).transpose()?;
+        let mut stored = StoredBinding::default();
+        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+            if let Some(index) = FIELDS.iter().position(|field| *field == name) {
+                stored.0[index] = (!value.is_empty()).then(|| value.to_owned());
+            }
+        }
+        Ok(Self { stored, refused_by })
     }
 }
 
@@ -157,7 +154,7 @@ impl Bindings for Redis {
             .text(format_args!("{}:", person.app))
             .arg(per_app)
             .arg(flag(by_unionid));
-        let (sign, first): (String, String) = self.link.run_confirmed_in_cluster("admit", script).await?;
+        let (sign, first): (String, String) = self.link.run_confirmed("admit", script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
             "f" => Ok(Decision::Full),
@@ -232,13 +229,13 @@ impl Bindings for Redis {
             return user.as_deref().map(parse_user).transpose();
         };
         let script = replace(&key, "", candidate.as_str());
-        let held: Option<String> = self.link.run_confirmed_in_cluster("claim_unionid", script).await?;
+        let held: Option<String> = self.link.run_confirmed("claim_unionid", script).await?;
         held.map_or_else(|| Ok(candidate.clone()), |user| parse_user(&user)).map(Some)
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let script = replace(&name::union(unionid), from.as_str(), to.as_str());
-        let held: Option<String> = self.link.run_confirmed_in_cluster("move_unionid", script).await?;
+        let held: Option<String> = self.link.run_confirmed("move_unionid", script).await?;
         match held.as_deref() {
             Some(other) if other != from.as_str() => parse_user(other),
             _ => Ok(to.clone()),
@@ -279,7 +276,9 @@ impl Redis {
     async fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             let key = name::binding(person).to_string();
-            self.link.tell(&key, Cmd::hdel(&key, "unconfirmed")).await;
+            let mut mark = Call::at(&key);
+            mark.cmd("HDEL").arg(&key).arg("unconfirmed");
+            _ = self.link.run::<Value>("settle", mark).await;
         }
         stored.state(attempt)
     }
@@ -305,7 +304,7 @@ fn stored_binding(person: &Person) -> Call {
 
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
-    let mut script = CHANGE_BINDING.on(&[&name::binding(person), &name::session(person)]);
+    let mut script = CHANGE_BINDING.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
     script.arg(step).arg(generation);
     script
 }

@@ -1,7 +1,11 @@
 //! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the clocks of
 //! several primaries is ahead.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant as Moment},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -19,12 +23,31 @@ const TIME_WITHIN: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub(super) struct Clocks {
     warned: Rc<Cell<Option<DateTime<Utc>>>>,
+    /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
+    known: Rc<Cell<Option<(Moment, u64)>>>,
     metrics: Metrics,
 }
 
 impl Clocks {
     pub(super) fn new(metrics: Metrics) -> Self {
-        Self { warned: Rc::default(), metrics }
+        Self { warned: Rc::default(), known: Rc::default(), metrics }
+    }
+
+    /// Redis has just answered to what was `sent` then that this is its time, in microseconds since 1970. It was so at some
+    /// moment in between: what was known before stays as it is unless that contradicts it, because the answer may be read late.
+    pub(super) fn told(&self, sent: Moment, micros: u64) {
+        let now = Moment::now();
+        let latest = micros + now.duration_since(sent).as_micros() as u64;
+        let known = self.known.get().map(|(at, time)| time + now.duration_since(at).as_micros() as u64);
+        self.known.set(Some((now, known.unwrap_or(micros).clamp(micros, latest))));
+    }
+
+    /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
+    pub(super) fn estimate(&self, own: DateTime<Utc>) -> u64 {
+        match self.known.get() {
+            Some((at, micros)) => micros + at.elapsed().as_micros() as u64,
+            None => own.timestamp_micros().max(0) as u64,
+        }
     }
 
     /// `at` is the time of Redis, and `now` the time of this machine when the answer arrived.
@@ -46,6 +69,11 @@ impl Clocks {
 }
 
 impl Redis {
+    /// About the time by the clock of Redis, in microseconds since 1970.
+    pub(super) fn now_micros(&self) -> u64 {
+        self.clocks.estimate((self.clock)())
+    }
+
     /// The greatest time of all primaries of a Cluster: each dates the tokens of its own people, and an end must cover all of
     /// them. Empty where one primary dates everything.
     pub(super) async fn latest_second(&self) -> Result<String> {
@@ -55,7 +83,7 @@ impl Redis {
         }
         let deadline = Instant::now() + TIME_WITHIN;
         let second = async |(_, server): &(Primary, Rc<Server>)| {
-            let answer = server.exchange(redis::pipe().cmd("TIME"), deadline).await.ok()?.pop()?;
+            let answer = server.send(redis::pipe().cmd("TIME"), deadline).await.ok()?.pop()?;
             let (second, _): (i64, u32) = redis::from_redis_value(answer).ok()?;
             Some(second)
         };

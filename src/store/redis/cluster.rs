@@ -1,20 +1,20 @@
-//! A Cluster: any of its servers knows all primaries and their slots.
+//! A Cluster: any of its servers knows all primaries, their slots, and their replicas.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     ops::RangeInclusive,
+    rc::Rc,
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::{
-    super::{Result, StoreError},
     failure::{Failure, describe},
-    primaries::{Primaries, Primary, Successors, ask},
+    primaries::{Primaries, Primary, Successors},
     server::Server,
     slot::CLUSTER_SLOTS,
     url::Address,
@@ -27,49 +27,45 @@ const AT_A_TIME: usize = 2;
 /// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for ever.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
-/// What a server of the Cluster says, and which it is.
+/// What a server of the Cluster says, and which it is. `All` replicas of a primary that it knows may be none.
 type View = (Address, Vec<Primary>);
 
 impl Primaries {
-    /// Asks the servers that are known and those that the URL names. A `failing` one is asked last.
-    pub(super) async fn find_in_cluster(&self, seeds: &[Address], failing: Option<&Address>) -> Result<Vec<Primary>> {
-        let mut servers = self.addresses();
-        servers.extend_from_slice(seeds);
+    /// Asks the servers that are known and those that the URL names, last those that fail, until it is settled who could take over
+    /// from each primary. If that cannot be settled, all have been asked.
+    pub(super) async fn find_in_cluster(&self, seeds: &[Address]) -> Result<Vec<Primary>, String> {
+        let mut servers: Vec<_> = self.all().into_iter().map(|(_, server)| server).collect();
+        servers.extend(seeds.iter().map(|seed| self.server(seed)));
+        servers.sort_by_key(|server| server.fails.get());
         let mut seen = HashSet::new();
-        servers.retain(|server| seen.insert(server.clone()));
-        servers.sort_by_key(|server| Some(server) == failing);
-        let some_had_no_successor = self.all().iter().any(|(primary, _)| primary.successors.replicas.is_empty());
-        let mut answers = stream::iter(servers).map(|server| self.view_of(server)).buffer_unordered(AT_A_TIME);
-        let mut reason = "no server of the Cluster is known".to_owned();
+        servers.retain(|server| seen.insert(server.address.clone()));
+        let mut answers = stream::iter(servers).map(view_of).buffer_unordered(AT_A_TIME);
+        let (mut views, mut reason) = (Vec::new(), String::new());
         while let Some(answer) = answers.next().await {
             match answer {
-                // That a primary has no successor must be agreed on.
-                Ok(view) if some_had_no_successor => {
-                    let others = view.1.iter().map(|primary| &primary.address).filter(|other| **other != view.0);
-                    let others = others.map(|other| self.view_of(other.clone())).collect::<FuturesUnordered<_>>();
-                    return Ok(agreed(view, others).await);
-                }
-                Ok((_, primaries)) => return Ok(primaries),
-                Err(error) => reason = error.reason,
+                Ok(view) => views.push(view),
+                Err(error) => reason = error,
+            }
+            if together(&views).is_some_and(|found| found.iter().all(Primary::is_settled)) {
+                break;
             }
         }
-        Err(StoreError { reason: format!("no server of the Cluster says where its primaries are; {reason}") })
+        together(&views).ok_or_else(|| format!("no server of the Cluster says where its primaries are; {reason}"))
     }
+}
 
-    async fn view_of(&self, server: Address) -> Result<View> {
-        let asking = async {
-            let asked = self.connection(&server).await?.send(redis::pipe().cmd("CLUSTER").arg("SLOTS")).await;
-            let answer = asked.and_then(|mut answers| answers.pop().unwrap_or(Value::Nil).extract_error());
-            let is_no_cluster = |words: &str| words.contains("cluster support disabled");
-            let answer = answer.map_err(|error| match error.detail().is_some_and(is_no_cluster) {
-                true => StoreError { reason: "it is no Cluster: write redis:// instead of redis+cluster://".into() },
-                false => describe(&error),
-            })?;
-            parse(answer, &server)
-        };
-        let primaries = ask(&server, asking).await?;
-        Ok((server, primaries))
-    }
+async fn view_of(server: Rc<Server>) -> Result<View, String> {
+    let read = |mut answers: Vec<Value>| {
+        let answer = answers.pop().unwrap_or(Value::Nil).extract_error();
+        let is_no_cluster = |words: &str| words.contains("cluster support disabled");
+        let answer = answer.map_err(|error| match error.detail().is_some_and(is_no_cluster) {
+            true => "it is no Cluster: write redis:// instead of redis+cluster://".into(),
+            false => describe(&error),
+        })?;
+        parse(answer, &server.address)
+    };
+    let primaries = server.ask(redis::pipe().cmd("CLUSTER").arg("SLOTS"), read).await?;
+    Ok((server.address.clone(), primaries))
 }
 
 /// The replicas of a primary that only this primary knows. One that has just come back, has all the data and loses its link again
@@ -77,7 +73,7 @@ impl Primaries {
 pub(super) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Failure> {
     let mut asked = redis::pipe();
     asked.cmd("CLUSTER").arg("NODES");
-    let said = primary.exchange(&asked, deadline).await?.pop();
+    let said = primary.send(&asked, deadline).await?.pop();
     // A user of Redis may lack the right to ask.
     let named = own_replicas(&said.and_then(|said| from_redis_value::<String>(said).ok()).unwrap_or_default());
     let mut newcomers = primary.newcomers.borrow_mut();
@@ -87,80 +83,67 @@ pub(super) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
     Ok(named.into_iter().filter(is_new).collect())
 }
 
-/// The first view, with the successors that the others name too. Waits for as many of them as it takes to agree.
-async fn agreed(first: View, mut others: impl Stream<Item = Result<View>> + Unpin) -> Vec<Primary> {
-    let mut views = vec![first];
-    loop {
-        let found = together(&views);
-        if found.iter().all(|primary| primary.successors.are_agreed) {
-            return found;
-        }
-        match others.next().await {
-            Some(view) => views.extend(view),
-            None => return found,
-        }
-    }
-}
-
+/// The primaries of the first view, with the replicas that any view names.
+///
 /// The primaries vote for a successor, which needs a majority of their votes. A primary is no witness for itself. If it and the
-/// witnesses are half of all or more, the others are no majority.
-fn together(views: &[View]) -> Vec<Primary> {
-    let mut found = views[0].1.clone();
-    let votes = found.len();
-    let is_voter = |one: &Address| views[0].1.iter().any(|primary| primary.address == *one);
-    for primary in &mut found {
+/// witnesses that know no replica of it are half of all or more, the others are no majority.
+fn together(views: &[View]) -> Option<Vec<Primary>> {
+    let (_, primaries) = views.first()?;
+    let is_voter = |one: &Address| primaries.iter().any(|primary| primary.address == *one);
+    let with_successors = |primary: &Primary| {
         let same = |other: &&Primary| other.address == primary.address;
-        let views_of = views.iter().filter_map(|(by, view)| Some((by, view.iter().find(same)?)));
-        let witnesses = views_of.clone().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
-        let named: BTreeSet<_> = views_of.flat_map(|(_, view)| view.successors.replicas.iter().cloned()).collect();
-        let are_all = !named.is_empty();
-        primary.successors =
-            Successors { replicas: named.into_iter().collect(), are_all, are_agreed: witnesses >= votes / 2 };
-    }
-    found
+        let views = || views.iter().filter_map(|(by, view)| Some((by, view.iter().find(same)?)));
+        let witnesses = views().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
+        let named: BTreeSet<_> = views().flat_map(|(_, view)| view.successors.replicas()).collect();
+        let successors = match named.is_empty() {
+            false => Successors::All(named.into_iter().cloned().collect()),
+            true if witnesses >= primaries.len() / 2 => Successors::Only(Vec::new()),
+            true => Successors::Unknown,
+        };
+        Primary { successors, ..primary.clone() }
+    };
+    Some(primaries.iter().map(with_successors).collect())
 }
 
-/// The answer to `CLUSTER SLOTS`: the first server of each range is its primary. Its host is missing if that is the one
-/// that was asked. The others are its replicas, without those that a majority of the primaries holds for dead, and without
-/// those that have received nothing.
-pub(super) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>> {
-    let unreadable = || StoreError { reason: "its answer to CLUSTER SLOTS cannot be read".into() };
+/// The answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its servers, of which the first is the primary.
+/// The others are its replicas, without those that a majority of the primaries holds for dead, and without those that have
+/// received nothing.
+pub(super) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, String> {
+    let unreadable = || "its answer to CLUSTER SLOTS cannot be read".to_owned();
     let mut primaries = BTreeMap::<Address, (Vec<RangeInclusive<u16>>, BTreeSet<Address>)>::new();
-    let ranges: Vec<(u16, u16, Vec<Value>)> = ranges(answer).ok_or_else(unreadable)?;
-    for (first, last, servers) in ranges {
-        if first > last || usize::from(last) >= CLUSTER_SLOTS {
-            return Err(unreadable());
-        }
-        let mut servers = servers.into_iter().map(|server| address(server, asked).ok_or_else(unreadable));
-        let primary = servers.next().ok_or_else(unreadable)??;
-        let (slots, replicas) = primaries.entry(primary).or_default();
-        slots.push(first..=last);
-        for replica in servers {
-            replicas.insert(replica?);
-        }
+    let ranges: Vec<Vec<Value>> = from_redis_value(answer).map_err(|_| unreadable())?;
+    for range in ranges {
+        let (slots, servers) = read_range(range, asked).ok_or_else(unreadable)?;
+        let (primary, replicas) = servers.split_first().ok_or_else(unreadable)?;
+        let known = primaries.entry(primary.clone()).or_default();
+        known.0.push(slots);
+        known.1.extend(replicas.iter().cloned());
     }
     if primaries.is_empty() {
-        return Err(StoreError { reason: "it knows no slots: the Cluster is not set up".into() });
+        return Err("it knows no slots: the Cluster is not set up".into());
     }
     let sorted = primaries.into_iter().map(|(address, (mut slots, replicas))| {
         slots.sort_by_key(|range| *range.start());
-        let are_all = !replicas.is_empty();
-        let replicas = replicas.into_iter().collect();
-        Primary { address, slots, successors: Successors { replicas, are_all, are_agreed: false } }
+        Primary { address, slots, successors: Successors::All(replicas.into_iter().collect()) }
     });
     Ok(sorted.collect())
 }
 
-/// The first and the last slot of each range, and its servers.
-fn ranges(answer: Value) -> Option<Vec<(u16, u16, Vec<Value>)>> {
-    let ranges: Vec<Vec<Value>> = from_redis_value(answer).ok()?;
-    let range = |range: Vec<Value>| {
-        let mut members = range.into_iter();
-        let mut slot = || from_redis_value(members.next()?).ok();
-        let (first, last) = (slot()?, slot()?);
-        Some((first, last, members.collect()))
-    };
-    ranges.into_iter().map(range).collect()
+fn read_range(range: Vec<Value>, asked: &Address) -> Option<(RangeInclusive<u16>, Vec<Address>)> {
+    let mut members = range.into_iter();
+    let first: u16 = from_redis_value(members.next()?).ok()?;
+    let last: u16 = from_redis_value(members.next()?).ok()?;
+    let servers = members.map(|server| address(server, asked)).collect::<Option<_>>()?;
+    (first <= last && usize::from(last) < CLUSTER_SLOTS).then_some((first..=last, servers))
+}
+
+/// Of a server: host, port, a name and more. The host is missing if it is that of the server that was asked.
+fn address(server: Value, asked: &Address) -> Option<Address> {
+    let mut members = from_redis_value::<Vec<Value>>(server).ok()?.into_iter();
+    let host: Option<String> = from_redis_value(members.next()?).ok()?;
+    let port = from_redis_value(members.next()?).ok()?;
+    let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());
+    Some(Address { host, port })
 }
 
 /// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the primaries holds for dead.
@@ -174,16 +157,6 @@ fn own_replicas(nodes: &str) -> Vec<Address> {
         Some(Address { host: host.to_owned(), port: port.parse().ok()? })
     };
     of_it.filter_map(address).collect()
-}
-
-/// Of a server: host, port, a name and more.
-fn address(server: Value, asked: &Address) -> Option<Address> {
-    let mut members: Vec<Value> = from_redis_value(server).ok()?;
-    members.truncate(2);
-    let port = from_redis_value(members.pop()?).ok()?;
-    let host: Option<String> = from_redis_value(members.pop()?).ok()?;
-    let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());
-    Some(Address { host, port })
 }
 
 /// Changes with each primary and each slot.
@@ -200,7 +173,7 @@ mod tests {
     /// A primary as text, and its ranges of slots.
     type Row = (String, Vec<(u16, u16)>);
 
-    fn parsed(answer: &str) -> Result<Vec<Row>> {
+    fn parsed(answer: &str) -> Result<Vec<Row>, String> {
         let asked = Address { host: "10.0.0.9".into(), port: 6379 };
         let answer = redis::parse_redis_value(answer.replace(' ', "\r\n").as_bytes()).expect("RESP");
         let row = |primary: Primary| {
@@ -225,7 +198,7 @@ mod tests {
         let three = [range(9, 10, "$1 b"), range(0, 4, "$1 b"), range(5, 5, "$1 a")].concat();
         let expected = vec![("a:7000".into(), vec![(5, 5)]), ("b:7000".into(), vec![(0, 4), (9, 10)])];
         assert_eq!(parsed(&format!("*3 {three}")), Ok(expected));
-        assert!(parsed("*0 ").is_err_and(|error| error.reason.contains("not set up")));
+        assert!(parsed("*0 ").is_err_and(|error| error.contains("not set up")));
         for bad in ["+OK ", &format!("*1 {}", range(0, 16384, "$1 a")), &format!("*1 {}", range(3, 2, "$1 a"))] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
@@ -256,8 +229,7 @@ mod tests {
         let address = |host: &str| Address { host: host.into(), port: 1 };
         let primary = |(host, replicas): &(&str, &[&str])| {
             let replicas = replicas.iter().map(|replica| address(replica)).collect();
-            let successors = Successors { replicas, ..Successors::default() };
-            Primary { address: address(host), slots: Vec::new(), successors }
+            Primary { address: address(host), slots: Vec::new(), successors: Successors::All(replicas) }
         };
         (address(by), primaries.iter().map(primary).collect())
     }
@@ -265,19 +237,16 @@ mod tests {
     #[test]
     fn that_a_primary_has_no_successor_is_for_other_primaries_to_say() {
         let all: [(&str, &[&str]); 3] = [("a", &[]), ("b", &["y"]), ("c", &[])];
-        let of_a = |views: &[View]| together(views).remove(0).successors;
-        let agreed = |views: &[View]| (of_a(views).are_agreed, of_a(views).replicas.len());
-        assert_eq!(agreed(&[view("a", &all)]), (false, 0), "its own word");
-        assert_eq!(agreed(&[view("y", &all)]), (false, 0), "the word of a replica, which has no vote");
-        assert_eq!(agreed(&[view("a", &all), view("c", &all)]), (true, 0), "then b alone elects nobody");
+        let of_a = |views: &[View]| together(views).expect("a view").remove(0).successors;
+        let none = Successors::Only(Vec::new());
+        assert_eq!(of_a(&[view("a", &all)]), Successors::Unknown, "its own word");
+        assert_eq!(of_a(&[view("y", &all)]), Successors::Unknown, "the word of a replica, which has no vote");
+        assert_eq!(of_a(&[view("a", &all), view("c", &all)]), none, "then b alone elects nobody");
         let replaced: [(&str, &[&str]); 3] = [("b", &["y"]), ("c", &[]), ("x", &["a"])];
-        assert_eq!(
-            agreed(&[view("a", &all), view("c", &replaced)]),
-            (false, 0),
-            "it holds another one for the primary"
-        );
+        let views = [view("a", &all), view("c", &replaced)];
+        assert_eq!(of_a(&views), Successors::Unknown, "it holds another one for the primary");
         let with_x: [(&str, &[&str]); 3] = [("a", &["x"]), ("b", &["y"]), ("c", &[])];
-        assert_eq!(agreed(&[view("b", &all), view("c", &with_x)]), (true, 1), "one of them knows a replica");
-        assert!(of_a(&[view("b", &all), view("c", &with_x)]).are_all);
+        let x = Successors::All(vec![Address { host: "x".into(), port: 1 }]);
+        assert_eq!(of_a(&[view("b", &all), view("c", &with_x)]), x, "one of them knows a replica");
     }
 }

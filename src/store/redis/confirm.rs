@@ -11,15 +11,14 @@ use std::{
 };
 
 use redis::Value;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    super::{Result, StoreError},
     access::Confirm,
     cluster::newcomers,
     failure::{Failure, Problem},
     link::DEADLINE,
-    primaries::{PAUSE, Primaries, Successors},
+    primaries::{Primaries, Successors},
     replication::Replication,
     server::{InBackground, Server, in_background},
     url::Address,
@@ -27,10 +26,6 @@ use super::{
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
-
-/// Each further wait of a server that has not asked its replicas how far they are.
-const ASKED_FOR: Duration = Duration::from_millis(5);
-const MORE_THAN_ANY_HAS: usize = 255;
 
 /// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for dead
 /// sooner.
@@ -43,7 +38,7 @@ const HOLDS: Duration = Duration::from_secs(30);
 static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// Which replicas must confirm a write: each of these, and so many in all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Required {
     replicas: Vec<Address>,
     count: usize,
@@ -63,12 +58,11 @@ impl Primaries {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let Some(written) = replication(primary, info) else { return Ok(()) };
-        let late = |_| Err("no confirmation within 1 s".to_owned());
-        let confirmed = timeout_at(deadline, self.confirmation(primary, written, confirm)).await;
-        confirmed.unwrap_or_else(late).map_err(|reason| {
+        let confirmed = timeout_at(deadline, self.confirmation(primary, &written, confirm)).await;
+        confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".to_owned())).map_err(|reason| {
             // Perhaps another server has taken over.
-            self.search(Some(&primary.address));
-            Failure { server: primary.name.clone(), problem: Problem::Unconfirmed, reason }
+            drop(self.search());
+            Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
         })
     }
 
@@ -76,28 +70,26 @@ impl Primaries {
     async fn confirmation(
         self: &Rc<Self>,
         primary: &Rc<Server>,
-        written: Replication,
+        written: &Replication,
         confirm: Confirm,
     ) -> Result<(), String> {
-        let (mut now, mut reason, mut has_waited) = (written.clone(), String::new(), false);
-        // If a replica does not confirm, the deciders are asked anew: they may have noticed that it is dead.
-        for is_asked_anew in [false, true] {
-            let required = self.required(primary, &written, confirm, is_asked_anew).await?;
-            if !has_waited && !required.are_met(&written, &now) && written.online().count() >= required.count {
-                has_waited = true;
-                let waited = next_wait(primary, required.count).await.map_err(|failure| failure.reason)?;
-                let Some(waited) = waited else { return Ok(()) };
-                now = (*waited).clone();
-                if !now.is_of_same_primary(&written) {
-                    primary.reconnect();
-                }
+        let mut required = self.required(primary, written, confirm, false).await?;
+        let count = required.count.min(written.online().count());
+        let mut now = None;
+        if count > 0 {
+            let waited = next_wait(primary, count).await.map_err(|failure| failure.reason)?;
+            let Some(waited) = waited else { return Ok(()) };
+            if !waited.is_of_same_primary(written) {
+                primary.reconnect();
             }
-            if required.are_met(&written, &now) {
-                return Ok(());
-            }
-            reason = required.missing(&written, &now);
+            now = Some(waited);
         }
-        Err(reason)
+        let now = now.as_deref().unwrap_or(written);
+        if !required.are_met(written, now) {
+            // The deciders may have noticed meanwhile that a replica is dead.
+            required = self.required(primary, written, confirm, true).await?;
+        }
+        if required.are_met(written, now) { Ok(()) } else { Err(required.missing(written, now)) }
     }
 
     async fn required(
@@ -132,39 +124,32 @@ impl Primaries {
     /// promoted. `is_asked_anew`: they are asked in any case.
     async fn successors(self: &Rc<Self>, primary: &Server, is_asked_anew: bool) -> Result<Vec<Address>, String> {
         let written = Instant::now();
-        // If they do not answer, what was known holds for a while.
-        _ = self.known_since(written - FRESH).await;
-        let known = |since| {
-            let known = self.known(&primary.address).filter(|_| self.are_known_since(since));
-            known.map(|primary| primary.successors)
-        };
-        if !is_asked_anew && let Some(Successors { replicas, are_all: true, .. }) = known(written - HOLDS) {
-            return Ok(replicas);
+        if !is_asked_anew {
+            if !self.are_known_since(written - FRESH) {
+                // If they do not answer, what was known holds for a while.
+                _ = self.search_since(written - FRESH).await;
+            }
+            if let Some(Successors::All(replicas)) = self.successors_of(&primary.address)
+                && self.are_known_since(written - HOLDS)
+            {
+                return Ok(replicas);
+            }
         }
-        self.known_since(written).await.map_err(|error| error.reason)?;
-        match known(written) {
-            Some(Successors { replicas, are_all: true, .. }) => {
+        self.search_since(written).await?;
+        match self.successors_of(&primary.address) {
+            Some(Successors::All(replicas)) => {
                 primary.newcomers.borrow_mut().clear();
                 Ok(replicas)
             }
-            Some(Successors { replicas, are_agreed: true, .. }) if replicas.is_empty() && self.is_cluster() => {
+            Some(Successors::Only(_)) if self.is_cluster() => {
                 newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
             }
-            Some(Successors { replicas, are_agreed: true, .. }) => Ok(replicas),
-            Some(_) => Err(format!("too few of the servers that decide who takes over from {} answer", primary.name)),
+            Some(Successors::Only(replicas)) => Ok(replicas),
+            Some(Successors::Unknown) => {
+                Err(format!("too few of the servers that decide who takes over from {} answer", primary.name))
+            }
             None => Err(format!("{} is no primary any more", primary.name)),
         }
-    }
-
-    /// Finds the primaries again, unless they have been found since.
-    async fn known_since(self: &Rc<Self>, since: Instant) -> Result<(), StoreError> {
-        while !self.are_known_since(since) {
-            match self.search(None) {
-                Some(running) => running.await?,
-                None => sleep_until(Instant::now() + PAUSE).await,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -180,12 +165,10 @@ impl Required {
 
     fn missing(&self, written: &Replication, now: &Replication) -> String {
         let confirmed = now.confirmed(written).count();
-        let names: Vec<_> = self.replicas.iter().map(Address::to_string).collect();
         format!(
-            "{confirmed} of {} replicas that could take over have confirmed the write in time ({}); WXMINT_REDIS_CONFIRM says \
-             how many must",
-            self.count,
-            names.join(", ")
+            "{confirmed} of {} replicas that could take over have confirmed the write in time; WXMINT_REDIS_CONFIRM says how \
+             many must",
+            self.count
         )
     }
 }
@@ -210,6 +193,9 @@ async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Re
     next.await
 }
 
+/// Redis waits for what it had written when the last command came on this connection. Valkey waits only for what this connection
+/// itself has written, which is nothing, so it answers at once. Then it is told to wait for more replicas than any server has,
+/// for a moment: so it asks its replicas how far they are.
 async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let begun = Instant::now();
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
@@ -218,32 +204,27 @@ async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication
         commands.cmd("INFO").arg("replication");
         commands.cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
         commands.cmd("INFO").arg("replication");
-        let answers = primary.for_waits().send_twice(&commands, Instant::now() + DEADLINE).await?;
-        let Some((before, waited, now)) = waited(primary, &answers) else { return Ok(None) };
-        let has_asked = waited < replicas || now.confirmed(&before).count() >= replicas;
-        if has_asked || begun.elapsed() >= CONFIRMED_WITHIN {
+        let answers = primary.for_waits().send(&commands, Instant::now() + DEADLINE).await?;
+        let [before, waited, now] = &answers[..] else { return Ok(None) };
+        let (Some(before), Some(_), Some(now)) =
+            (replication(primary, before), not_refused(primary, waited), replication(primary, now))
+        else {
+            return Ok(None);
+        };
+        if now.confirmed(&before).count() >= replicas || begun.elapsed() >= CONFIRMED_WITHIN {
             return Ok(Some(Rc::new(now)));
         }
-        // Redis waits for what it had written when the last command came on this connection, but Valkey only for what this
-        // connection itself has written. Valkey asks its replicas how far they are if it is to wait for more than it has.
-        (wanted, within) = (MORE_THAN_ANY_HAS, ASKED_FOR);
+        (wanted, within) = (255, Duration::from_millis(5));
     }
-}
-
-/// What the server said before, for how many replicas it says that it has waited, and what it said then. `None` if it refuses.
-fn waited(server: &Server, answers: &[Value]) -> Option<(Replication, usize, Replication)> {
-    let [before, waited, now] = answers else { return None };
-    let waited = redis::from_redis_value_ref(is_answered(server, waited)?).ok()?;
-    Some((replication(server, before)?, waited, replication(server, now)?))
 }
 
 /// What a server answers to `INFO replication`. `None` if it refuses to tell.
 fn replication(server: &Server, info: &Value) -> Option<Replication> {
-    Replication::parse(&redis::from_redis_value_ref::<String>(is_answered(server, info)?).ok()?)
+    Replication::parse(&redis::from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
 }
 
 /// The answer, if it is no error.
-fn is_answered<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
+fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
     let Value::ServerError(error) = answer else { return Some(answer) };
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(

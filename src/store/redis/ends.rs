@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
@@ -35,14 +35,15 @@ const TOLD: &str = "told";
 #[async_trait(?Send)]
 impl Ends for Redis {
     async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, generation) = ((self.clock)(), self.access.generation());
-        if self.access.has_noted(life, now, LIFE_NOTED_EVERY) {
+        let (now, primaries) = ((self.clock)(), self.link.primaries());
+        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
+        if primaries.noted_life.get().is_some_and(|(noted, at)| noted == life && is_fresh(at)) {
             return Ok(());
         }
         let mut script = NOTE_LIFE.on(&[&name::LIVES]);
         script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
         self.link.run::<u8>("note_life", script).await?;
-        self.access.note(life, generation, now);
+        primaries.noted_life.set(Some((life, now)));
         Ok(())
     }
 
@@ -82,7 +83,9 @@ impl Ends for Redis {
         if state.is_some_and(|state| state != TOLD) {
             self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
             // A mark that is lost costs a repetition another entry of the stream.
-            self.link.tell(&key, redis::cmd("SET").arg(&key).arg(TOLD).arg("XX").arg("KEEPTTL").clone()).await;
+            let mut mark = Call::at(&key);
+            mark.cmd("SET").arg(&key).arg(TOLD).arg("XX").arg("KEEPTTL");
+            _ = self.link.run::<Value>("end_token", mark).await;
         }
         Ok(())
     }

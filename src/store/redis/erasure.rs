@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 
 use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
@@ -52,7 +53,7 @@ impl Erasure for Redis {
     }
 
     async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
-        const PATTERN: &str = "wxmint:{*}:limit:name:*";
+        const PATTERN: &str = "wxmint:{*}:limit:eighths:name:*";
         let of_people: HashSet<_> = people.iter().map(|person| name::attempts(person).to_string()).collect();
         let mut erased = 0;
         self.scan(PATTERN, async |keys| {
@@ -76,9 +77,9 @@ impl Erasure for Redis {
             let asked = keys.iter().map(|key| {
                 let mut asked = Call::at(key);
                 asked.cmd("GET").arg(key);
-                asked
+                self.link.run("unionids_of", asked)
             });
-            let users: Vec<Option<String>> = self.link.run_each("unionids_of", asked).await?;
+            let users: Vec<Option<String>> = try_join_all(asked).await?;
             found.extend(keys.into_iter().zip(users).filter(|(_, linked)| linked.as_deref() == Some(user.as_str())));
             Ok(())
         })

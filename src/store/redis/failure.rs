@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
-use super::{super::StoreError, url::Address};
+use super::url::Address;
 
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -20,60 +20,30 @@ pub(super) enum Problem {
     Asked(Address),
     /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
     Split,
-    /// CLUSTERDOWN: the Cluster has no primary for some slot.
-    ClusterDown,
-    /// The server answers, but it is not the one to ask, or it does not let wxmint in.
-    WrongServer,
-    /// The connection broke.
-    Lost,
-    /// No answer in time.
+    /// The connection broke, or this server is not, or no longer, the one to ask, or does not let wxmint in. A new connection
+    /// may reach another server behind the same name, or may be let in again.
+    BadConnection,
+    /// No connection, or no answer in time.
     Silent,
-    /// No connection.
-    Unreachable,
-    /// Too few replicas have confirmed a write.
-    Unconfirmed,
-    /// The right server refused this command.
+    /// This call alone has failed.
     Refused,
 }
 
-/// What a server answers that is not, or no longer, the one to ask. A new connection may reach another server behind the same
-/// name, or may be let in again.
+/// What a server answers that is not, or no longer, the one to ask.
 const WRONG_SERVER: &[&str] =
-    &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "UNBLOCKED"];
+    &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "UNBLOCKED"];
 
 impl Problem {
     fn of(error: &RedisError, asked: &Address) -> Self {
         let to = || redirected(error, asked);
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::ClusterDown, Self::Moved),
-            ErrorKind::Server(ServerErrorKind::Ask) => to().map_or(Self::ClusterDown, Self::Asked),
+            ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::BadConnection, Self::Moved),
+            ErrorKind::Server(ServerErrorKind::Ask) => to().map_or(Self::BadConnection, Self::Asked),
             ErrorKind::Server(ServerErrorKind::TryAgain) => Self::Split,
-            ErrorKind::Server(ServerErrorKind::ClusterDown) => Self::ClusterDown,
-            _ if is_wrong_server(error) => Self::WrongServer,
-            _ if error.is_timeout() => Self::Silent,
-            _ if error.is_io_error() || error.is_unrecoverable_error() => Self::Lost,
+            _ if is_wrong_server(error) => Self::BadConnection,
+            _ if error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
             _ => Self::Refused,
         }
-    }
-
-    /// Whether the connection must be made anew.
-    pub(super) fn spoils_connection(&self) -> bool {
-        matches!(self, Self::WrongServer | Self::Lost | Self::Silent)
-    }
-
-    /// Whether the same address may serve at once by a new connection.
-    pub(super) fn is_of_the_connection(&self) -> bool {
-        matches!(self, Self::WrongServer | Self::Lost | Self::ClusterDown)
-    }
-
-    /// Whether the server answers nobody.
-    pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Silent | Self::Unreachable)
-    }
-
-    /// Whether the server itself is at fault, and not this one command.
-    pub(super) fn is_outage(&self) -> bool {
-        !matches!(self, Self::Refused | Self::Unconfirmed | Self::Split)
     }
 }
 
@@ -88,11 +58,7 @@ impl Failure {
     }
 
     pub(super) fn from_error(error: &RedisError, asked: &Address) -> Self {
-        Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error).reason }
-    }
-
-    pub(super) fn described(&self) -> StoreError {
-        StoreError { reason: format!("Redis at {}: {}", self.server, self.reason) }
+        Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error) }
     }
 }
 
@@ -114,27 +80,24 @@ fn is_wrong_server(error: &RedisError) -> bool {
 
 /// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's words
 /// quote none.
-pub(super) fn describe(error: &RedisError) -> StoreError {
-    let reason = match error.code() {
+pub(super) fn describe(error: &RedisError) -> String {
+    match error.code() {
         Some(code) => format!("it answered {code}{}", meaning(code)),
-        None if error.is_timeout() => "no answer in time".into(),
         None if error.is_io_error() => error.to_string(),
         None => error.category().to_owned(),
-    };
-    StoreError { reason }
+    }
 }
 
 /// Why the server did not let wxmint in. Its words may be repeated where it refuses the database: what they could quote is the
 /// database's number.
-pub(super) fn not_let_in(who: &RedisConnectionInfo, error: &RedisError) -> StoreError {
-    let reason = match (error.kind(), error.detail()) {
+pub(super) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> String {
+    match (error.kind(), error.detail()) {
         (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
-        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if who.db() != 0 => {
-            format!("it refuses database {}: {words}", who.db())
+        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if login.db() != 0 => {
+            format!("it refuses database {}: {words}", login.db())
         }
-        _ => return describe(error),
-    };
-    StoreError { reason }
+        _ => describe(error),
+    }
 }
 
 fn meaning(code: &str) -> &'static str {
@@ -178,15 +141,16 @@ mod tests {
             ("MOVED 3999 2001:db8::1:6381", Problem::Moved(address("2001:db8::1", 6381))),
             ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381))),
             ("TRYAGAIN Multiple keys request during rehashing of slot", Problem::Split),
-            ("CLUSTERDOWN The cluster is down", Problem::ClusterDown),
-            ("READONLY You can't write against a read only replica.", Problem::WrongServer),
-            ("ERR Error running script: @user_script: READONLY You can't write", Problem::WrongServer),
-            ("ERR WAIT cannot be used with replica instances.", Problem::WrongServer),
-            ("UNBLOCKED force unblock from blocking operation", Problem::WrongServer),
-            ("LOADING Redis is loading the dataset in memory", Problem::WrongServer),
-            ("NOREPLICAS Not enough good replicas to write.", Problem::WrongServer),
-            ("NOAUTH Authentication required.", Problem::WrongServer),
+            ("CLUSTERDOWN The cluster is down", Problem::BadConnection),
+            ("READONLY You can't write against a read only replica.", Problem::BadConnection),
+            ("ERR Error running script: @user_script: READONLY You can't write", Problem::BadConnection),
+            ("ERR WAIT cannot be used with replica instances.", Problem::BadConnection),
+            ("UNBLOCKED force unblock from blocking operation", Problem::BadConnection),
+            ("LOADING Redis is loading the dataset in memory", Problem::BadConnection),
+            ("NOREPLICAS Not enough good replicas to write.", Problem::BadConnection),
+            ("NOAUTH Authentication required.", Problem::BadConnection),
             ("NOSCRIPT No matching script.", Problem::Refused),
+            ("NOPERM this user has no permissions to run the 'wait' command", Problem::Refused),
             ("OOM command not allowed when used memory > 'maxmemory'.", Problem::Refused),
             ("ERR unknown command 'WAIT'", Problem::Refused),
         ] {

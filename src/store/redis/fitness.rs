@@ -26,7 +26,7 @@ pub(super) async fn of(link: &Link, primary: &Rc<Server>, now: i64) -> Result<Fi
     // By itself, because Redis may refuse to tell, and no other command may fail so.
     let mut asked = redis::pipe();
     asked.cmd("CONFIG").arg("GET").arg("save");
-    let told = primary.exchange(&asked, Instant::now() + DEADLINE).await.map_err(|failure| failure.described())?.pop();
+    let told = primary.send(&asked, Instant::now() + DEADLINE).await.ok().and_then(|mut told| told.pop());
     let pair = told.and_then(|told| from_redis_value::<Vec<String>>(told).ok());
     let save = pair.and_then(|pair| pair.into_iter().nth(1));
     let kept = persistence(&primary.name, &on_disk, save.as_deref(), now);

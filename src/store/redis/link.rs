@@ -1,24 +1,24 @@
 //! A worker's way to Redis: calls with a deadline, which are measured and, where the caller wants it, confirmed by replicas.
 //!
 //! From here a call goes to the primary of its keys (`route.rs`), then to the connection to that server (`server.rs`), and then
-//! to the socket (`connector.rs`). A call may be sent twice, so every call must be idempotent.
+//! to the socket (`connector.rs`). A call may be sent several times, so every call must be
+//! idempotent. Only those that count an event for a limit count it more than once then.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use futures_util::future::{join, try_join_all};
-use redis::{Cmd, FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
+use futures_util::future::join;
+use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::{
-    super::Result,
+    super::{Result, StoreError},
     access::{Confirm, RedisAccess},
-    failure::Failure,
-    outage::OUTAGE,
+    failure::{Failure, Problem},
+    outage,
     primaries::{Primaries, Primary},
     route::Reply,
     script::Call,
     server::Server,
-    slot::slot_of,
 };
 use crate::telemetry::Metrics;
 
@@ -34,16 +34,16 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(access: &RedisAccess, metrics: Metrics) -> Self {
-        Self { access: access.clone(), primaries: RefCell::new(Primaries::new(access)), metrics }
+        let primaries = RefCell::new(Primaries::new(access.connector()));
+        Self { access: access.clone(), primaries, metrics }
     }
 
     /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
     pub(super) async fn run<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
-        self.measured(step, async |primaries, deadline| read(answer(&primaries, call, false, deadline).await?)).await
+        self.measured(step, async |primaries, deadline| read(answer(&primaries, call, deadline).await?)).await
     }
 
-    /// Makes two calls at the same time, in one round trip if one primary has the keys of both. If a script of one has to be
-    /// repeated, the other call is not, because it would count twice.
+    /// Makes two calls at the same time, in one round trip if one primary has the keys of both.
     pub(super) async fn run_both<A: FromRedisValue, B: FromRedisValue>(
         &self,
         step: &'static str,
@@ -52,13 +52,13 @@ impl Link {
     ) -> Result<(A, B)> {
         self.measured(step, async |primaries, deadline| {
             if primaries.is_cluster() && first.slot != second.slot {
-                let alone = |call| answer(&primaries, call, false, deadline);
+                let alone = |call| answer(&primaries, call, deadline);
                 let (one, other) = Box::pin(join(alone(first), alone(second))).await;
                 return Ok((read(one?)?, read(other?)?));
             }
-            let count = first.len();
+            let count = first.commands.len();
             first.and(second);
-            let Reply { mut values, from } = answer(&primaries, first, false, deadline).await?;
+            let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
             let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
             Ok((read(Reply { values, from })?, read(rest)?))
         })
@@ -66,12 +66,13 @@ impl Link {
     }
 
     /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
-    pub(super) async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+    pub(super) async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, mut call: Call) -> Result<T> {
         if !self.confirms() {
             return self.run(step, call).await;
         }
+        call.cmd("INFO").arg("replication");
         self.measured(step, async |primaries, deadline| {
-            let mut reply = answer(&primaries, call, true, deadline).await?;
+            let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);
             let confirmation = primaries.until_confirmed(&reply.from, &info, self.access.confirm(), deadline);
             Box::pin(confirmation).await?;
@@ -80,29 +81,9 @@ impl Link {
         .await
     }
 
-    /// For a write that a later, confirmed write on the same server makes certain too: on a Cluster the later one may be on
-    /// another server, so this one is confirmed by itself.
-    pub(super) async fn run_confirmed_in_cluster<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        call: Call,
-    ) -> Result<T> {
-        match self.primaries().is_cluster() {
-            true => self.run_confirmed(step, call).await,
-            false => self.run(step, call).await,
-        }
-    }
-
     /// Whether replicas may be asked to confirm.
     pub(super) fn confirms(&self) -> bool {
         self.access.confirm() != Confirm::Replicas(0)
-    }
-
-    /// Sends a command whose answer nobody needs, if there is a connection.
-    pub(super) async fn tell(&self, key: &str, command: Cmd) {
-        if let Some(server) = self.primaries().of(slot_of(key.as_bytes())) {
-            server.tell(command).await;
-        }
     }
 
     /// Runs reading commands on one server.
@@ -113,25 +94,16 @@ impl Link {
         commands: &Pipeline,
     ) -> Result<T> {
         self.measured(step, async |_, deadline| {
-            read(Reply { values: server.send_twice(commands, deadline).await?, from: Rc::clone(server) })
+            read(Reply { values: server.send(commands, deadline).await?, from: Rc::clone(server) })
         })
         .await
     }
 
-    /// Makes calls at the same time, each at the primary of its keys.
-    pub(super) async fn run_each<T: FromRedisValue>(
-        &self,
-        step: &'static str,
-        calls: impl Iterator<Item = Call>,
-    ) -> Result<Vec<T>> {
-        try_join_all(calls.map(|call| self.run(step, call))).await
-    }
-
-    /// The primaries as far as they are known, or after they have been looked up. In the order of their addresses.
+    /// The primaries as far as they are known, or after a search. In the order of their addresses.
     pub(super) async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
         let primaries = self.primaries();
         if primaries.all().is_empty() {
-            primaries.look_again(None).await?;
+            primaries.search().await.map_err(|reason| StoreError { reason })?;
         }
         Ok(primaries.all())
     }
@@ -139,8 +111,8 @@ impl Link {
     /// What is known of the primaries of the present URL.
     pub(super) fn primaries(&self) -> Rc<Primaries> {
         let mut primaries = self.primaries.borrow_mut();
-        if primaries.generation != self.access.generation() {
-            *primaries = Primaries::new(&self.access);
+        if !Arc::ptr_eq(&primaries.connector.url, &self.access.url()) {
+            *primaries = Primaries::new(self.access.connector());
         }
         primaries.keep_up();
         Rc::clone(&primaries)
@@ -154,45 +126,33 @@ impl Link {
         let started = Instant::now();
         let outcome = call(self.primaries(), started + DEADLINE).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
-        outcome.map_err(|failure| {
+        outcome.map_err(|Failure { server, problem, reason }| {
             // An error that concerns one command is told by whoever asked: Redis is there.
-            if failure.problem.is_outage() {
-                OUTAGE.failed(&failure.server, &failure.reason);
+            if !matches!(problem, Problem::Refused | Problem::Split) {
+                outage::failed(&server, &reason);
             }
-            failure.described()
+            StoreError { reason: format!("Redis at {server}: {reason}") }
         })
     }
 }
 
-/// The answers to a call, which may contain errors that concern one command. If replicas are to confirm it, the last one says how
-/// far the primary has come. A script that the server does not know is sent again as text.
-async fn answer(
-    primaries: &Rc<Primaries>,
-    call: Call,
-    is_confirmed: bool,
-    deadline: Instant,
-) -> Result<Reply, Failure> {
-    let (slot, scripts, mut commands) = call.into_parts();
-    let ask_how_far = |commands: &mut Pipeline| {
-        if is_confirmed {
-            commands.cmd("INFO").arg("replication");
-        }
-    };
-    ask_how_far(&mut commands);
+/// The answers to a call, which may contain errors that concern one command. A script that the server does not know is sent
+/// again as text, with the commands behind it.
+async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
+    let Call { slot, commands: sent, scripts } = call;
+    let mut commands = redis::pipe();
+    sent.into_iter().for_each(|command| _ = commands.add_command(command));
     let mut reply = primaries.call(slot, &commands, deadline).await?;
     for (place, script) in scripts {
-        if is_unknown_script(&reply.values[place])
-            && let Some(by_name) = commands.cmd_iter().nth(place)
-        {
-            let mut by_text = redis::pipe();
-            ask_how_far(by_text.add_command(script.by_text(by_name)));
-            let again = Box::pin(primaries.call(slot, &by_text, deadline)).await?;
-            reply.from = again.from;
-            let mut values = again.values.into_iter();
-            reply.values[place] = values.next().unwrap_or(Value::Nil);
-            if let (Some(how_far), Some(last)) = (values.next(), reply.values.last_mut()) {
-                *last = how_far;
+        if is_unknown_script(&reply.values[place]) {
+            let mut rest = redis::pipe();
+            for (at, command) in commands.cmd_iter().enumerate().skip(place) {
+                rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
             }
+            let again = Box::pin(primaries.call(slot, &rest, deadline)).await?;
+            reply.from = again.from;
+            reply.values.truncate(place);
+            reply.values.extend(again.values);
         }
     }
     Ok(reply)

@@ -1,5 +1,8 @@
 //! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A script
 //! touches the keys of one hash slot, so that it also runs on a Cluster.
+//!
+//! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew. How a
+//! binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
 
 mod access;
 mod access_token;
@@ -13,6 +16,7 @@ mod erasure;
 mod failure;
 mod fitness;
 mod link;
+mod meter;
 mod outage;
 mod primaries;
 mod replication;
@@ -28,7 +32,11 @@ mod tls;
 mod url;
 pub mod walk;
 
-use std::{fmt::Display, rc::Rc, sync::LazyLock, time::Duration};
+use std::{
+    rc::Rc,
+    sync::LazyLock,
+    time::{Duration, Instant as Moment},
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -45,7 +53,8 @@ use self::{
     binding::RecordedLogin,
     clocks::Clocks,
     link::Link,
-    script::{Call, Script, script},
+    meter::EarlierParts,
+    script::{Call, Script, flag, replace, script},
 };
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
@@ -53,14 +62,12 @@ use super::{
 };
 use crate::{
     ids::{AppId, LoginCode, TokenId, UnionId, UserId},
-    limits::TooMany,
+    limits::{Counted, TooMany},
     telemetry::Metrics,
 };
 
-static REPLACE: LazyLock<Script> = script!("replace");
 static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
 static RECORD_LOGIN: LazyLock<Script> = script!("binding", "meter", "keep_key", "record_login");
-static COUNT: LazyLock<Script> = script!("meter", "count");
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
 /// runtime would wake that set once more for each answer of Redis.
@@ -70,6 +77,7 @@ pub struct Redis {
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
+    earlier: EarlierParts,
     access: RedisAccess,
 }
 
@@ -78,7 +86,14 @@ impl Redis {
     pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
         let link = Rc::new(Link::new(access, metrics));
-        Self { link, session_ttl, clock: Rc::new(clock), clocks, access: access.clone() }
+        Self {
+            link,
+            session_ttl,
+            clock: Rc::new(clock),
+            clocks,
+            earlier: EarlierParts::default(),
+            access: access.clone(),
+        }
     }
 
     /// The same connection, with bindings dated `instant`.
@@ -114,7 +129,7 @@ mod name {
 
     pub(super) fn cell(cell: &Cell) -> impl Display {
         fmt::from_fn(move |f| match cell {
-            Cell::Address(address) => write!(f, "wxmint:limit:ip:{address}"),
+            Cell::Address(address) => write!(f, "wxmint:limit:eighths:ip:{address}"),
             Cell::Logins(person) => logins(person).fmt(f),
             Cell::Attempts(person, name) => write!(f, "{}:{name}", attempts(person)),
             Cell::Calls(person, call) => calls(person, *call).fmt(f),
@@ -122,21 +137,21 @@ mod name {
     }
 
     pub(super) fn logins(person: &Person) -> impl Display {
-        of_person(person, "limit:logins")
+        of_person(person, "limit:eighths:logins")
     }
 
     /// The beginning of the names of all cells of a person's failed passwords.
     pub(super) fn attempts(person: &Person) -> impl Display {
-        of_person(person, "limit:name")
+        of_person(person, "limit:eighths:name")
     }
 
     pub(super) fn calls(person: &Person, call: PersonalCall) -> impl Display {
         let what = match call {
-            PersonalCall::Phone => "limit:phone",
-            PersonalCall::Check => "limit:check",
-            PersonalCall::Reset => "limit:reset",
-            PersonalCall::Logout => "limit:logouts",
-            PersonalCall::Unbinding => "limit:unbindings",
+            PersonalCall::Phone => "limit:eighths:phone",
+            PersonalCall::Check => "limit:eighths:check",
+            PersonalCall::Reset => "limit:eighths:reset",
+            PersonalCall::Logout => "limit:eighths:logouts",
+            PersonalCall::Unbinding => "limit:eighths:unbindings",
         };
         of_person(person, what)
     }
@@ -201,24 +216,26 @@ mod name {
 #[async_trait(?Send)]
 impl Store for Redis {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
-        let counting = count(meter);
+        let counter = self.counter(meter);
         let key = name::code(app, code).to_string();
         let (own, mut claiming) = (attempt.to_string(), Call::at(&key));
         claiming.cmd("SET").arg(&key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs());
-        claiming.cmd("GET").arg(&key).cmd("TIME");
-        type Claimed = (Value, Option<String>, (u64, u64));
-        let answers = self.link.run_both("claim_code", counting, claiming).await?;
-        let (wait, (_, holder, (seconds, micros))): (u64, Claimed) = answers;
-        // A claim that is repeated is granted again.
-        let is_claimed = holder.is_some_and(|holder| holder == own);
-        if wait > 0 {
+        claiming.cmd("TIME");
+        type Claimed = (Option<String>, (u64, u64));
+        let sent = Moment::now();
+        let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
+        let (counted, (set, (seconds, micros))): (Value, Claimed) = answers;
+        let micros = seconds * 1_000_000 + micros;
+        self.clocks.told(sent, micros);
+        let is_claimed = set.is_some() || self.has_claimed(&key, &own).await?;
+        if let Err(refused) = self.decide(&counter, counted).await? {
             if is_claimed {
                 self.release_code(app, code, attempt).await?;
             }
-            return Ok(Claim::Limited(too_many(wait)));
+            return Ok(Claim::Limited(refused));
         }
         Ok(match is_claimed {
-            true => Claim::Granted(ExchangeOrder::new(seconds * 1_000_000 + micros, attempt)),
+            true => Claim::Granted(ExchangeOrder::new(micros, attempt)),
             false => Claim::Taken,
         })
     }
@@ -230,24 +247,32 @@ impl Store for Redis {
 
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let person = &record.person;
-        let (user, made) = match &record.intent {
-            Some(intent) => (intent.user.as_str(), flag(intent.made)),
-            None => ("", ""),
-        };
+        let (rate, now) = (record.rate, self.now_micros());
         let mut script = RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         script
             .text(&record.order)
             .arg(record.session_key.as_bytes())
             .arg(self.session_ttl.as_secs())
-            .arg(record.rate.interval_micros())
-            .arg(record.rate.period_micros())
-            .arg(user)
-            .arg(made);
-        let answer: String = self.link.run("record_login", script).await?;
-        let RecordedLogin { stored, wait, at } = RecordedLogin::parse(&answer)?;
-        if wait > 0 {
-            return Ok(Recorded::Limited(too_many(wait)));
+            .arg(self.renewed(now))
+            .arg(rate.burst)
+            .arg(rate.part_at(now))
+            .arg(rate.life().as_millis() as u64);
+        if let Some(intent) = &record.intent {
+            script.arg(intent.user.as_str()).arg(flag(intent.made));
         }
+        // The time comes first: whatever ends tokens up to a second has been told in the state that is read after it.
+        let mut call = Call::at(&name::binding(person).to_string());
+        call.cmd("TIME");
+        call.and(script);
+        let sent = Moment::now();
+        let ((seconds, micros), answer): ((u64, u64), String) = self.link.run("record_login", call).await?;
+        let micros = seconds * 1_000_000 + micros;
+        self.clocks.told(sent, micros);
+        let RecordedLogin { stored, refused_by } = RecordedLogin::parse(&answer)?;
+        if let Some(last) = refused_by {
+            return Ok(Recorded::Limited(rate.too_many(last, micros)));
+        }
+        let at = DateTime::from_timestamp(seconds as i64, 0).ok_or_else(|| unreadable("the time"))?;
         self.clocks.compare((self.clock)(), at);
         Ok(Recorded::State(self.certain(person, attempt, stored).await?, at))
     }
@@ -266,15 +291,14 @@ impl Store for Redis {
         Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }
 
-    async fn count(&self, meter: &Meter) -> Result<Result<(), TooMany>> {
-        let wait: u64 = self.link.run("count", count(meter)).await?;
-        Ok(if wait == 0 { Ok(()) } else { Err(too_many(wait)) })
+    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
+        let counter = self.counter(meter);
+        let answer = self.link.run("count", self.counting(&counter)).await?;
+        self.decide(&counter, answer).await
     }
 
-    async fn uncount(&self, meter: &Meter) -> Result<()> {
-        let mut script = COUNT.on(&[&name::cell(&meter.cell)]);
-        script.arg(-(meter.rate.interval_micros() as i64)).arg(meter.rate.period_micros());
-        self.link.run("uncount", script).await
+    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
+        self.take_back(&self.counter(meter), counted).await
     }
 
     async fn fitness(&self) -> Result<Fitness> {
@@ -285,26 +309,14 @@ impl Store for Redis {
     }
 }
 
-fn count(meter: &Meter) -> Call {
-    let mut script = COUNT.on(&[&name::cell(&meter.cell)]);
-    script.arg(meter.rate.interval_micros()).arg(meter.rate.period_micros());
-    script
-}
-
-/// Gives a key another value unless it holds one that is not `expected`; no `new` value deletes it. Answers the value before.
-fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
-    let mut script = REPLACE.on(&[key]);
-    script.arg(expected).arg(new);
-    script
-}
-
-fn too_many(micros: u64) -> TooMany {
-    TooMany { retry_after: Duration::from_micros(micros) }
-}
-
-/// A boolean, as the scripts take it.
-fn flag(value: bool) -> &'static str {
-    if value { "1" } else { "" }
+impl Redis {
+    /// Whether this attempt has claimed the code before: a claim that is repeated is granted again.
+    async fn has_claimed(&self, code: &str, own: &str) -> Result<bool> {
+        let mut asked = Call::at(code);
+        asked.cmd("GET").arg(code);
+        let holder: Option<String> = self.link.run("claim_code", asked).await?;
+        Ok(holder.as_deref() == Some(own))
+    }
 }
 
 /// A value that this version did not write.

@@ -15,85 +15,79 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// No failure for this long, and it is over: until then some calls may succeed and others fail.
 const OVER_AFTER: Duration = Duration::from_secs(2);
 
-/// One for all connections of the process.
-pub(super) static OUTAGE: Outage = Outage { lasts: AtomicBool::new(false), troubles: Mutex::new(BTreeMap::new()) };
+type Outages = BTreeMap<String, Outage>;
 
-pub(super) struct Outage {
-    /// Whether there is trouble anywhere, for the many calls that succeed.
-    lasts: AtomicBool,
-    /// By the address of the server.
-    troubles: Mutex<BTreeMap<String, Option<Trouble>>>,
-}
+/// By the address of the server, for all connections of the process.
+static OUTAGES: Mutex<Outages> = Mutex::new(BTreeMap::new());
+/// Whether there are any: most calls succeed, and need not lock the map.
+static ARE_ANY: AtomicBool = AtomicBool::new(false);
 
-struct Trouble {
+#[derive(Debug, Clone, Copy)]
+struct Outage {
     since: Instant,
-    told: Instant,
     last: Instant,
+    told: Option<Instant>,
     /// How many calls failed.
     failed: u64,
 }
 
+/// A call could not reach a Redis that serves it.
+pub(super) fn failed(redis: &str, reason: &str) {
+    let (mut outages, now) = (outages(), Instant::now());
+    ARE_ANY.store(true, Ordering::Relaxed);
+    let outage = outages.entry(redis.to_owned()).or_insert_with(|| Outage::new(now));
+    if outage.notes_failure(now) {
+        let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
+        tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
+    }
+}
+
+/// A call was answered.
+pub(super) fn answered(redis: &str) {
+    if ARE_ANY.load(Ordering::Relaxed) {
+        let (mut outages, now) = (outages(), Instant::now());
+        if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
+            tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
+        }
+    }
+}
+
+/// A server is no primary any more, so that nobody asks it.
+pub(super) fn replaced(redis: &str) {
+    if forget(&mut outages(), redis, |_| true).is_some() {
+        tracing::info!(redis, "this Redis is no primary any more; others do its work");
+    }
+}
+
+fn forget(outages: &mut Outages, redis: &str, condition: impl Fn(&Outage) -> bool) -> Option<Outage> {
+    let outage = outages.get(redis).copied().filter(condition)?;
+    outages.remove(redis);
+    ARE_ANY.store(!outages.is_empty(), Ordering::Relaxed);
+    Some(outage)
+}
+
+fn outages() -> MutexGuard<'static, Outages> {
+    OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Outage {
-    /// A call could not reach a Redis that serves it.
-    pub(super) fn failed(&self, redis: &str, reason: &str) {
-        let mut troubles = self.troubles();
-        self.lasts.store(true, Ordering::Relaxed);
-        if let Some((lasts, failed)) = note_failure(troubles.entry(redis.to_owned()).or_default(), Instant::now()) {
-            let lasts_s = lasts.as_secs();
-            tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
+    fn new(now: Instant) -> Self {
+        Self { since: now, last: now, told: None, failed: 0 }
+    }
+
+    /// Whether it is time to say so.
+    fn notes_failure(&mut self, now: Instant) -> bool {
+        (self.last, self.failed) = (now, self.failed + 1);
+        let is_time = self.told.is_none_or(|told| now - told >= AGAIN);
+        if is_time {
+            self.told = Some(now);
         }
+        is_time
     }
 
-    /// A call was answered.
-    pub(super) fn answered(&self, redis: &str) {
-        if !self.lasts.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut troubles = self.troubles();
-        let over = troubles.get_mut(redis).and_then(|trouble| note_answer(trouble, Instant::now()));
-        if let Some((lasted, failed)) = over {
-            self.forget(&mut troubles, redis);
-            tracing::info!(redis, lasted_s = lasted.as_secs(), failed, "Redis can be used again");
-        }
+    fn is_over(&self, now: Instant) -> bool {
+        now - self.last >= OVER_AFTER
     }
-
-    /// A server is no primary any more, so that nobody asks it.
-    pub(super) fn replaced(&self, redis: &str) {
-        let mut troubles = self.troubles();
-        if self.forget(&mut troubles, redis).is_some() {
-            tracing::info!(redis, "this Redis is no primary any more; others do its work");
-        }
-    }
-
-    fn forget(&self, troubles: &mut Troubles<'_>, redis: &str) -> Option<()> {
-        let known = troubles.remove(redis).map(drop);
-        self.lasts.store(!troubles.is_empty(), Ordering::Relaxed);
-        known
-    }
-
-    fn troubles(&self) -> Troubles<'_> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-type Troubles<'a> = MutexGuard<'a, BTreeMap<String, Option<Trouble>>>;
-
-/// How long it lasts and how many calls have failed, if it is time to say so.
-fn note_failure(trouble: &mut Option<Trouble>, now: Instant) -> Option<(Duration, u64)> {
-    let is_new = trouble.is_none();
-    let trouble = trouble.get_or_insert(Trouble { since: now, told: now, last: now, failed: 0 });
-    (trouble.last, trouble.failed) = (now, trouble.failed + 1);
-    if !is_new && now - trouble.told < AGAIN {
-        return None;
-    }
-    trouble.told = now;
-    Some((now - trouble.since, trouble.failed))
-}
-
-/// How long it lasted and how many calls failed, if it is over.
-fn note_answer(trouble: &mut Option<Trouble>, now: Instant) -> Option<(Duration, u64)> {
-    let over = trouble.take_if(|trouble| now - trouble.last >= OVER_AFTER)?;
-    Some((over.last - over.since, over.failed))
 }
 
 #[cfg(test)]
@@ -101,15 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_of_a_minute_is_said_three_times_and_its_end_once_whatever_the_load() {
-        let (began, mut trouble) = (Instant::now(), None);
+    fn an_outage_of_a_minute_is_said_three_times_whatever_the_load_and_ends_with_the_last_failure() {
+        let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let told: Vec<_> = (0..=60_000).filter_map(|millis| note_failure(&mut trouble, at(millis))).collect();
-        let seconds: Vec<_> = told.iter().map(|(lasts, failed)| (lasts.as_secs(), *failed)).collect();
-        assert_eq!(seconds, [(0, 1), (30, 30_001), (60, 60_001)]);
-        assert_eq!(note_answer(&mut trouble, at(61_999)), None, "others may fail still");
-        assert_eq!(note_answer(&mut trouble, at(62_000)), Some((Duration::from_secs(60), 60_001)));
-        assert_eq!(note_answer(&mut trouble, at(62_001)), None);
-        assert_eq!(note_failure(&mut trouble, at(63_000)), Some((Duration::ZERO, 1)), "the next one is said at once");
+        let mut outage = Outage::new(began);
+        let told: Vec<u64> = (0..=60_000).filter(|millis| outage.notes_failure(at(*millis))).collect();
+        assert_eq!((told, outage.failed), (vec![0, 30_000, 60_000], 60_001));
+        assert!(!outage.is_over(at(61_999)), "others may fail still");
+        assert!(outage.is_over(at(62_000)));
     }
 }

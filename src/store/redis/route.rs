@@ -6,7 +6,6 @@ use redis::{Pipeline, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    super::Result,
     failure::{Failure, Problem},
     primaries::Primaries,
     server::Server,
@@ -25,7 +24,7 @@ pub(super) struct Reply {
 }
 
 impl Primaries {
-    /// Sends commands to the primary of a slot, and once more if another server has the slot by now or the connection was lost.
+    /// Sends commands to the primary of a slot, and again if another server has the slot by now or does the primary's work.
     ///
     /// Futures that are seldom awaited are boxed, here and in `link.rs`: each call copies its future, which is as large as the
     /// largest future that it may await.
@@ -41,12 +40,13 @@ impl Primaries {
         };
         match server.send(commands, deadline).await {
             Ok(values) => Ok(Reply { values, from: server }),
-            Err(failure) => Box::pin(self.call_again(slot, commands, deadline, server, failure)).await,
+            Err(failure) => Box::pin(self.call_after_failure(slot, commands, deadline, server, failure)).await,
         }
     }
 
-    /// After a failure at `server`.
-    async fn call_again(
+    /// Makes the call again after a failure at `server`: where another has the slot now, or after a failover. While no new
+    /// primary is elected it fails, and the client repeats the request.
+    async fn call_after_failure(
         self: &Rc<Self>,
         slot: u16,
         commands: &Pipeline,
@@ -54,28 +54,30 @@ impl Primaries {
         mut server: Rc<Server>,
         mut failure: Failure,
     ) -> Result<Reply, Failure> {
-        for repeated in 0.. {
+        let mut has_searched = self.is_single();
+        for _ in 0..FOLLOWED {
             let mut is_asking = false;
             match &failure.problem {
-                Problem::Refused | Problem::Unconfirmed => break,
-                Problem::Moved(_) | Problem::Asked(_) if self.is_single() => break,
-                Problem::Moved(to) if repeated < FOLLOWED => server = self.moved(slot, to),
-                Problem::Asked(to) if repeated < FOLLOWED => (server, is_asking) = (self.server(to), true),
-                Problem::Split if repeated < FOLLOWED => {
+                Problem::Moved(to) if self.is_cluster() => {
+                    drop(self.search());
+                    server = self.server(to);
+                }
+                Problem::Asked(to) if self.is_cluster() => (server, is_asking) = (self.server(to), true),
+                Problem::Split => {
                     sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;
                     server = self.primary(slot, deadline).await?;
                 }
-                _ if repeated > 0 => break,
-                problem if self.is_single() => {
-                    if !problem.is_of_the_connection() {
-                        break;
+                Problem::BadConnection | Problem::Silent if !has_searched => {
+                    has_searched = true;
+                    match timeout_at(deadline, self.search()).await.map(|_| self.of(slot)) {
+                        // A server that answers nobody is not asked again.
+                        Ok(Some(found)) if failure.problem != Problem::Silent || !Rc::ptr_eq(&found, &server) => {
+                            server = found;
+                        }
+                        _ => break,
                     }
                 }
-                problem => match self.successor(slot, &server, deadline).await {
-                    // A server that answers nobody is not asked again.
-                    Some(primary) if !Rc::ptr_eq(&primary, &server) || !problem.is_absence() => server = primary,
-                    _ => break,
-                },
+                _ => break,
             }
             let answers = match is_asking {
                 true => server.send_asking(commands, deadline).await,
@@ -89,21 +91,14 @@ impl Primaries {
         Err(failure)
     }
 
-    /// The primary of a slot by a new search, because `failing` does not serve.
-    async fn successor(self: &Rc<Self>, slot: u16, failing: &Server, deadline: Instant) -> Option<Rc<Server>> {
-        timeout_at(deadline, self.look_again(Some(&failing.address))).await.ok()?.ok()?;
-        self.of(slot)
-    }
-
     /// The primary of a slot, after a search if it is not known.
     async fn primary(self: &Rc<Self>, slot: u16, deadline: Instant) -> Result<Rc<Server>, Failure> {
         if let Some(server) = self.of(slot) {
             return Ok(server);
         }
-        let failure = |reason| Failure { server: self.name(), problem: Problem::Unreachable, reason };
-        let looked = timeout_at(deadline, self.look_again(None)).await;
-        let found = looked.map_err(|_| failure("no answer within 1 s".into()))?;
-        found.map_err(|error| failure(error.reason))?;
-        self.of(slot).ok_or_else(|| failure(format!("the Cluster has no primary for slot {slot}")))
+        let searched = timeout_at(deadline, self.search()).await.unwrap_or_else(|_| Err("no answer within 1 s".into()));
+        let unknown = || format!("the Cluster has no primary for slot {slot}");
+        let found = searched.and_then(|()| self.of(slot).ok_or_else(unknown));
+        found.map_err(|reason| Failure { server: self.name(), problem: Problem::Silent, reason })
     }
 }

@@ -3,10 +3,13 @@
 //! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server
 //! than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
 
-use std::fmt::{Display, Write};
+use std::{
+    fmt::{Display, Write},
+    sync::LazyLock,
+};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use redis::{Arg, Cmd, Pipeline, RedisWrite, ToRedisArgs};
+use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
 
 use super::slot::slot_of;
 
@@ -18,6 +21,8 @@ macro_rules! script {
 }
 pub(super) use script;
 
+static REPLACE: LazyLock<Script> = script!("replace");
+
 pub(super) struct Script {
     text: String,
     /// SHA-1 in hexadecimal digits: the name by which servers know a script.
@@ -25,16 +30,12 @@ pub(super) struct Script {
 }
 
 /// Commands whose keys lie in one slot.
-#[derive(Default)]
 pub(super) struct Call {
     pub(super) slot: u16,
-    commands: Vec<Cmd>,
+    pub(super) commands: Vec<Cmd>,
     /// The scripts that are run, each with the place of its command.
-    scripts: Vec<(usize, &'static Script)>,
+    pub(super) scripts: Vec<(usize, &'static Script)>,
 }
-
-/// Members and bytes of a login's command, so that few commands have to grow.
-const CAPACITY: (usize, usize) = (16, 512);
 
 impl Script {
     pub(super) fn new(text: &str) -> Self {
@@ -47,8 +48,8 @@ impl Script {
 
     /// A call of the script. Its keys lie in one slot.
     pub(super) fn on(&'static self, keys: &[&dyn Display]) -> Call {
-        let mut by_name = Cmd::with_capacity(CAPACITY.0, CAPACITY.1);
-        by_name.arg("EVALSHA").arg(&self.sha).arg(keys.len());
+        let mut by_name = redis::cmd("EVALSHA");
+        by_name.arg(&self.sha).arg(keys.len());
         keys.iter().for_each(|key| by_name.write_arg_fmt(key));
         let slots = || members(&by_name).skip(3).map(slot_of);
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
@@ -68,49 +69,31 @@ impl Script {
 impl Call {
     /// Commands will follow, whose keys lie in the slot of this one.
     pub(super) fn at(key: &str) -> Self {
-        Self { slot: slot_of(key.as_bytes()), ..Self::default() }
+        Self { slot: slot_of(key.as_bytes()), commands: Vec::new(), scripts: Vec::new() }
     }
 
     /// Begins another command.
     pub(super) fn cmd(&mut self, name: &str) -> &mut Self {
-        let mut command = Cmd::with_capacity(CAPACITY.0, CAPACITY.1);
-        command.arg(name);
-        self.commands.push(command);
+        self.commands.push(redis::cmd(name));
         self
     }
 
     /// Adds an argument, or several, to the last command.
     pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
-        self.last().arg(argument);
+        self.commands.last_mut().expect("a command was begun").arg(argument);
         self
     }
 
     /// The same with an argument as it is displayed.
     pub(super) fn text(&mut self, argument: impl Display) -> &mut Self {
-        self.last().write_arg_fmt(argument);
-        self
+        self.arg(argument.to_string())
     }
 
     /// Adds the commands of another call, whose keys lie in the same slot.
     pub(super) fn and(&mut self, other: Self) {
-        let before = self.len();
-        self.commands.extend(other.commands);
+        let before = self.commands.len();
         self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.commands.len()
-    }
-
-    /// The slot of the keys, the scripts with the places of their commands, and what is sent.
-    pub(super) fn into_parts(self) -> (u16, Vec<(usize, &'static Script)>, Pipeline) {
-        let mut pipeline = Pipeline::with_capacity(self.commands.len() + 1);
-        self.commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
-        (self.slot, self.scripts, pipeline)
-    }
-
-    fn last(&mut self) -> &mut Cmd {
-        self.commands.last_mut().expect("an argument follows a command")
+        self.commands.extend(other.commands);
     }
 }
 
@@ -119,6 +102,18 @@ fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
         Arg::Simple(member) => member,
         _ => unreachable!("a cursor is no member of a script's command"),
     })
+}
+
+/// Gives a key another value unless it holds one that is not `expected`; no `new` value deletes it. Answers the value before.
+pub(super) fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
+    let mut script = REPLACE.on(&[key]);
+    script.arg(expected).arg(new);
+    script
+}
+
+/// A boolean, as the scripts take it.
+pub(super) fn flag(value: bool) -> &'static str {
+    if value { "1" } else { "" }
 }
 
 #[cfg(test)]
@@ -130,10 +125,11 @@ mod tests {
         let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
         let mut call = script.on(&[&"{a}1", &"{a}2"]);
         call.arg(7).text("x");
+        let by_name = call.commands.first().expect("a command");
         let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";
-        let by_name = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
-        assert_eq!(sent(&call.commands[0]), by_name);
-        assert_eq!(sent(&script.by_text(&call.commands[0])), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+        let expected = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
+        assert_eq!(sent(by_name), expected);
+        assert_eq!(sent(&script.by_text(by_name)), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
     }
 }

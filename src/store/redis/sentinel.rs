@@ -2,33 +2,22 @@
 //! and the server must say itself that it is a primary.
 
 use std::{
-    cell::{Cell, RefCell},
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{FromRedisValue, Value, from_redis_value};
 
 use super::{
-    super::{Result, StoreError},
-    connector::Connection,
     failure::describe,
-    primaries::{Primaries, Primary, Successors, ask},
+    primaries::{Primaries, Primary, Successors},
+    server::Server,
     url::Address,
 };
 
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;
-
-/// What a worker has of the Sentinels.
-#[derive(Default)]
-pub(super) struct Sentinels {
-    /// They are asked every second.
-    connections: RefCell<HashMap<Address, Connection>>,
-    /// Of the primary until now. It increases with each failover.
-    epoch: Cell<u64>,
-}
 
 /// What a Sentinel says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,96 +32,56 @@ struct Word {
 
 impl Primaries {
     /// Asks all Sentinels at once, and waits for all of them, unless one names a newer primary than the one until now.
-    pub(super) async fn find_by_sentinels(
-        &self,
-        sentinels: &[Address],
-        master: &str,
-        failing: Option<&Address>,
-    ) -> Result<Vec<Primary>> {
-        let asked = sentinels.iter().map(|sentinel| self.ask_sentinel(sentinel, master));
-        let (mut answers, mut words) = (asked.collect::<FuturesUnordered<_>>(), Vec::<Word>::new());
-        let before = self.sentinels.epoch.get();
-        let found = |primary: &Address, epoch, words: &[Word]| {
-            self.sentinels.epoch.set(epoch);
-            let successors = successors(primary, words, sentinels.len());
-            Ok(vec![Primary { successors, ..Primary::alone(primary) }])
-        };
-        let mut reason = "no Sentinel is known".to_owned();
+    pub(super) async fn find_by_sentinels(&self, master: &str) -> Result<Vec<Primary>, String> {
+        let asked = self.sentinels.iter().map(|sentinel| word(sentinel, master));
+        let mut answers = asked.collect::<FuturesUnordered<_>>();
+        let (mut words, mut reason) = (Vec::<Word>::new(), String::new());
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(word) => {
-                    let (epoch, primary) = (word.epoch, word.primary.clone());
+                    let is_newer = self.epoch.get().is_some_and(|epoch| word.epoch > epoch);
                     words.push(word);
-                    if before > 0 && epoch > before && self.is_primary(&primary, failing).await.is_ok() {
-                        return found(&primary, epoch, &words);
+                    if is_newer && let Ok(primary) = self.newest(&words).await {
+                        return Ok(vec![primary]);
                     }
                 }
-                Err(error) => reason = error.reason,
+                Err(error) => reason = error,
             }
         }
-        let named = words.iter().map(|word| (word.epoch, word.primary.clone())).collect();
-        for (epoch, primary) in best_first(named, failing) {
-            match self.is_primary(&primary, failing).await {
-                Ok(()) => return found(&primary, epoch, &words),
-                Err(error) => reason = error.reason,
-            }
-        }
-        Err(StoreError { reason: format!("the Sentinels name no server that is the primary of {master}; {reason}") })
+        let found = self.newest(&words).await;
+        found.map(|primary| vec![primary]).map_err(|error| {
+            let reason = if words.is_empty() { reason } else { error };
+            format!("the Sentinels name no server that is the primary of {master}; {reason}")
+        })
     }
 
-    async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Word> {
-        let kept = &self.sentinels.connections;
-        let asking = async {
-            let connection = kept.borrow().get(sentinel).cloned();
-            if let Some(connection) = connection
-                && let Ok(word) = word(connection, master).await
-            {
-                return Ok(word);
+    /// The newest server that is named and says of itself that it is a primary.
+    async fn newest(&self, words: &[Word]) -> Result<Primary, String> {
+        let named: BTreeSet<_> = words.iter().map(|word| (Reverse(word.epoch), &word.primary)).collect();
+        let mut reason = String::new();
+        for (Reverse(epoch), address) in named {
+            match is_primary(&self.server(address)).await {
+                Ok(()) => {
+                    self.epoch.set(Some(epoch));
+                    let successors = successors(address, words, self.sentinels.len());
+                    return Ok(Primary { successors, ..Primary::alone(address) });
+                }
+                Err(error) => reason = error,
             }
-            let connection = self.connector.connect_to_sentinel(sentinel).await?;
-            kept.borrow_mut().insert(sentinel.clone(), connection.clone());
-            word(connection, master).await
-        };
-        let answer = ask(sentinel, asking).await;
-        if answer.is_err() {
-            kept.borrow_mut().remove(sentinel);
         }
-        answer
-    }
-
-    /// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because every user of wxmint
-    /// has the right to the first. A `failing` one is asked by a new connection.
-    async fn is_primary(&self, address: &Address, failing: Option<&Address>) -> Result<()> {
-        let asking = async {
-            let mut connection = match failing == Some(address) {
-                true => self.connector.connect(address).await?,
-                false => self.connection(address).await?,
-            };
-            let asked = connection.send(redis::pipe().cmd("INFO").arg("replication")).await;
-            let answer = asked.map_err(|error| describe(&error))?.pop().unwrap_or(Value::Nil);
-            let info: String = read(answer)?;
-            match info.lines().any(|line| line.trim() == "role:master") {
-                true => Ok(()),
-                false => Err(StoreError { reason: "it is a replica".into() }),
-            }
-        };
-        ask(address, asking).await
+        Err(reason)
     }
 }
 
-/// Whom a Sentinel names, and in which of its epochs.
-type Named = (u64, Address);
-
-/// The newest first, each address once, and of the same age those that do not fail.
-fn best_first(mut all: Vec<Named>, failing: Option<&Address>) -> Vec<Named> {
-    all.sort_by_key(|(epoch, address)| (Reverse(*epoch), Some(address) == failing, address.clone()));
-    let mut best: Vec<Named> = Vec::new();
-    for named in all {
-        if best.iter().all(|(_, address)| *address != named.1) {
-            best.push(named);
-        }
-    }
-    best
+/// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because every user of wxmint has
+/// the right to the first.
+async fn is_primary(server: &Server) -> Result<(), String> {
+    let read = |mut answers: Vec<Value>| {
+        let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
+        let is_primary = info.lines().any(|line| line.trim() == "role:master");
+        is_primary.then_some(()).ok_or_else(|| "it is a replica".to_owned())
+    };
+    server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
 }
 
 /// Who could take over from a primary. One Sentinel that might promote a replica is enough, and if no majority of the
@@ -143,22 +92,30 @@ fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors
     for (replica, is_fit) in of_it().flat_map(|word| &word.replicas) {
         *known.entry(replica).or_default() |= is_fit;
     }
-    let are_agreed = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
-    let count = known.len();
-    let could = known.into_iter().filter(|(_, is_fit)| *is_fit || !are_agreed);
-    let replicas: Vec<_> = could.map(|(replica, _)| replica.clone()).collect();
-    Successors { are_all: count > 0 && replicas.len() == count, are_agreed, replicas }
+    let is_majority_sure = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
+    let all = || known.keys().map(|&replica| replica.clone()).collect();
+    let fit = || known.iter().filter(|(_, is_fit)| **is_fit).map(|(&replica, _)| replica.clone()).collect();
+    let are_all_fit = known.values().all(|is_fit| *is_fit);
+    match is_majority_sure {
+        true if are_all_fit && !known.is_empty() => Successors::All(all()),
+        true => Successors::Only(fit()),
+        false if known.is_empty() => Successors::Unknown,
+        false => Successors::All(all()),
+    }
 }
 
-async fn word(mut connection: Connection, master: &str) -> Result<Word> {
-    let mut commands = redis::pipe();
+async fn word(sentinel: &Server, master: &str) -> Result<Word, String> {
+    let mut question = redis::pipe();
     for what in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
-        commands.cmd("SENTINEL").arg(what).arg(master);
+        question.cmd("SENTINEL").arg(what).arg(master);
     }
-    let answers = connection.send(&commands).await.map_err(|error| describe(&error))?;
+    sentinel.ask(&question, |answers| read_word(answers, master)).await
+}
+
+fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, String> {
     let [named, fields, replicas] = answers.try_into().unwrap_or([const { Value::Nil }; 3]);
-    let unknown = || StoreError { reason: format!("it watches no master named {master}") };
-    let (host, port) = read::<Option<(String, u16)>>(named)?.ok_or_else(unknown)?;
+    let named: Option<(String, u16)> = read(named)?;
+    let (host, port) = named.ok_or_else(|| format!("it watches no master named {master}"))?;
     let fields: Fields = read(fields)?;
     // A user of the Sentinel may lack this right. Then it is not known who could take over.
     let replicas: Option<Vec<Fields>> = read(replicas).ok();
@@ -193,7 +150,7 @@ fn number(fields: &Fields, name: &str) -> Option<u64> {
     fields.get(name)?.parse().ok()
 }
 
-fn read<T: FromRedisValue>(answer: Value) -> Result<T> {
+fn read<T: FromRedisValue>(answer: Value) -> Result<T, String> {
     let answer = answer.extract_error().map_err(|error| describe(&error))?;
     from_redis_value(answer).map_err(|error| describe(&error.into()))
 }
@@ -201,15 +158,6 @@ fn read<T: FromRedisValue>(answer: Value) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_newest_answer_counts_and_of_the_same_age_one_that_does_not_fail() {
-        let named = |epoch: u64, host: &str| (epoch, Address { host: host.into(), port: 1 });
-        let (old, new, other) = (named(1, "old"), named(2, "new"), named(2, "other"));
-        let all = || vec![old.clone(), new.clone(), other.clone(), named(1, "new")];
-        assert_eq!(best_first(all(), None), [new.clone(), other.clone(), old.clone()]);
-        assert_eq!(best_first(all(), Some(&new.1)), [other, new, old]);
-    }
 
     #[test]
     fn a_majority_of_the_sentinels_says_which_replica_could_not_take_over() {
@@ -221,23 +169,19 @@ mod tests {
             replicas: vec![(address("x"), x), (address("y"), y)],
         };
         let elsewhere = Word { primary: address("b"), ..word(true, true, true) };
-        for (words, replicas, are_all, are_agreed) in [
-            (vec![word(true, true, true)], "x y", true, false),
-            (vec![word(true, true, false)], "x y", true, false),
-            (vec![word(true, true, false), word(true, true, false)], "x", false, true),
-            (vec![word(true, false, false), word(true, false, false), word(true, true, false)], "x", false, true),
-            (vec![word(true, false, false), word(false, false, false)], "x y", true, false),
-            (vec![word(true, false, false), elsewhere], "x y", true, false),
-            (vec![word(true, false, false), word(true, false, false)], "", false, true),
-            (vec![Word { replicas: vec![], ..word(true, true, true) }], "", false, false),
+        let all = |hosts: &[&str]| Successors::All(hosts.iter().map(|host| address(host)).collect());
+        let only = |hosts: &[&str]| Successors::Only(hosts.iter().map(|host| address(host)).collect());
+        for (words, expected) in [
+            (vec![word(true, true, true)], all(&["x", "y"])),
+            (vec![word(true, true, false)], all(&["x", "y"])),
+            (vec![word(true, true, false), word(true, true, false)], only(&["x"])),
+            (vec![word(true, false, false), word(true, false, false), word(true, true, false)], only(&["x"])),
+            (vec![word(true, false, false), word(false, false, false)], all(&["x", "y"])),
+            (vec![word(true, false, false), elsewhere], all(&["x", "y"])),
+            (vec![word(true, false, false), word(true, false, false)], only(&[])),
+            (vec![Word { replicas: vec![], ..word(true, true, true) }], Successors::Unknown),
         ] {
-            let found = successors(&address("a"), &words, 3);
-            let hosts: Vec<_> = found.replicas.iter().map(|replica| replica.host.as_str()).collect();
-            assert_eq!(
-                (hosts.join(" ").as_str(), found.are_all, found.are_agreed),
-                (replicas, are_all, are_agreed),
-                "{words:?}"
-            );
+            assert_eq!(successors(&address("a"), &words, 3), expected, "{words:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     rc::Rc,
     time::Duration,
@@ -14,18 +14,17 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 use tokio::{
     task::spawn_local,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
-    super::{Result, StoreError},
     confirm::RunningWait,
     connector::{Connection, Connector},
     failure::{Failure, Problem},
-    outage::OUTAGE,
+    outage,
     url::Address,
 };
 
@@ -34,13 +33,17 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(200);
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// For the question where the primaries are.
+const ASKED_FOR: Duration = Duration::from_millis(400);
 
 pub(super) struct Server {
     pub(super) address: Address,
     /// The address as text, for the log.
     pub(super) name: String,
     connector: Rc<Connector>,
-    state: RefCell<State>,
+    attempt: RefCell<Option<Attempt>>,
+    /// Whether the last call has failed.
+    pub(super) fails: Cell<bool>,
     /// See [`Self::for_waits`].
     second: OnceCell<Rc<Server>>,
     /// The `WAIT` that was sent last; see `confirm.rs`.
@@ -49,13 +52,8 @@ pub(super) struct Server {
     pub(super) newcomers: RefCell<HashMap<Address, Instant>>,
 }
 
-#[derive(Default)]
-struct State {
-    /// Differs for each connection, so that a late failure of an old connection does not drop the new one.
-    generation: u64,
-    connecting: Option<InBackground<Result<Connection>>>,
-    refused: Option<(Instant, StoreError)>,
-}
+/// An attempt to connect, which all callers share: the connection, or when and why there is none.
+type Attempt = InBackground<Result<Connection, (Instant, String)>>;
 
 /// Work whose outcome several callers wait for.
 pub(super) type InBackground<T> = Shared<LocalBoxFuture<'static, T>>;
@@ -73,7 +71,8 @@ impl Server {
             name: address.to_string(),
             address,
             connector: Rc::clone(connector),
-            state: RefCell::default(),
+            attempt: RefCell::default(),
+            fails: Cell::default(),
             second: OnceCell::new(),
             last_wait: RefCell::default(),
             newcomers: RefCell::default(),
@@ -85,16 +84,13 @@ impl Server {
         self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }
 
-    /// Sends the commands once. Fails if an answer is an error that does not concern its command alone, like MOVED or READONLY.
+    /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is an error
+    /// that does not concern its command alone, like MOVED or READONLY.
     pub(super) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        let (values, failure) = self.answers(commands, deadline).await?;
-        failure.map_or(Ok(values), Err)
-    }
-
-    /// Sends the commands, and once more on a new connection if the old one has become useless.
-    pub(super) async fn send_twice(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        match self.send(commands, deadline).await {
-            Err(failure) if failure.problem.is_of_the_connection() => self.send(commands, deadline).await,
+        match self.send_once(commands, deadline).await {
+            Err(failure) if failure.problem == Problem::BadConnection => {
+                Box::pin(self.send_once(commands, deadline)).await
+            }
             outcome => outcome,
         }
     }
@@ -106,94 +102,77 @@ impl Server {
         Ok(self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2).collect())
     }
 
-    /// Sends the commands once. All errors that the server answers are among the answers.
-    pub(super) async fn exchange(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        Ok(self.answers(commands, deadline).await?.0)
+    async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let (values, failure) = self.answers(commands, deadline).await?;
+        failure.map_or(Ok(values), Err)
     }
 
     /// Sends the commands once. Returns the answers, and the failure among them that does not concern its command alone.
     async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<(Vec<Value>, Option<Failure>), Failure> {
-        let unreachable = |error: StoreError| self.failure(Problem::Unreachable, error.reason);
-        let (generation, connecting) = self.connecting().map_err(unreachable)?;
-        let made = match connecting.peek() {
-            Some(made) => made.clone(),
-            None => timeout_at(deadline, connecting).await.map_err(|_| self.late())?,
-        };
-        let mut connection = made.inspect_err(|error| self.refused(generation, error)).map_err(unreachable)?;
-        let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
-        let outcome = match timeout_at(until, connection.send(commands)).await {
-            Ok(answer) => answer.map_err(|error| Failure::from_error(&error, &self.address)),
-            Err(_) => Err(self.late()),
-        };
+        let attempt = self.attempt();
+        let outcome = self.answers_on(&attempt, commands, deadline).await;
         let among = outcome.as_ref().ok().and_then(|values| Failure::among(values, &self.address));
-        match outcome.as_ref().err().or(among.as_ref()) {
-            None => OUTAGE.answered(&self.name),
-            Some(failure) if failure.problem.spoils_connection() => self.forget(generation),
+        let problem = outcome.as_ref().err().or(among.as_ref()).map(|failure| &failure.problem);
+        self.fails.set(problem.is_some());
+        match problem {
+            None => outage::answered(&self.name),
+            Some(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
             Some(_) => {}
         }
         outcome.map(|values| (values, among))
     }
 
-    /// Sends a command whose answer nobody needs, if there is a connection.
-    pub(super) async fn tell(&self, mut command: Cmd) {
-        if let Some(mut connection) = self.connection() {
-            // It does not matter if this fails.
-            _ = timeout(RESPONSE_TIMEOUT, connection.tell(command.set_no_response(true))).await;
-        }
+    async fn answers_on(
+        &self,
+        attempt: &Attempt,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Failure> {
+        let silent = |reason| Failure { server: self.name.clone(), problem: Problem::Silent, reason };
+        let late = |_| silent("no answer in time".to_owned());
+        let made = match attempt.peek() {
+            Some(made) => made.clone(),
+            None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
+        };
+        let mut connection = made.map_err(|(_, reason)| silent(reason))?;
+        let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
+        let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
+        answers.map_err(|error| Failure::from_error(&error, &self.address))
     }
 
-    /// A connection that has been made and not been dropped since.
-    pub(super) fn connection(&self) -> Option<Connection> {
-        self.state.borrow().connecting.as_ref()?.peek()?.clone().ok()
+    /// Asks what `read` reads, within 400 ms. The reason why it is not told names the server.
+    pub(super) async fn ask<T>(
+        &self,
+        question: &Pipeline,
+        read: impl FnOnce(Vec<Value>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let answers = self.send(question, Instant::now() + ASKED_FOR).await.map_err(|failure| failure.reason);
+        answers.and_then(read).map_err(|reason| format!("Redis at {}: {reason}", self.name))
+    }
+
+    /// The attempt that all callers share. One that failed counts for a while.
+    fn attempt(&self) -> Attempt {
+        let mut last = self.attempt.borrow_mut();
+        let is_over = |attempt: &mut Attempt| matches!(attempt.peek(), Some(Err((at, _))) if at.elapsed() >= PAUSE);
+        drop(last.take_if(is_over));
+        let begin = || {
+            let (connector, to) = (Rc::clone(&self.connector), self.address.clone());
+            in_background(async move { connector.connect(&to).await.map_err(|reason| (Instant::now(), reason)) })
+        };
+        last.get_or_insert_with(begin).clone()
+    }
+
+    /// Drops the connection that `attempt` has made, and no newer one. An attempt that goes on, or has failed, stays.
+    fn drop_connection(&self, attempt: &Attempt) {
+        let is_made = matches!(attempt.peek(), Some(Ok(_)));
+        self.attempt.borrow_mut().take_if(|current| is_made && current.ptr_eq(attempt));
     }
 
     /// Makes new connections from now on, because the two led to different servers of the same name.
     pub(super) fn reconnect(&self) {
-        self.state.borrow_mut().connecting = None;
-        if let Some(second) = self.second.get() {
-            second.state.borrow_mut().connecting = None;
-        }
-    }
-
-    /// The connection, or the one attempt to make it that all callers share.
-    fn connecting(&self) -> Result<(u64, InBackground<Result<Connection>>)> {
-        let mut state = self.state.borrow_mut();
-        if let Some((until, error)) = &state.refused
-            && Instant::now() < *until
-        {
-            return Err(error.clone());
-        }
-        // All callers of an attempt that failed may have given up before it did.
-        if let Some(made) = state.connecting.as_ref().filter(|made| !matches!(made.peek(), Some(Err(_)))) {
-            return Ok((state.generation, made.clone()));
-        }
-        let (connector, to) = (Rc::clone(&self.connector), self.address.clone());
-        let connecting = in_background(async move { connector.connect(&to).await });
-        state.generation += 1;
-        state.connecting = Some(connecting.clone());
-        Ok((state.generation, connecting))
-    }
-
-    fn forget(&self, generation: u64) {
-        let mut state = self.state.borrow_mut();
-        if state.generation == generation {
-            state.connecting = None;
-        }
-    }
-
-    fn refused(&self, generation: u64, error: &StoreError) {
-        let mut state = self.state.borrow_mut();
-        if state.generation == generation && state.connecting.take().is_some() {
-            state.refused = Some((Instant::now() + PAUSE, error.clone()));
-        }
-    }
-
-    fn late(&self) -> Failure {
-        self.failure(Problem::Silent, "no answer in time".into())
-    }
-
-    fn failure(&self, problem: Problem, reason: String) -> Failure {
-        Failure { server: self.name.clone(), problem, reason }
+        [Some(self), self.second.get().map(|second| &**second)].into_iter().flatten().for_each(|server| {
+            server.attempt.take();
+        });
     }
 }
 
@@ -203,6 +182,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
         task::LocalSet,
+        time::timeout,
     };
 
     use super::{super::access::RedisAccess, *};
@@ -231,7 +211,7 @@ mod tests {
                 accepted.read_exact(&mut ping).await.expect("a PING");
                 accepted.write_all(b"+PONG\r\n").await.expect("writable");
                 let made = async {
-                    while server.connection().is_none() {
+                    while !server.attempt.borrow().as_ref().is_some_and(|made| matches!(made.peek(), Some(Ok(_)))) {
                         tokio::task::yield_now().await;
                     }
                 };
@@ -241,20 +221,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_that_nobody_saw_fails_nobody_later() {
+    async fn a_connection_that_failed_fails_nobody_after_a_pause() {
         let (listener, server) = slow_server().await;
         LocalSet::new()
             .run_until(async {
                 assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
                 drop(listener.accept().await.expect("a connection"));
-                let failed = || server.state.borrow().connecting.as_ref().is_some_and(|made| made.peek().is_some());
-                let connecting = server.state.borrow().connecting.clone().expect("an attempt");
-                _ = connecting.await;
-                assert!(failed());
+                let attempt = server.attempt.borrow().clone().expect("an attempt");
+                assert!(attempt.await.is_err());
+                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                tokio::time::sleep(PAUSE).await;
                 let asked = is_refused_by(&server, Instant::now() + Duration::from_secs(60));
-                let (failure, accepted) = futures_util::future::join(asked, listener.accept()).await;
+                let (_, accepted) = futures_util::future::join(asked, listener.accept()).await;
                 drop(accepted.expect("another attempt"));
-                assert_eq!(failure.problem, Problem::Unreachable);
             })
             .await;
     }

@@ -5,7 +5,14 @@ use std::rc::Rc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{super::Result, Redis, access::Confirm, link::Link, replication::Replication, server::Server};
+use super::{
+    super::{Result, StoreError},
+    Redis,
+    access::Confirm,
+    link::Link,
+    replication::Replication,
+    server::Server,
+};
 use crate::telemetry::RedisState;
 
 /// What one primary says.
@@ -19,13 +26,13 @@ impl Redis {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
     pub async fn status(&self) -> Result<RedisState> {
         let known = self.link.primaries();
-        known.look_again(None).await?;
+        known.search().await.map_err(|reason| StoreError { reason })?;
         let (found, asked) = (known.all(), Instant::now());
         let answers = join_all(found.iter().map(|(_, server)| ask(&self.link, server, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
         for ((primary, _), answer) in found.iter().zip(answers) {
             let Ok(answer) = answer else { continue };
-            slots += primary.covered();
+            slots += primary.slots.iter().map(ExactSizeIterator::len).sum::<usize>();
             times.push(answer.time);
             primaries.push((primary.address.to_string(), answer.replicas));
         }

@@ -1,7 +1,7 @@
 //! TLS to Redis: which authorities wxmint trusts, and the certificate that it shows.
 
 use std::{
-    fs,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,7 +16,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
-use super::super::{Result, StoreError};
 use crate::secret_files::read_private;
 
 /// Files in PEM.
@@ -31,12 +30,12 @@ pub struct TlsFiles {
 /// One for the process. New connections use what the files contain by then.
 pub(super) struct Tls {
     files: TlsFiles,
-    current: Mutex<Current>,
+    current: Mutex<Option<Current>>,
 }
 
-#[derive(Default)]
 struct Current {
-    made: Option<(Content, Arc<ClientConfig>)>,
+    content: Content,
+    config: Arc<ClientConfig>,
     /// Why the changed files cannot be used, so that the log says it once.
     told: Option<String>,
 }
@@ -55,42 +54,32 @@ impl Tls {
     /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key are
     /// replaced one after the other.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = Content::read(&self.files).and_then(|content| match &current.made {
-            Some((before, config)) if *before == content => Ok((content, Arc::clone(config))),
-            _ => content.config().map(|config| (content, Arc::new(config))),
+        let current = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = Content::read(&self.files).and_then(|content| match current {
+            Some(current) if current.content == content => Ok(None),
+            _ => Ok(Some(Current { config: Arc::new(content.config()?), content, told: None })),
         });
-        match (read, &current.made) {
-            (Ok(made), _) => {
-                let config = Arc::clone(&made.1);
-                *current = Current { made: Some(made), told: None };
-                Ok(config)
+        match (made, &mut *current) {
+            (Ok(Some(made)), current) => *current = Some(made),
+            (Err(reason), Some(current)) if current.told.as_ref() != Some(&reason) => {
+                tracing::error!(reason, "the changed TLS files for Redis cannot be used; keeping the previous ones");
+                current.told = Some(reason);
             }
-            (Err(reason), None) => Err(reason),
-            (Err(reason), Some((_, config))) => {
-                let config = Arc::clone(config);
-                if current.told.as_ref() != Some(&reason) {
-                    tracing::error!(
-                        reason,
-                        "the changed TLS files for Redis cannot be used; keeping the previous ones"
-                    );
-                    current.told = Some(reason);
-                }
-                Ok(config)
-            }
+            (Err(reason), None) => return Err(reason),
+            _ => {}
         }
+        Ok(Arc::clone(&current.as_ref().expect("made just now or before").config))
     }
 
-    pub(super) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>> {
-        let config = self.config().map_err(|reason| StoreError { reason })?;
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| StoreError { reason: "its host is no name that a certificate can have".into() })?;
-        let encrypted = TlsConnector::from(config).connect(name, stream).await;
-        encrypted.map_err(|error| StoreError { reason: self.describe(&error, host) })
+    pub(super) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, String> {
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_| "its host is no name that a certificate can have")?;
+        let encrypted = TlsConnector::from(self.config()?).connect(name, stream).await;
+        encrypted.map_err(|error| self.describe(&error, host))
     }
 
     /// Why there is no connection, and what to do.
-    pub(super) fn describe(&self, error: &std::io::Error, host: &str) -> String {
+    pub(super) fn describe(&self, error: &io::Error, host: &str) -> String {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
             return error.to_string();
         };
@@ -108,14 +97,12 @@ impl Tls {
         use CertificateError::*;
         match (error, &self.files.ca) {
             // A bad signature is that of another authority with the same name.
-            (UnknownIssuer | BadSignature, Some(_)) => {
-                "its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed it; put the authority that \
-                 did into that file"
-                    .into()
-            }
+            (UnknownIssuer | BadSignature, Some(_)) => "its certificate is not trusted: no authority in \
+                 WXMINT_REDIS_CA_FILE has signed it; put the authority that did into that file"
+                .into(),
             (UnknownIssuer | BadSignature, None) => {
-                "its certificate is not trusted: no authority that this system trusts has signed it; set \
-                 WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
+                "its certificate is not trusted: no authority that this system trusts \
+                 has signed it; set WXMINT_REDIS_CA_FILE to the PEM file of the authority that did"
                     .into()
             }
             (NotValidForNameContext { presented, .. }, _) => format!(
@@ -123,12 +110,8 @@ impl Tls {
                  name), or give it another certificate",
                 presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             ),
-            (NotValidForName, _) => format!("its certificate is not for {host}"),
             (Expired | ExpiredContext { .. }, _) => {
                 "its certificate has expired, or the clock of this machine is fast".into()
-            }
-            (NotValidYet | NotValidYetContext { .. }, _) => {
-                "its certificate is not valid yet, or the clock of this machine is slow".into()
             }
             (error, _) => format!("its certificate is not trusted: {error}"),
         }
@@ -136,7 +119,7 @@ impl Tls {
 
     fn refusal(&self, alert: AlertDescription) -> String {
         match &self.files.client {
-            None if alert == AlertDescription::CertificateRequired || alert == AlertDescription::HandshakeFailure => {
+            None if [AlertDescription::CertificateRequired, AlertDescription::HandshakeFailure].contains(&alert) => {
                 "it wants a client certificate: set WXMINT_REDIS_CERT_FILE and WXMINT_REDIS_KEY_FILE".into()
             }
             Some(_) => format!("it refuses the certificate in WXMINT_REDIS_CERT_FILE ({alert:?})"),
@@ -188,7 +171,7 @@ fn bare(presented: &str) -> &str {
 }
 
 fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(std::result::Result::ok).collect();
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect();
     match found.is_empty() {
         true => Err(format!("{variable}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")),
         false => Ok(found),

@@ -1,18 +1,10 @@
-//! The URL of Redis: which servers, as whom, which database, with TLS or without. The crate `url` reads no list of servers.
+//! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server; ours may
+//! name several.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    slice,
-    str::FromStr,
-};
+use std::{fmt, net::IpAddr, slice, str::FromStr};
 
-use percent_encoding::percent_decode_str;
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
-
-const REDIS_PORT: u16 = 6379;
-const SENTINEL_PORT: u16 = 26379;
 
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -30,12 +22,12 @@ pub(super) enum Layout {
 }
 
 /// A checked URL of Redis. It does not print, because it may contain a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RedisUrl {
+    text: Zeroizing<String>,
     pub(super) layout: Layout,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<Zeroizing<String>>,
-    pub(super) db: u32,
+    /// User, password and database.
+    pub(super) login: RedisConnectionInfo,
     tls: bool,
 }
 
@@ -47,17 +39,27 @@ impl RedisUrl {
 
     /// Whether anything is sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
-        let servers = match &self.layout {
+        !self.tls && !self.named().iter().all(Address::is_loopback)
+    }
+
+    /// The servers that it names.
+    pub(super) fn named(&self) -> &[Address] {
+        match &self.layout {
             Layout::Single(server) => slice::from_ref(server),
             Layout::Cluster(servers) | Layout::Sentinel { sentinels: servers, .. } => servers,
-        };
-        !self.tls && !servers.iter().all(Address::is_loopback)
+        }
     }
 }
 
 impl Address {
     fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+}
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 
@@ -79,20 +81,25 @@ impl fmt::Display for Address {
 /// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
 type Fault = &'static str;
 
+const UNREADABLE: Fault = "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an \
+                           IPv6 address in brackets ([2001:db8::1]), and in user and password %40 for @, %3A for :, %2F for \
+                           /, %25 for %";
+
 impl FromStr for RedisUrl {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        const SCHEMES: Fault = "begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
-                                redis+sentinel://, rediss+sentinel://";
-        let (scheme, rest) = text.split_once("://").ok_or(SCHEMES)?;
-        let (tls, kind) = match scheme.strip_prefix("rediss") {
-            Some(kind) => (true, kind),
-            None => (false, scheme.strip_prefix("redis").ok_or(SCHEMES)?),
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let (tls, default_port) = match scheme {
+            "redis" | "redis+cluster" => (false, 6379),
+            "rediss" | "rediss+cluster" => (true, 6379),
+            "redis+sentinel" => (false, 26379),
+            "rediss+sentinel" => (true, 26379),
+            _ => {
+                return Err("begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
+                            redis+sentinel://, rediss+sentinel://");
+            }
         };
-        if !["", "+cluster", "+sentinel"].contains(&kind) {
-            return Err(SCHEMES);
-        }
         if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
             return Err("contains a space; in a user name or a password it is written as %20");
         }
@@ -101,100 +108,55 @@ impl FromStr for RedisUrl {
                 "has something after ? or #, which it cannot; in a user name or a password they are written as %3F and %23",
             );
         }
+        let kind = scheme.split_once('+').map_or("", |(_, kind)| kind);
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = self::credentials(credentials)?;
-        let servers = servers(hosts, if kind == "+sentinel" { SENTINEL_PORT } else { REDIS_PORT })?;
-        let (layout, db) = match kind {
-            "+sentinel" => of_sentinels(servers, path)?,
-            "+cluster" => (of_cluster(servers, path)?, 0),
-            _ => (single(servers)?, database(path)?),
-        };
-        Ok(Self { layout, user, password, db, tls })
+        let (master, db) = if kind == "sentinel" { path.split_once('/').unwrap_or((path, "")) } else { ("", path) };
+        let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let (mut servers, mut login) = (Vec::new(), RedisConnectionInfo::default());
+        for host in hosts.split(',') {
+            let (server, info) = read_server(user, host, default_port, db)?;
+            login = info;
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        let layout = layout(kind, servers, master, &login)?;
+        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, tls })
     }
 }
 
-fn credentials(text: &str) -> Result<(Option<String>, Option<Zeroizing<String>>), Fault> {
-    let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let (user, password) = (decoded(user)?, Zeroizing::new(decoded(password)?));
-    if !user.is_empty() && password.is_empty() {
+/// redis-rs reads the URL of this server alone.
+fn read_server(user: &str, host: &str, default_port: u16, db: &str) -> Result<(Address, RedisConnectionInfo), Fault> {
+    let has_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+    let port = if has_port { String::new() } else { format!(":{default_port}") };
+    let url = Zeroizing::new(format!("redis://{user}{host}{port}/{db}"));
+    let info = url.as_str().into_connection_info().map_err(|_| UNREADABLE)?;
+    let (ConnectionAddr::Tcp(host, port), login) = (info.addr(), info.redis_settings()) else { return Err(UNREADABLE) };
+    if host.is_empty() || *port == 0 || login.db() < 0 {
+        return Err(UNREADABLE);
+    }
+    if login.username().is_some() && login.password().is_none() {
         return Err("has a user name without a password; a password alone is written redis://:PASSWORD@host:port");
     }
-    Ok((Some(user).filter(|user| !user.is_empty()), Some(password).filter(|password| !password.is_empty())))
+    // Some proxies refuse CLIENT SETINFO.
+    Ok((Address { host: host.clone(), port: *port }, login.clone().set_skip_set_lib_name()))
 }
 
-fn decoded(text: &str) -> Result<String, Fault> {
-    let complete = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
-    if !text.split('%').skip(1).all(complete) {
-        return Err(
-            "has a % in the user name or the password that two hexadecimal digits must follow: a % itself is written as %25",
-        );
-    }
-    let bytes = percent_decode_str(text).decode_utf8();
-    Ok(bytes.map_err(|_| "has a user name or a password that is not UTF-8")?.into_owned())
-}
-
-/// Each server once.
-fn servers(text: &str, port: u16) -> Result<Vec<Address>, Fault> {
-    let mut seen = HashSet::new();
-    let mut servers: Vec<_> = text.split(',').map(|server| address(server, port)).collect::<Result<_, _>>()?;
-    servers.retain(|server| seen.insert(server.clone()));
-    Ok(servers)
-}
-
-fn address(text: &str, default: u16) -> Result<Address, Fault> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok()),
-        None => Some(text.split_at(text.find(':').unwrap_or(text.len()))).filter(|(host, _)| is_plain(host)),
-    }
-    .ok_or(
-        "has no host, or one that is no name and no address: after the :// and, where there are any, user:password@, it goes \
-         on with host:port, and an IPv6 address stands in brackets: [2001:db8::1]:6379",
-    )?;
-    let port = match port {
-        "" => Some(default),
-        port => port.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port != 0),
-    };
-    let port = port.ok_or(
-        "has a port that is no number from 1 to 65535, or an IPv6 address that is not written in brackets: \
-         redis://[2001:db8::1]:6379",
-    )?;
-    Ok(Address { host: host.to_owned(), port })
-}
-
-/// Whether it can be the name of a host or of a master, or an IPv4 address.
-fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
-}
-
-fn single(mut servers: Vec<Address>) -> Result<Layout, Fault> {
-    match (servers.pop(), servers.is_empty()) {
-        (Some(server), true) => Ok(Layout::Single(server)),
-        _ => Err(
+fn layout(kind: &str, mut servers: Vec<Address>, master: &str, login: &RedisConnectionInfo) -> Result<Layout, Fault> {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+    match kind {
+        "cluster" if login.db() != 0 => {
+            Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port")
+        }
+        "cluster" => Ok(Layout::Cluster(servers)),
+        "sentinel" if master.is_empty() || !master.chars().all(is_name) => {
+            Err("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER")
+        }
+        "sentinel" => Ok(Layout::Sentinel { sentinels: servers, master: master.to_owned() }),
+        _ if servers.len() > 1 => Err(
             "names several servers: that is redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/MASTER",
         ),
-    }
-}
-
-fn of_cluster(servers: Vec<Address>, path: &str) -> Result<Layout, Fault> {
-    match path {
-        "" | "0" => Ok(Layout::Cluster(servers)),
-        _ => Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port"),
-    }
-}
-
-fn of_sentinels(sentinels: Vec<Address>, path: &str) -> Result<(Layout, u32), Fault> {
-    let (master, db) = path.split_once('/').unwrap_or((path, ""));
-    if !is_plain(master) {
-        return Err("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER");
-    }
-    Ok((Layout::Sentinel { sentinels, master: master.to_owned() }, database(db)?))
-}
-
-fn database(path: &str) -> Result<u32, Fault> {
-    match path {
-        "" => Ok(0),
-        number => number.parse().map_err(|_| "has a database that is no number: redis://host:port/0"),
+        _ => Ok(Layout::Single(servers.remove(0))),
     }
 }
 
@@ -232,12 +194,7 @@ mod tests {
             let read = url(text);
             assert_eq!(said(&read.layout), layout, "{text}");
             assert_eq!(
-                (
-                    read.user.as_deref(),
-                    read.password.as_ref().map(|password| password.as_str()),
-                    read.db,
-                    read.has_tls()
-                ),
+                (read.login.username(), read.login.password(), read.login.db(), read.has_tls()),
                 (user, password, db, tls),
                 "{text}"
             );
@@ -265,39 +222,35 @@ mod tests {
             ("redis-cluster://SECRET", "begins with none of"),
             ("redis+cluster+tls://SECRET", "begins with none of"),
             ("unix:///SECRET.sock", "begins with none of"),
-            ("redis://", "has no host"),
-            ("redis:///0", "has no host"),
-            ("redis://:SECRET@", "has no host"),
-            ("redis://SEC!RET", "has no host"),
-            ("redis+cluster://a,,b", "has no host"),
+            ("redis://", "cannot be read"),
+            ("redis:///0", "cannot be read"),
+            ("redis://:SECRET@", "cannot be read"),
+            ("redis+cluster://a,,b", "cannot be read"),
             ("redis+cluster://a,SECRET@b", "user name without a password"),
             ("redis://h: 6379", "contains a space"),
             ("redis://:SEC RET@h", "contains a space"),
             ("redis://h\n", "contains a space"),
             ("redis://h?password=SECRET", "after ? or #"),
             ("redis://:SEC#RET@h", "after ? or #"),
-            ("redis://:SEC%RET@h", "%25"),
-            ("redis://:SECRET%2@h", "%25"),
-            ("redis://:%ff@h", "UTF-8"),
+            ("redis://:%ff@h", "cannot be read"),
             ("redis://SECRET@h", "user name without a password"),
-            ("redis://h:SECRET", "has a port"),
-            ("redis://h:0", "has a port"),
-            ("redis://h:65536", "has a port"),
-            ("redis://h:", "has a port"),
-            ("redis://2001:db8::1", "in brackets"),
-            ("redis://[SECRET]", "in brackets"),
-            ("redis://[::1", "in brackets"),
-            ("redis://[::1]6379", "in brackets"),
-            ("redis://h/SECRET", "has a database"),
-            ("redis://h/-1", "has a database"),
-            ("redis://h/0/1", "has a database"),
+            ("redis://h:SECRET", "cannot be read"),
+            ("redis://h:0", "cannot be read"),
+            ("redis://h:65536", "cannot be read"),
+            ("redis://2001:db8::1", "cannot be read"),
+            ("redis://[SECRET]", "cannot be read"),
+            ("redis://[::1", "cannot be read"),
+            ("redis://[::1]6379", "cannot be read"),
+            ("redis://h/SECRET", "cannot be read"),
+            ("redis://h/-1", "cannot be read"),
+            ("redis://h/0/1", "cannot be read"),
             ("redis://a,b", "names several servers"),
             ("redis+cluster://a/1", "only one"),
             ("redis+sentinel://a", "does not name the master"),
             ("redis+sentinel://a/", "does not name the master"),
             ("redis+sentinel://a/SEC RET", "contains a space"),
             ("redis+sentinel://a/SEC%20RET", "does not name the master"),
-            ("redis+sentinel://a/m/SECRET", "has a database"),
+            ("redis+sentinel://a/m/SECRET", "cannot be read"),
         ] {
             let fault = text.parse::<RedisUrl>().expect_err(text);
             assert!(fault.contains(named) && !fault.contains("SEC"), "{text}: {fault}");

@@ -7,10 +7,11 @@
 //! missed, unless the walk asks for `Slots::AtRest`.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use redis::{Value, from_redis_value};
 
 use super::{
-    super::{Binding, Person, Result},
+    super::{Binding, Person, Result, StoreError},
     Call, Redis,
     binding::{parse_user, person_of},
     cluster, name, unreadable,
@@ -77,7 +78,7 @@ impl Redis {
         let keys = self.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
         let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
         let people: Vec<Person> = names.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-        let rows = self.link.run_each(STEP, people.iter().map(row)).await?;
+        let rows = try_join_all(people.iter().map(|person| self.link.run(STEP, row(person)))).await?;
         let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
     }
@@ -102,7 +103,10 @@ impl Redis {
             return Ok(Step::Elsewhere);
         }
         let layout = match is_cluster {
-            true => cluster::fingerprint(&cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?),
+            true => {
+                let primaries = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address);
+                cluster::fingerprint(&primaries.map_err(|reason| StoreError { reason })?)
+            }
             false => 0,
         };
         let scanned = from_redis_value(Value::Array(answers)).map_err(|_| unreadable("a page of keys"))?;

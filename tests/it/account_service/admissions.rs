@@ -108,18 +108,6 @@ async fn sample_of(bed: &TestBed, sample: &str) -> u32 {
     value.unwrap_or_default()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kibibyte_of_claims_is_in_the_token_and_a_byte_more_is_refused() {
-    let (service, bed) = bound().await;
-    let of_size = |size: usize| json!({"x": "a".repeat(size - r#"{"x":""}"#.len())});
-    service.book().set_claims("user-alice", of_size(1024));
-    assert_eq!(bed.log_in("lin").await.claims()["x"], of_size(1024)["x"]);
-    service.book().set_claims("user-alice", of_size(1025));
-    let answer = bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
-    let event = warning(&bed, &answer.member("request_id")).await;
-    assert!(event.contains("more than 1024 bytes") && !event.contains("aaa"), "{event}");
-}
-
 #[tokio::test]
 async fn a_service_that_is_away_is_asked_once_more_and_is_never_a_yes() {
     let (service, client) = set_up();

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{NO_ANSWERS, Reply};
-use crate::support::{AccountService, Answer, Configuration, PATIENCE, Terminator, TestBed, eventually};
+use super::Reply;
+use crate::support::{AccountService, Answer, PATIENCE, Terminator, TestBed, eventually};
 
 /// A service that asks an account service, at the most talkative log level.
 async fn set_up(auto_provision: bool) -> (AccountService, TestBed) {
@@ -46,30 +46,6 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
     assert!(service.calls().is_empty());
 }
 
-/// 0.0.0.0 is this machine to the system, and another one to the settings.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_on_another_machine_is_asked_over_http_only_by_the_dangerous_switch_which_warns_at_start() {
-    const DANGEROUS: &str = "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP";
-    let service = AccountService::start();
-    let url = service.url().replace("127.0.0.1", "0.0.0.0");
-    let mut configuration = Configuration::new("ES256");
-    configuration.set("WXMINT_ACCOUNTS", &url);
-    let refused = configuration.refused().await;
-    assert!(
-        refused.contains("WXMINT_ACCOUNTS is an http URL of another machine")
-            && refused.contains(&format!("{DANGEROUS}=true")),
-        "{refused}"
-    );
-    assert!(!refused.contains(&url), "{refused}");
-
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &url).env(DANGEROUS, "true").start().await;
-    let bound = log_in(&bed, "lin", alice("wonderland")).await.expect_login();
-    assert_eq!((bound.member("user_id").as_str(), service.calls().len()), ("user-alice", 1));
-    let events = bed.service().events();
-    let warns = |event: &&Value| event["level"] == "WARN" && event["message"].to_string().contains(DANGEROUS);
-    assert_eq!(events.iter().filter(warns).count(), 1, "{events:?}");
-}
-
 /// What the operator is told of a request.
 pub(super) async fn warning(bed: &TestBed, request_id: &str) -> String {
     eventually("a warning", PATIENCE, async || {
@@ -78,49 +54,6 @@ pub(super) async fn warning(bed: &TestBed, request_id: &str) -> String {
         events.iter().find(of_this).map(Value::to_string)
     })
     .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_service_does_a_login_with_a_password_gets_503_and_the_operator_the_reason() {
-    let (service, bed) = set_up(false).await;
-    for (reply, word, _) in NO_ANSWERS {
-        service.misbehave(reply.clone());
-        // Its breaker may be open after so many: then the log says that.
-        let answer = log_in(&bed, "lin", alice("wonderland")).await.expect_problem(503, "accounts_unavailable");
-        assert!(answer.json()["retry_after"].as_u64().is_some_and(|seconds| (1..=5).contains(&seconds)), "{answer:?}");
-        let event = warning(&bed, &answer.member("request_id")).await;
-        assert!(event.contains(word) || event.contains("no call is sent for a second"), "{reply:?}: {event}");
-    }
-    let log = bed.service().log();
-    for secret in ["wonderland", "alice", "eyJ"] {
-        assert!(!log.contains(secret), "{secret} in the log");
-    }
-    service.heal();
-    let bound = eventually("healed", PATIENCE, async || {
-        let answer = log_in(&bed, "lin", alice("wonderland")).await;
-        (answer.status == 200).then_some(answer)
-    });
-    assert_eq!(bound.await.member("user_id"), "user-alice");
-    let metrics = bed.service().metrics().await;
-    let counted = "wxmint_accounts_request_duration_seconds_count{call=\"check_password\",outcome=\"status_3xx\"} 1";
-    assert!(metrics.contains(counted), "{metrics}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_whose_making_was_not_answered_is_found_again_and_made_once() {
-    let (service, bed) = set_up(true).await;
-    for reply in [Reply::Lost, Reply::Status(500), Reply::Huge, Reply::Text("<html>"), Reply::Redirect] {
-        service.misbehave(reply);
-        bed.log_in("lin").await.expect_problem(503, "accounts_unavailable");
-    }
-    service.heal();
-    let made = bed.log_in("lin").await.expect_login();
-    assert_eq!(made.json()["new_user"], true);
-    let again = bed.log_in("lin").await.expect_login();
-    assert_eq!((again.member("user_id"), &again.json()["new_user"]), (made.member("user_id"), &json!(false)));
-    assert_eq!(service.users_made(), 1);
-    let keys: Vec<_> = service.calls().iter().map(|call| call.json()["idempotency_key"].clone()).collect();
-    assert!(keys.len() >= 7 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

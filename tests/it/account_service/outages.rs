@@ -1,12 +1,8 @@
 //! Two replicas while the account service is slow, down, lying, redirecting or huge: who does not need it never notices,
 //! and no user is made twice.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, TestBed, eventually};
@@ -136,15 +132,6 @@ async fn a_name_at_which_it_fails_keeps_nobody_else_out() {
 }
 
 #[tokio::test]
-async fn a_bound_persons_code_asks_nothing_of_it() {
-    let shop = Shop::with(&[]).await;
-    shop.heal().await;
-    shop.accounts.take_calls();
-    shop.ten_who_need_it_not().await;
-    assert_eq!(shop.accounts.calls().len(), 0);
-}
-
-#[tokio::test]
 async fn a_service_that_is_slow_within_its_three_seconds_is_waited_for() {
     let shop = Shop::with(&[]).await;
     shop.accounts.misbehave(Reply::Late(Duration::from_millis(1500)));
@@ -161,61 +148,4 @@ async fn a_password_that_could_not_be_checked_is_no_wrong_one() {
     }
     shop.accounts.heal();
     shop.by_password("lin").await.expect_login();
-}
-
-/// The logins of one person at both replicas at once, again and again until all succeed: their user id, and how often it
-/// was new.
-async fn until_logged_in(shop: &Shop, log_in: impl AsyncFn(usize) -> Answer) -> (BTreeSet<String>, usize) {
-    let (mut ids, mut new) = (BTreeSet::new(), 0);
-    let deadline = Instant::now() + PATIENCE;
-    for attempt in 0.. {
-        let answers = join_all((0..4).map(|number| log_in(number % 2))).await;
-        let logins: Vec<_> = answers.iter().filter(|answer| answer.status == 200).map(Answer::json).collect();
-        ids.extend(logins.iter().map(|login| login["user_id"].to_string()));
-        new += logins.iter().filter(|login| login["new_user"] == true).count();
-        if logins.len() == answers.len() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{answers:?}");
-        if attempt == 1 {
-            shop.accounts.heal();
-        }
-    }
-    (ids, new)
-}
-
-#[tokio::test]
-async fn no_user_is_made_twice_though_answers_are_lost_and_two_replicas_ask_again_and_again() {
-    let shop = Shop::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
-    let mut users = BTreeSet::new();
-    for (number, reply) in [Reply::Lost, Reply::Status(500), Reply::Stalled].into_iter().enumerate() {
-        let (silent, phone) = (format!("silent-{number}"), format!("phone-{number}"));
-        let number = number.to_string();
-        shop.bed.wechat.phone_of(&phone, &format!("1390013900{number}")).await;
-        shop.accounts.misbehave(reply.clone());
-        let (ids, new) = until_logged_in(&shop, async |replica| shop.silent(replica, &silent).await).await;
-        assert_eq!((ids.len(), new), (1, 1), "{reply:?}: {ids:?}");
-        users.extend(ids);
-        shop.accounts.misbehave(reply.clone());
-        let (ids, new) = until_logged_in(&shop, async |replica| shop.by_phone(replica, &phone).await).await;
-        assert_eq!((ids.len(), new <= 1), (1, true), "{reply:?}: {ids:?}");
-        users.extend(ids);
-    }
-    assert_eq!((users.len(), shop.accounts.users_made()), (6, 6));
-}
-
-#[tokio::test]
-async fn a_service_that_makes_two_users_for_one_wish_leaves_the_person_one() {
-    let shop = Shop::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
-    for (person, one, other) in [
-        ("lin", r#"{"user_id":"u-1","new_user":true}"#, r#"{"user_id":"u-2","new_user":true}"#),
-        ("mei", r#"{"user_id":"u-3","new_user":true}"#, r#"{"user_id":"u-4","new_user":true}"#),
-        ("xu", r#"{"user_id":"u-5","new_user":true}"#, r#"{"user_id":"u-6","new_user":true}"#),
-    ] {
-        shop.accounts.misbehave(Reply::Text(one));
-        shop.accounts.misbehave_once(Reply::Text(other));
-        let answers = join_all((0..4).map(|number| shop.silent(number % 2, person))).await;
-        let ids: BTreeSet<_> = answers.into_iter().map(|answer| answer.expect_login().member("user_id")).collect();
-        assert_eq!(ids.len(), 1, "{ids:?}");
-    }
 }

@@ -58,16 +58,6 @@ async fn a_binding_is_dissolved_whichever_answer_of_redis_is_lost() {
 }
 
 #[tokio::test]
-async fn an_answer_of_wechat_that_is_lost_costs_a_code_and_nothing_else() {
-    let business = Business::start().await;
-    business.bed.wechat_link().lose_next_answer();
-    business.log_in("lin", &password_of("alice")).await.expect_problem(503, "wechat_unavailable");
-    assert!(!business.bed.wechat_link().will_lose_answer());
-    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
-    is_users(&business.silent("lin").await, "alice");
-}
-
-#[tokio::test]
 async fn who_did_not_hear_that_they_are_bound_comes_again_with_a_new_code_and_is() {
     let business = Business::start().await;
     let phone = Breakable::before(business.bed.service().public).await;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Business, OTHER_APPID, is_users, user_of};
-use crate::support::{APPID, AccountService, password_of};
+use super::{Business, OTHER_APPID, is_users};
+use crate::support::{APPID, password_of};
 
 async fn conflicts(business: &Business) -> f64 {
     business.bed.service().metric("wxmint_unionid_conflicts_total").await
@@ -35,25 +35,6 @@ async fn who_has_dissolved_a_binding_is_asked_though_the_other_app_knows_who_it_
 }
 
 #[tokio::test]
-async fn a_unionid_that_appears_later_links_and_changes_no_user() {
-    for accounts in ["", "auto"] {
-        let business = match accounts {
-            "" => Business::start().await,
-            _ => Business::with(&[("WXMINT_ACCOUNTS", accounts)]).await,
-        };
-        business.unionids(APPID, false).await;
-        let more = if accounts.is_empty() { password_of("alice") } else { json!({}) };
-        let (user, _) = user_of(&business.log_in_at(APPID, "lin", &more).await);
-        business.unionids(APPID, true).await;
-        for app in [APPID, OTHER_APPID, APPID] {
-            let login = business.log_in_at(app, "lin", &json!({})).await;
-            assert_eq!(user_of(&login), (user.clone(), false), "{app}");
-        }
-        assert_eq!(conflicts(&business).await, 0.0);
-    }
-}
-
-#[tokio::test]
 async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once() {
     let business = Business::start().await;
     let users = [(APPID, "alice"), (OTHER_APPID, "bob")];
@@ -78,19 +59,4 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
         assert_eq!(line[member], value);
     }
     assert_eq!(business.logged(message).len(), 1);
-}
-
-/// For the same wish an account service names the same user, so that it must be another wish.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_has_left_a_user_everywhere_is_another_one_in_the_next_app() {
-    let service = AccountService::start();
-    let environment = [("WXMINT_ACCOUNTS", service.url()), ("WXMINT_AUTO_PROVISION", "true".to_owned())];
-    let business = Business::with(&environment.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
-    let here = business.log_in_at(APPID, "lin", &json!({})).await;
-    let (left, new) = user_of(&here);
-    assert!(new);
-    business.dissolve(&here).await;
-    let (user, new) = user_of(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await);
-    assert!(new && user != left, "{user} after {left}");
-    assert_eq!(user_of(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await), (user, false));
 }

@@ -1,10 +1,9 @@
 //! Bind tickets: a code's stand-in for one attempt with a password.
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Business, OTHER_APPID, is_users};
-use crate::support::{APPID, Answer, PATIENCE, WRONG_PASSWORD, eventually, password_of};
+use crate::support::{APPID, Answer, WRONG_PASSWORD, password_of};
 
 /// What an unbound person is given in place of the code just spent.
 pub(super) async fn ticket_of(business: &Business, person: &str) -> String {
@@ -45,35 +44,6 @@ async fn a_ticket_is_spent_by_a_wrong_attempt_too() {
     }
     let ticket = ticket_of(&business, "lin").await;
     is_users(&redeem(&business, &ticket, &password_of("alice")).await, "alice");
-}
-
-#[tokio::test]
-async fn of_ten_attempts_at_once_one_has_the_ticket() {
-    let business = Business::start().await;
-    let ticket = ticket_of(&business, "lin").await;
-    let wrong = wrong_password_of("alice");
-    let answers = join_all((0..10).map(|_| redeem(&business, &ticket, &wrong))).await;
-    let (looked_at, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 403);
-    assert_eq!(looked_at.len(), 1, "{looked_at:?}");
-    for answer in refused {
-        answer.expect_problem(400, "code_used");
-    }
-}
-
-#[tokio::test]
-async fn a_ticket_is_good_for_five_minutes() {
-    let business = Business::start().await;
-    let ticket = ticket_of(&business, "lin").await;
-    let redis = &business.bed.redis;
-    let kept: Vec<String> = redis.command(&["KEYS", "wxmint:ticket:*"]);
-    assert_eq!(kept.len(), 1);
-    let left: i64 = redis.command(&["PTTL", &kept[0]]);
-    assert!((1..=300_000).contains(&left) && left > 290_000, "{left} ms");
-    redis.command::<i64>(&["PEXPIRE", &kept[0], "1"]);
-    let gone = async || (redis.command::<i64>(&["EXISTS", &kept[0]]) == 0).then_some(());
-    eventually("the ticket's end", PATIENCE, gone).await;
-    let late = redeem(&business, &ticket, &password_of("alice")).await.expect_problem(400, "code_used");
-    assert!(late.member("detail").contains("wx.login"), "{late:?}");
 }
 
 #[tokio::test]

@@ -1,14 +1,9 @@
 //! Who may ask the admin listener about users.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use super::{NAME, Office, SECRET, all_of_redis};
-use crate::support::{APPID, BUSY, TestBed, eventually, write_private};
+use crate::support::{BUSY, TestBed, eventually, write_private};
 
 const PATHS: [(&str, &str); 6] = [
     ("GET", "/users/lin"),
@@ -55,35 +50,6 @@ async fn every_path_about_users_wants_a_secret_of_the_file() {
     assert!(![SECRET, &near, &shouted].iter().any(|secret| traces.contains(secret)), "{traces}");
 }
 
-#[tokio::test]
-async fn other_methods_and_what_is_no_id_are_refused() {
-    let office = Office::start().await;
-    for (path, allowed) in [
-        ("/users/lin", "GET, HEAD"),
-        ("/users/lin/wechat", "GET, HEAD"),
-        ("/users/lin/wechat/wx1", "DELETE"),
-        ("/users/lin/end", "POST"),
-        ("/users/lin/block", "PUT, DELETE"),
-    ] {
-        let refused = office.ask("PATCH", path).await.expect_problem(405, "invalid_request");
-        assert_eq!(refused.header("allow"), allowed, "{path}");
-    }
-    for path in ["/users/lin", "/users/lin/wechat"] {
-        assert_eq!(office.ask("HEAD", path).await.status, 200, "{path}");
-    }
-    for (method, path) in PATHS {
-        for wrong in ["two%20words", "%E6%9E%97", "%00", &"a".repeat(129)] {
-            let path = path.replace("lin", wrong);
-            let refused = office.ask(method, &path).await.expect_problem(400, "invalid_request");
-            assert!(refused.member("detail").starts_with("The user id must "), "{refused:?}");
-        }
-    }
-    let refused = office.ask("DELETE", "/users/lin/wechat/wx%201").await.expect_problem(400, "invalid_request");
-    assert!(refused.member("detail").starts_with("The AppID must "), "{refused:?}");
-    let odd = office.ask("GET", "/users/a%2Fb%25c%3Fd").await;
-    assert_eq!((odd.status, odd.member("user_id").as_str()), (200, "a/b%c?d"), "{odd:?}");
-}
-
 fn replace(path: &Path, content: &str) {
     let beside = path.with_extension("new");
     write_private(&beside, content);
@@ -114,25 +80,4 @@ async fn the_file_is_read_again_and_a_bad_one_keeps_the_secrets_before_it() {
     assert_eq!((status(SECRET).await, status(OTHER).await), (200, 401));
     office.bed.service().says("a secret must be at least 32").await;
     assert!(!office.bed.service().log().contains("too-short"), "{}", office.bed.service().log());
-}
-
-#[tokio::test]
-async fn a_file_that_cannot_be_used_is_refused_at_the_start() {
-    let mut bed = TestBed::start().await;
-    let path = bed.configuration.path("admin.tokens");
-    bed.configuration.set("WXMINT_ADMIN_TOKENS_FILE", &path.to_string_lossy());
-    let refused = async |says: &str| {
-        let outcome = bed.configuration.run().await;
-        assert_eq!(outcome.code, Some(64), "{outcome:?}");
-        assert!(outcome.stderr.contains("WXMINT_ADMIN_TOKENS_FILE: "), "{outcome:?}");
-        assert!(outcome.stderr.contains(says) && !outcome.stderr.contains(SECRET), "{says}: {outcome:?}");
-    };
-    refused("No such file").await;
-    write_private(&path, "# nobody\n");
-    refused("names nobody").await;
-    fs::write(&path, format!("{NAME} {SECRET} {APPID}\n")).expect("written");
-    refused("line 1: must be a name, a blank and a secret").await;
-    fs::write(&path, format!("{NAME} {SECRET}\n")).expect("written");
-    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("our file");
-    refused("can be read by others").await;
 }

@@ -1,76 +1,52 @@
 //! The same for session keys at work: what they open goes to who asks for it, and nowhere else.
 
-use std::collections::BTreeSet;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::scan::{Secret, Traces, leaks};
-use crate::support::{APP_SECRET, Answer, PATIENCE, TestBed, eventually};
+use super::{Run, scan::Secret};
+use crate::support::{PATIENCE, eventually};
 
 const NUMBER: &str = "13912345678";
 const NICKNAME: &str = "planted-nickname-5b1e";
 const CHECK: &str = "/wxa/checksession";
 const RESET: &str = "/wxa/resetusersessionkey";
 
-/// Requests of one person after another, whose secrets are noted and whose answers are kept.
+/// Requests of one person by token.
 struct Work {
-    bed: TestBed,
+    run: Run,
     token: String,
-    secrets: Vec<Secret>,
-    traces: Traces,
 }
 
 impl Work {
     async fn start() -> Self {
-        let bed = TestBed::builder().env("RUST_LOG", "trace").breakable_redis().start().await;
-        bed.wechat.phone_of("lin", NUMBER).await;
-        let secrets = vec![
-            Secret::new("AppSecret", APP_SECRET),
-            Secret::new("phone number", NUMBER),
-            Secret::new("nickname", NICKNAME),
-        ];
-        let mut work = Self { bed, token: String::new(), secrets, traces: Traces::default() };
+        let mut run = Run::start().await;
+        run.bed.wechat.phone_of("lin", NUMBER).await;
+        run.note(Secret::new("phone number", NUMBER));
+        run.note(Secret::new("nickname", NICKNAME));
+        let mut work = Self { run, token: String::new() };
         work.log_in().await;
         work
     }
 
     async fn log_in(&mut self) {
-        self.token = self.bed.log_in("lin").await.expect_login().member("access_token");
-        self.secrets.push(Secret::new("token's signature", self.token.rsplit('.').next().expect("three parts")));
-        self.note_key().await;
+        self.token = self.run.log_in().await.expect_login().member("access_token");
     }
 
-    /// Each exchange and each reset makes a new one.
-    async fn note_key(&mut self) {
-        let account = self.bed.wechat.account("lin").await;
-        let known = |name: &str| account[name].as_str().expect("known after a login").to_owned();
-        self.secrets.push(Secret::new("session_key", known("session_key")));
-        let bytes = STANDARD.decode(known("session_key")).expect("base64");
-        self.secrets.push(Secret::new("session_key's bytes", bytes));
-        self.secrets.push(Secret::openid("openid", &known("openid")));
-        self.secrets.push(Secret::openid("unionid", &known("unionid")));
-    }
-
+    /// What was opened is for who has asked, and no leak. Each reset makes a new session key.
     async fn ask(&mut self, method: &str, path: &str, body: &Value) -> u16 {
-        let answer = self.bed.service().ask(method, path, &self.token, body).await;
-        self.keep(answer.clone());
-        answer.status
-    }
-
-    /// What was opened is for who has asked, and no leak.
-    fn keep(&mut self, mut answer: Answer) {
+        let mut answer = self.run.bed.service().ask(method, path, &self.token, body).await;
         if answer.status == 200 {
             answer.body = answer.body.replace(NUMBER, "").replace(NICKNAME, "");
         }
-        self.traces.answer(&answer);
+        self.run.traces.answer(&answer);
+        self.run.note_people().await;
+        answer.status
     }
 
     async fn handed(&mut self, kind: &str, under: &str, members: Value) -> (Value, Value) {
         let wanted = json!({"person": "lin", "kind": kind, "under": under, "members": members});
-        let mut sealed = self.bed.wechat.hand_over(wanted).await;
+        let mut sealed = self.run.bed.wechat.hand_over(wanted).await;
         let signed = json!({"rawData": sealed["rawData"].take(), "signature": sealed["signature"].take()});
-        self.secrets.push(Secret::new("encrypted data", sealed["encryptedData"].as_str().expect("text")));
+        self.run.note(Secret::new("encrypted data", sealed["encryptedData"].as_str().expect("text")));
         (json!({"encryptedData": sealed["encryptedData"], "iv": sealed["iv"]}), signed)
     }
 
@@ -94,8 +70,8 @@ impl Work {
 
     async fn phone(&mut self) {
         for status in [200, 400] {
-            let code = self.bed.wechat.mint_phone_code(if status == 200 { "lin" } else { "mei" }).await;
-            self.secrets.push(Secret::new("phone code", &code));
+            let code = self.run.bed.wechat.mint_phone_code(if status == 200 { "lin" } else { "mei" }).await;
+            self.run.note(Secret::new("phone code", &code));
             assert_eq!(self.ask("POST", "/wechat/phone", &json!({"code": code})).await, status);
         }
         let (sealed, _) = self.handed("phone", "current", json!({})).await;
@@ -111,26 +87,24 @@ impl Work {
                 [("GET", "/wechat/session", CHECK), ("POST", "/wechat/session/reset", RESET)]
             {
                 fault["path"] = of_wechat.into();
-                self.bed.faults(json!([fault])).await;
+                self.run.bed.faults(json!([fault])).await;
                 self.ask(method, path, &Value::Null).await;
-                self.bed.faults(json!([])).await;
-                self.note_key().await;
+                self.run.bed.faults(json!([])).await;
                 self.log_in().await;
                 assert!(self.ask(method, path, &Value::Null).await < 300);
-                self.note_key().await;
             }
         }
     }
 
     async fn without_redis(&mut self) {
         let (sealed, _) = self.handed("phone", "current", json!({})).await;
-        self.bed.redis_link().stall().await;
+        self.run.bed.redis_link().stall().await;
         assert_eq!(self.ask("POST", "/wechat/userdata", &sealed).await, 503);
         assert_eq!(self.ask("POST", "/logout", &Value::Null).await, 503);
-        self.bed.redis_link().restore().await;
+        self.run.bed.redis_link().restore().await;
         let served = async || (self.ask("GET", "/wechat/session", &Value::Null).await == 200).then_some(());
         eventually("Redis is back", PATIENCE, served).await;
-        self.traces.redis(&self.bed.redis);
+        self.run.traces.redis(&self.run.bed.redis);
         assert_eq!(self.ask("POST", "/logout", &json!({"everywhere": true})).await, 204);
         assert_eq!(self.ask("POST", "/wechat/userdata", &sealed).await, 401);
     }
@@ -143,8 +117,7 @@ async fn session_keys_at_work_show_neither_themselves_nor_what_they_open() {
     work.phone().await;
     work.checks_and_resets().await;
     work.without_redis().await;
-    let Work { bed, mut secrets, mut traces, .. } = work;
-    secrets.push(Secret::new("access token", bed.wechat.access_token().await));
-    traces.bed(&bed).await;
-    assert_eq!(leaks(&secrets, &traces), BTreeSet::new());
+    let mut run = work.run;
+    run.note(Secret::new("access token", run.bed.wechat.access_token().await));
+    run.expect_no_leaks().await;
 }

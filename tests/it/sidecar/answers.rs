@@ -10,30 +10,21 @@ use super::{
     named, refused, settings_of, sidecar_of,
     signer::now,
 };
-use crate::support::{APPID, JwksServer, Sidecar, TestBed};
+use crate::{
+    bad_input::no_http,
+    support::{APPID, JwksServer, TestBed},
+};
 
-const METHODS: [&str; 11] =
-    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "ANYTHING"];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "ANYTHING"];
 /// On `/verify` and below it, as a proxy may put its own request's path there.
-const TARGETS: [&str; 19] = [
+const TARGETS: [&str; 8] = [
     "/verify",
-    "/verify/",
-    "/verify?",
     "/verify?a=/b&c=%zz",
-    "/verify/orders",
     "/verify/orders/1/lines?page=2",
-    "/verify//orders",
-    "/verify/../orders",
-    "/verify/%2e%2e/orders",
-    "/verify/..%2forders",
-    "/verify/.",
-    "/verify/orders;v=1",
-    "/verify/%E4%BD%A0%E5%A5%BD",
-    "/verify/{orders}",
-    "/verify/*",
+    "/verify//../%2e%2e/..%2forders;v=1",
+    "/verify/%E4%BD%A0%E5%A5%BD/{orders}",
     "/verify/livez",
     "/verify/metrics",
-    "/verify/verify",
     "http://sidecar/verify/orders",
 ];
 
@@ -72,13 +63,10 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     for headers in [
         &[][..],
         &["Authorization:"],
-        &["Authorization: Bearer"],
         &["Authorization: Bearer "],
         &[basic],
         &[&format!("Authorization: BearerX {token}")],
-        &[&format!("Authorization: {token}")],
         &[&format!("X-Authorization: Bearer {token}")],
-        &[&format!("Proxy-Authorization: Bearer {token}")],
         &[&format!("Cookie: access_token={token}; Authorization={token}")],
     ] {
         let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
@@ -94,12 +82,9 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     for headers in [
         &[&*one, &one][..],
         &[&one, &two],
-        &[&one, basic],
         &[basic, &one],
-        &["Authorization:", &one],
         &[&one, "authorization: x"],
         &[&format!("{one}, Bearer {token}")],
-        &[&format!("{one},{token}")],
         &[&format!("{one} {token}")],
         &[&format!("Authorization: Bearer \"{token}\"")],
         &[&format!("{one}\t")[..], &one],
@@ -156,97 +141,14 @@ async fn every_bad_token_is_refused_with_one_and_the_same_answer_and_nothing_is_
     assert_eq!(sidecar.verify(&real).await.status, 200);
 }
 
-/// Requests without a good token, as few clients would send them.
-fn odd_requests(token: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let head = |line: &str, headers: &str| format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n");
-    let get = |headers: &str| head("GET /verify HTTP/1.1", headers).into_bytes();
-    let many: String = (0..5000).map(|number| format!("X-{number}: x\r\n")).collect();
-    let body = |headers: &str, body: &[u8]| [head("POST /verify HTTP/1.1", headers).as_bytes(), body].concat();
-    let mib = vec![b'x'; 1024 * 1024];
-    vec![
-        ("a header of 200 KiB", get(&format!("X: {}\r\n", "x".repeat(200 * 1024)))),
-        ("a header of 30 KiB", get(&format!("X: {}\r\n", "x".repeat(30 * 1024)))),
-        ("5,000 headers", get(&many)),
-        ("a path of 100 KiB", head(&format!("GET /verify/{} HTTP/1.1", "x".repeat(100 * 1024)), "").into()),
-        ("a token of 1 MiB", get(&format!("Authorization: Bearer {}\r\n", "x".repeat(1024 * 1024)))),
-        ("a token of 100 KiB", get(&format!("Authorization: Bearer {}\r\n", "x".repeat(100 * 1024)))),
-        ("a body of 1 MiB", body("Content-Length: 1048576\r\n", &mib)),
-        ("a body that was announced and is asked for", body("Content-Length: 5\r\nExpect: 100-continue\r\n", b"hello")),
-        ("a body in chunks", body("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n")),
-        ("chunks that are none", body("Transfer-Encoding: chunked\r\n", b"zz\r\nhello\r\n")),
-        ("two lengths", body("Content-Length: 5\r\nContent-Length: 6\r\n", b"hello!")),
-        ("a length and chunks", body("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n")),
-        ("a length that is none", body("Content-Length: -1\r\n", b"")),
-        (
-            "a smuggled request",
-            body(
-                "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
-                format!("0\r\n\r\nGET /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n").as_bytes(),
-            ),
-        ),
-        (
-            "a User-Agent that is not text",
-            [b"GET /verify HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: ", &[0xff; 64][..], b"\r\n\r\n"]
-                .concat(),
-        ),
-        ("a User-Agent of a health check", get("User-Agent: kube-probe/1.31\r\n")),
-        ("an identity of its own", get("X-User-Id: admin\r\nX-Client-Id: wx1\r\nX-Token-Id: 1\r\n")),
-        ("another's word for its path", get("X-Forwarded-Uri: /public\r\nX-Original-URI: /public\r\n")),
-        ("another's word for its address", get("X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\n")),
-        ("another's word for its method", get("X-HTTP-Method-Override: GET\r\nX-Forwarded-Method: OPTIONS\r\n")),
-        (
-            "a preflight",
-            head("OPTIONS /verify HTTP/1.1", "Origin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n")
-                .into(),
-        ),
-        ("a folded header", get(&format!("X: a\r\n Authorization: Bearer {token}\r\n"))),
-        ("a space before the colon", get(&format!("Authorization : Bearer {token}\r\n"))),
-        ("an underscore in the name", get(&format!("Authori_zation: Bearer {token}\r\n"))),
-        ("a NUL in a header", get(&format!("Authorization: Bearer {token}\0\r\n"))),
-        (
-            "a bare line feed",
-            format!("GET /verify HTTP/1.1\nHost: x\nConnection: close\nX: Authorization: Bearer {token}\n\n").into(),
-        ),
-        ("an upgrade", get("Connection: upgrade\r\nUpgrade: websocket\r\n")),
-        (
-            "HTTP/2 by upgrade",
-            get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
-        ),
-        ("HTTP/2 by prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()),
-        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
-        ("HTTP/0.9", b"GET /verify\r\n\r\n".to_vec()),
-        ("HTTP/1.0", b"GET /verify HTTP/1.0\r\n\r\n".to_vec()),
-        ("no Host", b"GET /verify HTTP/1.1\r\nConnection: close\r\n\r\n".to_vec()),
-        ("a tunnel", head("CONNECT sidecar:443 HTTP/1.1", "").into()),
-        ("a tunnel to /verify", head("CONNECT /verify HTTP/1.1", "").into()),
-        ("OPTIONS *", head("OPTIONS * HTTP/1.1", "").into()),
-        ("an absolute target", head("GET http://127.0.0.1/verify/public HTTP/1.1", "").into()),
-        ("an absolute target elsewhere", head("GET https://login.example.com/verify HTTP/1.1", "").into()),
-        ("a target that is none", head("GET verify HTTP/1.1", "").into()),
-        ("a fragment", head("GET /verify/public#/../orders HTTP/1.1", "").into()),
-        ("a method in small letters", head("get /verify HTTP/1.1", "").into()),
-        ("a method that is none", head("G@T /verify HTTP/1.1", "").into()),
-        ("an escaped route", head("GET /%76erify HTTP/1.1", "").into()),
-        ("beside the route", head("GET /verify2 HTTP/1.1", "").into()),
-        ("above the route", head("GET /verify/../livez HTTP/1.1", "").into()),
-        ("the route in capitals", head("GET /VERIFY HTTP/1.1", "").into()),
-        ("nothing at all", head("GET / HTTP/1.1", "").into()),
-        ("garbage", b"\0\x01\x02\xff\xfe\r\n\r\n".to_vec()),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_request_without_a_token_is_never_let_in_and_never_a_fault_of_the_sidecars() {
     let signer = Signer::new();
     let (_issuer, sidecar) = sidecar_of(&signer).await;
-    for (name, request) in odd_requests(&signer.token()) {
-        let received = sidecar.bytes(&request).await;
-        let text = received.text();
-        let statuses: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("HTTP/1.")).collect();
-        for status in statuses {
-            let status: u16 = status[2..5].parse().expect("a status");
-            assert!(status == 100 || (400..500).contains(&status), "{name}: {text}");
-        }
+    for (name, request) in no_http("/verify") {
+        let received = sidecar.bytes(request.as_bytes()).await;
+        let refused = received.status().is_none_or(|status| (400..500).contains(&status));
+        assert!(refused && received.answers() <= 1, "{name}: {}", received.text());
         assert_eq!(sidecar.verify(&signer.token()).await.status, 200, "after {name}");
     }
 }
@@ -255,10 +157,6 @@ async fn an_odd_request_without_a_token_is_never_let_in_and_never_a_fault_of_the
 async fn an_odd_request_with_a_good_token_is_answered_as_any_other() {
     let signer = Signer::new();
     let (_issuer, sidecar) = sidecar_of(&signer).await;
-    tokio::join!(assert_odd_requests_are_answered(&signer, &sidecar), assert_slow_heads_are_let_go(&sidecar));
-}
-
-async fn assert_odd_requests_are_answered(signer: &Signer, sidecar: &Sidecar) {
     let token = signer.token();
     let with = |line: &str, headers: &str| {
         format!("{line}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n").into_bytes()
@@ -290,14 +188,4 @@ async fn assert_odd_requests_are_answered(signer: &Signer, sidecar: &Sidecar) {
         let (status, body) = connection.send("POST /verify/orders", &header, "").await;
         assert_eq!(status, wanted, "{number}: {body}");
     }
-}
-
-/// 5 s for a head: who sends a byte a second holds no connection for ever.
-async fn assert_slow_heads_are_let_go(sidecar: &Sidecar) {
-    let head = b"GET /verify HTTP/1.1\r\nHost: x\r\nX: slow";
-    let within = std::time::Duration::from_secs(12);
-    let received =
-        crate::support::Received::after(sidecar.address, head, crate::support::Pace::Drip { at_once: 30 }, within)
-            .await;
-    assert!(received.status().is_none_or(|status| status == 408), "{}", received.text());
 }

@@ -98,19 +98,6 @@ async fn a_long_feed_is_read_page_by_page_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_from_a_replicas_cache_that_is_a_little_older_than_the_one_before_it_is_accepted() {
-    let signer = Signer::new();
-    let issuer = FeedServer::of(&signer).await;
-    issuer.feed().pages_of(1);
-    issuer.feed().end(["a", "b", "c"].map(|id| json!(["jti", hash(id), now() + 3600])));
-    issuer.feed().cache("1");
-    let sidecar = issuer.settings().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await;
-    assert_eq!(sidecar.metric(&metric("held")).await, 3.0);
-    assert_eq!(refused_pages(&sidecar, "older").await, 0.0);
-    assert_eq!(issuer.feed().asked[..3], ["", "1", "2"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the_sidecar_is_closed() {
     let signer = Signer::new();
     let issuer = FeedServer::of(&signer).await;

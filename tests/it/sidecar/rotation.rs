@@ -1,4 +1,4 @@
-//! A key that is retired, behind a sidecar. tests/nightly rotates keys under load.
+//! A key that is retired, behind a sidecar.
 
 use std::{
     path::Path,

@@ -40,6 +40,9 @@ pub(crate) enum Reply {
     Drip,
     Lost,
     Stalled,
+    /// 503 of whatever stands before it: the call is not carried out.
+    #[allow(dead_code, reason = "of the campaign")]
+    Away,
     /// The right answer, so much later.
     Late(Duration),
 }
@@ -178,6 +181,7 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
         Reply::Huge => HttpResponse::Ok().body(format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
         Reply::Drip => HttpResponse::Ok().body(SizedStream::new(600, drip())),
         Reply::Lost => HttpResponse::Ok().body(SizedStream::new(600, stream::once(async { Err(broken()) }))),
+        Reply::Away => HttpResponse::ServiceUnavailable().finish(),
         Reply::Stalled => {
             sleep(FOREVER).await;
             sent
@@ -202,6 +206,10 @@ fn drip() -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 'static {
 
 impl State {
     fn take(&mut self, request: &HttpRequest, body: &Bytes) -> (Option<Value>, Option<Reply>) {
+        let reply = self.once.take().or_else(|| self.always.clone());
+        if matches!(reply, Some(Reply::Away)) {
+            return (None, reply);
+        }
         let path = request.path().strip_prefix("/wxmint");
         // `null` stands for the refusal of a login, 403.
         let answer =
@@ -216,6 +224,6 @@ impl State {
             from: request.peer_addr(),
             answer: answer.clone().unwrap_or_default(),
         });
-        (answer, self.once.take().or_else(|| self.always.clone()))
+        (answer, reply)
     }
 }

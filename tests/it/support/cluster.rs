@@ -20,9 +20,8 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Barrier;
 
-use super::{WXMINT, tls::Terminator};
+use super::WXMINT;
 
 const TOKEN: &str = "the-rotators-token";
 pub(crate) const NAMESPACE: &str = "wxmint";
@@ -34,7 +33,6 @@ pub(crate) struct Cluster {
     state: Arc<State>,
     address: SocketAddr,
     handle: ServerHandle,
-    tls: Option<Terminator>,
     folder: TempDir,
 }
 
@@ -43,8 +41,6 @@ struct State {
     objects: Mutex<Objects>,
     denied: Mutex<Vec<(&'static str, &'static str)>>,
     before_writes: Mutex<Option<Hook>>,
-    /// Readers wait for each other here, so that each decides before any has written.
-    gathering: Mutex<Option<Arc<Barrier>>>,
     log: Mutex<Vec<String>>,
 }
 
@@ -66,10 +62,6 @@ impl Objects {
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         object["metadata"]["namespace"] = json!(NAMESPACE);
         self.by_path.insert(path.to_owned(), object);
-    }
-
-    pub(crate) fn remove(&mut self, path: &str) {
-        self.by_path.remove(path);
     }
 
     /// Changes an object as somebody else would.
@@ -111,9 +103,7 @@ impl Said {
         }
         self
     }
-}
 
-impl Said {
     #[track_caller]
     pub(crate) fn expect_usage_error(self, word: &str) {
         assert!(self.code == Some(64) && self.stderr.contains(word), "{self:?}");
@@ -138,30 +128,15 @@ impl Cluster {
             })
         });
         let handle = told.recv().expect("a server");
-        let cluster = Self { state, address, handle, tls: None, folder: tempfile::tempdir().expect("a folder") };
-        cluster.write_kubeconfig(TOKEN);
-        cluster
-    }
-
-    /// By https, with a certificate that only the kubeconfig vouches for.
-    pub(crate) async fn start_with_tls() -> Self {
-        let mut cluster = Self::start();
-        cluster.tls = Some(Terminator::before(cluster.address).await);
+        let cluster = Self { state, address, handle, folder: tempfile::tempdir().expect("a folder") };
         cluster.write_kubeconfig(TOKEN);
         cluster
     }
 
     pub(crate) fn write_kubeconfig(&self, token: &str) {
-        let cluster = match &self.tls {
-            Some(tls) => json!({
-                "server": format!("https://{}", tls.address),
-                "certificate-authority-data": STANDARD.encode(&tls.certificate),
-            }),
-            None => json!({"server": format!("http://{}", self.address)}),
-        };
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": cluster}],
+            "clusters": [{"name": "test", "cluster": {"server": format!("http://{}", self.address)}}],
             "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         });
@@ -223,11 +198,6 @@ impl Cluster {
                 hook(objects);
             }
         });
-    }
-
-    /// The next `readers` get their answers only when all of them have asked.
-    pub(crate) fn gather(&self, readers: usize) {
-        *locked(&self.state.gathering) = Some(Arc::new(Barrier::new(readers)));
     }
 
     /// What was asked since the last call: `VERB RESOURCE STATUS`.
@@ -297,15 +267,9 @@ async fn answer(state: web::Data<State>, request: HttpRequest, body: web::Bytes)
         Some(Err(missing)) => return respond(Err(missing)),
         Some(Ok(target)) => target,
     };
-    let gathering = if target.verb == "get" { locked(&state.gathering).clone() } else { None };
     let outcome = perform(&state, &target, body);
     let status = outcome.as_ref().map_or_else(|status| status["code"].to_string(), |_| "200".into());
     locked(&state.log).push(format!("{} {} {status}", target.verb, target.resource));
-    if let Some(barrier) = gathering
-        && barrier.wait().await.is_leader()
-    {
-        *locked(&state.gathering) = None;
-    }
     respond(outcome)
 }
 
@@ -357,13 +321,6 @@ fn update(objects: &mut Objects, target: &Target, new: Value) -> Result<(), Valu
             target.quoted()
         );
         return Err(failure(409, "Conflict", &message));
-    }
-    if old["immutable"] == json!(true) && old["data"] != new["data"] {
-        let message = format!(
-            "Secret \"{}\" is invalid: data: Forbidden: field is immutable when `immutable` is set",
-            target.name
-        );
-        return Err(failure(422, "Invalid", &message));
     }
     objects.put(&path, new);
     Ok(())

@@ -51,9 +51,12 @@ pub(crate) struct JwksServer {
     server: JoinHandle<()>,
 }
 
+type Otherwise = dyn Fn(&str) -> Vec<Step> + Send + Sync;
+
 #[derive(Default)]
 struct Shared {
     manners: Mutex<HashMap<String, Manner>>,
+    otherwise: Mutex<Option<Arc<Otherwise>>>,
     fetches: Mutex<Vec<Fetch>>,
 }
 
@@ -103,6 +106,11 @@ impl JwksServer {
         lock(&self.shared.manners).insert(path.to_owned(), manner);
     }
 
+    /// From now on the targets to which no manner was given are answered so.
+    pub(crate) fn otherwise(&self, answer: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) {
+        *lock(&self.shared.otherwise) = Some(Arc::new(answer));
+    }
+
     /// The requests for a path so far, in the order in which they came.
     pub(crate) fn fetches(&self, path: &str) -> Vec<Fetch> {
         lock(&self.shared.fetches).iter().filter(|fetch| fetch.path == path).cloned().collect()
@@ -139,8 +147,14 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         fetches.len() - 1
     };
     let manner = lock(&shared.manners).get(&path).cloned();
+    let otherwise = lock(&shared.otherwise).clone();
+    let steps = match (manner, otherwise) {
+        (Some(manner), _) => steps(manner, has),
+        (None, Some(otherwise)) => otherwise(&path),
+        (None, None) => vec![Step::Send(answer("404 Not Found", "", b""))],
+    };
     let count = |bytes| lock(&shared.fetches)[place].sent += bytes;
-    for step in steps(manner, has) {
+    for step in steps {
         if take(step, &mut stream, &count).await.is_none() {
             return;
         }
@@ -165,11 +179,10 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<St
     Some((lines.first()?.split(' ').nth(1)?.to_owned(), has))
 }
 
-fn steps(manner: Option<Manner>, has: Option<String>) -> Vec<Step> {
+fn steps(manner: Manner, has: Option<String>) -> Vec<Step> {
     match manner {
-        None => vec![Step::Send(answer("404 Not Found", "", b""))],
-        Some(Manner::Does(steps)) => steps,
-        Some(Manner::Serves(set, max_age)) => {
+        Manner::Does(steps) => steps,
+        Manner::Serves(set, max_age) => {
             // The set itself would do as its tag, but for its quotes.
             let tag = format!("\"{}\"", set.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte)));
             let headers = format!("ETag: {tag}\r\nCache-Control: public, max-age={max_age}\r\n");

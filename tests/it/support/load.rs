@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// Logins at the first service until it is stopped.
 pub(crate) struct Load {
-    record: Arc<Mutex<Vec<Recorded>>>,
+    pub(super) record: Arc<Mutex<Vec<Recorded>>>,
     stopped: Arc<AtomicBool>,
     running: JoinHandle<()>,
 }
@@ -42,9 +42,18 @@ impl Load {
         let logins = (0..CODES_EACH).flat_map(move |turn| {
             codes.iter().map(|(person, codes)| (person.clone(), codes[turn].clone())).collect::<Vec<_>>()
         });
+        Self::of(bed, logins, usize::MAX)
+    }
+
+    /// Of these people by these codes, at most so many at once.
+    pub(super) fn of<R>(
+        bed: &TestBed<R>,
+        logins: impl Iterator<Item = (String, String)> + Send + 'static,
+        at_once: usize,
+    ) -> Self {
         let (record, stopped) = (Arc::default(), Arc::<AtomicBool>::default());
-        let url = bed.service().url("/login");
-        let running = tokio::spawn(send(logins, bed.http.clone(), url, Arc::clone(&record), Arc::clone(&stopped)));
+        let to = (bed.http.clone(), bed.service().url("/login"));
+        let running = tokio::spawn(send(logins, at_once, to, Arc::clone(&record), Arc::clone(&stopped)));
         Self { record, stopped, running }
     }
 
@@ -63,15 +72,20 @@ impl Load {
 
 async fn send(
     logins: impl Iterator<Item = (String, String)>,
-    http: Http,
-    url: String,
+    at_once: usize,
+    (http, url): (Http, String),
     record: Arc<Mutex<Vec<Recorded>>>,
     stopped: Arc<AtomicBool>,
 ) {
     let mut tick = tokio::time::interval(PERIOD);
+    // A machine that is slow is not asked for more afterwards.
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut in_flight = JoinSet::new();
     for (person, code) in logins {
         tick.tick().await;
+        while in_flight.len() >= at_once {
+            in_flight.join_next().await;
+        }
         if stopped.load(Ordering::Relaxed) {
             break;
         }

@@ -34,10 +34,7 @@ enum State {
 pub(crate) struct Breakable {
     port: u16,
     target: watch::Sender<SocketAddr>,
-    answers_until_loss: Arc<AtomicU64>,
-    answers_until_wait: Arc<AtomicU64>,
-    round_trips: Arc<AtomicU64>,
-    wanted: watch::Sender<State>,
+    route: Route,
     reached: watch::Receiver<State>,
     proxy: JoinHandle<()>,
 }
@@ -52,17 +49,11 @@ impl Breakable {
         let (wanted, asked) = watch::channel(State::Passing);
         let (reaches, reached) = watch::channel(State::Passing);
         let (target, leads_to) = watch::channel(target);
-        let [answers_until_loss, answers_until_wait, round_trips] = [(); 3].map(|()| Arc::<AtomicU64>::default());
-        let route = Route {
-            target: leads_to,
-            answers_until_loss: Arc::clone(&answers_until_loss),
-            answers_until_wait: Arc::clone(&answers_until_wait),
-            round_trips: Arc::clone(&round_trips),
-            wanted: wanted.clone(),
-            state: asked,
-        };
-        let proxy = tokio::spawn(serve(listener, route, reaches));
-        Self { port, target, answers_until_loss, answers_until_wait, round_trips, wanted, reached, proxy }
+        let [answers_until_loss, answers_until_wait, round_trips] = [(); 3].map(|()| Arc::default());
+        let route =
+            Route { target: leads_to, answers_until_loss, answers_until_wait, round_trips, wanted, state: asked };
+        let proxy = tokio::spawn(serve(listener, route.clone(), reaches));
+        Self { port, target, route, reached, proxy }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -94,15 +85,15 @@ impl Breakable {
 
     /// The same from the answer after so many others on; 1 is the next.
     pub(crate) fn withhold_from(&self, number: u64) {
-        self.answers_until_wait.store(number, Ordering::Relaxed);
+        self.route.answers_until_wait.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn is_withholding(&self) -> bool {
-        *self.wanted.borrow() == State::Withholding
+        *self.route.wanted.borrow() == State::Withholding
     }
 
     pub(crate) async fn restore(&self) {
-        self.answers_until_wait.store(0, Ordering::Relaxed);
+        self.route.answers_until_wait.store(0, Ordering::Relaxed);
         self.become_(State::Passing).await;
     }
 
@@ -129,26 +120,26 @@ impl Breakable {
 
     /// The same with the answer after so many others; 1 is the next.
     pub(crate) fn lose_answer(&self, number: u64) {
-        self.answers_until_loss.store(number, Ordering::Relaxed);
+        self.route.answers_until_loss.store(number, Ordering::Relaxed);
     }
 
     /// Whether an answer is still to be lost.
     pub(crate) fn will_lose_answer(&self) -> bool {
-        self.answers_until_loss.load(Ordering::Relaxed) > 0
+        self.route.answers_until_loss.load(Ordering::Relaxed) > 0
     }
 
     /// Whether the answer that was to be lost is lost. If there was none, none will be.
     pub(crate) fn has_lost_answer(&self) -> bool {
-        self.answers_until_loss.swap(0, Ordering::Relaxed) == 0
+        self.route.answers_until_loss.swap(0, Ordering::Relaxed) == 0
     }
 
     /// How often, over all connections, something was sent after something had been answered.
     pub(crate) fn round_trips(&self) -> u64 {
-        self.round_trips.load(Ordering::Relaxed)
+        self.route.round_trips.load(Ordering::Relaxed)
     }
 
     async fn become_(&self, state: State) {
-        self.wanted.send_replace(state);
+        self.route.wanted.send_replace(state);
         let mut reached = self.reached.clone();
         reached.wait_for(|now| *now == state).await.expect("the proxy runs");
     }

@@ -1,7 +1,7 @@
 //! A Redis server of the test's own, that can be killed, frozen, and told anything.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -124,17 +124,6 @@ impl RedisServer {
         redis::cmd(name).arg(arguments).query(&mut self.connection()?)
     }
 
-    /// All hashes whose keys match, over one connection.
-    pub(crate) fn hashes(&self, pattern: &str) -> Vec<(String, HashMap<String, String>)> {
-        let read = || -> RedisResult<_> {
-            let mut connection = self.connection()?;
-            let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection)?;
-            keys.into_iter().map(|key| Ok((redis::cmd("HGETALL").arg(&key).query(&mut connection)?, key))).collect()
-        };
-        let read: Vec<_> = read().unwrap_or_else(|error| panic!("{pattern}: {error}"));
-        read.into_iter().map(|(hash, key)| (key, hash)).collect()
-    }
-
     /// How often each command has been called, within scripts too.
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
         let stats: String = self.command(&["INFO", "commandstats"]);
@@ -209,7 +198,7 @@ fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Proces
     Process::spawn(&program.to_string_lossy(), &mut command)
 }
 
-/// `redis-server`, or the path of what stands in for it; `make test` names Valkey's.
+/// `redis-server`, or the path of what stands in for it; `make nightly` names Valkey's.
 fn server_program() -> PathBuf {
     match env::var_os("WXMINT_TEST_REDIS") {
         Some(path) => repository(path),

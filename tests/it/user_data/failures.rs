@@ -1,11 +1,9 @@
 //! The eighth failure within ten minutes drops the session key: counted for a person, over all replicas, and exactly.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, key_of, sealing::sealed_phone};
+use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, sealing::sealed_phone};
 use crate::support::{PATIENCE, until};
 
 pub(super) const FOREIGN_KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
@@ -56,38 +54,6 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_and_a_logi
         replicas.fail(number % 2, &again).await;
     }
     assert!(replicas.opens_now(&again).await, "counted from the start");
-}
-
-#[tokio::test]
-async fn a_login_does_not_set_the_count_back() {
-    let replicas = Replicas::start().await;
-    let mut lin = replicas.log_in("lin").await;
-    for _ in 0..7 {
-        replicas.fail(0, &lin).await;
-        lin = replicas.log_in("lin").await;
-    }
-    replicas.fail(0, &lin).await;
-    assert!(replicas.kept(&lin).is_empty());
-}
-
-#[tokio::test]
-async fn failures_are_forgotten_ten_minutes_after_the_first() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    let key = key_of(crate::support::APPID, &lin, "limit:tries");
-    let left = || Duration::from_millis(replicas.0.redis.command::<u64>(&["PTTL", &key]));
-    replicas.fail(0, &lin).await;
-    replicas.0.redis.command::<i64>(&["EXPIRE", &key, "300"]);
-    for _ in 0..6 {
-        replicas.fail(1, &lin).await;
-        assert!(left() <= Duration::from_secs(300), "counted from the first failure on");
-    }
-    replicas.0.redis.command::<i64>(&["PEXPIRE", &key, "1"]);
-    let gone = || replicas.0.redis.command::<i64>(&["EXISTS", &key]) == 0;
-    until("the window is over", PATIENCE, async || gone()).await;
-    replicas.fail(0, &lin).await;
-    assert!(replicas.opens_now(&lin).await);
-    assert!((Duration::from_secs(590)..=Duration::from_secs(600)).contains(&left()), "{:?}", left());
 }
 
 /// Redis tells how many have failed: its scripts add to a number for each, and for nothing else.

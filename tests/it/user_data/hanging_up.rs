@@ -8,8 +8,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    BINDING, LOGIN, LOGOUT, NUMBER, PHONE, RESET, Replicas, SESSION, Session, USER_DATA, data_of,
-    failures::FOREIGN_KEY, key_of, sealing::sealed_phone,
+    BINDING, LOGIN, LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, USER_DATA, data_of, failures::FOREIGN_KEY,
+    key_of, sealing::sealed_phone,
 };
 use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually, until};
 
@@ -153,22 +153,6 @@ async fn logins_that_nobody_waits_for_are_bounded() {
     let refused = refused.expect_problem(503, "store_unavailable");
     assert_eq!(refused.header("retry-after"), "1");
     eventually("room", PATIENCE, async || (bed.log_in("mei").await.status == 200).then_some(())).await;
-}
-
-#[tokio::test]
-async fn an_access_token_is_kept_by_who_went_to_fetch_it() {
-    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
-    let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
-    let fetched = async || bed.wechat.asked("/cgi-bin/stable_token").await;
-    let body = json!({"code": bed.wechat.mint_phone_code("lin").await});
-    bed.wechat_link().withhold_answers().await;
-    let client = replicas.begin(&lin, ("POST", PHONE, &body)).await;
-    until("one is being fetched", PATIENCE, async || fetched().await == 1).await;
-    replicas.hang_up(client).await;
-    bed.wechat_link().restore().await;
-    let asked = async || (bed.wechat.asked("/wxa/business/getuserphonenumber").await == 1).then_some(());
-    eventually("the number is asked for", PATIENCE, asked).await;
-    assert_eq!((replicas.session_holds(&lin).await, fetched().await), (true.into(), 1));
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    BINDING, LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints,
-    sealing::sealed_phone,
+    LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints, sealing::sealed_phone,
 };
 use crate::support::{APPID, Answer, PATIENCE, eventually};
 
@@ -99,37 +98,4 @@ async fn a_logout_everywhere_reaches_the_users_other_mini_programs() {
     }
     let left: Vec<String> = apps.replicas.0.redis.command(&["KEYS", "wxmint:*:session"]);
     assert_eq!(left, [""; 0], "the session keys of all mini programs are forgotten");
-}
-
-#[tokio::test]
-async fn many_tokens_are_logged_out_one_by_one_and_none_comes_back() {
-    let replicas = Replicas::start().await;
-    let mut sessions = Vec::new();
-    for number in 0..20 {
-        sessions.push(replicas.log_in_at(number % 2, "lin").await);
-    }
-    let (out, stay) = sessions.split_at(15);
-    for (number, session) in out.iter().enumerate() {
-        expect_logged_out(&replicas.log_out(number % 2, session, &Value::Null).await);
-    }
-    for session in out {
-        let answer = replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await;
-        answer.expect_problem(401, "invalid_token");
-    }
-    for session in stay {
-        replicas.expect_accepted(session).await;
-    }
-}
-
-#[tokio::test]
-async fn who_has_dissolved_the_binding_is_logged_out_with_all_tokens() {
-    let replicas = Replicas::start().await;
-    let (lin, also_lin, mei) =
-        (replicas.log_in("lin").await, replicas.log_in("lin").await, replicas.log_in("mei").await);
-    expect_logged_out(&replicas.ask(0, "DELETE", BINDING, &lin.token, &Value::Null).await);
-    for session in [&lin, &also_lin] {
-        replicas.expect_refused(session).await;
-    }
-    assert!(replicas.kept(&lin).is_empty());
-    replicas.expect_accepted(&mei).await;
 }

@@ -74,27 +74,6 @@ async fn data_opens_whichever_answer_of_redis_is_lost() {
 }
 
 #[tokio::test]
-async fn no_more_than_eight_failures_happen_whichever_answers_of_redis_are_lost() {
-    let replicas = replicas().await;
-    let mut lost = 0;
-    for after in 1..=4 {
-        let person = format!("lin-{after}");
-        let lin = replicas.log_in(&person).await;
-        let mut failures = 0;
-        while !replicas.kept(&lin).is_empty() {
-            failures += 1;
-            assert!(failures <= 8, "more than eight tries");
-            replicas.0.redis_link().lose_answer(after);
-            expect_undecryptable(replicas.decrypt(0, &lin, &sealed_phone(FOREIGN_KEY, NUMBER)).await);
-            lost += u64::from(replicas.0.redis_link().has_lost_answer());
-        }
-        let again = replicas.log_in(&person).await;
-        data_of(&replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await);
-    }
-    assert!(lost >= 8, "{lost} were lost");
-}
-
-#[tokio::test]
 async fn a_logout_and_a_reset_are_done_whichever_answer_of_redis_is_lost() {
     let replicas = replicas().await;
     let check = async |session: &Session| replicas.ask(0, "GET", SESSION, &session.token, &Value::Null).await;

@@ -47,18 +47,6 @@ async fn data_that_was_sealed_before_a_login_opens_for_ten_minutes_after_it() {
     assert!(!replicas.opens(&after, &before.key).await && replicas.opens(&after, &after.key).await);
 }
 
-#[tokio::test]
-async fn of_three_logins_the_last_two_keys_open() {
-    let replicas = Replicas::start().await;
-    let mut sessions = Vec::new();
-    for replica in [0, 1, 0] {
-        sessions.push(replicas.log_in_at(replica, "lin").await);
-    }
-    for (session, opens) in sessions.iter().zip([false, true, true]) {
-        assert_eq!(replicas.opens(&sessions[2], &session.key).await, opens);
-    }
-}
-
 /// The answer to the first login is held back until the second, at another replica, is done.
 #[tokio::test]
 async fn of_two_logins_whose_answers_arrive_in_the_wrong_order_the_later_key_is_the_current_one() {

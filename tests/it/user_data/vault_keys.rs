@@ -1,26 +1,14 @@
-//! The vault key file is rotated while data is opened at two replicas: nobody notices, what is used is sealed anew, and a
+//! The vault key file is rotated while people log in and open data at two replicas: nobody notices, what is used is sealed anew, and a
 //! vault key that is lost costs session keys alone.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{Answer, PATIENCE, said, until, write_private};
+use crate::support::{Load, PATIENCE, said, until, write_private};
 
-const PEOPLE: usize = 8;
-/// Between two of a sender, of which there is one for each person.
-const PERIOD: Duration = Duration::from_millis(25);
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
@@ -79,52 +67,12 @@ impl Replicas {
     }
 }
 
-/// Data opened, sessions checked and logins made until it is stopped; each answer is kept.
-struct Use {
-    stopped: Arc<AtomicBool>,
-    senders: JoinSet<Vec<Answer>>,
-}
-
-impl Use {
-    async fn start(replicas: &Replicas) -> Self {
-        let stopped = Arc::<AtomicBool>::default();
-        let mut senders = JoinSet::new();
-        for number in 0..PEOPLE {
-            let session = replicas.log_in(&format!("user-{number}")).await;
-            let codes = replicas.0.wechat.mint_codes(json!({"person": "newcomer", "count": 1000})).await;
-            let (http, stopped) = (replicas.0.http.clone(), Arc::clone(&stopped));
-            let urls = [0, 1].map(|replica| replicas.0.services[replica].url(""));
-            let sealed = sealed_phone(&session.key, NUMBER);
-            senders.spawn(async move {
-                let (mut tick, mut answers, mut codes) = (tokio::time::interval(PERIOD), Vec::new(), codes.into_iter());
-                while !stopped.load(Ordering::Relaxed) {
-                    tick.tick().await;
-                    let url = &urls[answers.len() % 2];
-                    let request = match answers.len() % 16 {
-                        14 => http.0.post(format!("{url}/login")).json(&json!({"code": codes.next().expect("a code")})),
-                        15 => http.0.get(format!("{url}{SESSION}")),
-                        _ => http.0.post(format!("{url}{}", super::USER_DATA)).json(&sealed),
-                    };
-                    answers.push(http.send(request.bearer_auth(&session.token)).await);
-                }
-                answers
-            });
-        }
-        Self { stopped, senders }
-    }
-
-    async fn stop(self) -> Vec<Answer> {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.senders.join_all().await.concat()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     let replicas = Replicas::start().await;
     let (idle, active) = (replicas.log_in("idle").await, replicas.log_in("active").await);
     let active = Session { token: replicas.log_in("active").await.token, ..active };
-    let load = Use::start(&replicas).await;
+    let load = Load::start(&replicas.0).await;
     let by_old = replicas.sealed_by(&idle);
 
     let told = replicas.times_told();
@@ -146,34 +94,9 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     for session in [&idle, &active] {
         data_of(&replicas.decrypt(1, session, &sealed_phone(&session.key, NUMBER)).await);
     }
-    let answers = load.stop().await;
-    let failed: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
-    assert!(failed.is_empty() && answers.len() > 20 * PEOPLE, "of {}: {failed:?}", answers.len());
-}
-
-#[tokio::test]
-async fn a_new_first_line_is_used_at_once_and_a_file_that_is_not_fit_is_not() {
-    let replicas = Replicas::start().await;
-    let old = replicas.vault_keys().remove(0);
-    let lin = replicas.log_in("lin").await;
-    let by_old = replicas.sealed_by(&lin);
-    let new = new_vault_key();
-    replicas.use_vault_keys(&[&old, &new]).await;
-    assert_eq!(replicas.sealed_by(&replicas.log_in("mei").await), by_old, "as a second line it opens alone");
-    replicas.use_vault_keys(&[&new, &old]).await;
-    assert_ne!(replicas.sealed_by(&replicas.log_in("mei").await), by_old);
-    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
-
-    fs::write(replicas.vault_key_file(), format!("{new}\nnot base64\n")).expect("written");
-    let told = |service: &crate::support::Service| {
-        let refused = |event: &Value| event["level"] == "ERROR" && event["reason"].to_string().contains("line 2");
-        service.events().iter().any(refused)
-    };
-    until("both say why", PATIENCE, async || replicas.0.services.iter().all(told)).await;
-    for replica in 0..2 {
-        data_of(&replicas.decrypt(replica, &lin, &sealed_phone(&lin.key, NUMBER)).await);
-    }
-    assert!(replicas.0.services.iter().all(|service| !service.log().contains(&new)));
+    let logins = load.stop().await;
+    let failed: Vec<_> = logins.iter().filter(|login| login.answer.status != 200).collect();
+    assert!(failed.is_empty() && logins.len() > 100, "of {}: {failed:?}", logins.len());
 }
 
 #[tokio::test]

@@ -3,18 +3,13 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NUMBER, PHONE, RESET, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{APP_SECRET, APPID, Answer, BUSY, PATIENCE, eventually};
+use crate::support::{APP_SECRET, APPID, Answer};
 
-const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const CHECK: &str = "/wxa/checksession";
 const RESET_KEY: &str = "/wxa/resetusersessionkey";
-const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
-/// 6 s for all that a call by access token takes.
-const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(6));
 
 impl Replicas {
     async fn check(&self, replica: usize, session: &Session) -> Answer {
@@ -100,24 +95,6 @@ async fn after_a_reset_data_under_the_new_key_opens_and_for_ten_minutes_under_th
 }
 
 #[tokio::test]
-async fn of_resets_at_once_the_key_that_wechat_has_in_the_end_is_kept() {
-    let replicas = Replicas::start().await;
-    for round in 0..10 {
-        let person = format!("lin-{round}");
-        let lin = replicas.log_in(&person).await;
-        for answer in join_all((0..4).map(|number| replicas.reset(number % 2, &lin))).await {
-            // Who signs with a key that another has just replaced is told that it is stale.
-            if answer.status != 204 {
-                expect_undecryptable(answer);
-            }
-        }
-        assert!(validity(&replicas.check(0, &lin).await), "round {round}");
-        let key = replicas.key_at_wechat(&person).await;
-        data_of(&replicas.decrypt(1, &lin, &sealed_phone(&key, NUMBER)).await);
-    }
-}
-
-#[tokio::test]
 async fn a_reset_whose_answer_was_lost_is_told_and_mended_by_a_login() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
@@ -196,77 +173,4 @@ async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table
     assert!(validity(&replicas.check(0, &lin).await));
     assert_eq!(replicas.kept(&lin).len(), 2, "nothing of it has cost the key");
     data_of(&replicas.decrypt(0, &lin, &sealed_phone(&lin.key, NUMBER)).await);
-}
-
-#[tokio::test]
-async fn no_answer_that_is_not_wechats_is_believed_and_a_stall_costs_no_more_than_the_deadline() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await));
-    for fault in ["html", "empty", "garbage", "truncated", "huge", "reset", "stall", "drip"] {
-        replicas.0.faults(json!([{"kind": fault, "path": CHECK}, {"kind": fault, "path": RESET_KEY}])).await;
-        // At one replica each, since ten failures in a row open its breaker.
-        let (checked, reset) = tokio::join!(replicas.check(0, &lin), replicas.reset(1, &lin));
-        for answer in [checked, reset] {
-            assert!(answer.took < DEADLINE, "{fault}: {answer:?}");
-            answer.expect_problem(503, "wechat_unavailable");
-        }
-    }
-    replicas.0.faults(json!([])).await;
-    let works_again = async || (replicas.check(1, &lin).await.status == 200).then_some(());
-    eventually("WeChat is asked again", PATIENCE, works_again).await;
-    replicas.expect_no_faults().await;
-}
-
-#[tokio::test]
-async fn a_bad_access_token_is_replaced_once_and_the_call_repeated_once() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    assert!(validity(&replicas.check(0, &lin).await));
-    let asked = async |path| replicas.0.wechat.asked(path).await;
-    for errcode in [40001, 40014, 42001] {
-        let (fetched, checked) = (asked(STABLE_TOKEN).await, asked(CHECK).await);
-        replicas.fault_at(CHECK, json!({"kind": "errcode", "errcode": errcode, "times": 1})).await;
-        assert!(validity(&replicas.check(1, &lin).await));
-        assert_eq!((asked(STABLE_TOKEN).await - fetched, asked(CHECK).await - checked), (1, 2), "{errcode}");
-    }
-    replicas.0.wechat.revoke_access_tokens().await;
-    let fetched = asked(STABLE_TOKEN).await;
-    assert_eq!(replicas.reset(0, &lin).await.status, 204);
-    assert!(validity(&replicas.check(1, &lin).await));
-    assert_eq!(asked(STABLE_TOKEN).await - fetched, 1);
-}
-
-#[tokio::test]
-async fn two_replicas_fetch_one_access_token_for_twenty_checks_at_once() {
-    let replicas = Replicas::start().await;
-    let mut people = Vec::new();
-    for number in 0..20 {
-        people.push(replicas.log_in(&format!("person-{number}")).await);
-    }
-    replicas.fault_at(STABLE_TOKEN, json!({"kind": "latency", "ms": 100})).await;
-    for _ in 0..2 {
-        let checks = people.iter().enumerate().map(|(number, person)| replicas.check(number % 2, person));
-        assert!(join_all(checks).await.iter().all(validity));
-    }
-    assert_eq!(replicas.0.wechat.asked(STABLE_TOKEN).await, 1);
-    let code = replicas.0.wechat.mint_phone_code("person-0").await;
-    assert_eq!(replicas.phone(0, &people[0], &json!({"code": code})).await.status, 200);
-    assert_eq!(replicas.0.wechat.asked(STABLE_TOKEN).await, 1, "the phone number's call uses the same");
-    assert_eq!(replicas.0.wechat.asked(PHONE_NUMBER).await, 1);
-}
-
-#[tokio::test]
-async fn while_access_tokens_cannot_be_had_logins_and_data_go_on() {
-    let replicas = Replicas::start().await;
-    replicas.fault_at(STABLE_TOKEN, json!({"kind": "stall"})).await;
-    let lin = replicas.log_in("lin").await;
-    let (checked, opened) = tokio::join!(replicas.check(0, &lin), async {
-        let again = replicas.log_in_at(0, "lin").await;
-        replicas.decrypt(0, &again, &sealed_phone(&again.key, NUMBER)).await
-    });
-    assert!(checked.took < DEADLINE, "{checked:?}");
-    checked.clone().expect_problem(503, "wechat_unavailable");
-    assert!(opened.sent + opened.took < checked.sent + checked.took, "it waits for nothing: {opened:?}");
-    data_of(&opened);
 }

@@ -9,18 +9,11 @@ use std::{
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-    time::sleep,
-};
 use wxmint::http::now;
 
 use crate::{
     forge::{ForgeKey, merged},
-    raw::head,
-    support::{PATIENCE, answer, eventually},
+    support::{JwksServer, PATIENCE, Step, answer, eventually},
 };
 
 /// So that five ends are more than one page.
@@ -31,7 +24,7 @@ pub(super) const OTHER_APP: &str = "wx0000000000000002";
 pub(super) struct Issuer {
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: JwksServer,
 }
 
 struct Shared {
@@ -53,10 +46,8 @@ struct Feed {
     /// Whether the JWKS is there.
     publishes: bool,
     manner: Manner,
-    /// Requests for a page, answered or not.
-    asked: usize,
-    /// How much of the longest answer was taken.
-    sent: usize,
+    /// How often it was asked for anything before it got its manner.
+    asked_before: usize,
 }
 
 /// The header and the claims of a good page, which also ends the tokens of a user.
@@ -91,8 +82,7 @@ pub(super) enum By {
 
 impl Issuer {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
+        let server = JwksServer::start().await;
         let feed = Feed {
             ends: Vec::new(),
             keep: 90_000,
@@ -100,17 +90,17 @@ impl Issuer {
             retired: false,
             publishes: true,
             manner: Manner::Gone,
-            asked: 0,
-            sent: 0,
+            asked_before: 0,
         };
         let shared = Arc::new(Shared {
-            url: format!("http://{address}"),
+            url: server.url(""),
             keys: [key(), key(), key()],
             foreign: key(),
             feed: Mutex::new(feed),
         });
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Self { address, shared, server }
+        let answers = Arc::clone(&shared);
+        server.otherwise(move |target| answers.answer(target));
+        Self { address: server.address(), shared, server }
     }
 
     /// A good token of this person, but for the members that are replaced.
@@ -182,22 +172,25 @@ impl Issuer {
 
     /// Returns when the example has asked since, and has dealt with that answer: it asks again only then.
     pub(super) async fn answers(&self, manner: Manner) {
-        let before = {
-            let mut feed = self.shared.feed();
-            (feed.manner, feed.sent) = (manner, 0);
-            feed.asked
-        };
-        let asked = async || (self.shared.feed().asked >= before + 3).then_some(());
+        self.says(manner);
+        let asked = async || (self.sent_each().len() >= 3).then_some(());
         eventually("the example asks for pages", PATIENCE, asked).await;
     }
 
     pub(super) fn says(&self, manner: Manner) {
-        self.shared.feed().manner = manner;
+        let mut feed = self.shared.feed();
+        (feed.manner, feed.asked_before) = (manner, self.server.all_fetches().len());
     }
 
     /// Bytes of the longest answer since the manner was set.
     pub(super) fn sent(&self) -> usize {
-        self.shared.feed().sent
+        self.sent_each().into_iter().max().unwrap_or_default()
+    }
+
+    /// What was sent to each request for a page since the manner was set, answered or not.
+    fn sent_each(&self) -> Vec<usize> {
+        let fetches = self.server.all_fetches().split_off(self.shared.feed().asked_before);
+        fetches.iter().filter(|fetch| fetch.path.starts_with("/revocations")).map(|fetch| fetch.sent).collect()
     }
 }
 
@@ -240,41 +233,38 @@ impl Shared {
         json!([["sub", self.hash("mei"), now().timestamp() + 1000]])
     }
 
-    fn answer(&self, target: &str) -> Option<Vec<u8>> {
+    fn answer(&self, target: &str) -> Vec<Step> {
+        let sends = |answer: Vec<u8>| vec![Step::Send(answer)];
         if target == "/.well-known/jwks.json" && !self.feed().publishes {
-            return Some(answer("503 Service Unavailable", "", b""));
+            return sends(answer("503 Service Unavailable", "", b""));
         }
         if target == "/.well-known/jwks.json" {
             let first = if self.feed().retired { 1 } else { 0 };
             let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});
-            return Some(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
+            return sends(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
         }
         if target == "/elsewhere" {
             let (header, mut claims) = self.page("");
             claims["ended"] = self.end_of_mei();
-            return Some(page(&self.keys[0].token(&header.to_string(), &claims.to_string())));
+            return sends(page(&self.keys[0].token(&header.to_string(), &claims.to_string())));
         }
         let Some(query) = target.strip_prefix("/revocations") else {
-            return Some(answer("404 Not Found", "", b""));
+            return sends(answer("404 Not Found", "", b""));
         };
         let (header, mut claims) = self.page(query.strip_prefix("?after=").unwrap_or(""));
-        let manner = {
-            let mut feed = self.feed();
-            feed.asked += 1;
-            feed.manner.clone()
-        };
+        let manner = self.feed().manner.clone();
         match manner {
-            Manner::Good => Some(page(&self.signs().token(&header.to_string(), &claims.to_string()))),
-            Manner::Gone => None,
+            Manner::Good => sends(page(&self.signs().token(&header.to_string(), &claims.to_string()))),
+            Manner::Gone => Vec::new(),
             Manner::Says(spoil) => {
                 claims["ended"] = self.end_of_mei();
-                Some(spoil(
-                    &Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign },
-                    header,
-                    claims,
-                ))
+                let signers = Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign };
+                sends(spoil(&signers, header, claims))
             }
-            Manner::Drips => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
+            Manner::Drips => vec![
+                Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
+                Step::Repeat(b"e".to_vec(), Duration::from_millis(20)),
+            ],
         }
     }
 }
@@ -282,37 +272,6 @@ impl Shared {
 /// An answer with this page.
 pub(super) fn page(token: &str) -> Vec<u8> {
     answer("200 OK", "Content-Type: application/revocations+jwt\r\n", token.as_bytes())
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(connection(stream, Arc::clone(&shared)));
-    }
-}
-
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let mut stream = BufReader::new(stream);
-    let Ok(Some(head)) = head(&mut stream).await else { return };
-    let target = head.first.split(' ').nth(1).unwrap_or_default();
-    let Some(answer) = shared.answer(target) else { return };
-    let mut sent = 0;
-    for piece in answer.chunks(16 << 10) {
-        if stream.get_mut().write_all(piece).await.is_err() {
-            break;
-        }
-        sent += piece.len();
-    }
-    {
-        let mut feed = shared.feed();
-        feed.sent = feed.sent.max(sent);
-    }
-    while matches!(shared.feed().manner, Manner::Drips) && target.starts_with("/revocations") {
-        if stream.get_mut().write_all(b"e").await.is_err() {
-            return;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 fn key() -> ForgeKey {
@@ -323,10 +282,4 @@ fn rand_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).expect("random bytes");
     bytes
-}
-
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
 }

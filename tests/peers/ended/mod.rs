@@ -1,13 +1,10 @@
 //! What the examples do about tokens that were ended before they expired. Each copied example runs twice against a stand-in
 //! issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then (`closed`).
 
-mod go;
 mod haproxy;
 mod issuer;
-mod java;
 mod nginx_njs;
-mod node;
-mod python;
+mod services;
 
 use std::time::Duration;
 

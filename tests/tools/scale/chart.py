@@ -4,17 +4,17 @@ GROUPS = {
     "bindings": ("binding", "user", "union"),
     "sessions": ("session",),
     "ends": ("ends", "stream"),
-    "minutes": ("code", "cell"),
+    "minutes": ("code",),
 }
 WORDS = {
     "": {
         "title": "A day of 1,000,000,000 logins", "rate": "logins a second, mean of the hour",
         "memory": "GB in Redis at the end of the hour", "bindings": "bindings", "sessions": "session keys",
-        "ends": "ends", "minutes": "codes and limits",
+        "ends": "ends", "minutes": "codes",
     },
     ".zh-CN": {
         "title": "一天 10 亿次登录", "rate": "每秒登录次数（小时平均）", "memory": "每小时末 Redis 中的数据（GB）",
-        "bindings": "绑定", "sessions": "会话密钥", "ends": "吊销记录", "minutes": "code 和限流计数",
+        "bindings": "绑定", "sessions": "会话密钥", "ends": "吊销记录", "minutes": "code",
     },
 }
 STYLE = """<style>

@@ -64,21 +64,31 @@ function withServerHere(response) {
 
 /** A code of a body or a query. */
 const CODE = /\b(code|phone_code)("\s*:\s*"|=)([\w-]+)/g;
-const sent = new Set();
+/** Codes that do not work: those of the examples, and those that were sent. */
+const spent = new Set(["0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"]);
+/** A person of the demo, and one of its mini programs; the demo has two. */
+const LIN = { person: "lin", appid: "wxc0ffee0000000001" };
 
-/** Replaces codes that were sent already, because a code works once. The demo's document has new ones each time. */
+async function minted(kind) {
+  const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(LIN) };
+  return (await fetch(`../_simulator/${kind}`, asked)).json();
+}
+
+/** Replaces codes that do not work by fresh ones of the demo, and names their mini program. */
 async function withFreshCodes(request) {
   if (!inDemo || request.loadSpec) return request;
-  const examples = (await (await fetch(openapi)).json()).paths["/login"].post.requestBody;
-  const fresh = examples.content["application/json"].examples["code, with phone number"].value;
-  if (request.url.endsWith("/wechat/phone")) fresh.code = fresh.phone_code;
+  const [login, phone] = await Promise.all([minted("codes"), minted("phone-codes")]);
+  const fresh = { code: request.url.endsWith("/wechat/phone") ? phone.code : login.codes[0], phone_code: phone.code };
   const renewed = (_, field, between, code) => {
-    const unused = sent.has(code) ? fresh[field] : code;
-    sent.add(unused);
+    const unused = spent.has(code) ? fresh[field] : code;
+    spent.add(unused);
     return field + between + unused;
   };
   for (const part of ["url", "body"]) {
     if (typeof request[part] === "string") request[part] = request[part].replace(CODE, renewed);
+  }
+  if (request.url.endsWith("/login") && /"code"/.test(request.body)) {
+    request.body = JSON.stringify({ ...JSON.parse(request.body), appid: LIN.appid });
   }
   return request;
 }

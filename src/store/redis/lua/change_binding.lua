@@ -1,5 +1,6 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
--- KEYS: binding, session (one hash slot). ARGV: step, generation, and what the step needs. Needs binding.lua.
+-- KEYS: binding, session, cell of logins (one hash slot). ARGV: step, generation, and what the step needs.
+-- Needs binding.lua and drop_keys.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
 --     ('1' or ''): until they have confirmed the binding it is marked, and a login that finds the mark waits for them too.
@@ -16,7 +17,7 @@ if (now[1] or '0') ~= generation then
 end
 if user then
   if step == 'leave' and user == ARGV[3] then
-    redis.call('DEL', KEYS[2])
+    drop_keys()
     local since = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[4]) or 0)
     redis.call('HSET', KEYS[1], 'leaving_user', user, 'leaving_since', since)
     redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',

@@ -7,7 +7,6 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{RefusedBody, RefusedLogin};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     login::{LoginError, SessionError},
@@ -48,25 +47,9 @@ impl PerMinute {
 }
 
 /// Writes an audit event about the login of a client that a limit has refused.
-pub(super) fn audit_limited(limit: &str, client: &str) {
+pub(crate) fn audit_limited(limit: &str, client: &str) {
     if EVENTS.admits(&format!("{limit} {client}"), now()) {
         telemetry::audit_limited(limit, client);
-    }
-}
-
-impl From<RefusedBody> for Problem {
-    fn from(refused: RefusedBody) -> Self {
-        Self::invalid(refused.to_string())
-    }
-}
-
-impl From<RefusedLogin> for Problem {
-    fn from(refused: RefusedLogin) -> Self {
-        let code = match refused {
-            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
-            _ => ProblemCode::InvalidRequest,
-        };
-        Self::new(code, refused.to_string())
     }
 }
 

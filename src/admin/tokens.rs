@@ -25,7 +25,7 @@ impl OperatorName {
 }
 
 /// The names and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
-pub(super) struct AdminTokens(Vec<(OperatorName, Digest)>);
+pub struct AdminTokens(Vec<(OperatorName, Digest)>);
 
 /// Why a file of tokens cannot be used. Never repeats what stands in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum BadAdminTokens {
 impl AdminTokens {
     /// Reads a line `NAME SECRET` for each token. Blank lines and lines that begin with `#` are skipped. A name may stand in
     /// several lines, so that a secret can be replaced without a gap.
-    pub(super) fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
+    pub fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
         let mut tokens: Vec<(OperatorName, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
@@ -76,7 +76,7 @@ impl AdminTokens {
         if tokens.is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -92,14 +92,14 @@ impl AdminTokens {
 
 /// The tokens in use, which change when their file does.
 #[derive(Clone)]
-pub(super) struct CurrentAdminTokens(Arc<ArcSwap<AdminTokens>>);
+pub struct CurrentAdminTokens(Arc<ArcSwap<AdminTokens>>);
 
 impl CurrentAdminTokens {
-    pub(super) fn new(tokens: AdminTokens) -> Self {
+    pub fn new(tokens: AdminTokens) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(tokens)))
     }
 
-    pub(super) fn swap(&self, tokens: AdminTokens) {
+    pub fn swap(&self, tokens: AdminTokens) {
         self.0.store(Arc::new(tokens));
     }
 

@@ -12,7 +12,7 @@ use tracing::Instrument;
 /// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for them.
 /// Whatever they wait for wakes their own task and not the connection's, which would go through all layers and look for
 /// another request each time.
-pub(super) fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
     let task = spawn(steps.in_current_span());
     async move { result(task.await).await }
 }

@@ -1,4 +1,4 @@
-//! Keys in a Kubernetes Secret.
+//! Keys in a Kubernetes Secret, and the public set in a ConfigMap, for peers that mount it instead of fetching it.
 //!
 //! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
 //! it (409) if the Secret has changed since; then the command reads and decides again.
@@ -7,17 +7,20 @@
 
 use std::fmt;
 
-use k8s_openapi::{ByteString, api::core::v1};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{self, ConfigMap},
+};
 
 use super::{
     Failure,
-    cluster::{Object, Remote},
-    object_name::ObjectName,
-    place::{Change, checked},
+    cluster::{ClusterObject, Remote},
+    place::{Change, KeysPlace, ObjectName, checked},
+    print, public_set,
 };
 use crate::keys::StoredKeys;
 
-impl Object for v1::Secret {
+impl ClusterObject for v1::Secret {
     const KIND: &'static str = "secret";
     /// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
     const FIELD: &'static str = "keys.json";
@@ -49,7 +52,7 @@ impl Secret {
         let content = keys.content();
         self.0.until_undisturbed(|| {
             let found = self.0.read()?;
-            match found.as_ref().and_then(Object::field) {
+            match found.as_ref().and_then(ClusterObject::field) {
                 Some(_) => {
                     Err(format!("{self} has a field {} already; it was left as it is", v1::Secret::FIELD).into())
                 }
@@ -92,5 +95,50 @@ impl Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl ClusterObject for ConfigMap {
+    const KIND: &'static str = "configmap";
+    /// The file that peers see.
+    const FIELD: &'static str = "jwks.json";
+
+    fn field(&self) -> Option<&[u8]> {
+        Some(self.data.as_ref()?.get(Self::FIELD)?.as_bytes())
+    }
+
+    fn set_field(&mut self, content: &[u8]) {
+        let text = String::from_utf8_lossy(content).into_owned();
+        self.data.get_or_insert_default().insert(Self::FIELD.into(), text);
+    }
+}
+
+/// The ConfigMap of the public set, which need not exist yet.
+pub(super) struct PublicCopy(Remote<ConfigMap>);
+
+impl PublicCopy {
+    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes.
+    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
+        let remote = Remote::open(name)?;
+        remote.read()?;
+        Ok(Self(remote))
+    }
+
+    /// Writes the current public keys to the ConfigMap.
+    pub(super) fn follow(&self, place: &KeysPlace) -> Result<(), Failure> {
+        let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
+        print(format_args!("{}: {} {said}", self.0, ConfigMap::FIELD));
+        Ok(())
+    }
+
+    fn try_to_follow(&self, place: &KeysPlace) -> Result<Option<&'static str>, Failure> {
+        // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
+        // changed and this write is refused, so that old keys never replace new ones.
+        let found = self.0.read()?;
+        let jwks = public_set(place)?;
+        if found.as_ref().and_then(ClusterObject::field) == Some(jwks.as_bytes()) {
+            return Ok(Some("is up to date"));
+        }
+        Ok(self.0.write(found, jwks.as_bytes())?.then_some("was written"))
     }
 }

@@ -1,16 +1,25 @@
-//! `wxmint vault rotate`
+//! `wxmint vault`: the keys that seal session keys.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use aws_lc_rs::rand;
 use chrono::TimeDelta;
+use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{Failure, date, print, say};
+use super::{
+    Failure, duration,
+    output::{date, print, say},
+    serve::variables,
+};
 use crate::{
     http::now,
     keys::rotation::whole_second,
     secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private},
+    settings::{read_one, variables::VAULT_KEY_FILE},
     vault::{Vault, VaultError, with_new_key},
 };
 
@@ -18,8 +27,29 @@ const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubern
     the other lines, which decrypt what they encrypted. They may be removed once WXMINT_SESSION_KEY_TTL (30d, unless you \
     have set it) and 10 minutes have passed since that time.";
 
+#[derive(Subcommand)]
+pub(super) enum VaultCommand {
+    /// Add a new key as the first line of the file; it decrypts at once, and encrypts once every replica has read it
+    Rotate(RotateArgs),
+}
+
+#[derive(Args)]
+pub(super) struct RotateArgs {
+    #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
+    vault_key_file: Option<PathBuf>,
+    /// How long the file may take to reach every replica; after that the key encrypts
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    lead: Duration,
+}
+
+pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
+    let VaultCommand::Rotate(RotateArgs { vault_key_file, lead }) = command;
+    let path = vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
+    rotate(&path, lead)
+}
+
 /// Running it twice is the same as once, because no key is made while another one waits.
-pub(super) fn run(path: &Path, lead: Duration) -> Result<(), Failure> {
+fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
     let unusable = |error: FileError| Failure::of_file(error, MAKE_VAULT_KEY);
     let unfit = |error: VaultError| Failure::Usage(format!("{}: {error}", path.display()));
     let held = Held::wait(path).map_err(unusable)?;

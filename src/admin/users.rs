@@ -1,16 +1,11 @@
-//! The admin listener's own handlers.
+//! The handlers of the paths about users. Each act is noted for the audit, whatever becomes of it.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::{
-    Issuer,
-    admin_tokens::{CurrentAdminTokens, OperatorName},
-    private,
-    to_the_end::to_the_end,
-};
+use super::tokens::{CurrentAdminTokens, OperatorName};
 use crate::{
-    http::{Answer, Problem, now},
+    http::{Answer, Problem, private, to_the_end},
     ids::{AppId, UserId},
     login::{LoginError, Operator, ShownBinding},
     store::Store,
@@ -29,13 +24,7 @@ impl Operating {
     }
 }
 
-/// `GET /metrics`: OpenMetrics text.
-pub(super) async fn metrics(issuer: web::Data<Issuer>) -> HttpResponse {
-    let now = now();
-    HttpResponse::Ok()
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(issuer.metrics.exposition(issuer.keys.at(now).set().lives(), now))
-}
+type OperatingData = web::Data<Operating>;
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
 #[derive(Serialize)]
@@ -46,29 +35,23 @@ struct WeChatOfUser {
 
 /// `GET /users/{user_id}/wechat`: lists the user's WeChat identities, oldest binding first. The list is empty for a user
 /// without a binding and for an unknown user alike, because only the business knows its users.
-pub(super) async fn wechat_of_user(
-    request: HttpRequest,
-    user: web::Path<String>,
-    operating: web::Data<Operating>,
-) -> Answer {
+pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("look_up", &request, &user, &operating)?;
-    let found = operating.operator().bindings_of(&act.user).await;
-    let wechat = act.done(found)?;
+    let wechat = act.done(operating.operator().bindings_of(&act.user).await)?;
     Ok(private(WeChatOfUser { user_id: act.user, wechat }))
 }
 
 /// `GET /users/{user_id}`
-pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("show", &request, &user, &operating)?;
-    let shown = operating.operator().show(&act.user).await;
-    Ok(private(act.done(shown)?))
+    Ok(private(act.done(operating.operator().show(&act.user).await)?))
 }
 
 /// `DELETE /users/{user_id}/wechat/{appid}`
 pub(super) async fn dissolve(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    operating: web::Data<Operating>,
+    operating: OperatingData,
 ) -> Answer {
     let (user, app) = path.into_inner();
     let act = Act::begin("dissolve", &request, &user, &operating)?;
@@ -78,21 +61,21 @@ pub(super) async fn dissolve(
 }
 
 /// `POST /users/{user_id}/end`
-pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("end", &request, &user, &operating)?;
     to_the_end(async move { act.done(operating.operator().end(&act.user).await) }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `PUT /users/{user_id}/block`
-pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("block", &request, &user, &operating)?;
     to_the_end(async move { act.done(operating.operator().block(&act.user).await) }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /users/{user_id}/block`
-pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: web::Data<Operating>) -> Answer {
+pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("unblock", &request, &user, &operating)?;
     to_the_end(async move { act.done(operating.operator().unblock(&act.user).await) }).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -1,0 +1,129 @@
+//! The command line of `wxmint simulator`. Whoever runs it opens the listener.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use clap::Args;
+
+use crate::{App, Options, World};
+
+const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
+
+const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
+  curl -H 'Content-Type: application/json' -d '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
+
+Exchange it, as a back end does:
+  curl 'http://127.0.0.1:8090/sns/jscode2session?appid=APPID&secret=SECRET&js_code=CODE&grant_type=authorization_code'
+
+Make three in ten answers "system error", and the others slow; then heal:
+  curl -X PUT -H 'Content-Type: application/json' -d '{"faults":[{"kind":"errcode","errcode":-1,"probability":0.3},{"kind":"latency","ms":300}]}' \
+    http://127.0.0.1:8090/_simulator/faults
+  curl -X DELETE http://127.0.0.1:8090/_simulator/faults
+
+See what was asked and answered:
+  curl http://127.0.0.1:8090/_simulator/journal"#;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SimulatorArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Listen on an address that others can reach; they can then read every session_key
+    #[arg(long)]
+    dangerous_listen_anywhere: bool,
+    /// A mini program; may be repeated
+    #[arg(long = "app", value_name = "APPID:SECRET[:no-unionid]", default_value = DEFAULT_APP)]
+    apps: Vec<App>,
+    /// Seed that decides when faults with a probability occur
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Delay of each of WeChat's answers, for example 50ms
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    latency: Duration,
+    /// Life of an access token, for example 7200s
+    #[arg(long, value_name = "DURATION", default_value = "7200s", value_parser = duration)]
+    access_token_ttl: Duration,
+    /// Threads that serve
+    #[arg(long, default_value_t = 1)]
+    pub workers: usize,
+    /// Keep no journal, for load tests
+    #[arg(long)]
+    no_journal: bool,
+}
+
+impl SimulatorArgs {
+    /// Why these arguments are refused.
+    pub fn fault(&self) -> Option<String> {
+        let listen = self.listen;
+        (!listen.ip().is_loopback() && !self.dangerous_listen_anywhere).then(|| {
+            format!(
+                "{listen} can be reached by others, and the simulator shows every session_key to whoever asks.\n\
+                 Use --listen 127.0.0.1:8090, or add --dangerous-listen-anywhere if only tests use the network."
+            )
+        })
+    }
+
+    /// The lines to print once the simulator listens on `address`.
+    pub fn introduction(&self, address: SocketAddr) -> Vec<String> {
+        let app = |app: &App| {
+            let unionid = if app.unionid { "" } else { " (no unionid)" };
+            format!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret)
+        };
+        let mut lines = vec![format!("The stand-in WeChat listens on http://{address}")];
+        lines.extend(self.apps.iter().map(app));
+        lines.push("A login code for a person named lin:".into());
+        lines.push(format!(
+            "  curl -H 'Content-Type: application/json' -d '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"
+        ));
+        lines
+    }
+
+    pub fn into_world(self) -> Arc<World> {
+        let options = Options {
+            seed: self.seed,
+            access_token_ttl: self.access_token_ttl,
+            latency: self.latency,
+            journal: !self.no_journal,
+        };
+        World::with_options(self.apps, options)
+    }
+}
+
+/// `50ms`, `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let unit = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or_default();
+    let millis = match &text[unit..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let number = text[..unit].parse::<u32>().ok().filter(|_| millis > 0);
+    let span = number.map(|number| Duration::from_millis(u64::from(number) * millis));
+    span.ok_or("must be a whole number with ms, s, m or h, for example 50ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!((duration("0ms"), duration("7200s")), (Ok(Duration::ZERO), duration("2h")));
+        for wrong in ["", "50", "ms", "-1s", "1.5s", "99999999999999999999h", "5 s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_read_and_its_secret_not_repeated() {
+        let app: App = "wx1:s3cret:no-unionid".parse().expect("an app");
+        assert_eq!((app.id.as_str(), app.secret.as_str(), app.unionid), ("wx1", "s3cret", false));
+        assert!(DEFAULT_APP.parse::<App>().is_ok_and(|app| app.unionid && app.secret.len() == 32));
+        for wrong in ["wx1", "wx1:", ":s3cret", "wx1:s3cret:unionid", "wx1:s3cret:no-unionid:x", "w x:s3cret"] {
+            assert!(wrong.parse::<App>().is_err_and(|error| !error.to_string().contains("s3cret")), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+-- Takes back an event that was counted. KEYS: cell. ARGV: the number of its part. Nothing is left of a cell that counts nothing.
+local events = redis.call('HGET', KEYS[1], ARGV[1])
+if events and tonumber(events) <= 1 then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+elseif events then
+  redis.call('HINCRBY', KEYS[1], ARGV[1], -1)
+end
+return 0
