@@ -74,6 +74,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) package --locked --allow-dirty -p wxmint-verify
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check

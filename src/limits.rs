@@ -66,6 +66,11 @@ impl Rate {
         (PARTS + 1..=2 * PARTS + 2).map(move |ago| part.saturating_sub(ago))
     }
 
+    /// Until when an event of `part` counts, in microseconds since 1970.
+    pub fn until(self, part: u64) -> u64 {
+        (part + PARTS + 1) * self.part_micros()
+    }
+
     /// How long events have to be remembered after the last one.
     pub fn life(self) -> Duration {
         Duration::from_micros(self.part_micros() * (PARTS + 1))
@@ -84,8 +89,7 @@ impl Rate {
 
     /// An event at `now`, in microseconds since 1970, is refused until `last` has left the period.
     pub fn too_many(self, last: u64, now: u64) -> TooMany {
-        let free = (last + PARTS + 1) * self.part_micros();
-        TooMany { retry_after: Duration::from_micros(free.saturating_sub(now)) }
+        TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) }
     }
 }
 

@@ -148,10 +148,9 @@ impl LoginWorker {
         };
         match self.store.record_login(&record, attempt).await? {
             Recorded::Limited(refused) => Err(LoginError::too_many(PEOPLE)(refused)),
-            Recorded::State(state, at) => {
-                let is_kept = record.keeps_key(&state);
+            Recorded::Counted { state, at, keeps_key } => {
                 let LoginRecord { person, order, session_key, .. } = record;
-                let unkept = (!is_kept).then_some((order, session_key));
+                let unkept = (!keeps_key).then_some((order, session_key));
                 Ok(Arrival { person, unionid: session.unionid, state, unkept, at })
             }
         }

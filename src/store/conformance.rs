@@ -65,7 +65,7 @@ fn intent(name: &str) -> Intent {
 /// Records a login and tells where the person stands.
 async fn recorded(store: &dyn Store, login: &LoginRecord, attempt: u8) -> BindingState {
     match store.record_login(login, &attempt_id(attempt)).await.expect("recorded") {
-        Recorded::State(state, at) => {
+        Recorded::Counted { state, at, .. } => {
             assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
             state
         }

@@ -110,11 +110,6 @@ impl Display for ExchangeOrder {
     }
 }
 
-/// The microseconds of an [`ExchangeOrder`] that was written as text.
-fn micros_of(order: &str) -> u64 {
-    order.parse().map_or(0, |order: ExchangeOrder| order.micros)
-}
-
 impl FromStr for ExchangeOrder {
     type Err = ();
 
@@ -177,25 +172,20 @@ pub struct LoginRecord {
     pub intent: Option<Intent>,
 }
 
-impl LoginRecord {
-    /// Whether the session key is stored when the login is recorded: beside a binding, or beside the one that this record has
-    /// begun, and not for a blocked user. Nobody else may use it. So the erasure of a person is final, whatever logins are
-    /// under way or come later, until one of them binds the person again.
-    pub fn keeps_key(&self, state: &BindingState) -> bool {
-        match state {
-            BindingState::Bound(bound) => !bound.blocked,
-            BindingState::Intended { intent, .. } => self.intent.as_ref().is_some_and(|own| own.user == intent.user),
-            BindingState::Free { .. } | BindingState::Leaving { .. } => false,
-        }
-    }
-}
-
 /// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat has
 /// forgotten the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
-    /// The state of the person's binding, and the time by the store's clock, which becomes the token's `iat`.
-    State(BindingState, DateTime<Utc>),
+    Counted {
+        /// Of the person's binding.
+        state: BindingState,
+        /// By the store's clock. It becomes the token's `iat`.
+        at: DateTime<Utc>,
+        /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not stored
+        /// for anybody else, so the erasure of a person is final, whatever logins are under way or come later, until one of
+        /// them binds the person again.
+        keeps_key: bool,
+    },
     /// Too many logins of this person.
     Limited(TooMany),
 }
@@ -227,8 +217,8 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
     /// Releases a claimed code that provably was not sent.
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
 
-    /// Counts the person's login, stores the session key where [`LoginRecord::keeps_key`] says so, unless a later exchange has
-    /// stored one, and returns the state of the person's binding.
+    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has stored
+    /// one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded>;
 
     /// `None` for a person who is not bound, or not yet.

@@ -87,7 +87,7 @@ impl Stepwise {
         let (attempt, about) = (attempt.clone(), About::Person(record.person.clone()));
         let details = format!("{:?}", record.intent);
         let recorded = async move |store: &dyn Store| match store.record_login(&record, &attempt).await? {
-            Recorded::State(state, _) => Ok(timeless(state)),
+            Recorded::Counted { state, .. } => Ok(timeless(state)),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         };
         self.step(("record_login", about, details), recorded).await

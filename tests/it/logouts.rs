@@ -26,7 +26,11 @@ async fn refusals(bed: &TestBed, method: &str, path: &str, logins: &[Answer]) ->
 /// Logs `lin` in as if she had done so long ago.
 async fn log_in_uncounted(bed: &TestBed) -> Answer {
     let openid = bed.wechat.account("lin").await["openid"].as_str().expect("an openid").to_owned();
-    bed.redis.command::<()>(&["HDEL", &format!("wxmint:{{{APPID}:{openid}}}:session"), "logins"]);
+    let session = format!("wxmint:{{{APPID}:{openid}}}:session");
+    if let Some(kept) = bed.redis.command::<Option<String>>(&["GET", &session]) {
+        let (_, keys) = kept.split_once('\n').expect("logins, and keys");
+        bed.redis.command::<()>(&["SET", &session, &format!("\n{keys}"), "KEEPTTL"]);
+    }
     bed.log_in("lin").await.expect_login()
 }
 

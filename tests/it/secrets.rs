@@ -331,8 +331,8 @@ async fn the_scan_finds_what_is_really_in_a_log_in_redis_and_in_an_answer() {
     let people = bed.http.get(&format!("{}/_simulator/people", bed.wechat.url())).await;
     let ids = &people.json()["people"][0]["apps"][APPID];
     let (openid, session_key) = (ids["openid"].as_str().expect("openid"), ids["session_key"].as_str().expect("a key"));
-    let hash: Vec<String> = bed.redis.command(&["KEYS", "*:session"]);
-    bed.redis.command::<i64>(&["HSET", &hash[0], "plain", session_key]);
+    let sessions: Vec<String> = bed.redis.command(&["KEYS", "*:session"]);
+    bed.redis.command::<i64>(&["APPEND", &sessions[0], session_key]);
 
     let secrets = [
         Secret::new("variable", variable),

@@ -15,8 +15,9 @@ mod unionid;
 mod vault_keys;
 mod wechat;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::support::{APPID, Answer, OTHER_APPID, TestBed};
@@ -92,20 +93,25 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
-    fn kept(&self, session: &Session) -> BTreeMap<String, Vec<u8>> {
-        let mut kept: BTreeMap<_, _> = self.0.redis.command(&["HGETALL", &key_of(APPID, session, "session")]);
-        kept.remove("logins");
-        kept
+    /// The kept session keys, sealed: the current one and, if there is one, the one before.
+    fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
+        let text: Option<String> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
+        let text = text.unwrap_or_default();
+        let sealed = text.lines().skip(1).filter_map(|line| line.split_once(' ')).map(|(_, sealed)| sealed);
+        sealed.map(|sealed| BASE64_STANDARD_NO_PAD.decode(sealed).expect("Base64")).collect()
     }
 
     /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.
     fn age(&self, session: &Session, time: Duration) {
         let key = key_of(APPID, session, "session");
-        for (field, order) in self.kept(session).iter().filter(|(field, _)| field.ends_with("_order")) {
-            let order = str::from_utf8(order).expect("text");
-            let micros = u64::from_str_radix(&order[..16], 16).expect("microseconds") - time.as_micros() as u64;
-            self.0.redis.command::<i64>(&["HSET", &key, field, &format!("{micros:016x}{}", &order[16..])]);
-        }
+        let text: String = self.0.redis.command(&["GET", &key]);
+        let earlier = |line: &str| {
+            let Some((order, _)) = line.split_once('-') else { return line.to_owned() };
+            let micros = u64::from_str_radix(order, 16).expect("microseconds") - time.as_micros() as u64;
+            format!("{micros:016x}{}", &line[order.len()..])
+        };
+        let aged: Vec<_> = text.split('\n').map(earlier).collect();
+        self.0.redis.command::<()>(&["SET", &key, &aged.join("\n"), "KEEPTTL"]);
     }
 
     /// As if the window of failures had passed.

@@ -99,17 +99,19 @@ impl StoredBinding {
         }
     }
 
-    /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted.
-    pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) {
+    /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted. Whether it did.
+    pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) -> bool {
         let of_user = match &self.state {
             State::Bound { user: bound, .. } => bound == user,
             State::Intended(intent) => intent.user == *user,
             State::Free | State::Leaving(..) => false,
         };
         let held = self.block.as_ref().filter(|(of, ..)| of == user).map_or(0, |(_, held, _)| *held);
-        if of_user && held <= number {
+        let is_noted = of_user && held <= number;
+        if is_noted {
             self.block = Some((user.clone(), number, blocked));
         }
+        is_noted
     }
 
     pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
@@ -245,9 +247,12 @@ impl Bindings for Memory {
         outcome: IntentOutcome,
         attempt: &AttemptId,
     ) -> Result<BindingState> {
-        let mut shelves = self.shelves();
+        let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
+            if outcome == IntentOutcome::Dropped && matches!(binding.state, State::Intended(_)) {
+                shelves.sessions.remove(person);
+            }
             binding.settle(outcome, attempt, (self.clock)().trunc_subsecs(3));
         }
         Ok(binding.binding_state(attempt))

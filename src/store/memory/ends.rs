@@ -164,8 +164,11 @@ impl Ends for Memory {
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        if let Some(binding) = self.shelves().bindings.get_mut(person) {
-            binding.note_block(user, number, blocked);
+        let mut shelves = self.shelves();
+        let is_noted =
+            shelves.bindings.get_mut(person).is_some_and(|binding| binding.note_block(user, number, blocked));
+        if is_noted && blocked {
+            shelves.drop_keys(person);
         }
         Ok(())
     }

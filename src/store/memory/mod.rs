@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, Fitness, LoginRecord, Meter,
+    AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, Fitness, LoginRecord, Meter,
     PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::{
@@ -115,11 +115,16 @@ impl Store for Memory {
             binding.intend(0, intent);
         }
         let state = binding.binding_state(attempt);
-        if record.keeps_key(&state) {
+        let keeps_key = match &state {
+            BindingState::Bound(bound) => !bound.blocked,
+            BindingState::Intended { intent, .. } => record.intent.as_ref().is_some_and(|own| own.user == intent.user),
+            BindingState::Free { .. } | BindingState::Leaving { .. } => false,
+        };
+        if keeps_key {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now + self.session_ttl);
         }
-        Ok(counted.map_or_else(Recorded::Limited, |_| Recorded::State(state, now)))
+        Ok(counted.map_or_else(Recorded::Limited, |_| Recorded::Counted { state, at: now, keeps_key }))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -153,6 +158,13 @@ impl Shelves {
             .entry(person.clone())
             .and_modify(|session| session.keep(exchange.clone(), until))
             .or_insert(StoredSession { current: exchange, previous: None, until });
+    }
+
+    /// If the person is bound, the time of the last login stays with the binding.
+    fn drop_keys(&mut self, person: &Person) {
+        if let (Some(session), Some(binding)) = (self.sessions.remove(person), self.bindings.get_mut(person)) {
+            binding.note_login(session.exchanged_at());
+        }
     }
 
     fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {

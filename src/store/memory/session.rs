@@ -58,7 +58,7 @@ impl Sessions for Memory {
         let dropped = tries.failed >= MAX_FAILURES;
         if dropped {
             shelves.tries.remove(person);
-            shelves.sessions.remove(person);
+            shelves.drop_keys(person);
         }
         Ok(dropped)
     }
@@ -83,11 +83,7 @@ impl Sessions for Memory {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        let shelves = &mut *self.shelves();
-        let forgotten = shelves.sessions.remove(person);
-        if let (Some(session), Some(binding)) = (forgotten, shelves.bindings.get_mut(person)) {
-            binding.note_login(session.exchanged_at());
-        }
+        self.shelves().drop_keys(person);
         Ok(())
     }
 

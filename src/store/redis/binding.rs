@@ -15,7 +15,7 @@ use super::{
 };
 use crate::ids::{UnionId, UserId};
 
-static CHANGE_BINDING: LazyLock<Script> = script!("binding", "drop_keys", "change_binding");
+static CHANGE_BINDING: LazyLock<Script> = script!("intend", "session", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
@@ -23,7 +23,7 @@ static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
-/// In the order of `binding.lua`.
+/// Of a person's binding.
 const FIELDS: [&str; 13] = [
     "generation",
     "user_id",
@@ -44,31 +44,16 @@ const FIELDS: [&str; 13] = [
 #[derive(Default)]
 pub(super) struct StoredBinding([Option<String>; FIELDS.len()]);
 
-/// What `record_login.lua` answers.
-pub(super) struct RecordedLogin {
-    pub(super) stored: StoredBinding,
-    /// The part of its period that must be over before the login is counted, if it was not.
-    pub(super) refused_by: Option<u64>,
-}
-
-impl RecordedLogin {
-    pub(super) fn parse(answer: &str) -> Result<Self> {
-        let mut lines = answer.split('\n');
-        let last = lines.next().filter(|last| !last.is_empty());
-        let refused_by = last.map(|last| last.parse().map_err(|_| unreadable("a limit"))).transpose()?;
-        let mut stored = StoredBinding::default();
-        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-            if let Some(index) = FIELDS.iter().position(|field| *field == name) {
-                stored.0[index] = (!value.is_empty()).then(|| value.to_owned());
-            }
-        }
-        Ok(Self { stored, refused_by })
-    }
-}
-
 impl FromRedisValue for StoredBinding {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        FromRedisValue::from_redis_value(value).map(Self)
+        let fields: Vec<(String, String)> = FromRedisValue::from_redis_value(value)?;
+        let mut stored = Self::default();
+        for (name, value) in fields {
+            if let Some(index) = FIELDS.iter().position(|field| *field == name) {
+                stored.0[index] = Some(value);
+            }
+        }
+        Ok(stored)
     }
 }
 
@@ -295,10 +280,10 @@ impl Redis {
 }
 
 /// Reads a person's binding.
-fn stored_binding(person: &Person) -> Call {
+pub(super) fn stored_binding(person: &Person) -> Call {
     let key = name::binding(person).to_string();
     let mut asked = Call::at(&key);
-    asked.cmd("HMGET").arg(&key).arg(&FIELDS);
+    asked.cmd("HGETALL").arg(&key);
     asked
 }
 

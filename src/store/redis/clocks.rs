@@ -33,13 +33,16 @@ impl Clocks {
         Self { warned: Rc::default(), known: Rc::default(), metrics }
     }
 
-    /// Redis has just answered to what was `sent` then that this is its time, in microseconds since 1970. It was so at some
-    /// moment in between: what was known before stays as it is unless that contradicts it, because the answer may be read late.
-    pub(super) fn told(&self, sent: Moment, micros: u64) {
+    /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds. It was so
+    /// at some moment in between: what was known before stays as it is unless that contradicts it, because the answer may be
+    /// read late. Returns the time in microseconds.
+    pub(super) fn told(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
+        let micros = seconds * 1_000_000 + micros;
         let now = Moment::now();
         let latest = micros + now.duration_since(sent).as_micros() as u64;
         let known = self.known.get().map(|(at, time)| time + now.duration_since(at).as_micros() as u64);
         self.known.set(Some((now, known.unwrap_or(micros).clamp(micros, latest))));
+        micros
     }
 
     /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.

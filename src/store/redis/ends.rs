@@ -15,17 +15,18 @@ use super::{
         Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
-    Call, REPLACE_FIELD, Redis, Script,
+    Call, Redis, Script,
     binding::person_of,
     name, script, unreadable,
 };
 use crate::ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
+static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
 static END_USER: LazyLock<Script> = script!("end_user");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-static NOTE_BLOCK: LazyLock<Script> = script!("note_block");
+static NOTE_BLOCK: LazyLock<Script> = script!("session", "note_block");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 
 /// The value of a token's end before it is in the stream, and then.
@@ -125,7 +126,7 @@ impl Ends for Redis {
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let mut script = NOTE_BLOCK.on(&[&name::binding(person)]);
+        let mut script = NOTE_BLOCK.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
         self.link.run_confirmed("note_block", script).await
     }

@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
+    fmt::Display,
     rc::Rc,
     sync::LazyLock,
 };
@@ -21,12 +22,11 @@ use crate::limits::{Counted, Counts, Rate, TooMany};
 
 static UNCOUNT: LazyLock<Script> = script!("uncount");
 
-/// An event that is counted in `part`, at `now` in microseconds since 1970 by the clock of Redis.
+/// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {
     key: String,
     rate: Rate,
     now: u64,
-    part: u64,
     /// How many events the earlier parts hold, if that is known.
     earlier: Option<u64>,
 }
@@ -49,15 +49,24 @@ impl EarlierParts {
         if cells.len() >= MOST_CELLS {
             cells.clear();
         }
-        cells.insert(counter.key.clone(), (counter.part, events));
+        cells.insert(counter.key.clone(), (counter.part(), events));
+    }
+
+    /// A cell that is full is read whole at the next event, which is probably refused too.
+    fn forget(&self, counter: &Counter) {
+        self.0.borrow_mut().remove(&counter.key);
     }
 }
 
 impl Counter {
+    fn part(&self) -> u64 {
+        self.rate.part_at(self.now)
+    }
+
     /// Whether the event is within the limit, after it was counted with the others of `parts`.
     fn decide(&self, parts: impl Iterator<Item = (u64, u64)>) -> Result<Counted, TooMany> {
         let others = parts.map(|(part, events)| {
-            let own = u64::from(part == self.part);
+            let own = u64::from(part == self.part());
             (part, events.saturating_sub(own).try_into().unwrap_or(u32::MAX))
         });
         self.rate.admit(&mut Counts::new(others), self.now)
@@ -67,18 +76,17 @@ impl Counter {
 impl Redis {
     pub(super) fn counter(&self, meter: &Meter) -> Counter {
         let (key, now) = (name::cell(&meter.cell).to_string(), self.now_micros());
-        let part = meter.rate.part_at(now);
-        let earlier = self.earlier.of(&key, part);
-        Counter { key, rate: meter.rate, now, part, earlier }
+        let earlier = self.earlier.of(&key, meter.rate.part_at(now));
+        Counter { key, rate: meter.rate, now, earlier }
     }
 
     /// Counts the event. Where the earlier parts are known, the cell has its life since an event of this part.
     pub(super) fn counting(&self, counter: &Counter) -> Call {
-        let mut call = Call::at(&counter.key);
-        call.cmd("HINCRBY").arg(&counter.key).arg(counter.part).arg(1);
+        let (mut call, part) = (Call::at(&counter.key), counter.part());
+        call.cmd("HINCRBY").arg(&counter.key).arg(part).arg(1);
         if counter.earlier.is_none() {
             call.cmd("PEXPIRE").arg(&counter.key).arg(counter.rate.life().as_millis() as u64);
-            call.cmd("HDEL").arg(&counter.key).arg(Rate::gone_parts(counter.part).collect::<Vec<_>>());
+            call.cmd("HDEL").arg(&counter.key).arg(Rate::gone_parts(part).collect::<Vec<_>>());
             call.cmd("HGETALL").arg(&counter.key);
         }
         call
@@ -86,14 +94,15 @@ impl Redis {
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.
     pub(super) async fn decide(&self, counter: &Counter, answer: Value) -> Result<Result<Counted, TooMany>> {
-        let counted = Counted(counter.part);
+        let counted = Counted(counter.part());
         if let Some(earlier) = counter.earlier {
             let own: u64 = from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
             // The first one of its part again: the cell was lost, and has no life.
             if own > 1 && earlier + own <= counter.rate.burst.into() {
                 return Ok(Ok(counted));
             }
-            self.take_back(counter, counted).await?;
+            self.earlier.forget(counter);
+            self.take_back(&counter.key, counted).await?;
             let anew = Counter { key: counter.key.clone(), earlier: None, ..*counter };
             let answer = self.link.run("count", self.counting(&anew)).await?;
             return Box::pin(self.decide(&anew, answer)).await;
@@ -104,16 +113,16 @@ impl Redis {
         let decided = counter.decide(parts.iter().map(|(part, events)| (*part, *events)));
         match decided {
             Ok(_) => {
-                let earlier = parts.iter().filter(|(part, _)| **part != counter.part);
+                let earlier = parts.iter().filter(|(part, _)| **part != counter.part());
                 self.earlier.remember(counter, earlier.map(|(_, events)| events).sum());
             }
-            Err(_) => self.take_back(counter, counted).await?,
+            Err(_) => self.take_back(&counter.key, counted).await?,
         }
         Ok(decided)
     }
 
-    pub(super) async fn take_back(&self, counter: &Counter, Counted(part): Counted) -> Result<()> {
-        let mut script = UNCOUNT.on(&[&counter.key]);
+    pub(super) async fn take_back(&self, cell: &dyn Display, Counted(part): Counted) -> Result<()> {
+        let mut script = UNCOUNT.on(&[cell]);
         script.arg(part);
         self.link.run("uncount", script).await
     }

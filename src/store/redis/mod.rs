@@ -33,6 +33,7 @@ mod url;
 pub mod walk;
 
 use std::{
+    fmt::{self, Display},
     rc::Rc,
     sync::LazyLock,
     time::{Duration, Instant as Moment},
@@ -50,11 +51,12 @@ pub use self::{
     url::RedisUrl,
 };
 use self::{
-    binding::RecordedLogin,
+    binding::{StoredBinding, stored_binding},
     clocks::Clocks,
     link::Link,
     meter::EarlierParts,
     script::{Call, Script, flag, replace, script},
+    session::KeptKeys,
 };
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
@@ -66,8 +68,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
-static RECORD_LOGIN: LazyLock<Script> = script!("binding", "meter", "keep_key", "record_login");
+static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "intend", "meter", "session", "record_login");
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
 /// runtime would wake that set once more for each answer of Redis.
@@ -224,9 +225,8 @@ impl Store for Redis {
         type Claimed = (Option<String>, (u64, u64));
         let sent = Moment::now();
         let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
-        let (counted, (set, (seconds, micros))): (Value, Claimed) = answers;
-        let micros = seconds * 1_000_000 + micros;
-        self.clocks.told(sent, micros);
+        let (counted, (set, time)): (Value, Claimed) = answers;
+        let micros = self.clocks.told(sent, time);
         let is_claimed = set.is_some() || self.has_claimed(&key, &own).await?;
         if let Err(refused) = self.decide(&counter, counted).await? {
             if is_claimed {
@@ -248,33 +248,31 @@ impl Store for Redis {
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let person = &record.person;
         let (rate, now) = (record.rate, self.now_micros());
+        let (part, life) = (rate.part_at(now), rate.life().as_millis());
+        let first = format!("{} {part}:1/{life}", sortable(rate.until(part)));
         let mut script = RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         script
-            .text(&record.order)
-            .arg(record.session_key.as_bytes())
-            .arg(self.session_ttl.as_secs())
-            .arg(self.renewed(now))
-            .arg(rate.burst)
-            .arg(rate.part_at(now))
-            .arg(rate.life().as_millis() as u64);
+            .text(session::line(&record.order, &record.session_key))
+            .text(format_args!("{}{}{first}", sortable(now), sortable(self.renewed_since(now))))
+            .text(format_args!("{} {} {part} {life}", self.session_ttl.as_secs(), rate.burst));
         if let Some(intent) = &record.intent {
             script.arg(intent.user.as_str()).arg(flag(intent.made));
         }
         // The time comes first: whatever ends tokens up to a second has been told in the state that is read after it.
-        let mut call = Call::at(&name::binding(person).to_string());
-        call.cmd("TIME");
-        call.and(script);
+        let mut call = Call::beginning_with("TIME", script);
+        call.and(stored_binding(person));
         let sent = Moment::now();
-        let ((seconds, micros), answer): ((u64, u64), String) = self.link.run("record_login", call).await?;
-        let micros = seconds * 1_000_000 + micros;
-        self.clocks.told(sent, micros);
-        let RecordedLogin { stored, refused_by } = RecordedLogin::parse(&answer)?;
-        if let Some(last) = refused_by {
+        let answers: ((u64, u64), String, StoredBinding) = self.link.run("record_login", call).await?;
+        let ((seconds, micros), recorded, stored) = answers;
+        let micros = self.clocks.told(sent, (seconds, micros));
+        let (kept, refused_by) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        if !refused_by.is_empty() {
+            let last = refused_by.parse().map_err(|_| unreadable("a limit"))?;
             return Ok(Recorded::Limited(rate.too_many(last, micros)));
         }
         let at = DateTime::from_timestamp(seconds as i64, 0).ok_or_else(|| unreadable("the time"))?;
         self.clocks.compare((self.clock)(), at);
-        Ok(Recorded::State(self.certain(person, attempt, stored).await?, at))
+        Ok(Recorded::Counted { state: self.certain(person, attempt, stored).await?, at, keeps_key: kept == "+" })
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -284,10 +282,9 @@ impl Store for Redis {
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
         let key = name::session(person).to_string();
         let mut asked = Call::at(&key);
-        asked.cmd("TIME").cmd("HMGET").arg(&key).arg(&session::FIELDS);
-        type Found = ((u64, u32), session::KeptKeys);
-        let ((seconds, micros), kept): Found = self.link.run("session_keys", asked).await?;
-        let mut usable = session::usable(kept, Duration::new(seconds, micros * 1000)).into_iter();
+        asked.cmd("TIME").cmd("GET").arg(&key);
+        let ((seconds, micros), kept): ((u64, u32), KeptKeys) = self.link.run("session_keys", asked).await?;
+        let mut usable = kept.usable(Duration::new(seconds, micros * 1000)).into_iter();
         Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }
 
@@ -298,7 +295,7 @@ impl Store for Redis {
     }
 
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
-        self.take_back(&self.counter(meter), counted).await
+        self.take_back(&name::cell(&meter.cell), counted).await
     }
 
     async fn fitness(&self) -> Result<Fitness> {
@@ -317,6 +314,11 @@ impl Redis {
         let holder: Option<String> = self.link.run("claim_code", asked).await?;
         Ok(holder.as_deref() == Some(own))
     }
+}
+
+/// A time in microseconds since 1970 as text that compares as the times do, also with the text of an [`ExchangeOrder`].
+fn sortable(micros: u64) -> impl Display {
+    fmt::from_fn(move |f| write!(f, "{micros:016x}"))
 }
 
 /// A value that this version did not write.

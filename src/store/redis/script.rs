@@ -72,6 +72,13 @@ impl Call {
         Self { slot: slot_of(key.as_bytes()), commands: Vec::new(), scripts: Vec::new() }
     }
 
+    /// A command without keys, and then those of another call.
+    pub(super) fn beginning_with(name: &str, other: Self) -> Self {
+        let mut call = Self { slot: other.slot, commands: vec![redis::cmd(name)], scripts: Vec::new() };
+        call.and(other);
+        call
+    }
+
     /// Begins another command.
     pub(super) fn cmd(&mut self, name: &str) -> &mut Self {
         self.commands.push(redis::cmd(name));

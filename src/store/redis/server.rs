@@ -102,24 +102,18 @@ impl Server {
         Ok(self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2).collect())
     }
 
+    /// Sends the commands once. An answer that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        let (values, failure) = self.answers(commands, deadline).await?;
-        failure.map_or(Ok(values), Err)
-    }
-
-    /// Sends the commands once. Returns the answers, and the failure among them that does not concern its command alone.
-    async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<(Vec<Value>, Option<Failure>), Failure> {
         let attempt = self.attempt();
-        let outcome = self.answers_on(&attempt, commands, deadline).await;
-        let among = outcome.as_ref().ok().and_then(|values| Failure::among(values, &self.address));
-        let problem = outcome.as_ref().err().or(among.as_ref()).map(|failure| &failure.problem);
-        self.fails.set(problem.is_some());
-        match problem {
-            None => outage::answered(&self.name),
-            Some(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
-            Some(_) => {}
+        let answers = self.answers_on(&attempt, commands, deadline).await;
+        let answers = answers.and_then(|values| Failure::among(&values, &self.address).map_or(Ok(values), Err));
+        self.fails.set(answers.is_err());
+        match answers.as_ref().map_err(|failure| &failure.problem) {
+            Ok(_) => outage::answered(&self.name),
+            Err(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
+            Err(_) => {}
         }
-        outcome.map(|values| (values, among))
+        answers
     }
 
     async fn answers_on(

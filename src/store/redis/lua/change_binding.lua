@@ -1,19 +1,19 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
 -- KEYS: binding, session, cell of logins (one hash slot). ARGV: step, generation, and what the step needs.
--- Needs binding.lua and drop_keys.lua.
+-- Needs intend.lua and session.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
 --     ('1' or ''): until they have confirmed the binding it is marked, and a login that finds the mark waits for them too.
---   'drop': intended -> free.
+--   'drop': intended -> free, without session keys.
 --   'leave': bound -> leaving, without session keys. User, the greatest time of all primaries of a Cluster ('' elsewhere).
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
--- Answers the binding after that.
+-- Answers the fields of the binding after that, each before its value.
 local step, generation = ARGV[1], ARGV[2]
-local now = binding()
-local user, intended, leaving = now[2], now[5], now[8]
-if (now[1] or '0') ~= generation then
-  return now
+local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user')
+local user, intended, leaving = held[2], held[3], held[4]
+if (held[1] or '0') ~= generation then
+  return redis.call('HGETALL', KEYS[1])
 end
 if user then
   if step == 'leave' and user == ARGV[3] then
@@ -34,6 +34,7 @@ elseif intended then
       redis.call('HSET', KEYS[1], 'unconfirmed', '1')
     end
   elseif step == 'drop' then
+    drop_keys()
     redis.call('HDEL', KEYS[1], 'block_of', 'block', 'intent_user', 'intent_made', 'intent_by_unionid')
   end
 elseif leaving then
@@ -47,4 +48,4 @@ elseif step == 'dissolve' then
   redis.call('PERSIST', KEYS[1])
   redis.call('HSET', KEYS[1], 'dissolved', '1')
 end
-return binding()
+return redis.call('HGETALL', KEYS[1])

@@ -1,13 +1,9 @@
 -- The limit of a person's logins, as `limits.rs` counts events. In front of the scripts that count them.
--- A text holds the numbers of the parts of the period and how many logins each had, the newest first, and for how many
--- milliseconds it is needed: '14110293:1 14110290:2/1125'.
--- For a login in `part`, after those of `logins`: answers the new text, or nil and the number of the part that must have left
--- the period before it is counted.
-local function counted(logins, limit, part, life)
-  local newest = logins and string.match(logins, '^%d+')
-  if not newest or part - newest > 8 then
-    return part .. ':1/' .. life
-  end
+-- A text holds until when any of the logins counts, the numbers of the parts of the period and how many logins each had, the
+-- newest first, and for how many milliseconds it is needed: '00064…c0 14110293:1 14110290:2/1125'.
+-- `first`: the text of the first login in `part`. For a login after those of `logins`: answers the new text, or nil and the
+-- number of the part that must have left the period before it is counted.
+local function counted(logins, first, limit, part)
   local total, own, older, numbers, counts = 0, 0, '', {}, {}
   for number, events in string.gmatch(logins, '(%d+):(%d+)') do
     -- Replicas may differ a little in what they take for the clock of Redis. What is far ahead is of another period's length.
@@ -24,7 +20,8 @@ local function counted(logins, limit, part, life)
     end
   end
   if total < tonumber(limit) then
-    return part .. ':' .. own + 1 .. older .. '/' .. life
+    local until_when, life = string.match(first, '^(%x+ ).*(/%d+)$')
+    return until_when .. part .. ':' .. own + 1 .. older .. life
   end
   local left = #numbers
   while total - counts[left] >= tonumber(limit) do

@@ -1,6 +1,6 @@
 -- The session keys of a person bound to a user, and leave to try them. KEYS: binding, session, tries (one hash slot).
 -- ARGV: user, failures that are too many, window (s), attempt.
--- Answers {'keys', seconds, microseconds, order, key, replaced key}, {'not bound'} or {'busy'}.
+-- Answers {'keys', seconds, microseconds, session}, {'not bound'} or {'busy'}.
 -- Tries hold how many have failed, and a field for each attempt whose try is under way. Repeated by its attempt, a try is one.
 if redis.call('HGET', KEYS[1], 'user_id') ~= ARGV[1] then
   return {'not bound'}
@@ -15,5 +15,4 @@ if not failed then
   redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
 local time = redis.call('TIME')
-local kept = redis.call('HMGET', KEYS[2], 'current_order', 'current_key', 'previous_key')
-return {'keys', time[1], time[2], kept[1], kept[2], kept[3]}
+return {'keys', time[1], time[2], redis.call('GET', KEYS[2])}
