@@ -45,7 +45,7 @@ nightly: ## on a machine that does nothing else: slow tests, times, Valkey, each
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
 	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
-	PROOF_TIMES=5 $(CARGO) test --locked --test binding --test rotation --test ends
+	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: count
@@ -74,6 +74,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) check --locked --bin wxmint --features kubernetes
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) package --locked --allow-dirty -p wxmint-verify

@@ -11,10 +11,10 @@ use wxmint::{
     ids::Person,
     ids::{AppId, LoginCode, OpenId, UserId},
     issuer::LoginFields,
-    keys::{JwksDocument, KeyRing, KeySet, PrivateJwk, StoredKeys},
+    keys::{KeyRing, KeySet, PrivateJwk, Ring, StoredKeys},
     token::{Minter, new_token_id},
     vault::Vault,
-    wechat::{EncryptedData, SessionKey, read_answer},
+    wechat::{DataCheck, EncryptedData, SessionKey, read_answer},
 };
 use wxmint_verify::{
     Algorithm, TokenTyp, Verifier, VerifierPolicy,
@@ -201,16 +201,18 @@ mod user_data {
 
     #[divan::bench(args = [1024, 64 * 1024])]
     fn open(bencher: Bencher<'_, '_>, length: usize) {
-        let (data, key, Person { app, openid }) = (sealed(length), SessionKey::new(KEY), person());
-        bencher.bench(|| data.open(black_box(&key), &app, &openid, now(), MAX_AGE).expect("opened"));
+        let (data, key, person) = (sealed(length), SessionKey::new(KEY), person());
+        let check = || DataCheck { person: &person, now: now(), max_age: MAX_AGE };
+        bencher.bench(|| data.open(black_box(&key), &check()).expect("opened"));
     }
 
     /// Data that an attacker has changed.
     #[divan::bench]
     fn refuse(bencher: Bencher<'_, '_>) {
-        let (data, Person { app, openid }) = (sealed(1024), person());
+        let (data, person) = (sealed(1024), person());
         let key = SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg==");
-        bencher.bench(|| data.open(black_box(&key), &app, &openid, now(), MAX_AGE).expect_err("another key"));
+        let check = || DataCheck { person: &person, now: now(), max_age: MAX_AGE };
+        bencher.bench(|| data.open(black_box(&key), &check()).expect_err("another key"));
     }
 }
 
@@ -228,7 +230,7 @@ mod jwks {
     #[divan::bench]
     fn prepare(bencher: Bencher<'_, '_>) {
         let keys = keys(Algorithm::Es256);
-        bencher.bench(|| JwksDocument::prepare(black_box(&keys), now()));
+        bencher.bench(|| Ring::prepare(black_box(&keys).clone(), LEAD, now()));
     }
 }
 

@@ -44,11 +44,11 @@ use crate::{
     wechat::{App, CallError, Session},
 };
 
-/// The limits by the names of their variables: `WXMINT_LIMIT_IP`, `WXMINT_LIMIT_OPENID`, `WXMINT_LIMIT_USERNAME`.
-const ADDRESSES: &str = "ip";
-const PEOPLE: &str = "openid";
-const PASSWORDS: &str = "username";
-/// Of dissolved bindings, which no variable sets.
+/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label in the log
+/// and the audit events. No variable sets the limit of unbindings.
+const IP: &str = "ip";
+const OPENID: &str = "openid";
+const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";
 
 /// The person whom WeChat has named, and the state of the person's binding.
@@ -114,7 +114,7 @@ impl LoginWorker {
         match self.store.claim_code(&app.id, code, attempt, meter).await? {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
-            Claim::Limited(refused) => Err(LoginError::too_many(ADDRESSES)(refused)),
+            Claim::Limited(refused) => Err(LoginError::too_many(IP)(refused)),
         }
     }
 
@@ -147,7 +147,7 @@ impl LoginWorker {
             rate: self.policy.limits.openid,
         };
         match self.store.record_login(&record, attempt).await? {
-            Recorded::Limited(refused) => Err(LoginError::too_many(PEOPLE)(refused)),
+            Recorded::Limited(refused) => Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Counted { state, at, keeps_key } => {
                 let LoginRecord { person, order, session_key, .. } = record;
                 let unkept = (!keeps_key).then_some((order, session_key));
@@ -179,7 +179,7 @@ impl LoginWorker {
         meter: &Meter,
     ) -> Result<Arrival, LoginError> {
         self.note_life().await?;
-        self.store.count(meter).await?.map_err(LoginError::too_many(ADDRESSES))?;
+        self.store.count(meter).await?.map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =

@@ -13,7 +13,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
-use wxmint::wechat::{EncryptedData, OpenedData, RawData, SessionKey, Undecryptable};
+use wxmint::ids::Person;
+use wxmint::wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey, Undecryptable};
 
 const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
@@ -32,9 +33,10 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn open(data: &EncryptedData) -> Result<OpenedData, Undecryptable> {
-    let (app, openid) = (APP.parse().expect("an AppID"), OPENID.parse().expect("an openid"));
+    let person = Person { app: APP.parse().expect("an AppID"), openid: OPENID.parse().expect("an openid") };
     let now = DateTime::from_timestamp(NOW, 0).expect("a date");
-    data.open(&SessionKey::new(KEY), &app, &openid, now, Duration::from_secs(MAX_AGE))
+    let check = DataCheck { person: &person, now, max_age: Duration::from_secs(MAX_AGE) };
+    data.open(&SessionKey::new(KEY), &check)
 }
 
 fn as_a_stranger_sends_it(input: &[u8]) {

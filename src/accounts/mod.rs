@@ -12,7 +12,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 pub use self::{
     credentials::{InvalidCredential, Password, Username},
-    file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersError, UsersFile},
+    file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile},
     service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
 };
 use crate::{

@@ -175,12 +175,6 @@ impl<'a> Question<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct PasswordCheck<'a> {
-    username: &'a str,
-    password: &'a str,
-}
-
 #[async_trait(?Send)]
 impl Accounts for ServiceAccounts {
     fn accepts(&self) -> Accepts {
@@ -188,7 +182,7 @@ impl Accounts for ServiceAccounts {
     }
 
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
-        let body = PasswordCheck { username: name.as_str(), password: password.expose() };
+        let body = json!({"username": name.as_str(), "password": password.expose()});
         self.ask(Question::new(&self.password_checks, &body), read_checked).await
     }
 

@@ -27,10 +27,10 @@ pub(super) fn open() -> Result<Redis, Failure> {
     let StoreSettings { url, tls, confirm, .. } = StoreSettings::from_vars(variables())?;
     let StoreUrl::Redis(url) = url else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
-        return Err(Failure::Usage(reason.into()));
+        return Err(Failure::usage(reason));
     };
     // The life of session keys is of no importance here, because commands write none.
-    let access = RedisAccess::new(url, tls, confirm).map_err(Failure::Usage)?;
+    let access = RedisAccess::new(url, tls, confirm).map_err(Failure::usage)?;
     Ok(Redis::new(&access, Duration::ZERO, now, Metrics::default()))
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
     match redis.fitness().await {
         Ok(Fitness::Fit) => {}
         Ok(Fitness::Lacking(reason) | Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
-        Err(error) => return Err(Failure::Unfinished(format!("WXMINT_REDIS_URL: {error}"))),
+        Err(error) => return Err(Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}"))),
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(super) async fn walk_all(
     loop {
         let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || redis.walk(&place).await).await?
         else {
-            return Err(Failure::Unfinished("Redis was restarted meanwhile. Run the same command again.".into()));
+            return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         };
         for found in found {
             add(found).await?;

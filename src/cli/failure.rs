@@ -1,92 +1,92 @@
 //! Why a command fails, and the exit code that says so.
 
-use std::{io, process::ExitCode};
+use std::{fmt::Display, io, process::ExitCode};
 
 use wxmint_verify::KeyError;
 
-use super::{
-    EXIT_UNFINISHED, EXIT_USAGE,
-    output::{fail, unwritten},
-};
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, output::say};
 use crate::{keys::rotation::Refusal, login::LoginError, secret_files::FileError, settings::Faults, store::StoreError};
 
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The command line, a setting or a file cannot be used. Nothing was changed.
-    Usage(String),
-    /// The system, Redis or the cluster did not let the command start or finish.
-    Unfinished(String),
-    /// Standard output cannot be written.
-    Output(io::Error),
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    code: u8,
+    /// What standard error shows; `None` if nothing needs to be said.
+    reason: Option<String>,
 }
 
 impl Failure {
-    /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
-    pub(super) fn of_file(error: FileError, make: &str) -> Self {
-        let reason = error.or_make(make);
-        match error.into() {
-            Self::Usage(_) => Self::Usage(reason),
-            failure => failure,
+    /// The command line, a setting or a file cannot be used. Nothing was changed.
+    pub(super) fn usage(reason: impl Display) -> Self {
+        Self { code: EXIT_USAGE, reason: Some(reason.to_string()) }
+    }
+
+    /// The system, Redis or the cluster did not let the command start or finish.
+    pub(super) fn unfinished(reason: impl Display) -> Self {
+        Self { code: EXIT_UNFINISHED, reason: Some(reason.to_string()) }
+    }
+
+    /// The command line cannot be used, and clap has said why.
+    pub(super) fn said() -> Self {
+        Self { code: EXIT_USAGE, reason: None }
+    }
+
+    /// Standard output cannot be written. No reason is needed if its reader has gone away.
+    pub(super) fn of_output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { code: EXIT_CLOSED, reason: None },
+            _ => Self::unfinished(format_args!("standard output: {error}")),
         }
     }
 
+    /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
+    pub(super) fn of_file(error: FileError, make: &str) -> Self {
+        Self { reason: Some(error.or_make(make)), ..error.into() }
+    }
+
     /// The same failure; the text says where it happened.
-    pub(super) fn at(self, place: impl std::fmt::Display) -> Self {
-        match self {
-            Self::Usage(reason) => Self::Usage(format!("{place}: {reason}")),
-            Self::Unfinished(reason) => Self::Unfinished(format!("{place}: {reason}")),
-            output @ Self::Output(_) => output,
-        }
+    pub(super) fn at(self, place: impl Display) -> Self {
+        Self { reason: self.reason.map(|reason| format!("{place}: {reason}")), ..self }
     }
 
     /// Says the reason, and returns the exit code.
     pub(super) fn tell(self) -> ExitCode {
-        match self {
-            Self::Usage(reason) => fail(EXIT_USAGE, reason),
-            Self::Unfinished(reason) => fail(EXIT_UNFINISHED, reason),
-            Self::Output(error) => unwritten(&error),
+        if let Some(reason) = self.reason {
+            say(format_args!("wxmint: {reason}"));
         }
+        ExitCode::from(self.code)
     }
 }
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        Self::Usage(format!("the settings cannot be used\n\n{faults}"))
-    }
-}
-
-impl From<String> for Failure {
-    fn from(reason: String) -> Self {
-        Self::Usage(reason)
+        Self::usage(format_args!("the settings cannot be used\n\n{faults}"))
     }
 }
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         match &error {
-            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => {
-                Self::Unfinished(error.to_string())
-            }
-            _ => Self::Usage(error.to_string()),
+            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::unfinished(error),
+            _ => Self::usage(error),
         }
     }
 }
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        error.to_string().into()
+        Self::usage(error)
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        refusal.to_string().into()
+        Self::usage(refusal)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Unfinished(format!("{error}. Run the same command again."))
+        Self::unfinished(format_args!("{error}. Run the same command again."))
     }
 }
 
@@ -94,13 +94,13 @@ impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::StoreUnavailable(cause) => cause.into(),
-            error => Self::Unfinished(error.to_string()),
+            error => Self::unfinished(error),
         }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Unfinished(error.to_string())
+        Self::unfinished(error)
     }
 }

@@ -15,7 +15,9 @@ mod vault;
 
 use std::{process::ExitCode, time::Duration};
 
+use aws_lc_rs::rand;
 use clap::{Parser, Subcommand};
+use zeroize::Zeroizing;
 
 use self::failure::Failure;
 use crate::settings::parse_duration;
@@ -70,23 +72,26 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    output::end(match CommandLine::try_parse() {
-        Ok(line) => run_command(line.command),
+    let done = match CommandLine::try_parse() {
+        Ok(line) => run_command(line.command).and_then(|()| output::complete()),
         Err(error) => explain(&error),
-    })
-}
-
-/// Prints the requested help or version, or what is wrong with the command line.
-fn explain(error: &clap::Error) -> ExitCode {
-    match error.print() {
-        _ if error.use_stderr() => ExitCode::from(EXIT_USAGE),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output::unwritten(&error),
+        Err(failure) => failure.tell(),
     }
 }
 
-fn run_command(command: Command) -> ExitCode {
-    let done = match command {
+/// Prints the requested help or version, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> Result<(), Failure> {
+    match error.print() {
+        _ if error.use_stderr() => Err(Failure::said()),
+        printed => printed.map_err(|error| Failure::of_output(&error)),
+    }
+}
+
+fn run_command(command: Command) -> Result<(), Failure> {
+    match command {
         #[cfg(feature = "simulator")]
         Command::Demo(args) => demo::run(&args),
         Command::Serve => serve::run(),
@@ -97,11 +102,13 @@ fn run_command(command: Command) -> ExitCode {
         Command::Vault(command) => vault::run(command),
         #[cfg(feature = "simulator")]
         Command::Simulator(args) => simulator::run(args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
     }
+}
+
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
+    let mut bytes = Zeroizing::new([0; N]);
+    rand::fill(&mut *bytes).map_err(|_| Failure::unfinished("the system gave no random bits"))?;
+    Ok(bytes)
 }
 
 /// Reads the value of an option.

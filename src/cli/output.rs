@@ -3,9 +3,8 @@
 
 use std::{
     array, fmt,
-    io::{self, BufRead, ErrorKind, IsTerminal, Write, stderr, stdout},
+    io::{self, BufRead, IsTerminal, Write, stderr, stdout},
     iter,
-    process::ExitCode,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -13,13 +12,13 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{EXIT_CLOSED, EXIT_UNFINISHED, Failure};
+use super::Failure;
 
 /// The first error of writing to standard output. After it nothing more is printed.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
-/// (`keys rotate --publish-configmap`); [`end`] turns the error into the exit code.
+/// (`keys rotate --publish-configmap`); [`complete`] turns the error into a failure.
 pub(super) fn print(line: impl fmt::Display) {
     if UNWRITTEN.get().is_none()
         && let Err(error) = writeln!(stdout(), "{line}")
@@ -56,38 +55,21 @@ impl Progress {
     }
 }
 
-/// Prints why a command fails, and returns its exit code.
-pub(super) fn fail(code: u8, reason: impl fmt::Display) -> ExitCode {
-    say(format_args!("wxmint: {reason}"));
-    ExitCode::from(code)
-}
-
-/// The exit code of a command: `code`, unless its output could not be printed.
-pub(super) fn end(code: ExitCode) -> ExitCode {
-    match UNWRITTEN.get() {
-        Some(error) if code == ExitCode::SUCCESS => unwritten(error),
-        _ => code,
-    }
-}
-
-/// The exit code if standard output could not be written. No message is needed if the reader has gone away.
-pub(super) fn unwritten(error: &io::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::BrokenPipe => ExitCode::from(EXIT_CLOSED),
-        _ => fail(EXIT_UNFINISHED, format_args!("standard output: {error}")),
-    }
+/// Fails if a line could not be printed.
+pub(super) fn complete() -> Result<(), Failure> {
+    UNWRITTEN.get().map_or(Ok(()), |error| Err(Failure::of_output(error)))
 }
 
 /// Asks on a terminal whether to do what cannot be undone.
 pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err(Failure::Usage("standard input is no terminal, so that nobody can confirm; add --yes".into()));
+        return Err(Failure::usage("standard input is no terminal, so that nobody can confirm; add --yes"));
     }
     say(format_args!("Type yes to {what}:"));
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Unfinished("nothing was changed".into())) }
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::unfinished("nothing was changed")) }
 }
 
 /// A time as commands print it.

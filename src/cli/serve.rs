@@ -1,16 +1,16 @@
 //! `wxmint serve` and `wxmint sidecar`
 
-use std::{env, io, sync::Arc};
+use std::{env, error::Error, io};
 
 use chrono::TimeDelta;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Failure, keys::short_lead};
 use crate::{
-    http::{raise_file_limit, run_to_end, stop_signal},
-    issuer::{self, Issuer, IssuerListeners, IssuerStartError},
+    http::{Listeners, raise_file_limit, run_to_end, stop_signal},
+    issuer::{self, Issuer, IssuerStartError},
     settings::{Settings, SidecarSettings, StoreUrl, unknown_variables},
-    sidecar::{self, SidecarListeners, SidecarStartError},
+    sidecar,
     telemetry::{self, Audit, LogFormat},
 };
 
@@ -28,14 +28,14 @@ pub(super) fn run() -> Result<(), Failure> {
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
 pub(super) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
-    telemetry::init(format, audit).map_err(|error| Failure::Unfinished(format!("WXMINT_AUDIT: {error}")))
+    telemetry::init(format, audit).map_err(|error| Failure::unfinished(format_args!("WXMINT_AUDIT: {error}")))
 }
 
 impl From<IssuerStartError> for Failure {
     fn from(error: IssuerStartError) -> Self {
         match error.is_in_settings {
-            true => Self::Usage(error.to_string()),
-            false => Self::Unfinished(error.to_string()),
+            true => Self::usage(error),
+            false => Self::unfinished(error),
         }
     }
 }
@@ -92,14 +92,15 @@ fn warn_about(settings: &Settings) {
 
 fn start(settings: Settings) -> Result<(), IssuerStartError> {
     raise_file_limit();
-    let listeners = IssuerListeners::bind(settings.listen, settings.admin_listen);
+    let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
+    let listeners = listeners.map_err(IssuerStartError::of_machine);
     let (listeners, issuer) = match (listeners, Issuer::from_settings(settings)) {
         (Ok(listeners), Ok(issuer)) => (listeners, issuer),
         (listeners, issuer) => return Err(IssuerStartError::all([listeners.err(), issuer.err()])),
     };
     run_to_end(async {
         let stop = stop_signal()?;
-        issuer::run(issuer, listeners, Arc::new(|_| ()), stop).await
+        issuer::run(issuer, listeners, None, stop).await
     })
 }
 
@@ -108,7 +109,7 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
     warn_about_sidecar(&settings);
-    start_sidecar(settings).map_err(|error| Failure::Unfinished(error.to_string()))
+    start_sidecar(settings).map_err(Failure::unfinished)
 }
 
 fn warn_about_sidecar(settings: &SidecarSettings) {
@@ -121,9 +122,10 @@ fn warn_about_sidecar(settings: &SidecarSettings) {
     }
 }
 
-fn start_sidecar(settings: SidecarSettings) -> Result<(), SidecarStartError> {
+fn start_sidecar(settings: SidecarSettings) -> Result<(), Box<dyn Error>> {
     raise_file_limit();
-    let listeners = SidecarListeners::bind(settings.listen, settings.admin_listen)?;
+    let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
+    let listeners = listeners.map_err(|reasons| reasons.join("\n        "))?;
     run_to_end(async {
         let stop = stop_signal()?;
         sidecar::run(settings, listeners, stop).await

@@ -13,8 +13,8 @@ const CONNECTIONS: usize = 20_000;
 
 pub(super) fn run(args: SimulatorArgs) -> Result<(), Failure> {
     let listen = args.listen;
-    args.fault().map_or(Ok(()), |fault| Err(Failure::Usage(fault)))?;
-    serve(args).map_err(|error| Failure::Unfinished(format!("cannot serve on {listen}: {error}")))
+    args.fault().map_or(Ok(()), |fault| Err(Failure::usage(fault)))?;
+    serve(args).map_err(|error| Failure::unfinished(format_args!("cannot serve on {listen}: {error}")))
 }
 
 fn serve(args: SimulatorArgs) -> io::Result<()> {

@@ -5,14 +5,13 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::rand;
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
-use zeroize::Zeroizing;
 
 use super::{
     Failure, duration,
     output::{date, print, say},
+    random,
     serve::variables,
 };
 use crate::{
@@ -51,7 +50,7 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
 /// Running it twice is the same as once, because no key is made while another one waits.
 fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
     let unusable = |error: FileError| Failure::of_file(error, MAKE_VAULT_KEY);
-    let unfit = |error: VaultError| Failure::Usage(format!("{}: {error}", path.display()));
+    let unfit = |error: VaultError| Failure::usage(format_args!("{}: {error}", path.display()));
     let held = Held::wait(path).map_err(unusable)?;
     let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(unfit)?.at(now());
@@ -59,11 +58,9 @@ fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
         print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
         return Ok(());
     }
-    let lead = TimeDelta::from_std(lead).map_err(|error| Failure::Usage(format!("--lead: {error}")))?;
+    let lead = TimeDelta::from_std(lead).map_err(|error| Failure::usage(format_args!("--lead: {error}")))?;
     let from = whole_second(now() + lead);
-    let mut key = Zeroizing::new([0; 32]);
-    rand::fill(&mut *key).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
-    let anew = with_new_key(&content, &key, from).map_err(unfit)?;
+    let anew = with_new_key(&content, &*random()?, from).map_err(unfit)?;
     held.replace(&anew).map_err(unusable)?;
     print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)));
     say(NEXT);

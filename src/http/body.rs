@@ -17,7 +17,10 @@ use actix_web::{
     web::{Bytes, BytesMut, Payload},
 };
 use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::task::yield_now;
+use tokio::{
+    task::yield_now,
+    time::{Sleep, sleep_until},
+};
 
 use super::{ClientConnection, Problem};
 
@@ -70,7 +73,8 @@ pub(super) struct RequestBody(Rc<RefCell<Arriving>>);
 struct Arriving {
     payload: dev::Payload,
     begun: Instant,
-    /// Wakes who waits for bytes once a second. A timer for each body would cost more than most bodies.
+    /// Begins when somebody waits for bytes, because most bodies come with their head, and a timer would cost more than they.
+    deadline: Option<Pin<Box<Sleep>>>,
     connection: Option<Rc<ClientConnection>>,
     is_over: bool,
 }
@@ -83,7 +87,7 @@ impl RequestBody {
             return None;
         }
         let connection = connection.map(Rc::clone);
-        let arriving = Arriving { payload, begun: Instant::now(), connection, is_over: false };
+        let arriving = Arriving { payload, begun: Instant::now(), deadline: None, connection, is_over: false };
         let body = Self(Rc::new(RefCell::new(arriving)));
         request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });
         Some(body)
@@ -109,20 +113,18 @@ impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Arriving { payload, begun, connection, is_over } = &mut *self.0.borrow_mut();
+        let Arriving { payload, begun, deadline, connection, is_over } = &mut *self.0.borrow_mut();
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
-        if polled.is_pending() {
-            if begun.elapsed() >= BODY_TIMEOUT {
-                return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
-            }
-            connection.iter().for_each(|connection| {
-                connection.wake_at_next_tick(cx.waker());
-                connection.waits_for_body(*begun);
-            });
-        } else {
+        if polled.is_ready() {
             connection.iter().for_each(|connection| connection.works());
+            return polled;
         }
-        polled
+        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep_until((*begun + BODY_TIMEOUT).into())));
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
+        }
+        connection.iter().for_each(|connection| connection.waits_for_body(*begun));
+        Poll::Pending
     }
 }

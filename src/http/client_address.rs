@@ -7,7 +7,6 @@
 //! have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their client wrote there.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Once,
 };
@@ -21,33 +20,16 @@ use ipnet::{IpNet, Ipv6Net};
 /// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
 const SUBSCRIBER: u8 = 64;
 
-/// The address of a client. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is kept as its IPv4 address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientAddress(IpAddr);
-
 /// The networks of `WXMINT_TRUSTED_PROXIES`.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-impl ClientAddress {
-    /// Unwraps an IPv4-mapped address.
-    pub fn new(address: IpAddr) -> Self {
-        Self(address.to_canonical())
-    }
-
-    /// The name under which limits count this client: `192.0.2.1`, or for IPv6 the network of the subscriber,
-    /// `2001:db8:1:2::/64`. It has no braces, which would be a hash tag in a Redis key.
-    pub fn limit_key(self) -> String {
-        match self.0 {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().to_string(),
-        }
-    }
-}
-
-impl fmt::Display for ClientAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+/// The name under which limits count a client: `192.0.2.1`, or for IPv6 the network of the subscriber, `2001:db8:1:2::/64`. It
+/// has no braces, which would be a hash tag in a Redis key.
+pub fn limit_key(client: IpAddr) -> String {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().to_string(),
     }
 }
 
@@ -57,8 +39,9 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    /// The client that sent this request. (actix-web's own `realip_remote_addr` believes every proxy.)
-    pub fn client_of(&self, request: &HttpRequest) -> ClientAddress {
+    /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts as its
+    /// IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
+    pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
         // Only peers on a Unix socket have no address. They all count as one client.
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
         if request.headers().contains_key(X_FORWARDED_FOR) && !self.trusts(peer.to_canonical()) {
@@ -68,7 +51,7 @@ impl TrustedProxies {
     }
 
     /// The client, by the peer's address and the lines of `X-Forwarded-For` in the order in which they arrived.
-    pub fn client<'a>(&self, peer: IpAddr, lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> ClientAddress {
+    pub fn client<'a>(&self, peer: IpAddr, lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer.to_canonical();
         let entries = lines.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
         for entry in entries.filter(|entry| !entry.is_empty()) {
@@ -77,7 +60,7 @@ impl TrustedProxies {
                 _ => break,
             }
         }
-        ClientAddress(client)
+        client
     }
 
     /// Also compares the mapped form of IPv4, because a dual-stack proxy may be written as `::ffff:10.0.0.0/104`.

@@ -81,8 +81,6 @@ pub struct ClientConnection {
     idle_since: Cell<Option<Instant>>,
     /// `None` while no answer is being sent.
     answering_since: Cell<Option<Instant>>,
-    /// Who waits for a part of the request's body.
-    reader: Cell<Option<Waker>>,
     /// Who waits for the end of the answer, because the client has sent more.
     next: Cell<Option<Waker>>,
     heads: Cell<usize>,
@@ -100,7 +98,6 @@ impl ClientConnection {
             socket,
             idle_since: Cell::new(Some(Instant::now())),
             answering_since: Cell::default(),
-            reader: Cell::default(),
             next: Cell::default(),
             heads: Cell::default(),
             watch: spawn(watch(Weak::clone(this))),
@@ -169,11 +166,6 @@ impl ClientConnection {
         }
     }
 
-    /// Wakes `reader` within a second, so that it can look at the clock.
-    pub(super) fn wake_at_next_tick(&self, reader: &Waker) {
-        self.reader.set(Some(reader.clone()));
-    }
-
     pub(super) fn used(&self) {
         self.idle_since.set(Some(Instant::now()));
         self.wake_next();
@@ -215,7 +207,6 @@ async fn watch(connection: Weak<ClientConnection>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(connection) = connection.upgrade() else { return };
-        connection.reader.take().into_iter().for_each(Waker::wake);
         if connection.is_idle_for_too_long() || connection.answers_for_too_long() {
             connection.close();
             return;

@@ -22,13 +22,13 @@ use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
-pub use client_address::{ClientAddress, TrustedProxies};
+pub use client_address::{TrustedProxies, limit_key};
 pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
 pub(crate) use problem::ProblemDocument;
 pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
-pub use process::{CannotListen, listen, listen_as, raise_file_limit, run_to_end, stop_signal};
+pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
 use trace::with_request_id;

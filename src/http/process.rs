@@ -34,18 +34,29 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// A listener that a setting names cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable}: cannot listen on {address}: {source}")]
-pub struct CannotListen {
-    variable: &'static str,
-    address: SocketAddr,
-    source: io::Error,
+/// The listener that a server is there for, and the one for its probes and metrics.
+pub struct Listeners {
+    pub service: TcpListener,
+    pub admin: TcpListener,
 }
 
-/// As [`listen`], on the address of a setting.
-pub fn listen_as(variable: &'static str, address: SocketAddr) -> Result<TcpListener, CannotListen> {
-    listen(address).map_err(|source| CannotListen { variable, address, source })
+impl Listeners {
+    /// Opens both on the addresses of settings; `variable` is that of the first. The errors name the variables.
+    pub fn bind(variable: &str, service: SocketAddr, admin: SocketAddr) -> Result<Self, Vec<String>> {
+        let bind = |variable: &str, address| {
+            listen(address).map_err(|error| format!("{variable}: cannot listen on {address}: {error}"))
+        };
+        match (bind(variable, service), bind("WXMINT_ADMIN_LISTEN", admin)) {
+            (Ok(service), Ok(admin)) => Ok(Self { service, admin }),
+            (service, admin) => Err(service.err().into_iter().chain(admin.err()).collect()),
+        }
+    }
+
+    /// Their addresses, for the log.
+    pub fn addresses(&self) -> [String; 2] {
+        let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
+        [&self.service, &self.admin].map(|listener| address(listener).unwrap_or_default())
+    }
 }
 
 /// Raises the limit of open files, which is 1,024 by default on many systems. A connection takes two files, and a login

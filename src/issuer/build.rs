@@ -7,12 +7,12 @@ use wxmint_verify::Verifier;
 
 use super::{api::Documents, caller, revocations::FeedPages};
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts},
+    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
     login::{self, LoginPolicy},
-    secret_files::{FileError, MAKE_KEYS, MAKE_VAULT_KEY, WatchedFile},
+    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings, StoreSettings, StoreUrl},
     store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
@@ -41,12 +41,12 @@ impl IssuerStartError {
         Self::of_setting(format!("{variable}: {}: {error}", path.display()))
     }
 
-    pub(super) fn of_machine(reason: impl fmt::Display) -> Self {
-        Self { reasons: vec![reason.to_string()], is_in_settings: false }
+    pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
+        Self { reasons, is_in_settings: false }
     }
 
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
-        let mut all = Self { reasons: Vec::new(), is_in_settings: false };
+        let mut all = Self::of_machine(Vec::new());
         for error in errors.into_iter().flatten() {
             all.reasons.extend(error.reasons);
             all.is_in_settings |= error.is_in_settings;
@@ -57,13 +57,13 @@ impl IssuerStartError {
 
 impl From<HttpClientError> for IssuerStartError {
     fn from(error: HttpClientError) -> Self {
-        Self::of_machine(error)
+        Self::of_machine(vec![error.to_string()])
     }
 }
 
 impl From<io::Error> for IssuerStartError {
     fn from(error: io::Error) -> Self {
-        Self::of_machine(format_args!("the HTTP server failed: {error}"))
+        Self::of_machine(vec![format!("the HTTP server failed: {error}")])
     }
 }
 
@@ -78,7 +78,7 @@ pub struct Issuer {
     /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
-    pub(super) users: Option<FileAccounts>,
+    pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
@@ -140,7 +140,7 @@ impl Issuer {
             settings,
         };
         issuer.apps.warn_of_unusual();
-        if let Some(users) = &issuer.users {
+        if let Some((_, users)) = &issuer.users {
             let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
             tracing::info!(users, hashing_mebibytes, "users come from a file");
         }
@@ -170,7 +170,10 @@ impl Issuer {
     fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
-            AccountsSource::File(_) => Box::new(self.users.clone().expect("opened by `new`, from the same settings")),
+            AccountsSource::File(_) => {
+                let (_, users) = self.users.clone().expect("opened by `new`, from the same settings");
+                Box::new(users)
+            }
             AccountsSource::Service(base) => {
                 let issuer = self.settings.issuer.as_str().to_owned();
                 let signer = RequestSigner::new(issuer, base.as_str().trim_end_matches('/').into(), self.keys.clone());
@@ -243,11 +246,11 @@ fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, Current
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
 
-fn load_users(settings: &Settings) -> Result<Option<FileAccounts>, IssuerStartError> {
+fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
+    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let users = FileAccounts::open(path, cores, settings.auto_provision);
-    users.map(Some).map_err(|error| IssuerStartError::of_setting(format!("WXMINT_ACCOUNTS: {error}")))
+    Ok(Some((file, FileAccounts::new(&users, cores, settings.auto_provision))))
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {

@@ -5,11 +5,10 @@ use actix_web::{
     web::{self, Payload},
 };
 use utoipa::ToSchema;
-use wxmint_verify::{Claims, Verified};
 
 use super::{body_fields::Fields, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, SMALL_BODY, no_valid_token, now, read_body, to_the_end},
+    http::{Answer, Problem, SMALL_BODY, now, read_body, to_the_end},
     login::SessionError,
 };
 
@@ -35,18 +34,13 @@ pub(super) struct LogoutBody {
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let token = worker.issuer.verify(&request, now())?;
     let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
-    to_the_end(log_out(worker, token, everywhere)).await?;
+    let logging_out = async move {
+        worker.login.log_out(&token, everywhere).await?;
+        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
+        Ok::<_, SessionError>(())
+    };
+    to_the_end(logging_out).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-async fn log_out(
-    worker: web::Data<IssuerWorker>,
-    token: Verified<Claims>,
-    everywhere: bool,
-) -> Result<(), SessionError> {
-    worker.login.log_out(&token, everywhere).await?;
-    tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
-    Ok(())
 }
 
 fn everywhere(body: &[u8]) -> Result<bool, Problem> {
@@ -67,16 +61,11 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let token = worker.issuer.verify(&request, now())?;
-    to_the_end(unbind(worker, token)).await?;
+    let unbinding = async move {
+        worker.login.unbind(&token).await?;
+        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), "binding dissolved");
+        Ok::<_, SessionError>(())
+    };
+    to_the_end(unbinding).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-async fn unbind(worker: web::Data<IssuerWorker>, token: Verified<Claims>) -> Result<(), Problem> {
-    let dissolved = worker.login.unbind(&token).await.map_err(SessionError::from)?;
-    let (user, app) = (token.user.as_str(), token.app.as_str());
-    if !dissolved {
-        return Err(no_valid_token());
-    }
-    tracing::info!(user, app, "binding dissolved");
-    Ok(())
 }

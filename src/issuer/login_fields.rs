@@ -45,18 +45,14 @@ pub enum RefusedLogin {
     Missing(&'static str),
     #[error("The fields `{0}` and `{1}` exclude each other.")]
     Both(&'static str, &'static str),
-    #[error(
-        "A user name or password must not be in the URL, where logs and histories keep it. \
-         Add `method: 'POST'` to wx.request, so that `data` goes into the body."
-    )]
-    CredentialsInQuery,
-    /// User name or password in the URL of a POST, whose body has room for them.
-    #[error(
-        "A user name or password must not be in the URL, where logs and histories keep it. \
-         Put it beside `code` in the `data` of wx.request, which a POST sends in the body."
-    )]
-    CredentialsBesideBody,
+    /// Says where they belong instead.
+    #[error("A user name or password must not be in the URL, where logs and histories keep it. {0}")]
+    CredentialsInQuery(&'static str),
 }
+
+const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
+/// To a POST, whose body has room for them.
+const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 /// Shows a body that is right, unless the refusal is about one field.
 fn example(refused: &RefusedBody) -> &'static str {
@@ -69,7 +65,7 @@ fn example(refused: &RefusedBody) -> &'static str {
 impl From<RefusedLogin> for Problem {
     fn from(refused: RefusedLogin) -> Self {
         let code = match refused {
-            RefusedLogin::CredentialsInQuery | RefusedLogin::CredentialsBesideBody => ProblemCode::CredentialsInQuery,
+            RefusedLogin::CredentialsInQuery(_) => ProblemCode::CredentialsInQuery,
             _ => ProblemCode::InvalidRequest,
         };
         Self::new(code, refused.to_string())
@@ -107,17 +103,18 @@ impl LoginFields {
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the page
     /// has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
-        match Self::from_query(query) {
-            Err(RefusedLogin::CredentialsInQuery) => Err(RefusedLogin::CredentialsBesideBody),
-            read => read.map(drop),
-        }
+        Self::without_credentials(query, SEND_IN_BODY).map(drop)
     }
 
     /// From a query string. Credentials in it are refused.
     pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
+        Self::without_credentials(query, SEND_BY_POST)
+    }
+
+    fn without_credentials(query: &str, advice: &'static str) -> Result<Self, RefusedLogin> {
         let fields = Self::from_form(query.as_bytes())?;
         if fields.username.is_some() || fields.password.is_some() {
-            return Err(RefusedLogin::CredentialsInQuery);
+            return Err(RefusedLogin::CredentialsInQuery(advice));
         }
         Ok(fields)
     }
@@ -263,7 +260,7 @@ mod tests {
     fn a_password_in_a_query_is_refused_with_the_line_to_add() {
         for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
             let refused = LoginFields::from_query(query).err().expect(query);
-            assert_eq!(refused, RefusedLogin::CredentialsInQuery);
+            assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_BY_POST));
             assert!(refused.to_string().contains("method: 'POST'"));
         }
     }
@@ -280,7 +277,7 @@ mod tests {
     fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
         for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
             let refused = LoginFields::refuse_password_beside_body(query).expect_err(query);
-            assert_eq!(refused, RefusedLogin::CredentialsBesideBody);
+            assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_IN_BODY));
             assert!(refused.to_string().contains("`data`") && !refused.to_string().contains("method"), "{refused}");
         }
         assert_eq!(LoginFields::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));

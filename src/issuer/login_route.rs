@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 
 use super::{LoginFields, RefusedLogin, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, private, read_body, to_the_end},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, limit_key, now, private, read_body, to_the_end},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest},
     refusals::audit_limited,
-    token::AccessToken,
+    token::SignedToken,
     wechat::app_of_referer,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct LoginAnswer<'a> {
     /// A JWT (RFC 9068), for `Authorization: Bearer …`.
     #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
-    access_token: &'a AccessToken,
+    access_token: &'a SignedToken,
     #[schema(value_type = String, example = "Bearer")]
     token_type: &'static str,
     /// Seconds.
@@ -45,7 +45,7 @@ pub(super) struct LoginAnswer<'a> {
 /// `WXMINT_TOKEN_ALIASES`, each with the token.
 struct Aliases<'a> {
     names: &'a [String],
-    token: &'a AccessToken,
+    token: &'a SignedToken,
 }
 
 impl Serialize for Aliases<'_> {
@@ -123,7 +123,7 @@ fn content_type(request: &HttpRequest) -> &str {
 
 async fn login(request: &HttpRequest, worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
-    let address = worker.issuer.proxies.client_of(request).limit_key();
+    let address = limit_key(worker.issuer.proxies.client_of(request));
     if asked.is_err() {
         // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
         return log_in(worker, asked, address).await;

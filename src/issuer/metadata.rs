@@ -1,9 +1,9 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{self, EntityTag, IfNoneMatch},
-    web,
+    web::{self, Header},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,32 +19,28 @@ use crate::http::now;
     (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
     (status = 304, description = "The caller's copy still holds"),
 ))]
-pub(super) async fn jwks(request: HttpRequest, worker: web::Data<IssuerWorker>) -> HttpResponse {
+pub(super) async fn jwks(held: Option<Header<IfNoneMatch>>, worker: web::Data<IssuerWorker>) -> HttpResponse {
     let now = now();
     let ring = worker.issuer.keys.at(now);
-    let document = ring.document();
-    let known = already_known(&request, &document.etag);
+    let known = held.is_some_and(|held| already_known(&held, ring.etag()));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
-        .insert_header((header::ETAG, document.etag.as_str()))
+        .insert_header((header::ETAG, ring.etag()))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", ring.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return response.finish();
     }
-    response.content_type("application/jwk-set+json").body(document.body.clone())
+    response.content_type("application/jwk-set+json").body(ring.jwks().to_vec())
 }
 
 /// Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
-fn already_known(request: &HttpRequest, etag: &str) -> bool {
-    if !request.headers().contains_key(header::IF_NONE_MATCH) {
-        return false;
-    }
-    let ours: Option<EntityTag> = etag.parse().ok();
-    match (<IfNoneMatch as header::Header>::parse(request), ours) {
-        (Ok(IfNoneMatch::Any), _) => true,
-        (Ok(IfNoneMatch::Items(held)), Some(ours)) => held.iter().any(|tag| tag.weak_eq(&ours)),
-        _ => false,
+fn already_known(held: &IfNoneMatch, etag: &str) -> bool {
+    match held {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(held) => {
+            etag.parse::<EntityTag>().is_ok_and(|ours| held.iter().any(|tag| tag.weak_eq(&ours)))
+        }
     }
 }
 

@@ -20,4 +20,4 @@ pub use api::{InDemo, openapi_json};
 pub use body_fields::RefusedBody;
 pub use build::{Issuer, IssuerStartError};
 pub use login_fields::{LoginFields, RefusedLogin};
-pub use run::{IssuerListeners, Routes, run};
+pub use run::{Routes, run};

@@ -10,11 +10,11 @@ use super::{
     retired_keys::{end_key, noted_in, taken_away},
 };
 use crate::{
-    accounts::FileAccounts,
+    accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     http::now,
     keys::{KeyRing, KeySet},
-    secret_files::WatchedFile,
+    secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
     store::{RedisAccess, Store},
     telemetry::Metrics,
@@ -43,8 +43,8 @@ pub(super) fn watch_files(issuer: &Issuer) {
         let reload = async move || reload_admin_tokens(&tokens, &mut file);
         watch(issuer, "admin_tokens", "file of admin tokens", reload);
     }
-    if let Some(users) = issuer.users.clone() {
-        watch(issuer, "users", "users file", async move || reload_users(&users));
+    if let Some((mut file, users)) = issuer.users.clone() {
+        watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
     if issuer.apps.may_change() {
         let apps = Arc::clone(&issuer.apps);
@@ -177,13 +177,17 @@ fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> 
     Ok(true)
 }
 
-fn reload_users(users: &FileAccounts) -> Result<bool, String> {
-    let changed = users.reload().map_err(|error| error.to_string())?;
-    if changed {
-        let (users, hashing_mebibytes) = (users.count(), users.hashing_mebibytes());
-        tracing::info!(users, hashing_mebibytes, "the users file was read again");
+fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<bool, String> {
+    let content = file.read().map_err(|error| error.or_make(MAKE_USERS))?;
+    if file.is_in_use(&content) {
+        return Ok(false);
     }
-    Ok(changed)
+    let users = UsersFile::parse(&content).map_err(|fault| format!("{}: {fault}", file.path().display()))?;
+    accounts.swap(&users);
+    file.put_in_use(&content);
+    let (users, hashing_mebibytes) = (accounts.count(), accounts.hashing_mebibytes());
+    tracing::info!(users, hashing_mebibytes, "the users file was read again");
+    Ok(true)
 }
 
 /// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an operator
@@ -204,8 +208,38 @@ mod tests {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use chrono::TimeDelta;
 
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
     use crate::secret_files::create_private;
+
+    #[test]
+    fn a_changed_users_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {
+        const HASH: &str =
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users");
+        let write = |content: &str| {
+            let _ = fs::remove_file(&path);
+            create_private(&path, content.as_bytes()).expect("written");
+        };
+        write(&format!("alice {HASH} u-1\n"));
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let accounts = FileAccounts::new(&UsersFile::parse(&content).expect("users"), 1, false);
+        let mut reload = || (reload_users(&accounts, &mut file), accounts.count());
+        assert_eq!(reload(), (Ok(false), 1));
+        write(&format!("alice {HASH} u-1\nbob {HASH} u-2\n"));
+        assert_eq!([reload(), reload()], [(Ok(true), 2), (Ok(false), 2)]);
+
+        write(&format!("alice {HASH} u-1\nhunter2\n"));
+        let said = reload().0.expect_err("broken");
+        assert!(said.contains("users: line 2: must be a user name") && !said.contains("hunter2"), "{said}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
+        assert!(reload().0.expect_err("exposed").contains("run: chmod 600"));
+        fs::remove_file(&path).expect("our file");
+        assert!(reload().0.expect_err("gone").contains("make it with: wxmint users add NAME --users"));
+        assert_eq!(reload().1, 2, "the last good ones");
+    }
 
     #[test]
     fn a_fault_is_counted_once_and_its_end_too() {

@@ -15,7 +15,6 @@ use super::build::IssuerWorker;
 use crate::{
     http::{Answer, Problem, ProblemCode, now, pairs, to_the_end},
     store::{Ended, ReadEnds, StoreError},
-    token::MintError,
 };
 
 /// How long a page is answered again, to whoever asks for the same.
@@ -23,24 +22,6 @@ const CACHED: Duration = Duration::from_secs(1);
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Why there is no page.
-#[derive(Debug, Clone, thiserror::Error)]
-enum FeedError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("other pages are still being read")]
-    Busy,
-    /// The reason, because the error itself cannot be shared.
-    #[error("the page could not be signed: {0}")]
-    Signature(String),
-}
-
-impl From<MintError> for FeedError {
-    fn from(error: MintError) -> Self {
-        Self::Signature(error.to_string())
-    }
-}
 
 /// What has been ended (a feed for verifiers)
 ///
@@ -88,24 +69,25 @@ fn later(reason: &str) -> Problem {
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
 async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let made = make_page(worker, cursor, lane).await;
-    made.inspect_err(|error| tracing::warn!(%error, "no page of the feed of ends could be made"))
+    made.inspect_err(|error| tracing::warn!(error, "no page of the feed of ends could be made"))
 }
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let pages = &worker.issuer.pages;
     // While Redis is slow, pages that nobody waits for any more must not queue up.
     let turn = timeout(PAUSE, pages.turn(lane)).await;
-    let _one_at_a_time = turn.map_err(|_| FeedError::Busy)?;
-    worker.login.note_life().await?;
+    let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
+    let of_store = |error: StoreError| error.to_string();
+    worker.login.note_life().await.map_err(of_store)?;
     let place = cursor::place(&cursor, &worker.issuer.vault.keys());
-    let Some(read) = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await? else {
-        return Ok(None);
-    };
+    let read = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await.map_err(of_store)?;
+    let Some(read) = read else { return Ok(None) };
     let page = worker.issuer.page_of(read, cursor);
     if !page.more {
         pages.led_to_the_end(&page.cursor);
     }
-    Ok(Some(worker.login.minter.sign_page(&page, now())?.into()))
+    let signed = worker.login.minter.sign_page(&page, now());
+    Ok(Some(signed.map_err(|error| format!("the page could not be signed: {error}"))?.into()))
 }
 
 impl super::Issuer {

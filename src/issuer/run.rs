@@ -1,7 +1,7 @@
 //! Runs the two listeners until told to stop.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin,
-    http::{RequestSpan, ServerLimits, enter, listen_as, not_found, now, serve},
+    http::{Listeners, RequestSpan, ServerLimits, enter, not_found, now, serve},
     store::Fitness,
 };
 
@@ -34,29 +34,12 @@ const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 /// Routes that are added to a listener's own.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-pub struct IssuerListeners {
-    pub public: TcpListener,
-    pub admin: TcpListener,
-    /// True if the public listener serves this machine alone (the demo), and not a proxy.
-    pub local: bool,
-}
-
-impl IssuerListeners {
-    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, IssuerStartError> {
-        let bind = |variable, address| listen_as(variable, address).map_err(IssuerStartError::of_machine);
-        match (bind("WXMINT_LISTEN", public), bind("WXMINT_ADMIN_LISTEN", admin)) {
-            (Ok(public), Ok(admin)) => Ok(Self { public, admin, local: false }),
-            (public, admin) => Err(IssuerStartError::all([public.err(), admin.err()])),
-        }
-    }
-}
-
-/// Serves until `shutdown` resolves, then answers what is in flight and returns. `extra` adds routes to the public
-/// listener (the demo's page).
+/// Serves until `shutdown` resolves, then answers what is in flight and returns. `demo` adds the demo's routes to the public
+/// listener, which then serves this machine alone, and not a proxy.
 pub async fn run(
     issuer: Issuer,
-    listeners: IssuerListeners,
-    extra: Routes,
+    listeners: Listeners,
+    demo: Option<Routes>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), IssuerStartError> {
     let issuer = Arc::new(issuer);
@@ -73,14 +56,14 @@ pub async fn run(
         tracing::info!("stopping: requests in flight are answered");
         readiness.stopping();
     };
-    let public_issuer = Arc::clone(&issuer);
+    let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
     let app = move || {
         let worker =
             IssuerWorker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
         App::new()
             .app_data(web::Data::new(worker))
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
-            .configure(|config| extra(config))
+            .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .default_service(web::to(not_found(PLACE)))
             .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
@@ -89,10 +72,10 @@ pub async fn run(
         workers: issuer.workers as usize,
         connections: issuer.settings.max_connections,
         drain: DRAIN,
-        loopback_names: listeners.local,
+        loopback_names,
         ..ServerLimits::default()
     };
-    serve(listeners.public, limits, app, stop)?.await?;
+    serve(listeners.service, limits, app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
     tracing::info!("stopped");
@@ -110,11 +93,11 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHand
     Ok(admin::start(listener, readiness, metrics, tokens, move || store_of.store())?)
 }
 
-fn announce(issuer: &Issuer, listeners: &IssuerListeners) {
-    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+fn announce(issuer: &Issuer, listeners: &Listeners) {
+    let [public, admin] = listeners.addresses();
     tracing::info!(
-        public = address(&listeners.public),
-        admin = address(&listeners.admin),
+        public,
+        admin,
         issuer = %issuer.settings.issuer,
         apps = issuer.apps.all().names(),
         "listening"

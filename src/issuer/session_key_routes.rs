@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    body_fields::{Fields, RefusedBody, malformed},
+    body_fields::{Fields, RefusedBody, parse},
     build::IssuerWorker,
 };
 use crate::{
@@ -25,6 +25,7 @@ const USER_DATA_BODY: usize = 128 * 1024;
 /// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; `user_data_request` reads it")]
 pub(super) struct UserDataBody {
     /// base64
     encrypted_data: Option<String>,
@@ -84,8 +85,7 @@ pub(super) struct SessionAnswer {
     responses((status = 200, description = "The data", body = UserDataAnswer)))]
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asking = asking(&request, &worker).await?;
-    let body = read_body(payload, USER_DATA_BODY).await?;
-    let asked = UserDataBody::read(&body)?.into_request()?;
+    let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
     let max_age = worker.issuer.settings.watermark_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
     let data = to_the_end(opening).await?;
@@ -138,36 +138,25 @@ async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, 
     Ok(worker.login.asking(&token).await?)
 }
 
-impl UserDataBody {
-    fn read(body: &[u8]) -> Result<Self, RefusedBody> {
-        let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
-        Ok(Self {
-            encrypted_data: fields.text("encryptedData")?,
-            iv: fields.text("iv")?,
-            raw_data: fields.text("rawData")?,
-            signature: fields.text("signature")?,
-        })
-    }
-
-    fn into_request(self) -> Result<UserDataRequest, Problem> {
-        let read = match (self.encrypted_data, self.iv, self.raw_data, self.signature) {
-            (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
-            (None, None, Some(data), Some(signature)) => RawData::parse(&data, &signature).map(UserDataRequest::Raw),
-            _ => {
-                let detail =
-                    "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
-                return Err(Problem::invalid(detail));
-            }
-        };
-        Ok(read.map_err(SessionError::from)?)
-    }
+fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
+    let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
+    let [data, iv] = [fields.text("encryptedData")?, fields.text("iv")?];
+    let read = match (data, iv, fields.text("rawData")?, fields.text("signature")?) {
+        (Some(data), Some(iv), None, None) => EncryptedData::parse(&data, &iv).map(UserDataRequest::Encrypted),
+        (None, None, Some(data), Some(signature)) => RawData::parse(&data, &signature).map(UserDataRequest::Raw),
+        _ => {
+            let detail =
+                "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
+            return Err(Problem::invalid(detail));
+        }
+    };
+    Ok(read.map_err(SessionError::from)?)
 }
 
 fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
-    let Some(code) = Fields::from_json(body, &["code"])?.text("code")? else {
+    let code = parse("code", Fields::from_json(body, &["code"])?.text("code")?)?;
+    code.ok_or_else(|| {
         let missing = RefusedBody::Missing("code");
-        let detail = format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`.");
-        return Err(Problem::invalid(detail));
-    };
-    Ok(code.parse().map_err(|error| malformed("code", error))?)
+        Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
+    })
 }

@@ -15,7 +15,7 @@ mod stored;
 mod vectors;
 
 pub use private_jwk::PrivateJwk;
-pub use ring::{JwksDocument, KeyRing, Ring};
+pub use ring::{KeyRing, Ring};
 pub use set::KeySet;
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};

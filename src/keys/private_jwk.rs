@@ -11,6 +11,13 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use pkcs1::{
+    RsaPrivateKey,
+    der::{
+        self, Decode, SliceReader,
+        asn1::{AnyRef, OctetStringRef},
+    },
+};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use wxmint_verify::{Algorithm, KeyError};
@@ -107,8 +114,7 @@ impl PrivateJwk {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
             return Ok(Self::of(Algorithm::EdDsa, Material::of_ed25519(&pair)?));
         }
-        let pkcs1 = pkcs8::PrivateKeyInfo::try_from(bytes).map_or(bytes, |info| info.private_key);
-        let key = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|_| unknown())?;
+        let key = RsaPrivateKey::from_der(inside_pkcs8(bytes).unwrap_or(bytes)).map_err(|_| unknown())?;
         Ok(Self::of(Algorithm::Rs256, Material::of_rsa(&key)))
     }
 
@@ -151,14 +157,6 @@ impl PrivateJwk {
         Ok(())
     }
 
-    pub(super) fn set_nbf(&mut self, nbf: DateTime<Utc>) {
-        self.nbf = Some(nbf.timestamp());
-    }
-
-    pub(super) fn set_exp(&mut self, exp: Option<DateTime<Utc>>) {
-        self.exp = exp.map(|exp| exp.timestamp());
-    }
-
     /// The key's name in error messages: its position in the set, and its `kid` if it has one.
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
@@ -185,7 +183,7 @@ impl Material {
         Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
     }
 
-    fn of_rsa(key: &pkcs1::RsaPrivateKey<'_>) -> Self {
+    fn of_rsa(key: &RsaPrivateKey<'_>) -> Self {
         Self {
             n: encode(key.modulus.as_bytes()),
             e: encode(key.public_exponent.as_bytes()),
@@ -198,6 +196,13 @@ impl Material {
             ..Self::default()
         }
     }
+}
+
+/// The key in a PKCS#8 envelope (RFC 5208): its third field, behind the version and the algorithm.
+fn inside_pkcs8(bytes: &[u8]) -> der::Result<&[u8]> {
+    let mut fields = SliceReader::new(AnyRef::from_der(bytes)?.value())?;
+    let (_version, _algorithm) = (u8::decode(&mut fields)?, AnyRef::decode(&mut fields)?);
+    Ok(OctetStringRef::decode(&mut fields)?.as_bytes())
 }
 
 fn encode(bytes: &[u8]) -> Member {

@@ -266,8 +266,8 @@ pub enum Successor {
     Unchanged,
     /// The next published key, which begins to sign now.
     Promoted(String),
-    /// A new key, because no other key was published.
-    New,
+    /// A new key, because no other key was published; of the retired key's algorithm.
+    New(Algorithm),
 }
 
 /// Plans the emergency retirement of `kid` at `now`.
@@ -277,7 +277,7 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     let next = lives.iter().find(|life| life.nbf > now && life.kid != kid);
     let successor = match (state, next) {
         (KeyState::Signing, Some(next)) => Successor::Promoted(next.kid.clone()),
-        (KeyState::Signing, None) => Successor::New,
+        (KeyState::Signing, None) => Successor::New(lives[index].algorithm),
         _ => Successor::Unchanged,
     };
     let before = index.checked_sub(1).map(|index| &lives[index]);

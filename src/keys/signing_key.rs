@@ -18,7 +18,7 @@ use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::{
-    private_jwk::{Member, PrivateJwk},
+    private_jwk::{Material, Member, PrivateJwk},
     provider::encoding_key,
     rotation::KeyLife,
 };
@@ -40,25 +40,11 @@ impl SigningKey {
     /// belong to the private ones, and `kid`, if present, is the thumbprint. `index` is the key's position in the set,
     /// for error messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
-        let members = JwkMembers { jwk, index };
-        let (public, pair) = match members.algorithm()? {
-            Algorithm::Es256 => members.p256()?,
-            Algorithm::EdDsa => members.ed25519()?,
-            Algorithm::Rs256 => members.rsa()?,
-        };
-        if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
-            return Err(members.unusable("`use` must be \"sig\""));
-        }
-        if jwk.kid.as_deref().is_some_and(|kid| kid != public.kid()) {
-            return Err(members.unusable("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed"));
-        }
-        let life = KeyLife {
-            kid: public.kid().to_owned(),
-            algorithm: public.algorithm(),
-            nbf: members.date("nbf", jwk.nbf.or(Some(0)))?.unwrap_or_default(),
-            exp: members.date("exp", jwk.exp)?,
-        };
-        let (pair, label) = (Arc::new(pair), jwk.label(index));
+        let label = jwk.label(index);
+        let unusable = |reason| KeyError::Unusable { key: label.clone(), reason };
+        let (public, pair) = jwk.key_pair().map_err(unusable)?;
+        let life = jwk.life(&public).map_err(unusable)?;
+        let pair = Arc::new(pair);
         let encoding = encoding_key(&pair, life.algorithm)?;
         Ok(Self { public, pair, encoding, marking: jwk.marking(), label, life })
     }
@@ -133,86 +119,92 @@ impl KeyPair {
     }
 }
 
-/// Reads the members that a key's type requires. Errors name the key and the member.
-struct JwkMembers<'a> {
-    jwk: &'a PrivateJwk,
-    index: usize,
-}
+/// Reads the members that a key's type requires. Errors name the member, and leave the key to the caller.
+impl PrivateJwk {
+    fn key_pair(&self) -> Result<(PublicKey, KeyPair), String> {
+        let (public, pair) = match self.algorithm()? {
+            Algorithm::Es256 => self.p256()?,
+            Algorithm::EdDsa => self.ed25519()?,
+            Algorithm::Rs256 => self.rsa()?,
+        };
+        if self.usage.as_deref().is_some_and(|usage| usage != "sig") {
+            return Err("`use` must be \"sig\"".into());
+        }
+        if self.kid.as_deref().is_some_and(|kid| kid != public.kid()) {
+            return Err("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed".into());
+        }
+        Ok((public, pair))
+    }
 
-impl JwkMembers<'_> {
     /// The algorithm of the key's type, which `alg` must confirm.
-    fn algorithm(&self) -> Result<Algorithm, KeyError> {
-        let algorithm = match (self.jwk.kty.as_str(), self.jwk.crv.as_deref()) {
+    fn algorithm(&self) -> Result<Algorithm, String> {
+        let algorithm = match (self.kty.as_str(), self.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,
             ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
             ("RSA", None) => Algorithm::Rs256,
-            ("oct", _) => return Err(self.unusable("`kty` is \"oct\", a shared secret, which cannot be published")),
-            _ => return Err(self.unusable("`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone")),
+            ("oct", _) => return Err("`kty` is \"oct\", a shared secret, which cannot be published".into()),
+            _ => return Err("`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone".into()),
         };
-        if self.jwk.alg != algorithm.name() {
-            return Err(self.unusable(format!("`alg` must be {algorithm} for a key of this type")));
+        if self.alg != algorithm.name() {
+            return Err(format!("`alg` must be {algorithm} for a key of this type"));
         }
         Ok(algorithm)
     }
 
-    fn p256(&self) -> Result<(PublicKey, KeyPair), KeyError> {
-        let material = &self.jwk.material;
-        let [x, y, d] = [("x", &material.x), ("y", &material.y), ("d", &material.d)].map(|member| self.fixed32(member));
-        let (x, y, d) = (x?, y?, d?);
+    fn p256(&self) -> Result<(PublicKey, KeyPair), String> {
+        let Material { x, y, d, .. } = &self.material;
+        let (x, y, d) = (fixed32("x", x)?, fixed32("y", y)?, fixed32("d", d)?);
         let point = [&[4][..], &x, &y].concat();
         let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &d, &point).ok();
         let both = PublicKey::p256(&x, &y).zip(pair.map(KeyPair::P256));
-        both.ok_or_else(|| self.unusable("`x` and `y` are not a point on P-256, or not the one of `d`"))
+        both.ok_or_else(|| "`x` and `y` are not a point on P-256, or not the one of `d`".into())
     }
 
-    fn ed25519(&self) -> Result<(PublicKey, KeyPair), KeyError> {
-        let (x, d) = (self.fixed32(("x", &self.jwk.material.x))?, self.fixed32(("d", &self.jwk.material.d))?);
+    fn ed25519(&self) -> Result<(PublicKey, KeyPair), String> {
+        let Material { x, d, .. } = &self.material;
+        let (x, d) = (fixed32("x", x)?, fixed32("d", d)?);
         let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x).ok();
         let both = PublicKey::ed25519(&x).zip(pair.map(KeyPair::Ed25519));
-        both.ok_or_else(|| self.unusable("`x` is not the public key of `d`"))
+        both.ok_or_else(|| "`x` is not the public key of `d`".into())
     }
 
-    fn rsa(&self) -> Result<(PublicKey, KeyPair), KeyError> {
-        let material = &self.jwk.material;
-        let read = |name, member| self.bytes((name, member));
-        let (n, e) = (read("n", &material.n)?, read("e", &material.e)?);
+    fn rsa(&self) -> Result<(PublicKey, KeyPair), String> {
+        let Material { n, e, d, p, q, dp, dq, qi, .. } = &self.material;
+        let (n, e) = (bytes("n", n)?, bytes("e", e)?);
         let components = KeyPairComponents {
             public_key: RsaPublicKeyComponents { n: &n[..], e: &e[..] },
-            d: read("d", &material.d)?,
-            p: read("p", &material.p)?,
-            q: read("q", &material.q)?,
-            dP: read("dp", &material.dp)?,
-            dQ: read("dq", &material.dq)?,
-            qInv: read("qi", &material.qi)?,
+            d: bytes("d", d)?,
+            p: bytes("p", p)?,
+            q: bytes("q", q)?,
+            dP: bytes("dp", dp)?,
+            dQ: bytes("dq", dq)?,
+            qInv: bytes("qi", qi)?,
         };
         let pair = RsaKeyPair::from_components(&components).ok();
         let both = PublicKey::rsa(&n, &e).zip(pair.map(KeyPair::Rsa));
-        both.ok_or_else(|| self.unusable("the members are not an RSA key of 2048 to 8192 bits"))
+        both.ok_or_else(|| "the members are not an RSA key of 2048 to 8192 bits".into())
     }
 
-    fn fixed32(&self, member: (&'static str, &Member)) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let bytes = self.bytes(member)?;
-        if bytes.len() != 32 {
-            return Err(self.unusable(format!("`{}` must be 32 bytes", member.0)));
-        }
-        Ok(bytes)
+    fn life(&self, public: &PublicKey) -> Result<KeyLife, String> {
+        let (kid, algorithm) = (public.kid().to_owned(), public.algorithm());
+        let nbf = date("nbf", self.nbf.unwrap_or_default())?;
+        let exp = self.exp.map(|exp| date("exp", exp)).transpose()?;
+        Ok(KeyLife { kid, algorithm, nbf, exp })
     }
+}
 
-    fn bytes(&self, (name, value): (&'static str, &Member)) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let text = value.as_ref().ok_or_else(|| KeyError::Missing { key: self.jwk.label(self.index), member: name })?;
-        let bytes = URL_SAFE_NO_PAD.decode(text.as_str());
-        bytes.map(Zeroizing::new).map_err(|_| self.unusable(format!("`{name}` must be base64url without padding")))
-    }
+fn fixed32(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
+    let bytes = bytes(name, value)?;
+    if bytes.len() == 32 { Ok(bytes) } else { Err(format!("`{name}` must be 32 bytes")) }
+}
 
-    fn date(&self, name: &'static str, seconds: Option<i64>) -> Result<Option<DateTime<Utc>>, KeyError> {
-        let date = |seconds| {
-            DateTime::from_timestamp(seconds, 0)
-                .ok_or_else(|| self.unusable(format!("`{name}` must be a number of seconds since 1970")))
-        };
-        seconds.map(date).transpose()
-    }
+fn bytes(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
+    let text = value.as_ref().ok_or_else(|| format!("the member `{name}` is missing"))?;
+    let bytes = URL_SAFE_NO_PAD.decode(text.as_str());
+    bytes.map(Zeroizing::new).map_err(|_| format!("`{name}` must be base64url without padding"))
+}
 
-    fn unusable(&self, reason: impl Into<String>) -> KeyError {
-        KeyError::Unusable { key: self.jwk.label(self.index), reason: reason.into() }
-    }
+fn date(name: &str, seconds: i64) -> Result<DateTime<Utc>, String> {
+    let date = DateTime::from_timestamp(seconds, 0);
+    date.ok_or_else(|| format!("`{name}` must be a number of seconds since 1970"))
 }

@@ -87,7 +87,7 @@ impl StoredKeys {
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
-            self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.set_exp(Some(*exp)));
+            self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.exp = Some(exp.timestamp()));
         }
         if let Some(new) = step.publish {
             self.keys.push(PrivateJwk::generate(new.algorithm, new.nbf)?);
@@ -96,25 +96,20 @@ impl StoredKeys {
     }
 
     /// Carries out an emergency retirement at `now`.
-    pub fn retire(
-        &mut self,
-        kid: &str,
-        retirement: &Retirement,
-        algorithm: wxmint_verify::Algorithm,
-        now: DateTime<Utc>,
-    ) -> Result<(), KeyError> {
+    pub fn retire(&mut self, kid: &str, retirement: &Retirement, now: DateTime<Utc>) -> Result<(), KeyError> {
         self.keys.retain(|key| key.kid() != kid);
         // Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
         self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
         if let Some(released) = &retirement.released {
-            self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.set_exp(None));
+            self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.exp = None);
         }
         match &retirement.successor {
             Successor::Unchanged => {}
             Successor::Promoted(next) => {
-                self.keys.iter_mut().filter(|key| key.kid() == next).for_each(|key| key.set_nbf(retirement.begins))
+                let nbf = Some(retirement.begins.timestamp());
+                self.keys.iter_mut().filter(|key| key.kid() == next).for_each(|key| key.nbf = nbf);
             }
-            Successor::New => self.keys.push(PrivateJwk::generate(algorithm, retirement.begins)?),
+            Successor::New(algorithm) => self.keys.push(PrivateJwk::generate(*algorithm, retirement.begins)?),
         }
         debug_assert!(retirement.state == KeyState::Signing || retirement.successor == Successor::Unchanged);
         Ok(())

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Identity, LoginError, LoginWorker, PASSWORDS, Vacancy};
+use super::{Arrival, Binder, Identity, LoginError, LoginWorker, USERNAME, Vacancy};
 use crate::{
     accounts::{LoginCheck, Named, NewUserKey, Password, Username},
     ids::{Person, Phone, PhoneCode, UserId},
@@ -141,7 +141,7 @@ impl LoginWorker {
     async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let meter = Meter { cell, rate: self.policy.limits.username };
-        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(PASSWORDS))?;
+        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;

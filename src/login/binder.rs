@@ -107,15 +107,7 @@ impl Binder<'_> {
                 return Err(LoginError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
-            settled = match self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await? {
-                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == candidate.user => {
-                    return Err(LoginError::AlreadyBound);
-                }
-                (SettledState::Free { .. }, Some((blocked, Decision::Blocked))) if blocked == candidate.user => {
-                    return Err(LoginError::UserShutOut);
-                }
-                (settled, _) => settled,
-            };
+            (settled, _) = self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await?;
         }
         Err(contended().into())
     }
@@ -142,19 +134,9 @@ impl Binder<'_> {
                     self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
-            settled = match self.try_to_bind(generation, intent.clone()).await? {
-                (SettledState::Free { .. }, Some((full, Decision::Full))) if full == intent.user => {
-                    return Err(LoginError::AlreadyBound);
-                }
-                (SettledState::Free { .. }, Some((blocked, Decision::Blocked))) if blocked == intent.user => {
-                    return Err(LoginError::UserShutOut);
-                }
-                (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => {
-                    deserted = Some(user);
-                    free
-                }
-                (settled, _) => settled,
-            };
+            let left;
+            (settled, left) = self.try_to_bind(generation, intent).await?;
+            deserted = left.or(deserted);
         }
         Err(contended().into())
     }
@@ -205,12 +187,12 @@ impl Binder<'_> {
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished
     /// without it.
-    pub async fn dissolve<E: From<StoreError>>(
+    pub async fn dissolve(
         &self,
         user: &UserId,
         generation: u64,
-        permit: impl AsyncFnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
+        permit: impl AsyncFnOnce() -> Result<(), LoginError>,
+    ) -> Result<(), LoginError> {
         let state = self.store.binding_state(self.person, self.attempt).await?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
@@ -236,13 +218,20 @@ impl Binder<'_> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
 
-    async fn try_to_bind(
-        &self,
-        generation: u64,
-        intent: Intent,
-    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+    /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the person.
+    /// Returns the state, and the user of the unionid if that user is deserted.
+    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
         let state = self.store.intend(self.person, generation, &intent, self.attempt).await?;
-        self.settle_and_tell(state).await
+        match self.settle_and_tell(state).await? {
+            (SettledState::Free { .. }, Some((user, Decision::Full))) if user == intent.user => {
+                Err(LoginError::AlreadyBound)
+            }
+            (SettledState::Free { .. }, Some((user, Decision::Blocked))) if user == intent.user => {
+                Err(LoginError::UserShutOut)
+            }
+            (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => Ok((free, Some(user))),
+            (settled, _) => Ok((settled, None)),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ impl Operator<'_> {
             if let SettledState::Bound(bound) = binder.settle(state).await?
                 && bound.user == *user
             {
-                binder.dissolve(user, bound.generation, async || Ok::<_, StoreError>(())).await?;
+                binder.dissolve(user, bound.generation, async || Ok(())).await?;
                 dissolved += 1;
             }
         }

@@ -10,7 +10,7 @@ use crate::{
     ids::{Person, UnionId},
     store::{KeptSession, Opening, Tried},
     vault::{Sealed, Vault},
-    wechat::{EncryptedData, OpenedData, RawData, SessionKey},
+    wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey},
 };
 
 /// What a mini program got from WeChat and cannot decrypt or verify itself.
@@ -22,18 +22,10 @@ pub enum UserDataRequest {
     Raw(RawData),
 }
 
-/// What decrypted data must match in order to be believed.
-struct DataCheck<'a> {
-    person: &'a Person,
-    now: DateTime<Utc>,
-    max_age: Duration,
-}
-
 impl UserDataRequest {
-    fn open(&self, key: &SessionKey, belief: &DataCheck<'_>) -> Option<OpenedData> {
-        let DataCheck { person, now, max_age } = belief;
+    fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Option<OpenedData> {
         match self {
-            Self::Encrypted(data) => data.open(key, &person.app, &person.openid, *now, *max_age).ok(),
+            Self::Encrypted(data) => data.open(key, check).ok(),
             Self::Raw(data) => data.open(key).ok(),
         }
     }
@@ -50,8 +42,8 @@ impl LoginWorker {
         max_age: Duration,
     ) -> Result<Map<String, Value>, SessionError> {
         let kept = self.open_session(asking).await?;
-        let belief = DataCheck { person: &asking.person, now, max_age };
-        let opened = self.try_keys(&kept, request, &belief).await;
+        let check = DataCheck { person: &asking.person, now, max_age };
+        let opened = self.try_keys(&kept, request, &check).await;
         let tried = match (&opened, kept.keys.is_empty()) {
             (Some(_), _) => Tried::Well,
             (None, true) => Tried::Nothing,
@@ -79,12 +71,12 @@ impl LoginWorker {
         &self,
         kept: &KeptSession,
         request: &UserDataRequest,
-        belief: &DataCheck<'_>,
+        check: &DataCheck<'_>,
     ) -> Option<OpenedData> {
         let vault = self.vault.keys();
         for sealed in &kept.keys {
-            let Some(key) = self.unseal(&vault, sealed, belief.person).await else { continue };
-            let opened = request.open(&key, belief);
+            let Some(key) = self.unseal(&vault, sealed, check.person).await else { continue };
+            let opened = request.open(&key, check);
             if opened.is_some() {
                 return opened;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wxmint_verify::{Claims, Verified};
 
-use super::{AccessTokenError, LoginError, LoginWorker, PEOPLE, SessionError, UNBINDINGS, worker::new_attempt};
+use super::{AccessTokenError, LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, worker::new_attempt};
 use crate::{
     ids::{Person, Phone, PhoneCode, UserId},
     limits::Rate,
@@ -30,43 +30,40 @@ pub struct Asking {
 }
 
 impl LoginWorker {
-    /// Finds the person whom the token was issued to.
+    /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
-        let Admission { person, generation } = self.binding_of(token).await?.ok_or(SessionError::NotYours)?;
-        Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })
-    }
-
-    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
-    pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone, SessionError> {
-        self.count_call(asking, PersonalCall::Phone).await?;
-        Ok(self.phone_of(&asking.person, code, &asking.attempt).await?)
-    }
-
-    /// Counts a call of WeChat's API before it is made, so that one person cannot use up the quota of the app.
-    pub(super) async fn count_call(&self, asking: &Asking, call: PersonalCall) -> Result<(), SessionError> {
-        let cell = Cell::Calls(asking.person.clone(), call);
-        let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
-        counted.map_err(LoginError::too_many(PEOPLE))?;
-        Ok(())
-    }
-}
-
-/// Whose token it is.
-impl LoginWorker {
-    /// The binding that a token was issued under. `None` if the token has been ended or its binding is gone.
-    pub(super) async fn binding_of(&self, token: &Verified<Claims>) -> Result<Option<Admission>, StoreError> {
         let found = match self.store.token_state(&issued(token)).await? {
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
-        let refused = |reason: &&str| tracing::info!(reason, user = token.user.as_str(), "token refused");
-        Ok(found.inspect_err(refused).ok())
+        let Admission { person, generation } = found.map_err(|reason| {
+            tracing::info!(reason, user = token.user.as_str(), "token refused");
+            SessionError::NotYours
+        })?;
+        Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })
     }
 
     /// The one of the user's people in an app whom a token was issued to.
-    pub(super) fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
+    fn own(&self, token: &Verified<Claims>, people: Vec<Admission>) -> Option<Admission> {
         people.into_iter().find(|own| self.minter.is_marked(&token.id, &mark_of(&own.person, own.generation)))
+    }
+
+    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
+    pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone, SessionError> {
+        self.count_call(&asking.person, PersonalCall::Phone).await?;
+        Ok(self.phone_of(&asking.person, code, &asking.attempt).await?)
+    }
+
+    /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an unbinding
+    /// writes to Redis and to all verifiers, so that one person must not choose how often that happens.
+    async fn count_call(&self, person: &Person, call: PersonalCall) -> Result<(), LoginError> {
+        let (rate, limit) = match call {
+            PersonalCall::Unbinding => (UNBINDING_RATE, UNBINDINGS),
+            _ => (self.policy.limits.openid, OPENID),
+        };
+        let meter = Meter { cell: Cell::Calls(person.clone(), call), rate };
+        self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 }
 
@@ -75,14 +72,14 @@ impl LoginWorker {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some(key) = self.current_key(asking).await? else { return Ok(false) };
-        self.count_call(asking, PersonalCall::Check).await?;
+        self.count_call(&asking.person, PersonalCall::Check).await?;
         let openid = &asking.person.openid;
         self.by_access_token(asking, async |token| self.wechat.check_session(token, openid, &key).await).await
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
-        self.count_call(asking, PersonalCall::Reset).await?;
+        self.count_call(&asking.person, PersonalCall::Reset).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, kept.order).await;
         self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
@@ -127,7 +124,7 @@ pub(super) fn mark_of(person: &Person, generation: u64) -> String {
 }
 
 /// The claims by which a token can be ended.
-pub(super) fn issued(token: &Verified<Claims>) -> Issued {
+fn issued(token: &Verified<Claims>) -> Issued {
     Issued {
         user: token.user.clone(),
         app: token.app.clone(),
@@ -151,8 +148,9 @@ impl LoginWorker {
             TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
             TokenState::People(people) => {
-                if let Some(own) = self.own(token, people) {
-                    self.count_logout(&own.person).await?;
+                if let Some(Admission { person, .. }) = self.own(token, people) {
+                    self.count_call(&person, PersonalCall::Logout).await?;
+                    self.store.forget(&person).await?;
                 }
             }
         }
@@ -174,7 +172,8 @@ impl LoginWorker {
             }
             TokenState::Ended { .. } => return Err(SessionError::NotYours),
         };
-        self.count_logout(&own.person).await?;
+        self.count_call(&own.person, PersonalCall::Logout).await?;
+        self.store.forget(&own.person).await?;
         for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
             if person != own.person {
                 self.store.forget(&person).await?;
@@ -183,25 +182,11 @@ impl LoginWorker {
         Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?)
     }
 
-    /// Counts a logout of a person and forgets the person's session keys. A logout writes to Redis and to all verifiers, so that
-    /// its cost must not be one person's to choose.
-    async fn count_logout(&self, person: &Person) -> Result<(), SessionError> {
-        let cell = Cell::Calls(person.clone(), PersonalCall::Logout);
-        let counted = self.store.count(&Meter { cell, rate: self.policy.limits.openid }).await?;
-        counted.map_err(LoginError::too_many(PEOPLE))?;
-        Ok(self.store.forget(person).await?)
-    }
-
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the
-    /// app. False if the token may not do that. Repeated after a failure, it goes on where it stopped.
-    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<bool, LoginError> {
-        let Some(Admission { person, generation }) = self.binding_of(token).await? else { return Ok(false) };
-        let attempt = new_attempt()?;
-        let permit = async || {
-            let cell = Cell::Calls(person.clone(), PersonalCall::Unbinding);
-            let counted = self.store.count(&Meter { cell, rate: UNBINDING_RATE }).await?;
-            counted.map(drop).map_err(LoginError::too_many(UNBINDINGS))
-        };
+    /// app. Repeated after a failure, it goes on where it stopped.
+    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<(), SessionError> {
+        let Asking { person, generation, attempt, .. } = self.asking(token).await?;
+        let permit = async || self.count_call(&person, PersonalCall::Unbinding).await;
         let was_made = !self.accounts.accepts().anything();
         let binding = if was_made { self.store.binding(&person).await? } else { None };
         self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;
@@ -210,7 +195,7 @@ impl LoginWorker {
         {
             tracing::warn!(%error, "the list of a user who has nobody left stays");
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to this user

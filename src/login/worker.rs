@@ -9,7 +9,7 @@ use crate::{
     limits::LoginLimits,
     store::{AttemptId, Store, StoreError, Ticket},
     telemetry::Metrics,
-    token::{AccessToken, Minter},
+    token::{Minter, SignedToken},
     vault::CurrentVault,
     wechat::{CurrentApps, WeChat},
 };
@@ -45,7 +45,7 @@ pub enum Identity {
 
 #[derive(Debug)]
 pub struct LoggedIn {
-    pub token: AccessToken,
+    pub token: SignedToken,
     pub expires_in: Duration,
     /// The token's `sub`.
     pub user: UserId,

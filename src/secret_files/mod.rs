@@ -44,6 +44,8 @@ impl FileError {
 
 /// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
+/// The command that makes a users file; its path follows.
+pub const MAKE_USERS: &str = "wxmint users add NAME --users";
 /// The command that makes a vault key file; its path follows.
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 

@@ -10,7 +10,7 @@ mod remembered;
 mod run;
 mod verify;
 
-pub use self::run::{SidecarListeners, SidecarStartError, routes, run};
+pub use self::run::{routes, run};
 pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
 
 use std::sync::Arc;

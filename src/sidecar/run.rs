@@ -1,23 +1,13 @@
 //! Runs the two listeners until told to stop.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    num::NonZero,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
 
 use actix_web::{
     App,
     dev::ServerHandle,
     web::{Data, ServiceConfig, resource, scope, to},
 };
-use wxmint_verify::{
-    KeyError,
-    peer::{Peer, PeerError},
-};
+use wxmint_verify::{KeyError, peer::Peer};
 
 use super::{
     Sidecar,
@@ -27,43 +17,19 @@ use super::{
     verify::{PATH, verify},
 };
 use crate::{
-    http::{CannotListen, Readiness, ServerLimits, listen_as, not_found, serve, serve_admin},
+    http::{Listeners, Readiness, ServerLimits, not_found, serve, serve_admin},
     settings::SidecarSettings,
 };
 
 /// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
 
-#[derive(Debug, thiserror::Error)]
-pub enum SidecarStartError {
-    #[error(transparent)]
-    Listen(#[from] CannotListen),
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-pub struct SidecarListeners {
-    pub verify: TcpListener,
-    pub admin: TcpListener,
-}
-
-impl SidecarListeners {
-    pub fn bind(verify: SocketAddr, admin: SocketAddr) -> Result<Self, SidecarStartError> {
-        let verify = listen_as("WXMINT_SIDECAR_LISTEN", verify)?;
-        Ok(Self { verify, admin: listen_as("WXMINT_ADMIN_LISTEN", admin)? })
-    }
-}
-
 /// Serves until `shutdown` resolves, then answers what is in flight and returns.
 pub async fn run(
     settings: SidecarSettings,
-    listeners: SidecarListeners,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), SidecarStartError> {
+) -> Result<(), Box<dyn Error>> {
     let metrics = SidecarMetrics::default();
     let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
     announce(&settings, &listeners);
@@ -88,7 +54,7 @@ pub async fn run(
             .configure(answering(sidecar.clone()))
             .default_service(to(not_found("The sidecar answers at /verify.")))
     };
-    serve(listeners.verify, limits, app, stop)?.await?;
+    serve(listeners.service, limits, app, stop)?.await?;
     admin.stop(true).await;
     tracing::info!("stopped");
     Ok(())
@@ -128,13 +94,8 @@ async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     tracing::info!("ready");
 }
 
-fn announce(settings: &SidecarSettings, listeners: &SidecarListeners) {
-    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+fn announce(settings: &SidecarSettings, listeners: &Listeners) {
+    let [verify, admin] = listeners.addresses();
     let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
-    tracing::info!(
-        verify = address(&listeners.verify),
-        admin = address(&listeners.admin),
-        issuers = issuers.join(" "),
-        "listening"
-    );
+    tracing::info!(verify, admin, issuers = issuers.join(" "), "listening");
 }

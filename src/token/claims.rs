@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use wxmint_verify::KeyError;
 
 use super::ExtraClaims;
@@ -15,29 +15,13 @@ pub fn new_token_id() -> Result<TokenId, KeyError> {
     Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
 }
 
-/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl From<Vec<String>> for Audience {
-    fn from(mut audiences: Vec<String>) -> Self {
-        match audiences.len() {
-            1 => Self::One(audiences.remove(0)),
-            _ => Self::Several(audiences),
-        }
-    }
-}
-
 /// The claims of a new token.
 #[derive(Serialize)]
 pub(super) struct MintedClaims<'a> {
     pub(super) iss: &'a str,
     pub(super) sub: &'a UserId,
-    pub(super) aud: &'a Audience,
+    #[serde(serialize_with = "one_or_several")]
+    pub(super) aud: &'a [String],
     pub(super) client_id: &'a AppId,
     /// In seconds. Never in the future, because PyJWT and others allow no leeway here.
     pub(super) iat: i64,
@@ -46,4 +30,12 @@ pub(super) struct MintedClaims<'a> {
     /// It has none of the names above.
     #[serde(flatten)]
     pub(super) extra: &'a ExtraClaims,
+}
+
+/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
+fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match *audience {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
 }

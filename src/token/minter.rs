@@ -10,10 +10,7 @@ use wxmint_verify::{
     ends::{EndsPage, PAGE_TYP},
 };
 
-use super::{
-    ExtraClaims,
-    claims::{Audience, MintedClaims},
-};
+use super::{ExtraClaims, claims::MintedClaims};
 use crate::{
     ids::{AppId, TokenId, UserId, unprintable},
     keys::{KeyRing, provider::for_jsonwebtoken},
@@ -29,24 +26,25 @@ pub enum MintError {
     Signature(#[from] jsonwebtoken::errors::Error),
 }
 
-/// A signed token. It can be serialized into a response but not printed, because whoever has it can act as its user.
+/// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because whoever
+/// has it can act as its user, or send the request.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub struct AccessToken(String);
+pub struct SignedToken(pub(super) String);
 
-impl AccessToken {
+impl SignedToken {
     /// The token in its compact form.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-unprintable!(AccessToken);
+unprintable!(SignedToken);
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
 pub struct Minter {
     issuer: String,
-    audience: Audience,
+    audience: Vec<String>,
     typ: TokenTyp,
     ttl: Duration,
     pub(super) keys: Arc<KeyRing>,
@@ -55,7 +53,7 @@ pub struct Minter {
 impl Minter {
     /// `ttl` is the life of every token, from `iat` to `exp`.
     pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
-        Self { issuer, audience: audience.into(), typ, ttl, keys }
+        Self { issuer, audience, typ, ttl, keys }
     }
 
     pub fn ttl(&self) -> Duration {
@@ -72,7 +70,7 @@ impl Minter {
         extra: &ExtraClaims,
         issued_at: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<AccessToken, MintError> {
+    ) -> Result<SignedToken, MintError> {
         let iat = issued_at.timestamp();
         let claims = MintedClaims {
             iss: &self.issuer,
@@ -84,7 +82,7 @@ impl Minter {
             jti: id,
             extra,
         };
-        sign(&self.keys, self.typ.as_str(), &claims, now).map(AccessToken)
+        sign(&self.keys, self.typ.as_str(), &claims, now).map(SignedToken)
     }
 
     /// Signs a page of the feed of ends.
@@ -184,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_is_not_printed() {
-        assert_eq!(format!("{:?}", AccessToken("eyJ".into())), "AccessToken(…)");
+    fn a_signed_token_is_not_printed() {
+        assert_eq!(format!("{:?}", SignedToken("eyJ".into())), "SignedToken(…)");
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod tests;
 
 pub use claims::new_token_id;
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, UncheckedClaims};
-pub use minter::{AccessToken, MintError, Minter};
-pub use request_signer::{OutgoingRequest, RequestSigner, RequestToken};
+pub use minter::{MintError, Minter, SignedToken};
+pub use request_signer::{OutgoingRequest, RequestSigner};

@@ -7,9 +7,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{MintError, minter::sign};
-use crate::ids::{TokenId, unprintable};
-use crate::keys::KeyRing;
+use super::{MintError, SignedToken, minter::sign};
+use crate::{ids::TokenId, keys::KeyRing};
 
 /// The header's `typ`, which no verifier of access tokens accepts (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
@@ -41,17 +40,6 @@ struct RequestClaims<'a> {
     body_sha256: String,
 }
 
-/// The token of a signed request, for `Authorization: Bearer`. It cannot be printed.
-pub struct RequestToken(String);
-
-impl RequestToken {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-unprintable!(RequestToken);
-
 /// Signs the requests of one issuer to one service with the current signing key.
 pub struct RequestSigner {
     issuer: String,
@@ -65,13 +53,13 @@ impl RequestSigner {
         Self { issuer, audience, keys }
     }
 
-    /// Signs the token for one request. If the request is sent again, it needs another `id`.
+    /// Signs the token for one request, for `Authorization: Bearer`. If the request is sent again, it needs another `id`.
     pub fn sign(
         &self,
         request: OutgoingRequest<'_>,
         id: &TokenId,
         now: DateTime<Utc>,
-    ) -> Result<RequestToken, MintError> {
+    ) -> Result<SignedToken, MintError> {
         let iat = now.timestamp();
         let claims = RequestClaims {
             iss: &self.issuer,
@@ -83,7 +71,7 @@ impl RequestSigner {
             htu: request.url,
             body_sha256: URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, request.body)),
         };
-        sign(&self.keys, TYP, &claims, now).map(RequestToken)
+        sign(&self.keys, TYP, &claims, now).map(SignedToken)
     }
 }
 
@@ -138,10 +126,5 @@ mod tests {
             let key = keys.iter().next().expect("a key").public();
             assert!(key.verifies(message.as_bytes(), &part(&token, 2)), "{algorithm}");
         }
-    }
-
-    #[test]
-    fn a_request_token_is_not_printed() {
-        assert_eq!(format!("{:?}", RequestToken("eyJ".into())), "RequestToken(…)");
     }
 }

@@ -5,42 +5,31 @@
 
 use std::str;
 
+use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use zeroize::Zeroizing;
 
-use super::{Vault, VaultError};
+use super::{KeyId, MacKey, Vault, VaultError, VaultKey};
 
-/// Of a key: AES-256.
-pub(super) const KEY_LEN: usize = 32;
-
-/// A line that holds a key.
-pub(super) struct KeyLine {
-    /// Counted from 1, blank lines included.
-    pub(super) number: usize,
-    pub(super) key: Zeroizing<Vec<u8>>,
-    /// None: it seals as soon as it is read.
-    pub(super) seals_from: Option<DateTime<Utc>>,
-}
-
-/// The lines of a file; blank ones do not count.
-pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = Result<KeyLine, VaultError>> {
+/// The keys of a file; blank lines do not count.
+pub(super) fn keys(file: &[u8]) -> impl Iterator<Item = Result<VaultKey, VaultError>> {
     let numbered = file.split(|&byte| byte == b'\n').zip(1..);
-    numbered.map(|(line, number)| (line.trim_ascii(), number)).filter(|(line, _)| !line.is_empty()).map(read)
+    numbered.map(|(text, line)| (text.trim_ascii(), line)).filter(|(text, _)| !text.is_empty()).map(read)
 }
 
-fn read((line, number): (&[u8], usize)) -> Result<KeyLine, VaultError> {
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-    let (key, time) = line.split_at(end);
-    let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| VaultError::BadLine { line: number })?);
-    if key.len() != KEY_LEN {
-        return Err(VaultError::BadLine { line: number });
-    }
+fn read((text, line): (&[u8], usize)) -> Result<VaultKey, VaultError> {
+    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+    let (key, time) = text.split_at(end);
+    let bytes = Zeroizing::new(STANDARD.decode(key).map_err(|_| VaultError::BadLine { line })?);
+    // Refuses all lengths but that of AES-256.
+    let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::BadLine { line })?;
     let seals_from = match time.trim_ascii() {
         b"" => None,
-        time => Some(instant(time).ok_or(VaultError::BadTime { line: number })?),
+        time => Some(instant(time).ok_or(VaultError::BadTime { line })?),
     };
-    Ok(KeyLine { number, key, seals_from })
+    let (id, mac) = (KeyId::of(&bytes), MacKey::derived_from(&bytes));
+    Ok(VaultKey { id, key: LessSafeKey::new(key), mac, line, seals_from })
 }
 
 fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
@@ -48,11 +37,7 @@ fn instant(text: &[u8]) -> Option<DateTime<Utc>> {
 }
 
 /// `file` with a new key on top, which seals from an instant on. What is there stays as it is.
-pub fn with_new_key(
-    file: &[u8],
-    key: &[u8; KEY_LEN],
-    seals_from: DateTime<Utc>,
-) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+pub fn with_new_key(file: &[u8], key: &[u8; 32], seals_from: DateTime<Utc>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let key = Zeroizing::new(STANDARD.encode(key));
     let time = seals_from.to_rfc3339_opts(SecondsFormat::Secs, true);
     let whole = Zeroizing::new([key.as_bytes(), b" ", time.as_bytes(), b"\n", file].concat());
@@ -67,17 +52,18 @@ mod tests {
         text.parse().expect("an instant")
     }
 
-    type Row = (usize, u8, Option<DateTime<Utc>>);
+    type Row = (usize, [u8; 4], Option<DateTime<Utc>>);
 
     fn read_all(file: &str) -> Result<Vec<Row>, VaultError> {
-        lines(file.as_bytes()).map(|line| line.map(|line| (line.number, line.key[0], line.seals_from))).collect()
+        keys(file.as_bytes()).map(|key| key.map(|key| (key.line, key.id.0, key.seals_from))).collect()
     }
 
     #[test]
     fn a_line_is_a_key_and_perhaps_a_time() {
         let [one, two] = [1, 2].map(|byte| STANDARD.encode([byte; 32]));
         let read = read_all(&format!("{two}\t 2026-10-03T20:00:00+08:00 \r\n\n  {one}\n")).expect("lines");
-        assert_eq!(read, [(1, 2, Some(at("2026-10-03T12:00:00Z"))), (3, 1, None)]);
+        let [one_id, two_id] = [1, 2].map(|byte| KeyId::of(&[byte; 32]).0);
+        assert_eq!(read, [(1, two_id, Some(at("2026-10-03T12:00:00Z"))), (3, one_id, None)]);
         for time in ["tomorrow", "2026-10-03", "2026-10-03 12:00:00", "2026-10-03T12:00:00", "\u{ff}"] {
             assert_eq!(read_all(&format!("\n{one} {time}")), Err(VaultError::BadTime { line: 2 }), "{time}");
         }

@@ -7,7 +7,7 @@ use std::{fmt, str, sync::Arc};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce},
     digest, rand,
 };
 use chrono::{DateTime, Utc};
@@ -86,7 +86,9 @@ struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
     mac: MacKey,
+    /// Counted from 1, blank lines included.
     line: usize,
+    /// None: it seals as soon as it is read.
     seals_from: Option<DateTime<Utc>>,
 }
 
@@ -120,21 +122,17 @@ impl Vault {
     /// blank lines do not count. Keys with a time wait until [`Vault::at`] says that it has come.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
         let mut keys: Vec<VaultKey> = Vec::new();
-        for line in file::lines(file) {
-            let file::KeyLine { number: line, key, seals_from } = line?;
-            let id = KeyId::of(&key);
-            if keys.iter().any(|earlier| earlier.id == id) {
-                return Err(VaultError::Repeated { line });
+        for key in file::keys(file) {
+            let key = key?;
+            if keys.iter().any(|earlier| earlier.id == key.id) {
+                return Err(VaultError::Repeated { line: key.line });
             }
-            let mac = MacKey::derived_from(&key);
-            let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| VaultError::BadLine { line })?;
-            keys.push(VaultKey { id, key: LessSafeKey::new(key), mac, line, seals_from });
+            keys.push(key);
         }
         if keys.is_empty() {
-            Err(VaultError::NoKey)
-        } else {
-            Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
+            return Err(VaultError::NoKey);
         }
+        Ok(Self { keys, sealing: 0 }.at(DateTime::<Utc>::MIN_UTC))
     }
 
     /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.

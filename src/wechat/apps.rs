@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 
 use self::files::Found;
-pub use self::files::{AppFault, AppFaults};
 use super::App;
 use crate::ids::AppId;
 
@@ -97,13 +96,12 @@ pub struct CurrentApps {
 }
 
 impl CurrentApps {
-    /// Reads a source for the first time. Any fault is an error.
-    pub fn read(source: AppsSource) -> Result<Self, AppFaults> {
-        match source.apps(source.found(false)?, None) {
-            (Some(apps), AppFaults(faults)) if faults.is_empty() => {
-                Ok(Self { source, in_use: ArcSwap::from_pointee(apps) })
-            }
-            (_, faults) => Err(faults),
+    /// Reads a source for the first time. Any fault is an error, which names the file without its content.
+    pub fn read(source: AppsSource) -> Result<Self, String> {
+        let Found { apps, faults } = source.find(None)?;
+        match Apps::new(apps) {
+            Some(apps) if faults.is_empty() => Ok(Self { source, in_use: ArcSwap::from_pointee(apps) }),
+            _ => Err(faults.join("; ")),
         }
     }
 
@@ -129,10 +127,9 @@ impl CurrentApps {
     /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<bool, String> {
         let before = self.all();
-        let found = self.source.found(true).map_err(|fault| fault.to_string())?;
-        let (apps, faults) = self.source.apps(found, Some(&before));
-        let changed = apps.is_some_and(|apps| self.put(&before, apps));
-        if faults.0.is_empty() { Ok(changed) } else { Err(faults.to_string()) }
+        let Found { apps, faults } = self.source.find(Some(&before))?;
+        let changed = Apps::new(apps).is_some_and(|apps| self.put(&before, apps));
+        if faults.is_empty() { Ok(changed) } else { Err(faults.join("; ")) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
@@ -150,24 +147,16 @@ impl CurrentApps {
 }
 
 impl AppsSource {
-    /// The settings have read the file of a single app once already.
-    fn found(&self, again: bool) -> Result<Found, AppFault> {
+    /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there are any.
+    fn find(&self, known: Option<&Apps>) -> Result<Found, String> {
+        let mut found = Found::default();
         match self {
-            Self::Folder(folder) => Found::in_folder(folder),
-            Self::One { app, secret_file: Some(file) } if again => Ok(Found::in_file(&app.id, file)),
-            Self::One { app, .. } => Ok(Found::given([app.clone()])),
-            Self::Given(apps) => Ok(Found::given(apps.clone())),
+            Self::Folder(folder) => return Found::in_folder(folder, known),
+            Self::One { app, secret_file: Some(file) } if known.is_some() => found.add(app.id.clone(), file, known),
+            Self::One { app, .. } => found.apps.push(app.clone()),
+            Self::Given(apps) => found.apps.clone_from(apps),
         }
-    }
-
-    /// The apps to use, given what was `found` and what is `known`; `None` if there would be no app at all.
-    fn apps(&self, found: Found, known: Option<&Apps>) -> (Option<Apps>, AppFaults) {
-        let (apps, mut faults) = found.or_known(known);
-        let apps = Apps::new(apps);
-        if let (Self::Folder(folder), None, []) = (self, &apps, faults.as_slice()) {
-            faults.push(AppFault::nothing_in(folder));
-        }
-        (apps, AppFaults(faults))
+        Ok(found)
     }
 }
 

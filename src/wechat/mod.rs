@@ -21,7 +21,7 @@ mod stable_token;
 mod user_data;
 
 pub use api::Api;
-pub use apps::{AppFault, AppFaults, Apps, AppsSource, CurrentApps, UnknownApp, app_of_referer};
+pub use apps::{Apps, AppsSource, CurrentApps, UnknownApp, app_of_referer};
 pub use call::CallError;
 pub use client::{App, WeChat};
 pub use code2session::{Session, read_answer};
@@ -30,7 +30,7 @@ pub use phone_number::read_phone_number;
 pub use secrets::{AppAccessToken, AppSecret, SessionKey};
 pub use session_key::{read_new_session_key, read_session_check, session_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};
-pub use user_data::{EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
+pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 
 /// The published examples of WeChat's ciphers and signatures, each recomputed by other programs.
 #[cfg(test)]

@@ -25,12 +25,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 pub use self::raw_data::RawData;
-use self::{
-    cbc::BLOCK,
-    members::{Belief, Members},
-};
+use self::{cbc::BLOCK, members::Members};
 use super::SessionKey;
-use crate::ids::{AppId, OpenId, UnionId, unprintable};
+use crate::ids::{Person, UnionId, unprintable};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;
@@ -47,24 +44,16 @@ pub struct EncryptedData {
     iv: [u8; BLOCK],
 }
 
-/// Why the fields cannot come from WeChat, whatever the key. The text of the error does not repeat them.
+/// The field cannot come from WeChat, whatever the key. The error does not repeat its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// The field is not base64 with padding.
-    #[error("The field `{0}` is not base64. Send it as WeChat gave it.")]
-    NotBase64(&'static str),
-    /// The field contains spaces, which come from a form whose values were not encoded.
-    #[error(
-        "The field `{0}` is not base64: it contains spaces, because an unencoded form turns each `+` into \
-         one. Send JSON, or encode the value with encodeURIComponent."
-    )]
-    Spaces(&'static str),
-    /// The cipher cannot produce data of this length.
-    #[error("The field `{0}` does not have a length that WeChat uses. Send it as WeChat gave it.")]
-    Length(&'static str),
-    /// The signature is not 40 hexadecimal digits.
-    #[error("The field `signature` must be 40 hexadecimal digits. Send it as WeChat gave it.")]
-    Signature,
+#[error("the field `{0}` does not have the form that WeChat gives it")]
+pub struct Malformed(&'static str);
+
+/// What decrypted data must match in order to be believed.
+pub struct DataCheck<'a> {
+    pub person: &'a Person,
+    pub now: DateTime<Utc>,
+    pub max_age: Duration,
 }
 
 /// The data was not encrypted or signed with this key, was changed, or is for another app, person or time. The error
@@ -87,38 +76,28 @@ impl EncryptedData {
     pub fn parse(encrypted_data: &str, iv: &str) -> Result<Self, Malformed> {
         let ciphertext = from_base64("encryptedData", encrypted_data, LONGEST)?;
         if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
-            return Err(Malformed::Length("encryptedData"));
+            return Err(Malformed("encryptedData"));
         }
-        let iv = from_base64("iv", iv, BLOCK)?.try_into().map_err(|_| Malformed::Length("iv"))?;
+        let iv = from_base64("iv", iv, BLOCK)?.try_into().map_err(|_| Malformed("iv"))?;
         Ok(Self { ciphertext, iv })
     }
 
-    /// Decrypts the data. Refuses it unless it was encrypted for this app, for this person if it names one, and not
+    /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and not
     /// longer ago than `max_age`.
-    pub fn open(
-        &self,
-        key: &SessionKey,
-        app: &AppId,
-        openid: &OpenId,
-        now: DateTime<Utc>,
-        max_age: Duration,
-    ) -> Result<OpenedData, Undecryptable> {
+    pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
         let mut text = cbc::decrypt(key, &self.ciphertext, &self.iv)?;
         let padded_well = cbc::blank_padding(&mut text);
         // Both checks always run, and then something is always parsed as JSON.
         let readable = padded_well & text::may_be_an_object(&text);
-        Members::read(if readable { &text } else { DECOY })?.believed(&Belief { app, openid, now, max_age })
+        Members::read(if readable { &text } else { DECOY })?.believed(check)
     }
 }
 
 fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8>, Malformed> {
     if text.len() > longest.div_ceil(3) * 4 {
-        return Err(Malformed::Length(field));
+        return Err(Malformed(field));
     }
-    STANDARD.decode(text).map_err(|_| match text.contains(' ') {
-        true => Malformed::Spaces(field),
-        false => Malformed::NotBase64(field),
-    })
+    STANDARD.decode(text).map_err(|_| Malformed(field))
 }
 
 impl fmt::Debug for EncryptedData {

@@ -3,8 +3,10 @@
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
+
+use crate::support::locked;
 
 /// A session key is 16 bytes in base64: 22 characters and `==`.
 const SESSION_KEY_CHARACTERS: usize = 22;
@@ -19,7 +21,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// A secret that is found anywhere in a text.
     pub(crate) fn add(&self, name: &'static str, secret: &str) {
-        let mut fixed = lock(&self.fixed);
+        let mut fixed = locked(&self.fixed);
         if !secret.is_empty() && !fixed.iter().any(|(_, known)| known == secret) {
             fixed.push((name, secret.to_owned()));
         }
@@ -27,7 +29,7 @@ impl Secrets {
 
     /// An openid, a unionid or a code, which is found as a whole word.
     pub(crate) fn add_word(&self, word: &str) {
-        lock(&self.words).insert(hash(word));
+        locked(&self.words).insert(hash(word));
     }
 
     /// The kind of secret that an answer contains.
@@ -35,10 +37,10 @@ impl Secrets {
         if has_session_key(text) {
             return Some("a session key");
         }
-        if let Some((name, _)) = lock(&self.fixed).iter().find(|(_, secret)| text.contains(secret.as_str())) {
+        if let Some((name, _)) = locked(&self.fixed).iter().find(|(_, secret)| text.contains(secret.as_str())) {
             return Some(name);
         }
-        let words = lock(&self.words);
+        let words = locked(&self.words);
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let mut runs = text.split(|c: char| !is_word(c)).filter(|run| (28..=32).contains(&run.len()));
         runs.any(|run| words.contains(&hash(run))).then_some("an openid, a unionid or a code")
@@ -64,8 +66,4 @@ fn hash(word: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     word.hash(&mut hasher);
     hasher.finish()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,10 @@ use tempfile::TempDir;
 
 use crate::{
     readme::blocks,
-    support::{Answer, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, free_port, keys, repository, until},
+    support::{
+        Answer, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, command_on, free_port, keys, repository,
+        until,
+    },
 };
 
 /// The page's commands, and a folder to run them in.
@@ -58,8 +61,7 @@ async fn log_in(bed: &TestBed, service: &Service, person: &str) -> Answer {
 }
 
 fn block(user: &str, port: u16) {
-    let mut command = Command::new(WXMINT);
-    command.args(["users", "block", user]).env_clear().env("WXMINT_REDIS_URL", format!("redis://127.0.0.1:{port}"));
+    let mut command = command_on(&format!("redis://127.0.0.1:{port}"), &["users", "block", user]);
     assert!(command.output().expect("wxmint runs").status.success());
 }
 

@@ -26,10 +26,8 @@ impl Business {
 
     async fn with(environment: &[(&str, &str)]) -> Self {
         let users = UsersFile::of(&["alice", "bob"]);
-        let builder =
-            TestBed::builder().two_apps().breakable_redis().breakable_wechat().env("WXMINT_ACCOUNTS", &users.setting());
-        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, users }
+        let builder = TestBed::builder().two_apps().breakable_redis().breakable_wechat();
+        Self { bed: builder.env("WXMINT_ACCOUNTS", &users.setting()).envs(environment).start().await, users }
     }
 
     async fn post(&self, body: &Value) -> Answer {
@@ -38,10 +36,7 @@ impl Business {
 
     /// A login in an app by a fresh code, with `more` beside it.
     async fn log_in_at(&self, app: &str, person: &str, more: &Value) -> Answer {
-        let code = self.bed.wechat.mint_code_in(app, person).await;
-        let mut body = more.clone();
-        (body["code"], body["appid"]) = (code.into(), app.into());
-        self.post(&body).await
+        self.bed.log_in_at(app, person, more.clone()).await
     }
 
     async fn log_in(&self, person: &str, more: &Value) -> Answer {

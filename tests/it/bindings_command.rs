@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Breakable, PATIENCE, Process, RedisServer, Service, Signal, TestBed, WXMINT, eventually, repository, said,
-    write_private,
+    APPID, Breakable, PATIENCE, Process, RedisServer, Service, Signal, TestBed, command_on, eventually, repository,
+    said, write_private,
 };
 
 const OTHER_APP: &str = "wxanother";
 
 fn command(redis: &RedisServer, words: &[&str]) -> Command {
-    let mut command = Command::new(WXMINT);
-    command.arg("bindings").args(words).env_clear().env("WXMINT_REDIS_URL", redis.url());
-    command
+    command_on(&redis.url(), &[&["bindings"], words].concat())
 }
 
 fn run(redis: &RedisServer, words: &[&str]) -> Output {

@@ -26,43 +26,28 @@ async fn is_told(story: &str) {
     assert!(said.contains("all as expected"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused() {
-    is_told("token").await;
+macro_rules! stories {
+    ($($(#[$ignored:meta])? $name:ident: $story:literal;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        $(#[$ignored])?
+        async fn $name() {
+            is_told($story).await;
+        }
+    )*};
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn on_the_demos_page_a_person_sees_wechat_down_and_logs_in_again() {
-    is_told("faults").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn on_the_demos_page_people_bind_their_accounts_and_unbind_them() {
-    is_told("bindings").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds() {
-    is_told("ends").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn on_the_demos_page_each_step_that_lights_up_is_in_view_and_a_reload_keeps_the_token() {
-    is_told("views").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn what_the_demos_page_copies_as_curl_runs_in_a_shell() {
-    is_told("steps").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn the_demos_page_shows_the_sidecar_keys_that_rotate_services_and_settings_that_start_wxmint() {
-    is_told("panels").await;
+stories! {
+    a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused: "token";
+    #[ignore = "slow; make nightly runs it"]
+    on_the_demos_page_a_person_sees_wechat_down_and_logs_in_again: "faults";
+    #[ignore = "slow; make nightly runs it"]
+    on_the_demos_page_people_bind_their_accounts_and_unbind_them: "bindings";
+    #[ignore = "slow; make nightly runs it"]
+    on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds: "ends";
+    #[ignore = "slow; make nightly runs it"]
+    on_the_demos_page_each_step_that_lights_up_is_in_view_and_a_reload_keeps_the_token: "views";
+    #[ignore = "slow; make nightly runs it"]
+    what_the_demos_page_copies_as_curl_runs_in_a_shell: "steps";
+    #[ignore = "slow; make nightly runs it"]
+    the_demos_page_shows_the_sidecar_keys_that_rotate_services_and_settings_that_start_wxmint: "panels";
 }

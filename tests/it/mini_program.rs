@@ -1,7 +1,7 @@
 //! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
 //! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages. The phone's clock is moved on by days; ours is not.
 
-use std::{fs, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,8 +26,7 @@ impl Business {
             .env("WXMINT_LOGIN_PATHS", "/user/login")
             .env("WXMINT_TOKEN_ALIASES", "sessionId,token")
             .env("WXMINT_ACCOUNTS", &users.setting());
-        let builder = variables.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, _users: users }
+        Self { bed: builder.envs(variables).start().await, _users: users }
     }
 
     /// The same, where lin has been bound to alice before.
@@ -65,15 +64,7 @@ fn node(arguments: &[&str]) -> String {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
-        let place = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), place).expect("our own script");
-        }
-    }
+    assert!(Command::new("cp").arg("-rT").args([from, to]).status().expect("cp").success(), "{}", from.display());
 }
 
 fn each(told: &Value, pointer: &str) -> Vec<Value> {

@@ -6,16 +6,12 @@ mod forgetting;
 mod lookup;
 mod secrets;
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{fs, path::PathBuf, process::Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, BUSY, TestBed, WXMINT, eventually, said, write_private};
+use crate::support::{APPID, Answer, BUSY, TestBed, command_on, eventually, said, write_private};
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
@@ -36,9 +32,8 @@ impl Office {
         let folder = tempfile::tempdir().expect("a folder");
         let tokens = folder.path().join("admin.tokens");
         write_private(&tokens, &format!("# operators\n\n{NAME} {SECRET}\n"));
-        let builder = TestBed::builder().services(2).breakable_redis();
+        let builder = TestBed::builder().services(2).breakable_redis().envs(environment);
         let builder = builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
-        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         Self { bed: builder.start().await, tokens, _folder: folder }
     }
 
@@ -63,28 +58,16 @@ impl Office {
         answer.json()
     }
 
-    /// Whether wxmint itself accepts the token of a login.
     async fn accepts(&self, login: &Answer) -> bool {
-        let request = self.bed.http.0.get(self.bed.service().url("/wechat/session"));
-        let status = self.bed.http.send(request.bearer_auth(login.member("access_token"))).await.status;
-        assert!([200, 401].contains(&status), "{status}");
-        status == 200
+        self.bed.accepts(login).await
     }
 
-    /// A login whose token is good: in the second of an end, a person logs in once more.
     async fn log_in_for_good(&self, person: &str) -> Answer {
-        eventually("a login after the second of the end", BUSY, async || {
-            let login = self.bed.log_in(person).await.expect_login();
-            self.accepts(&login).await.then_some(login)
-        })
-        .await
+        self.bed.for_good(async || self.bed.log_in(person).await).await
     }
 
     fn users(&self, words: &[&str]) -> Output {
-        let url = self.bed.redis.url();
-        let mut command = Command::new(WXMINT);
-        command.arg("users").args(words).env_clear().env("WXMINT_REDIS_URL", url);
-        command.output().expect("wxmint runs")
+        command_on(&self.bed.redis.url(), &[&["users"], words].concat()).output().expect("wxmint runs")
     }
 
     /// The same, which must succeed. What it printed.
@@ -185,19 +168,9 @@ async fn without_redis_an_act_is_refused_for_now_and_noted() {
 
 /// All of Redis as text: each key with its value.
 fn all_of_redis(office: &Office) -> Vec<(String, String)> {
-    let redis = &office.bed.redis;
-    let keys: Vec<String> = redis.command(&["KEYS", "*"]);
-    let value = |key: &str| -> redis::Value {
-        match redis.command::<String>(&["TYPE", key]).as_str() {
-            "string" => redis.command(&["GET", key]),
-            "hash" => redis.command(&["HGETALL", key]),
-            "stream" => redis.command(&["XRANGE", key, "-", "+"]),
-            // It has expired since.
-            "none" => redis::Value::Nil,
-            other => panic!("{key} is a {other}, which this test cannot read"),
-        }
-    };
-    keys.into_iter().map(|key| (format!("{:?}", value(&key)), key)).map(|(value, key)| (key, value)).collect()
+    let text =
+        |parts: Vec<Vec<u8>>| parts.iter().flat_map(|part| [String::from_utf8_lossy(part), " ".into()]).collect();
+    office.bed.redis.everything().into_iter().map(|(key, parts)| (key, text(parts))).collect()
 }
 
 fn written(path: &std::path::Path) -> String {

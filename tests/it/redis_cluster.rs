@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use tokio::task::block_in_place;
 
 use crate::support::{
-    BUSY, Load, Newcomers, PATIENCE, RedisCluster, Shape, TestBed, WXMINT, eventually, lost, said, tell, until,
+    BUSY, Load, Newcomers, PATIENCE, RedisCluster, Shape, TestBed, command_on, eventually, lost, said, tell, until,
     user_ids,
 };
 
@@ -185,11 +184,7 @@ async fn without_replicas_nobody_could_take_over_and_first_logins_are_answered_u
 async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
     let bed = bare(&[]).await;
     let user = bed.log_in("lin").await.expect_login().member("user_id");
-    let forget = || {
-        let mut command = Command::new(WXMINT);
-        command.args(["users", "forget", &user, "--yes"]).env_clear().env("WXMINT_REDIS_URL", bed.redis.url());
-        command.output().expect("wxmint runs")
-    };
+    let forget = || command_on(&bed.redis.url(), &["users", "forget", &user, "--yes"]).output().expect("wxmint runs");
     let (slot, from, to) = (bed.redis.slot_at(0), 0, 1);
     block_in_place(|| bed.redis.begin_move(slot, from, to));
     let output = block_in_place(forget);

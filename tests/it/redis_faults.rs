@@ -19,7 +19,7 @@ const BACK_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// Spoils Redis during load, mends it, and holds the service to what it promises meanwhile and afterwards.
 async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend: impl AsyncFnOnce(&mut TestBed)) {
     let load = Load::start(&bed).await;
-    in_full_service(&load, Instant::now(), PATIENCE).await;
+    load.in_full_service(SERVED, Instant::now(), PATIENCE).await;
 
     spoil(&mut bed).await;
     let spoiled = Instant::now();
@@ -31,7 +31,7 @@ async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend
     let mending = Instant::now();
     mend(&mut bed).await;
     let mended = Instant::now();
-    in_full_service(&load, mended, PATIENCE).await;
+    load.in_full_service(SERVED, mended, PATIENCE).await;
 
     let record = load.stop().await;
     for Recorded { answer, .. } in &record {
@@ -50,17 +50,6 @@ async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend
 
 fn sent_after(record: &[Recorded], when: Instant) -> impl Iterator<Item = &Recorded> {
     record.iter().filter(move |recorded| recorded.answer.sent > when)
-}
-
-/// Waits until the last [`SERVED`] answers to what was sent after `since` were all logins.
-async fn in_full_service(load: &Load, since: Instant, within: Duration) {
-    eventually("full service", within, async || {
-        let answers = load.answers();
-        let statuses: Vec<u16> = sent_after(&answers, since).map(|recorded| recorded.answer.status).collect();
-        let last = statuses.len().checked_sub(SERVED)?;
-        statuses[last..].iter().all(|status| *status == 200).then_some(())
-    })
-    .await;
 }
 
 async fn keys_are_published(service: &Service) {
@@ -125,13 +114,13 @@ async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_st
     })
     .await;
     let load = Load::start(&bed).await;
-    in_full_service(&load, Instant::now(), PATIENCE).await;
+    load.in_full_service(SERVED, Instant::now(), PATIENCE).await;
 
     bed.redis_link().lead_to(([127, 0, 0, 1], successor.port()).into());
     successor.command::<()>(&["REPLICAOF", "NO", "ONE"]);
     bed.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     let taken_over = Instant::now();
-    in_full_service(&load, taken_over, BACK_WITHIN).await;
+    load.in_full_service(SERVED, taken_over, BACK_WITHIN).await;
 
     let record = load.stop().await;
     for answer in record.iter().map(|recorded| recorded.answer.clone()).filter(|answer| answer.status != 200) {

@@ -44,8 +44,7 @@ impl Run {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace");
-        let bed = environment.iter().fold(bed, |bed, (name, value)| bed.env(name, value));
+        let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace").envs(environment);
         let bed = bed.breakable_redis().breakable_wechat().start().await;
         let mut run = Self { secrets: configured(&bed), bed, traces: Traces::default() };
         run.secrets.push(Secret::new("user's password", USER_PASSWORD));

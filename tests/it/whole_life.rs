@@ -1,12 +1,9 @@
 //! wxmint's whole life, on whatever stands in for one plain Redis: everything that people, pages and operators can do.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPID, AccountService, Answer, BUSY, OTHER_APPID, Reachable, RedisCluster, Sentinel, TestBed, WXMINT, eventually,
-    said,
+    APPID, AccountService, Answer, OTHER_APPID, Reachable, RedisCluster, Sentinel, TestBed, command_on, said,
 };
 
 /// A service with the business's account service.
@@ -31,15 +28,9 @@ impl<R: Reachable> Life<R> {
         self.bed.service().expect_no_faults().await;
     }
 
-    /// A login in an app by a fresh code, with `more` beside it.
-    async fn log_in(&self, app: &str, person: &str, mut more: Value) -> Answer {
-        (more["code"], more["appid"]) = (self.bed.wechat.mint_code_in(app, person).await.into(), app.into());
-        self.bed.service().log_in_with(&more).await
-    }
-
     /// The user of a login that succeeds.
     pub(crate) async fn user(&self, app: &str, person: &str, more: Value) -> String {
-        self.log_in(app, person, more).await.expect_login().member("user_id")
+        self.bed.log_in_at(app, person, more).await.expect_login().member("user_id")
     }
 
     async fn ask(&self, method: &str, path: &str, login: &Answer, body: &Value) -> Answer {
@@ -47,32 +38,23 @@ impl<R: Reachable> Life<R> {
     }
 
     async fn accepts(&self, login: &Answer) -> bool {
-        let answer = self.ask("GET", "/wechat/session", login, &Value::Null).await;
-        assert!([200, 401].contains(&answer.status), "{answer:?}");
-        answer.status == 200
+        self.bed.accepts(login).await
     }
 
-    /// A login of alice's whose token is good: in the second of an end, she logs in once more.
     async fn alice_for_good(&self) -> Answer {
-        eventually("a login after the second of the end", BUSY, async || {
-            let login = self.log_in(APPID, "lin", alice()).await.expect_login();
-            self.accepts(&login).await.then_some(login)
-        })
-        .await
+        self.bed.for_good(async || self.bed.log_in_at(APPID, "lin", alice()).await).await
     }
 
     /// What a command prints that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
-        let mut command = Command::new(WXMINT);
-        command.args(words).env_clear().env("WXMINT_REDIS_URL", self.bed.redis.url());
-        let output = command.output().expect("wxmint runs");
+        let output = command_on(&self.bed.redis.url(), words).output().expect("wxmint runs");
         assert!(output.status.success(), "{words:?}: {}", said(&output));
         said(&output)
     }
 
     async fn logs_in(&self) {
-        self.log_in(APPID, "lin", json!({})).await.expect_problem(403, "binding_required");
+        self.bed.log_in_at(APPID, "lin", json!({})).await.expect_problem(403, "binding_required");
         assert_eq!(self.user(APPID, "lin", alice()).await, "user-alice");
         assert_eq!(self.user(APPID, "lin", json!({})).await, "user-alice");
         assert_eq!(self.user(OTHER_APPID, "lin", json!({})).await, "user-alice", "by the unionid");
@@ -82,7 +64,7 @@ impl<R: Reachable> Life<R> {
     }
 
     async fn uses_the_session_key(&self) {
-        let login = self.log_in(APPID, "lin", json!({})).await.expect_login();
+        let login = self.bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
         let sealed = self.bed.wechat.hand_over(json!({"person": "lin", "kind": "phone"})).await;
         let data = self.ask("POST", "/wechat/userdata", &login, &sealed).await;
         assert!(data.status == 200 && data.json()["data"]["phoneNumber"].is_string(), "{data:?}");
@@ -107,7 +89,7 @@ impl<R: Reachable> Life<R> {
         self.must(&["users", "end", "user-alice"]);
         assert!(!self.accepts(&login).await);
         self.must(&["users", "block", "user-alice"]);
-        self.log_in(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
+        self.bed.log_in_at(APPID, "lin", alice()).await.expect_problem(403, "user_blocked");
         assert!(self.must(&["users", "show", "user-alice"]).contains("\"blocked\":true"));
         self.must(&["users", "unblock", "user-alice"]);
         self.must(&["users", "forget", "user-alice", "--yes"]);

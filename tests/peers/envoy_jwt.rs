@@ -14,10 +14,9 @@ use crate::{
     checks,
     envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
     example::{Example, Started},
-    forge::decoded,
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, Terminator, eventually},
+    support::{PATIENCE, Terminator, decoded, eventually},
 };
 
 const NAME: &str = "envoy-jwt";

@@ -313,12 +313,3 @@ fn with_another_signature(token: &str) -> String {
     signature[middle] ^= 1;
     with_signature(signed, &signature)
 }
-
-pub(crate) fn decoded(token: &str) -> (Value, Value) {
-    let mut parts = token.split('.').map(|part| {
-        let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
-        serde_json::from_slice(&json)
-    });
-    let mut part = || parts.next().expect("a part").expect("JSON");
-    (part(), part())
-}

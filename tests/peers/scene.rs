@@ -9,9 +9,9 @@ use crate::{
     back_end::BackEnd,
     canary::Canary,
     example::Example,
-    forge::{BadToken, Forge, ForgeKey, decoded},
+    forge::{BadToken, Forge, ForgeKey},
     raw::Request,
-    support::{Breakable, PATIENCE, Sidecar, SidecarSettings, TestBed, free_port},
+    support::{Breakable, PATIENCE, Sidecar, SidecarSettings, TestBed, decoded, free_port},
 };
 
 pub(crate) struct Scene {

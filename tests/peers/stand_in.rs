@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use crate::{
     raw::{Head, Reply, Request, listen},
     scene::Scene,
+    support::decoded,
 };
 
 const LONGEST_VALUE: usize = 16 * 1024;
@@ -169,7 +170,7 @@ async fn follow(head: &Head) {
         let Some(token) = value.strip_prefix("Bearer ").filter(|token| token.matches('.').count() == 2) else {
             continue;
         };
-        let (header, _) = crate::forge::decoded(token);
+        let (header, _) = decoded(token);
         let url = header["jku"].as_str().or(header["x5u"].as_str()).and_then(|url| url.strip_prefix("http://"));
         let Some((address, path)) = url.and_then(|url| url.split_once('/')) else { continue };
         let _ = Request::get(&format!("/{path}")).send(address.parse().expect("an address")).await;

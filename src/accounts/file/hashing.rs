@@ -107,13 +107,14 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::accounts::file::users::Users;
+    use crate::accounts::file::{lines::UsersFile, users::Users};
 
     const ALICE: &str =
         "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
 
     fn candidate(name: &str) -> Candidate {
-        Users::parse(ALICE.as_bytes()).expect("a user").candidate(&name.parse().expect("a name"))
+        let file = UsersFile::parse(ALICE.as_bytes()).expect("a users file");
+        Users::of(&file).candidate(&name.parse().expect("a name"))
     }
 
     fn password() -> Password {

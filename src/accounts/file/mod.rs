@@ -16,10 +16,7 @@ mod hashing;
 mod lines;
 mod users;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -32,34 +29,11 @@ pub use self::{
 };
 use self::{hashing::Hashing, users::Users};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, fresh_user};
-use crate::{
-    ids::UserId,
-    secret_files::{FileError, read_private},
-    token::ExtraClaims,
-};
-
-/// Why a users file cannot be used. Names the file and the line, and does not repeat the line.
-#[derive(Debug, thiserror::Error)]
-pub enum UsersError {
-    /// The file cannot be read, or others can read it too.
-    #[error("{}", .0.or_make("wxmint users add NAME --users"))]
-    Unreadable(#[from] FileError),
-    /// A line of the file is not a user.
-    #[error("{path}: {1}", path = .0.display())]
-    Broken(PathBuf, String),
-}
-
-impl UsersFile {
-    /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Result<Self, UsersError> {
-        Self::parse(&read_private(path)?).map_err(|fault| UsersError::Broken(path.to_owned(), fault))
-    }
-}
+use crate::{ids::UserId, token::ExtraClaims};
 
 /// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]
 pub struct FileAccounts {
-    path: Arc<Path>,
     users: Arc<ArcSwap<Users>>,
     hashing: Arc<Hashing>,
     /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`).
@@ -67,21 +41,15 @@ pub struct FileAccounts {
 }
 
 impl FileAccounts {
-    /// Reads the file. `cores` is the number of the machine's cores.
-    pub fn open(path: &Path, cores: usize, admits_strangers: bool) -> Result<Self, UsersError> {
-        let users = Arc::new(ArcSwap::from_pointee(parse(path, &read_private(path)?)?));
-        Ok(Self { path: path.into(), users, hashing: Arc::new(Hashing::on(cores)), admits_strangers })
+    /// `cores` is the number of the machine's cores.
+    pub fn new(file: &UsersFile, cores: usize, admits_strangers: bool) -> Self {
+        let users = Arc::new(ArcSwap::from_pointee(Users::of(file)));
+        Self { users, hashing: Arc::new(Hashing::on(cores)), admits_strangers }
     }
 
-    /// Reads the file again and puts it in use if it has changed. Returns whether it has. An invalid file changes
-    /// nothing.
-    pub fn reload(&self) -> Result<bool, UsersError> {
-        let content = read_private(&self.path)?;
-        if self.users.load().was_read_from(&content) {
-            return Ok(false);
-        }
-        self.users.store(Arc::new(parse(&self.path, &content)?));
-        Ok(true)
+    /// Puts the changed file in use.
+    pub fn swap(&self, file: &UsersFile) {
+        self.users.store(Arc::new(Users::of(file)));
     }
 
     /// The number of user names.
@@ -93,10 +61,6 @@ impl FileAccounts {
     pub fn hashing_mebibytes(&self) -> u32 {
         self.users.load().dearest() * self.hashing.at_once as u32
     }
-}
-
-fn parse(path: &Path, content: &[u8]) -> Result<Users, UsersError> {
-    Users::parse(content).map_err(|fault| UsersError::Broken(path.to_owned(), fault))
 }
 
 #[async_trait(?Send)]
@@ -126,29 +90,17 @@ impl Accounts for FileAccounts {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
-
     use super::*;
 
     const HASH: &str =
         "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
 
-    struct Fixture {
-        folder: tempfile::TempDir,
-        accounts: FileAccounts,
+    fn file(content: &str) -> UsersFile {
+        UsersFile::parse(content.as_bytes()).expect("a users file")
     }
 
-    fn write(path: &Path, content: &str) {
-        fs::write(path, content).expect("written");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our file");
-    }
-
-    fn fixture() -> Fixture {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("users");
-        write(&path, &format!("alice {HASH} u-1\nbob !{HASH} u-2\n"));
-        let accounts = FileAccounts::open(&path, 1, false).expect("users");
-        Fixture { folder, accounts }
+    fn accounts() -> FileAccounts {
+        FileAccounts::new(&file(&format!("alice {HASH} u-1\nbob !{HASH} u-2\n")), 1, false)
     }
 
     async fn check(accounts: &FileAccounts, name: &str, password: &str) -> Option<String> {
@@ -159,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_returns_the_user() {
-        let Fixture { accounts, folder: _folder } = fixture();
+        let accounts = accounts();
         assert_eq!(check(&accounts, "alice", "hunter2").await.as_deref(), Some("u-1"));
         for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2")] {
             assert_eq!(check(&accounts, name, password).await, None, "{name} {password}");
@@ -168,34 +120,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {
-        let Fixture { accounts, folder } = fixture();
-        let path = folder.path().join("users");
-        assert!(!accounts.reload().expect("unchanged"));
-
-        write(&path, &format!("alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n"));
-        assert!(accounts.reload().expect("changed") && !accounts.reload().expect("read already"));
+    async fn a_changed_file_is_in_use() {
+        let accounts = accounts();
+        accounts.swap(&file(&format!("alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n")));
         assert_eq!((accounts.count(), accounts.hashing_mebibytes()), (3, 19));
         assert_eq!(check(&accounts, "alice", "hunter2").await, None, "disabled");
         assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"));
-
-        write(&path, &format!("alice {HASH} u-1\nhunter2\n"));
-        let said = accounts.reload().expect_err("broken").to_string();
-        assert!(said.contains("users: line 2: must be a user name") && !said.contains("hunter2"), "{said}");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
-        assert!(accounts.reload().expect_err("exposed").to_string().contains("run: chmod 600"));
-        fs::remove_file(&path).expect("our file");
-        assert!(accounts.reload().is_err());
-        assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"), "the last good one");
     }
 
     #[tokio::test]
     async fn a_user_who_is_gone_or_disabled_under_all_names_is_not_admitted() {
-        let Fixture { accounts, folder } = fixture();
-        let path = folder.path().join("users");
-        write(&path, &format!("alice !{HASH} u-1\nalice2 {HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"));
-        assert!(accounts.reload().expect("changed"));
-        let provisioning = FileAccounts::open(&path, 1, true).expect("users");
+        let file = file(&format!("alice !{HASH} u-1\nalice2 {HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"));
+        let (accounts, provisioning) = (FileAccounts::new(&file, 1, false), FileAccounts::new(&file, 1, true));
         for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
         {
             let user = user.parse().expect("a user id");
@@ -211,23 +147,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_is_admitted_with_the_claims_of_the_file_as_it_is_now() {
-        let Fixture { accounts, folder } = fixture();
-        let (path, user) = (folder.path().join("users"), "u-1".parse().expect("a user id"));
-        write(&path, &format!("alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n"));
-        assert!(accounts.reload().expect("changed"));
+        let (accounts, user) = (accounts(), "u-1".parse().expect("a user id"));
+        accounts.swap(&file(&format!("alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n")));
         assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=a")));
-        write(&path, &format!("alice {HASH} u-1 roles=b;tenant=x\n"));
-        assert!(accounts.reload().expect("changed"));
+        accounts.swap(&file(&format!("alice {HASH} u-1 roles=b;tenant=x\n")));
         assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=b;tenant=x")));
-        write(&path, &format!("alice {HASH} u-1 sub=u-2\n"));
-        let said = accounts.reload().expect_err("a registered name").to_string();
-        assert!(said.ends_with("line 1: has the claim `sub`, which the account backend must not set"), "{said}");
-        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=b;tenant=x")), "the last good ones");
     }
 
     #[tokio::test]
     async fn a_new_user_has_a_new_id() {
-        let Fixture { accounts, folder: _folder } = fixture();
+        let accounts = accounts();
         let named = accounts.new_user(&NewUserKey("k".into()), DateTime::UNIX_EPOCH).await.expect("a user");
         assert!(named.made && named.user.as_str().len() == 36);
         assert_eq!(accounts.accepts(), Accepts { passwords: true, phones: false });

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::hmac;
 
 use super::{
     claims_column::ClaimsColumn,
@@ -31,13 +31,11 @@ pub(super) struct Users {
     /// that few names get a hash of another cost when the file changes.
     stand_ins: Vec<Arc<User>>,
     draw: hmac::Key,
-    /// The SHA-256 of the file's content.
-    fingerprint: Vec<u8>,
 }
 
 impl Users {
-    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
-        let users: Vec<_> = UsersFile::parse(content)?.users().cloned().map(Arc::new).collect();
+    pub(super) fn of(file: &UsersFile) -> Self {
+        let users: Vec<_> = file.users().cloned().map(Arc::new).collect();
         let mut admissions = HashMap::new();
         for user in &users {
             let admission = admissions.entry(user.id.clone()).or_insert(LoginCheck::Refused);
@@ -50,17 +48,12 @@ impl Users {
         // This secret is the same on every replica, seldom changes with the file, and is unknown to whoever cannot read
         // the file.
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
-        Ok(Self {
+        Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
             admissions,
             by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             stand_ins,
-            fingerprint: fingerprint(content),
-        })
-    }
-
-    pub(super) fn was_read_from(&self, content: &[u8]) -> bool {
-        self.fingerprint == fingerprint(content)
+        }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -106,10 +99,6 @@ fn nobody() -> User {
     }
 }
 
-fn fingerprint(content: &[u8]) -> Vec<u8> {
-    digest::digest(&digest::SHA256, content).as_ref().to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +109,7 @@ mod tests {
         "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
 
     fn users(lines: &[String]) -> Users {
-        Users::parse(lines.join("\n").as_bytes()).expect("users")
+        Users::of(&UsersFile::parse(lines.join("\n").as_bytes()).expect("a users file"))
     }
 
     /// 100 users. The first `dear` of them have the more expensive hash.

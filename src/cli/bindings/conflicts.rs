@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Failure, check, patiently, print, say, walk_all};
+use super::{Failure, patiently, print, say, walk_all};
 use crate::{
     cli::output,
     ids::Person,
@@ -20,7 +20,6 @@ const COLUMNS: [&str; 5] = ["appid", "openid", "user_id", "unionid", "unionid_st
 type Conflict = [String; COLUMNS.len()];
 
 pub(super) async fn run(redis: &Redis, as_json: bool) -> Result<(), Failure> {
-    check(redis).await?;
     let conflicts = find(redis).await?;
     if conflicts.is_empty() {
         say("no conflicts");

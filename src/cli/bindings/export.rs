@@ -2,38 +2,30 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufWriter, Stdout, Write, stdout},
+    io::{self, BufWriter, Write, stdout},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use super::{
-    Failure, check,
+    Failure,
     record::{Record, RecordState},
     say,
-    tally::Tally,
+    tally::{Sum, Tally},
     walk_all,
 };
 use crate::store::{Redis, walk::Found};
 
-pub(super) async fn run(redis: &Redis, out: Option<PathBuf>) -> Result<(), Failure> {
-    check(redis).await?;
-    let (mut target, mut tally, mut half_done) = (Target::open(out)?, Tally::default(), 0);
-    let write = async |found| {
-        let record = match found {
-            Found::Bound(binding) => Record::from(binding),
-            Found::Dissolved(person) => Record { person, state: RecordState::Dissolved },
-            Found::HalfDone => {
-                half_done += 1;
-                return Ok(());
-            }
-        };
-        if tally.add(&record) { target.write_line(&record.line()) } else { Ok(()) }
+pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
+    let (sum, half_done) = match out {
+        None => write_all(redis, stdout(), |error| Failure::of_output(&error)).await?,
+        Some(path) => {
+            let new = NewFile::begin(path)?;
+            let written = write_all(redis, &new.file, |error| unwritable(path, &error)).await?;
+            new.finish()?;
+            written
+        }
     };
-    walk_all(redis, write).await?;
-    target.write_line(&tally.trailer())?;
-    target.finish()?;
-    let sum = tally.sum();
     say(format_args!("exported {} people, sha256 {}", sum.count, sum.sha256));
     if half_done > 0 {
         say(format_args!(
@@ -43,77 +35,65 @@ pub(super) async fn run(redis: &Redis, out: Option<PathBuf>) -> Result<(), Failu
     Ok(())
 }
 
-enum Target {
-    Stdout(BufWriter<Stdout>),
-    File(NewFile),
-}
-
-impl Target {
-    fn open(out: Option<PathBuf>) -> Result<Self, Failure> {
-        match out {
-            Some(path) => NewFile::begin(path).map(Self::File),
-            None => Ok(Self::Stdout(BufWriter::new(stdout()))),
-        }
-    }
-
-    fn write_line(&mut self, line: &str) -> Result<(), Failure> {
-        match self {
-            Self::Stdout(stdout) => writeln!(stdout, "{line}").map_err(Failure::Output),
-            Self::File(file) => file.write_line(line),
-        }
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        match self {
-            Self::Stdout(mut stdout) => stdout.flush().map_err(Failure::Output),
-            Self::File(file) => file.finish(),
-        }
-    }
+/// Returns what was written, and how many people were left out.
+async fn write_all(
+    redis: &Redis,
+    output: impl Write,
+    unwritten: impl Fn(io::Error) -> Failure,
+) -> Result<(Sum, u64), Failure> {
+    let (mut lines, mut tally, mut half_done) = (BufWriter::new(output), Tally::default(), 0);
+    let write = async |found| {
+        let record = match found {
+            Found::Bound(binding) => Record::from(binding),
+            Found::Dissolved(person) => Record { person, state: RecordState::Dissolved },
+            Found::HalfDone => {
+                half_done += 1;
+                return Ok(());
+            }
+        };
+        if tally.add(&record) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
+    };
+    walk_all(redis, write).await?;
+    writeln!(lines, "{}", tally.trailer()).and_then(|()| lines.flush()).map_err(unwritten)?;
+    Ok((tally.sum(), half_done))
 }
 
 /// The file of an export. It has another name until it is complete, so that nobody takes half an export for a backup.
-struct NewFile {
-    path: PathBuf,
+struct NewFile<'a> {
+    path: &'a Path,
     part: PathBuf,
-    file: BufWriter<File>,
+    file: File,
 }
 
-impl NewFile {
+impl<'a> NewFile<'a> {
     /// Creates the file under the other name, and overwrites what a killed export has left there.
-    fn begin(path: PathBuf) -> Result<Self, Failure> {
-        refuse_existing(&path)?;
+    fn begin(path: &'a Path) -> Result<Self, Failure> {
+        refuse_existing(path)?;
         let part = path.with_added_extension("part");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&part);
         let file = file.map_err(|error| unwritable(&part, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let reason = format!("{} is being written by another export", path.display());
-                return Err(Failure::Usage(reason));
+        file.try_lock().map_err(|refused| match refused {
+            TryLockError::WouldBlock => {
+                Failure::usage(format_args!("{} is being written by another export", path.display()))
             }
-            Err(TryLockError::Error(error)) => return Err(unwritable(&part, &error)),
-        }
+            TryLockError::Error(error) => unwritable(&part, &error),
+        })?;
         // Again, because another export may have finished before this one got the lock.
-        refuse_existing(&path)?;
+        refuse_existing(path)?;
         file.set_len(0).map_err(|error| unwritable(&part, &error))?;
-        Ok(Self { path, part, file: BufWriter::new(file) })
-    }
-
-    fn write_line(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.file, "{line}").map_err(|error| unwritable(&self.path, &error))
+        Ok(Self { path, part, file })
     }
 
     /// Writes the file to the disk, then gives it its name.
-    fn finish(mut self) -> Result<(), Failure> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        synced.map_err(|error| unwritable(&self.path, &error))?;
-        refuse_existing(&self.path)?;
-        fs::rename(&self.part, &self.path).map_err(|error| unwritable(&self.path, &error))
+    fn finish(self) -> Result<(), Failure> {
+        self.file.sync_all().map_err(|error| unwritable(self.path, &error))?;
+        refuse_existing(self.path)?;
+        fs::rename(&self.part, self.path).map_err(|error| unwritable(self.path, &error))
     }
 }
 
 /// Removes what a failed export has written. After the renaming there is nothing to remove.
-impl Drop for NewFile {
+impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.part);
     }
@@ -121,11 +101,11 @@ impl Drop for NewFile {
 
 fn refuse_existing(path: &Path) -> Result<(), Failure> {
     match path.exists() {
-        true => Err(Failure::Usage(format!("{} exists already and is not overwritten", path.display()))),
+        true => Err(Failure::usage(format_args!("{} exists already and is not overwritten", path.display()))),
         false => Ok(()),
     }
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Unfinished(format!("{}: {error}", path.display()))
+    Failure::unfinished(format_args!("{}: {error}", path.display()))
 }

@@ -27,17 +27,49 @@ pub(super) struct BindingsFile {
 
 impl BindingsFile {
     pub(super) fn open(path: PathBuf, trailer: bool, app: Option<AppId>) -> Result<Self, Failure> {
-        let file = File::open(&path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        let file = File::open(&path).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?;
         Ok(Self { path, file, trailer, app })
     }
 
     /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
     pub(super) fn check(&self) -> Result<u64, Failure> {
-        let mut check = Check { file: self, tally: Tally::default(), trailer: None, faults: Vec::new(), unnamed: 0 };
+        let (mut tally, mut trailer, mut faults, mut unnamed) = (Tally::default(), None, Vec::new(), 0);
         for (number, line) in self.lines()? {
-            check.line(number, &line.map_err(|error| self.unusable(&error.to_string()))?);
+            let line = line.map_err(|error| self.unusable(&error.to_string()))?;
+            match self.check_line(&line, &mut tally, &mut trailer) {
+                Ok(()) => {}
+                Err(fault) if faults.len() < NAMED => faults.push(format!("line {number} {fault}")),
+                Err(_) => unnamed += 1,
+            }
         }
-        check.end()
+        if faults.is_empty() && self.trailer {
+            faults.extend(compare(&tally.sum(), trailer.as_ref()).err());
+        }
+        if unnamed > 0 {
+            faults.push(format!("and {unnamed} more lines"));
+        }
+        match faults.as_slice() {
+            [] => Ok(tally.count()),
+            faults => Err(self.unusable(&format!("nothing was imported:\n    {}", faults.join("\n    ")))),
+        }
+    }
+
+    fn check_line(&self, line: &[u8], tally: &mut Tally, trailer: &mut Option<Sum>) -> Result<(), String> {
+        if trailer.is_some() {
+            return Err("follows the trailer".into());
+        }
+        if let Some(found) = Trailer::parse(line) {
+            if !self.trailer {
+                return Err("is a trailer: remove the line, or leave out --no-trailer".into());
+            }
+            *trailer = Some(found?.sum);
+            return Ok(());
+        }
+        let record = Record::parse(line, self.app.as_ref())?;
+        match tally.add(&record) {
+            true => Ok(()),
+            false => Err("is about a person who has a line already".into()),
+        }
     }
 
     /// The people in a file that has been checked, each with the number of the line.
@@ -60,72 +92,22 @@ impl BindingsFile {
     }
 
     fn unusable(&self, reason: &str) -> Failure {
-        Failure::Usage(format!("{}: {reason}", self.path.display()))
+        Failure::usage(format_args!("{}: {reason}", self.path.display()))
     }
 }
 
-/// The check of a file.
-struct Check<'a> {
-    file: &'a BindingsFile,
-    tally: Tally,
-    trailer: Option<Sum>,
-    faults: Vec<String>,
-    unnamed: usize,
-}
-
-impl Check<'_> {
-    fn line(&mut self, number: u64, line: &[u8]) {
-        if let Err(fault) = self.read(line) {
-            match self.faults.len() < NAMED {
-                true => self.faults.push(format!("line {number} {fault}")),
-                false => self.unnamed += 1,
-            }
-        }
+/// What is wrong with the file as a whole, if the trailer does not tell of the lines that were found.
+fn compare(found: &Sum, told: Option<&Sum>) -> Result<(), String> {
+    let Some(told) = told else {
+        return Err(
+            "it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer".into(),
+        );
+    };
+    if found.count != told.count {
+        return Err(format!("it has {} people, but had {} when it was exported", found.count, told.count));
     }
-
-    fn read(&mut self, line: &[u8]) -> Result<(), String> {
-        if self.trailer.is_some() {
-            return Err("follows the trailer".into());
-        }
-        if let Some(trailer) = Trailer::parse(line) {
-            if !self.file.trailer {
-                return Err("is a trailer: remove the line, or leave out --no-trailer".into());
-            }
-            self.trailer = Some(trailer?.sum);
-            return Ok(());
-        }
-        let record = Record::parse(line, self.file.app.as_ref())?;
-        match self.tally.add(&record) {
-            true => Ok(()),
-            false => Err("is about a person who has a line already".into()),
-        }
-    }
-
-    fn end(mut self) -> Result<u64, Failure> {
-        if self.faults.is_empty() && self.file.trailer {
-            self.faults.extend(self.compare().err());
-        }
-        if self.unnamed > 0 {
-            self.faults.push(format!("and {} more lines", self.unnamed));
-        }
-        match self.faults.as_slice() {
-            [] => Ok(self.tally.count()),
-            faults => Err(self.file.unusable(&format!("nothing was imported:\n    {}", faults.join("\n    ")))),
-        }
-    }
-
-    fn compare(&self) -> Result<(), String> {
-        let (found, Some(told)) = (self.tally.sum(), &self.trailer) else {
-            return Err("it ends without a trailer: it was cut off; if it is the table of another system, add \
-                        --no-trailer"
-                .into());
-        };
-        if found.count != told.count {
-            return Err(format!("it has {} people, but had {} when it was exported", found.count, told.count));
-        }
-        match found.sha256 == told.sha256 {
-            true => Ok(()),
-            false => Err("its digest has changed since it was exported: a line was changed".into()),
-        }
+    match found.sha256 == told.sha256 {
+        true => Ok(()),
+        false => Err("its digest has changed since it was exported: a line was changed".into()),
     }
 }

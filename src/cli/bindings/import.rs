@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Failure, Progress, check,
+    Failure, Progress,
     file::BindingsFile,
     patiently, print,
     record::{Record, RecordState},
@@ -45,11 +45,10 @@ enum Imported {
 }
 
 pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure> {
-    check(redis).await?;
     let file = BindingsFile::open(args.file.clone(), !args.no_trailer, args.appid.clone())?;
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
-    let attempt = AttemptId::random().map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
+    let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     let import = Import { redis, attempt, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
     import.all(&file, people).await
 }
@@ -177,7 +176,7 @@ impl Report {
         }
         match refused {
             0 => Ok(()),
-            _ => Err(Failure::Unfinished("the lines listed were not imported; all others were".into())),
+            _ => Err(Failure::unfinished("the lines listed were not imported; all others were")),
         }
     }
 }

@@ -38,9 +38,13 @@ pub(super) enum BindingsCommand {
 }
 
 pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
-    match command {
-        BindingsCommand::Export { out } => open().and_then(|redis| run_to_end(export::run(&redis, out))),
-        BindingsCommand::Import(args) => open().and_then(|redis| run_to_end(import::run(&redis, &args))),
-        BindingsCommand::Conflicts { json } => open().and_then(|redis| run_to_end(conflicts::run(&redis, json))),
-    }
+    let redis = open()?;
+    run_to_end(async {
+        check(&redis).await?;
+        match command {
+            BindingsCommand::Export { out } => export::run(&redis, out.as_deref()).await,
+            BindingsCommand::Import(args) => import::run(&redis, &args).await,
+            BindingsCommand::Conflicts { json } => conflicts::run(&redis, json).await,
+        }
+    })
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use actix_web::web;
-use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::Args;
@@ -28,11 +27,11 @@ use wxmint_simulator::{
 use wxmint_verify::{Algorithm, peer::Peer};
 
 use self::rotating::{LEAD, Rotator};
-use super::{Failure, output::announce, serve::init_log, simulator};
+use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
-    http::{listen, now, page, run_to_end, serve, stop_signal},
+    http::{Listeners, listen, now, page, run_to_end, serve, stop_signal},
     ids::Person,
-    issuer::{self, InDemo, Issuer, IssuerListeners, Routes},
+    issuer::{self, InDemo, Issuer, Routes},
     keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy},
     login::Operator,
     settings::{AppsSource, Settings, SidecarSettings},
@@ -61,9 +60,10 @@ pub(super) struct DemoArgs {
 /// Runs the demo until Ctrl-C.
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
-        let reason = "the demo shows every login to whoever asks: --listen must be an address of this machine, \
-                      for example 127.0.0.1:8080";
-        return Err(Failure::Usage(reason.into()));
+        return Err(Failure::usage(
+            "the demo shows every login to whoever asks: --listen must be an address of this machine, for example \
+             127.0.0.1:8080",
+        ));
     }
     start(args)
 }
@@ -73,11 +73,11 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {
         let reason = format!("cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0", args.listen);
-        Failure::Unfinished(reason)
+        Failure::unfinished(reason)
     };
-    let public = listen(args.listen).map_err(not_listening)?;
-    let listeners = IssuerListeners { public, admin: listen(any_port)?, local: true };
-    let address = format!("http://{}", listeners.public.local_addr()?);
+    let service = listen(args.listen).map_err(not_listening)?;
+    let address = format!("http://{}", service.local_addr()?);
+    let listeners = Listeners { service, admin: listen(any_port)? };
     let apps = [app(DEMO_APPS[0])?, app(DEMO_APPS[1])?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
@@ -95,12 +95,12 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         let logins = regulars_logins(&stand_ins.world);
         stand_ins.start()?;
         let open = async {
-            log_in(&address, logins).await.map_err(Failure::Unfinished)?;
+            log_in(&address, logins).await.map_err(Failure::unfinished)?;
             peer.is_ready().await;
             introduce(&address);
             Ok(())
         };
-        let served = async { issuer::run(issuer, listeners, page, stop).await.map_err(Failure::from) };
+        let served = async { issuer::run(issuer, listeners, Some(page), stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open).map(|_| ())
     })
 }
@@ -180,8 +180,8 @@ fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
     // The audience is the issuer, which is the default.
     let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
     let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
-    let peer = Peer::start(settings.trusted.clone()).map_err(|error| Failure::Unfinished(error.to_string()))?;
+        .map_err(Failure::unfinished)?;
+    let peer = Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?;
     let peer = Arc::new(peer);
     let by_itself = peer_routes(Arc::clone(&peer));
     let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
@@ -218,7 +218,7 @@ async fn block(memory: Memory, user: String, blocked: bool) -> bool {
 fn app(id: &str) -> Result<App, Failure> {
     let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
-        return Err(Failure::Unfinished(format!("{id} is no AppID")));
+        return Err(Failure::unfinished(format_args!("{id} is no AppID")));
     };
     Ok(App { id, secret })
 }
@@ -239,8 +239,8 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
         ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
-    let settings = Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value)))
-        .map_err(|faults| Failure::Unfinished(faults.to_string()))?;
+    let settings =
+        Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value))).map_err(Failure::unfinished)?;
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
 }
 
@@ -251,14 +251,8 @@ fn policy(algorithm: Algorithm, token_ttl: i64) -> RotationPolicy {
 }
 
 fn vault() -> Result<Vault, Failure> {
-    let line = STANDARD.encode(random::<32>()?);
-    Vault::parse(line.as_bytes()).map_err(|error| Failure::Unfinished(error.to_string()))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| Failure::Unfinished("the system gave no random bits".into()))?;
-    Ok(bytes)
+    let line = STANDARD.encode(*random::<32>()?);
+    Vault::parse(line.as_bytes()).map_err(Failure::unfinished)
 }
 
 fn introduce(address: &str) {

@@ -1,6 +1,6 @@
 //! Objects of a Kubernetes cluster. A write is refused if somebody else has written since the read.
 
-use std::{error::Error as _, fmt, thread, time::Duration};
+use std::{error::Error as _, fmt, iter, thread, time::Duration};
 
 use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
@@ -22,7 +22,7 @@ const LONGEST_MESSAGE: usize = 300;
 
 /// One object, which need not exist.
 pub(super) struct Remote<K> {
-    name: ObjectName,
+    pub(super) name: ObjectName,
     api: Api<K>,
     runtime: Runtime,
 }
@@ -47,10 +47,6 @@ impl<K: ClusterObject> Remote<K> {
         let client = runtime.block_on(client())?;
         let api = Api::namespaced(client, &name.namespace);
         Ok(Self { name, api, runtime })
-    }
-
-    pub(super) fn name(&self) -> &ObjectName {
-        &self.name
     }
 
     pub(super) fn read(&self) -> Result<Option<K>, Failure> {
@@ -87,7 +83,7 @@ impl<K: ClusterObject> Remote<K> {
             }
             thread::sleep(pause(losses));
         }
-        Err(Failure::Unfinished(format!(
+        Err(Failure::unfinished(format_args!(
             "{self}: somebody else changed it {TRIES} times while this command was deciding; nothing was written"
         )))
     }
@@ -113,7 +109,7 @@ impl<K: ClusterObject> Remote<K> {
                 causes(other)
             ),
         };
-        Failure::Unfinished(format!("{self}: {reason}"))
+        Failure::unfinished(format_args!("{self}: {reason}"))
     }
 
     /// Names the missing permission, and how to grant it.
@@ -146,11 +142,11 @@ async fn client() -> Result<Client, Failure> {
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
     Client::try_from(config)
-        .map_err(|error| Failure::Usage(format!("the cluster's configuration cannot be used: {}", causes(&error))))
+        .map_err(|error| Failure::usage(format_args!("the cluster's configuration cannot be used: {}", causes(&error))))
 }
 
 fn unconfigured(error: &InferConfigError) -> Failure {
-    Failure::Usage(format!(
+    Failure::usage(format_args!(
         "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
          automountServiceAccountToken: true ({error})"
     ))
@@ -162,16 +158,8 @@ fn message(status: &Status) -> String {
 
 /// An error with its causes, which kube's own text often leaves out.
 fn causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
+    let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 fn pause(losses: u32) -> Duration {

@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
-use self::place::{Change, KeysPlace, KeysPlaceArgs, ObjectName, checked};
+use self::place::{KeysPlace, KeysPlaceArgs, ObjectName, checked};
 pub(super) use self::rotate::short_lead;
 use super::{
     Failure, duration,
@@ -135,8 +135,7 @@ impl PolicyArgs {
     fn policy(&self, keys: &StoredKeys) -> Result<rotation::RotationPolicy, Failure> {
         let set = keys.check()?;
         let last = set.lives().last().map_or(Algorithm::Es256, |life| life.algorithm);
-        let span =
-            |duration: Duration| TimeDelta::from_std(duration).map_err(|error| Failure::Usage(error.to_string()));
+        let span = |duration: Duration| TimeDelta::from_std(duration).map_err(Failure::usage);
         let (lead, token_ttl) = self.times()?;
         Ok(rotation::RotationPolicy {
             every: span(self.every)?,
@@ -188,7 +187,7 @@ fn publishing(
     change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let place = place.open()?;
-    let copy = publish.publish_configmap.map(objects::PublicCopy::open).transpose()?;
+    let copy = publish.publish_configmap.map(cluster::Remote::open_copy).transpose()?;
     change(&place)?;
     copy.map_or(Ok(()), |copy| copy.follow(&place))
 }
@@ -200,7 +199,7 @@ fn publishing(
     change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     match publish.publish_configmap {
-        Some(_) => Err(Failure::Usage(WITHOUT_KUBERNETES.into())),
+        Some(_) => Err(Failure::usage(WITHOUT_KUBERNETES)),
         None => change(&place.open()?),
     }
 }
@@ -232,13 +231,13 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
         rotation::check_new_key(set.lives(), &policy, nbf, now)?;
         let kid = key.kid().to_owned();
         if set.ended().iter().any(|ended| ended.kid == kid) {
-            return Err(Failure::Usage(format!("{kid} was retired at once: verifiers refuse whatever it signs")));
+            return Err(Failure::usage(format_args!("{kid} was retired at once: verifiers refuse whatever it signs")));
         }
         keys.add(key);
         // The new key makes it due to say how long the earlier keys stay visible.
         let step = rotation::plan(keys.check()?.lives(), &policy, now)?;
         keys.apply(&step)?;
-        Ok(Change::Write((kid, nbf)))
+        Ok((kid, nbf))
     })?;
     print(format_args!("{place}: key {kid}, published now, signs from {nbf}", nbf = date(nbf)));
     Ok(())

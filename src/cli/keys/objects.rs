@@ -5,22 +5,20 @@
 //!
 //! The client's own copies of the keys are not wiped, because the process ends right after.
 
-use std::fmt;
-
 use k8s_openapi::{
     ByteString,
-    api::core::v1::{self, ConfigMap},
+    api::core::v1::{ConfigMap, Secret},
 };
 
 use super::{
     Failure,
     cluster::{ClusterObject, Remote},
-    place::{Change, KeysPlace, ObjectName, checked},
+    place::{KeysPlace, ObjectName, change_keys},
     print, public_set,
 };
 use crate::keys::StoredKeys;
 
-impl ClusterObject for v1::Secret {
+impl ClusterObject for Secret {
     const KIND: &'static str = "secret";
     /// The file that a mounted Secret shows (`WXMINT_KEYS=…/keys.json`).
     const FIELD: &'static str = "keys.json";
@@ -34,67 +32,49 @@ impl ClusterObject for v1::Secret {
     }
 }
 
-/// The Secret of a set of private keys, which need not exist yet.
-pub(super) struct Secret(Remote<v1::Secret>);
-
-impl Secret {
-    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
-        Remote::open(name).map(Self)
-    }
-
+impl Remote<Secret> {
     /// Whether the Secret is there and has the field.
-    pub(super) fn exists(&self) -> Result<bool, Failure> {
-        Ok(self.0.read()?.is_some_and(|secret| secret.field().is_some()))
+    pub(super) fn has_keys(&self) -> Result<bool, Failure> {
+        Ok(self.read()?.is_some_and(|secret| secret.field().is_some()))
     }
 
     /// Creates the Secret, or adds the field to an existing one.
-    pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
+    pub(super) fn create_keys(&self, keys: &StoredKeys) -> Result<(), Failure> {
         let content = keys.content();
-        self.0.until_undisturbed(|| {
-            let found = self.0.read()?;
+        self.until_undisturbed(|| {
+            let found = self.read()?;
             match found.as_ref().and_then(ClusterObject::field) {
                 Some(_) => {
-                    Err(format!("{self} has a field {} already; it was left as it is", v1::Secret::FIELD).into())
+                    let field = Secret::FIELD;
+                    Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is")))
                 }
-                None => Ok(self.0.write(found, &content)?.then_some(())),
+                None => Ok(self.write(found, &content)?.then_some(())),
             }
         })
     }
 
-    pub(super) fn read(&self) -> Result<StoredKeys, Failure> {
-        self.read_with_keys().map(|(_, keys)| keys)
-    }
-
-    pub(super) fn change<T>(
+    pub(super) fn change_keys<T>(
         &self,
-        mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
+        mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let attempt = || {
-            let (secret, mut keys) = self.read_with_keys()?;
-            let outcome = match decide(&mut keys)? {
-                Change::Keep(outcome) => return Ok(Some(outcome)),
-                Change::Write(outcome) => outcome,
-            };
-            checked(&keys)?;
-            Ok(self.0.write(Some(secret), &keys.content())?.then_some(outcome))
-        };
-        self.0.until_undisturbed(attempt)
+        self.until_undisturbed(|| {
+            let (secret, keys) = self.read_keys()?;
+            let (outcome, changed) = change_keys(keys, &mut decide)?;
+            let done = changed.map_or(Ok(true), |keys| self.write(Some(secret), &keys.content()))?;
+            Ok(done.then_some(outcome))
+        })
     }
 
-    fn read_with_keys(&self) -> Result<(v1::Secret, StoredKeys), Failure> {
-        let (place, field) = (self.0.name(), v1::Secret::FIELD);
-        let make = || format!("make it with: wxmint keys generate --secret {place}");
-        let secret = self.0.read()?.ok_or_else(|| format!("{self} is not there; {}", make()))?;
-        let content = secret.field().ok_or_else(|| format!("{self} has no field {field}; {}", make()))?;
+    /// Returns the Secret as well, to write to it.
+    pub(super) fn read_keys(&self) -> Result<(Secret, StoredKeys), Failure> {
+        let (name, field) = (&self.name, Secret::FIELD);
+        let lacking =
+            |what| Failure::usage(format_args!("{self} {what}; make it with: wxmint keys generate --secret {name}"));
+        let secret = self.read()?.ok_or_else(|| lacking("is not there".to_owned()))?;
+        let content = secret.field().ok_or_else(|| lacking(format!("has no field {field}")))?;
         let keys =
             StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))?;
         Ok((secret, keys))
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -113,32 +93,29 @@ impl ClusterObject for ConfigMap {
     }
 }
 
-/// The ConfigMap of the public set, which need not exist yet.
-pub(super) struct PublicCopy(Remote<ConfigMap>);
-
-impl PublicCopy {
-    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes.
-    pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
-        let remote = Remote::open(name)?;
-        remote.read()?;
-        Ok(Self(remote))
+impl Remote<ConfigMap> {
+    /// Reads the ConfigMap as well, so that a missing permission is told before any key changes. It need not exist yet.
+    pub(super) fn open_copy(name: ObjectName) -> Result<Self, Failure> {
+        let copy = Self::open(name)?;
+        copy.read()?;
+        Ok(copy)
     }
 
     /// Writes the current public keys to the ConfigMap.
     pub(super) fn follow(&self, place: &KeysPlace) -> Result<(), Failure> {
-        let said = self.0.until_undisturbed(|| self.try_to_follow(place))?;
-        print(format_args!("{}: {} {said}", self.0, ConfigMap::FIELD));
+        let said = self.until_undisturbed(|| self.try_to_follow(place))?;
+        print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
         Ok(())
     }
 
     fn try_to_follow(&self, place: &KeysPlace) -> Result<Option<&'static str>, Failure> {
         // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
         // changed and this write is refused, so that old keys never replace new ones.
-        let found = self.0.read()?;
+        let found = self.read()?;
         let jwks = public_set(place)?;
         if found.as_ref().and_then(ClusterObject::field) == Some(jwks.as_bytes()) {
             return Ok(Some("is up to date"));
         }
-        Ok(self.0.write(found, jwks.as_bytes())?.then_some("was written"))
+        Ok(self.write(found, jwks.as_bytes())?.then_some("was written"))
     }
 }

@@ -9,21 +9,16 @@ use std::{
 use clap::Args;
 
 #[cfg(feature = "kubernetes")]
-use super::objects::Secret;
+use k8s_openapi::api::core::v1::Secret;
+
+#[cfg(feature = "kubernetes")]
+use super::cluster::Remote;
 use super::{Failure, variables};
 use crate::{
     keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
     settings::{read_one, variables::KEYS},
 };
-
-/// What a command decides about a set of keys.
-pub(super) enum Change<T> {
-    /// The set was changed and must be written.
-    Write(T),
-    /// Nothing was changed.
-    Keep(T),
-}
 
 /// Only a set that could be used is written.
 pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
@@ -35,7 +30,7 @@ pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
 pub(super) enum KeysPlace {
     File(PathBuf),
     #[cfg(feature = "kubernetes")]
-    Secret(Box<Secret>),
+    Secret(Box<Remote<Secret>>),
 }
 
 #[derive(Args)]
@@ -53,21 +48,19 @@ impl KeysPlaceArgs {
         if let Some(name) = self.secret {
             return open_secret(name);
         }
-        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok());
-        named
-            .map(KeysPlace::File)
-            .ok_or_else(|| Failure::Usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json".into()))
+        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok()).map(KeysPlace::File);
+        named.ok_or_else(|| Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json"))
     }
 }
 
 #[cfg(feature = "kubernetes")]
 fn open_secret(name: ObjectName) -> Result<KeysPlace, Failure> {
-    Secret::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)))
+    Remote::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)))
 }
 
 #[cfg(not(feature = "kubernetes"))]
 fn open_secret(_: ObjectName) -> Result<KeysPlace, Failure> {
-    Err(Failure::Usage(super::WITHOUT_KUBERNETES.into()))
+    Err(Failure::usage(super::WITHOUT_KUBERNETES))
 }
 
 impl fmt::Display for KeysPlace {
@@ -85,7 +78,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => path.try_exists().map_err(|error| Failure::from(error).at(self)),
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.exists(),
+            Self::Secret(secret) => secret.has_keys(),
         }
     }
 
@@ -94,11 +87,13 @@ impl KeysPlace {
         checked(keys)?;
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
-                FileError::Exists(_) => Failure::Usage(format!("{error}; to change its keys, run: wxmint keys rotate")),
+                FileError::Exists(_) => {
+                    Failure::usage(format_args!("{error}; to change its keys, run: wxmint keys rotate"))
+                }
                 error => unusable(error),
             }),
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.create(keys),
+            Self::Secret(secret) => secret.create_keys(keys),
         }
     }
 
@@ -106,7 +101,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => read_file(path),
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.read(),
+            Self::Secret(secret) => Ok(secret.read_keys()?.1),
         }
     }
 
@@ -116,32 +111,32 @@ impl KeysPlace {
     }
 
     /// Lets `decide` change the set. If somebody else changed it meanwhile, `decide` is called again with the new set.
-    pub(super) fn change<T>(
-        &self,
-        decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
-    ) -> Result<T, Failure> {
+    pub(super) fn change<T>(&self, decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
         match self {
-            Self::File(path) => change_file(path, decide),
+            Self::File(path) => {
+                let held = Held::wait(path).map_err(unusable)?;
+                let (outcome, changed) = change_keys(read_file(path)?, decide)?;
+                changed.map_or(Ok(()), |keys| held.replace(&keys.content())).map_err(unusable)?;
+                Ok(outcome)
+            }
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change(decide),
+            Self::Secret(secret) => secret.change_keys(decide),
         }
     }
 }
 
-fn change_file<T>(
-    path: &Path,
-    mut decide: impl FnMut(&mut StoredKeys) -> Result<Change<T>, Failure>,
-) -> Result<T, Failure> {
-    let held = Held::wait(path).map_err(unusable)?;
-    let mut keys = read_file(path)?;
-    match decide(&mut keys)? {
-        Change::Keep(outcome) => Ok(outcome),
-        Change::Write(outcome) => {
-            checked(&keys)?;
-            held.replace(&keys.content()).map_err(unusable)?;
-            Ok(outcome)
-        }
+/// Returns what to write, or `None` if `decide` has changed nothing.
+pub(super) fn change_keys<T>(
+    mut keys: StoredKeys,
+    mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
+) -> Result<(T, Option<StoredKeys>), Failure> {
+    let before = keys.content();
+    let outcome = decide(&mut keys)?;
+    if keys.content() == before {
+        return Ok((outcome, None));
     }
+    checked(&keys)?;
+    Ok((outcome, Some(keys)))
 }
 
 fn read_file(path: &Path) -> Result<StoredKeys, Failure> {

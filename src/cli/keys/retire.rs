@@ -1,10 +1,6 @@
 //! `wxmint keys retire KID --now`
 
-use super::{
-    Failure,
-    place::{Change, KeysPlace},
-    print, say,
-};
+use super::{Failure, place::KeysPlace, print, say};
 use crate::{
     cli::output::confirm,
     http::now,
@@ -12,14 +8,14 @@ use crate::{
 };
 
 pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
+    let set = place.read_set()?;
     if !at_once {
-        let set = place.read_set()?;
         let kept = rotation::refuse_removal(set.lives(), kid);
-        return Err(Failure::Usage(format!(
+        return Err(Failure::usage(format_args!(
             "{place}: {kept}. If it has leaked, add --now: every token that it signed is then refused"
         )));
     }
-    let planned = plan(place, kid)?;
+    let planned = rotation::retire(set.lives(), kid, now()).map_err(|refusal| Failure::from(refusal).at(place))?;
     for line in consequences(kid, &planned) {
         say(line);
     }
@@ -27,21 +23,14 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
         confirm(format_args!("retire {kid}"))?;
     }
     let done = place.change(|keys| {
-        let set = keys.check()?;
-        let algorithm = set.lives().iter().find(|life| life.kid == kid).map(|life| life.algorithm);
         let now = now();
-        let retirement = rotation::retire(set.lives(), kid, now)?;
-        keys.retire(kid, &retirement, algorithm.unwrap_or(wxmint_verify::Algorithm::Es256), now)?;
-        Ok(Change::Write(retirement))
+        let retirement = rotation::retire(keys.check()?.lives(), kid, now)?;
+        keys.retire(kid, &retirement, now)?;
+        Ok(retirement)
     })?;
     let successor = if done.state == KeyState::Signing { ", another key signs" } else { "" };
     print(format_args!("{place}: {kid} is gone{successor}"));
     Ok(())
-}
-
-fn plan(place: &KeysPlace, kid: &str) -> Result<Retirement, Failure> {
-    let set = place.read_set()?;
-    rotation::retire(set.lives(), kid, now()).map_err(|refusal| Failure::from(refusal).at(place))
 }
 
 /// What breaks, and for how long. docs/keys.md explains the times.
@@ -62,7 +51,7 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
             "  {next}, which is published already, signs from now on; peers that have not fetched it yet refuse new \
              tokens until they do."
         )),
-        Successor::New => lines.push(
+        Successor::New(_) => lines.push(
             "  A new key signs from now on. Peers refuse its tokens until their next fetch: those that fetch on an \
              unknown kid within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker."
                 .into(),

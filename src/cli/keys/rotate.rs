@@ -2,14 +2,13 @@
 
 use chrono::TimeDelta;
 
-use super::{
-    Failure, PolicyArgs, date,
-    place::{Change, KeysPlace},
-    print, say,
-};
+use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
 use crate::{
     http::now,
-    keys::rotation::{self, KeyLife, RotationPolicy, RotationStep},
+    keys::{
+        StoredKeys,
+        rotation::{self, KeyLife, RotationPolicy, RotationStep},
+    },
 };
 
 /// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
@@ -18,24 +17,26 @@ pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 /// A warning if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<String> {
     let seconds = lead.num_seconds();
-    let note =
-        || format!("with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while");
-    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| format!("{}; see docs/keys.md", note()))
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| {
+        format!(
+            "with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while; see \
+             docs/keys.md"
+        )
+    })
 }
 
 pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, dry_run: bool) -> Result<(), Failure> {
-    let (step, policy, waiting, forgotten) = place.change(|keys| {
+    let rotate = |keys: &mut StoredKeys| {
         let (policy, now) = (policy.policy(keys)?, now());
         let set = keys.check()?;
         let step = rotation::plan(set.lives(), &policy, now)?;
         let waiting = set.lives().last().filter(|last| last.nbf > now).cloned();
         let forgotten = keys.forget_ended(&policy, now);
-        if dry_run || (step.is_nothing() && forgotten.is_empty()) {
-            return Ok(Change::Keep((step, policy, waiting, forgotten)));
-        }
         keys.apply(&step)?;
-        Ok(Change::Write((step, policy, waiting, forgotten)))
-    })?;
+        Ok::<_, Failure>((step, policy, waiting, forgotten))
+    };
+    let (step, policy, waiting, forgotten) =
+        if dry_run { rotate(&mut place.read()?)? } else { place.change(rotate)? };
     if let Some(note) = short_lead(policy.lead) {
         say(format_args!("note: {note}"));
     }

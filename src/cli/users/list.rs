@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Failure, print};
-use crate::accounts::{User, UsersFile};
+use super::{Failure, print, read};
+use crate::accounts::User;
 
 pub(super) fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
-    let file = UsersFile::read(path)?;
+    let file = read(path)?;
     if as_json {
         print(file.users().map(machine_readable).collect::<serde_json::Value>());
         return Ok(());

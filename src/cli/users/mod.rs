@@ -14,19 +14,16 @@ use super::{
     serve::variables,
 };
 use crate::{
-    accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersError, UsersFile, fresh_user},
+    accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user},
     http::now,
     ids::UserId,
-    secret_files::{FileError, Held},
+    secret_files::{FileError, Held, MAKE_USERS, read_private},
     settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
 
 /// The first line of a new file.
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id, claims. `!` before the hash: disabled. See: wxmint users --help\n";
-
-/// Makes a users file when its path follows.
-const MAKE_USERS: &str = "wxmint users add NAME --users";
 
 #[derive(Subcommand)]
 pub(super) enum UsersCommand {
@@ -114,15 +111,6 @@ fn name(text: &str) -> Result<Username, String> {
     if User::can_be_named(&name) { Ok(name) } else { Err("must not begin with `#`, as comments do".into()) }
 }
 
-impl From<UsersError> for Failure {
-    fn from(error: UsersError) -> Self {
-        match error {
-            UsersError::Unreadable(error) => unusable(error),
-            error => Self::Usage(error.to_string()),
-        }
-    }
-}
-
 impl UsersFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         let from_settings = || match read_one(&ACCOUNTS, variables()) {
@@ -132,7 +120,7 @@ impl UsersFileArgs {
         self.users
             .or_else(from_settings)
             .filter(|path: &PathBuf| !path.as_os_str().is_empty())
-            .ok_or_else(|| Failure::Usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users".into()))
+            .ok_or_else(|| Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users"))
     }
 }
 
@@ -158,6 +146,11 @@ fn unusable(error: FileError) -> Failure {
     Failure::of_file(error, MAKE_USERS)
 }
 
+fn read(path: &Path) -> Result<UsersFile, Failure> {
+    let content = read_private(path).map_err(unusable)?;
+    UsersFile::parse(&content).map_err(|fault| Failure::usage(fault).at(path.display()))
+}
+
 /// Claims that are not given stay as they are.
 fn add(
     path: &Path,
@@ -168,10 +161,10 @@ fn add(
 ) -> Result<(), Failure> {
     // Checked before the password is asked for, and again below, while nobody else can change the file.
     if path.try_exists().unwrap_or(false) {
-        check_free(&UsersFile::read(path)?, &name, id.as_ref(), replace)?;
+        check_free(&read(path)?, &name, id.as_ref(), replace)?;
     }
     let password = password::ask(&name)?;
-    let hash = StoredHash::of(&password).map_err(|reason| Failure::Unfinished(reason.into()))?;
+    let hash = StoredHash::of(&password).map_err(Failure::unfinished)?;
     let said = change(path, Held::wait_or_create(path, HEADING), |file| {
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
@@ -197,14 +190,14 @@ fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replac
     let shown = name.as_str();
     match file.user(name) {
         Some(_) if !replace => {
-            Err(Failure::Usage(format!("{shown} exists already; for another password, add --replace")))
+            Err(Failure::usage(format_args!("{shown} exists already; for another password, add --replace")))
         }
-        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::Usage(format!(
+        Some(user) if wanted.is_some_and(|wanted| *wanted != user.id) => Err(Failure::usage(format_args!(
             "{shown} has the user id {id}, which stays; for another one, first run: wxmint users remove {shown}",
             id = user.id
         ))),
         None => match file.users().find(|user| Some(&user.id) == wanted) {
-            Some(User { name: other, id, .. }) => Err(Failure::Usage(format!(
+            Some(User { name: other, id, .. }) => Err(Failure::usage(format_args!(
                 "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}",
                 other = other.as_str()
             ))),
@@ -275,7 +268,7 @@ fn tell(path: &Path, name: &Username, said: &str) {
 }
 
 fn unknown(name: &Username) -> Failure {
-    Failure::Usage(format!("there is no user {name}; see: wxmint users list", name = name.as_str()))
+    Failure::usage(format_args!("there is no user {name}; see: wxmint users list", name = name.as_str()))
 }
 
 /// Reads the file, lets `decide` change it, and writes it, while no other process can.
@@ -285,11 +278,11 @@ fn change<T>(
     decide: impl FnOnce(&mut UsersFile) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let held = held.map_err(unusable)?;
-    let mut file = UsersFile::read(path)?;
+    let mut file = read(path)?;
     let outcome = decide(&mut file)?;
     let content = file.content();
     if UsersFile::parse(&content).as_ref() != Ok(&file) {
-        return Err(Failure::Usage("nothing was changed: a user id in the file must not look like a hash".into()));
+        return Err(Failure::usage("nothing was changed: a user id in the file must not look like a hash"));
     }
     held.replace(&content).map_err(unusable)?;
     Ok(outcome)

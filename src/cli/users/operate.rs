@@ -55,7 +55,7 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
     report(user, &erased);
     match erased.complete {
         true => Ok(()),
-        false => Err(Failure::Unfinished(format!(
+        false => Err(Failure::unfinished(format_args!(
             "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."
         ))),
     }
@@ -113,7 +113,7 @@ fn act<T>(
 
 fn unreachable(error: StoreError) -> Failure {
     let reason = error.reason;
-    Failure::Unfinished(format!(
+    Failure::unfinished(format_args!(
         "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
     ))
 }

@@ -18,19 +18,19 @@ pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
     let typed = if stdin.is_terminal() { prompt_twice(name)? } else { first_line(stdin.lock())? };
     let password = typed.parse().map_err(unfit)?;
     if typed.chars().count() < SHORTEST {
-        return Err(Failure::Usage(format!("the password must be at least {SHORTEST} characters")));
+        return Err(Failure::usage(format_args!("the password must be at least {SHORTEST} characters")));
     }
     Ok(password)
 }
 
 fn unfit(error: InvalidCredential) -> Failure {
-    Failure::Usage(format!("the password {error}"))
+    Failure::usage(format_args!("the password {error}"))
 }
 
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
     let typed = prompt(&format!("Password of {}: ", name.as_str()))?;
     let again = prompt("The same again: ")?;
-    if typed == again { Ok(typed) } else { Err(Failure::Usage("the two passwords differ; nothing was changed".into())) }
+    if typed == again { Ok(typed) } else { Err(Failure::usage("the two passwords differ; nothing was changed")) }
 }
 
 fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
@@ -45,12 +45,12 @@ fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
     }
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = str::from_utf8(line).map_err(|_| Failure::Usage("the password must be UTF-8".into()))?;
+    let text = str::from_utf8(line).map_err(|_| Failure::usage("the password must be UTF-8"))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn unreadable(error: io::Error) -> Failure {
-    Failure::Unfinished(format!("the password could not be read: {error}"))
+    Failure::unfinished(format_args!("the password could not be read: {error}"))
 }
 
 #[cfg(test)]
@@ -71,7 +71,8 @@ mod tests {
         let longest = "密".repeat(Password::MAX_CHARS);
         assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
         let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
-        assert!(matches!(endless, Failure::Usage(text) if text == "the password must be at most 1024 characters"));
-        assert!(matches!(first_line(&b"\xff\n"[..]), Err(Failure::Usage(_))));
+        assert_eq!(endless, Failure::usage("the password must be at most 1024 characters"));
+        let not_text = first_line(&b"\xff\n"[..]).expect_err("not UTF-8");
+        assert_eq!(not_text, Failure::usage("the password must be UTF-8"));
     }
 }

@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
 
-use super::{CACHED, FeedError, cursor};
+use super::{CACHED, cursor};
 
 /// The most pages of a lane that are kept or made at once.
 const MAX_PAGES: usize = 32;
@@ -31,8 +31,8 @@ pub(in crate::issuer) enum Lane {
     Old,
 }
 
-/// `None` if the stream does not have the cursor.
-pub(super) type Made = Result<Option<Bytes>, FeedError>;
+/// `None` if the stream does not have the cursor. The error is a text for the log, because it is shared by all who asked.
+pub(super) type Made = Result<Option<Bytes>, String>;
 /// A page for all who ask for it within a second, also those of other workers. One of them makes it.
 pub(super) type FeedPage = Arc<OnceCell<Made>>;
 

@@ -159,7 +159,12 @@ fn an_emergency_retirement_names_the_key_that_signs_afterwards() {
     );
     assert_eq!(
         retire(&lives[..2], "now"),
-        Ok(Retirement { state: KeyState::Signing, successor: Successor::New, begins, released: None })
+        Ok(Retirement {
+            state: KeyState::Signing,
+            successor: Successor::New(Algorithm::Es256),
+            begins,
+            released: None
+        })
     );
     assert_eq!(
         retire(&lives, "old"),

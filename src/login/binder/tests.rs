@@ -1,4 +1,4 @@
-//! Races that the scheduler of `tests/binding` found, step by step.
+//! Races that the scheduler of `tests/proofs/binding` found, step by step.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    binder.dissolve(&user(name), generation, async || Ok::<_, StoreError>(())).await.expect("dissolved");
+    binder.dissolve(&user(name), generation, async || Ok(())).await.expect("dissolved");
 }
 
 #[tokio::test]

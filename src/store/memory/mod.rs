@@ -4,6 +4,7 @@ mod access_token;
 mod binding;
 mod ends;
 mod erasure;
+mod list;
 mod session;
 mod ticket;
 
@@ -38,7 +39,7 @@ struct Shelves {
     codes: HashMap<(AppId, LoginCode), ClaimedCode>,
     sessions: HashMap<Person, StoredSession>,
     bindings: HashMap<Person, binding::StoredBinding>,
-    users: HashMap<UserId, binding::StoredList>,
+    users: HashMap<UserId, list::StoredList>,
     unionids: HashMap<UnionId, UserId>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<Cell, CountedEvents>,

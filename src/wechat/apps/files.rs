@@ -1,10 +1,11 @@
 //! The files that hold AppSecrets. An error names the file and never repeats its content.
 
 use std::{
-    ffi::OsStr,
+    ffi::OsString,
+    fmt,
     fs::{self, File},
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use zeroize::Zeroizing;
@@ -20,128 +21,80 @@ const MOST_BYTES: u64 = 1024;
 /// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
-/// What is wrong with one file or with the folder.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} {wrong}", path = .path.display())]
-pub struct AppFault {
-    path: PathBuf,
-    wrong: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct AppFaults(pub(super) Vec<AppFault>);
-
-impl From<AppFault> for AppFaults {
-    fn from(fault: AppFault) -> Self {
-        Self(vec![fault])
-    }
-}
-
-impl AppFault {
-    fn new(path: &Path, wrong: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), wrong: wrong.into() }
-    }
-
-    fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self::new(path, format!("cannot be read: {error}"))
-    }
-
-    pub(super) fn nothing_in(folder: &Path) -> Self {
-        Self::new(
-            folder,
-            "holds no mini program: put a file there whose name is the AppID and whose content is the AppSecret",
-        )
-    }
-}
-
-/// The apps that were found, and the faults.
+/// The apps that were found, and what is wrong with which file.
 #[derive(Default)]
 pub(super) struct Found {
-    apps: Vec<FoundApp>,
-    /// The faults of files that are not named by an AppID.
-    faults: Vec<AppFault>,
-}
-
-struct FoundApp {
-    id: AppId,
-    path: PathBuf,
-    secret: Result<AppSecret, AppFault>,
+    pub(super) apps: Vec<App>,
+    pub(super) faults: Vec<String>,
 }
 
 impl Found {
-    /// Apps that are in no file.
-    pub(super) fn given(apps: impl IntoIterator<Item = App>) -> Self {
-        let found = |app: App| FoundApp { id: app.id, path: PathBuf::new(), secret: Ok(app.secret) };
-        Self { apps: apps.into_iter().map(found).collect(), faults: Vec::new() }
-    }
-
-    pub(super) fn in_file(id: &AppId, path: &Path) -> Self {
-        let app = FoundApp { id: id.clone(), path: path.to_owned(), secret: read(path) };
-        Self { apps: vec![app], faults: Vec::new() }
+    /// Reads the AppSecret of one app. If the file is invalid, the app keeps its secret among the `known` ones.
+    pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
+        let known = known.and_then(|apps| apps.0.get(&id)).map(|app| &app.secret);
+        match read(path).and_then(|secret| whole(path, secret, known)) {
+            Ok(secret) => self.apps.push(App { id, secret }),
+            Err(fault) => {
+                self.faults.push(fault);
+                self.apps.extend(known.map(|secret| App { id, secret: secret.clone() }));
+            }
+        }
     }
 
     /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
-    /// (`..data`) put there.
-    pub(super) fn in_folder(folder: &Path) -> Result<Self, AppFault> {
-        let unreadable = |error: io::Error| AppFault::unreadable(folder, &error);
+    /// (`..data`) put there. Fails if the folder cannot be read.
+    pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, String> {
+        let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+        let mut names: Vec<OsString> = entries.map_err(|error| unreadable(folder, &error))?;
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+        // Sorted because a folder has no order, and a fault that is logged only once must have the same text each time.
+        names.sort();
         let mut found = Self::default();
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            if !name.as_encoded_bytes().starts_with(b".") {
-                found.take(&folder.join(&name), &name);
+        for name in names {
+            let path = folder.join(&name);
+            match name.to_str().and_then(|name| name.parse().ok()) {
+                Some(id) => found.add(id, &path, known),
+                None => found.faults.push(fault(
+                    &path,
+                    "is not named by an AppID; remove it, or begin its name with a dot so that it is ignored",
+                )),
             }
         }
-        // Sorted because a folder has no order, and a fault that is logged only once must have the same text each time.
-        found.apps.sort_by(|one, other| one.id.cmp(&other.id));
-        found.faults.sort_by(|one, other| one.path.cmp(&other.path));
+        if found.apps.is_empty() && found.faults.is_empty() {
+            found.faults.push(fault(
+                folder,
+                "holds no mini program: put a file there whose name is the AppID and whose content is the AppSecret",
+            ));
+        }
         Ok(found)
     }
+}
 
-    fn take(&mut self, path: &Path, name: &OsStr) {
-        match name.to_str().and_then(|name| name.parse().ok()) {
-            Some(id) => self.apps.push(FoundApp { id, path: path.to_owned(), secret: read(path) }),
-            None => self.faults.push(AppFault::new(
-                path,
-                "is not named by an AppID; remove it, or begin its name with a dot so that it is ignored",
-            )),
-        }
-    }
+fn fault(path: &Path, wrong: impl fmt::Display) -> String {
+    format!("{} {wrong}", path.display())
+}
 
-    /// The apps, each with the secret from its file, or with the known one if the file is invalid.
-    pub(super) fn or_known(self, known: Option<&Apps>) -> (Vec<App>, Vec<AppFault>) {
-        let (mut apps, mut faults) = (Vec::new(), self.faults);
-        for FoundApp { id, path, secret } in self.apps {
-            let known = known.and_then(|apps| apps.0.get(&id)).map(|app| app.secret.clone());
-            match secret.and_then(|secret| whole(&path, secret, known.as_ref())) {
-                Ok(secret) => apps.push(App { id, secret }),
-                Err(fault) => {
-                    faults.push(fault);
-                    apps.extend(known.map(|secret| App { id, secret }));
-                }
-            }
-        }
-        (apps, faults)
-    }
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    fault(path, format_args!("cannot be read: {error}"))
 }
 
 /// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
 /// one length.
-fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, AppFault> {
+fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, String> {
     let is_shorter = known.is_some_and(|known| secret.expose().len() < known.expose().len());
     let half =
         "is shorter than the AppSecret in use, as if only half had been written; if it is complete, restart wxmint";
-    if is_shorter { Err(AppFault::new(path, half)) } else { Ok(secret) }
+    if is_shorter { Err(fault(path, half)) } else { Ok(secret) }
 }
 
-fn read(path: &Path) -> Result<AppSecret, AppFault> {
-    let content = read_file(path).map_err(|error| AppFault::unreadable(path, &error))?;
+fn read(path: &Path) -> Result<AppSecret, String> {
+    let content = read_file(path).map_err(|error| unreadable(path, &error))?;
     let text = str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\n', '\r']);
     if text.contains(PLACEHOLDER) {
-        return Err(AppFault::new(path, "still holds its placeholder"));
+        return Err(fault(path, "still holds its placeholder"));
     }
     let wanted = "must hold the AppSecret that WeChat shows, 32 hexadecimal digits, and nothing else";
-    text.parse().map_err(|_| AppFault::new(path, wanted))
+    text.parse().map_err(|_| fault(path, wanted))
 }
 
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {

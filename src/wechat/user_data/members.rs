@@ -1,17 +1,12 @@
 //! Reads a plaintext and decides whether to accept it.
 
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use wxmint_verify::json::read_object;
 
-use super::{OpenedData, Undecryptable};
-use crate::{
-    ids::{AppId, OpenId},
-    wechat::call::{believed, number_or_quoted},
-};
+use super::{DataCheck, OpenedData, Undecryptable};
+use crate::wechat::call::{believed, number_or_quoted};
 
 /// How far WeChat's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
@@ -35,14 +30,6 @@ struct Watermark {
     timestamp: i64,
 }
 
-/// What the members must match.
-pub(super) struct Belief<'a> {
-    pub(super) app: &'a AppId,
-    pub(super) openid: &'a OpenId,
-    pub(super) now: DateTime<Utc>,
-    pub(super) max_age: Duration,
-}
-
 impl Members {
     pub(super) fn read(text: &[u8]) -> Result<Self, Undecryptable> {
         let mut others = read_object(text).map_err(|_| Undecryptable)?;
@@ -54,9 +41,9 @@ impl Members {
         })
     }
 
-    pub(super) fn believed(self, belief: &Belief<'_>) -> Result<OpenedData, Undecryptable> {
-        let of_this_person = self.openid.as_ref().is_none_or(|openid| openid == belief.openid.as_str());
-        let of_this_app_and_now = self.watermark.as_ref().is_some_and(|watermark| watermark.is_believed(belief));
+    pub(super) fn believed(self, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
+        let of_this_person = self.openid.as_ref().is_none_or(|openid| openid == check.person.openid.as_str());
+        let of_this_app_and_now = self.watermark.as_ref().is_some_and(|watermark| watermark.is_believed(check));
         if !(of_this_person && of_this_app_and_now) {
             return Err(Undecryptable);
         }
@@ -72,10 +59,10 @@ impl Members {
 }
 
 impl Watermark {
-    fn is_believed(&self, belief: &Belief<'_>) -> bool {
+    fn is_believed(&self, check: &DataCheck<'_>) -> bool {
         let Some(sealed) = DateTime::from_timestamp(self.timestamp, 0) else { return false };
-        let oldest = TimeDelta::from_std(belief.max_age).unwrap_or(TimeDelta::MAX);
-        self.appid == belief.app.as_str() && (-CLOCK_SKEW..=oldest).contains(&(belief.now - sealed))
+        let oldest = TimeDelta::from_std(check.max_age).unwrap_or(TimeDelta::MAX);
+        self.appid == check.person.app.as_str() && (-CLOCK_SKEW..=oldest).contains(&(check.now - sealed))
     }
 }
 

@@ -24,10 +24,10 @@ impl RawData {
     /// Refuses fields whose length or form is wrong.
     pub fn parse(raw_data: &str, signature: &str) -> Result<Self, Malformed> {
         if raw_data.len() > LONGEST {
-            return Err(Malformed::Length("rawData"));
+            return Err(Malformed("rawData"));
         }
         if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Malformed::Signature);
+            return Err(Malformed("signature"));
         }
         Ok(Self { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
     }

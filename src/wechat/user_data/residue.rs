@@ -78,8 +78,9 @@ fn leaves_the_key(work: fn(Hidden)) -> bool {
 
 fn open_something(hidden: Hidden) {
     let data = EncryptedData { ciphertext: vec![0; 2 * BLOCK], iv: [0; BLOCK] };
-    let (app, openid) = ("wx1".parse().expect("an AppID"), "o1".parse().expect("an openid"));
-    let opened = data.open(&hidden.session_key(), &app, &openid, DateTime::UNIX_EPOCH, Duration::ZERO);
+    let person = Person { app: "wx1".parse().expect("an AppID"), openid: "o1".parse().expect("an openid") };
+    let check = DataCheck { person: &person, now: DateTime::UNIX_EPOCH, max_age: Duration::ZERO };
+    let opened = data.open(&hidden.session_key(), &check);
     assert_eq!(opened, Err(Undecryptable));
 }
 

@@ -24,8 +24,7 @@ impl Shop {
         let accounts = AccountService::start();
         let link = Breakable::before(accounts.address).await;
         let builder = TestBed::builder().services(2).env("WXMINT_ACCOUNTS", &format!("{}/wxmint", link.url()));
-        let builder = environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-        Self { bed: builder.start().await, accounts, link }
+        Self { bed: builder.envs(environment).start().await, accounts, link }
     }
 
     async fn log_in(&self, replica: usize, person: &str, more: Value) -> Answer {

@@ -88,24 +88,16 @@ async fn a_token_from_before_an_unbinding_does_nothing_to_who_is_bound_later_und
 }
 
 #[tokio::test]
-async fn a_token_from_before_an_unbinding_does_nothing_to_its_persons_next_user_under_auto() {
-    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto")]).await;
-    let old = business.silent("lin").await;
-    business.dissolve(&old).await;
-    let new = business.silent("lin").await;
-    assert_ne!(user_of(&new).0, user_of(&old).0);
-    business.expect_ended(&token_of(&old)).await;
-    business.expect_valid(&token_of(&new)).await;
-}
-
-#[tokio::test]
-async fn a_token_from_before_its_person_came_back_to_the_same_user_is_ended() {
-    let business = Business::start().await;
-    let old = business.log_in("lin", &password_of("alice")).await;
-    business.dissolve(&old).await;
-    let new = business.log_in("lin", &password_of("alice")).await;
-    business.expect_ended(&token_of(&old)).await;
-    business.expect_valid(&token_of(&new)).await;
+async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_under_auto_and_for_the_same_one_again() {
+    for (environment, proof) in [(&[("WXMINT_ACCOUNTS", "auto")][..], json!({})), (&[], password_of("alice"))] {
+        let business = Business::with(environment).await;
+        let old = business.log_in("lin", &proof).await;
+        business.dissolve(&old).await;
+        let new = business.log_in("lin", &proof).await;
+        assert_eq!(user_of(&new).0 == user_of(&old).0, environment.is_empty());
+        business.expect_ended(&token_of(&old)).await;
+        business.expect_valid(&token_of(&new)).await;
+    }
 }
 
 #[tokio::test]

@@ -5,27 +5,15 @@
 //! be passed using the KEYS array, and KEYS should not be in expression"
 //! (<https://help.aliyun.com/zh/redis/support/usage-of-lua-scripts>).
 
-/// Which arguments of a command are keys. A command that is not here is refused.
-const COMMANDS: &[(&str, Keys)] = &[
-    ("DEL", Keys::All),
-    ("EXPIRE", Keys::First),
-    ("GET", Keys::First),
-    ("HDEL", Keys::First),
-    ("HEXISTS", Keys::First),
-    ("HGET", Keys::First),
-    ("HGETALL", Keys::First),
-    ("HINCRBY", Keys::First),
-    ("HLEN", Keys::First),
-    ("HMGET", Keys::First),
-    ("HSET", Keys::First),
-    ("HSETNX", Keys::First),
-    ("PERSIST", Keys::First),
-    ("PEXPIRE", Keys::First),
-    ("PEXPIREAT", Keys::First),
-    ("SET", Keys::First),
-    ("TIME", Keys::None),
-    ("TTL", Keys::First),
-    ("XADD", Keys::First),
+/// Commands by which of their arguments are keys. A command that is not here is refused.
+const COMMANDS: [(Keys, &str); 3] = [
+    (Keys::None, "TIME"),
+    (
+        Keys::First,
+        "EXPIRE GET HDEL HEXISTS HGET HGETALL HINCRBY HLEN HMGET HSET HSETNX \
+         PERSIST PEXPIRE PEXPIREAT SET TTL XADD",
+    ),
+    (Keys::All, "DEL"),
 ];
 
 #[derive(Clone, Copy)]
@@ -59,8 +47,8 @@ fn keys_named(rest: &str) -> Result<usize, String> {
     let call = rest.strip_prefix(".call('").or(rest.strip_prefix(".pcall('"));
     let call = call.ok_or_else(|| format!("neither redis.call(' nor redis.pcall(': {shown}"))?;
     let (command, mut arguments) = call.split_once('\'').ok_or("a string without an end")?;
-    let known = COMMANDS.iter().find(|(name, _)| *name == command);
-    let (_, keys) = known.ok_or_else(|| format!("a command whose keys are not known: {command}"))?;
+    let known = COMMANDS.iter().find(|(_, names)| names.split(' ').any(|name| name == command));
+    let (keys, _) = known.ok_or_else(|| format!("a command whose keys are not known: {command}"))?;
     let mut named = 0;
     while let Some(after) = arguments.strip_prefix(", KEYS[").filter(|_| matches!(keys, Keys::All) || named == 0) {
         let (number, after) = after.split_once(']').unwrap_or_default();

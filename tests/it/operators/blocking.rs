@@ -3,7 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{AccountService, Answer, BUSY, UsersFile, eventually, password_of};
+use crate::support::{AccountService, Answer, BUSY, UsersFile, decoded, eventually, password_of};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -23,9 +23,7 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
     eventually("the end is in the feed", BUSY, async || {
         let page = office.bed.http.get(&office.bed.service().url("/revocations")).await.body;
-        let claims = page.split('.').nth(1).expect("claims").to_owned();
-        let claims: Value = serde_json::from_slice(&base64_of(&claims)).expect("JSON");
-        let ended = claims["ended"].as_array().expect("an array").clone();
+        let ended = decoded(&page).1["ended"].as_array().expect("an array").clone();
         let is_users = |end: &&Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
         ended.iter().any(|end| is_users(&end)).then_some(())
     })
@@ -36,11 +34,6 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     assert_eq!((later.member("user_id"), office.show(&user).await["blocked"].clone()), (user.clone(), json!(false)));
     assert!(!office.accepts(&first).await, "what was ended stays ended");
     office.expect_audited(&["block", "block", "unblock"].map(|act| (act, user.as_str(), "ok"))).await;
-}
-
-fn base64_of(text: &str) -> Vec<u8> {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    URL_SAFE_NO_PAD.decode(text).expect("base64url")
 }
 
 #[tokio::test]

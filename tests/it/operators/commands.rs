@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Office, written};
-use crate::support::{RedisServer, WXMINT, repository, said};
+use crate::support::{RedisServer, WXMINT, command_on, repository, said};
 
 #[tokio::test]
 async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
@@ -41,8 +41,7 @@ async fn each_command_is_noted_where_the_setting_says() {
     let office = Office::start().await;
     let path = office.bed.configuration.path("audit.jsonl");
     let run = |word: &str, audit: &str| {
-        let mut command = Command::new(WXMINT);
-        command.args(["users", word, "user-1"]).env_clear().env("WXMINT_REDIS_URL", office.bed.redis.url());
+        let mut command = command_on(&office.bed.redis.url(), &["users", word, "user-1"]);
         let output = command.env("WXMINT_AUDIT", audit).env("RUST_LOG", "off").output().expect("wxmint runs");
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -108,8 +107,7 @@ async fn without_redis_a_command_says_so_at_once() {
         let asked = Arc::new(AtomicUsize::new(0));
         let counts = Arc::clone(&asked);
         thread::spawn(move || redis.incoming().for_each(|_| _ = counts.fetch_add(1, Ordering::SeqCst)));
-        let mut command = Command::new(WXMINT);
-        let output = command.args(words).env_clear().env("WXMINT_REDIS_URL", url).output().expect("wxmint runs");
+        let output = command_on(&url, words).output().expect("wxmint runs");
         let asked = asked.load(Ordering::SeqCst);
         assert_eq!((output.status.code(), asked), (Some(1), asked.clamp(1, 2)), "{words:?}: {}", said(&output));
         assert!(said(&output).contains("wxmint: WXMINT_REDIS_URL: "), "{words:?}: {}", said(&output));
@@ -128,9 +126,7 @@ async fn the_rights_that_the_pages_name_are_enough() {
     office.bed.redis.command::<()>(&rule.split(' ').collect::<Vec<_>>());
     let url = office.bed.redis.url().replace("redis://", "redis://wxmint:hunter2@");
     for words in [&["show"][..], &["end"], &["block"], &["unblock"], &["forget", "--yes"]] {
-        let mut command = Command::new(WXMINT);
-        command.arg("users").args(words).arg(&user).env_clear().env("WXMINT_REDIS_URL", &url);
-        let output = command.output().expect("wxmint runs");
+        let output = command_on(&url, &[&["users"], words, &[&user]].concat()).output().expect("wxmint runs");
         assert!(output.status.success(), "{words:?}: {}", said(&output));
     }
 }

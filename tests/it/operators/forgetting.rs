@@ -1,12 +1,10 @@
 //! `wxmint users forget`: a person becomes a stranger.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use super::{Office, all_of_redis};
 use crate::support::{
-    APPID, Answer, Breakable, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, WXMINT, password_of, said, until,
+    APPID, Answer, Breakable, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, command_on, password_of, said, until,
 };
 
 struct Leaver {
@@ -163,9 +161,7 @@ async fn a_reset_in_flight_brings_no_session_key_of_a_forgotten_person() {
     let reset = bed.http.0.post(bed.service().url("/wechat/session/reset")).bearer_auth(token);
     let forget = async {
         until("WeChat has another key", PATIENCE, async || key().await != before).await;
-        let mut command = Command::new(WXMINT);
-        command.args(["users", "forget", &login.member("user_id"), "--yes"]).env_clear();
-        command.env("WXMINT_REDIS_URL", bed.redis.url());
+        let mut command = command_on(&bed.redis.url(), &["users", "forget", &login.member("user_id"), "--yes"]);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("ends").expect("wxmint runs");
         assert!(output.status.success(), "{}", said(&output));
         bed.wechat_link().restore().await;
@@ -188,8 +184,7 @@ async fn an_erasure_that_is_interrupted_at_any_step_is_finished_by_a_repetition(
         number += 1;
         office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
         link.lose_answer(number);
-        let mut command = Command::new(WXMINT);
-        command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", &url);
+        let mut command = command_on(&url, &["users", "forget", "id-of-alice", "--yes"]);
         let output =
             tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("wxmint runs");
         assert!(output.status.success(), "answer {number}: {}", said(&output));
@@ -207,14 +202,8 @@ async fn a_login_at_the_same_time_leaves_nothing_half_done() {
     let leaver = Leaver::start().await;
     let office = &leaver.office;
     for _ in 0..10 {
-        let forgetting = tokio::task::spawn_blocking({
-            let url = office.bed.redis.url();
-            move || {
-                let mut command = Command::new(WXMINT);
-                command.args(["users", "forget", "id-of-alice", "--yes"]).env_clear().env("WXMINT_REDIS_URL", url);
-                command.output().expect("wxmint runs")
-            }
-        });
+        let mut command = command_on(&office.bed.redis.url(), &["users", "forget", "id-of-alice", "--yes"]);
+        let forgetting = tokio::task::spawn_blocking(move || command.output().expect("wxmint runs"));
         let mut logins = 0;
         while !forgetting.is_finished() {
             let answer = office.bed.log_in_with("lin", password_of("alice")).await;

@@ -61,16 +61,7 @@ impl Traces {
     }
 
     pub(super) fn redis(&mut self, redis: &RedisServer) {
-        for key in redis.command::<Vec<String>>(&["KEYS", "*"]) {
-            let value: Vec<Vec<u8>> = match redis.command::<String>(&["TYPE", &key]).as_str() {
-                "string" => vec![redis.command(&["GET", &key])],
-                "hash" => redis.command(&["HGETALL", &key]),
-                "stream" => {
-                    let entries: Vec<(String, Vec<Vec<u8>>)> = redis.command(&["XRANGE", &key, "-", "+"]);
-                    entries.into_iter().flat_map(|(_, fields)| fields).collect()
-                }
-                other => panic!("{key} is a {other}, which this test cannot read"),
-            };
+        for (key, value) in redis.everything() {
             self.add(Place::Redis, key);
             value.into_iter().for_each(|part| self.add(Place::Redis, part));
         }

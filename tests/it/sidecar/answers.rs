@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
-    INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer,
-    forge::{Forge, decoded},
-    named, refused, settings_of, sidecar_of,
+    INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, forge::Forge, named, refused, settings_of, sidecar_of,
     signer::now,
 };
 use crate::{
     bad_input::no_http,
-    support::{APPID, JwksServer, TestBed},
+    support::{APPID, JwksServer, TestBed, decoded},
 };
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "ANYTHING"];

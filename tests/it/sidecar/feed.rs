@@ -1,13 +1,13 @@
 //! A stand-in of an issuer: its JWKS, and its feed of ends, which says what a test tells it to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{Signer, forge::merged, signer::now};
-use crate::support::{ISSUER, JwksServer, SidecarSettings, Step, answer};
+use crate::support::{ISSUER, JwksServer, SidecarSettings, Step, answer, locked};
 
 /// `H(value)`, by the words of the design.
 pub(super) fn hash(value: &str) -> String {
@@ -51,12 +51,7 @@ impl FeedServer {
         };
         let shared = Arc::new(Mutex::new(feed));
         let answers = Arc::clone(&shared);
-        server.otherwise(move |target| {
-            answers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .answer(target.split_once("?after=").unwrap_or((target, "")))
-        });
+        server.otherwise(move |target| locked(&answers).answer(target.split_once("?after=").unwrap_or((target, ""))));
         Self { shared, server }
     }
 
@@ -66,7 +61,7 @@ impl FeedServer {
     }
 
     pub(super) fn feed(&self) -> MutexGuard<'_, Feed> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared)
     }
 }
 

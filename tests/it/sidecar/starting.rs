@@ -180,12 +180,3 @@ async fn keys_over_http_from_elsewhere_are_taken_where_danger_was_asked_for_and_
     let warning = sidecar.says("DANGEROUS").await;
     assert!(warning.contains("\"WARN\""), "{warning}");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn told_to_stop_it_ends_soon() {
-    let signer = Signer::new();
-    let (_issuer, mut sidecar) = super::sidecar_of(&signer).await;
-    assert_eq!(sidecar.verify(&signer.token()).await.status, 200);
-    sidecar.signal(Signal::TERM);
-    assert!(sidecar.end(PATIENCE).await.success());
-}

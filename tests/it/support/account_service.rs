@@ -6,13 +6,13 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
     thread,
     time::Duration,
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer,
     body::SizedStream,
     dev::ServerHandle,
     http::{StatusCode, header},
@@ -22,6 +22,8 @@ use actix_web::{
 use futures_util::stream;
 use serde_json::Value;
 use wxmint_simulator::AccountBook;
+
+use super::locked;
 
 const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
@@ -88,7 +90,7 @@ impl AccountService {
         let address = listener.local_addr().expect("its address");
         let book = AccountBook::with([("alice", "wonderland", "13800138001")]);
         let state = Arc::new(Mutex::new(State { book, calls: Vec::new(), once: None, always: None }));
-        let handle = serve(listener, Arc::clone(&state));
+        let handle = serve(listener, Arc::clone(&state), take);
         Self { state, address, handle }
     }
 
@@ -128,7 +130,7 @@ impl AccountService {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        locked(&self.state)
     }
 }
 
@@ -139,14 +141,17 @@ impl Drop for AccountService {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn serve(listener: TcpListener, state: Arc<Mutex<State>>) -> ServerHandle {
+/// Has `answer` answer every request, on a thread of its own.
+pub(super) fn serve<S, H, A>(listener: TcpListener, state: Arc<S>, answer: H) -> ServerHandle
+where
+    S: Send + Sync + 'static,
+    H: Handler<A, Output = HttpResponse> + Send,
+    A: FromRequest + 'static,
+{
     let (tells, told) = mpsc::channel();
     thread::spawn(move || {
-        let app = move || App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(take));
+        let app =
+            move || App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(answer.clone()));
         System::new().block_on(async move {
             let server = HttpServer::new(app).workers(1).disable_signals().h1_allow_half_closed(false);
             let server = server.listen(listener).expect("it listens").run();
@@ -158,7 +163,7 @@ fn serve(listener: TcpListener, state: Arc<Mutex<State>>) -> ServerHandle {
 }
 
 async fn take(request: HttpRequest, body: Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
-    let (answer, reply) = lock(&state).take(&request, &body);
+    let (answer, reply) = locked(&state).take(&request, &body);
     let sent = match &answer {
         Some(Value::Null) => HttpResponse::Forbidden().finish(),
         Some(answer) => HttpResponse::Ok().json(answer),

@@ -6,8 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    APP_SECRET, APPID, Answer, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster, RedisServer,
-    Sentinel, Service, Simulator, apps_folder,
+    APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
+    RedisServer, Sentinel, Service, Simulator, apps_folder, eventually,
 };
 
 /// What `WXMINT_REDIS_URL` leads to.
@@ -103,6 +103,29 @@ impl<R> TestBed<R> {
         self.service().log_in_with(&members).await
     }
 
+    /// The same in an app.
+    pub(crate) async fn log_in_at(&self, app: &str, person: &str, mut members: Value) -> Answer {
+        (members["code"], members["appid"]) = (self.wechat.mint_code_in(app, person).await.into(), app.into());
+        self.service().log_in_with(&members).await
+    }
+
+    /// Whether wxmint itself accepts the token of a login.
+    pub(crate) async fn accepts(&self, login: &Answer) -> bool {
+        let token = login.member("access_token");
+        let answer = self.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+        assert!([200, 401].contains(&answer.status), "{answer:?}");
+        answer.status == 200
+    }
+
+    /// A login whose token is good: in the second of an end, a person logs in once more.
+    pub(crate) async fn for_good(&self, log_in: impl AsyncFn() -> Answer) -> Answer {
+        eventually("a login after the second of the end", BUSY, async || {
+            let login = log_in().await.expect_login();
+            self.accepts(&login).await.then_some(login)
+        })
+        .await
+    }
+
     pub(crate) async fn faults(&self, faults: Value) {
         self.wechat.faults(faults).await;
     }
@@ -133,6 +156,10 @@ impl Builder {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    pub(crate) fn envs(self, variables: &[(&str, &str)]) -> Self {
+        variables.iter().fold(self, |builder, (name, value)| builder.env(name, value))
     }
 
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {

@@ -6,22 +6,20 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     process::{Command, Output},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    HttpRequest, HttpResponse,
     dev::ServerHandle,
     http::{Method, StatusCode},
-    rt::System,
     web,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::WXMINT;
+use super::{WXMINT, account_service::serve, locked};
 
 const TOKEN: &str = "the-rotators-token";
 pub(crate) const NAMESPACE: &str = "wxmint";
@@ -115,19 +113,7 @@ impl Cluster {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let state = Arc::<State>::default();
-        let (tells, told) = mpsc::channel();
-        let served = Arc::clone(&state);
-        thread::spawn(move || {
-            let app =
-                move || App::new().app_data(web::Data::from(Arc::clone(&served))).default_service(web::to(answer));
-            System::new().block_on(async move {
-                let server =
-                    HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("it listens").run();
-                tells.send(server.handle()).expect("a test that waits");
-                server.await
-            })
-        });
-        let handle = told.recv().expect("a server");
+        let handle = serve(listener, Arc::clone(&state), answer);
         let cluster = Self { state, address, handle, folder: tempfile::tempdir().expect("a folder") };
         cluster.write_kubeconfig(TOKEN);
         cluster
@@ -211,10 +197,6 @@ impl Drop for Cluster {
         // The command is sent at once; that it has been followed matters to nobody.
         drop(self.handle.stop(false));
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Target {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
+
+use super::locked;
 
 #[derive(Clone)]
 pub(crate) enum Manner {
@@ -103,21 +105,21 @@ impl JwksServer {
 
     /// From now on this path answers so.
     pub(crate) fn at(&self, path: &str, manner: Manner) {
-        lock(&self.shared.manners).insert(path.to_owned(), manner);
+        locked(&self.shared.manners).insert(path.to_owned(), manner);
     }
 
     /// From now on the targets to which no manner was given are answered so.
     pub(crate) fn otherwise(&self, answer: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) {
-        *lock(&self.shared.otherwise) = Some(Arc::new(answer));
+        *locked(&self.shared.otherwise) = Some(Arc::new(answer));
     }
 
     /// The requests for a path so far, in the order in which they came.
     pub(crate) fn fetches(&self, path: &str) -> Vec<Fetch> {
-        lock(&self.shared.fetches).iter().filter(|fetch| fetch.path == path).cloned().collect()
+        locked(&self.shared.fetches).iter().filter(|fetch| fetch.path == path).cloned().collect()
     }
 
     pub(crate) fn all_fetches(&self) -> Vec<Fetch> {
-        lock(&self.shared.fetches).clone()
+        locked(&self.shared.fetches).clone()
     }
 }
 
@@ -125,10 +127,6 @@ impl Drop for JwksServer {
     fn drop(&mut self) {
         self.server.abort();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -142,18 +140,18 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let mut stream = BufReader::new(stream);
     let Some((path, has)) = request(&mut stream).await else { return };
     let place = {
-        let mut fetches = lock(&shared.fetches);
+        let mut fetches = locked(&shared.fetches);
         fetches.push(Fetch { path: path.clone(), at: Instant::now(), has: has.clone(), sent: 0 });
         fetches.len() - 1
     };
-    let manner = lock(&shared.manners).get(&path).cloned();
-    let otherwise = lock(&shared.otherwise).clone();
+    let manner = locked(&shared.manners).get(&path).cloned();
+    let otherwise = locked(&shared.otherwise).clone();
     let steps = match (manner, otherwise) {
         (Some(manner), _) => steps(manner, has),
         (None, Some(otherwise)) => otherwise(&path),
         (None, None) => vec![Step::Send(answer("404 Not Found", "", b""))],
     };
-    let count = |bytes| lock(&shared.fetches)[place].sent += bytes;
+    let count = |bytes| locked(&shared.fetches)[place].sent += bytes;
     for step in steps {
         if take(step, &mut stream, &count).await.is_none() {
             return;

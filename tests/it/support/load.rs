@@ -6,13 +6,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Answer, Http, TestBed};
+use super::{Answer, Http, TestBed, eventually};
 
 const PEOPLE: usize = 20;
 const CODES_EACH: usize = 200;
@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// Logins at the first service until it is stopped.
 pub(crate) struct Load {
-    pub(super) record: Arc<Mutex<Vec<Recorded>>>,
+    record: Arc<Mutex<Vec<Recorded>>>,
     stopped: Arc<AtomicBool>,
     running: JoinHandle<()>,
 }
@@ -60,6 +60,18 @@ impl Load {
     /// The answers so far, in the order in which they came.
     pub(crate) fn answers(&self) -> Vec<Recorded> {
         self.record.lock().expect("no panic").clone()
+    }
+
+    /// Waits until the last so many logins that were sent after `since` have succeeded.
+    pub(crate) async fn in_full_service(&self, served: usize, since: Instant, within: Duration) {
+        eventually("full service", within, async || {
+            let record = self.record.lock().expect("no panic");
+            let statuses: Vec<u16> =
+                record.iter().filter(|it| it.answer.sent > since).map(|it| it.answer.status).collect();
+            let last = statuses.len().checked_sub(served)?;
+            statuses[last..].iter().all(|status| *status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Sends no more, and waits for what is in flight.

@@ -32,6 +32,8 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -82,6 +84,13 @@ pub(crate) fn repository(path: impl AsRef<Path>) -> PathBuf {
 
 pub(crate) const WXMINT: &str = env!("CARGO_BIN_EXE_wxmint");
 
+/// A command of wxmint for the Redis at this URL, with nothing else of our environment.
+pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
+    let mut command = Command::new(WXMINT);
+    command.args(words).env_clear().env("WXMINT_REDIS_URL", redis_url);
+    command
+}
+
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -90,6 +99,11 @@ pub(crate) const BUSY: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
     b"nightly" => Duration::from_millis(1500),
     _ => PATIENCE,
 };
+
+/// What a test that has panicked left behind will do for those that go on.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Shown even if the test passes; println! would not be.
 pub(crate) fn tell(text: &str) {

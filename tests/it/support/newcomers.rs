@@ -27,17 +27,9 @@ impl Newcomers {
         Self(Load::of(bed, people, AT_ONCE))
     }
 
-    /// Waits until so many logins that began after `since` have succeeded in a row.
+    /// Waits until 20 logins that began after `since` have succeeded in a row.
     pub(crate) async fn in_full_service(&self, since: Instant, within: Duration) {
-        const SERVED: usize = 20;
-        eventually("full service", within, async || {
-            let record = self.0.record.lock().expect("no panic");
-            let statuses: Vec<u16> =
-                record.iter().filter(|it| it.answer.sent > since).map(|it| it.answer.status).collect();
-            let last = statuses.len().checked_sub(SERVED)?;
-            statuses[last..].iter().all(|status| *status == 200).then_some(())
-        })
-        .await;
+        self.0.in_full_service(20, since, within).await;
     }
 
     /// Sends no more, and waits for what is in flight. All answers, in the order in which they came: logins, or 503.

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use rustix::process::Signal;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, locked};
 
 /// Shown of each process when its test fails.
 const LINES_SHOWN: usize = 40;
@@ -167,7 +167,7 @@ impl Output {
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

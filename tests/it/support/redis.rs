@@ -124,6 +124,23 @@ impl RedisServer {
         redis::cmd(name).arg(arguments).query(&mut self.connection()?)
     }
 
+    /// Each key with all that its value consists of. A kind of value that this does not know fails the test.
+    pub(crate) fn everything(&self) -> Vec<(String, Vec<Vec<u8>>)> {
+        let parts = |key: &str| match self.command::<String>(&["TYPE", key]).as_str() {
+            "string" => vec![self.command(&["GET", key])],
+            "hash" => self.command(&["HGETALL", key]),
+            "stream" => {
+                let entries: Vec<(String, Vec<Vec<u8>>)> = self.command(&["XRANGE", key, "-", "+"]);
+                entries.into_iter().flat_map(|(_, fields)| fields).collect()
+            }
+            // It has expired since.
+            "none" => Vec::new(),
+            other => panic!("{key} is a {other}, which this test cannot read"),
+        };
+        let keys: Vec<String> = self.command(&["KEYS", "*"]);
+        keys.into_iter().map(|key| (key.clone(), parts(&key))).collect()
+    }
+
     /// How often each command has been called, within scripts too.
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
         let stats: String = self.command(&["INFO", "commandstats"]);

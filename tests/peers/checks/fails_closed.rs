@@ -1,19 +1,11 @@
 //! A sidecar that is away, silent or out of its mind.
 
-use std::net::SocketAddr;
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    task::JoinHandle,
-};
-
 use super::Asked;
 use crate::{
     example::Example,
     raw::Request,
     scene::Scene,
-    support::{Breakable, PATIENCE, eventually},
+    support::{Breakable, JwksServer, PATIENCE, Step, eventually},
 };
 
 /// What a sidecar never says.
@@ -38,14 +30,14 @@ pub(crate) async fn fails_closed_faults(scene: &Scene, example: &Example, sideca
 
     let real = sidecar.target();
     for (what, answer) in ANSWERS {
-        let mad = Mad::start(answer).await;
-        sidecar.lead_to(mad.address);
+        let mad = mad(answer).await;
+        sidecar.lead_to(mad.address());
         sidecar.hang_up().await;
         faults.extend(passage(scene, example, what).await);
     }
     // It says yes, and not to whom.
-    let mad = Mad::start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-    sidecar.lead_to(mad.address);
+    let mad = mad("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    sidecar.lead_to(mad.address());
     sidecar.hang_up().await;
     faults.extend(forgery(scene, example).await);
 
@@ -77,30 +69,9 @@ async fn forgery(scene: &Scene, example: &Example) -> Option<String> {
     (!closed).then(|| format!("sidecar, a yes without a name: the back end sees {:?}", asked.seen))
 }
 
-/// Gives each request the same answer and closes the connection.
-struct Mad {
-    address: SocketAddr,
-    server: JoinHandle<()>,
-}
-
-impl Mad {
-    async fn start(answer: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let server = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = [0; 4096];
-                // Whoever asked may be gone.
-                let _ = stream.read(&mut request).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        });
-        Self { address, server }
-    }
-}
-
-impl Drop for Mad {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
+/// A sidecar that gives each request the same answer and closes the connection.
+async fn mad(answer: &'static str) -> JwksServer {
+    let server = JwksServer::start().await;
+    server.otherwise(move |_| vec![Step::Send(answer.into())]);
+    server
 }

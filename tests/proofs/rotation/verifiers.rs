@@ -2,7 +2,7 @@
 
 use wxmint::keys::rotation::CACHE_SHARE_OF_LEAD;
 
-use crate::{
+use super::{
     draws::Draws,
     world::{Millis, RELOAD, SECOND, Token, World, show},
 };

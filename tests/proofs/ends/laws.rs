@@ -2,7 +2,7 @@
 
 use wxmint_verify::{Claims, ends::Endable};
 
-use crate::{
+use super::{
     store::{Millis, SECOND},
     verifiers::{ISSUER, Verifier},
     world::{PEOPLE_OF_APP, World, user_id},

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::request::Kind;
+use super::request::Kind;
 
 /// A small world: the fewer there are, the more they are in each other's way.
 #[derive(Debug, Clone)]

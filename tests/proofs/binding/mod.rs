@@ -1,53 +1,43 @@
 //! The binding protocol under a scheduler: two or three requests at once, their steps in any order, some of them lost,
 //! repeated, late, or never taken. Whatever it does, the laws of `laws` hold after every step.
-//!
-//! `PROOF_TIMES` makes it try so many times as many cases, and `PROOF_SEED` others. `make nightly` tries five times as many.
 
 mod actions;
 mod books;
 mod laws;
-mod redis;
 mod request;
 mod stepwise;
 mod world;
 
-use std::{cell::Cell, env, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
-use actix_web::rt::Runtime;
 use chrono::{DateTime, Utc};
 use proptest::{
     strategy::Strategy,
     test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner},
 };
-use wxmint::store::{Memory, Store};
+use wxmint::{
+    store::{self, Memory, Store},
+    telemetry::Metrics,
+};
 
-use redis::Redis;
+use crate::{DAY, SEED, from_environment, redis_server::RedisServer, runtime, tell};
 use stepwise::Stores;
 use world::World;
 
-const SEED: u64 = 0x7763_6d69_6e74;
 const CASES_IN_MEMORY: u32 = 3_000;
 const CASES_IN_REDIS: u32 = 80;
 /// More than most histories need to go wrong.
 const MOST_ACTIONS: usize = 160;
-
-fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
-    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
 
 /// Of no importance to the protocol.
 fn clock() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-fn runtime() -> Runtime {
-    Runtime::new().expect("a runtime")
-}
-
 /// Tries so many inputs. A failure is told as it is in the smallest of them that fails.
-#[expect(clippy::print_stdout, reason = "a proof says how many cases it tried")]
 fn prove<S: Strategy>(cases: u32, inputs: S, holds: impl Fn(S::Value) -> Result<(), String>) {
     let seed = from_environment("PROOF_SEED", SEED);
     let config = Config {
@@ -66,7 +56,7 @@ fn prove<S: Strategy>(cases: u32, inputs: S, holds: impl Fn(S::Value) -> Result<
         })
     };
     match TestRunner::new(config).run(&inputs, property) {
-        Ok(()) => println!("{} cases from PROOF_SEED={seed}", tried.get()),
+        Ok(()) => tell(format!("{} cases from PROOF_SEED={seed}", tried.get())),
         Err(TestError::Fail(why, _)) => panic!("PROOF_SEED={seed}, case {}: {why}", failed.get()),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
@@ -93,6 +83,11 @@ fn the_laws_hold_in_memory() {
 /// And each step answers as in memory.
 #[test]
 fn the_laws_hold_in_redis() {
-    let redis = Redis::start();
-    prove_the_laws(CASES_IN_REDIS, || Rc::new([redis.empty_store(), memory()]));
+    let server = RedisServer::start(tempfile::tempdir().expect("a folder"), &[]);
+    let link = RefCell::new(server.link());
+    let access = store::RedisAccess::fixed(server.url().parse().expect("a URL"));
+    prove_the_laws(CASES_IN_REDIS, || {
+        redis::cmd("FLUSHALL").exec(&mut *link.borrow_mut()).expect("an empty Redis");
+        Rc::new([Box::new(store::Redis::new(&access, DAY, clock, Metrics::default())), memory()])
+    });
 }

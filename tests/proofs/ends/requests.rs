@@ -2,7 +2,7 @@
 
 use wxmint::store::{Decision, Issued, Store, StoreError, TokenState};
 
-use crate::{
+use super::{
     laws::{End, Scope, Token},
     store::{Call, Fate},
     world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id},

@@ -11,7 +11,7 @@ use wxmint::{
     vault::Sealed,
 };
 
-use crate::stepwise::Stepwise;
+use super::stepwise::Stepwise;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
@@ -172,7 +172,7 @@ impl Request {
             else {
                 continue;
             };
-            self.binder(person, attempt).dissolve(user, generation, async || Ok::<_, StoreError>(())).await?;
+            self.binder(person, attempt).dissolve(user, generation, async || Ok(())).await?;
         }
         Ok(Outcome::Unbound)
     }

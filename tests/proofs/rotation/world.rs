@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, ops::Range};
 
 use wxmint_verify::Algorithm;
 
-use crate::{
+use super::{
     draws::Draws,
     rules::Rules,
     verifiers::{self, Fetched},

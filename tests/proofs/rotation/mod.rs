@@ -1,24 +1,19 @@
 //! The proof by clock: whatever the rotators, replicas and clocks do within the policy's promise, no verifier refuses a
 //! token for its key, from the moment it is issued until it expires. And each rule is needed: broken, it is found out.
-//!
-//! `PROOF_TIMES` makes it try so many times as many cases, and `PROOF_SEED` others. `make nightly` tries five times as many.
 
-mod draws;
 mod rules;
 mod verifiers;
 mod world;
 
-use std::{cell::Cell, env};
-
-use draws::{Draws, first_failure};
+use crate::{
+    draws::{self, Draws},
+    is_found, prove,
+};
 use rules::Rules;
 use verifiers::{KINDS, Kind, Verifier};
 use world::{Millis, SECOND, Token, World};
 
-const SEED: u64 = 0x7763_6d69_6e74;
 const CASES: u64 = 1_000;
-/// Within so many cases each fault must be found.
-const CASES_FOR_A_FAULT: u64 = 2_000;
 
 /// How many times a token was verified, and never refused.
 fn no_refusal(rules: &Rules, draws: &mut Draws) -> Result<usize, String> {
@@ -51,28 +46,12 @@ fn uses<'a>(token: &'a Token, draws: &mut Draws) -> Vec<(Millis, &'a Token)> {
     (0..draws.below(3)).map(|_| (token.issued + after(draws), token)).collect()
 }
 
-fn from_environment(name: &str, default: u64) -> u64 {
-    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
-
 #[test]
 fn no_token_is_refused_for_its_key_within_the_promise() {
-    let (seed, cases) = (from_environment("PROOF_SEED", SEED), CASES * from_environment("PROOF_TIMES", 1));
-    let verified = Cell::new(0);
-    let property =
-        |draws: &mut Draws| no_refusal(&rules::AS_THEY_ARE, draws).map(|more| verified.set(verified.get() + more));
-    if let Some(failure) = first_failure(seed, cases, property) {
-        let failure = failure.made_small(property);
-        panic!("case {}, PROOF_SEED={}: {}", failure.case, failure.seed, failure.why);
-    }
-    println!("{cases} cases from PROOF_SEED={seed}: tokens verified {} times, refused never", verified.get());
+    prove(CASES, "tokens verified, and none refused", |draws| no_refusal(&rules::AS_THEY_ARE, draws));
 }
 
 #[test]
 fn each_rule_is_needed() {
-    for (fault, rules) in rules::FAULTS {
-        let found = first_failure(SEED, CASES_FOR_A_FAULT, |draws| no_refusal(&rules, draws).map(drop));
-        let found = found.unwrap_or_else(|| panic!("{fault}: not found in {CASES_FOR_A_FAULT} cases"));
-        println!("{fault}: found in case {}: {}", found.case, found.why.lines().next().unwrap_or_default());
-    }
+    rules::FAULTS.into_iter().for_each(|(fault, rules)| is_found(fault, |draws| no_refusal(&rules, draws)));
 }

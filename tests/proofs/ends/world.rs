@@ -9,7 +9,7 @@ use wxmint::{
 };
 use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
 
-use crate::{
+use super::{
     draws::Draws,
     laws::{Books, Token},
     requests::Request,

@@ -8,7 +8,7 @@ use wxmint::{
     store::{BindingState, Bound, Intent},
 };
 
-use crate::{
+use super::{
     books::Books,
     request::{Backend, Kind, Outcome, Visit, Wish},
     stepwise::{About, GONE, Step},

@@ -10,7 +10,7 @@ use wxmint::{
     store::BindingState,
 };
 
-use crate::{
+use super::{
     actions::{Action, Asked, Crowd, Setup, Whom},
     books::Books,
     laws::{self, Evidence, Party},

@@ -7,7 +7,7 @@ use wxmint::{
     store::{AttemptId, BindingState, Store},
 };
 
-use crate::stepwise::{About, people_in_order};
+use super::stepwise::{About, people_in_order};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Past {

@@ -7,14 +7,13 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::unix::fs::FileExt,
-    process::{Child, Command, Stdio},
+    process::Command,
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -22,23 +21,25 @@ use tokio::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         oneshot,
     },
+    time::sleep,
 };
 use wxmint::{
     store::{self, Confirm, Memory, RedisAccess, Store, StoreError, TlsFiles},
     telemetry::Metrics,
 };
 
-use crate::{
+use super::{
     resp::{ask, command, text},
     verifiers::at,
+};
+use crate::{
+    DAY,
+    redis_server::{PATIENCE, RedisServer},
 };
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
-
-const DAY: Duration = Duration::from_secs(86_400);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// The clock of the store in memory.
@@ -164,13 +165,11 @@ const LOST: &str = "lost, as the scheduler wants it";
 
 /// One server. Its replica is a copy of its keys.
 pub(crate) struct Redis {
-    child: Child,
-    address: SocketAddr,
+    server: RedisServer,
     directly: Rc<dyn Store>,
     replica: Rc<Replica>,
     /// In microseconds.
     clock: File,
-    _folder: TempDir,
 }
 
 pub(crate) struct Replica {
@@ -186,6 +185,8 @@ pub(crate) struct Replica {
     confirmed: Cell<u64>,
     /// How many primaries there have been.
     primaries: Cell<u64>,
+    /// How many waits nobody has confirmed.
+    unconfirmed: Cell<u64>,
 }
 
 /// Name, content, and when it expires.
@@ -205,6 +206,13 @@ impl Replica {
         }
         self.confirmed.set(self.written.get());
         true
+    }
+
+    /// Whether a wait that nobody confirms ends with its connection. One in twenty lasts as long as it may, 400 ms, after which the
+    /// write is not answered either.
+    fn hangs_up(&self) -> bool {
+        self.unconfirmed.update(|waits| waits + 1);
+        !self.unconfirmed.get().is_multiple_of(20)
     }
 
     /// What the primary answers to `INFO replication`.
@@ -242,41 +250,26 @@ impl Replica {
 impl Redis {
     pub(crate) fn start() -> Rc<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
         fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
-        let compiled = compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ends/clock.c")).status();
+        let compiled = compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/ends/clock.c")).status();
         assert!(compiled.is_ok_and(|status| status.success()), "cc is needed; try: make setup");
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""])
-            .current_dir(folder.path())
-            .env("LD_PRELOAD", library)
-            .env("CLOCK", &clock)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is needed; try: make setup");
-        let client = redis::Client::open(format!("redis://{address}")).expect("a URL");
-        let deadline = Instant::now() + PATIENCE;
-        let link = loop {
-            match client.get_connection() {
-                Ok(link) => break RefCell::new(link),
-                Err(_) => assert!(Instant::now() < deadline, "redis-server does not listen within {PATIENCE:?}"),
-            }
-        };
+        let server = RedisServer::start(folder, &[("LD_PRELOAD", library.as_os_str()), ("CLOCK", clock.as_os_str())]);
         let replica = Rc::new(Replica {
-            link,
+            link: RefCell::new(server.link()),
             keys: Cell::default(),
             is_alone: Cell::default(),
             lies: Cell::default(),
             written: Cell::default(),
             confirmed: Cell::default(),
             primaries: Cell::default(),
+            unconfirmed: Cell::default(),
         });
-        let directly = Rc::new(store_at(address, Confirm::Replicas(0)));
+        let directly = Rc::new(store_at(server.address, Confirm::Replicas(0)));
         let clock = File::options().write(true).open(clock).expect("our own file");
-        Rc::new(Self { child, address, directly, replica, clock, _folder: folder })
+        Rc::new(Self { server, directly, replica, clock })
     }
 
     pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
@@ -295,7 +288,7 @@ impl Redis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("a bound socket");
-        let (replica, server) = (Rc::clone(&self.replica), self.address);
+        let (replica, server) = (Rc::clone(&self.replica), self.server.address);
         actix_web::rt::spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             while let Ok(Ok((near, _))) = tokio::time::timeout(PATIENCE, listener.accept()).await {
@@ -326,7 +319,12 @@ async fn gate(
         let lost = || format!("-ERR {LOST}\r\n").into_bytes();
         let answer = match name.as_str() {
             "INFO" if words.get(1).is_some_and(|section| text(section) == "replication") => replica.info(),
-            "WAIT" => format!(":{}\r\n", u8::from(replica.replicate())).into_bytes(),
+            "WAIT" if replica.replicate() => b":1\r\n".to_vec(),
+            "WAIT" if replica.hangs_up() => return Ok(()),
+            "WAIT" => {
+                sleep(Duration::from_millis(text(&words[2]).parse().map_err(io::Error::other)?)).await;
+                b":0\r\n".to_vec()
+            }
             name if FREE.contains(&name) => ask(&words, &mut far).await?,
             _ => match fate_of(&asks).await {
                 Fate::Taken => ask(&words, &mut far).await?,
@@ -342,12 +340,4 @@ fn store_at(address: SocketAddr, confirm: Confirm) -> store::Redis {
     let url = format!("redis://{address}").parse().expect("a URL");
     let access = RedisAccess::new(url, TlsFiles::default(), confirm).expect("no files are named");
     store::Redis::new(&access, DAY, clock, Metrics::default())
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // Fails only on a process that has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -12,7 +12,7 @@ use wxmint_verify::{
     ends::{EndsPage, Feed, PageRefused},
 };
 
-use crate::store::{Millis, SECOND};
+use super::store::{Millis, SECOND};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 

@@ -2,7 +2,7 @@
 
 use wxmint::store::{Issued, ReadEnds, Store};
 
-use crate::{
+use super::{
     runtime,
     store::{Fate, Millis, Redis, SECOND, Stores},
     world::{APPS, user_id},

@@ -1,0 +1,56 @@
+//! Proofs of three protocols, each with the service's own code in a small world that a scheduler drives: its laws hold after every
+//! step, and where a rule is broken on purpose, that is found.
+//!
+//! `PROOF_TIMES` makes each try so many times as many cases, and `PROOF_SEED` others. `make nightly` tries five times as many.
+
+mod binding;
+mod draws;
+mod ends;
+mod redis_server;
+#[path = "../it/clouds/resp.rs"]
+mod resp;
+mod rotation;
+
+use std::{cell::Cell, env, fmt::Display, str::FromStr, time::Duration};
+
+use actix_web::rt::Runtime;
+
+use draws::{Draws, first_failure};
+
+const SEED: u64 = 0x7763_6d69_6e74;
+/// Within so many cases each fault must be found.
+const CASES_FOR_A_FAULT: u64 = 2_000;
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn runtime() -> Runtime {
+    Runtime::new().expect("a runtime")
+}
+
+fn from_environment<T: FromStr>(name: &str, default: T) -> T {
+    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+#[expect(clippy::print_stdout, reason = "a proof says how many cases it tried")]
+fn tell(what: impl Display) {
+    println!("{what}");
+}
+
+/// Tries so many cases, in each of which `property` counts what it has looked at. Nothing at all would be no proof.
+fn prove(cases: u64, what: &str, property: impl Fn(&mut Draws) -> Result<usize, String>) {
+    let (seed, cases) = (from_environment("PROOF_SEED", SEED), cases * from_environment("PROOF_TIMES", 1));
+    let seen = Cell::new(0);
+    let property = |draws: &mut Draws| property(draws).map(|more| seen.set(seen.get() + more));
+    if let Some(failure) = first_failure(seed, cases, property) {
+        let failure = failure.made_small(property);
+        panic!("case {}, PROOF_SEED={}: {}", failure.case, failure.seed, failure.why);
+    }
+    tell(format!("{cases} cases from PROOF_SEED={seed}: {} {what}", seen.get()));
+    assert!(seen.get() > 0, "no {what}");
+}
+
+/// With this fault planted in the rules, `property` does not hold.
+fn is_found(fault: &str, property: impl Fn(&mut Draws) -> Result<usize, String>) {
+    let found = first_failure(SEED, CASES_FOR_A_FAULT, |draws| property(draws).map(drop));
+    let found = found.unwrap_or_else(|| panic!("{fault}: not found in {CASES_FOR_A_FAULT} cases"));
+    tell(format!("{fault}: found in case {}: {}", found.case, found.why.lines().next().unwrap_or_default()));
+}
