@@ -317,6 +317,7 @@ async function offersSnippet(page) {
   const file = await (await page.request.get(`${origin}/demo/mini-program/utils/login.js`)).text();
   expect(file.includes("wx.setStorageSync(KEPT"), true, "a login that keeps its token");
   expect(await page.getByTestId("snippet").textContent(), file, "the snippet");
+  expect((await page.getByTestId("client").textContent()).includes("require('wxmint-miniprogram')"), true, "the package");
   expect(await page.getByTestId("docs").getAttribute("href"), "/docs/?lang=en", "the link to the docs");
 }
 

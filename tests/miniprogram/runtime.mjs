@@ -16,10 +16,14 @@ export class Phone {
   #ahead = 0; // ms
   #loggedIn = false;
   #old = 0; // so many of the next data are old
+  /** More of wx: what has to do with pages (screen.mjs). */
+  further = {};
+  /** Told of each setData. */
+  onData = () => {};
 
-  /** `domains`: the registered domains, each with the server behind it. */
-  constructor({ person, appid, simulator, domains }) {
-    Object.assign(this, { person, appid, simulator, domains });
+  /** `domains`: the registered domains, each with the server behind it. `packages`: files of npm's packages, by name. */
+  constructor({ person, appid, simulator, domains, packages = {} }) {
+    Object.assign(this, { person, appid, simulator, domains, packages });
   }
 
   now() {
@@ -105,7 +109,7 @@ class MiniProgram {
   #registered; // by App or Page, of the file that runs
   #app;
   #underWay = 0; // calls of wx, and timers, until their callbacks have returned
-  #atRest = () => {}; // whom to tell when there are none
+  #waiting = []; // whom to tell when there are none
 
   constructor(phone) {
     this.#phone = phone;
@@ -113,7 +117,7 @@ class MiniProgram {
     const register = (definition) => (this.#registered = definition);
     const timers = { setTimeout: (...call) => this.#timer(...call), clearTimeout: (timer) => timer?.cancel() };
     const console = new Console(process.stderr);
-    const globals = { wx: this.#wx(), App: register, Page: register, getApp: () => this.#app, console, ...timers };
+    const globals = { wx: { ...this.#wx(), ...phone.further }, App: register, Page: register, getApp: () => this.#app, console, ...timers };
     this.#context = createContext(globals);
     new Script(MOVED_DATE).runInContext(this.#context)(() => phone.now());
   }
@@ -126,15 +130,28 @@ class MiniProgram {
   }
 
   /** Opens a page, and waits until nothing that it has begun is under way. `source` in place of the file's. */
-  async open(file, source = readFileSync(file, "utf8")) {
-    const page = this.#define(file, source);
-    page.data = structuredClone(page.data ?? {});
-    page.setData = (change) => Object.assign(page.data, structuredClone(change));
-    page.onLoad?.({});
-    page.onShow?.();
-    page.onReady?.();
+  async open(file, source) {
+    const page = this.define(file, source);
+    this.begin(page, {});
     await this.atRest();
     return page;
+  }
+
+  /** A page as it is before anything of it runs. */
+  define(file, source = readFileSync(file, "utf8")) {
+    const page = this.#define(file, source);
+    page.data = structuredClone(page.data ?? {});
+    page.setData = (change) => {
+      Object.assign(page.data, structuredClone(change));
+      this.#phone.onData(page);
+    };
+    return page;
+  }
+
+  begin(page, query) {
+    page.onLoad?.(query);
+    page.onShow?.();
+    page.onReady?.();
   }
 
   /** The same for something that its user does: a handler of the page and its event's `detail`. */
@@ -151,7 +168,7 @@ class MiniProgram {
 
   async atRest() {
     do {
-      if (this.#underWay > 0) await new Promise((told) => (this.#atRest = told));
+      if (this.#underWay > 0) await new Promise((told) => this.#waiting.push(told));
       await new Promise(setImmediate); // what has been answered may begin more
     } while (this.#underWay > 0);
   }
@@ -166,7 +183,7 @@ class MiniProgram {
   #run(file, source) {
     const wrapped = new Script(`(function (require, module, exports) {${source}\n})`, { filename: file });
     const module = { exports: {} };
-    const require = (path) => this.require(resolve(dirname(file), path));
+    const require = (path) => this.require(this.#phone.packages[path] ?? resolve(dirname(file), path));
     wrapped.runInContext(this.#context)(require, module, module.exports);
     return module.exports;
   }
@@ -233,7 +250,7 @@ class MiniProgram {
       return await work();
     } finally {
       this.#underWay -= 1;
-      if (this.#underWay === 0) this.#atRest();
+      if (this.#underWay === 0) this.#waiting.splice(0).forEach((told) => told());
     }
   }
 }

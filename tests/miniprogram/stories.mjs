@@ -163,7 +163,7 @@ async function seen(phone, peer, act) {
   return { data, logins: (await exchanged(phone)) - exchanges, peer: peer.answers.slice(answered) };
 }
 
-async function exchanged({ simulator }) {
+export async function exchanged({ simulator }) {
   const { requests } = await (await fetch(`${simulator}/_simulator/stats`)).json();
   return requests["/sns/jscode2session"] ?? 0;
 }

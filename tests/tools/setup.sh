@@ -6,7 +6,7 @@
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
 #   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime valgrind kustomize promtool oci cargo-deny
 #
-# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, cargo/, valkey/), never outside of the
+# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -119,14 +119,15 @@ python_environment() {
   stamp $tools/python tests/tools/requirements.txt
 }
 
+# node_packages TO FROM: what FROM/package.json names.
 node_packages() {
-  local from=(tests/tools/package.json tests/tools/package-lock.json)
-  stamped $tools/node "${from[@]}" && return
-  say "installing npm's packages to $tools/node"
-  mkdir -p $tools/node
-  cp "${from[@]}" $tools/node/
-  npm ci --prefix $tools/node --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
-  stamp $tools/node "${from[@]}"
+  local to=$1 from=("$2/package.json" "$2/package-lock.json")
+  stamped "$to" "${from[@]}" && return
+  say "installing npm's packages to $to"
+  mkdir -p "$to"
+  cp "${from[@]}" "$to/"
+  npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
+  stamp "$to" "${from[@]}"
 }
 
 # kubectl renders overlays from 1.21 on.
@@ -204,7 +205,10 @@ main() {
   for tool in "${wanted[@]}"; do
     case $tool in
       python) python_environment ;;
-      node) node_packages ;;
+      node)
+        node_packages $tools/node tests/tools
+        node_packages $tools/client clients/miniprogram
+        ;;
       valkey) valkey_server ;;
       kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;

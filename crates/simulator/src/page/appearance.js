@@ -13,8 +13,9 @@ export function dress(onLanguage) {
   });
   byId("theme").addEventListener("click", switchTheme);
   systemDark.addEventListener("change", drawTheme);
-  const copy = byId("copy-snippet");
-  copy.addEventListener("click", () => copyText(byId("snippet").textContent, copy, byId("snippet"), words().copied));
+  for (const [copy, source] of [["copy-client", "client"], ["copy-snippet", "snippet"]].map((ids) => ids.map(byId))) {
+    copy.addEventListener("click", () => copyText(source.textContent, copy, source, words().copied));
+  }
   setInterval(drawClock, 10_000);
   drawClock();
   drawTheme();

@@ -1,0 +1,295 @@
+import type { ClientEvent, ClientOptions, LoggedIn, Platform, State } from './api'
+import { WxmintError } from './api'
+import { aborted, loggedOut, offline, refusal, type Secrets } from './errors'
+import { ask, ignore } from './platform'
+import { LOGGED_OUT, readSession, removeSession, writeSession } from './storage'
+
+/** Of a token's life, in ms for each second: a tenth is left for the way to the service. */
+const USED_FOR = 900
+
+/** A login in flight. */
+export interface Login {
+  account: any
+  ticket?: string
+  /** How many wait for it. An abandoned login is not sent. */
+  waiting: number
+  result: Promise<Granted>
+  reject: (error: WxmintError) => void
+  /** Set by a logout: the body of the request that ends this login's token. */
+  lostTo?: object
+}
+
+export interface Granted extends LoggedIn {
+  token: string
+}
+
+export type Logins = ReturnType<typeof createLogins>
+
+/** Who is logged in on this phone, and the one login that may be in flight. */
+export function createLogins(options: ClientOptions, platform: Platform) {
+  const { appid, prefix = 'wxmint.', now = () => Date.now(), onEvent } = options
+  const url = options.url.replace(/\/+$/, '')
+  const key = `${prefix}${url} ${appid || ''}`
+
+  /** Another object after each logout. Who began before it has nothing to do with those who log in later. */
+  let era = {}
+  let session = readSession(platform, key)
+  /** Why calls that need a token fail without a login: `logged_out`, `binding_required` or `user_blocked`. */
+  let barred: WxmintError | undefined
+  let running: Login | undefined
+  let ticket: string | undefined
+  /** wxmint has asked to wait. `seen`: the latest time at which somebody had to. */
+  let wait: { error: WxmintError; until: number; seen: number } | undefined
+
+  if (session && !session.token) {
+    session = undefined
+    barred = loggedOut()
+  }
+
+  function state(): State {
+    if (session && validToken()) return { status: 'logged_in', userId: session.userId }
+    return { status: running ? 'logging_in' : barred ? (barred.code as State['status']) : 'none', userId: undefined }
+  }
+
+  function validToken(): string | undefined {
+    return session && now() < session.until ? session.token : undefined
+  }
+
+  async function token(): Promise<string> {
+    return validToken() || (await joined(needed(), era)).token
+  }
+
+  /** A login to wait for, by whoever has no valid token. */
+  function needed(): Login {
+    if (!running && barred) throw barred
+    return running || begin({})
+  }
+
+  /** What the login brings, unless the user has logged out since `began`. */
+  async function joined(login: Login, began: object): Promise<Granted> {
+    login.waiting++
+    const granted = await login.result
+    check(began)
+    return granted
+  }
+
+  function check(began: object): void {
+    if (began !== era) throw loggedOut()
+  }
+
+  async function login(account?: any): Promise<LoggedIn> {
+    const { username, phoneCode } = Object(account)
+    if (username !== undefined || phoneCode !== undefined) return own(account)
+    return shown(await joined(running || begin({}), era))
+  }
+
+  /** A login for this account, after the one in flight. */
+  async function own(account: any, byTicket?: boolean): Promise<LoggedIn> {
+    const began = era
+    let before
+    while ((before = running)) {
+      const granted = await joined(before, began).catch(() => check(began))
+      // The second tap on a button: its code has done its work.
+      if (granted && account.phoneCode && account.phoneCode === before.account.phoneCode) return shown(granted)
+    }
+    return shown(await joined(begin(account, byTicket), began))
+  }
+
+  function begin(account: any, byTicket?: boolean): Login {
+    obeyWait()
+    const login = { account, waiting: 0 } as Login
+    if (byTicket) {
+      login.ticket = ticket
+      ticket = undefined
+    }
+    let resolve
+    login.result = new Promise((granted, rejected) => {
+      resolve = granted
+      login.reject = rejected
+    })
+    running = login
+    perform(login).then(resolve, login.reject)
+    return login
+  }
+
+  /** The clock may be set back meanwhile; then the wait is over, because nobody knows how much of it is left. */
+  function obeyWait(): void {
+    const time = now()
+    if (wait && wait.seen <= time && time < wait.until) {
+      wait.seen = time
+      throw wait.error
+    }
+    wait = undefined
+  }
+
+  async function perform(login: Login): Promise<Granted> {
+    const secrets: Secrets = [login.ticket, login.account.password, login.account.phoneCode]
+    let answer
+    try {
+      answer = await attempt(login, secrets, login.ticket)
+      if (/^code_(invalid|used)$/.test(refusal(answer, secrets).code)) {
+        checkWanted(login)
+        answer = await attempt(login, secrets)
+      }
+    } finally {
+      leave(login)
+    }
+    // Nothing waits from here on: whoever is told of it finds everything in its place.
+    const data = Object(answer.data)
+    const granted = answer.statusCode === 200 && isGrant(data)
+    if (granted && !login.lostTo) return keep(data)
+    if (granted) ignore(tell(data.access_token, login.lostTo!))
+    secrets.push(data.bind_ticket)
+    const error = refusal(answer, secrets)
+    noteWait(error)
+    if (!login.lostTo) bar(error, data.bind_ticket)
+    throw error
+  }
+
+  /** Sends a ticket or a new code, once. */
+  async function attempt(login: Login, secrets: Secrets, ticket?: string): Promise<any> {
+    const { username, password, phoneCode } = login.account
+    const body: any = {
+      code: ticket ? undefined : await newCode(login, secrets),
+      bind_ticket: ticket,
+      appid,
+      username,
+      password,
+      phone_code: phoneCode,
+    }
+    for (const name of Object.keys(body)) if (body[name] === undefined) delete body[name]
+    return Object(await post('/login', body, secrets))
+  }
+
+  /** Of `wx.login`. */
+  async function newCode(login: Login, secrets: Secrets): Promise<string> {
+    const answer = await ask(platform, 'login', {}, secrets)
+    checkWanted(login)
+    const { code } = Object(answer)
+    if (typeof code !== 'string' || !code) throw offline(answer, secrets)
+    secrets.push(code)
+    return code
+  }
+
+  /** A login that was lost to a logout, or that nobody waits for any more, sends nothing further. */
+  function checkWanted(login: Login): void {
+    if (login.lostTo) throw loggedOut()
+    if (login.waiting) return
+    leave(login)
+    throw aborted()
+  }
+
+  function leave(login: Login): void {
+    if (running === login) running = undefined
+  }
+
+  function keep(data: any): Granted {
+    const { access_token: token, user_id: userId } = data
+    const newUser = data.new_user === true
+    session = { token, until: now() + data.expires_in * USED_FOR, userId }
+    barred = ticket = undefined
+    writeSession(platform, key, session)
+    emit({ type: 'login', userId, newUser })
+    return { token, userId, newUser }
+  }
+
+  function noteWait(error: WxmintError): void {
+    const { status, retryAfter } = error
+    const seen = now()
+    if (retryAfter && (status === 429 || status === 503)) wait = { error, seen, until: seen + retryAfter * 1000 }
+  }
+
+  /** Two refusals are final: another login would end the same way until the user has said who he is, or is let in again. */
+  function bar(error: WxmintError, newTicket: any): void {
+    const asksWho = error.code === 'binding_required'
+    if (!asksWho && error.code !== 'user_blocked') return
+    barred = error
+    drop()
+    if (!asksWho) return
+    ticket = newTicket
+    emit({ type: 'binding_required', error })
+  }
+
+  function drop(): void {
+    if (session) removeSession(platform, key)
+    session = undefined
+  }
+
+  /** A service has answered 401 to this token. */
+  function refused(token: string): void {
+    if (!session || session.token !== token) return
+    const { userId } = session
+    drop()
+    emit({ type: 'ended', userId })
+  }
+
+  async function logout(everywhere: boolean): Promise<void> {
+    const ended = session
+    const body = everywhere ? { everywhere } : {}
+    forget(body)
+    if (ended) return tell(ended.token, body)
+    // There is no token to say it with.
+    if (everywhere) throw loggedOut()
+  }
+
+  /** The phone is logged out. A login in flight is lost: `body` ends its token when it comes. */
+  function forget(body: object): void {
+    const isNew = state().status !== 'logged_out'
+    const lost = running
+    era = {}
+    barred = loggedOut()
+    running = session = ticket = undefined
+    writeSession(platform, key, LOGGED_OUT)
+    if (lost) {
+      lost.lostTo = body
+      lost.reject(barred)
+    }
+    if (isNew) emit({ type: 'logout' })
+  }
+
+  /** Tells wxmint that a token is to end. */
+  async function tell(token: string, body: object): Promise<void> {
+    const answer = await post('/logout', body, [token], `Bearer ${token}`)
+    const { statusCode } = Object(answer)
+    if (statusCode !== 204 && statusCode !== 401) throw refusal(answer, [token])
+  }
+
+  function post(path: string, data: object, secrets: Secrets, Authorization?: string): Promise<any> {
+    const header: any = { 'content-type': 'application/json' }
+    if (Authorization) header.Authorization = Authorization
+    return ask(platform, 'request', { url: url + path, method: 'POST', data, header }, secrets)
+  }
+
+  function emit(event: ClientEvent): void {
+    try {
+      if (onEvent) ignore(onEvent(event))
+    } catch (theirs) {
+      // A mistake of the page must not fail a login.
+    }
+  }
+
+  return {
+    url,
+    currentEra: () => era,
+    state,
+    validToken,
+    token,
+    needed,
+    joined,
+    check,
+    login,
+    bind: (account: any) => own(Object(account), true),
+    refused,
+    logout,
+    forget,
+  }
+}
+
+function isGrant(data: any): boolean {
+  const { access_token: token, expires_in: life, user_id: user } = data
+  return !!token && typeof token === 'string' && typeof life === 'number' && typeof user === 'string'
+}
+
+function shown({ userId, newUser }: Granted): LoggedIn {
+  return { userId, newUser }
+}

@@ -1,0 +1,30 @@
+// What a page does with an error of the client.
+
+const PAGES = {
+  binding_required: '/pages/bind/bind',
+  user_blocked: '/pages/blocked/blocked',
+  logged_out: '/pages/login/login'
+}
+
+const TEXTS = {
+  offline: '网络不可用，请检查网络后重试',
+  invalid_credentials: '账号或密码不正确',
+  already_bound: '该账号已绑定其他微信，或当前微信已绑定其他账号',
+  code_invalid: '授权已失效，请再试一次',
+  code_used: '授权已失效，请再试一次'
+}
+
+// Opens the page that the error leads to. Returns whether there is one.
+function leave({ code }) {
+  const url = PAGES[code]
+  if (url) wx.reLaunch({ url })
+  return Boolean(url)
+}
+
+// For the user. `message` is for developers.
+function textOf({ code, retryAfter }) {
+  if (TEXTS[code]) return TEXTS[code]
+  return retryAfter ? `请在 ${retryAfter} 秒后重试` : '服务暂时不可用，请稍后重试'
+}
+
+module.exports = { leave, textOf }

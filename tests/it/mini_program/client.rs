@@ -1,0 +1,93 @@
+//! The package `wxmint-miniprogram` as it is published: built and packed, its own tests, and the stories of
+//! `tests/miniprogram/client.mjs` against the real service, which have the names of the tests here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{Business, copy};
+use crate::support::{APPID, ISSUER, OTHER_APPID, PASSWORD, TestBed, WRONG_PASSWORD, repository, tools};
+
+/// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs. What
+/// npm would publish is its folder `package`.
+pub(super) fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (ours, folder) = (repository("clients/miniprogram"), tools("client").join("built"));
+        if folder.exists() {
+            fs::remove_dir_all(&folder).expect("an earlier run's");
+        }
+        fs::create_dir(&folder).expect("a folder");
+        for part in ["src", "tests"] {
+            copy(&ours.join(part), &folder.join(part));
+        }
+        for file in fs::read_dir(&ours).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if file.is_file() {
+                fs::copy(&file, folder.join(file.file_name().expect("a name"))).expect("our own file");
+            }
+        }
+        printed(Command::new("npm").args(["pack", "--loglevel=error", "--no-update-notifier"]).current_dir(&folder));
+        printed(Command::new("tar").args(["-xzf", "wxmint-miniprogram-0.1.0.tgz"]).current_dir(&folder));
+        folder
+    })
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run: make setup"));
+    let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{command:?}\n{printed}\n{said}");
+    printed
+}
+
+#[test]
+fn the_package_is_built_small_and_its_own_tests_hold() {
+    let printed = printed(Command::new("node").args(["--test", "--test-reporter=tap"]).current_dir(built()));
+    let passed = printed.lines().find_map(|line| line.strip_prefix("# pass ")).map(str::parse);
+    assert!(matches!(passed, Some(Ok(160..))) && printed.contains("# skipped 0"), "{printed}");
+}
+
+fn play(bed: &TestBed, story: &str) {
+    let asked = json!({
+        "story": story, "person": "lin", "appid": APPID, "other_appid": OTHER_APPID, "issuer": ISSUER, "password": PASSWORD,
+        "wrong_password": WRONG_PASSWORD, "service": bed.service().url(""), "simulator": bed.wechat.url(),
+    });
+    // Node looks for jose above the script's own folder.
+    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    copy(&repository("tests/miniprogram"), folder.path());
+    copy(&built().join("package"), &folder.path().join("package"));
+    printed(Command::new("node").args(["client.mjs", &asked.to_string()]).current_dir(&folder));
+}
+
+macro_rules! stories {
+    ($($bed:expr => $($story:ident)*;)*) => {$($(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $story() {
+            play(&$bed, stringify!($story));
+        }
+    )*)*};
+}
+
+stories! {
+    Business::start_bound().await.bed =>
+        fifty_pages_at_once_make_one_login_and_so_does_a_storm_of_401
+        a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other
+        a_spent_code_is_answered_by_one_new_wx_login
+        a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry
+        retry_after_is_obeyed_by_every_call_that_would_log_in
+        a_login_in_flight_is_lost_to_a_logout_and_its_token_is_ended
+        a_ban_ends_in_one_login_for_all_until_somebody_logs_in_again
+        html_in_wxmints_place_is_unavailable_also_with_200
+        without_a_network_every_call_is_offline_and_the_token_stays
+        the_calls_of_the_session_key_and_a_logout_everywhere
+        an_aborted_request_rejects_at_once_and_the_others_login_goes_on;
+    Business::start(&[]).await.bed =>
+        a_person_is_bound_by_two_taps_by_a_spent_ticket_and_after_the_end_of_the_binding;
+    TestBed::builder().two_apps().start().await =>
+        two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other;
+}

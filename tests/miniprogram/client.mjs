@@ -1,0 +1,533 @@
+// Plays one story of the package wxmint-miniprogram on a phone, against the real service, and fails unless it ends as expected:
+//
+//     node client.mjs '{"story":…,"person":…,"appid":…,"other_appid":…,"service":…,"simulator":…,"issuer":…,"password":…}'
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+import { Between } from "./between.mjs";
+import { Peer } from "./peer.mjs";
+import { Phone } from "./runtime.mjs";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const LOGIN = "https://login.example.com";
+const ORDERS = "https://api.example.com/orders";
+const HTML = { status: 502, headers: { "content-type": "text/html" }, body: "<html>Bad Gateway</html>" };
+const HOTEL = { ...HTML, status: 200, body: "<html>Welcome! Room number?</html>" };
+
+const PAGE = ours("shop/page.js");
+const PACKAGE = ours("package/miniprogram_dist/index.js");
+
+function ours(path) {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+/** The phone, and everything that it can reach. */
+class World {
+  events = [];
+
+  constructor(given) {
+    this.given = given;
+    this.peer = new Peer({ issuer: given.issuer, jwks: `${given.service}/.well-known/jwks.json` });
+    this.login = new Between(given.service);
+  }
+
+  async start() {
+    await this.peer.start();
+    this.api = new Between(this.peer.origin);
+    await Promise.all([this.login.start(), this.api.start()]);
+    this.phone = this.newPhone();
+  }
+
+  stop() {
+    [this.peer, this.login, this.api].forEach((one) => one.stop());
+  }
+
+  newPhone() {
+    const { person, appid, simulator } = this.given;
+    return new Phone({
+      person,
+      appid,
+      simulator,
+      domains: { [LOGIN]: this.login.origin, "https://api.example.com": this.api.origin },
+    });
+  }
+
+  /** Starts the mini program anew, and makes a client in it. */
+  async client(options, phone = this.phone) {
+    const { createClient } = (await phone.start()).require(PACKAGE);
+    return createClient({ url: LOGIN, onEvent: ({ type }) => this.events.push(type), ...options });
+  }
+
+  /** How often wxmint has asked WeChat for a login. */
+  async logins() {
+    const { requests } = await (await fetch(`${this.given.simulator}/_simulator/stats`)).json();
+    return requests["/sns/jscode2session"] ?? 0;
+  }
+
+  async control(path, method, body) {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${this.given.simulator}/_simulator/${path}`, {
+      method,
+      headers,
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  }
+
+  /** Faults of WeChat's answers to logins. */
+  async wechat(...faults) {
+    await this.control("faults", "PUT", { faults: faults.map((fault) => ({ path: "/sns/jscode2session", ...fault })) });
+  }
+
+  /** What wxmint says of a token. */
+  async statusOf(token) {
+    return (await fetch(`${this.given.service}/wechat/session`, { headers: { authorization: `Bearer ${token}` } }))
+      .status;
+  }
+
+  /** The last token that wxmint has given. */
+  lastToken() {
+    return JSON.parse(this.login.passed.filter(({ path, status }) => path === "/login" && status === 200).at(-1).answer)
+      .access_token;
+  }
+}
+
+/** What a call comes to: a status, a value, or an error's code. */
+async function outcome(call) {
+  try {
+    const value = await call;
+    return value?.statusCode ?? value ?? "done";
+  } catch ({ name, code, status }) {
+    return name === "WxmintError" ? [code, status] : `${name}: not ours`;
+  }
+}
+
+const outcomes = (calls) => Promise.all(calls.map(outcome));
+const times = (count, call) => Array.from({ length: count }, call);
+
+async function until(condition) {
+  for (let tries = 0; tries < 500; tries += 1) {
+    if (await condition()) return;
+    await new Promise((later) => setTimeout(later, 10));
+  }
+  throw new Error("not within 5 s");
+}
+
+const stories = {
+  /** Fifty pages at a cold start; with a token; with one that a service refuses; and at the next start. */
+  async fifty_pages_at_once_make_one_login_and_so_does_a_storm_of_401({ phone, peer, ...world }, { logins }) {
+    const seen = [];
+    const openAll = async (program) => {
+      const before = await logins();
+      const pages = await Promise.all(times(50, () => program.open(PAGE)));
+      seen.push({
+        logins: (await logins()) - before,
+        users: [...new Set(pages.map(({ data }) => data.user))],
+        problems: pages.filter(({ data }) => data.problem).length,
+      });
+    };
+    const program = await phone.start();
+    await openAll(program);
+    await openAll(program);
+    peer.refuseLast();
+    await openAll(program);
+    await openAll(await phone.start());
+    return { seen, requests: peer.answers.length };
+  },
+
+  async a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other(world) {
+    const seen = [];
+    for (const days of [-2, 0, 2]) {
+      const phone = world.newPhone();
+      phone.later(days * DAY);
+      const before = await world.logins();
+      const statuses = new Set();
+      for (let hour = 0; hour < 21; hour += 1) {
+        const client = await world.client({}, phone);
+        statuses.add(await outcome(client.request({ url: ORDERS })));
+        phone.later(HOUR);
+      }
+      seen.push({ statuses: [...statuses], logins: (await world.logins()) - before });
+    }
+    return seen;
+  },
+
+  /** A wx.login that gives a code a second time, and one that gives it twice. */
+  async a_spent_code_is_answered_by_one_new_wx_login(world) {
+    const { phone, login } = world;
+    const client = await world.client();
+    const fresh = phone.logIn.bind(phone);
+    const first = await fresh();
+    let stale = [first];
+    phone.logIn = async () => stale.shift() ?? fresh();
+    const seen = [await outcome(client.login())];
+    for (const count of [1, 2]) {
+      stale = times(count, () => first);
+      seen.push(await outcome(client.token().then(() => client.login())));
+    }
+    return {
+      seen: seen.map((one) => (one.userId ? "logged in" : one)),
+      statuses: login.passed.map(({ status }) => status),
+      state: client.state().status,
+    };
+  },
+
+  async a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry(world) {
+    const { api, login } = world;
+    const client = await world.client();
+    login.meets("/login", "lost");
+    const lostLogin = [await outcome(client.request({ url: ORDERS })), login.count("/login"), api.count("/orders")];
+    await client.login();
+    const lost = async (options) => {
+      const before = api.count("/orders");
+      api.meets("/orders", "lost");
+      return [await outcome(client.request({ url: ORDERS, ...options })), api.count("/orders") - before];
+    };
+    const post = await lost({ method: "POST", data: { buy: 1 } });
+    const postAgain = await lost({ method: "POST", data: { buy: 1 }, retry: true });
+    return {
+      lostLogin,
+      post,
+      postAgain,
+      get: await lost({}),
+      getAgain: await lost({ retry: true }),
+      state: client.state().status,
+    };
+  },
+
+  /** WeChat limits one user: wxmint says for how long. */
+  async retry_after_is_obeyed_by_every_call_that_would_log_in(world) {
+    const client = await world.client();
+    await world.wechat({ kind: "errcode", errcode: 45011, times: 1 });
+    const refused = await client.login().catch((error) => error);
+    const before = await world.logins();
+    const calls = [
+      client.login(),
+      client.token(),
+      client.bind({ username: "alice", password: world.given.password }),
+      ...times(20, () => client.request({ url: ORDERS })),
+    ];
+    const same = (await Promise.all(calls.map((call) => call.catch((error) => error)))).every(
+      (error) => error === refused,
+    );
+    const asked = (await world.logins()) - before;
+    world.phone.later((refused.retryAfter - 1) * 1000);
+    const early = await outcome(client.token());
+    world.phone.later(1000);
+    return {
+      code: refused.code,
+      status: refused.status,
+      waits: refused.retryAfter > 0,
+      same,
+      asked,
+      early,
+      late: await outcome(client.request({ url: ORDERS })),
+    };
+  },
+
+  async a_login_in_flight_is_lost_to_a_logout_and_its_token_is_ended(world) {
+    const { login } = world;
+    const client = await world.client();
+    const release = login.holds("/login");
+    const waiting = outcomes([client.token(), client.login(), ...times(3, () => client.request({ url: ORDERS }))]);
+    await until(() => login.count("/login") === 1);
+    const out = outcome(client.logout());
+    const seen = await waiting;
+    release();
+    await until(() => login.count("/logout") === 1);
+    const late = world.lastToken();
+    const after = await (await world.client()).state().status;
+    const kept = {
+      out: await out,
+      ended: await world.statusOf(late),
+      requests: world.api.passed.length,
+      restarted: after,
+    };
+    const again = [
+      await outcome(client.token()),
+      (await client.login()).userId === undefined,
+      await outcome(client.request({ url: ORDERS })),
+    ];
+    return { seen, kept, again, events: world.events };
+  },
+
+  /** WeChat bans somebody who is logged in. */
+  async a_ban_ends_in_one_login_for_all_until_somebody_logs_in_again(world) {
+    const { peer, given } = world;
+    const client = await world.client();
+    await client.request({ url: ORDERS });
+    await world.control(`people/${given.person}`, "PUT", { blocked: true });
+    peer.refuseLast();
+    const before = await world.logins();
+    const seen = await outcomes(times(5, () => client.request({ url: ORDERS })));
+    await world.control(`people/${given.person}`, "PUT", { blocked: false });
+    const later = await outcomes([
+      client.token(),
+      client.session.valid(),
+      client.request({ url: ORDERS }),
+      client.request({ url: ORDERS, auth: "optional" }),
+    ]);
+    const asked = (await world.logins()) - before;
+    const state = client.state().status;
+    await client.login();
+    return { seen, later, asked, state, after: await outcome(client.request({ url: ORDERS })), events: world.events };
+  },
+
+  async two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other(world) {
+    const { phone, given } = world;
+    phone.write("token", "of another page");
+    const clients = [];
+    for (const appid of [given.appid, given.other_appid]) {
+      phone.appid = appid;
+      const client = await world.client({ appid });
+      clients.push(client);
+      await client.login();
+    }
+    const tokens = await Promise.all(clients.map((client) => client.token()));
+    await clients[1].logout();
+    const restarted = [];
+    for (const appid of [given.appid, given.other_appid])
+      restarted.push((await world.client({ appid })).state().status);
+    return {
+      different: tokens[0] !== tokens[1],
+      ended: [await world.statusOf(tokens[0]), await world.statusOf(tokens[1])],
+      restarted,
+      other: phone.read("token"),
+      seen: await outcomes(clients.map((client) => client.request({ url: ORDERS }))),
+    };
+  },
+
+  async html_in_wxmints_place_is_unavailable_also_with_200(world) {
+    const { login } = world;
+    const client = await world.client();
+    login.meets("/login", HTML, HOTEL);
+    const seen = await outcomes([client.request({ url: ORDERS })]);
+    seen.push(await outcome(client.login()), await outcome(client.login().then(() => "logged in")));
+    login.meets("/wechat/session", HTML, HOTEL);
+    login.meets("/binding", HOTEL);
+    login.meets("/logout", HOTEL);
+    for (const call of [() => client.session.valid(), () => client.session.valid(), () => client.unbind()])
+      seen.push(await outcome(call()));
+    const before = client.state().status;
+    seen.push(await outcome(client.logout()));
+    return { seen, states: [before, client.state().status] };
+  },
+
+  async without_a_network_every_call_is_offline_and_the_token_stays(world) {
+    const { login, api, phone } = world;
+    const client = await world.client();
+    login.meets("/login", "unreachable");
+    const seen = [await outcome(client.request({ url: ORDERS }))];
+    const fresh = phone.logIn.bind(phone);
+    phone.logIn = async () => {
+      throw { errMsg: "login:fail" };
+    };
+    seen.push(await outcome(client.request({ url: ORDERS })));
+    phone.logIn = fresh;
+    await client.login();
+    api.meets("/orders", "unreachable");
+    seen.push(
+      await outcome(client.request({ url: ORDERS })),
+      await outcome(client.request({ url: "https://elsewhere.example.com/" })),
+    );
+    api.holds("/orders");
+    seen.push(await outcome(client.request({ url: ORDERS, timeout: 100 })));
+    const elsewhere = await world.client({ url: "https://elsewhere.example.com" });
+    seen.push(
+      await outcome(elsewhere.login()),
+      await outcome((await world.client()).request({ url: ORDERS, timeout: 100, auth: "none" })),
+    );
+    return { seen, state: client.state().status };
+  },
+
+  /** Who the user is: two taps, a wrong password, a ticket that somebody has spent, a restart, and the end of the binding. */
+  async a_person_is_bound_by_two_taps_by_a_spent_ticket_and_after_the_end_of_the_binding(world) {
+    const { login, given } = world;
+    const account = { username: "alice", password: given.password };
+    const client = await world.client();
+    const seen = [
+      await outcome(client.request({ url: ORDERS })),
+      await outcome(client.bind({ ...account, password: given.wrong_password })),
+    ];
+    const state = client.state().status;
+    const taps = await outcomes([client.bind(account), client.bind(account)]);
+    seen.push(
+      await outcome(client.request({ url: ORDERS })),
+      await outcome(client.unbind()),
+      client.state().status,
+      await outcome(client.login()),
+    );
+    const { bind_ticket } = JSON.parse(login.passed.at(-1).answer);
+    const spent = { bind_ticket, ...account, password: given.wrong_password };
+    await fetch(`${given.service}/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(spent),
+    });
+    world.events.length = 0;
+    const ticketless = (await client.bind(account)).userId === taps[0].userId;
+    return { seen, state, taps, ticketless, events: world.events };
+  },
+
+  /** What wxmint does with the session key, an end on another phone, and a logout everywhere. */
+  async the_calls_of_the_session_key_and_a_logout_everywhere(world) {
+    const { phone } = world;
+    const client = await world.client();
+    await client.login();
+    const { encryptedData, iv } = await phone.weRunData();
+    const steps = (await client.userData({ encryptedData, iv, errMsg: "ok" })).stepInfoList.length;
+    const number = await client.phone((await phone.phoneNumber()).code);
+    const session = [await client.session.valid(), await outcome(client.session.reset())];
+    const wrong = [
+      await outcome(client.phone("not-a-code-of-a-button")),
+      await outcome(client.userData({ encryptedData: "AAAA", iv })),
+    ];
+    const other = await world.client({}, world.newPhone());
+    await other.login();
+    const ended = await other.token();
+    world.events.length = 0;
+    const everywhere = await outcome(client.logout({ everywhere: true }));
+    await new Promise((later) => setTimeout(later, 1100)); // a login in the same second would be ended too
+    const elsewhere = await outcome(other.session.valid());
+    return {
+      steps,
+      number: Object.keys(number),
+      session,
+      wrong,
+      everywhere,
+      ended: await world.statusOf(ended),
+      elsewhere,
+      events: world.events,
+    };
+  },
+
+  async an_aborted_request_rejects_at_once_and_the_others_login_goes_on(world) {
+    const { login, api } = world;
+    const client = await world.client();
+    const tasks = [];
+    const request = () => outcome(client.request({ url: ORDERS, onTask: (task) => tasks.push(task) }));
+    const release = login.holds("/login");
+    const [first, second] = [request(), request()];
+    await until(() => login.count("/login") === 1);
+    tasks[0].abort();
+    const waited = await first;
+    release();
+    const went = await second;
+    const hold = api.holds("/orders");
+    const third = request();
+    await until(() => api.count("/orders") === 2);
+    tasks[2].abort();
+    const underWay = await third;
+    hold();
+    return { waited, went, underWay, logins: login.count("/login"), state: client.state().status };
+  },
+};
+
+const [OFFLINE, LOGGED_OUT, BANNED, ASKED, ABORTED] = [
+  ["offline", 0],
+  ["logged_out", 0],
+  ["user_blocked", 403],
+  ["binding_required", 403],
+  ["aborted", 0],
+];
+const unavailable = (status) => ["unavailable", status];
+const alice = "id-of-alice";
+const pages = (logins) => ({ logins, users: [alice], problems: 0 });
+
+/** What each story must have seen. */
+const expected = {
+  fifty_pages_at_once_make_one_login_and_so_does_a_storm_of_401: {
+    seen: [pages(1), pages(0), pages(1), pages(0)],
+    requests: 250,
+  },
+  a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other: Array(3).fill({ statuses: [200], logins: 1 }),
+  a_spent_code_is_answered_by_one_new_wx_login: {
+    seen: ["logged in", "logged in", ["code_used", 400]],
+    statuses: [200, 400, 200, 400, 400],
+    state: "logged_in",
+  },
+  a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry: {
+    lostLogin: [OFFLINE, 1, 0],
+    post: [OFFLINE, 1],
+    postAgain: [OFFLINE, 1],
+    get: [OFFLINE, 1],
+    getAgain: [200, 2],
+    state: "logged_in",
+  },
+  retry_after_is_obeyed_by_every_call_that_would_log_in: {
+    code: "rate_limited",
+    status: 429,
+    waits: true,
+    same: true,
+    asked: 0,
+    early: ["rate_limited", 429],
+    late: 200,
+  },
+  a_login_in_flight_is_lost_to_a_logout_and_its_token_is_ended: {
+    seen: Array(5).fill(LOGGED_OUT),
+    kept: { out: "done", ended: 401, requests: 0, restarted: "logged_out" },
+    again: [LOGGED_OUT, false, 200],
+    events: ["logout", "login"],
+  },
+  // Without a token, the business's service answers 401.
+  a_ban_ends_in_one_login_for_all_until_somebody_logs_in_again: {
+    seen: Array(5).fill(BANNED),
+    later: [BANNED, BANNED, BANNED, 401],
+    asked: 1,
+    state: "user_blocked",
+    after: 200,
+    events: ["login", "ended", "login"],
+  },
+  two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other: {
+    different: true,
+    ended: [200, 401],
+    restarted: ["logged_in", "logged_out"],
+    other: "of another page",
+    seen: [200, LOGGED_OUT],
+  },
+  html_in_wxmints_place_is_unavailable_also_with_200: {
+    seen: [502, 200, 0, 502, 200, 200, 200].map((status) => (status ? unavailable(status) : "logged in")),
+    states: ["logged_in", "logged_out"],
+  },
+  without_a_network_every_call_is_offline_and_the_token_stays: { seen: Array(7).fill(OFFLINE), state: "logged_in" },
+  a_person_is_bound_by_two_taps_by_a_spent_ticket_and_after_the_end_of_the_binding: {
+    seen: [ASKED, ["invalid_credentials", 403], 200, "done", "logged_out", ASKED],
+    state: "binding_required",
+    taps: Array(2).fill({ userId: alice, newUser: false }),
+    ticketless: true,
+    events: ["login"],
+  },
+  the_calls_of_the_session_key_and_a_logout_everywhere: {
+    steps: 3,
+    number: ["phoneNumber", "purePhoneNumber", "countryCode"],
+    session: [true, "done"],
+    wrong: [
+      ["code_invalid", 400],
+      ["data_undecryptable", 422],
+    ],
+    everywhere: "done",
+    ended: 401,
+    elsewhere: true,
+    events: ["logout", "ended", "login"],
+  },
+  an_aborted_request_rejects_at_once_and_the_others_login_goes_on: {
+    waited: ABORTED,
+    went: 200,
+    underWay: ABORTED,
+    logins: 1,
+    state: "logged_in",
+  },
+};
+
+const { story, ...given } = JSON.parse(process.argv[2]);
+const world = new World(given);
+await world.start();
+try {
+  const seen = await stories[story](world, { logins: () => world.logins() });
+  // The objects of the mini program are of another world of JavaScript than ours.
+  assert.deepEqual(JSON.parse(JSON.stringify(seen)), expected[story]);
+} finally {
+  world.stop();
+}

@@ -1,0 +1,210 @@
+// Uses the sample, examples/mini-program, on a phone as a person would, and checks what the person sees:
+//
+//     node sample.mjs '{"person":…,"appid":…,"service":…,"simulator":…,"issuer":…,"package":…,
+//                       "operators":…,"secret":…,"pictures":…}'
+//
+// `package` is the folder of wxmint-miniprogram, `operators` wxmint's admin listener. One line per check. Stops at the
+// first failure, and exits 1.
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { chromium } from "playwright-core";
+
+import { Peer } from "./peer.mjs";
+import { Phone } from "./runtime.mjs";
+import { Screen } from "./screen.mjs";
+import { exchanged } from "./stories.mjs";
+
+const SAMPLE = fileURLToPath(new URL("recommended", import.meta.url));
+const [WXMINT, API] = ["https://login.example.com", "https://api.example.com"];
+const AWAY = "http://127.0.0.1:9"; // nobody listens there
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"];
+const SIZE = { width: 390, height: 844 };
+const NARROW = { width: 320, height: 568 };
+
+const { service, issuer, package: folder, operators, secret, pictures, ...given } = JSON.parse(process.argv[2]);
+const peer = new Peer({ issuer, jwks: `${service}/.well-known/jwks.json` });
+await peer.start();
+const domains = { [WXMINT]: service, [API]: peer.origin };
+// Where 构建 npm of the developer tools finds it.
+const { name, miniprogram } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+const phone = new Phone({ ...given, domains, packages: { [name]: join(folder, miniprogram, "index.js") } });
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const browser = await chromium.launch({ executablePath, args: FLAGS });
+const tab = await browser.newPage({ viewport: SIZE, colorScheme: "light" });
+const faults = [];
+tab.on("pageerror", (error) => faults.push(error.message));
+tab.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(message.text()));
+const screen = new Screen(tab, phone, SAMPLE);
+await screen.turnOn();
+
+try {
+  await check("whoever is new is asked for an account", isAsked);
+  await check("a wrong password is refused, and the page says so", guessesWrong);
+  await check("the right password binds, and the orders are shown", binds);
+  await check("from then on the mini program opens with the orders, without a login", opensAtOnce);
+  await check("a phone number is shown to its user only if it is given", showsPhoneNumber);
+  await check("who has logged out, here or everywhere, stays so until a tap logs in again, also over a restart", logsOut);
+  await check("who has dissolved the binding is asked again", unbinds);
+  await check("a phone number binds, unless its user declines", bindsByPhone);
+  await check("a banned user is told so, and comes back once the ban is lifted", isBanned);
+  await check("without a network the page offers another try, which succeeds once there is one", isOffline);
+  expect(faults.join("; "), "", "faults of the pages");
+  console.log("all as expected");
+} catch (error) {
+  console.error(`FAILED: ${error.message}${faults.length ? ` (and: ${faults.join("; ")})` : ""}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+  peer.stop();
+}
+
+async function isAsked() {
+  await screen.start();
+  await shows("bind", "heading-title", "绑定账号");
+  await screen.tap("button");
+  await shows("bind", "problem", "请输入账号和密码");
+}
+
+async function guessesWrong() {
+  await submits("looking-glass");
+  await shows("bind", "problem", "账号或密码不正确", "wrong-password");
+}
+
+async function binds() {
+  await submits("wonderland");
+  await shows("home", "cell >> nth=0", "an order of user-alice");
+  await shows("home", "value", "user-alice");
+}
+
+async function submits(password) {
+  await screen.find("[name=username]").fill("alice");
+  await screen.find("[name=password]").fill(password);
+  await screen.tap("button");
+}
+
+async function opensAtOnce() {
+  const before = await exchanged(phone);
+  await screen.start();
+  await shows("home", "value", "user-alice");
+  expect((await exchanged(phone)) - before, 0, "logins");
+}
+
+async function showsPhoneNumber() {
+  await screen.tap("navigator");
+  screen.declines = true;
+  await screen.tap("button");
+  await shows("account", "cell >> nth=1", "手机号获取");
+  screen.declines = false;
+  await screen.tap("button");
+  expect(/^手机号1\d\d\*{4}\d{4}$/.test(await screen.find(".cell >> nth=1").textContent()), true, "a phone number");
+  await picture("account");
+}
+
+async function logsOut() {
+  await screen.tap(".action >> nth=0");
+  await shows("login", "message-title", "已退出登录");
+  const before = await exchanged(phone);
+  await screen.start();
+  await shows("login", "message-title", "已退出登录");
+  expect((await exchanged(phone)) - before, 0, "logins");
+  await screen.tap("button");
+  await shows("home", "value", "user-alice");
+  await screen.tap("navigator");
+  await screen.tap(".action >> nth=1");
+  await shows("login", "message-title", "已退出登录");
+  // wxmint refuses a token of the second in which all of its user's tokens were ended.
+  await new Promise((over) => setTimeout(over, 1000));
+  await screen.tap("button");
+  await shows("home", "value", "user-alice");
+}
+
+async function unbinds() {
+  await screen.tap("navigator");
+  await screen.tap(".action >> nth=2");
+  await picture("unbinding");
+  await screen.answer("取消");
+  await shows("account", "value >> nth=0", "user-alice");
+  await screen.tap(".action >> nth=2");
+  await screen.answer("确定");
+  await shows("login", "message-title", "已退出登录");
+  await screen.tap("button");
+  await shows("bind", "heading-title", "绑定账号");
+}
+
+async function bindsByPhone() {
+  await screen.tap("navigator");
+  await shows("phone", "heading-title", "绑定手机号");
+  screen.declines = true;
+  await screen.tap("button");
+  await shows("phone", "problem", "");
+  screen.declines = false;
+  await screen.tap("button");
+  await shows("home", "value", "user-1002");
+}
+
+/** A service that follows the feed of ends refuses the token from then on, as the peer does here. */
+async function isBanned() {
+  await operator("PUT", "/users/user-1002/block");
+  peer.refuseLast();
+  await screen.start();
+  await shows("blocked", "message-title", "账号已停用");
+  await screen.tap("button >> nth=1");
+  await shows("blocked", "problem", "账号仍处于停用状态", "still-blocked");
+  await operator("DELETE", "/users/user-1002/block");
+  await screen.tap("button >> nth=1");
+  await shows("home", "value", "user-1002");
+}
+
+async function operator(method, path) {
+  const { status } = await fetch(`${operators}${path}`, { method, headers: { authorization: `Bearer ${secret}` } });
+  expect(status, 204, `the answer to ${method} ${path}`);
+}
+
+async function isOffline() {
+  Object.assign(domains, { [WXMINT]: AWAY, [API]: AWAY });
+  await screen.start();
+  await shows("offline", "message-text", "网络不可用，请检查网络后重试");
+  await screen.tap("button");
+  await shows("offline", "message-title", "无法连接");
+  Object.assign(domains, { [WXMINT]: service, [API]: peer.origin });
+  await screen.tap("button");
+  await shows("home", "value", "user-1002");
+}
+
+/** Which page is open, what is in its element of a class, and that it fits on narrow screens. */
+async function shows(page, name, text, pictured = page) {
+  expect(screen.path, `pages/${page}/${page}`, "the open page");
+  expect(await screen.find(`.${name}`).textContent(), text, `.${name}`);
+  for (const size of [NARROW, SIZE]) {
+    await tab.setViewportSize(size);
+    const width = await tab.frame("page").evaluate(() => document.documentElement.scrollWidth);
+    expect(width <= size.width, true, `a page of ${size.width} px, not ${width} px`);
+  }
+  await picture(pictured);
+}
+
+/** In both themes. */
+async function picture(name) {
+  if (!pictures) return;
+  mkdirSync(pictures, { recursive: true });
+  for (const colorScheme of ["dark", "light"]) {
+    await tab.emulateMedia({ colorScheme });
+    await tab.screenshot({ path: join(pictures, `mini-program-${name}-${colorScheme}.png`) });
+  }
+}
+
+async function check(name, prove) {
+  try {
+    await prove();
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
+  console.log(`ok  ${name}`);
+}
+
+function expect(actual, wanted, what) {
+  if (actual !== wanted) throw new Error(`expected ${what} to be ${JSON.stringify(wanted)}, got ${JSON.stringify(actual)}`);
+}
