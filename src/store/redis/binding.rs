@@ -46,11 +46,11 @@ pub(super) struct StoredBinding([Option<String>; FIELDS.len()]);
 
 impl FromRedisValue for StoredBinding {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let fields: Vec<(String, String)> = FromRedisValue::from_redis_value(value)?;
         let mut stored = Self::default();
-        for (name, value) in fields {
-            if let Some(index) = FIELDS.iter().position(|field| *field == name) {
-                stored.0[index] = Some(value);
+        let mut members = Vec::<Value>::from_redis_value(value)?.into_iter();
+        while let (Some(Value::BulkString(name)), Some(value)) = (members.next(), members.next()) {
+            if let Some(index) = FIELDS.iter().position(|field| field.as_bytes() == name) {
+                stored.0[index] = Some(String::from_redis_value(value)?);
             }
         }
         Ok(stored)
@@ -280,7 +280,7 @@ impl Redis {
 }
 
 /// Reads a person's binding.
-pub(super) fn stored_binding(person: &Person) -> Call {
+fn stored_binding(person: &Person) -> Call {
     let key = name::binding(person).to_string();
     let mut asked = Call::at(&key);
     asked.cmd("HGETALL").arg(&key);

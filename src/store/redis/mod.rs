@@ -51,7 +51,7 @@ pub use self::{
     url::RedisUrl,
 };
 use self::{
-    binding::{StoredBinding, stored_binding},
+    binding::StoredBinding,
     clocks::Clocks,
     link::Link,
     meter::EarlierParts,
@@ -250,7 +250,8 @@ impl Store for Redis {
         let (rate, now) = (record.rate, self.now_micros());
         let (part, life) = (rate.part_at(now), rate.life().as_millis());
         let first = format!("{} {part}:1/{life}", sortable(rate.until(part)));
-        let mut script = RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+        let binding = name::binding(person).to_string();
+        let mut script = RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
         script
             .text(session::line(&record.order, &record.session_key))
             .text(format_args!("{}{}{first}", sortable(now), sortable(self.renewed_since(now))))
@@ -260,7 +261,7 @@ impl Store for Redis {
         }
         // The time comes first: whatever ends tokens up to a second has been told in the state that is read after it.
         let mut call = Call::beginning_with("TIME", script);
-        call.and(stored_binding(person));
+        call.cmd("HGETALL").arg(&binding);
         let sent = Moment::now();
         let answers: ((u64, u64), String, StoredBinding) = self.link.run("record_login", call).await?;
         let ((seconds, micros), recorded, stored) = answers;

@@ -122,8 +122,10 @@ def writes_of_a_login(login, redis):
             return writes
         name, differs = "address and code", None
         if command == "EVALSHA" and kind_of(words[3].encode()) == "binding":
-            # Of somebody who has not logged in lately: each login is in a part of its own, far from the last.
-            name, differs, words[10] = "session and binding", words[6][4:16], "__number__0"
+            # Of somebody who has not logged in lately, and whose session's life is not renewed.
+            name, differs, words[7] = "session and binding", words[6][4:16], words[7][:16] + "0" * 32 + " 1:1/300000"
+        elif command == "HGETALL" and kind_of(words[1].encode()) == "binding":
+            name = "session and binding"
         elif command == "SET" and kind_of(words[1].encode()) == "code":
             differs = words[1][15:27]
         elif command == "TIME" and any(words == ["TIME"] for words in writes[name]):

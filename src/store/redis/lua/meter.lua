@@ -5,7 +5,7 @@
 -- number of the part that must have left the period before it is counted.
 local function counted(logins, first, limit, part)
   local total, own, older, numbers, counts = 0, 0, '', {}, {}
-  for number, events in string.gmatch(logins, '(%d+):(%d+)') do
+  for number, events in string.gmatch(string.sub(logins, 18), '(%d+):(%d+)') do
     -- Replicas may differ a little in what they take for the clock of Redis. What is far ahead is of another period's length.
     local age = part - number
     if age <= 8 and age >= -8 then
@@ -20,8 +20,7 @@ local function counted(logins, first, limit, part)
     end
   end
   if total < tonumber(limit) then
-    local until_when, life = string.match(first, '^(%x+ ).*(/%d+)$')
-    return until_when .. part .. ':' .. own + 1 .. older .. life
+    return string.sub(first, 1, 17) .. part .. ':' .. own + 1 .. older .. string.sub(first, string.find(first, '/', 1, true), -1)
   end
   local left = #numbers
   while total - counts[left] >= tonumber(limit) do

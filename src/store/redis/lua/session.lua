@@ -4,7 +4,9 @@
 local function session()
   local kept = redis.pcall('GET', KEYS[2])
   if type(kept) == 'string' then
-    return string.match(kept, '^([^\n]*)\n([^\n]*)\n(.*)$')
+    local first = string.find(kept, '\n', 1, true)
+    local second = string.find(kept, '\n', first + 1, true)
+    return string.sub(kept, 1, first - 1), string.sub(kept, first + 1, second - 1), string.sub(kept, second + 1)
   elseif kept then
     -- The hash of an earlier version.
     redis.call('DEL', KEYS[2])
@@ -15,10 +17,10 @@ end
 -- The life of the session begins anew if the last exchange is before `renewed`, the first order of a sixteenth of a life: to
 -- begin it at each login would cost Redis more.
 local function keep_key(logins, current, previous, line, seconds, renewed)
-  local is_new = not current or current < renewed
+  local is_new, order = not current or current < renewed, string.find(line, ' ', 1, true)
   if not current then
     current, previous = line, ''
-  elseif string.match(line, '^%S+') ~= string.match(current, '^%S+') then
+  elseif string.sub(line, 1, order) ~= string.sub(current, 1, order) then
     if line > current then
       current, previous = line, current
     elseif line > previous then
