@@ -424,10 +424,19 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     keep(1, &first, "k1").await;
     let kept = keys().await.expect("keys");
     assert_eq!((kept.current, kept.previous), (sealed("k2"), Some(sealed("k1"))), "by the order of their exchanges");
-    store.forget(&owner).await.expect("forgotten");
+    let last_login = store.last_login(&owner).await.expect("an answer");
     store.note_block(&owner, &user("user-1"), 1, true).await.expect("blocked");
+    assert_eq!(keys().await, None, "a block deletes them");
+    assert_eq!(store.last_login(&owner).await, Ok(last_login), "which stays known");
+    store.forget(&owner).await.expect("forgotten");
     recorded(store, &unasked(&third, "k3"), 4).await;
     assert_eq!(keys().await, None, "of who is blocked");
+
+    let [first, ..] = orders(store, [3, 4, 5]).await;
+    recorded(store, &record("o2", &first, "k1", "user-2"), 5).await;
+    assert!(store.session_keys(&person("o2")).await.expect("an answer").is_some(), "of who is being bound");
+    store.settle(&person("o2"), 1, IntentOutcome::Dropped, &attempt_id(5)).await.expect("dropped");
+    assert_eq!(store.session_keys(&person("o2")).await, Ok(None), "a binding that came to nothing");
 }
 
 /// A person bound to user-1 with a session key.
@@ -986,6 +995,21 @@ mod redis_only {
         store.end_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
         assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+    }
+
+    #[actix_web::test]
+    async fn the_hash_in_which_an_earlier_version_kept_a_session_is_replaced_at_the_next_login() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let [first, second, _] = orders(&store, [0, 1, 2]).await;
+        recorded(&store, &record("o1", &first, "k1", "user-1"), 1).await;
+        bind(&store, "o1", "user-1", 1).await;
+        let session = format!("wxmint:{{{}:o1}}:session", app());
+        server.cli(&["DEL", &session]);
+        server.cli(&["HSET", &session, "current_order", &first.to_string(), "current_key", "sealed"]);
+        recorded(&store, &record("o1", &second, "k2", "user-1"), 2).await;
+        let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
+        assert_eq!((kept.current, kept.previous), (sealed("k2"), None));
     }
 
     #[actix_web::test]

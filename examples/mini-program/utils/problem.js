@@ -27,4 +27,15 @@ function textOf({ code, retryAfter }) {
   return retryAfter ? `请在 ${retryAfter} 秒后重试` : '服务暂时不可用，请稍后重试'
 }
 
-module.exports = { leave, textOf }
+// Logs in by `logIn`, and opens the first page. Until then the page's button waits; what goes wrong stands beside it.
+async function enter(page, logIn) {
+  page.setData({ busy: true, problem: '' })
+  try {
+    await logIn()
+    wx.reLaunch({ url: '/pages/home/home' })
+  } catch (error) {
+    page.setData({ busy: false, problem: leave(error) ? '' : textOf(error) })
+  }
+}
+
+module.exports = { enter, leave, textOf }

@@ -1,5 +1,5 @@
 const client = require('../../utils/client.js')
-const { leave, textOf } = require('../../utils/problem.js')
+const { enter } = require('../../utils/problem.js')
 
 Page({
   data: { busy: false, problem: '' },
@@ -7,12 +7,6 @@ Page({
   async submit({ detail }) {
     const { username, password } = detail.value
     if (!username || !password) return this.setData({ problem: '请输入账号和密码' })
-    this.setData({ busy: true, problem: '' })
-    try {
-      await client.bind({ username, password })
-      wx.reLaunch({ url: '/pages/home/home' })
-    } catch (error) {
-      this.setData({ busy: false, problem: leave(error) ? '' : textOf(error) })
-    }
+    await enter(this, () => client.bind({ username, password }))
   }
 })

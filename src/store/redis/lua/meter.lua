@@ -20,7 +20,7 @@ local function counted(logins, first, limit, part)
     end
   end
   if total < tonumber(limit) then
-    return string.sub(first, 1, 17) .. part .. ':' .. own + 1 .. older .. string.sub(first, string.find(first, '/', 1, true), -1)
+    return string.sub(first, 1, 17) .. part .. ':' .. own + 1 .. older .. string.match(first, '/%d+$')
   end
   local left = #numbers
   while total - counts[left] >= tonumber(limit) do

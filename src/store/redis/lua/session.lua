@@ -17,7 +17,8 @@ end
 -- The life of the session begins anew if the last exchange is before `renewed`, the first order of a sixteenth of a life: to
 -- begin it at each login would cost Redis more.
 local function keep_key(logins, current, previous, line, seconds, renewed)
-  local is_new, order = not current or current < renewed, string.find(line, ' ', 1, true)
+  local is_new = not current or current < renewed
+  local order = string.find(line, ' ', 1, true)
   if not current then
     current, previous = line, ''
   elseif string.sub(line, 1, order) ~= string.sub(current, 1, order) then
