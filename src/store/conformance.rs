@@ -998,18 +998,59 @@ mod redis_only {
     }
 
     #[actix_web::test]
-    async fn the_hash_in_which_an_earlier_version_kept_a_session_is_replaced_at_the_next_login() {
+    async fn what_an_earlier_version_kept_as_a_session_is_replaced_at_the_next_login() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
-        let [first, second, _] = orders(&store, [0, 1, 2]).await;
+        let [first, second, third] = orders(&store, [0, 1, 2]).await;
         recorded(&store, &record("o1", &first, "k1", "user-1"), 1).await;
         bind(&store, "o1", "user-1", 1).await;
         let session = format!("wxmint:{{{}:o1}}:session", app());
-        server.cli(&["DEL", &session]);
-        server.cli(&["HSET", &session, "current_order", &first.to_string(), "current_key", "sealed"]);
-        recorded(&store, &record("o1", &second, "k2", "user-1"), 2).await;
-        let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
-        assert_eq!((kept.current, kept.previous), (sealed("k2"), None));
+        for (order, key, command) in [(&second, "k2", "HSET"), (&third, "k3", "SET")] {
+            server.cli(&["DEL", &session]);
+            server.cli(
+                &[&[command, &session, "current_order"][..], &["sealed"][..usize::from(command == "HSET")]].concat(),
+            );
+            assert_eq!(store.session_keys(&person("o1")).await, Ok(None), "{command}");
+            recorded(&store, &record("o1", order, key, "user-1"), 2).await;
+            let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
+            assert_eq!((kept.current, kept.previous), (sealed(key), None));
+        }
+    }
+
+    /// The session of a person who logs in often, and of one who logs in again and again when nothing counts any more.
+    #[actix_web::test]
+    async fn a_session_stays_short_however_often_a_person_logs_in() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        for (openid, burst, period, logins) in [("o1", 40, 3600, 60_u8), ("o2", 1000, 1, 30)] {
+            let rate = Rate { burst, period: Duration::from_secs(period) };
+            let session = format!("wxmint:{{{}:{openid}}}:session", app());
+            let (mut admitted, mut before) = (0, None);
+            for number in 0..logins {
+                if period == 1 {
+                    // As long ago as if it had come two periods before the next one.
+                    let ago =
+                        "redis.call('LSET', KEYS[1], i - 1, (string.gsub(line, ' %x+ ', ' 0000000000000001 ', 1)))";
+                    let all = format!("for i, line in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do {ago} end");
+                    server.cli(&["EVAL", &all, "1", &session]);
+                }
+                let [order, ..] = orders(&store, [0, 1, 2]).await;
+                let key = format!("k{number}");
+                let login = LoginRecord { rate, ..record(openid, &order, &key, openid) };
+                let recorded = store.record_login(&login, &attempt_id(number)).await.expect("an answer");
+                admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
+                if number == 0 {
+                    bind(&store, openid, openid, 1).await;
+                }
+                let kept = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
+                assert_eq!((&kept.current, &kept.previous), (&sealed(&key), &before), "{openid}");
+                before = Some(kept.current);
+                let lines: usize = server.cli(&["LLEN", &session]).parse().expect("a number");
+                let most = if period == 1 { 4 } else { 17 };
+                assert!(lines <= most, "{lines} lines after {number} logins of {openid}");
+            }
+            assert_eq!(admitted, burst.min(logins.into()), "{openid}");
+        }
     }
 
     #[actix_web::test]

@@ -8,8 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{Configuration, PATIENCE, Process, TestBed, WXMINT, until};
 
-/// So many logins before the count, and so many that are counted.
-const WARM_UP: usize = 60;
+/// So many people log in one after the other. The third time is counted.
 const COUNTED: usize = 200;
 
 /// Of one login.
@@ -79,7 +78,7 @@ async fn redis_runs_at_most_twelve_commands_for_a_silent_login() {
     }
     let calls = bed.redis.calls_since(&before);
     let scripts = calls.get("evalsha").copied().unwrap_or_default();
-    assert!((LOGINS..LOGINS + 5).contains(&scripts), "one script for each: {calls:?}");
+    assert!(scripts <= LOGINS / 10, "only to make the session short: {calls:?}");
     assert!(calls.values().sum::<u64>() <= 12 * LOGINS, "{calls:?}");
 }
 
@@ -88,21 +87,25 @@ async fn redis_runs_at_most_twelve_commands_for_a_silent_login() {
 async fn a_silent_login() {
     let bed = TestBed::builder().services(0).start().await;
     let counted = Counted::start(&bed.configuration).await;
-    let log_in = async || {
-        let code = json!({"code": bed.mint_code("o-counted").await});
+    let log_in = async |person| {
+        let code = json!({"code": bed.mint_code(&format!("o-counted-{person}")).await});
         bed.http.send(bed.http.0.post(&counted.login).json(&code)).await.status
     };
-    until("its first login", PATIENCE, async || log_in().await == 200).await;
-    let log_in_often = async |times| {
-        for _ in 0..times {
+    let all_log_in = async || {
+        for person in 0..COUNTED {
             // On a busy machine, wxmint under Valgrind may be too slow for Redis' deadline.
-            until("a login", PATIENCE, async || log_in().await == 200).await;
+            until("a login", PATIENCE, async || log_in(person).await == 200).await;
         }
     };
-    log_in_often(WARM_UP).await;
+    all_log_in().await;
+    all_log_in().await;
     counted.control("--zero");
-    log_in_often(COUNTED).await;
+    all_log_in().await;
     counted.control("--dump");
-    let cost = Cost::of_login(&fs::read_to_string(counted.folder.path().join("counts.1")).expect("a dump"));
+    let dump = counted.folder.path().join("counts.1");
+    if let Some(kept) = env::var_os("WXMINT_TEST_COUNTS_KEPT") {
+        fs::copy(&dump, kept).expect("the dump is kept");
+    }
+    let cost = Cost::of_login(&fs::read_to_string(&dump).expect("a dump"));
     println!("a silent login: {} instructions, {} frees", cost.instructions, cost.frees);
 }

@@ -27,9 +27,14 @@ async fn refusals(bed: &TestBed, method: &str, path: &str, logins: &[Answer]) ->
 async fn log_in_uncounted(bed: &TestBed) -> Answer {
     let openid = bed.wechat.account("lin").await["openid"].as_str().expect("an openid").to_owned();
     let session = format!("wxmint:{{{APPID}:{openid}}}:session");
-    if let Some(kept) = bed.redis.command::<Option<String>>(&["GET", &session]) {
-        let (_, keys) = kept.split_once('\n').expect("logins, and keys");
-        bed.redis.command::<()>(&["SET", &session, &format!("\n{keys}"), "KEEPTTL"]);
+    for line in bed.redis.command::<Vec<String>>(&["LRANGE", &session, "0", "-1"]) {
+        if let [order, _, sealed] = line.split(' ').collect::<Vec<_>>()[..]
+            && !order.is_empty()
+        {
+            let uncounted = format!("{order} {:016x} {sealed}", 0);
+            bed.redis.command::<()>(&["LINSERT", &session, "AFTER", &line, &uncounted]);
+        }
+        bed.redis.command::<()>(&["LREM", &session, "0", &line]);
     }
     bed.log_in("lin").await.expect_login()
 }

@@ -331,7 +331,7 @@ async fn the_scan_finds_what_is_really_in_a_log_in_redis_and_in_an_answer() {
     let ids = &people.json()["people"][0]["apps"][APPID];
     let (openid, session_key) = (ids["openid"].as_str().expect("openid"), ids["session_key"].as_str().expect("a key"));
     let sessions: Vec<String> = bed.redis.command(&["KEYS", "*:session"]);
-    bed.redis.command::<i64>(&["APPEND", &sessions[0], session_key]);
+    bed.redis.command::<i64>(&["RPUSH", &sessions[0], session_key]);
 
     let secrets = [
         Secret::new("variable", variable),

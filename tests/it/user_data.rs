@@ -93,25 +93,28 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
+    fn lines(&self, session: &Session) -> Vec<String> {
+        self.0.redis.command(&["LRANGE", &key_of(APPID, session, "session"), "0", "-1"])
+    }
+
     /// The kept session keys, sealed: the current one and, if there is one, the one before.
     fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
-        let text: Option<String> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
-        let text = text.unwrap_or_default();
-        let sealed = text.lines().skip(1).filter_map(|line| line.split_once(' ')).map(|(_, sealed)| sealed);
+        let mut lines = self.lines(session);
+        lines.sort_unstable_by(|one, other| other.cmp(one));
+        let sealed = lines.iter().filter(|line| !line.starts_with(' ')).take(2);
+        let sealed = sealed.map(|line| line.rsplit_once(' ').expect("a sealed key").1);
         sealed.map(|sealed| BASE64_STANDARD_NO_PAD.decode(sealed).expect("Base64")).collect()
     }
 
     /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.
     fn age(&self, session: &Session, time: Duration) {
         let key = key_of(APPID, session, "session");
-        let text: String = self.0.redis.command(&["GET", &key]);
-        let earlier = |line: &str| {
-            let Some((order, _)) = line.split_once('-') else { return line.to_owned() };
+        for (at, line) in self.lines(session).iter().enumerate() {
+            let Some((order, _)) = line.split_once('-') else { continue };
             let micros = u64::from_str_radix(order, 16).expect("microseconds") - time.as_micros() as u64;
-            format!("{micros:016x}{}", &line[order.len()..])
-        };
-        let aged: Vec<_> = text.split('\n').map(earlier).collect();
-        self.0.redis.command::<()>(&["SET", &key, &aged.join("\n"), "KEEPTTL"]);
+            let aged = format!("{micros:016x}{}", &line[order.len()..]);
+            self.0.redis.command::<()>(&["LSET", &key, &at.to_string(), &aged]);
+        }
     }
 
     /// As if the window of failures had passed.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::ids::{UnionId, UserId};
 
-static CHANGE_BINDING: LazyLock<Script> = script!("intend", "session", "change_binding");
+static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");

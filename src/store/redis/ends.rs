@@ -26,7 +26,7 @@ static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
 static END_USER: LazyLock<Script> = script!("end_user");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-static NOTE_BLOCK: LazyLock<Script> = script!("session", "note_block");
+static NOTE_BLOCK: LazyLock<Script> = script!("limit", "session", "note_block");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 
 /// The value of a token's end before it is in the stream, and then.

@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
-use tokio::time::Instant;
+use tokio::{task::spawn_local, time::Instant};
 
 use super::{
     super::{Result, StoreError},
@@ -29,13 +29,15 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
+    /// See [`Self::later`].
+    later: RefCell<Option<Call>>,
     metrics: Metrics,
 }
 
 impl Link {
     pub(super) fn new(access: &RedisAccess, metrics: Metrics) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
-        Self { access: access.clone(), primaries, metrics }
+        Self { access: access.clone(), primaries, later: RefCell::default(), metrics }
     }
 
     /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
@@ -58,11 +60,33 @@ impl Link {
             }
             let count = first.commands.len();
             first.and(second);
+            let both = first.commands.len();
+            if let Some(later) = self.later.take() {
+                first.and(later);
+            }
             let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
+            values.truncate(both);
             let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
             Ok((read(Reply { values, from })?, read(rest)?))
         })
         .await
+    }
+
+    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys. Nobody
+    /// learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
+    pub(super) fn later(self: &Rc<Self>, mut call: Call) {
+        for (place, script) in call.scripts.drain(..) {
+            call.commands[place] = script.by_text(&call.commands[place]);
+        }
+        if self.primaries().is_cluster() {
+            let link = Rc::clone(self);
+            spawn_local(async move { link.run::<Value>("later", call).await });
+            return;
+        }
+        match &mut *self.later.borrow_mut() {
+            Some(waiting) => waiting.and(call),
+            none => *none = Some(call),
+        }
     }
 
     /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
@@ -162,8 +186,13 @@ fn is_unknown_script(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
-fn read<T: FromRedisValue>(Reply { mut values, from }: Reply) -> Result<T, Failure> {
-    let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-    let read = value.extract_error().and_then(|value| Ok(from_redis_value(value)?));
+/// The answers as `T`. One that says that a key holds another type is left to `T`: another version of wxmint has written it.
+fn read<T: FromRedisValue>(Reply { values, from }: Reply) -> Result<T, Failure> {
+    let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
+    let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
+    let read = values.into_iter().map(checked).collect::<Result<Vec<_>, _>>().and_then(|mut values| {
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        Ok(from_redis_value(value)?)
+    });
     read.map_err(|error| Failure::from_error(&error, &from.address))
 }

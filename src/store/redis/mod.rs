@@ -19,6 +19,7 @@ mod link;
 mod meter;
 mod outage;
 mod primaries;
+mod record;
 mod replication;
 mod route;
 mod script;
@@ -35,7 +36,6 @@ pub mod walk;
 use std::{
     fmt::{self, Display},
     rc::Rc,
-    sync::LazyLock,
     time::{Duration, Instant as Moment},
 };
 
@@ -51,12 +51,11 @@ pub use self::{
     url::RedisUrl,
 };
 use self::{
-    binding::StoredBinding,
     clocks::Clocks,
     link::Link,
     meter::EarlierParts,
+    record::Lines,
     script::{Call, Script, flag, replace, script},
-    session::KeptKeys,
 };
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
@@ -67,8 +66,6 @@ use crate::{
     limits::{Counted, TooMany},
     telemetry::Metrics,
 };
-
-static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "intend", "meter", "session", "record_login");
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
 /// runtime would wake that set once more for each answer of Redis.
@@ -246,34 +243,7 @@ impl Store for Redis {
     }
 
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
-        let person = &record.person;
-        let (rate, now) = (record.rate, self.now_micros());
-        let (part, life) = (rate.part_at(now), rate.life().as_millis());
-        let first = format!("{} {part}:1/{life}", sortable(rate.until(part)));
-        let binding = name::binding(person).to_string();
-        let mut script = RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
-        script
-            .text(session::line(&record.order, &record.session_key))
-            .text(format_args!("{}{}{first}", sortable(now), sortable(self.renewed_since(now))))
-            .text(format_args!("{} {} {part} {life}", self.session_ttl.as_secs(), rate.burst));
-        if let Some(intent) = &record.intent {
-            script.arg(intent.user.as_str()).arg(flag(intent.made));
-        }
-        // The time comes first: whatever ends tokens up to a second has been told in the state that is read after it.
-        let mut call = Call::beginning_with("TIME", script);
-        call.cmd("HGETALL").arg(&binding);
-        let sent = Moment::now();
-        let answers: ((u64, u64), String, StoredBinding) = self.link.run("record_login", call).await?;
-        let ((seconds, micros), recorded, stored) = answers;
-        let micros = self.clocks.told(sent, (seconds, micros));
-        let (kept, refused_by) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
-        if !refused_by.is_empty() {
-            let last = refused_by.parse().map_err(|_| unreadable("a limit"))?;
-            return Ok(Recorded::Limited(rate.too_many(last, micros)));
-        }
-        let at = DateTime::from_timestamp(seconds as i64, 0).ok_or_else(|| unreadable("the time"))?;
-        self.clocks.compare((self.clock)(), at);
-        Ok(Recorded::Counted { state: self.certain(person, attempt, stored).await?, at, keeps_key: kept == "+" })
+        self.record(record, attempt).await
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -283,9 +253,9 @@ impl Store for Redis {
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
         let key = name::session(person).to_string();
         let mut asked = Call::at(&key);
-        asked.cmd("TIME").cmd("GET").arg(&key);
-        let ((seconds, micros), kept): ((u64, u32), KeptKeys) = self.link.run("session_keys", asked).await?;
-        let mut usable = kept.usable(Duration::new(seconds, micros * 1000)).into_iter();
+        asked.cmd("TIME").cmd("LRANGE").arg(&key).arg(0).arg(-1);
+        let ((seconds, micros), lines): ((u64, u32), Lines) = self.link.run("session_keys", asked).await?;
+        let mut usable = lines.usable(Duration::new(seconds, micros * 1000)).into_iter();
         Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }
 

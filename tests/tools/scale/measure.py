@@ -54,8 +54,10 @@ def bytes_by_kind(login, source, scratch):
     examples = {}
     for key in source.keys():
         kind = kind_of(key)
-        if kind and kind not in examples:
-            alone, life = source.ask("MEMORY", "USAGE", key, "SAMPLES", 0), source.ask("PTTL", key)
+        alone = source.ask("MEMORY", "USAGE", key, "SAMPLES", 0) if kind else 0
+        # A session grows at the first logins.
+        if kind and (kind not in examples or kind == "session" and alone > examples[kind][1]):
+            life = source.ask("PTTL", key)
             # What expires within seconds is to be there until it is measured.
             life = 0 if life < 0 else max(life, 600_000)
             examples[kind] = key, alone, life, source.ask("DUMP", key)
@@ -97,7 +99,8 @@ def saturated(redis, writes):
         for number in range(rounds * len(connections)):
             each = connections[number % len(connections)]
             for words in commands:
-                each.send(*(word.replace("__number__", f"{number:012d}") for word in words))
+                older = number - 2 * len(connections)
+                each.send(*(word.replace("__number__", f"{number:012d}").replace("__older__", f"{older:012d}") for word in words))
             if each is connections[-1]:
                 for other in connections:
                     for _ in commands:
@@ -121,11 +124,9 @@ def writes_of_a_login(login, redis):
         if command == "PING":
             return writes
         name, differs = "address and code", None
-        if command == "EVALSHA" and kind_of(words[3].encode()) == "binding":
-            # Of somebody who has not logged in lately, and whose session's life is not renewed.
-            name, differs, words[7] = "session and binding", words[6][4:16], words[7][:16] + "0" * 32 + " 1:1/300000"
-        elif command == "HGETALL" and kind_of(words[1].encode()) == "binding":
+        if command in ("RPUSHX", "LRANGE", "HGETALL") and kind_of(words[1].encode()) in ("session", "binding"):
             name = "session and binding"
+            differs = words[2][4:16] if command == "RPUSHX" else None
         elif command == "SET" and kind_of(words[1].encode()) == "code":
             differs = words[1][15:27]
         elif command == "TIME" and any(words == ["TIME"] for words in writes[name]):
@@ -133,3 +134,7 @@ def writes_of_a_login(login, redis):
         elif command not in ("HINCRBY", "HGETALL", "PEXPIRE", "TIME"):
             continue
         writes[name].append([word.replace(differs, "__number__") if differs else word for word in words])
+        if command == "RPUSHX":
+            # Each login makes one of the earlier lines needless, which is deleted soon.
+            needless = words[2].replace(differs, "__older__")
+            writes[name].append(["LREM", words[1], "0", needless])

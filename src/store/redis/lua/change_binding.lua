@@ -1,6 +1,6 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
 -- KEYS: binding, session, cell of logins (one hash slot). ARGV: step, generation, and what the step needs.
--- Needs intend.lua and session.lua.
+-- Needs limit.lua, session.lua and intend.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
 --     ('1' or ''): until they have confirmed the binding it is marked, and a login that finds the mark waits for them too.

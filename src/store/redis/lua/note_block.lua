@@ -1,6 +1,6 @@
 -- Notes beside a person that the person's user is blocked or not, unless a later change is noted already. Who is blocked has no
 -- session keys. KEYS: binding, session, cell of logins (one hash slot). ARGV: user, number of the change, 'on' or 'off'.
--- Needs session.lua.
+-- Needs limit.lua and session.lua.
 local held = redis.call('HMGET', KEYS[1], 'user_id', 'intent_user', 'block_of', 'block')
 if held[1] ~= ARGV[1] and held[2] ~= ARGV[1] then
   return 0

@@ -15,4 +15,5 @@ if not failed then
   redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
 local time = redis.call('TIME')
-return {'keys', time[1], time[2], redis.call('GET', KEYS[2])}
+local kept = redis.pcall('LRANGE', KEYS[2], 0, -1)
+return {'keys', time[1], time[2], kept.err and {} or kept}

@@ -1,0 +1,191 @@
+//! How a login is recorded: its line is appended to the person's session, and a script decides where that does not suffice.
+
+use std::{
+    rc::Rc,
+    sync::LazyLock,
+    time::{Duration, Instant as Moment},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
+use chrono::DateTime;
+use redis::{FromRedisValue, ParsingError, Value};
+use tokio::task::spawn_local;
+
+use super::{
+    super::{AttemptId, ExchangeOrder, ExchangedKey, LoginRecord, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed},
+    Call, Redis, Script,
+    binding::StoredBinding,
+    flag, name, script, sortable, unreadable,
+};
+use crate::limits::TooMany;
+
+static RECORD_LOGIN: LazyLock<Script> = script!("limit", "session", "intend", "record_login");
+static SHORTEN: LazyLock<Script> = script!("limit", "session", "shorten_session");
+
+/// A person's session, as `session.lua` describes it. Sorted, so that the latest exchange is the last one.
+#[derive(Default)]
+pub(super) struct Lines(pub(super) Vec<String>);
+
+/// So many lines that nobody needs may lie in a session: to delete each at once would cost Redis more than the login.
+const NEEDLESS: usize = 1;
+/// A session with more lines is made short by a script.
+const MANY: usize = 16;
+
+impl Redis {
+    pub(super) async fn record(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
+        let person = &record.person;
+        let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
+        let rate = record.rate;
+        let until = rate.until(rate.part_at(self.now_micros()));
+        let line = line(&record.order, until, &record.session_key);
+        let mut appending = Call::at(&session);
+        appending.cmd("RPUSHX").arg(&session).arg(&line);
+        appending.cmd("LRANGE").arg(&session).arg(0).arg(-1);
+        type Appended = ((u64, u64), Value, Lines, StoredBinding);
+        let sent = Moment::now();
+        let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
+        let now = self.clocks.told(sent, time);
+        if lines.has(&line) && lines.logins(now) <= rate.burst.into() {
+            self.tidy(person, &lines, now);
+            return self.recorded(person, attempt, now, stored, true).await;
+        }
+        let mut script = RECORD_LOGIN.on(&[&binding, &session, &name::logins(person)]);
+        script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).text(sortable(until));
+        if let Some(intent) = &record.intent {
+            script.arg(intent.user.as_str()).arg(flag(intent.made));
+        }
+        let sent = Moment::now();
+        let answers: ((u64, u64), String, StoredBinding) =
+            self.link.run("record_login", beside(&binding, script)).await?;
+        let (time, answer, stored) = answers;
+        let now = self.clocks.told(sent, time);
+        let (kept, full_until) = answer.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        if !full_until.is_empty() {
+            let until = u64::from_str_radix(full_until, 16).map_err(|_| unreadable("a limit"))?;
+            return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
+        }
+        self.recorded(person, attempt, now, stored, kept == "+").await
+    }
+
+    async fn recorded(
+        &self,
+        person: &Person,
+        attempt: &AttemptId,
+        now: u64,
+        stored: StoredBinding,
+        keeps_key: bool,
+    ) -> Result<Recorded> {
+        let at = DateTime::from_timestamp((now / 1_000_000) as i64, 0).ok_or_else(|| unreadable("the time"))?;
+        self.clocks.compare((self.clock)(), at);
+        Ok(Recorded::Counted { state: self.certain(person, attempt, stored).await?, at, keeps_key })
+    }
+
+    /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew if a sixteenth of that is
+    /// over. No login waits for it. If it fails, the person's next login does it.
+    fn tidy(&self, person: &Person, lines: &Lines, now: u64) {
+        let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
+        let needless = lines.needless(now);
+        if lines.0.len() > MANY {
+            self.link.later(SHORTEN.on(&[&name::binding(person), &key, &name::logins(person)]));
+        } else if needless.len() > NEEDLESS {
+            let mut call = Call::at(&key);
+            needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
+            self.link.later(call);
+        }
+        let lately = sortable(now.saturating_sub(ttl.as_micros() as u64 / 16)).to_string();
+        if lines.0.iter().nth_back(1).is_some_and(|before| *before < lately) {
+            let (link, mut call) = (Rc::clone(&self.link), Call::at(&key));
+            call.cmd("EXPIRE").arg(&key).arg(ttl.as_secs());
+            spawn_local(async move { link.run::<Value>("renew_session", call).await });
+        }
+    }
+}
+
+impl Lines {
+    fn has(&self, line: &str) -> bool {
+        self.0.iter().any(|other| other == line)
+    }
+
+    /// How many logins count at `now`, in microseconds since 1970.
+    fn logins(&self, now: u64) -> u64 {
+        let now = sortable(now).to_string();
+        let counted = |line: &String| match parts(line) {
+            Some((_, until, _)) => u64::from(until > now.as_str()),
+            None => line
+                .split_whitespace()
+                .filter_map(|part| part.split_once(':'))
+                .filter(|(until, _)| *until > now.as_str())
+                .filter_map(|(_, logins)| logins.parse::<u64>().ok())
+                .sum(),
+        };
+        self.0.iter().map(counted).sum()
+    }
+
+    /// The session keys, the latest exchange first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = ExchangedKey> {
+        self.0.iter().rev().filter_map(|line| {
+            let (order, _, sealed) = parts(line)?;
+            Some((order.parse().ok()?, Sealed::from_stored(STANDARD_NO_PAD.decode(sealed).ok()?)))
+        })
+    }
+
+    /// The lines that do not count at `now`, but for those of the two latest exchanges.
+    fn needless(&self, now: u64) -> Vec<&str> {
+        let now = sortable(now).to_string();
+        let is_over = |line: &&String| match parts(line) {
+            Some((_, until, _)) => until <= now.as_str(),
+            None => line.split_whitespace().all(|part| part <= now.as_str()),
+        };
+        self.0.iter().rev().skip(2).filter(is_over).map(String::as_str).collect()
+    }
+
+    /// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+    pub(super) fn usable(&self, now: Duration) -> Vec<Sealed> {
+        let mut latest = self.latest();
+        let Some((order, current)) = latest.next() else { return Vec::new() };
+        let is_recent = now.saturating_sub(Duration::from_micros(order.micros)) < PREVIOUS_KEY_TTL;
+        let previous = latest.next().filter(|_| is_recent).map(|(_, previous)| previous);
+        [Some(current), previous].into_iter().flatten().collect()
+    }
+}
+
+impl FromRedisValue for Lines {
+    /// What is no list is of an earlier version of wxmint, and has no lines.
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        if let Value::ServerError(_) = value {
+            return Ok(Self::default());
+        }
+        let mut lines: Vec<String> = FromRedisValue::from_redis_value(value)?;
+        lines.sort_unstable();
+        // A line may have been sent twice.
+        lines.dedup_by(|line, before| match (parts(line), parts(before)) {
+            (Some((order, ..)), Some((other, ..))) => order == other,
+            _ => false,
+        });
+        Ok(Self(lines))
+    }
+}
+
+/// An exchange as a line of a session. `until` when the login counts, in microseconds since 1970, or 0.
+pub(super) fn line(order: &ExchangeOrder, until: u64, sealed: &Sealed) -> String {
+    format!("{order} {} {}", sortable(until), as_text(sealed))
+}
+
+pub(super) fn as_text(sealed: &Sealed) -> String {
+    STANDARD_NO_PAD.encode(sealed.as_bytes())
+}
+
+/// The order of a line's exchange, until when its login counts, and the sealed key. `None` for the line that counts others.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let (order, rest) = line.split_once(' ')?;
+    let (until, sealed) = rest.split_once(' ')?;
+    (!order.is_empty()).then_some((order, until, sealed))
+}
+
+/// A call between the time of Redis and the person's binding. The time comes first: whatever ends tokens up to a second has been
+/// told in the state that is read after it.
+fn beside(binding: &str, call: Call) -> Call {
+    let mut call = Call::beginning_with("TIME", call);
+    call.cmd("HGETALL").arg(binding);
+    call
+}
