@@ -16,6 +16,7 @@
 mod bind;
 mod binder;
 mod error;
+mod for_peers;
 mod operator;
 mod shared_access_token;
 mod user_data;
@@ -25,10 +26,11 @@ mod worker;
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    binder::{Binder, SettledState, Vacancy},
+    binder::{Binder, Link, SettledState, Vacancy},
     error::{LoginError, SessionError},
-    operator::{Erased, Operator, ShownBinding, ShownUser},
-    shared_access_token::{AccessTokenError, AccessTokens},
+    for_peers::UserSignature,
+    operator::{Erased, Operator, ShownBinding, ShownPerson, ShownUser},
+    shared_access_token::{AccessTokenError, AccessTokens, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker},

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     login::{LoginError, SessionError},
+    store::StoreError,
     telemetry,
 };
 
@@ -73,6 +74,12 @@ impl From<LoginError> for Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        LoginError::from(error).into()
+    }
+}
+
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
@@ -127,6 +134,7 @@ fn code(error: &LoginError) -> ProblemCode {
         LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
         LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
         LoginError::AlreadyBound => ProblemCode::AlreadyBound,
+        LoginError::SessionKeyMissing => ProblemCode::SessionKeyMissing,
         LoginError::Misconfigured(_) => ProblemCode::WechatMisconfigured,
         LoginError::WeChatUnavailable(_) => ProblemCode::WechatUnavailable,
         LoginError::StoreUnavailable(_) => ProblemCode::StoreUnavailable,
@@ -169,6 +177,10 @@ fn words(error: &LoginError) -> &'static str {
         LoginError::AlreadyBound => {
             "Another account holds this WeChat identity, or this account holds another one. \
              Dissolve that binding first (DELETE /binding)."
+        }
+        LoginError::SessionKeyMissing => {
+            "No session key of this user in this app is kept, or WeChat no longer accepts it. Have the mini program log in \
+             again, then ask again."
         }
         LoginError::Misconfigured(_) => {
             "WeChat refuses this service. Its operator finds the reason in the log, by the request id."

@@ -23,7 +23,7 @@ use prometheus_client::{
 };
 
 pub use self::{
-    log::{Audit, LogFormat, audit, audit_limited, init},
+    log::{Audit, Audited, LogFormat, audit, audit_limited, init},
     redis::RedisState,
     requests::RouteMetrics,
 };

@@ -1,54 +1,73 @@
 //! The admin listener: probes and metrics for everybody who reaches it, and for holders of a secret what operators and peers ask
-//! about users.
+//! about users, and what they do with WeChat in a user's name.
 
+mod act;
+mod api;
+mod people;
 mod tokens;
 mod users;
+mod wechat;
 
 use std::{io, net::TcpListener};
 
 use actix_web::{
     dev::ServerHandle,
-    web::{self, Data, ServiceConfig, delete, post, put, resource},
+    web::{self, Data, ServiceConfig, delete, get, head, post, put, resource},
 };
 
+use self::act::Operating;
 pub use self::tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens};
-use self::users::Operating;
 use crate::{
     http::{OrProblem, Readiness, not_allowed, readable, serve_admin},
-    store::Store,
+    login::LoginWorker,
 };
 
-const PATHS: &str = "This listener has /livez, /readyz and /metrics, and /users if WXMINT_ADMIN_TOKENS_FILE is set.";
+const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, what its \
+                     /openapi.json describes.";
 
 /// Starts the listener, which runs until the handle stops it. `tokens` are the secrets of operators, without which there are no
-/// paths about users; `store` opens a connection to the store.
+/// paths about users; `worker` makes a worker with connections of its own.
 pub fn start(
     listener: TcpListener,
     readiness: Readiness,
     metrics: impl Fn() -> String + Clone + Send + 'static,
     tokens: Option<CurrentAdminTokens>,
-    store: impl Fn() -> Box<dyn Store> + Clone + Send + 'static,
+    worker: impl Fn() -> LoginWorker + Clone + Send + 'static,
 ) -> io::Result<ServerHandle> {
     let users = move |config: &mut ServiceConfig| {
         if let Some(tokens) = tokens.clone() {
-            config.app_data(Data::new(Operating { tokens, store: store() })).configure(user_routes);
+            config.app_data(Data::new(Operating { tokens, worker: worker() })).configure(user_routes);
         }
     };
     serve_admin(listener, readiness, metrics, users, PATHS)
 }
 
-/// Each handler asks for an operator's secret.
+/// Each handler but the description asks for a secret that has the right.
 fn user_routes(config: &mut ServiceConfig) {
     let otherwise = |methods| web::to(not_allowed(methods));
     let dissolve = resource("/users/{user_id}/wechat/{appid}").route(delete().to(OrProblem(users::dissolve)));
     let end = resource("/users/{user_id}/end").route(post().to(OrProblem(users::end)));
+    let end_person = resource("/wechat/{appid}/people/{openid}/end").route(post().to(OrProblem(people::end)));
+    let person = readable("/wechat/{appid}/people/{openid}", OrProblem(people::look_up))
+        .route(delete().to(OrProblem(people::erase)));
     let block = resource("/users/{user_id}/block")
         .route(put().to(OrProblem(users::block)))
         .route(delete().to(OrProblem(users::unblock)));
+    let sign = resource("/users/{user_id}/wechat/{appid}/signature").route(post().to(OrProblem(wechat::sign)));
+    let access_token = resource("/wechat/{appid}/access-token")
+        .route(get().to(OrProblem(wechat::access_token)))
+        .route(head().to(OrProblem(wechat::access_token)))
+        .route(post().to(OrProblem(wechat::replace_access_token)));
     config
+        .service(readable("/openapi.json", api::openapi))
+        .service(readable("/users/{user_id}/wechat/{appid}/encrypt-keys", OrProblem(wechat::encrypt_keys)))
+        .service(sign.default_service(otherwise("POST")))
+        .service(access_token.default_service(otherwise("GET, HEAD, POST")))
         .service(readable("/users/{user_id}", OrProblem(users::show)))
         .service(readable("/users/{user_id}/wechat", OrProblem(users::wechat_of_user)))
         .service(dissolve.default_service(otherwise("DELETE")))
         .service(end.default_service(otherwise("POST")))
+        .service(end_person.default_service(otherwise("POST")))
+        .service(person.default_service(otherwise("GET, HEAD, DELETE")))
         .service(block.default_service(otherwise("PUT, DELETE")));
 }

@@ -1,4 +1,4 @@
-//! The secrets of operators, which the admin listener wants from whoever asks about users.
+//! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of each.
 
 use std::sync::Arc;
 
@@ -9,28 +9,64 @@ use aws_lc_rs::{
     digest::{Digest, SHA256, digest},
 };
 
-use crate::http::{Problem, bearer_token, no_valid_token};
+use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token};
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
 
-/// Whose secret a request has shown. For the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OperatorName(String);
+/// What a secret may be used for, by its word in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Right {
+    /// To look users up.
+    Read,
+    /// To end, block and unbind users.
+    Operate,
+    /// To use the app's access token and the users' session keys.
+    WeChat,
+}
 
-impl OperatorName {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+impl Right {
+    const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::WeChat];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::WeChat => "wechat",
+        }
     }
 }
 
-/// The names and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
-pub struct AdminTokens(Vec<(OperatorName, Digest)>);
+/// Whose secret a request has shown.
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    name: String,
+    rights: Vec<Right>,
+}
+
+impl Holder {
+    /// For the audit log.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
+        if self.rights.contains(&right) {
+            return Ok(());
+        }
+        let detail =
+            format!("The line of this secret in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", right.word());
+        Err(Problem::new(ProblemCode::Forbidden, detail))
+    }
+}
+
+/// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
+pub struct AdminTokens(Vec<(Holder, Digest)>);
 
 /// Why a file of tokens cannot be used. Never repeats what stands in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAdminTokens {
-    #[error("line {0}: must be a name, a blank and a secret")]
+    #[error("line {0}: must be a name, a blank and a secret, and perhaps a blank and rights")]
     Form(usize),
     #[error("line {0}: a name must be at most 64 letters, digits, `_`, `-`, `.` or `@`")]
     Name(usize),
@@ -38,6 +74,10 @@ pub enum BadAdminTokens {
         "line {0}: a secret must be at least {SHORTEST} letters, digits or `-._~+/=`; make one with: openssl rand -hex 32"
     )]
     Secret(usize),
+    #[error(
+        "line {0}: rights must be `read`, `operate` and `wechat`, or some of them, separated by commas without blanks"
+    )]
+    Rights(usize),
     #[error("line {0}: this secret stands in the file already")]
     Twice(usize),
     #[error("names nobody")]
@@ -45,19 +85,22 @@ pub enum BadAdminTokens {
 }
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET` for each token. Blank lines and lines that begin with `#` are skipped. A name may stand in
-    /// several lines, so that a secret can be replaced without a gap.
+    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has all rights. Blank lines and lines that begin with `#`
+    /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap.
     pub fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
-        let mut tokens: Vec<(OperatorName, Digest)> = Vec::new();
+        let mut tokens: Vec<(Holder, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
             let line = str::from_utf8(line).map_err(|_| BadAdminTokens::Form(number))?;
-            let [name, secret] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-                return Err(BadAdminTokens::Form(number));
+            let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
+                [name, secret] => (name, secret, Some(Right::ALL.to_vec())),
+                [name, secret, words] => (name, secret, rights(words)),
+                _ => return Err(BadAdminTokens::Form(number)),
             };
+            let rights = rights.ok_or(BadAdminTokens::Rights(number))?;
             if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
                 return Err(BadAdminTokens::Name(number));
             }
@@ -71,7 +114,7 @@ impl AdminTokens {
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
                 return Err(BadAdminTokens::Twice(number));
             }
-            tokens.push((OperatorName(name.to_owned()), hash));
+            tokens.push((Holder { name: name.to_owned(), rights }, hash));
         }
         if tokens.is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
     }
@@ -81,13 +124,19 @@ impl AdminTokens {
     }
 
     /// Compares with every secret, and each in constant time, so that the time taken tells nothing.
-    fn holder(&self, shown: &str) -> Option<&OperatorName> {
+    fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
-        self.0.iter().fold(None, |found, (name, hash)| {
+        self.0.iter().fold(None, |found, (holder, hash)| {
             let is_equal = verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
-            if is_equal { Some(name) } else { found }
+            if is_equal { Some(holder) } else { found }
         })
     }
+}
+
+/// `None` if a word is no right's.
+fn rights(words: &str) -> Option<Vec<Right>> {
+    let right = |word: &str| Right::ALL.into_iter().find(|right| right.word() == word);
+    words.split(',').map(right).collect()
 }
 
 /// The tokens in use, which change when their file does.
@@ -104,7 +153,7 @@ impl CurrentAdminTokens {
     }
 
     /// Whose secret stands in the request's `Authorization: Bearer …`.
-    pub(super) fn operator(&self, request: &HttpRequest) -> Result<OperatorName, Problem> {
+    pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
         self.0.load().holder(token).cloned().ok_or_else(|| {
@@ -125,7 +174,7 @@ mod tests {
     fn each_secret_names_its_holder_and_no_other_text_does() {
         let content = format!("# operators\n\nalice {SECRET}\r\n  bob\t{OTHER}\nalice {SECRET}2\n");
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
-        let holder = |shown: &str| tokens.holder(shown).map(|name| name.as_str().to_owned());
+        let holder = |shown: &str| tokens.holder(shown).map(|holder| holder.name.clone());
         assert_eq!(holder(SECRET).as_deref(), Some("alice"));
         assert_eq!(holder(OTHER).as_deref(), Some("bob"));
         assert_eq!(holder(&format!("{SECRET}2")).as_deref(), Some("alice"));
@@ -135,12 +184,28 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_has_the_rights_of_its_line_and_all_if_the_line_names_none() {
+        let content = format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate\n");
+        let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
+        let rights = |shown: &str| {
+            let holder = tokens.holder(shown).expect("a holder");
+            Right::ALL.map(|right| holder.must_have(right).is_ok())
+        };
+        assert_eq!(rights(SECRET), [true; 3]);
+        assert_eq!(rights(OTHER), [true, false, true]);
+        assert_eq!(rights(&format!("{SECRET}2")), [false, true, false]);
+    }
+
+    #[test]
     fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
         let refused = |content: &str| AdminTokens::parse(content.as_bytes()).err();
         assert_eq!(refused(""), Some(BadAdminTokens::Empty));
         assert_eq!(refused("# nobody\n"), Some(BadAdminTokens::Empty));
         assert_eq!(refused("\nalice\n"), Some(BadAdminTokens::Form(2)));
-        assert_eq!(refused(&format!("alice {SECRET} more")), Some(BadAdminTokens::Form(1)));
+        assert_eq!(refused(&format!("alice {SECRET} read more")), Some(BadAdminTokens::Form(1)));
+        for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
+            assert_eq!(refused(&format!("alice {SECRET} {unknown}")), Some(BadAdminTokens::Rights(1)), "{unknown}");
+        }
         assert_eq!(refused(&format!("al\u{ed}ce {SECRET}")), Some(BadAdminTokens::Name(1)));
         assert_eq!(refused(&format!("alice {}", &SECRET[1..])), Some(BadAdminTokens::Secret(1)));
         assert_eq!(refused(&format!("alice {SECRET},")), Some(BadAdminTokens::Secret(1)));

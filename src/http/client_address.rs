@@ -39,6 +39,11 @@ impl TrustedProxies {
         Self(networks)
     }
 
+    /// Whether a trusted proxy has sent this request.
+    pub fn sent(&self, request: &HttpRequest) -> bool {
+        request.peer_addr().is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
+    }
+
     /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts as its
     /// IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {

@@ -4,9 +4,11 @@
 mod answer_body;
 mod bearer;
 mod body;
+mod body_fields;
 mod client_address;
 mod client_stream;
 mod connection;
+pub mod described;
 mod head;
 pub mod page;
 mod probes;
@@ -22,17 +24,17 @@ use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
+pub use body_fields::{Fields, RefusedBody, malformed, parse};
 pub use client_address::{TrustedProxies, limit_key};
 pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
 pub(crate) use problem::ProblemDocument;
-pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found, request_id};
+pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found};
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
-use trace::with_request_id;
-pub use trace::{RequestSpan, enter};
+pub use trace::{RequestSpan, enter, request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "this is the border")]

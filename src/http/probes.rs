@@ -15,7 +15,7 @@ use actix_web::{
 };
 use tracing_actix_web::TracingLogger;
 
-use super::{RequestSpan, ServerLimits, not_allowed, not_found, serve, with_request_id};
+use super::{RequestSpan, ServerLimits, enter, not_allowed, not_found, serve};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -123,7 +123,7 @@ pub fn serve_admin(
             .service(readable("/metrics", metrics))
             .configure(|config| others(config))
             .default_service(web::to(not_found(paths)))
-            .wrap(from_fn(with_request_id))
+            .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };

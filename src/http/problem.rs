@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix_web::{
-    Handler, HttpMessage, HttpRequest, HttpResponse,
+    Handler, HttpRequest, HttpResponse,
     http::{
         Method, StatusCode,
         header::{self, HeaderName},
@@ -15,11 +15,10 @@ use actix_web::{
 };
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
-use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::trace::REQUEST_ID;
+use super::trace::{REQUEST_ID, request_id};
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {
@@ -52,6 +51,11 @@ problem_codes! {
     CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
+    /// The secret lacks a right that `detail` names.
+    Forbidden, "forbidden", FORBIDDEN, "This secret has no right to this";
+    UnknownPerson, "unknown_person", NOT_FOUND, "This person is bound to no user";
+    /// Or WeChat no longer accepts the session key.
+    SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
     BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
     InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
     /// WeChat or the business refuses this person.
@@ -243,11 +247,6 @@ where
         let answer = self.0.call(args);
         Box::pin(async move { answer.await.unwrap_or_else(|problem| problem.respond(&request)) })
     }
-}
-
-/// The id of this request in log and answer.
-pub fn request_id(request: &HttpRequest) -> String {
-    request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Answers an unknown path with 404. `has` names the paths that exist; the unknown path is not repeated.

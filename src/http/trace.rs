@@ -1,7 +1,7 @@
-//! Gives each request a span with its id and nothing that the client wrote, and puts the id into the answer.
+//! Gives each request a span with its id and nothing else that the client wrote, and puts the id into the answer.
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderName, HeaderValue},
@@ -10,7 +10,10 @@ use actix_web::{
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
-use super::head::{limit_head, own_headers};
+use super::{
+    client_address::TrustedProxies,
+    head::{limit_head, own_headers},
+};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -20,10 +23,11 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     // An error span, so that a warning has its request id even if RUST_LOG=warn.
     fn on_request_start(request: &ServiceRequest) -> Span {
-        match request.extensions().get::<RequestId>() {
-            Some(id) => tracing::error_span!("request", request_id = %id),
-            None => tracing::error_span!("request"),
+        let proxy_id = proxy_id(request);
+        if let Some(id) = proxy_id {
+            request.extensions_mut().insert(ProxyId(id));
         }
+        tracing::error_span!("request", request_id = request_id(request.request()))
     }
 
     fn on_request_end<B: MessageBody>(_: Span, outcome: &Result<ServiceResponse<B>, Error>) {
@@ -33,16 +37,29 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// Copies the id into the answer. Within tracing-actix-web's layer.
-pub(super) async fn with_request_id<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    next.call(request).await.map(add_request_id)
+/// The id that a trusted proxy has given a request.
+struct ProxyId(String);
+
+/// Of at most 64 visible characters, so that it can stand in any log. Where no proxies are trusted, none is believed.
+fn proxy_id(request: &ServiceRequest) -> Option<String> {
+    let mut ids = request.headers().get_all(REQUEST_ID);
+    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
+    let is_id = (1..=64).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    let is_from_proxy = || request.app_data::<TrustedProxies>().is_some_and(|proxies| proxies.sent(request.request()));
+    (is_id && is_from_proxy()).then(|| String::from_utf8_lossy(id).into_owned())
 }
 
-/// The layer of the public listener: bounds and copies the head, and copies the request's id into the answer. One layer,
-/// because each costs an allocation and a call.
+/// The id of this request in log and answer.
+pub fn request_id(request: &HttpRequest) -> String {
+    let extensions = request.extensions();
+    match extensions.get::<ProxyId>() {
+        Some(ProxyId(id)) => id.clone(),
+        None => extensions.get::<RequestId>().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the answer.
+/// Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
 pub async fn enter<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -56,8 +73,7 @@ pub async fn enter<B: MessageBody + 'static>(
 }
 
 fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
-    let id = response.request().extensions().get::<RequestId>().map(|id| HeaderValue::try_from(id.to_string()));
-    if let Some(Ok(id)) = id {
+    if let Ok(id) = HeaderValue::try_from(request_id(response.request())) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response

@@ -1,7 +1,6 @@
 //! `/openapi.json`, the same in Chinese, and `/docs`.
 
 mod chinese;
-mod problems;
 mod viewer;
 
 use std::sync::OnceLock;
@@ -10,18 +9,15 @@ use actix_web::{
     HttpResponse,
     web::{Bytes, Data},
 };
-use utoipa::{
-    Modify, OpenApi,
-    openapi::{
-        Server,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
+use utoipa::{OpenApi, openapi::Server};
 
-use self::problems::Problems;
 pub(super) use self::viewer::{docs_file, docs_folder};
 use super::{build::IssuerWorker, leave_routes, login_route, metadata, revocations, session_key_routes};
-use crate::http::ProblemDocument;
+use crate::http::{
+    ProblemCode::{self, *},
+    ProblemDocument,
+    described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, RouteProblems},
+};
 
 /// Tells clients that ask for an unknown path where the API is described.
 pub(super) const PLACE: &str = "The API is described at /docs.";
@@ -33,7 +29,7 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
         description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
                        stable `code`; 429 and 503 carry Retry-After."
     ),
-    modifiers(&Security, &Problems),
+    modifiers(&SECURITY, &PROBLEMS),
     paths(login_route::login_by_post, login_route::login_by_query, session_key_routes::user_data,
         session_key_routes::phone, session_key_routes::session, session_key_routes::reset, metadata::jwks, revocations::revocations,
         metadata::metadata, leave_routes::logout, leave_routes::dissolve),
@@ -46,21 +42,39 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
 )]
 struct ApiDescription;
 
-/// Describes how a request shows the token of its login, and which requests need none.
-struct Security;
+const SECURITY: BearerSecurity = BearerSecurity("JWT");
+const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
 
-impl Modify for Security {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let components = api.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
-        for item in api.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
-                operation.security.get_or_insert_default();
-            }
-        }
-    }
-}
+/// The problems of every route with a handler that asks the store.
+const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
+const LOGIN: &[ProblemCode] =
+    &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
+const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
+const TOKEN: &[ProblemCode] = &[InvalidToken];
+const SESSION_KEY: &[ProblemCode] = &[DataUndecryptable];
+const LIMIT: &[ProblemCode] = &[RateLimited];
+/// Of a call of WeChat's API for one person.
+const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
+
+/// Statuses of `invalid_request` beside 400. 431 is possible on every route.
+const HEAD: &[u16] = &[431];
+const BODY: &[u16] = &[408, 413, 431];
+const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
+
+const ROUTES: [DescribedRoute; 11] = [
+    ("/login", POST, &[ANY, LOGIN, CODE, LIMIT, WECHAT], TYPED_BODY),
+    ("/login", GET, &[ANY, LOGIN, CODE, LIMIT, WECHAT], HEAD),
+    ("/wechat/userdata", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT], BODY),
+    ("/wechat/phone", POST, &[ANY, TOKEN, CODE, LIMIT, WECHAT], BODY),
+    ("/wechat/session", GET, &[ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD),
+    ("/wechat/session/reset", POST, &[ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD),
+    ("/.well-known/jwks.json", GET, &[], HEAD),
+    ("/.well-known/openid-configuration", GET, &[], HEAD),
+    ("/revocations", GET, &[STORE], HEAD),
+    ("/logout", POST, &[ANY, TOKEN, LIMIT], BODY),
+    ("/binding", DELETE, &[ANY, TOKEN, LIMIT], HEAD),
+];
 
 /// The documents of one issuer, in English and in Chinese.
 #[derive(Default)]

@@ -185,7 +185,7 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    fn login(&self) -> Result<login::LoginWorker, IssuerStartError> {
+    pub(super) fn login(&self) -> Result<login::LoginWorker, IssuerStartError> {
         Ok(login::LoginWorker {
             apps: Arc::clone(&self.apps),
             wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,

@@ -6,9 +6,9 @@ use actix_web::{
 };
 use utoipa::ToSchema;
 
-use super::{body_fields::Fields, build::IssuerWorker};
+use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Problem, SMALL_BODY, now, read_body, to_the_end},
+    http::{Answer, Fields, Problem, SMALL_BODY, now, read_body, to_the_end},
     login::SessionError,
 };
 

@@ -2,9 +2,8 @@
 
 use utoipa::ToSchema;
 
-use super::body_fields::{Fields, RefusedBody, parse};
 use crate::{
-    http::{Problem, ProblemCode},
+    http::{Fields, Problem, ProblemCode, RefusedBody, parse},
     login::{Identity, LoginProof, LoginRequest},
 };
 
@@ -252,7 +251,7 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
-        let refused = crate::issuer::body_fields::malformed("appid", "must be a string, not an array");
+        let refused = crate::http::malformed("appid", "must be a string, not an array");
         assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
     }
 

@@ -1,7 +1,6 @@
 //! `wxmint serve`: build, run, routes, and a thin handler for each.
 
 mod api;
-mod body_fields;
 mod build;
 mod caller;
 mod leave_routes;
@@ -17,7 +16,6 @@ mod run;
 mod session_key_routes;
 
 pub use api::{InDemo, openapi_json};
-pub use body_fields::RefusedBody;
 pub use build::{Issuer, IssuerStartError};
 pub use login_fields::{LoginFields, RefusedLogin};
 pub use run::{Routes, run};

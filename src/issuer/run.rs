@@ -31,6 +31,8 @@ const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
+const MADE_ONCE: &str = "made once already by `Issuer::new`, from the same settings";
+
 /// Routes that are added to a listener's own.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
@@ -58,10 +60,10 @@ pub async fn run(
     };
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
     let app = move || {
-        let worker =
-            IssuerWorker::new(&public_issuer).expect("made once already by `Issuer::new`, from the same settings");
+        let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
         App::new()
             .app_data(web::Data::new(worker))
+            .app_data(public_issuer.proxies.clone())
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .default_service(web::to(not_found(PLACE)))
@@ -85,12 +87,13 @@ pub async fn run(
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, IssuerStartError> {
     let (readiness, tokens) =
         (issuer.readiness.clone(), issuer.admin_tokens.as_ref().map(|(_, tokens)| tokens.clone()));
-    let (metrics_of, store_of) = (Arc::clone(issuer), Arc::clone(issuer));
+    let (metrics_of, worker_of) = (Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
         let now = now();
         metrics_of.metrics.exposition(metrics_of.keys.at(now).set().lives(), now)
     };
-    Ok(admin::start(listener, readiness, metrics, tokens, move || store_of.store())?)
+    let worker = move || worker_of.login().expect(MADE_ONCE);
+    Ok(admin::start(listener, readiness, metrics, tokens, worker)?)
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {

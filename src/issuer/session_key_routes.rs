@@ -8,12 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{
-    body_fields::{Fields, RefusedBody, parse},
-    build::IssuerWorker,
-};
+use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, private, read_body, to_the_end},
+    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, now, parse, private, read_body, to_the_end},
     ids::{Phone, PhoneCode},
     login::{Asking, SessionError, UserDataRequest},
     wechat::{EncryptedData, RawData},

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Identity, LoginError, LoginWorker, USERNAME, Vacancy};
+use super::{Arrival, Binder, Identity, Link, LoginError, LoginWorker, USERNAME, Vacancy, operator::release_unionid};
 use crate::{
     accounts::{LoginCheck, Named, NewUserKey, Password, Username},
     ids::{Person, Phone, PhoneCode, UserId},
@@ -59,12 +59,24 @@ impl LoginWorker {
 
     /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
-        if let Some(other) = binder.link(bound).await? {
-            self.metrics.unionid_in_conflict();
-            tracing::warn!(
-                user = bound.user.as_str(),
-                other = other.as_str(),
-                "one unionid, two users: both are kept; see wxmint bindings conflicts"
+        let user = bound.user.as_str();
+        match (binder.link(bound).await?, binder.unionid) {
+            (Link::Conflict(other), _) => {
+                self.metrics.unionid_in_conflict();
+                tracing::warn!(
+                    user,
+                    other = other.as_str(),
+                    "one unionid, two users: both are kept; see wxmint bindings conflicts"
+                );
+            }
+            (Link::Gone, Some(unionid)) => release_unionid(&*self.store, unionid, &bound.user).await?,
+            _ => {}
+        }
+        if bound.unionid.is_some() && binder.unionid.is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid)) {
+            tracing::info!(
+                user,
+                app = binder.person.app.as_str(),
+                "WeChat names another unionid for this person than before"
             );
         }
         Ok(())

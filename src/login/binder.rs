@@ -16,6 +16,8 @@
 #[cfg(test)]
 mod tests;
 
+use futures_util::future::try_join;
+
 use super::LoginError;
 use crate::{
     accounts::Named,
@@ -49,6 +51,17 @@ pub struct Vacancy<'a> {
     pub unionid: Option<&'a UnionId>,
     /// The user this unionid used to mean, who has no bindings left. A different user must be chosen.
     pub deserted: Option<&'a UserId>,
+}
+
+/// What became of a unionid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// It is linked to the user, or is known to be linked to another one.
+    Known,
+    /// It is linked to this other user, which is news.
+    Conflict(UserId),
+    /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for it.
+    Gone,
 }
 
 /// Takes the steps for one request.
@@ -167,22 +180,23 @@ impl Binder<'_> {
         Ok(Intent { user, made: true, by_unionid: true })
     }
 
-    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. Returns the other user if it is
-    /// linked to one; both users stay as they are. `None` if the conflict was known before.
-    pub async fn link(&self, bound: &Bound) -> Result<Option<UserId>, StoreError> {
+    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another user, both
+    /// users stay as they are. The link of the unionid that the person had before stays, because it names the same human in
+    /// apps whose unionids have not changed.
+    pub async fn link(&self, bound: &Bound) -> Result<Link, StoreError> {
         let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
-            return Ok(None);
+            return Ok(Link::Known);
         };
-        let mut holder = self.store.claim_unionid(unionid, Some(&bound.user)).await?;
-        if let Some(other) = holder.take_if(|holder| *holder != bound.user) {
-            holder = Some(match self.is_deserted(&other).await? {
-                true => self.store.move_unionid(unionid, &other, &bound.user).await?,
-                false => other,
-            });
+        let user = &bound.user;
+        // Sent together: a link is not made by a process that dies before it has sent the note.
+        let noted = self.store.note_unionid(self.person, user, unionid);
+        let (_, mut holder) = try_join(noted, self.store.move_unionid(unionid, user, user)).await?;
+        if holder != *user && self.is_deserted(&holder).await? {
+            holder = self.store.move_unionid(unionid, &holder, user).await?;
         }
-        let conflict = holder.filter(|holder| *holder != bound.user);
-        let news = self.store.link_unionid(self.person, &bound.user, unionid, conflict.as_ref()).await?;
-        Ok(conflict.filter(|_| news))
+        let conflict = Some(holder).filter(|holder| holder != user);
+        let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
+        Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished

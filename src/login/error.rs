@@ -53,6 +53,9 @@ pub enum LoginError {
     TooMany { limit: &'static str, refused: TooMany },
     #[error("this person is bound to nobody")]
     BindingRequired(Ticket),
+    /// None of the user's people in the app has one, or WeChat has refused it.
+    #[error("no session key of this user is kept that WeChat accepts")]
+    SessionKeyMissing,
     #[error("name and password are nobody's")]
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]

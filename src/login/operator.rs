@@ -2,10 +2,11 @@
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::{
-    ids::{AppId, Person, UserId},
+    ids::{AppId, Person, UnionId, UserId},
     store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState},
 };
 
@@ -16,13 +17,32 @@ pub struct Operator<'a> {
 }
 
 /// What is stored of a user, for operators. Times are seconds since 1970.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ShownUser {
+    #[schema(value_type = String)]
     user_id: UserId,
     blocked: bool,
+    /// The second up to which all tokens are ended.
+    #[schema(required)]
     ended_before: Option<i64>,
+    #[schema(required)]
     last_login: Option<i64>,
     wechat: Vec<ShownBinding>,
+}
+
+/// What is stored of a person, for operators. Times are seconds since 1970.
+#[derive(Serialize, ToSchema)]
+pub struct ShownPerson {
+    #[schema(value_type = String)]
+    user_id: UserId,
+    /// Missing where WeChat has named none.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unionid: Option<String>,
+    bound_at: i64,
+    blocked: bool,
+    #[schema(required)]
+    last_login: Option<i64>,
 }
 
 /// What [`Operator::forget`] has erased.
@@ -52,10 +72,13 @@ impl Erased {
 }
 
 /// One of a user's WeChat identities.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ShownBinding {
+    #[schema(value_type = String)]
     appid: AppId,
     openid: String,
+    /// Missing where WeChat has named none.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     unionid: Option<String>,
     /// Seconds since 1970.
@@ -106,22 +129,29 @@ impl Operator<'_> {
     }
 
     async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize, LoginError> {
-        let (attempt, mut dissolved) = (new_attempt()?, 0);
+        let mut dissolved = 0;
         for person in people {
-            let state = self.store.binding_state(person, &attempt).await?;
-            if !is_of(&state, user) {
-                continue;
-            }
-            // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
-            let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
-            if let SettledState::Bound(bound) = binder.settle(state).await?
-                && bound.user == *user
-            {
-                binder.dissolve(user, bound.generation, async || Ok(())).await?;
-                dissolved += 1;
-            }
+            dissolved += usize::from(self.dissolve_one(person, Some(user)).await?);
         }
         Ok(dissolved)
+    }
+
+    /// Dissolves the person's binding, if it is one to `of`. Returns whether there was any.
+    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<bool, LoginError> {
+        let attempt = new_attempt()?;
+        let state = self.store.binding_state(person, &attempt).await?;
+        if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
+            return Ok(false);
+        }
+        // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
+        let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
+        match binder.settle(state).await? {
+            SettledState::Bound(bound) if of.is_none_or(|of| bound.user == *of) => {
+                binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens, dissolves the
@@ -137,15 +167,65 @@ impl Operator<'_> {
         for unionid in self.store.unionids_of(user).await? {
             erased.unionids += u64::from(self.store.erase_unionid(&unionid, user).await?);
         }
-        erased.counters += self.store.erase_attempts(&people).await?;
         for person in &people {
-            match self.store.erase_person(person).await? {
+            match self.erase_stranger(person).await? {
                 Some(of_person) => erased.add(of_person),
                 None => erased.elsewhere += 1,
             }
+            // An earlier version has not noted whom a person has left.
+            self.store.strike_off(user, person).await?;
         }
-        erased.complete = self.store.erase_list(user).await?;
+        erased.complete = self.people_of(user).await?.is_empty();
         Ok(erased)
+    }
+
+    /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left. `None` for
+    /// a person who is bound.
+    async fn erase_stranger(&self, person: &Person) -> Result<Option<ErasedPerson>, StoreError> {
+        let left = self.store.left_by(person).await?;
+        for (user, unionids) in &left {
+            for unionid in unionids {
+                release_unionid(self.store, unionid, user).await?;
+            }
+            self.store.strike_off(user, person).await?;
+        }
+        let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
+        self.store.erase_person(person, &struck).await
+    }
+
+    /// Whose the person is. `None` for a person who is not bound.
+    pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
+        let Some(binding) = self.store.binding(person).await? else { return Ok(None) };
+        let user_id = binding.user.clone();
+        let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
+        let last_login = self.store.last_login(person).await?.map(|at| at.timestamp());
+        let ShownBinding { unionid, bound_at, .. } = binding.into();
+        Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
+    }
+
+    /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the session keys of
+    /// the user's people there.
+    pub async fn end_person(&self, person: &Person) -> Result<(), LoginError> {
+        let state = self.store.binding_state(person, &new_attempt()?).await?;
+        let Some(user) = user_of(&state) else { return Ok(()) };
+        for other in self.people_of(user).await? {
+            if other.app == person.app {
+                self.store.forget(&other).await?;
+            }
+        }
+        Ok(self.store.end_in_app(user, &person.app).await?)
+    }
+
+    /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays, with the
+    /// user's other people. A repetition finishes what was interrupted, because the person's own keys, which tell all others,
+    /// are erased last.
+    ///
+    /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new binding, which
+    /// stays.
+    pub async fn erase(&self, person: &Person) -> Result<(), LoginError> {
+        self.dissolve_one(person, None).await?;
+        self.erase_stranger(person).await?;
+        Ok(())
     }
 
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
@@ -176,14 +256,31 @@ impl Operator<'_> {
     }
 }
 
-/// Whether the person is bound to the user, or on the way to or from the user.
-fn is_of(state: &BindingState, user: &UserId) -> bool {
+/// The user whom the person is bound to, or is on the way to or from.
+fn user_of(state: &BindingState) -> Option<&UserId> {
     match state {
-        BindingState::Free { .. } => false,
-        BindingState::Intended { intent, .. } => intent.user == *user,
-        BindingState::Bound(bound) => bound.user == *user,
-        BindingState::Leaving { user: left, .. } => left == user,
+        BindingState::Free { .. } => None,
+        BindingState::Intended { intent, .. } => Some(&intent.user),
+        BindingState::Bound(bound) => Some(&bound.user),
+        BindingState::Leaving { user, .. } => Some(user),
     }
+}
+
+/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. Looks again after that, because
+/// that person may have come meanwhile, and has found the link there.
+pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+    let is_needed = async || {
+        let people = store.people_of(user).await?.unwrap_or_default();
+        let bindings = try_join_all(people.iter().map(|person| store.binding(person))).await?;
+        let has = |binding: Binding| {
+            binding.user == *user && binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
+        };
+        Ok(bindings.into_iter().flatten().any(has))
+    };
+    if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
+        store.move_unionid(unionid, user, user).await?;
+    }
+    Ok(())
 }
 
 impl From<Binding> for ShownBinding {

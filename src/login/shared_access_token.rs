@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ids::AppId,
-    store::{AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, StoreError, TokenLife},
+    limits::Rate,
+    store::{AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife},
     vault::{Vault, VaultError},
     wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat},
 };
@@ -26,6 +27,11 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and a 21st time in a day is refused.
+const FORCED: [Rate; 2] =
+    [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
+/// `Retry-After` where others than wxmint have used up what WeChat allows.
+const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
 
 /// Why a call by access token was not made, or did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +47,34 @@ pub enum AccessTokenError {
 /// Access tokens, on loan.
 pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
-    pub shelf: &'a dyn AccessTokenShelf,
+    pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
 }
 
 /// A token to use, and by which to tell it from its successor.
-struct Usable {
-    token: AppAccessToken,
+pub struct Usable {
+    pub token: AppAccessToken,
+    /// The rest of its life.
+    pub expires_in: Duration,
     fingerprint: Fingerprint,
+}
+
+/// Which tokens are good enough.
+enum Wanted {
+    Any,
+    /// Any but this one, which WeChat has refused.
+    Other(Fingerprint),
+    /// The same, and if WeChat gives this one again, a new one is forced.
+    OtherByForce(Fingerprint),
+}
+
+impl Wanted {
+    fn refused(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::Any => None,
+            Self::Other(refused) | Self::OtherByForce(refused) => Some(refused),
+        }
+    }
 }
 
 impl AccessTokens<'_> {
@@ -61,33 +87,45 @@ impl AccessTokens<'_> {
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
         let attempts = async {
-            let used = self.obtain(app, attempt, None).await?;
+            let used = self.obtain(app, attempt, Wanted::Any).await?;
             match call(&used.token).await {
                 Err(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
                     tracing::warn!(app = %app.id, %error, "an access token is replaced");
-                    let other = self.obtain(app, attempt, Some(used.fingerprint)).await?;
+                    let other = self.obtain(app, attempt, Wanted::Other(used.fingerprint)).await?;
                     Ok(call(&other.token).await?)
                 }
                 outcome => Ok(outcome?),
             }
         };
-        let late = |_| Err(CallError::Unanswered { reason: "no answer within 6 s".into() }.into());
-        tokio::time::timeout(TOTAL_TIMEOUT, attempts).await.unwrap_or_else(late)
+        in_time(attempts).await
     }
 
-    /// A token other than `bad`: that which is kept, or one that is fetched here or, meanwhile, elsewhere.
-    async fn obtain(
+    /// The token that all services of the business share.
+    pub async fn lend(&self, app: &App, attempt: &AttemptId) -> Result<Usable, AccessTokenError> {
+        in_time(self.obtain(app, attempt, Wanted::Any)).await
+    }
+
+    /// The successor of `refused`, which WeChat no longer accepts, or the token in use if that is another one. However many ask,
+    /// one of them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token; only
+    /// if it gives the same one again, a new one is forced, as often as WeChat allows.
+    pub async fn replace(
         &self,
         app: &App,
         attempt: &AttemptId,
-        mut bad: Option<Fingerprint>,
+        refused: &AppAccessToken,
     ) -> Result<Usable, AccessTokenError> {
+        in_time(self.obtain(app, attempt, Wanted::OtherByForce(Fingerprint::of(refused)))).await
+    }
+
+    /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
+    async fn obtain(&self, app: &App, attempt: &AttemptId, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
-            let (kept, ends_soon) = match self.shelf.lend_access_token(&app.id, attempt, bad.as_ref(), LEASE).await? {
-                Lent::Token(kept) => (kept, false),
-                Lent::Renew(kept) => (kept, true),
-                Lent::Fetch => return self.fetch(app, attempt).await,
+            let lent = self.store.lend_access_token(&app.id, attempt, wanted.refused(), LEASE).await?;
+            let (kept, expires_in, ends_soon) = match lent {
+                Lent::Token(kept, expires_in) => (kept, expires_in, false),
+                Lent::Renew(kept, expires_in) => (kept, expires_in, true),
+                Lent::Fetch => return self.fetch(app, attempt, &wanted).await,
                 Lent::Failed => return Err(not_now("fetching an access token has just failed")),
                 Lent::Wait => {
                     let pause = pauses.next().ok_or_else(|| not_now("an access token is still being fetched"))?;
@@ -95,26 +133,26 @@ impl AccessTokens<'_> {
                     continue;
                 }
             };
-            match self.open(&app.id, &kept) {
+            match self.open(&app.id, &kept, expires_in) {
                 Ok(usable) if ends_soon => return Ok(self.renew(app, attempt, usable).await),
                 Ok(usable) => return Ok(usable),
                 // Sealed by a vault key that is not here: it counts as none.
                 Err(error) => {
                     tracing::warn!(app = %app.id, %error, "an access token is fetched anew");
-                    bad = Some(kept.fingerprint);
+                    wanted = Wanted::Other(kept.fingerprint);
                 }
             }
         }
     }
 
-    fn open(&self, app: &AppId, kept: &KeptToken) -> Result<Usable, VaultError> {
+    fn open(&self, app: &AppId, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
         let token = self.vault.open_access_token(&kept.sealed, app)?;
-        Ok(Usable { token, fingerprint: kept.fingerprint.clone() })
+        Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone() })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, app: &App, attempt: &AttemptId, old: Usable) -> Usable {
-        match tokio::time::timeout(RENEWAL_TIMEOUT, self.fetch(app, attempt)).await {
+        match tokio::time::timeout(RENEWAL_TIMEOUT, self.fetch(app, attempt, &Wanted::Any)).await {
             Ok(Ok(successor)) => return successor,
             Ok(Err(error)) => tracing::warn!(app = %app.id, %error, "an access token was not renewed"),
             Err(_) => {
@@ -125,17 +163,44 @@ impl AccessTokens<'_> {
         old
     }
 
-    async fn fetch(&self, app: &App, attempt: &AttemptId) -> Result<Usable, AccessTokenError> {
-        match self.wechat.stable_token(app).await {
+    async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
+        match self.fetched(app, wanted).await {
             Ok(fetched) => {
                 let fingerprint = Fingerprint::of(&fetched.token);
                 self.keep(app, attempt, &fetched, &fingerprint).await;
-                Ok(Usable { token: fetched.token, fingerprint })
+                Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint })
             }
             Err(error) => {
                 self.give_up(app, attempt).await;
-                Err(error.into())
+                Err(error)
             }
+        }
+    }
+
+    async fn fetched(&self, app: &App, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
+        let fetched = self.wechat.stable_token(app, false).await?;
+        match wanted {
+            Wanted::OtherByForce(refused) if Fingerprint::of(&fetched.token) == *refused => {
+                self.force(app, refused).await
+            }
+            _ => Ok(fetched),
+        }
+    }
+
+    async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
+        for rate in FORCED {
+            let cell = Cell::ForcedRenewals(app.id.clone(), rate.period.as_secs());
+            if let Err(too_many) = self.store.count(&Meter { cell, rate }).await? {
+                return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
+            }
+        }
+        tracing::warn!(app = %app.id, "WeChat is made to renew an access token that it gives and does not accept");
+        match self.wechat.stable_token(app, true).await {
+            Ok(forced) if Fingerprint::of(&forced.token) != *refused => Ok(forced),
+            Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => {
+                Err(not_for("WeChat renews no access token now, because others have forced it", FORCED_ELSEWHERE))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -147,13 +212,13 @@ impl AccessTokens<'_> {
         };
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
         let life = life(fetched.expires_in);
-        if let Err(error) = self.shelf.keep_access_token(&app.id, attempt, &kept, life).await {
+        if let Err(error) = self.store.keep_access_token(&app.id, attempt, &kept, life).await {
             tracing::warn!(app = %app.id, %error, "an access token could not be kept");
         }
     }
 
     async fn give_up(&self, app: &App, attempt: &AttemptId) {
-        if let Err(error) = self.shelf.give_up_access_token(&app.id, attempt).await {
+        if let Err(error) = self.store.give_up_access_token(&app.id, attempt).await {
             tracing::warn!(app = %app.id, %error, "the lease to fetch an access token could not be given back");
         }
     }
@@ -165,6 +230,15 @@ fn life(expires_in: Duration) -> TokenLife {
     TokenLife { renew_in: expires_in - RENEWED_BEFORE_END.min(expires_in / 10), expires_in }
 }
 
+async fn in_time<T>(steps: impl Future<Output = Result<T, AccessTokenError>>) -> Result<T, AccessTokenError> {
+    let late = |_| Err(CallError::Unanswered { reason: "no answer within 6 s".into() }.into());
+    tokio::time::timeout(TOTAL_TIMEOUT, steps).await.unwrap_or_else(late)
+}
+
 fn not_now(reason: &str) -> AccessTokenError {
-    CallError::NotSent { reason: reason.into(), retry_after: FAILED_PAUSE }.into()
+    not_for(reason, FAILED_PAUSE)
+}
+
+fn not_for(reason: &str, retry_after: Duration) -> AccessTokenError {
+    CallError::NotSent { reason: reason.into(), retry_after }.into()
 }

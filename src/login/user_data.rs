@@ -75,7 +75,7 @@ impl LoginWorker {
     ) -> Option<OpenedData> {
         let vault = self.vault.keys();
         for sealed in &kept.keys {
-            let Some(key) = self.unseal(&vault, sealed, check.person).await else { continue };
+            let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
             let opened = request.open(&key, check);
             if opened.is_some() {
                 return opened;
@@ -84,9 +84,9 @@ impl LoginWorker {
         None
     }
 
-    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. If its vault key is lost,
-    /// the person must log in again.
-    pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<SessionKey> {
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is stored from
+    /// then on, too. If its vault key is lost, the person must log in again.
+    pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<(SessionKey, Sealed)> {
         let key = match vault.open(sealed, person) {
             Ok(key) => key,
             Err(error) => {
@@ -94,25 +94,32 @@ impl LoginWorker {
                 return None;
             }
         };
-        if !vault.is_newest(sealed) {
-            let resealed = vault.seal(&key, person);
-            let put = match &resealed {
-                Ok(anew) => self.store.reseal(person, sealed, anew).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = put {
-                tracing::warn!(error, "a session key stays under an older vault key");
-            }
+        if vault.is_newest(sealed) {
+            return Some((key, sealed.clone()));
         }
-        Some(key)
+        let resealed = match vault.seal(&key, person) {
+            Ok(anew) => {
+                let anew = if sealed.is_stale() { anew.stale() } else { anew };
+                self.store.reseal(person, sealed, &anew).await.map(|()| anew).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let stored = resealed.unwrap_or_else(|error| {
+            tracing::warn!(error, "a session key stays under an older vault key");
+            sealed.clone()
+        });
+        Some((key, stored))
     }
 
-    /// Links a unionid that was found in the data.
+    /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat answers to
+    /// wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
         let Asking { person, attempt, .. } = asking;
         let binder = self.binder(person, Some(unionid), attempt);
         let state = self.store.binding_state(person, attempt).await?;
-        if let SettledState::Bound(bound) = binder.settle(state).await? {
+        if let SettledState::Bound(bound) = binder.settle(state).await?
+            && bound.unionid.is_none()
+        {
             self.link(&binder, &bound).await?;
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::{
     store::{
         Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
     },
+    vault::Sealed,
     wechat::{AppAccessToken, CallError, SessionKey, Verdict},
 };
 
@@ -71,10 +72,15 @@ impl LoginWorker {
 impl LoginWorker {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
-        let Some(key) = self.current_key(asking).await? else { return Ok(false) };
+        let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(&asking.person, PersonalCall::Check).await?;
         let openid = &asking.person.openid;
-        self.by_access_token(asking, async |token| self.wechat.check_session(token, openid, &key).await).await
+        let check = async |token: &_| self.wechat.check_session(token, openid, &key).await;
+        let holds = self.by_access_token(asking, check).await?;
+        if !holds {
+            self.note_stale(&asking.person, &sealed).await?;
+        }
+        Ok(holds)
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
@@ -89,14 +95,18 @@ impl LoginWorker {
     /// Stores the new key at once, because WeChat has forgotten the old one.
     async fn replace_key(&self, asking: &Asking, order: ExchangeOrder) -> Result<(), SessionError> {
         let Asking { person, generation, .. } = asking;
-        let old = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
+        let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
         let ask = async |token: &_| self.wechat.reset_session_key(token, &person.openid, &old).await;
-        let new = self.by_access_token(asking, ask).await?;
+        let replaced = self.by_access_token(asking, ask).await;
+        if matches!(replaced, Err(SessionError::Undecryptable)) {
+            self.note_stale(person, &stored).await?;
+        }
+        let new = replaced?;
         let sealed = self.vault.keys().seal(&new, person).map_err(LoginError::from)?;
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed)).await?)
     }
 
-    async fn current_key(&self, asking: &Asking) -> Result<Option<SessionKey>, SessionError> {
+    async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {
         let Some(kept) = self.store.session_keys(&asking.person).await? else { return Ok(None) };
         Ok(self.unseal(&self.vault.keys(), &kept.current, &asking.person).await)
     }
@@ -204,7 +214,7 @@ impl LoginWorker {
         if self.store.people_of(&last.user).await?.is_none_or(|people| !people.is_empty()) {
             return Ok(());
         }
-        if let Some(unionid) = &last.unionid {
+        for unionid in last.unionid.iter().chain(&last.others) {
             self.store.erase_unionid(unionid, &last.user).await?;
         }
         self.store.expire_list(&last.user).await

@@ -95,7 +95,7 @@ impl LoginWorker {
     }
 
     pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
-        AccessTokens { wechat: &self.wechat, shelf: &*self.store, vault: self.vault.keys() }
+        AccessTokens { wechat: &self.wechat, store: &*self.store, vault: self.vault.keys() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -250,7 +251,8 @@ pub(super) fn audit(text: &str) -> Option<Audit> {
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {
     match text {
-        "json" => Some(LogFormat::Json),
+        "auto" if io::stderr().is_terminal() => Some(LogFormat::Text),
+        "auto" | "json" => Some(LogFormat::Json),
         "text" => Some(LogFormat::Text),
         _ => None,
     }

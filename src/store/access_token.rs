@@ -49,12 +49,12 @@ pub struct TokenLife {
     pub expires_in: Duration,
 }
 
-/// The answer to a caller who needs an access token.
+/// The answer to a caller who needs an access token. A token comes with the rest of its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lent {
-    Token(KeptToken),
+    Token(KeptToken, Duration),
     /// The token expires soon, and the caller holds the lease to fetch the next one.
-    Renew(KeptToken),
+    Renew(KeptToken, Duration),
     /// There is no token, and the caller holds the lease to fetch one.
     Fetch,
     /// There is no token, and another caller is fetching one: ask again shortly.

@@ -1,10 +1,15 @@
 //! The steps of the binding protocol. `login::binder` puts them together.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{AttemptId, Person, Result};
 use crate::ids::{UnionId, UserId};
+
+/// How long a unionid stays linked to a user for whom the person has not been bound yet.
+pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent: repeated with
 /// the same `attempt`, it answers the same again.
@@ -55,21 +60,26 @@ pub trait Bindings {
     /// The people on the user's list. `None` if the user never had any.
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>>;
 
-    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody.
+    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody, for [`UNPROVEN_LINK_KEPT`]: the
+    /// candidate may never come to have a person, and then nobody would find the link.
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>>;
 
-    /// Links a unionid to `to`, if it is linked to `from` or to nobody. Returns the user whom it is linked to now.
+    /// Links a unionid to `to` for good, if it is linked to `from` or `to` or to nobody. Returns the user whom it is linked to now.
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId>;
 
-    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns true if the conflict is
-    /// new.
+    /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the link.
+    ///
+    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool>;
+
+    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the conflict is
+    /// new; `None` if the person is not bound to the user any more.
     async fn link_unionid(
         &self,
         person: &Person,
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool>;
+    ) -> Result<Option<bool>>;
 }
 
 /// The state of a person's binding. Each generation has one intent, one decision, and perhaps one dissolution.
@@ -127,6 +137,8 @@ pub struct Binding {
     pub user: UserId,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
+    /// Other unionids that may be linked to the user: from before the person's unionid changed.
+    pub others: Vec<UnionId>,
     /// The other user whom the unionid was linked to then.
     pub conflict: Option<UserId>,
     /// To the millisecond.

@@ -287,14 +287,14 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
             store.link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref()).await.expect("an answer")
         }
     };
-    assert!(!link("user-2", Some("user-3")).await, "bound to another");
-    assert!(!link("user-1", None).await);
+    assert_eq!(link("user-2", Some("user-3")).await, None, "bound to another");
+    assert_eq!(link("user-1", None).await, Some(false));
     let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1"), &attempt_id(1)).await else {
         panic!("bound")
     };
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
-    assert!(link("user-1", Some("user-3")).await);
-    assert!(!link("user-1", Some("user-3")).await, "no news");
+    assert_eq!(link("user-1", Some("user-3")).await, Some(true));
+    assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
 }
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
@@ -307,7 +307,7 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     assert!(before <= binding.bound_at && binding.bound_at <= crate::http::now(), "{binding:?}");
     let plain =
         Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
-    assert_eq!(binding, plain);
+    assert_eq!((&binding, &binding.others), (&plain, &vec![]));
 
     let unionid: UnionId = "u1".parse().expect("a unionid");
     store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
@@ -789,30 +789,27 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     let cell = Cell::Attempts(owner.clone(), "name".into());
     let rate = Rate { burst: 10, period: Duration::from_secs(300) };
     store.count(&Meter { cell, rate }).await.expect("counted").expect("the first");
-    assert_eq!(store.erase_person(&owner).await, Ok(None), "who is bound");
-    assert_eq!(store.erase_list(&user).await, Ok(false), "somebody is admitted");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is bound");
+    store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
     let made = Bound { generation: 1, user: user.clone(), unionid: None, new: false, blocked: false };
     store.leave(&owner, &made, &attempt).await.expect("left");
-    assert_eq!(store.erase_person(&owner).await, Ok(None), "who is leaving");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
     store.set_free(&owner, 1, &attempt).await.expect("free");
     store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9"))).await.expect("late");
-    let found = store.erase_person(&owner).await.expect("an answer").expect("who is free");
-    assert_eq!((found.bindings, found.session_keys), (1, 0));
-    assert_eq!(store.erase_person(&owner).await, Ok(Some(ErasedPerson::default())), "a repetition");
+    let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
+    assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(Some(ErasedPerson::default())), "a repetition");
     assert_eq!(store.session_keys(&owner).await, Ok(None));
-    for erased in [1, 0] {
-        assert_eq!(store.erase_attempts(std::slice::from_ref(&owner)).await, Ok(erased));
-    }
     assert_eq!(store.unionids_of(&user).await, Ok(vec![unionid.clone()]));
     assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
     for erased in [true, false] {
         assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));
     }
     for _ in 0..2 {
-        assert_eq!(store.erase_list(&user).await, Ok(true));
+        store.strike_off(&user, &owner).await.expect("struck");
         assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
     }
 
@@ -828,12 +825,113 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
+/// Whom `openid` has left, by user, with the unionids.
+async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> {
+    let left = store.left_by(&person(openid)).await.expect("an answer");
+    let mut left: Vec<_> = left
+        .into_iter()
+        .map(|(user, unionids)| {
+            let mut unionids: Vec<_> = unionids.iter().map(|unionid| unionid.as_str().to_owned()).collect();
+            unionids.sort();
+            (user.to_string(), unionids)
+        })
+        .collect();
+    left.sort();
+    left
+}
+
+/// Dissolves the binding of this generation.
+async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
+    let (owner, user, attempt) = (person(openid), user(name), attempt_id(1));
+    let made = Bound { generation, user: user.clone(), unionid: None, new: false, blocked: false };
+    store.leave(&owner, &made, &attempt).await.expect("left");
+    store.dismiss(&user, &owner, generation, None).await.expect("dismissed");
+    store.set_free(&owner, generation, &attempt).await.expect("free");
+}
+
+async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
+    let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
+    bind(store, "o2", "user-1", 1).await;
+    store.intend(&owner, 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
+    assert_eq!(store.admit(&full, &owner, 1, false, 1).await, Ok(Decision::Full));
+    store.settle(&owner, 1, IntentOutcome::Dropped, &attempt_id(1)).await.expect("dropped");
+    assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
+
+    store.intend(&owner, 1, &intent("user-2"), &attempt_id(1)).await.expect("intended");
+    bind(store, "o3", "user-2", 1).await;
+    assert_eq!(store.admit(&mine, &owner, 2, false, 9).await, Ok(Decision::Admitted { first: false }));
+    store.settle(&owner, 2, IntentOutcome::Bound { new: false }, &attempt_id(1)).await.expect("bound");
+    assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");
+    assert_eq!(store.note_unionid(&owner, &mine, &unionid("n1")).await, Ok(true));
+    store.link_unionid(&owner, &mine, &unionid("n1"), None).await.expect("linked");
+    store.link_unionid(&owner, &mine, &unionid("n2"), None).await.expect("changed");
+    assert_eq!(store.note_unionid(&owner, &mine, &unionid("n3")).await, Ok(true), "about to be linked");
+    let others = store.binding(&owner).await.expect("an answer").expect("bound").others;
+    assert_eq!(others, [unionid("n1"), unionid("n3")]);
+    store.strike_off(&mine, &owner).await.expect("ignored");
+    assert_eq!(store.people_of(&mine).await.map(|people| people.map(|people| people.len())), Ok(Some(2)), "admitted");
+    unbind(store, "o1", "user-2", 2).await;
+    let both = [("user-1".to_owned(), vec![]), ("user-2".to_owned(), ["n1", "n2", "n3"].map(str::to_owned).to_vec())];
+    assert_eq!(left_by(store, "o1").await, both);
+
+    for _ in 0..2 {
+        store.strike_off(&full, &owner).await.expect("struck");
+        store.strike_off(&mine, &owner).await.expect("struck");
+    }
+    for (user, other) in [(&full, "o2"), (&mine, "o3")] {
+        assert_eq!(store.ever_of(user).await, Ok(vec![person(other)]), "the others stay");
+        assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
+    }
+    assert_eq!(store.admit(&mine, &owner, 2, false, 9).await, Ok(Decision::Dismissed), "late");
+    store.dismiss(&mine, &owner, 2, None).await.expect("late");
+    assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
+    store.erase_person(&owner, &[&full]).await.expect("an answer").expect("who is free");
+    assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
+    store.erase_person(&owner, &[&mine]).await.expect("an answer").expect("who is free");
+    assert_eq!(left_by(store, "o1").await, []);
+    assert_eq!(store.admit(&mine, &owner, 3, false, 9).await, Ok(Decision::Admitted { first: false }));
+}
+
+/// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
+async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<dyn Store>) {
+    let store = &*store;
+    for openid in ["o1", "o2"] {
+        bind(store, openid, "user-1", 1).await;
+        unbind(store, openid, "user-1", 1).await;
+    }
+    let user = user("user-1");
+    store.strike_off(&user, &person("o1")).await.expect("struck");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![person("o2")]));
+    store.strike_off(&user, &person("o2")).await.expect("struck");
+    assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
+    assert_eq!(store.admit(&user, &person("o3"), 2, true, 9).await, Ok(Decision::Deserted));
+}
+
+async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::http::now().timestamp();
+    let other: AppId = "wxfedcba9876543210".parse().expect("an app");
+    for _ in 0..2 {
+        store.end_in_app(&user("user-1"), &owner.app).await.expect("ended");
+        let ended = store.token_state(&token("t1", now)).await;
+        assert!(matches!(ended, Ok(TokenState::Ended { told: true })), "{ended:?}");
+    }
+    assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
+    let elsewhere = Issued { app: other, ..token("t1", now) };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    let (ends, _) = read_after(&*store, "").await;
+    let is_app = |end: &Ended| matches!(end, Ended::UserInApp { before, .. } if (now..now + 5).contains(before));
+    assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
+}
+
 async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
     let store = &*store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
     assert_eq!(store.admit(&user, &person("o1"), 1, false, 9).await, Ok(Decision::Blocked));
-    assert_eq!(store.erase_list(&user).await, Ok(true));
+    store.strike_off(&user, &person("o1")).await.expect("struck");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert!(store.user_state(&user).await.expect("a state").blocked);
     assert_eq!(store.admit(&user, &person("o1"), 2, false, 9).await, Ok(Decision::Blocked));
@@ -977,6 +1075,9 @@ conformance! {
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
     what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
+    whom_a_person_has_left_is_known_until_the_person_is_struck_off
+    a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while
+    the_tokens_of_an_app_end_those_of_this_second_too
     a_block_outlives_the_erasure_of_a_users_list
     a_replaced_key_is_kept_ten_minutes
     a_stranger_has_no_session_key
@@ -1157,6 +1258,52 @@ mod redis_only {
         let code = server.cli(&["KEYS", "wxmint:code:*"]);
         assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
         assert!(!code.contains("clock"), "the code itself is not stored");
+    }
+
+    #[actix_web::test]
+    async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        bind(&store, "o1", "user-1", 1).await;
+        unbind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o2", "user-1", 1).await;
+        assert_eq!(server.cli(&["TTL", "wxmint:{wx0123456789abcdef:o1}:left"]), "-1");
+        store.strike_off(&user("user-1"), &person("o1")).await.expect("struck");
+        let struck = "wxmint:user:{user-1}:struck:wx0123456789abcdef:o1";
+        assert_eq!(server.cli(&["GET", struck]), "1");
+        assert_eq!(server.cli(&["TTL", struck]), "600");
+        assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}"]), "-1");
+    }
+
+    #[actix_web::test]
+    async fn a_link_to_a_user_without_people_expires_unless_it_is_confirmed() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, unionid) = (server.store(), "n1".parse().expect("a unionid"));
+        store.claim_unionid(&unionid, Some(&user("user-1"))).await.expect("claimed");
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
+        assert_eq!(store.move_unionid(&unionid, &user("user-2"), &user("user-2")).await, Ok(user("user-1")));
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
+        store.move_unionid(&unionid, &user("user-1"), &user("user-1")).await.expect("confirmed");
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "-1");
+    }
+
+    #[actix_web::test]
+    async fn failed_passwords_for_many_names_do_not_pile_up() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let meter = |name: &str| {
+            let cell = Cell::Attempts(person("o1"), name.to_owned());
+            Meter { cell, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
+        };
+        let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
+        for (field, events) in [("old:1", "9"), ("lin:2", "9")] {
+            server.cli(&["HSET", key, field, events]);
+        }
+        store.count(&meter("lin")).await.expect("an answer").expect("the first");
+        assert_eq!(server.cli(&["HLEN", key]), "1", "what counts no more is gone");
+        store.count(&meter("mei")).await.expect("an answer").expect("of another name");
+        store.count(&meter("lin")).await.expect("an answer").expect_err("one too many");
+        assert_eq!(server.cli(&["HLEN", key]), "2");
     }
 
     /// Everybody whom a walk from `place` on finds, and how many pages it took.

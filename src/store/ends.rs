@@ -155,6 +155,9 @@ pub trait Ends {
     /// newer tokens.
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
 
+    /// Ends all tokens that a user was issued in one app up to and in this second of the store's clock.
+    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
+
     /// Ends the tokens that the user of a login was issued in its app before: those of earlier seconds, and of the login's own
     /// second all for which this was called before. So of logins at the same time one token is left.
     async fn end_earlier(&self, newest: &Issued) -> Result<()>;

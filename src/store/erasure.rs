@@ -30,21 +30,23 @@ pub trait Erasure {
     /// Everybody whom the user's list names: also people who have left, or were not admitted.
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>>;
 
-    /// Erases what is stored of a person who is bound to nobody. `None` if the person is bound, or is being bound or freed.
-    async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>>;
+    /// The users whom the person has left, or who did not take the person: their lists may name the person still. With each, the
+    /// unionids that may have been linked to the user because of the person.
+    async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>>;
 
-    /// Erases the counts of these people's failed passwords, and returns how many there were. Looks at all keys.
-    async fn erase_attempts(&self, people: &[Person]) -> Result<u64>;
+    /// Strikes a person off a user's list who is gone from it. The number of the person's last binding stays for
+    /// [`NUMBERS_KEPT`], and so does a list that names nobody any more. A block stays.
+    async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()>;
+
+    /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are not
+    /// `struck`. `None` if the person is bound, or is being bound or freed.
+    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>>;
 
     /// The unionids that are linked to the user. Looks at all keys.
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>>;
 
     /// Erases the link of a unionid, if it is linked to this user. Returns whether it was.
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool>;
-
-    /// Erases the people on the user's list, unless one of them is admitted. A block stays. Returns whether no people are left
-    /// on the list.
-    async fn erase_list(&self, user: &UserId) -> Result<bool>;
 
     /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.
     async fn expire_list(&self, user: &UserId) -> Result<()>;

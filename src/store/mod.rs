@@ -28,7 +28,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
-    binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome},
+    binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT},
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
@@ -147,6 +147,8 @@ pub enum Cell {
     Attempts(Person, String),
     /// Requests with a person's token, each kind by itself.
     Calls(Person, PersonalCall),
+    /// Forced renewals of an app's access token, in periods of so many seconds.
+    ForcedRenewals(AppId, u64),
 }
 
 /// A kind of request with a person's token. The first three have WeChat asked.

@@ -18,6 +18,7 @@ use tracing_subscriber::{
 };
 
 use super::json_lines::{AuditFields, JsonLines};
+use crate::ids::{AppId, UserId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -100,9 +101,17 @@ pub(super) fn levels(text: &str) -> Option<Targets> {
 /// The target of audit events, by which they are told from other events.
 pub(super) const AUDIT: &str = "audit";
 
-/// Writes an audit event: `by` did `action` to `user`. `outcome` is `ok` or why it failed.
-pub fn audit(action: &str, by: &str, user: &str, outcome: &str) {
-    tracing::info!(target: AUDIT, action, by, user, outcome, "an operator's act");
+/// Whom or what an act is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Audited<'a> {
+    pub user: Option<&'a UserId>,
+    pub app: Option<&'a AppId>,
+}
+
+/// Writes an audit event: `by` did `action`; nobody is named whose secret is none. `outcome` is `ok` or why it failed.
+pub fn audit(action: &str, by: Option<&str>, about: Audited<'_>, outcome: &str) {
+    let (user, app) = (about.user.map(UserId::as_str), about.app.map(AppId::as_str));
+    tracing::info!(target: AUDIT, action, by, user, app, outcome, "an operator's act");
 }
 
 /// Writes the audit event of logins of `client` that a limit refuses.

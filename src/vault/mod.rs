@@ -22,6 +22,8 @@ use crate::{
 
 /// Layout of a sealed value: version, key id, nonce, ciphertext and tag.
 const VERSION: u8 = 1;
+/// The version of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is decrypted with it.
+const STALE: u8 = 2;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
@@ -41,7 +43,19 @@ impl Sealed {
     /// Of the vault key that sealed it; `None` for a layout that this version does not know.
     fn key_id(&self) -> Option<KeyId> {
         let (version, rest) = self.0.split_first()?;
-        rest.first_chunk().filter(|_| *version == VERSION).copied().map(KeyId)
+        rest.first_chunk().filter(|_| [VERSION, STALE].contains(version)).copied().map(KeyId)
+    }
+
+    /// Whether WeChat has refused this session key.
+    pub fn is_stale(&self) -> bool {
+        self.0.first() == Some(&STALE)
+    }
+
+    /// The same session key, marked as one that WeChat has refused.
+    pub fn stale(&self) -> Self {
+        let mut marked = self.clone();
+        marked.0.iter_mut().take(1).for_each(|version| *version = STALE);
+        marked
     }
 }
 
@@ -287,6 +301,20 @@ mod tests {
         let parsed = Vault::parse(file.as_bytes()).expect("a vault");
         let sealed = parsed.seal(&session_key(), &person("o1")).expect("sealed");
         assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_marked_as_stale_opens_and_no_other_mark_does() {
+        let vault = vault(&[1]);
+        let sealed = vault.seal(&session_key(), &person("o1")).expect("sealed");
+        let stale = sealed.stale();
+        assert_eq!([&sealed, &stale, &stale.stale()].map(Sealed::is_stale), [false, true, true]);
+        assert_eq!(vault.open(&stale, &person("o1")).expect("opens").expose(), session_key().expose());
+        assert!(vault.is_newest(&stale));
+        let mut unknown = sealed;
+        unknown.0[0] = 3;
+        assert!(vault.open(&unknown, &person("o1")).is_err());
+        assert!(!Sealed::from_stored(Vec::new()).stale().is_stale());
     }
 
     #[test]

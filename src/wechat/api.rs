@@ -12,12 +12,20 @@ pub enum Api {
     CheckSession,
     /// Replaces a session key.
     ResetSessionKey,
+    /// Gives the keys for `wx.getUserCryptoManager`.
+    EncryptKeys,
 }
 
 impl Api {
     /// In the order of their declaration.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Code2Session, Self::StableToken, Self::PhoneNumber, Self::CheckSession, Self::ResetSessionKey];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Code2Session,
+        Self::StableToken,
+        Self::PhoneNumber,
+        Self::CheckSession,
+        Self::ResetSessionKey,
+        Self::EncryptKeys,
+    ];
 
     /// Path, name in metrics, and whether the call uses up a code or a session key.
     fn row(self) -> (&'static str, &'static str, bool) {
@@ -27,6 +35,7 @@ impl Api {
             Self::PhoneNumber => ("/wxa/business/getuserphonenumber", "getuserphonenumber", true),
             Self::CheckSession => ("/wxa/checksession", "checksession", false),
             Self::ResetSessionKey => ("/wxa/resetusersessionkey", "resetusersessionkey", true),
+            Self::EncryptKeys => ("/wxa/business/getuserencryptkey", "getuserencryptkey", false),
         }
     }
 

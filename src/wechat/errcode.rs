@@ -54,15 +54,16 @@ impl Verdict {
         let of_its_own = match api {
             Api::Code2Session | Api::StableToken => OF_SECRETS,
             Api::PhoneNumber => OF_PHONE_CODES,
-            Api::CheckSession | Api::ResetSessionKey => &[],
+            Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);
         match (api, verdict) {
             // The errcode is about a code, but these calls send none.
-            (Api::StableToken | Api::CheckSession | Api::ResetSessionKey, Self::CodeInvalid | Self::CodeUsed) => {
-                Self::Unknown
-            }
+            (
+                Api::StableToken | Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys,
+                Self::CodeInvalid | Self::CodeUsed,
+            ) => Self::Unknown,
             (_, verdict) => verdict,
         }
     }

@@ -4,7 +4,8 @@
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
 //! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
-//! - `code2session`, `stable_token`, `phone_number`: one call each; `session_key`: two calls with the same parameters;
+//! - `code2session`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls with the same
+//!   parameters;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program;
 //! - `apps`: the configured mini programs.
 
@@ -13,6 +14,7 @@ mod apps;
 mod call;
 mod client;
 mod code2session;
+mod encrypt_keys;
 mod errcode;
 mod phone_number;
 mod secrets;
@@ -25,10 +27,11 @@ pub use apps::{Apps, AppsSource, CurrentApps, UnknownApp, app_of_referer};
 pub use call::CallError;
 pub use client::{App, WeChat};
 pub use code2session::{Session, read_answer};
+pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
 pub use phone_number::read_phone_number;
 pub use secrets::{AppAccessToken, AppSecret, SessionKey};
-pub use session_key::{read_new_session_key, read_session_check, session_signature};
+pub use session_key::{read_new_session_key, read_session_check, session_signature, user_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Undecryptable};
 

@@ -54,7 +54,12 @@ fn signed(endpoint: &Endpoint, token: &AppAccessToken, openid: &OpenId, key: &Se
 /// The proof that the caller knows the session key: the HMAC-SHA256 of the empty string in lower-case hexadecimal
 /// digits. Its key is the base64 text and not the decoded bytes.
 pub fn session_signature(key: &SessionKey) -> String {
-    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), b""))
+    user_signature(key, b"")
+}
+
+/// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`), by the same rule.
+pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
+    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), data))
 }
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -109,9 +114,7 @@ mod tests {
         assert_eq!(session_signature(&key), text(of_nothing, "signature"));
 
         assert_eq!(text(of_a_body, "session_key"), key.expose());
-        let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
-        let signed = hmac::sign(&hmac_key, text(of_a_body, "message").as_bytes());
-        assert_eq!(hex(signed), text(of_a_body, "signature"));
+        assert_eq!(user_signature(&key, text(of_a_body, "message").as_bytes()), text(of_a_body, "signature"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod ended_tokens;
 mod lost_answers;
 mod many_apps;
+mod moved_apps;
 mod shut_out;
 mod tickets;
 

@@ -37,6 +37,29 @@ async fn a_login_by_json_makes_a_user_once_and_finds_it_again() {
 }
 
 #[tokio::test]
+async fn a_request_keeps_the_id_that_a_trusted_proxy_gave_it() {
+    let longest = "0123456789abcdef".repeat(4);
+    let too_long = format!("{longest}0");
+    for (proxies, is_kept) in [("127.0.0.0/8", true), ("none", false)] {
+        let bed = TestBed::builder().env("WXMINT_TRUSTED_PROXIES", proxies).start().await;
+        let ask = async |ids: &[&str]| {
+            let request = bed.http.0.post(bed.service().url("/login")).json(&json!({"code": "nobody's"}));
+            bed.http.send(ids.iter().fold(request, |request, id| request.header("x-request-id", *id))).await
+        };
+        for id in ["from/the-proxy=1", &longest] {
+            let refused = ask(&[id]).await;
+            assert_eq!(refused.header("x-request-id") == id, is_kept, "{refused:?}");
+            assert_eq!(refused.member("request_id"), refused.header("x-request-id"));
+            assert_eq!(bed.service().log().contains(id), is_kept);
+        }
+        for ids in [&[""][..], &["two words"], &[&too_long], &["ä"], &["one", "other"]] {
+            let id = ask(ids).await.header("x-request-id").to_owned();
+            assert!(id.len() == 36 && !ids.contains(&id.as_str()), "{ids:?}: {id}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_login_by_form_and_one_by_get_do_the_same() {
     let bed = TestBed::start().await;
     let by_json = bed.log_in("lin").await.expect_login();

@@ -1,6 +1,8 @@
 //! Black-box tests: over HTTP, against a real Redis and the simulator.
 
 mod account_service;
+mod admin_wechat;
+mod after_login;
 mod alerts;
 mod apps;
 mod backup;

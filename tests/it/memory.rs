@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APP_SECRET, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator, Terminator, TestBed,
-    UsersFile, WXMINT, eventually, password_of, until,
+    APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
+    Terminator, TestBed, UsersFile, WXMINT, eventually, password_of, until, write_private,
 };
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
@@ -78,6 +78,9 @@ fn session_key(key: &str) -> [Needle; 3] {
     ]
 }
 
+/// Of a peer that asks the admin listener.
+const PEER: &str = "planted-secret-of-a-peer-2d61c09b";
+
 fn app_secret() -> Needle {
     ("AppSecret", APP_SECRET.into())
 }
@@ -100,12 +103,15 @@ impl World {
         let tls = Terminator::before(wechat.address).await;
         let roots = folder.path().join("roots.pem");
         fs::write(&roots, &tls.certificate).expect("written");
+        let tokens = folder.path().join("admin.tokens");
+        write_private(&tokens, &format!("shop {PEER} wechat\n"));
         let mut configuration = Configuration::new("ES256");
         for (name, value) in [
             ("WXMINT_REDIS_URL", redis.url()),
             ("WXMINT_WECHAT_URL", format!("https://{}", tls.address)),
             ("SSL_CERT_FILE", roots.to_string_lossy().into()),
             ("WXMINT_ACCOUNTS", users.setting()),
+            ("WXMINT_ADMIN_TOKENS_FILE", tokens.to_string_lossy().into()),
         ] {
             configuration.set(name, &value);
         }
@@ -141,6 +147,16 @@ impl World {
         self.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "under": under})).await
     }
 
+    /// A peer's request, whose connection ends with it.
+    async fn ask_as_peer(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let client = Http::new();
+        let url = format!("http://{}{path}", self.service.admin);
+        let request = client.0.request(method.parse().expect("a method"), url).bearer_auth(PEER);
+        let answer = client.send(if body.is_null() { request } else { request.json(body) }).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+
     /// Everything that is done with a session key.
     async fn use_session(&mut self, token: &str) {
         for under in ["current", "previous"] {
@@ -154,6 +170,9 @@ impl World {
         assert_eq!(self.service.ask("GET", "/wechat/session", token, &Value::Null).await.body, "{\"valid\":true}");
         assert_eq!(self.ask("POST", "/wechat/session/reset", token, &json!({})).await, 204);
         self.note_key().await;
+        let of_user = format!("/users/id-of-lin/wechat/{APPID}");
+        self.ask_as_peer("POST", &format!("{of_user}/signature"), &json!({"data": "data"})).await;
+        self.ask_as_peer("GET", &format!("{of_user}/encrypt-keys"), &Value::Null).await;
     }
 
     fn find(&self, needles: &[Needle]) -> Vec<&'static str> {
@@ -189,6 +208,21 @@ async fn a_password_is_gone_from_memory_with_the_connection_that_brought_it() {
     let password = [("password", PASSWORD.into())];
     // The users file is hashed, so that the password is nowhere else.
     until("no password is in memory", PATIENCE, async || world.find(&password).is_empty()).await;
+    assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
+async fn an_access_token_that_was_lent_and_replaced_is_gone_from_memory() {
+    let mut world = World::start().await;
+    world.log_in().await;
+    let path = format!("/wechat/{APPID}/access-token");
+    let lent = world.ask_as_peer("GET", &path, &Value::Null).await.member("access_token");
+    let replaced = world.ask_as_peer("POST", &path, &json!({"invalid": lent})).await.member("access_token");
+    assert_ne!(lent, replaced);
+    world.ask_as_peer("GET", &format!("/users/id-of-lin/wechat/{APPID}/encrypt-keys"), &Value::Null).await;
+    let needles = [("access token", lent.into_bytes()), ("its successor", replaced.into_bytes())];
+    until("no access token is in memory", SOON, async || world.find(&needles).is_empty()).await;
     assert!(world.find(&[app_secret()]).contains(&"AppSecret"), "the same search finds what is there");
 }
 

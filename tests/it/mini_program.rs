@@ -55,7 +55,7 @@ impl Business {
 }
 
 /// Runs a script of `tests/miniprogram` to its end, and returns what it prints.
-fn node(arguments: &[&str]) -> String {
+pub(crate) fn node(arguments: &[&str]) -> String {
     // Node looks for packages above the script's own folder.
     let folder = TempDir::new_in(tools("node")).expect("a folder");
     copy(&repository("tests/miniprogram"), folder.path());

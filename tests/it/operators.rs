@@ -4,6 +4,7 @@ mod blocking;
 mod commands;
 mod forgetting;
 mod lookup;
+mod people;
 mod secrets;
 
 use std::{fs, path::PathBuf, process::Output};
@@ -11,7 +12,7 @@ use std::{fs, path::PathBuf, process::Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, BUSY, TestBed, command_on, eventually, said, write_private};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, command_on, eventually, said, write_private};
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
@@ -29,11 +30,14 @@ impl Office {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
+        Self::of(TestBed::builder().services(2).envs(environment)).await
+    }
+
+    async fn of(builder: Builder) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let tokens = folder.path().join("admin.tokens");
         write_private(&tokens, &format!("# operators\n\n{NAME} {SECRET}\n"));
-        let builder = TestBed::builder().services(2).breakable_redis().envs(environment);
-        let builder = builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
+        let builder = builder.breakable_redis().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
         Self { bed: builder.start().await, tokens, _folder: folder }
     }
 

@@ -257,6 +257,7 @@ fn the_pages_for_mini_programs_show_the_files_that_are_tested() {
     for (shown, files) in [
         ("mini-program", ["utils/login.js", "pages/orders/orders.js"]),
         ("user-data", ["utils/user-data.js", "pages/steps/steps.js"]),
+        ("after-login", ["utils/sale.js", "utils/message.js"]),
     ] {
         let [english, chinese] = [format!("docs/{shown}.md"), format!("docs/{shown}.zh-CN.md")].map(|name| page(&name));
         for file in files {

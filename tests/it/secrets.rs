@@ -4,6 +4,7 @@
 //! One run takes every path with secrets that are known here, keeps all traces, and one scan searches them. Other tests
 //! plant secrets where they must not be and expect the same scan to find them.
 
+mod peers;
 mod redis;
 mod scan;
 mod session_keys;

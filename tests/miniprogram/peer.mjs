@@ -14,8 +14,11 @@ export class Peer {
   #expected;
   #refused = new Set();
   #refusesAll = false;
+  #behind;
 
-  constructor({ issuer, jwks }) {
+  /** `behind`: the service that believes X-User-Id, if the peer is the proxy before one. */
+  constructor({ issuer, jwks, behind }) {
+    this.#behind = behind;
     this.#keys = createRemoteJWKSet(new URL(jwks));
     const algorithms = ["ES256", "EdDSA", "RS256"];
     const requiredClaims = ["sub", "exp"];
@@ -51,8 +54,17 @@ export class Peer {
     const answer = await this.#user(tokenOf(request));
     if (answer.status === 200) this.token = tokenOf(request);
     this.answers.push(answer);
+    if (answer.status === 200 && this.#behind) return this.#forward(request, response, answer.user);
     response.writeHead(answer.status, { "content-type": "application/json" });
     response.end(JSON.stringify({ user: answer.user, orders: [`an order of ${answer.user}`] }));
+  }
+
+  async #forward(request, response, user) {
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    const asked = { method: request.method, headers: { "x-user-id": user }, body: Buffer.concat(parts) };
+    const answer = await fetch(this.#behind + request.url, asked);
+    response.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
   }
 
   async #user(token, currentDate = new Date()) {

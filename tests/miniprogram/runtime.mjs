@@ -12,6 +12,8 @@ import { Requests } from "./request.mjs";
 export class Phone {
   /** Every wx.request so far: what was asked, and what success or fail got. */
   network = [];
+  /** Every wx.requestVirtualPayment. */
+  payments = [];
   #storage = new Map();
   #ahead = 0; // ms
   #loggedIn = false;
@@ -91,10 +93,28 @@ export class Phone {
     this.#old = count;
   }
 
+  /** wx.requestVirtualPayment: WeChat checks both signatures. */
+  async pay({ mode, signData, paySig, signature }) {
+    const { openid } = (await this.#control("PUT", `people/${this.person}`, {})).apps[this.appid];
+    const paid = { openid, appid: this.appid, mode, signData, paySig, signature };
+    const answer = await this.#control("POST", "virtual-payment", paid);
+    this.payments.push({ errCode: answer.errCode ?? 0, order: JSON.parse(signData).outTradeNo });
+    if (answer.errCode) throw answer;
+    return answer;
+  }
+
+  /** UserCryptoManager.getLatestUserKey. `renew`: WeChat makes the next key. */
+  userKey(renew = false) {
+    return this.#askWeChat("user-key", renew ? { renew } : {});
+  }
+
   async #askWeChat(path, more) {
-    const body = JSON.stringify({ person: this.person, appid: this.appid, ...more });
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch(`${this.simulator}/_simulator/${path}`, { method: "POST", headers, body });
+    return this.#control("POST", path, { person: this.person, appid: this.appid, ...more });
+  }
+
+  async #control(method, path, members) {
+    const [headers, body] = [{ "content-type": "application/json" }, JSON.stringify(members)];
+    const answer = await fetch(`${this.simulator}/_simulator/${path}`, { method, headers, body });
     if (!answer.ok) throw { errMsg: `${path}:fail ${answer.status}` };
     return answer.json();
   }
@@ -195,6 +215,8 @@ class MiniProgram {
       login: late("login", () => phone.logIn()),
       checkSession: late("checkSession", () => phone.checkSession()),
       getWeRunData: late("getWeRunData", () => phone.weRunData()),
+      requestVirtualPayment: late("requestVirtualPayment", (options) => phone.pay(options)),
+      getUserCryptoManager: () => ({ getLatestUserKey: late("getLatestUserKey", () => phone.userKey()) }),
       request: (options) => this.#request(options),
       getStorageSync: (key) => phone.read(key),
       setStorageSync: (key, value) => phone.write(key, value),

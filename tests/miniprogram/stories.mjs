@@ -1,5 +1,6 @@
 // What people do with the pages. Each story returns what was seen, for tests/it/mini_program.rs to judge.
 
+import { createCipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -11,6 +12,7 @@ const PASSWORD_PAGE = ours("old/password-page.js");
 const SESSION_DAY_PAGE = ours("old/session-day-page.js");
 const [USER_LOGIN_APP, USER_LOGIN_PAGE] = [ours("old/user-login-app.js"), ours("old/user-login-page.js")];
 const [LOGIN, ORDERS_PAGE] = [ours("recommended/utils/login.js"), ours("recommended/pages/orders/orders.js")];
+const [SALE, MESSAGE] = [ours("recommended/utils/sale.js"), ours("recommended/utils/message.js")];
 const STEPS_PAGE = ours("recommended/pages/steps/steps.js");
 
 function ours(path) {
@@ -154,6 +156,39 @@ export async function failures(phone) {
     visits.push(await thrown(url));
   }
   return { visits, stored: { token: phone.read("token"), ours: phone.read("wxmint.token") } };
+}
+
+/** Sales; before the second one, WeChat has got another session_key, of which wxmint knows nothing. */
+export async function sale(phone, peer, { secret }) {
+  const { buy } = (await phone.start()).require(SALE);
+  await buy("coffee-sticker");
+  await logInElsewhere(phone, secret);
+  await buy("coffee-sticker");
+  const refused = await buy("nothing").catch(({ code }) => code);
+  return { payments: phone.payments, logins: await exchanged(phone), refused };
+}
+
+/** Messages; before the last one, WeChat has another session_key and another key for messages. */
+export async function message(phone, peer, { secret }) {
+  const { send } = (await phone.start()).require(MESSAGE);
+  const encrypt = (text, key, iv) => {
+    const cipher = createCipheriv("aes-128-cbc", Buffer.from(key, "base64"), iv);
+    return Buffer.concat([cipher.update(text, "utf8"), cipher.final()]).toString("base64");
+  };
+  const texts = [];
+  for (const text of ["在吗？", "", "x".repeat(5000)]) texts.push((await send(text, encrypt)).text === text);
+  await logInElsewhere(phone, secret);
+  await phone.userKey(true);
+  texts.push((await send("还在吗", encrypt)).text === "还在吗");
+  const broken = await send("x", () => "AAAA").catch(({ code }) => code);
+  return { texts, broken, logins: await exchanged(phone) };
+}
+
+/** As another back end with the same AppSecret does. */
+async function logInElsewhere(phone, secret) {
+  const query = new URLSearchParams({ appid: phone.appid, secret, js_code: (await phone.logIn()).code });
+  const answer = await fetch(`${phone.simulator}/sns/jscode2session?${query}&grant_type=authorization_code`);
+  if (!(await answer.json()).session_key) throw new Error("WeChat refuses the login elsewhere");
 }
 
 /** What the page shows after an act, how often the act asked WeChat, and what the peer answered meanwhile. */

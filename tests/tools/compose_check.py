@@ -138,7 +138,7 @@ def up(services, program, folder):
         for name in services:
             running.start(name)
         until("wxmint is ready", 200, "http://127.0.0.1:9090/readyz")
-        person = {"person": "lin"}
+        person, code_app = {"person": "lin"}, services["wxmint"]["environment"]["WXMINT_APPID"]
         code = until("the simulator gives a code", 200, "http://127.0.0.1:8090/_simulator/codes", person)["codes"][0]
         token = until("a login", 200, "http://127.0.0.1:8080/login", {"code": code})
         bearer = {"Authorization": f"Bearer {token['access_token']}", "X-User-Id": "somebody else"}
@@ -146,6 +146,13 @@ def up(services, program, folder):
         assert orders["user_id"] == token["user_id"], orders
         status, _ = ask("http://127.0.0.1:8000/orders")
         assert status == 401, f"without a token, the service answers {status}"
+        _, secret, _ = (running.mounted(services["wxmint"], "secrets") / "admin.tokens").read_text().split()
+        shop = {"Authorization": f"Bearer {secret}"}
+        signature = f"http://127.0.0.1:9090/users/{token['user_id']}/wechat/{code_app}/signature"
+        signed = until("the admin listener signs for the shop", 200, signature, {"data": "{}"}, shop)
+        assert len(signed["signature"]) == 64, signed
+        status, _ = ask(f"http://127.0.0.1:9090/users/{token['user_id']}/end", {}, shop)
+        assert status == 403, f"the shop ends tokens: {status}"
         return token["user_id"]
     except AssertionError as error:
         sys.exit(f"compose: {error}\n" + "\n".join(f"--- {name}: {running.log(name)}" for name in running.running))
@@ -155,7 +162,8 @@ def up(services, program, folder):
 
 def main():
     """Up twice: the second time, secrets and bindings are those of the first."""
-    services = yaml.safe_load(re.sub(r"\$\{\w+:-(.*?)\}", r"\1", Path(sys.argv[1]).read_text()))["services"]
+    text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", Path(sys.argv[1]).read_text()).replace("$$", "$")
+    services = yaml.safe_load(text)["services"]
     if "--alone" not in sys.argv:
         sys.exit(alone(services))
     with tempfile.TemporaryDirectory() as place:

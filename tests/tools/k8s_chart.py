@@ -17,7 +17,7 @@ REQUIRED = {
     "issuer": "https://login.example.com",
     "appid": "wx0123456789abcdef",
 }
-OTHERS = {"replicas": "1", "ingress.enabled": "true"}
+OTHERS = {"replicas": "1", "ingress.enabled": "true", "admin.enabled": "true"}
 
 
 def template(helm, chart, values):

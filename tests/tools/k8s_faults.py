@@ -279,6 +279,8 @@ def of_ends(m):
 def of_lookup(m):
     """Peers and operators that ask the admin listener about users."""
     yield m.container("knows no secrets", lambda c: c.pop("env"))
+    where = "NetworkPolicy/wxmint-admin-lookup"
+    yield m.spec("open to every pod of a namespace", where, lambda s: s["ingress"][0]["from"][0].pop("podSelector"))
 
 
 FAULTS = {

@@ -462,6 +462,11 @@ def check_lookup(documents):
     if any(document["metadata"]["name"] == "wxmint-admin" for document in of_kind(documents, "Service")):
         if "WXMINT_ADMIN_TOKENS_FILE" not in variables(documents):
             yield "Service/wxmint-admin leads to a listener that knows no secrets"
+    for policy in of_kind(documents, "NetworkPolicy"):
+        if policy["metadata"]["name"] == "wxmint-admin-lookup":
+            peers = [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+            if not all(peer.get("podSelector", {}).get("matchLabels") for peer in peers):
+                yield "the admin listener is open to every pod of a namespace"
 
 
 def check_mesh(documents):

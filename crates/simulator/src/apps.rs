@@ -1,12 +1,12 @@
-//! The mini programs of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted,
-//! and whether unionids are returned.
+//! The mini programs of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
+//! unionids are returned, and of which Open Platform account they are.
 
 use std::{str::FromStr, sync::Mutex};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::state::lock;
+use super::{people::identifier, state::lock};
 use wxmint_verify::ids::AppId;
 
 /// A mini program that the simulator knows.
@@ -51,6 +51,8 @@ struct Term {
     /// The newest last; never empty.
     secrets: Vec<String>,
     unionid: bool,
+    /// The Open Platform account that the app was moved to.
+    platform: Option<String>,
 }
 
 /// A change of one app, of the first one if none is named.
@@ -64,11 +66,13 @@ pub(super) struct AppChange {
     #[serde(default)]
     drop_old_secrets: bool,
     unionid: Option<bool>,
+    /// Moves the app to this Open Platform account, so that its people have other unionids; `""` moves it back.
+    platform: Option<String>,
 }
 
 impl Terms {
     pub(super) fn of(apps: &[App]) -> Self {
-        let term = |app: &App| Term { secrets: vec![app.secret.clone()], unionid: app.unionid };
+        let term = |app: &App| Term { secrets: vec![app.secret.clone()], unionid: app.unionid, platform: None };
         Self(Mutex::new(apps.iter().map(term).collect()))
     }
 
@@ -78,6 +82,14 @@ impl Terms {
 
     pub(super) fn gives_unionid(&self, app: usize) -> bool {
         lock(&self.0)[app].unionid
+    }
+
+    /// The unionid that the person has in the app, who has `unionid` in apps that were not moved.
+    pub(super) fn unionid(&self, app: usize, unionid: &str) -> String {
+        match &lock(&self.0)[app].platform {
+            Some(platform) => identifier(&format!("{platform}\0{unionid}")),
+            None => unionid.to_owned(),
+        }
     }
 
     /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
@@ -92,6 +104,9 @@ impl Terms {
             term.secrets.drain(..term.secrets.len() - 1);
         }
         term.unionid = change.unionid.unwrap_or(term.unionid);
+        if let Some(platform) = change.platform {
+            term.platform = Some(platform).filter(|platform| !platform.is_empty());
+        }
         json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid})
     }
 }

@@ -10,11 +10,20 @@ pub(super) enum Endpoint {
     CheckSession,
     ResetSessionKey,
     PhoneNumber,
+    EncryptKeys,
+    UserBalance,
 }
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Code2Session, Self::StableToken, Self::CheckSession, Self::ResetSessionKey, Self::PhoneNumber];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Code2Session,
+        Self::StableToken,
+        Self::CheckSession,
+        Self::ResetSessionKey,
+        Self::PhoneNumber,
+        Self::EncryptKeys,
+        Self::UserBalance,
+    ];
 
     /// Its path at `api.weixin.qq.com`.
     pub(super) const fn path(self) -> &'static str {
@@ -24,6 +33,8 @@ impl Endpoint {
             Self::CheckSession => "/wxa/checksession",
             Self::ResetSessionKey => "/wxa/resetusersessionkey",
             Self::PhoneNumber => "/wxa/business/getuserphonenumber",
+            Self::EncryptKeys => "/wxa/business/getuserencryptkey",
+            Self::UserBalance => "/xpay/query_user_balance",
         }
     }
 
@@ -37,8 +48,8 @@ impl Endpoint {
 
     pub(super) fn method(self) -> Method {
         match self {
-            Self::StableToken | Self::PhoneNumber => Method::POST,
-            _ => Method::GET,
+            Self::Code2Session | Self::CheckSession | Self::ResetSessionKey => Method::GET,
+            _ => Method::POST,
         }
     }
 

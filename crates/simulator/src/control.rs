@@ -20,6 +20,7 @@ use super::{
     people::Purpose,
     state::lock,
     user_data::{Handed, Wanted},
+    virtual_payment::Payment,
     world::World,
 };
 
@@ -67,6 +68,8 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .service(resource("/codes", "POST", [web::post().to(mint_login_codes)]))
             .service(resource("/phone-codes", "POST", [web::post().to(mint_phone_code)]))
             .service(resource("/user-data", "POST", [web::post().to(hand_user_data)]))
+            .service(resource("/user-key", "POST", [web::post().to(user_key)]))
+            .service(resource("/virtual-payment", "POST", [web::post().to(pay)]))
             .service(resource("/apps", "POST", [web::post().to(change_app)]))
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
@@ -97,8 +100,8 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 /// The answer of every unknown path.
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
-        "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, apps, \
-         people, access-tokens, faults, journal, stats and reset",
+        "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, \
+         user-key, virtual-payment, apps, people, access-tokens, faults, journal, stats and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -172,6 +175,26 @@ async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Resul
     check_name(&wanted.person)?;
     let app = app(&world, wanted.appid.as_deref())?;
     world.user_data(app, &wanted, now()).map(Json).map_err(Mistake::new)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserKey {
+    person: String,
+    appid: Option<String>,
+    #[serde(default)]
+    renew: bool,
+}
+
+async fn user_key(world: Data<World>, Json(wanted): Json<UserKey>) -> Result<Json<Value>, Mistake> {
+    check_name(&wanted.person)?;
+    let app = app(&world, wanted.appid.as_deref())?;
+    Ok(Json(world.latest_user_key(&wanted.person, app, wanted.renew, now())))
+}
+
+async fn pay(world: Data<World>, Json(payment): Json<Payment>) -> Result<Json<Value>, Mistake> {
+    let app = app(&world, payment.appid.as_deref())?;
+    Ok(Json(world.virtual_payment(app, &payment)))
 }
 
 fn check_name(name: &str) -> Result<(), Mistake> {

@@ -34,6 +34,8 @@ impl World {
             Endpoint::CheckSession => self.check_session(call),
             Endpoint::ResetSessionKey => self.reset_session_key(call),
             Endpoint::PhoneNumber => self.user_phone_number(call),
+            Endpoint::EncryptKeys => self.encrypt_keys(call),
+            Endpoint::UserBalance => self.user_balance(call),
         }
     }
 
@@ -70,12 +72,12 @@ impl World {
     }
 
     fn check_session(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        self.signed_session(call)?;
+        self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
         Ok(json!({"errcode": 0, "errmsg": "ok"}).to_string())
     }
 
     fn reset_session_key(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        let (openid, old) = self.signed_session(call)?;
+        let (openid, old) = self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
         let key = self.renew_session_key(openid, &old).ok_or(Refusal(87009))?;
         let key = escaped(&key);
         Ok(format!(r#"{{"errcode":0,"errmsg":"ok","openid":"{openid}","session_key":"{key}"}}"#))
@@ -93,12 +95,19 @@ impl World {
         Ok(json!({"errcode": 0, "errmsg": "ok", "phone_info": info}).to_string())
     }
 
+    fn encrypt_keys(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let app = self.app_of_token(call)?;
+        let members = json_object(call.body)?;
+        let (openid, _) = self.signed_session(app, |name| text(&members, name))?;
+        Ok(json!({"errcode": 0, "errmsg": "ok", "key_info_list": self.user_encrypt_keys(openid, call.now)}).to_string())
+    }
+
     fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
         let app = self.app(appid).ok_or(Refusal(40013))?;
         if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
-    fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
+    pub(super) fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
         let token = call.params.first("access_token").ok_or(Refusal(41001))?;
         lock(&self.access_tokens).app(token, call.now).map_err(|bad| match bad {
             Bad::Unknown => Refusal(40001),
@@ -107,14 +116,17 @@ impl World {
     }
 
     /// The openid, and the session_key that the caller has signed with.
-    fn signed_session<'a>(&self, call: &Call<'a>) -> Result<(&'a str, String), Refusal> {
-        let app = self.app_of_token(call)?;
-        let openid = call.params.first("openid").ok_or(Refusal(41009))?;
-        if call.params.first("sig_method") != Some("hmac_sha256") {
+    fn signed_session<'a>(
+        &self,
+        app: usize,
+        given: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(&'a str, String), Refusal> {
+        let openid = given("openid").ok_or(Refusal(41009))?;
+        if given("sig_method") != Some("hmac_sha256") {
             return Err(Refusal(87008));
         }
         let key = self.session_key(openid, app).ok_or(Refusal(40003))?.ok_or(Refusal(87009))?;
-        if call.params.first("signature") != Some(&signature(&key)) {
+        if given("signature") != Some(&signature(&key, b"")) {
             return Err(Refusal(87009));
         }
         Ok((openid, key))
@@ -135,7 +147,7 @@ fn errmsg(errcode: i32) -> &'static str {
         -1 => "system error",
         40001 => "invalid credential, access_token is invalid or not latest",
         40002 => "invalid grant_type",
-        40003 => "invalid openid",
+        40003 | 268_490_001 => "invalid openid",
         40013 => "invalid appid",
         40014 => "invalid access_token",
         40029 | 41029 => "invalid code",
@@ -158,7 +170,9 @@ fn errmsg(errcode: i32) -> &'static str {
         48001 => "api unauthorized",
         50002 => "user limited",
         87008 => "invalid sig_method",
-        87009 => "invalid signature",
+        87009 | 268_490_003 => "invalid signature",
+        268_490_002 => "invalid request field",
+        268_490_009 => "session_key not exist or expired",
         _ => "error",
     }
 }
@@ -168,7 +182,7 @@ fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// A member that is a non-empty text.
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name)?.as_str().filter(|value| !value.is_empty())
 }
 
@@ -177,10 +191,10 @@ fn escaped(session_key: &str) -> String {
     session_key.replace('/', r"\/")
 }
 
-/// Lower-case hex of the HMAC-SHA256 of the empty text. The key is session_key's base64 text and not its bytes.
-fn signature(session_key: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.as_bytes());
-    let tag = hmac::sign(&key, b"");
+/// Lower-case hex of the HMAC-SHA256 of `data`. The key is session_key's base64 text and not its bytes.
+pub(super) fn signature(key: &str, data: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    let tag = hmac::sign(&key, data);
     tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
@@ -275,7 +289,7 @@ mod tests {
 
     fn session_query(token: &str, session: &Value) -> String {
         let text = |name: &str| session[name].as_str().expect("a text");
-        let (openid, signature) = (text("openid"), signature(text("session_key")));
+        let (openid, signature) = (text("openid"), signature(text("session_key"), b""));
         format!("access_token={token}&openid={openid}&signature={signature}&sig_method=hmac_sha256")
     }
 
@@ -372,6 +386,105 @@ mod tests {
     }
 
     #[test]
+    fn each_mistake_in_getuserencryptkey_has_its_errcode_and_the_last_three_keys_are_given() {
+        let world = world();
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let query = format!("access_token={}", access_token(&world));
+        let text = |name: &str| session[name].as_str().expect("a text");
+        let good = json!({
+            "openid": text("openid"), "sig_method": "hmac_sha256", "signature": signature(text("session_key"), b""),
+        });
+        let keys = |body: &Value| ask(&world, Endpoint::EncryptKeys, &query, &body.to_string()).1;
+        for (member, value, errcode) in [
+            ("openid", Value::Null, 41009),
+            ("openid", json!("oNobody"), 40003),
+            ("sig_method", json!("md5"), 87008),
+            ("signature", json!("00"), 87009),
+        ] {
+            let mut body = good.clone();
+            body[member] = value;
+            assert_eq!(keys(&body)["errcode"], errcode, "{body}");
+        }
+        assert_eq!(ask(&world, Endpoint::EncryptKeys, "", &good.to_string()).1["errcode"], 41001);
+        assert_eq!(ask(&world, Endpoint::EncryptKeys, &query, "openid=o").1["errcode"], 47001);
+
+        let versions = |list: &Value| {
+            let list = list["key_info_list"].as_array().expect("keys");
+            list.iter().map(|key| key["version"].as_u64().expect("a number")).collect::<Vec<_>>()
+        };
+        assert_eq!(versions(&keys(&good)), [1]);
+        let newest = (0..4).map(|_| world.latest_user_key("lin", 0, true, now())).next_back().expect("a key");
+        let given = keys(&good);
+        assert_eq!(versions(&given), [5, 4, 3]);
+        let first = &given["key_info_list"][0];
+        assert_eq!((&first["encrypt_key"], &first["iv"]), (&newest["encryptKey"], &newest["iv"]));
+        let lengths = ["encrypt_key", "iv"].map(|name| first[name].as_str().map(str::len));
+        assert_eq!(lengths, [Some(24), Some(16)]);
+        assert!(first["expire_in"].as_i64().is_some_and(|left| (3590..=3600).contains(&left)));
+        let later = now() + TimeDelta::minutes(61);
+        assert_eq!(world.latest_user_key("lin", 0, false, later)["version"], 6);
+    }
+
+    #[test]
+    fn a_payment_wants_both_signatures_over_the_very_bytes() {
+        let world = world();
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let text = |name: &str| session[name].as_str().expect("a text");
+        let sign_data = "{\"offerId\":\"1\", \"outTradeNo\":\"o-1\",\"currencyType\":\"CNY\",\"attach\":\"😀\"}";
+        let app_key = world.app_key(0);
+        let good = json!({
+            "openid": text("openid"), "signData": sign_data, "mode": "short_series_goods",
+            "paySig": signature(&app_key, format!("requestVirtualPayment&{sign_data}").as_bytes()),
+            "signature": signature(text("session_key"), sign_data.as_bytes()),
+        });
+        let pay = |body: &Value| world.virtual_payment(0, &serde_json::from_value(body.clone()).expect("a payment"));
+        assert_eq!(pay(&good), json!({"errMsg": "requestVirtualPayment:ok"}));
+        for (member, value, err_code) in [
+            ("signData", json!(sign_data.replace(", ", ",")), -15006),
+            ("signData", json!("offerId=1"), -15001),
+            ("mode", json!("gift"), -15001),
+            ("paySig", json!(""), -15006),
+            ("openid", json!("oNobody"), -15007),
+            ("signature", json!(signature(text("session_key"), b"")), -15005),
+        ] {
+            let mut body = good.clone();
+            body[member] = value;
+            assert_eq!(pay(&body)["errCode"], err_code, "{body}");
+        }
+        login(&world, &code(&world, Purpose::Login, "lin"));
+        assert_eq!(pay(&good)["errCode"], -15005, "the session key is stale");
+    }
+
+    #[test]
+    fn each_mistake_in_xpay_has_its_errcode() {
+        let world = world();
+        let session = login(&world, &code(&world, Purpose::Login, "lin"));
+        let key = session["session_key"].as_str().expect("a text");
+        let body = json!({"openid": session["openid"], "env": 0, "user_ip": "203.0.113.9"}).to_string();
+        let pay_sig = |body: &str| signature(&world.app_key(0), format!("/xpay/query_user_balance&{body}").as_bytes());
+        let token = access_token(&world);
+        let query =
+            |pay_sig: &str, signature: &str| format!("access_token={token}&pay_sig={pay_sig}&signature={signature}");
+        let ask = |query: &str, body: &str| ask(&world, Endpoint::UserBalance, query, body).1["errcode"].clone();
+        let good = query(&pay_sig(&body), &signature(key, body.as_bytes()));
+        assert_eq!(ask(&good, &body), 0);
+        assert_eq!(ask(&good, &body.replace(":0", ": 0")), 268_490_003, "other bytes");
+        assert_eq!(ask(&good.replace("signature=", "x="), &body), 268_490_003);
+        assert_eq!(ask(&query("00", &signature(key, body.as_bytes())), &body), 268_490_003);
+        assert_eq!(ask("pay_sig=0", &body), 41001);
+        for (other, errcode) in [
+            (body.replace("203.0.113.9", ""), 268_490_002),
+            (body.replace(":0", ":2"), 268_490_002),
+            (body.replace("openid", "id"), 268_490_001),
+            ("[]".to_owned(), 268_490_002),
+        ] {
+            assert_eq!(ask(&query(&pay_sig(&other), &signature(key, other.as_bytes())), &other), errcode, "{other}");
+        }
+        login(&world, &code(&world, Purpose::Login, "lin"));
+        assert_eq!(ask(&good, &body), 268_490_003, "the session key is stale");
+    }
+
+    #[test]
     fn an_expired_access_token_is_told_from_a_wrong_one() {
         let world = world();
         let query = format!("access_token={}", access_token(&world));
@@ -432,6 +545,6 @@ mod tests {
     #[test]
     fn the_signature_is_keyed_with_the_base64_text() {
         let expected = "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128";
-        assert_eq!(signature("o0q0otL8aEzpcZL/FT9WsQ=="), expected);
+        assert_eq!(signature("o0q0otL8aEzpcZL/FT9WsQ==", b""), expected);
     }
 }

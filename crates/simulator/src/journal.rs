@@ -18,7 +18,7 @@ const KEPT: usize = 1000;
 /// Longer bodies are cut.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: [&str; 4] = ["secret", "access_token", "session_key", "password"];
+const SECRET_MEMBERS: [&str; 5] = ["secret", "access_token", "session_key", "encrypt_key", "password"];
 const MASK: &str = "••••••••";
 
 /// One request with its answer, unmasked.
@@ -147,10 +147,12 @@ fn masked_answer(body: &[u8], whole: usize) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for name in SECRET_MEMBERS {
         let opening = format!("\"{name}\":\"");
-        if let Some(at) = text.find(&opening) {
-            let start = at + opening.len();
+        let mut masked = 0;
+        while let Some(at) = text[masked..].find(&opening) {
+            let start = masked + at + opening.len();
             let end = text[start..].find('"').map_or(text.len(), |length| start + length);
             text.replace_range(start..end, MASK);
+            masked = start;
         }
     }
     if whole > body.len() {
@@ -196,6 +198,9 @@ mod tests {
         assert_eq!(entry["query"]["secret"], MASK);
         assert_eq!(entry["body"], format!(r#"{{"session_key":"{MASK}","openid":"o1"}}"#));
         assert_eq!(entry["request_body"], format!(r#"{{"appid":"wx1","secret":"{MASK}"}}"#));
+        let keys = r#"{"key_info_list":[{"encrypt_key":"PLANTED=="},{"encrypt_key":"PLANTED"}]}"#;
+        let body = format!(r#"{{"key_info_list":[{{"encrypt_key":"{MASK}"}},{{"encrypt_key":"{MASK}"}}]}}"#);
+        assert_eq!(shown(exchange("", "", keys))["body"], body);
     }
 
     #[test]

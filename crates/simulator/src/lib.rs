@@ -9,7 +9,8 @@
 //! - `call`: a request to WeChat; `endpoints`: the answers of WeChat's endpoints;
 //! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
 //!   `stable_token`;
-//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
+//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the keys of its
+//!   messages; `virtual_payment`: what is signed with the session key;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
 //! - `command`: the command line of `wxmint simulator`;
@@ -22,6 +23,7 @@ mod apps;
 mod call;
 mod command;
 mod control;
+mod encrypt_keys;
 mod endpoints;
 mod faults;
 mod journal;
@@ -34,6 +36,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod user_data;
+mod virtual_payment;
 mod wechat_routes;
 mod world;
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     apps::App,
     call::Refusal,
+    encrypt_keys::EncryptKey,
     state::{alphanumeric, random},
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Account {
     pub(super) session_key: Option<String>,
     /// The key that the last exchange replaced.
     pub(super) previous_session_key: Option<String>,
+    /// The newest last.
+    pub(super) encrypt_keys: Vec<EncryptKey>,
 }
 
 struct Code {
@@ -171,6 +174,7 @@ impl Person {
             unionid: identifier(&format!("unionid\0{name}")),
             session_key: None,
             previous_session_key: None,
+            encrypt_keys: Vec::new(),
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
         let digits = hash.as_ref().iter().take(8).map(|byte| char::from(b'0' + byte % 10));
@@ -193,7 +197,7 @@ impl Account {
 }
 
 /// An openid or unionid: `o` and 27 characters that follow from `of`.
-fn identifier(of: &str) -> String {
+pub(super) fn identifier(of: &str) -> String {
     let hash = digest::digest(&digest::SHA256, of.as_bytes());
     let mut text = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..20]);
     text.insert(0, 'o');

@@ -344,7 +344,8 @@ fn a_rotated_secret_is_taken_beside_the_old_one_until_that_is_dropped() {
     let change = |wanted: Value| simulator.control("POST", "/apps", &wanted).json();
     assert_eq!(exchanged("n3w"), 40125);
     let both = change(json!({"appid": APPID, "secret": "n3w"}));
-    assert_eq!(both, json!({"appid": APPID, "secrets": 2, "unionid": true}));
+    assert_eq!(both["app_key"].as_str().map(str::len), Some(32), "the key of payments");
+    assert_eq!([&both["appid"], &both["secrets"], &both["unionid"]], [&json!(APPID), &json!(2), &json!(true)]);
     assert_eq!([exchanged(SECRET), exchanged("n3w")], [Value::Null, Value::Null]);
     assert_eq!(change(json!({"drop_old_secrets": true}))["secrets"], 1);
     assert_eq!([exchanged(SECRET), exchanged("n3w")], [json!(40125), Value::Null]);
@@ -363,6 +364,12 @@ fn a_unionid_appears_when_it_is_switched_on_and_is_the_one_of_before() {
     let people = simulator.control("GET", "/people", &Value::Null).json();
     assert_eq!(people["people"][0]["apps"][APPID]["unionid"], Value::Null);
     simulator.control("POST", "/apps", &json!({"unionid": true}));
+    assert_eq!(unionid(), before);
+
+    simulator.control("POST", "/apps", &json!({"platform": "another"}));
+    let moved = unionid();
+    assert_eq!((moved.as_str().map(str::len), moved == before, unionid() == moved), (Some(28), false, true));
+    simulator.control("POST", "/apps", &json!({"platform": ""}));
     assert_eq!(unionid(), before);
 }
 

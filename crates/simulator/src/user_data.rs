@@ -81,10 +81,11 @@ impl World {
         wanted.check()?;
         let (phone, account) = self.phone(&wanted.person, app);
         let session_key = wanted.session_key(&account)?;
-        let unionid = wanted.unionid.unwrap_or(self.terms.gives_unionid(app)).then_some(account.unionid.as_str());
+        let gives = wanted.unionid.unwrap_or(self.terms.gives_unionid(app));
+        let unionid = gives.then(|| self.terms.unionid(app, &account.unionid));
         let at = now - TimeDelta::seconds(wanted.age_seconds.into());
         let mut members = match wanted.kind {
-            Kind::UserInfo => user_info(&account.openid, unionid),
+            Kind::UserInfo => user_info(&account.openid, unionid.as_deref()),
             Kind::Phone => phone_number(&phone),
             Kind::Steps => named([("stepInfoList", steps(wanted.days.unwrap_or(DAYS), at))]),
             Kind::Share => named([("openGId", json!("tGSimulatedGroup0123456789ab"))]),

@@ -50,7 +50,7 @@ pub struct World {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) access_tokens: Mutex<AccessTokens>,
-    people: Mutex<People>,
+    pub(super) people: Mutex<People>,
     requests: [AtomicU64; Endpoint::ALL.len()],
     exchanges_ok: AtomicU64,
 }
@@ -90,7 +90,9 @@ impl World {
 
     /// Changes which secrets of an app are accepted, and whether it returns unionids.
     pub(super) fn change_app(&self, app: usize, change: AppChange) -> Value {
-        self.terms.change(app, self.apps[app].id.as_str(), change)
+        let mut shown = self.terms.change(app, self.apps[app].id.as_str(), change);
+        shown["app_key"] = self.app_key(app).into();
+        shown
     }
 
     /// Counts a request, and the code that it carries to code2Session.
@@ -116,13 +118,12 @@ impl World {
 
     /// Exchanges a login code for a new session_key. The old one is invalid from now on.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
-        let gives_unionid = self.terms.gives_unionid(app);
         let mut people = lock(&self.people);
         let person = people.spend(code, Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
         let session_key = account.renew_session_key();
-        let unionid = gives_unionid.then(|| account.unionid.clone());
+        let unionid = self.terms.gives_unionid(app).then(|| self.terms.unionid(app, &account.unionid));
         Ok(Session { session_key, openid: account.openid.clone(), unionid })
     }
 
@@ -182,7 +183,7 @@ impl World {
     fn show(&self, person: &Person) -> Value {
         let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
             let Account { openid, unionid, session_key, .. } = account;
-            let unionid = self.terms.gives_unionid(number).then_some(unionid);
+            let unionid = self.terms.gives_unionid(number).then(|| self.terms.unionid(number, unionid));
             (app.id.as_str(), json!({"openid": openid, "unionid": unionid, "session_key": session_key}))
         });
         let apps: BTreeMap<&str, Value> = accounts.collect();

@@ -17,7 +17,7 @@ use crate::{
     accounts::Named,
     http::now,
     ids::{AppId, Person, UnionId, UserId},
-    login::{Binder, LoginError, SettledState},
+    login::{Binder, Link, LoginError, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
@@ -128,12 +128,12 @@ impl Import<'_> {
         stands_for: Option<&UserId>,
     ) -> Result<bool, StoreError> {
         let Some(unionid) = unionid.filter(|_| bound.unionid.is_none()) else { return Ok(false) };
-        if stands_for.is_some() {
-            self.redis.claim_unionid(unionid, stands_for).await?;
+        if let Some(user) = stands_for {
+            self.redis.move_unionid(unionid, user, user).await?;
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
         let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
-        Ok(binder.link(bound).await?.is_some())
+        Ok(matches!(binder.link(bound).await?, Link::Conflict(_)))
     }
 }
 

@@ -37,7 +37,7 @@ const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_co
 
 impl From<Binding> for Record {
     fn from(binding: Binding) -> Self {
-        let Binding { person, user, unionid, conflict, bound_at } = binding;
+        let Binding { person, user, unionid, conflict, bound_at, .. } = binding;
         Self { person, state: RecordState::Bound { user, unionid, conflict, bound_at: Some(bound_at) } }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         variables::{AUDIT, LOG_FORMAT},
     },
     store::{NUMBERS_KEPT, StoreError, TICKET_TTL},
-    telemetry::audit,
+    telemetry::{Audited, audit},
 };
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
@@ -102,7 +102,8 @@ fn act<T>(
         let done = patiently(async || step(&operator).await).await?;
         Ok::<_, Failure>((known, done))
     });
-    audit(action, &by(), user.as_str(), if outcome.is_ok() { "ok" } else { "failed" });
+    let about = Audited { user: Some(user), app: None };
+    audit(action, Some(&by()), about, if outcome.is_ok() { "ok" } else { "failed" });
     let (known, done) = outcome?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };

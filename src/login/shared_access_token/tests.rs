@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     cli::simulator::run_on,
     ids::{OpenId, Phone},
-    store::Memory,
+    store::{AccessTokenShelf, Memory},
     telemetry::Metrics,
     upstream::Tls,
     wechat::AppSecret,
@@ -109,10 +109,13 @@ impl Bed {
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
         let wechat = &self.replicas[replica];
-        let attempt = AttemptId::new(*uuid::Uuid::new_v4().as_bytes());
-        AccessTokens { wechat, shelf: &self.shelf, vault: Arc::clone(vault) }
-            .with(&self.app, &attempt, async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
+        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault) }
+            .with(&self.app, &new_attempt(), async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
             .await
+    }
+
+    fn tokens(&self, replica: usize) -> AccessTokens<'_> {
+        AccessTokens { wechat: &self.replicas[replica], store: &self.shelf, vault: Arc::clone(&self.vault) }
     }
 
     /// Twenty at once, ten by each replica, of which none fails.
@@ -130,6 +133,10 @@ impl Drop for Bed {
             let _ = thread.join();
         }
     }
+}
+
+fn new_attempt() -> AttemptId {
+    AttemptId::new(*uuid::Uuid::new_v4().as_bytes())
 }
 
 fn text(value: &Value) -> &str {
@@ -153,6 +160,34 @@ fn not_sent(outcome: Result<Phone, AccessTokenError>) -> String {
         Err(AccessTokenError::WeChat(CallError::NotSent { reason, .. })) => reason,
         other => panic!("not sent: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_all_replicas_together() {
+    let bed = Bed::start();
+    let lent = bed.tokens(0).lend(&bed.app, &new_attempt()).await.expect("a token").token;
+    let forced = bed.tokens(1).replace(&bed.app, &new_attempt(), &lent).await.expect("another token").token;
+    assert_ne!(forced.expose(), lent.expose());
+    // For the store time goes by, and for the simulator it does not: it gives the same token again.
+    let refused = async |replica: usize, later: TimeDelta| {
+        AHEAD.set(AHEAD.get() + later);
+        let before = bed.asked(STABLE_TOKEN).await;
+        match bed.tokens(replica).replace(&bed.app, &new_attempt(), &forced).await {
+            Err(AccessTokenError::WeChat(CallError::NotSent { retry_after, .. })) => {
+                (bed.asked(STABLE_TOKEN).await - before, retry_after)
+            }
+            other => panic!("refused for now: {:?}", other.map(|usable| usable.token)),
+        }
+    };
+    let (calls, wait) = refused(0, TimeDelta::seconds(2)).await;
+    assert!(calls == 1 && (20..34).contains(&wait.as_secs()), "too soon: {calls}, {wait:?}");
+    for time in 2..=20 {
+        let (calls, wait) = refused(time % 2, TimeDelta::seconds(40)).await;
+        assert_eq!((calls, wait), (2, FORCED_ELSEWHERE), "the {time}th time");
+    }
+    let (calls, wait) = refused(0, TimeDelta::seconds(40)).await;
+    assert!(calls == 1 && (20..28).contains(&(wait.as_secs() / 3600)), "too often: {calls}, {wait:?}");
+    assert_eq!(refused(1, TimeDelta::hours(28)).await.0, 2, "on another day");
 }
 
 #[tokio::test]

@@ -13,13 +13,24 @@ fn token(name: &str) -> KeptToken {
     KeptToken { sealed: sealed(name), fingerprint }
 }
 
+/// Without the rest of a token's life, which has a case of its own.
+fn timeless(lent: Lent) -> Lent {
+    match lent {
+        Lent::Token(kept, _) => Lent::Token(kept, Duration::ZERO),
+        Lent::Renew(kept, _) => Lent::Renew(kept, Duration::ZERO),
+        other => other,
+    }
+}
+
 async fn lend(store: &dyn Store, attempt: u8) -> Lent {
-    store.lend_access_token(&app(), &attempt_id(attempt), None, LEASE).await.expect("an answer")
+    timeless(store.lend_access_token(&app(), &attempt_id(attempt), None, LEASE).await.expect("an answer"))
 }
 
 /// Lends to somebody to whom WeChat has refused a token.
 async fn lend_another(store: &dyn Store, attempt: u8, bad: &KeptToken) -> Lent {
-    store.lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE).await.expect("an answer")
+    timeless(
+        store.lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE).await.expect("an answer"),
+    )
 }
 
 async fn keep(store: &dyn Store, attempt: u8, token: &KeptToken, life: TokenLife) {
@@ -58,10 +69,10 @@ async fn one_fetches_and_the_others_wait_and_share(store: Rc<dyn Store>) {
     assert_eq!(lend(&*store, 2).await, Lent::Wait, "only the lease's holder keeps a token");
     keep(&*store, 1, &token("t1"), AN_HOUR).await;
     for attempt in [1, 2, 3] {
-        assert_eq!(lend(&*store, attempt).await, Lent::Token(token("t1")));
+        assert_eq!(lend(&*store, attempt).await, Lent::Token(token("t1"), Duration::ZERO));
     }
     keep(&*store, 1, &token("late"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1")), "the lease has ended");
+    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "the lease has ended");
 }
 
 async fn apps_have_their_own(store: Rc<dyn Store>) {
@@ -72,20 +83,20 @@ async fn apps_have_their_own(store: Rc<dyn Store>) {
 
 async fn a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(store: Rc<dyn Store>) {
     shelve(&*store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1")));
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1")));
+    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
+    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
     keep(&*store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t2")));
+    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t2"), Duration::ZERO));
 }
 
 async fn a_renewal_that_failed_leaves_the_token_and_is_not_tried_again_at_once(store: Rc<dyn Store>) {
     shelve(&*store, &token("t1"), ENDING).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1")));
+    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
     give_up(&*store, 2).await;
-    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1")), "only the lease's holder gives it up");
+    assert_eq!(lend(&*store, 1).await, Lent::Renew(token("t1"), Duration::ZERO), "only the lease's holder gives it up");
     give_up(&*store, 1).await;
     give_up(&*store, 1).await;
-    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1")));
+    assert_eq!(lend(&*store, 2).await, Lent::Token(token("t1"), Duration::ZERO));
     assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Fetch, "but a bad one is replaced at once");
 }
 
@@ -93,10 +104,10 @@ async fn a_bad_token_is_replaced_once_and_only_if_it_is_the_one_used(store: Rc<d
     shelve(&*store, &token("t1"), AN_HOUR).await;
     assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
     assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Wait);
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1")), "who has not been refused it may try");
+    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO), "who has not been refused it may try");
     keep(&*store, 1, &token("t2"), AN_HOUR).await;
-    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Token(token("t2")));
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t2")));
+    assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Token(token("t2"), Duration::ZERO));
+    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t2"), Duration::ZERO));
 }
 
 async fn after_a_fetch_that_failed_nobody_tries_for_a_second(store: Rc<dyn Store>) {
@@ -115,7 +126,7 @@ async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<dy
     assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
     give_up(&*store, 1).await;
     assert_eq!(lend_another(&*store, 2, &token("t1")).await, Lent::Failed);
-    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1")));
+    assert_eq!(lend(&*store, 3).await, Lent::Token(token("t1"), Duration::ZERO));
 }
 
 async fn a_lease_ends_by_itself(store: Rc<dyn Store>) {
@@ -126,10 +137,25 @@ async fn a_lease_ends_by_itself(store: Rc<dyn Store>) {
     assert_eq!(lend(&*store, 3).await, Lent::Wait, "it is another's now");
 }
 
+async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<dyn Store>) {
+    let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
+    shelve(&*store, &token("t1"), AN_HOUR).await;
+    match store.lend_access_token(&app(), &attempt_id(1), None, LEASE).await.expect("an answer") {
+        Lent::Token(kept, life) => assert!(kept == token("t1") && within(life, 3600), "{life:?}"),
+        other => panic!("a token: {other:?}"),
+    }
+    assert_eq!(lend_another(&*store, 1, &token("t1")).await, Lent::Fetch);
+    keep(&*store, 1, &token("t2"), ENDING).await;
+    match store.lend_access_token(&app(), &attempt_id(2), None, LEASE).await.expect("an answer") {
+        Lent::Renew(kept, life) => assert!(kept == token("t2") && within(life, 60), "{life:?}"),
+        other => panic!("a token to renew: {other:?}"),
+    }
+}
+
 async fn an_expired_token_is_not_lent(store: Rc<dyn Store>) {
     let life = TokenLife { renew_in: A_MOMENT, expires_in: A_MOMENT };
     shelve(&*store, &token("t1"), life).await;
-    assert_eq!(after(Lent::Token(token("t1")), async || lend(&*store, 1).await).await, Lent::Fetch);
+    assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&*store, 1).await).await, Lent::Fetch);
 }
 
 macro_rules! conformance {
@@ -162,6 +188,7 @@ conformance! {
     after_a_fetch_that_failed_nobody_tries_for_a_second
     a_bad_token_whose_successor_could_not_be_fetched_stays_bad
     a_lease_ends_by_itself
+    a_token_is_lent_with_the_rest_of_its_life
     an_expired_token_is_not_lent
 }
 
@@ -185,7 +212,7 @@ mod redis_only {
         assert_eq!(after(Lent::Failed, async || lend(&store, 1).await).await, Lent::Fetch);
         keep(&store, 1, &token("t1"), ENDING).await;
         assert!((50_000..=60_000).contains(&lives_for(&server)), "a token's");
-        assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1")));
+        assert_eq!(lend(&store, 1).await, Lent::Renew(token("t1"), Duration::ZERO));
         assert!((50_000..=60_000).contains(&lives_for(&server)), "the longer of a token's and its renewal's");
     }
 

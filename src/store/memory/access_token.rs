@@ -36,17 +36,18 @@ struct Lease {
 impl Slot {
     fn lend(&mut self, attempt: &AttemptId, bad: Option<&Fingerprint>, lease: Duration, now: DateTime<Utc>) -> Lent {
         let good = self.token.as_ref().filter(|token| token.expires > now && bad != Some(&token.kept.fingerprint));
-        if let Some(token) = good.filter(|token| token.renew_from > now) {
-            return Lent::Token(token.kept.clone());
+        let lent = |token: &Stored| (token.kept.clone(), (token.expires - now).to_std().unwrap_or_default());
+        if let Some((kept, life)) = good.filter(|token| token.renew_from > now).map(lent) {
+            return Lent::Token(kept, life);
         }
-        let good = good.map(|token| token.kept.clone());
+        let good = good.map(lent);
         let held = self.lease.as_ref().filter(|held| held.until > now && held.by.as_ref() != Some(attempt));
         if let Some(held) = held {
             let none = if held.by.is_some() { Lent::Wait } else { Lent::Failed };
-            return good.map_or(none, Lent::Token);
+            return good.map_or(none, |(kept, life)| Lent::Token(kept, life));
         }
         self.lease = Some(Lease { by: Some(attempt.clone()), renews: good.is_some(), until: now + lease });
-        good.map_or(Lent::Fetch, Lent::Renew)
+        good.map_or(Lent::Fetch, |(kept, life)| Lent::Renew(kept, life))
     }
 
     fn keep(&mut self, attempt: &AttemptId, kept: &KeptToken, life: TokenLife, now: DateTime<Utc>) {

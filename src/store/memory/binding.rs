@@ -1,5 +1,10 @@
 //! The steps of the binding protocol in memory. The scripts in `redis/lua` must behave the same.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -23,6 +28,8 @@ pub(super) struct StoredBinding {
     last_login: Option<DateTime<Utc>>,
     /// Whether nothing but the number is left.
     erased: bool,
+    /// See [`Erasure::left_by`](super::super::Erasure::left_by).
+    pub(super) left: BTreeMap<UserId, BTreeSet<UnionId>>,
 }
 
 #[derive(Default)]
@@ -33,6 +40,7 @@ enum State {
     Bound {
         user: UserId,
         unionid: Option<UnionId>,
+        others: BTreeSet<UnionId>,
         conflict: Option<UserId>,
         at: DateTime<Utc>,
         new_for: Option<AttemptId>,
@@ -50,7 +58,8 @@ impl StoredBinding {
     pub(super) fn erase(&mut self) -> Option<bool> {
         let State::Free = self.state else { return None };
         let erased = !self.erased && self.generation > 0;
-        *self = Self { generation: self.generation, erased: true, ..Self::default() };
+        let left = mem::take(&mut self.left);
+        *self = Self { generation: self.generation, erased: true, left, ..Self::default() };
         Some(erased)
     }
 
@@ -113,9 +122,9 @@ impl StoredBinding {
     }
 
     pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
-        let State::Bound { user, unionid, conflict, at, .. } = &self.state else { return None };
-        let (person, user) = (person.clone(), user.clone());
-        Some(Binding { person, user, unionid: unionid.clone(), conflict: conflict.clone(), bound_at: *at })
+        let State::Bound { user, unionid, others, conflict, at, .. } = &self.state else { return None };
+        let (person, user, others) = (person.clone(), user.clone(), others.iter().cloned().collect());
+        Some(Binding { person, user, unionid: unionid.clone(), others, conflict: conflict.clone(), bound_at: *at })
     }
 
     fn settle(&mut self, outcome: IntentOutcome, attempt: &AttemptId, at: DateTime<Utc>) {
@@ -123,12 +132,13 @@ impl StoredBinding {
         self.state = match outcome {
             IntentOutcome::Dropped => {
                 self.block = None;
+                self.left.entry(intent.user.clone()).or_default();
                 State::Free
             }
             IntentOutcome::Bound { new } => {
                 self.dissolved = false;
                 let (user, new_for) = (intent.user.clone(), new.then(|| attempt.clone()));
-                State::Bound { user, unionid: None, conflict: None, at, new_for }
+                State::Bound { user, unionid: None, others: BTreeSet::new(), conflict: None, at, new_for }
             }
         };
     }
@@ -166,7 +176,7 @@ impl Bindings for Memory {
         match list.decided.get(person) {
             Some((decided, decision)) if *decided == generation => return Ok(*decision),
             Some((decided, _)) if *decided > generation => return Ok(Decision::Dismissed),
-            _ if generation <= list.floor => return Ok(Decision::Dismissed),
+            _ if generation <= list.erased(person) => return Ok(Decision::Dismissed),
             _ => {}
         }
         let decision = list.decide(person, by_unionid, per_app);
@@ -197,6 +207,9 @@ impl Bindings for Memory {
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
+            if let State::Bound { user, unionid, others, .. } = mem::take(&mut binding.state) {
+                binding.left.entry(user).or_default().extend(others.into_iter().chain(unionid));
+            }
             (binding.state, binding.block) = (State::Leaving(bound.user.clone(), now), None);
             binding.last_login = None;
             shelves.sessions.remove(person);
@@ -212,7 +225,7 @@ impl Bindings for Memory {
         match list.decided.get(person) {
             Some((decided, _)) if *decided > generation => return Ok(()),
             Some((_, Decision::Dismissed)) => return Ok(()),
-            _ if generation <= list.floor => return Ok(()),
+            _ if generation <= list.erased(person) => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
         shelves.ends.entry(user.clone()).or_default().end_app(&person.app, before);
@@ -252,24 +265,35 @@ impl Bindings for Memory {
         Ok(user.clone())
     }
 
+    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        let State::Bound { user: bound, unionid: linked, others, .. } = &mut binding.state else { return Ok(false) };
+        if bound == user && linked.as_ref() != Some(unionid) {
+            others.insert(unionid.clone());
+        }
+        Ok(bound == user)
+    }
+
     async fn link_unionid(
         &self,
         person: &Person,
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        let State::Bound { user: bound, unionid: linked, conflict: known, .. } = &mut binding.state else {
-            return Ok(false);
+        let State::Bound { user: bound, unionid: linked, others, conflict: known, .. } = &mut binding.state else {
+            return Ok(None);
         };
         if bound != user {
-            return Ok(false);
+            return Ok(None);
         }
-        *linked = Some(unionid.clone());
+        others.extend(linked.replace(unionid.clone()));
+        others.remove(unionid);
         let news = conflict.is_some() && known.as_ref() != conflict;
         *known = conflict.cloned();
-        Ok(news)
+        Ok(Some(news))
     }
 }

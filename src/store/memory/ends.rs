@@ -128,6 +128,14 @@ impl Ends for Memory {
         Ok(())
     }
 
+    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+        let before = (self.clock)().timestamp();
+        let mut shelves = self.shelves();
+        shelves.ends.entry(user.clone()).or_default().end_app(app, before + 1);
+        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, before);
+        Ok(())
+    }
+
     async fn end_earlier(&self, newest: &Issued) -> Result<()> {
         let Issued { user, app, issued_at, .. } = newest;
         let earlier = {

@@ -14,12 +14,27 @@ impl Erasure for Memory {
         Ok(self.shelves().users.get(user).map(|list| list.ever()).unwrap_or_default())
     }
 
-    async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {
+    async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
+        let shelves = self.shelves();
+        let left = shelves.bindings.get(person).into_iter().flat_map(|binding| &binding.left);
+        Ok(left.map(|(user, unionids)| (user.clone(), unionids.iter().cloned().collect())).collect())
+    }
+
+    async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
+        if let Some(list) = self.shelves().users.get_mut(user) {
+            list.strike_off(person);
+        }
+        Ok(())
+    }
+
+    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>> {
         let shelves = &mut *self.shelves();
-        let Some(bindings) = shelves.bindings.entry(person.clone()).or_default().erase() else { return Ok(None) };
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        binding.left.retain(|user, _| !struck.contains(&user));
+        let Some(bindings) = binding.erase() else { return Ok(None) };
         let of_person = |cell: &Cell| match cell {
-            Cell::Logins(of) | Cell::Calls(of, _) => of == person,
-            Cell::Address(_) | Cell::Attempts(..) => false,
+            Cell::Logins(of) | Cell::Calls(of, _) | Cell::Attempts(of, _) => of == person,
+            Cell::Address(_) | Cell::ForcedRenewals(..) => false,
         };
         let cells = shelves.erase_cells(of_person);
         Ok(Some(ErasedPerson {
@@ -27,10 +42,6 @@ impl Erasure for Memory {
             session_keys: shelves.sessions.remove(person).is_some().into(),
             counters: cells + u64::from(shelves.tries.remove(person).is_some()),
         }))
-    }
-
-    async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
-        Ok(self.shelves().erase_cells(|cell| matches!(cell, Cell::Attempts(person, _) if people.contains(person))))
     }
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
@@ -45,10 +56,6 @@ impl Erasure for Memory {
             shelves.unionids.remove(unionid);
         }
         Ok(linked)
-    }
-
-    async fn erase_list(&self, user: &UserId) -> Result<bool> {
-        Ok(self.shelves().users.get_mut(user).is_none_or(|list| list.erase()))
     }
 
     /// The demo does not live as long.

@@ -10,7 +10,9 @@ pub(super) struct StoredList {
     /// The number of the last block or of its end, and whether it is a block.
     block: (u64, bool),
     /// The greatest number of the people who were erased.
-    pub(super) floor: u64,
+    floor: u64,
+    /// The numbers of people who were struck off while others stayed.
+    struck: HashMap<Person, u64>,
 }
 
 impl StoredList {
@@ -37,14 +39,21 @@ impl StoredList {
         self.decided.keys().cloned().collect()
     }
 
-    /// Erases the people, unless one of them is admitted. Returns whether none is left.
-    pub(super) fn erase(&mut self) -> bool {
-        if self.admitted().next().is_some() {
-            return false;
+    pub(super) fn strike_off(&mut self, person: &Person) {
+        if self.admitted().any(|admitted| admitted == person) {
+            return;
         }
-        self.floor =
-            self.decided.drain().map(|(_, (generation, _))| generation).max().unwrap_or_default().max(self.floor);
-        true
+        if let Some((generation, _)) = self.decided.remove(person) {
+            self.struck.insert(person.clone(), generation);
+            if self.decided.is_empty() {
+                self.floor = self.floor.max(generation);
+            }
+        }
+    }
+
+    /// The greatest number of the person that was erased.
+    pub(super) fn erased(&self, person: &Person) -> u64 {
+        self.struck.get(person).copied().unwrap_or_default().max(self.floor)
     }
 
     pub(super) fn is_blocked(&self) -> bool {

@@ -57,13 +57,14 @@ fn millis(duration: Duration) -> u64 {
 fn read(answer: Vec<Vec<u8>>) -> Result<Lent> {
     let mut answer = answer.into_iter();
     let kind = answer.next();
-    let kept = answer.next().zip(answer.next()).and_then(|(sealed, fingerprint)| {
+    let kept = answer.next().zip(answer.next()).zip(answer.next()).and_then(|((sealed, fingerprint), life)| {
         let fingerprint = Fingerprint(String::from_utf8(fingerprint).ok()?);
-        Some(KeptToken { sealed: Sealed::from_stored(sealed), fingerprint })
+        let life = Duration::from_millis(str::from_utf8(&life).ok()?.parse().ok()?);
+        Some((KeptToken { sealed: Sealed::from_stored(sealed), fingerprint }, life))
     });
     match (kind.as_deref(), kept) {
-        (Some(b"token"), Some(kept)) => Ok(Lent::Token(kept)),
-        (Some(b"renew"), Some(kept)) => Ok(Lent::Renew(kept)),
+        (Some(b"token"), Some((kept, life))) => Ok(Lent::Token(kept, life)),
+        (Some(b"renew"), Some((kept, life))) => Ok(Lent::Renew(kept, life)),
         (Some(b"fetch"), None) => Ok(Lent::Fetch),
         (Some(b"wait"), None) => Ok(Lent::Wait),
         (Some(b"failed"), None) => Ok(Lent::Failed),

@@ -10,14 +10,18 @@ use async_trait::async_trait;
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    super::{AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result},
-    Call, Redis, Script, flag, name, replace, script, unreadable,
+    super::{
+        AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result,
+        UNPROVEN_LINK_KEPT,
+    },
+    Call, Redis, Script, flag, name, script, unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
 static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
+static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
@@ -132,7 +136,7 @@ impl Bindings for Redis {
         by_unionid: bool,
         per_app: u32,
     ) -> Result<Decision> {
-        let mut script = ADMIT.on(&[&name::user(user), &name::gone(user)]);
+        let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         script
             .text(entry(person))
             .arg(generation)
@@ -179,7 +183,9 @@ impl Bindings for Redis {
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
-        let mut script = DISMISS.on(&[&name::ends(user), &name::user(user), &name::gone(user)]);
+        let keys: [&dyn Display; 4] =
+            [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
+        let mut script = DISMISS.on(&keys);
         script
             .text(entry(person))
             .arg(generation)
@@ -213,18 +219,25 @@ impl Bindings for Redis {
             let user: Option<String> = self.link.run("claim_unionid", asked).await?;
             return user.as_deref().map(parse_user).transpose();
         };
-        let script = replace(&key, "", candidate.as_str());
-        let held: Option<String> = self.link.run_confirmed("claim_unionid", script).await?;
-        held.map_or_else(|| Ok(candidate.clone()), |user| parse_user(&user)).map(Some)
+        let mut claim = Call::at(&key);
+        claim.cmd("SET").arg(&key).arg(candidate.as_str()).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
+        claim.cmd("GET").arg(&key);
+        let (_, held): (Value, Option<String>) = self.link.run_confirmed("claim_unionid", claim).await?;
+        held.as_deref().map(parse_user).transpose()
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
-        let script = replace(&name::union(unionid), from.as_str(), to.as_str());
-        let held: Option<String> = self.link.run_confirmed("move_unionid", script).await?;
-        match held.as_deref() {
-            Some(other) if other != from.as_str() => parse_user(other),
-            _ => Ok(to.clone()),
-        }
+        let mut script = MOVE_UNIONID.on(&[&name::union(unionid)]);
+        script.arg(from.as_str()).arg(to.as_str());
+        let holder: String = self.link.run_confirmed("move_unionid", script).await?;
+        parse_user(&holder)
+    }
+
+    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
+        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
+        script.arg(user.as_str()).arg(unionid.as_str());
+        let noted: i8 = self.link.run_confirmed("note_unionid", script).await?;
+        Ok(noted >= 0)
     }
 
     async fn link_unionid(
@@ -233,11 +246,11 @@ impl Bindings for Redis {
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
         script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
-        let news: u8 = self.link.run("link_unionid", script).await?;
-        Ok(news == 1)
+        let news: i8 = self.link.run("link_unionid", script).await?;
+        Ok((news >= 0).then_some(news == 1))
     }
 }
 
@@ -289,13 +302,15 @@ fn stored_binding(person: &Person) -> Call {
 
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
-    let mut script = CHANGE_BINDING.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    let keys: [&dyn Display; 4] =
+        [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
+    let mut script = CHANGE_BINDING.on(&keys);
     script.arg(step).arg(generation);
     script
 }
 
 /// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
-fn entry(person: &Person) -> impl Display {
+pub(super) fn entry(person: &Person) -> impl Display {
     fmt::from_fn(|f| write!(f, "{}:{}", person.app, person.openid.as_str()))
 }
 

@@ -24,6 +24,7 @@ use crate::ids::{AppId, Person, UserId};
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
 static END_USER: LazyLock<Script> = script!("end_user");
+static END_IN_APP: LazyLock<Script> = script!("end_app", "end_in_app");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 static NOTE_BLOCK: LazyLock<Script> = script!("limit", "session", "note_block");
@@ -97,6 +98,13 @@ impl Ends for Redis {
         script.arg(self.latest_second().await?);
         let unpublished: String = self.link.run_confirmed("end_user", script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
+    }
+
+    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+        let mut script = END_IN_APP.on(&[&name::ends(user)]);
+        script.arg(app.as_str()).arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?);
+        let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
+        self.publish_app(user, app, &unpublished).await
     }
 
     async fn end_earlier(&self, newest: &Issued) -> Result<()> {

@@ -1,9 +1,6 @@
 //! The erasure of what is stored of a user's people, in Redis.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -11,14 +8,15 @@ use futures_util::future::try_join_all;
 use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
     Call, Redis, Script,
-    binding::{NO_PEOPLE, person_of},
+    binding::{NO_PEOPLE, entry, parse_user, person_of},
     name, replace, script, unreadable,
-    walk::{Place, Slots, Step},
+    walk::{Place, Slots, Step, parse_unionids},
 };
 use crate::ids::{UnionId, UserId};
 
 static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
-static EMPTY_LIST: LazyLock<Script> = script!("empty_list");
+static STRIKE_OFF: LazyLock<Script> = script!("strike_off");
+static EXPIRE_LIST: LazyLock<Script> = script!("expire_list");
 
 #[async_trait(?Send)]
 impl Erasure for Redis {
@@ -32,12 +30,28 @@ impl Erasure for Redis {
         people.map(|name| person_of(name)).collect()
     }
 
-    async fn erase_person(&self, person: &Person) -> Result<Option<ErasedPerson>> {
+    async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
+        let key = name::left(person).to_string();
+        let mut asked = Call::at(&key);
+        asked.cmd("HGETALL").arg(&key);
+        let left: HashMap<String, String> = self.link.run("left_by", asked).await?;
+        left.iter().map(|(user, unionids)| Ok((parse_user(user)?, parse_unionids(unionids)?))).collect()
+    }
+
+    async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
+        let mut script = STRIKE_OFF.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        script.arg(NUMBERS_KEPT.as_secs()).text(entry(person));
+        self.link.run_confirmed("strike_off", script).await
+    }
+
+    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>> {
         let mut script = ERASE_PERSON.on(&[
             &name::binding(person),
+            &name::left(person),
             &name::session(person),
             &name::tries(person),
             &name::logins(person),
+            &name::attempts(person),
             &name::calls(person, PersonalCall::Phone),
             &name::calls(person, PersonalCall::Check),
             &name::calls(person, PersonalCall::Reset),
@@ -45,30 +59,14 @@ impl Erasure for Redis {
             &name::calls(person, PersonalCall::Unbinding),
         ]);
         script.arg(NUMBERS_KEPT.as_secs());
+        for user in struck {
+            script.arg(user.as_str());
+        }
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
         match erased[..] {
             [bindings, session_keys, counters] => Ok(Some(ErasedPerson { bindings, session_keys, counters })),
             _ => Ok(None),
         }
-    }
-
-    async fn erase_attempts(&self, people: &[Person]) -> Result<u64> {
-        const PATTERN: &str = "wxmint:{*}:limit:eighths:name:*";
-        let of_people: HashSet<_> = people.iter().map(|person| name::attempts(person).to_string()).collect();
-        let mut erased = 0;
-        self.scan(PATTERN, async |keys| {
-            for key in keys {
-                let own = key.rsplit_once(':').is_some_and(|(prefix, _)| of_people.contains(prefix));
-                if own {
-                    let mut erasing = Call::at(&key);
-                    erasing.cmd("DEL").arg(&key);
-                    erased += self.link.run::<u64>("erase_attempts", erasing).await?;
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(erased)
     }
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
@@ -94,16 +92,9 @@ impl Erasure for Redis {
         Ok(held.as_deref() == Some(user.as_str()))
     }
 
-    async fn erase_list(&self, user: &UserId) -> Result<bool> {
-        let mut script = EMPTY_LIST.on(&[&name::user(user), &name::gone(user)]);
-        script.arg("erase").arg(NUMBERS_KEPT.as_secs());
-        let empty: u8 = self.link.run_confirmed("erase_list", script).await?;
-        Ok(empty == 1)
-    }
-
     async fn expire_list(&self, user: &UserId) -> Result<()> {
-        let mut script = EMPTY_LIST.on(&[&name::user(user), &name::gone(user)]);
-        script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs());
+        let mut script = EXPIRE_LIST.on(&[&name::user(user), &name::gone(user)]);
+        script.arg(EMPTY_LIST_KEPT.as_secs());
         self.link.run("expire_list", script).await
     }
 }

@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
-use super::url::Address;
+use super::{super::StoreError, url::Address};
 
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -116,6 +116,11 @@ fn meaning(code: &str) -> &'static str {
         "MISCONF" => ": it cannot write to its disk",
         _ => "",
     }
+}
+
+/// A value that this version did not write.
+pub(super) fn unreadable(what: &'static str) -> StoreError {
+    StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
-    fmt::Display,
+    fmt::{self, Display},
     rc::Rc,
     sync::LazyLock,
 };
@@ -15,7 +15,7 @@ use std::{
 use redis::{Value, from_redis_value};
 
 use super::{
-    super::{Meter, Result},
+    super::{Cell, Meter, Result},
     Call, Redis, Script, name, script, unreadable,
 };
 use crate::limits::{Counted, Counts, Rate, TooMany};
@@ -25,6 +25,8 @@ static UNCOUNT: LazyLock<Script> = script!("uncount");
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {
     key: String,
+    /// What the names of the cell's fields begin with, if other cells have the same key.
+    prefix: String,
     rate: Rate,
     now: u64,
     /// How many events the earlier parts hold, if that is known.
@@ -63,6 +65,10 @@ impl Counter {
         self.rate.part_at(self.now)
     }
 
+    fn field(&self, part: u64) -> String {
+        format!("{}{part}", self.prefix)
+    }
+
     /// Whether the event is within the limit, after it was counted with the others of `parts`.
     fn decide(&self, parts: impl Iterator<Item = (u64, u64)>) -> Result<Counted, TooMany> {
         let others = parts.map(|(part, events)| {
@@ -76,17 +82,21 @@ impl Counter {
 impl Redis {
     pub(super) fn counter(&self, meter: &Meter) -> Counter {
         let (key, now) = (name::cell(&meter.cell).to_string(), self.now_micros());
-        let earlier = self.earlier.of(&key, meter.rate.part_at(now));
-        Counter { key, rate: meter.rate, now, earlier }
+        let (prefix, earlier) = match &meter.cell {
+            Cell::Attempts(_, name) => (format!("{name}:"), None),
+            _ => (String::new(), self.earlier.of(&key, meter.rate.part_at(now))),
+        };
+        Counter { key, prefix, rate: meter.rate, now, earlier }
     }
 
     /// Counts the event. Where the earlier parts are known, the cell has its life since an event of this part.
     pub(super) fn counting(&self, counter: &Counter) -> Call {
         let (mut call, part) = (Call::at(&counter.key), counter.part());
-        call.cmd("HINCRBY").arg(&counter.key).arg(part).arg(1);
+        call.cmd("HINCRBY").arg(&counter.key).arg(counter.field(part)).arg(1);
         if counter.earlier.is_none() {
             call.cmd("PEXPIRE").arg(&counter.key).arg(counter.rate.life().as_millis() as u64);
-            call.cmd("HDEL").arg(&counter.key).arg(Rate::gone_parts(part).collect::<Vec<_>>());
+            let gone = Rate::gone_parts(part).map(|part| counter.field(part));
+            call.cmd("HDEL").arg(&counter.key).arg(gone.collect::<Vec<_>>());
             call.cmd("HGETALL").arg(&counter.key);
         }
         call
@@ -102,28 +112,55 @@ impl Redis {
                 return Ok(Ok(counted));
             }
             self.earlier.forget(counter);
-            self.take_back(&counter.key, counted).await?;
-            let anew = Counter { key: counter.key.clone(), earlier: None, ..*counter };
+            self.take_back(counter, counted).await?;
+            let anew = Counter { key: counter.key.clone(), prefix: String::new(), earlier: None, ..*counter };
             let answer = self.link.run("count", self.counting(&anew)).await?;
             return Box::pin(self.decide(&anew, answer)).await;
         }
-        let answers: (Value, Value, Value, BTreeMap<u64, u64>) =
+        let answers: (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
-        let parts = answers.3;
+        let parts = self.own_parts(counter, answers.3).await?;
         let decided = counter.decide(parts.iter().map(|(part, events)| (*part, *events)));
         match decided {
             Ok(_) => {
                 let earlier = parts.iter().filter(|(part, _)| **part != counter.part());
                 self.earlier.remember(counter, earlier.map(|(_, events)| events).sum());
             }
-            Err(_) => self.take_back(&counter.key, counted).await?,
+            Err(_) => self.take_back(counter, counted).await?,
         }
         Ok(decided)
     }
 
-    pub(super) async fn take_back(&self, cell: &dyn Display, Counted(part): Counted) -> Result<()> {
-        let mut script = UNCOUNT.on(&[cell]);
-        script.arg(part);
+    /// The counter's own parts among the fields of its key. Other cells of the key lose what counts no more, because an event of
+    /// any of them keeps the whole key.
+    async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<BTreeMap<u64, u64>> {
+        let (mut own, mut gone) = (BTreeMap::new(), Vec::new());
+        for (field, events) in fields {
+            let part = field.rsplit(':').next().and_then(|part| part.parse().ok());
+            let part = part.ok_or_else(|| unreadable("a limit"))?;
+            if !counter.prefix.is_empty() && !Rate::counts(counter.part(), part) {
+                gone.push(field);
+            } else if field.starts_with(&counter.prefix) {
+                own.insert(part, events);
+            }
+        }
+        if !gone.is_empty() {
+            let mut forget = Call::at(&counter.key);
+            forget.cmd("HDEL").arg(&counter.key).arg(gone);
+            self.link.run::<Value>("count", forget).await?;
+        }
+        Ok(own)
+    }
+
+    pub(super) async fn take_back(&self, counter: &Counter, Counted(part): Counted) -> Result<()> {
+        let mut script = UNCOUNT.on(&[&counter.key]);
+        script.arg(counter.field(part));
         self.link.run("uncount", script).await
     }
+}
+
+/// A time in microseconds since 1970 as text that compares as the times do, also with the text of an
+/// [`ExchangeOrder`](super::super::ExchangeOrder).
+pub(super) fn sortable(micros: u64) -> impl Display {
+    fmt::from_fn(move |f| write!(f, "{micros:016x}"))
 }

@@ -34,7 +34,6 @@ mod url;
 pub mod walk;
 
 use std::{
-    fmt::{self, Display},
     rc::Rc,
     time::{Duration, Instant as Moment},
 };
@@ -52,14 +51,15 @@ pub use self::{
 };
 use self::{
     clocks::Clocks,
+    failure::unreadable,
     link::Link,
-    meter::EarlierParts,
+    meter::{EarlierParts, sortable},
     record::Lines,
     script::{Call, Script, flag, replace, script},
 };
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
-    Recorded, Result, SessionKeys, Store, StoreError, Ticket, short_digest,
+    Recorded, Result, SessionKeys, Store, Ticket, short_digest,
 };
 use crate::{
     ids::{AppId, LoginCode, TokenId, UnionId, UserId},
@@ -129,18 +129,24 @@ mod name {
         fmt::from_fn(move |f| match cell {
             Cell::Address(address) => write!(f, "wxmint:limit:eighths:ip:{address}"),
             Cell::Logins(person) => logins(person).fmt(f),
-            Cell::Attempts(person, name) => write!(f, "{}:{name}", attempts(person)),
+            Cell::Attempts(person, _) => attempts(person).fmt(f),
             Cell::Calls(person, call) => calls(person, *call).fmt(f),
+            Cell::ForcedRenewals(app, seconds) => write!(f, "wxmint:{{{app}}}:limit:eighths:forced:{seconds}"),
         })
+    }
+
+    /// The users whom the person has left, or who did not take the person.
+    pub(super) fn left(person: &Person) -> impl Display {
+        of_person(person, "left")
     }
 
     pub(super) fn logins(person: &Person) -> impl Display {
         of_person(person, "limit:eighths:logins")
     }
 
-    /// The beginning of the names of all cells of a person's failed passwords.
+    /// A person's failed passwords for all user names: one key, so that an erasure finds it.
     pub(super) fn attempts(person: &Person) -> impl Display {
-        of_person(person, "limit:eighths:name")
+        of_person(person, "limit:eighths:names")
     }
 
     pub(super) fn calls(person: &Person, call: PersonalCall) -> impl Display {
@@ -165,6 +171,12 @@ mod name {
     pub(super) fn gone(user: &UserId) -> impl Display {
         let list = self::user(user);
         fmt::from_fn(move |f| write!(f, "{list}:gone"))
+    }
+
+    /// The number of a person who was struck off the user's list, for a while.
+    pub(super) fn struck(user: &UserId, person: &Person) -> impl Display {
+        let (list, entry) = (self::user(user), binding::entry(person));
+        fmt::from_fn(move |f| write!(f, "{list}:struck:{entry}"))
     }
 
     /// In the slot of the user's list, because one script reads both.
@@ -266,7 +278,7 @@ impl Store for Redis {
     }
 
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
-        self.take_back(&name::cell(&meter.cell), counted).await
+        self.take_back(&self.counter(meter), counted).await
     }
 
     async fn fitness(&self) -> Result<Fitness> {
@@ -285,16 +297,6 @@ impl Redis {
         let holder: Option<String> = self.link.run("claim_code", asked).await?;
         Ok(holder.as_deref() == Some(own))
     }
-}
-
-/// A time in microseconds since 1970 as text that compares as the times do, also with the text of an [`ExchangeOrder`].
-fn sortable(micros: u64) -> impl Display {
-    fmt::from_fn(move |f| write!(f, "{micros:016x}"))
-}
-
-/// A value that this version did not write.
-fn unreadable(what: &'static str) -> StoreError {
-    StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::{
     binding::{parse_user, person_of},
     cluster, name, unreadable,
 };
+use crate::ids::UnionId;
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
 const PAGE: usize = 1000;
@@ -148,8 +149,16 @@ fn owner(key: &str) -> Result<Person> {
     person_of(entry.ok_or_else(|| unreadable("a binding's key"))?)
 }
 
-const FIELDS: [&str; 7] =
-    ["user_id", "unionid", "unionid_conflict", "bound_at", "intent_user", "leaving_user", "dissolved"];
+const FIELDS: [&str; 8] = [
+    "user_id",
+    "unionid",
+    "unionid_others",
+    "unionid_conflict",
+    "bound_at",
+    "intent_user",
+    "leaving_user",
+    "dissolved",
+];
 
 /// Reads the fields of a person's binding.
 fn row(person: &Person) -> Call {
@@ -163,7 +172,7 @@ fn row(person: &Person) -> Call {
 fn found(person: Person, row: Value) -> Result<Option<Found>> {
     let row: Vec<Option<String>> = from_redis_value(row).map_err(|_| unreadable("a binding"))?;
     let row: [_; FIELDS.len()] = row.try_into().map_err(|_| unreadable("a binding"))?;
-    let [user, unionid, conflict, bound_at, intended, leaving, dissolved] = row;
+    let [user, unionid, others, conflict, bound_at, intended, leaving, dissolved] = row;
     let Some(user) = user else {
         let half_done = intended.or(leaving).map(|_| Found::HalfDone);
         return Ok(half_done.or(dissolved.map(|_| Found::Dissolved(person))));
@@ -172,6 +181,7 @@ fn found(person: Person, row: Value) -> Result<Option<Found>> {
         person,
         user: parse_user(&user)?,
         unionid: unionid.map(|text| text.parse().map_err(|_| unreadable("a unionid"))).transpose()?,
+        others: others.as_deref().map(parse_unionids).transpose()?.unwrap_or_default(),
         conflict: conflict.map(|user| parse_user(&user)).transpose()?,
         bound_at: bound_at.as_deref().and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
     })))
@@ -179,4 +189,9 @@ fn found(person: Person, row: Value) -> Result<Option<Found>> {
 
 fn instant(millis: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis.parse().ok()?)
+}
+
+/// With blanks between them.
+pub(super) fn parse_unionids(text: &str) -> Result<Vec<UnionId>> {
+    text.split_whitespace().map(|unionid| unionid.parse().map_err(|_| unreadable("a unionid"))).collect()
 }

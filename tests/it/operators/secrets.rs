@@ -5,13 +5,15 @@ use std::{fs, path::Path, time::Duration};
 use super::{NAME, Office, SECRET, all_of_redis};
 use crate::support::{BUSY, TestBed, eventually, write_private};
 
-const PATHS: [(&str, &str); 6] = [
+const PATHS: [(&str, &str); 8] = [
     ("GET", "/users/lin"),
     ("GET", "/users/lin/wechat"),
     ("DELETE", "/users/lin/wechat/wx0123456789abcdef"),
     ("POST", "/users/lin/end"),
     ("PUT", "/users/lin/block"),
     ("DELETE", "/users/lin/block"),
+    ("POST", "/wechat/wx0123456789abcdef/people/oLin/end"),
+    ("DELETE", "/wechat/wx0123456789abcdef/people/oLin"),
 ];
 
 /// The file is looked at every 2 s.

@@ -42,7 +42,7 @@ pub(crate) use self::cluster::{Cluster, Said};
 pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
-    bed::{Reachable, TestBed},
+    bed::{Builder, Reachable, TestBed},
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
     connection::Connection,
     demo::Demo,

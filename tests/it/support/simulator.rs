@@ -78,7 +78,14 @@ impl Simulator {
 
     /// WeChat gives it to whoever asks with the AppSecret.
     pub(crate) async fn access_token(&self) -> String {
-        let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET});
+        self.stable_token(false).await
+    }
+
+    /// The same, with or without `force_refresh`.
+    pub(crate) async fn stable_token(&self, force: bool) -> String {
+        let wanted = json!({
+            "grant_type": "client_credential", "appid": APPID, "secret": APP_SECRET, "force_refresh": force,
+        });
         let request = self.http.0.post(format!("{}/cgi-bin/stable_token", self.url())).json(&wanted);
         self.http.send(request).await.member("access_token")
     }
@@ -114,7 +121,7 @@ impl Simulator {
         self.stats().await["requests"][path].as_u64().unwrap_or_default()
     }
 
-    async fn control(&self, path: &str, method: &str, body: &Value) -> Answer {
+    pub(crate) async fn control(&self, path: &str, method: &str, body: &Value) -> Answer {
         let method = method.parse().expect("a method");
         let request = self.http.0.request(method, format!("{}/_simulator/{path}", self.url())).json(body);
         let answer = self.http.send(request).await;

@@ -65,3 +65,19 @@ async fn a_unionid_that_is_none_or_only_signed_for_links_nobody() {
     assert_ne!(apps.log_in(OTHER_APPID, "lin").await.user, here.user);
     assert_eq!(apps.conflicts().await, 0.0);
 }
+
+/// What the phone hands over may be older than what WeChat has answered, and nothing proves that the phone has not changed it.
+#[tokio::test]
+async fn a_unionid_in_a_persons_data_changes_none_that_is_known() {
+    let apps = TwoApps::start().await;
+    let here = apps.log_in(APPID, "lin").await;
+    let bed = &apps.replicas.0;
+    let known = bed.wechat.account("lin").await["unionid"].as_str().expect("given").to_owned();
+    let binding = format!("wxmint:{{{APPID}:{}}}:binding", here.openid);
+    for other in ["oAnotherUnionid0123456789abc", known.as_str()] {
+        data_of(&apps.replicas.decrypt(0, &here, &apps.user_info(&here, &json!(other)).await).await);
+        assert_eq!(bed.redis.command::<String>(&["HGET", &binding, "unionid"]), known);
+        let linked: Vec<String> = bed.redis.command(&["KEYS", "wxmint:union:*"]);
+        assert_eq!(linked, [format!("wxmint:union:{{{known}}}")]);
+    }
+}

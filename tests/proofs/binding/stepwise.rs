@@ -69,7 +69,19 @@ impl Step {
 #[derive(Clone)]
 pub(crate) struct Stepwise {
     stores: Stores,
-    wanted: Rc<RefCell<Option<Step>>>,
+    wanted: Rc<RefCell<Vec<Step>>>,
+}
+
+/// A step is wanted until its request goes on.
+struct Waiting {
+    all: Rc<RefCell<Vec<Step>>>,
+    take: Rc<dyn Fn() -> LocalBoxFuture<'static, String>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.all.borrow_mut().retain(|step| !Rc::ptr_eq(&step.take, &self.take));
+    }
 }
 
 impl Stepwise {
@@ -77,9 +89,9 @@ impl Stepwise {
         Self { stores: Rc::clone(stores), wanted: Rc::default() }
     }
 
-    /// The step for which the request waits.
+    /// The step for which the request waits, the first of two that it has sent together.
     pub(crate) fn wanted(&self) -> Option<Step> {
-        self.wanted.borrow().clone()
+        self.wanted.borrow().first().cloned()
     }
 
     /// The second round trip of a login.
@@ -142,7 +154,9 @@ impl Stepwise {
             .boxed_local()
         };
         let fail = move || drop(failed.replace(Some(Err(StoreError { reason: GONE.into() }))));
-        self.wanted.replace(Some(Step { name, about, details, take: Rc::new(take), fail: Rc::new(fail) }));
+        let step = Step { name, about, details, take: Rc::new(take), fail: Rc::new(fail) };
+        let _waiting = Waiting { all: Rc::clone(&self.wanted), take: Rc::clone(&step.take) };
+        self.wanted.borrow_mut().push(step);
         poll_fn(|_| answer.take().map_or(Poll::Pending, Poll::Ready)).await
     }
 }
@@ -243,10 +257,18 @@ impl Bindings for Stepwise {
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Answer<UserId> {
-        let about = About::Holder { unionid: unionid.clone(), not_any_more: Some(from.clone()) };
+        // From a user to the same one, it is a claim for good.
+        let not_any_more = (from != to).then(|| from.clone());
+        let about = About::Holder { unionid: unionid.clone(), not_any_more };
         let what = ("move_unionid", about, format!("{from} {to}"));
         let (unionid, from, to) = (unionid.clone(), from.clone(), to.clone());
         self.step(what, async move |store: &dyn Store| store.move_unionid(&unionid, &from, &to).await).await
+    }
+
+    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Answer<bool> {
+        let what = of_person("note_unionid", person, format!("{user} {}", unionid.as_str()));
+        let (person, user, unionid) = (person.clone(), user.clone(), unionid.clone());
+        self.step(what, async move |store: &dyn Store| store.note_unionid(&person, &user, &unionid).await).await
     }
 
     async fn link_unionid(
@@ -255,7 +277,7 @@ impl Bindings for Stepwise {
         user: &UserId,
         unionid: &UnionId,
         conflict: Option<&UserId>,
-    ) -> Answer<bool> {
+    ) -> Answer<Option<bool>> {
         let what = of_person("link_unionid", person, format!("{user} {} {conflict:?}", unionid.as_str()));
         let (person, user, unionid) = (person.clone(), user.clone(), unionid.clone());
         let conflict = conflict.cloned();

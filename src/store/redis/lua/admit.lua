@@ -1,5 +1,5 @@
--- Decides whether a user takes a person, once for each generation. KEYS: the user's list, and who is gone from it (one hash
--- slot). Both hold for each person the generation and a sign. On the list: + admitted. Gone: - dismissed, or not admitted,
+-- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the number of
+-- the person if the person was struck off (one hash slot). List and gone hold for each person the generation and a sign. On the list: + admitted. Gone: - dismissed, or not admitted,
 -- because f the list was full, d the user had left all of their people, b the user was blocked.
 -- The list's fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
 -- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
@@ -20,7 +20,7 @@ if held then
   end
 end
 
-local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
+local floor = math.max(tonumber(redis.call('HGET', KEYS[1], 'floor') or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
 if generation <= floor then
   return answer('-')
 end

@@ -1,5 +1,5 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
--- KEYS: binding, session, cell of logins (one hash slot). ARGV: step, generation, and what the step needs.
+-- KEYS: binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs.
 -- Needs limit.lua, session.lua and intend.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
@@ -9,6 +9,19 @@
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.
+
+-- Notes that the person stays on a user's list, among those who are gone, with the unionids that may be linked to the user.
+local function note_left(user)
+  local known = redis.call('HGET', KEYS[4], user) or ''
+  local seen = redis.call('HMGET', KEYS[1], 'unionid', 'unionid_others')
+  for unionid in string.gmatch((seen[1] or '') .. ' ' .. (seen[2] or ''), '%S+') do
+    if not string.find(known .. ' ', ' ' .. unionid .. ' ', 1, true) then
+      known = known .. ' ' .. unionid
+    end
+  end
+  redis.call('HSET', KEYS[4], user, known)
+end
+
 local step, generation = ARGV[1], ARGV[2]
 local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user')
 local user, intended, leaving = held[2], held[3], held[4]
@@ -18,10 +31,11 @@ end
 if user then
   if step == 'leave' and user == ARGV[3] then
     drop_keys()
+    note_left(user)
     local since = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[4]) or 0)
     redis.call('HSET', KEYS[1], 'leaving_user', user, 'leaving_since', since)
-    redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_conflict', 'new_for', 'last_login',
-      'block_of', 'block', 'unconfirmed')
+    redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_others', 'unionid_conflict', 'new_for',
+      'last_login', 'block_of', 'block', 'unconfirmed')
   end
 elseif intended then
   if step == 'bind' then
@@ -35,6 +49,7 @@ elseif intended then
     end
   elseif step == 'drop' then
     drop_keys()
+    note_left(intended)
     redis.call('HDEL', KEYS[1], 'block_of', 'block', 'intent_user', 'intent_made', 'intent_by_unionid')
   end
 elseif leaving then

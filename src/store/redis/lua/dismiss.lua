@@ -1,10 +1,11 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
--- KEYS: the user's ends, the list, who is gone from it (one hash slot). ARGV: person, generation, appid, seconds for which ends
--- are kept, when the person left ('' if an earlier version did not note it).
+-- KEYS: the user's ends, the list, who is gone from it, and the number of the person if the person was struck off (one hash
+-- slot). ARGV: person, generation, appid, seconds for which ends are kept, when the person left ('' if an earlier version did not
+-- note it).
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
-local erased = tonumber(redis.call('HGET', KEYS[2], 'floor') or '0')
+local erased = math.max(tonumber(redis.call('HGET', KEYS[2], 'floor') or '0'), tonumber(redis.call('GET', KEYS[4]) or '0'))
 if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end

@@ -1,17 +1,20 @@
 -- Erases what is stored of a person who is bound to nobody.
--- KEYS: binding, session, tries, and the cells of logins and of requests (one hash slot). ARGV: seconds for which the number of the
--- last binding stays, so that late commands for it change nothing.
+-- KEYS: binding, users left, session, tries, and the cells of logins, failed passwords and requests (one hash slot). ARGV: seconds
+-- for which the number of the last binding stays, so that late commands for it change nothing; then the users whose lists do not
+-- name the person any more.
 -- Answers {} for somebody who is bound or half bound, or how many records, session keys and counts there were.
+if #ARGV > 1 then
+  redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
+end
 local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user')
 if held[2] or held[3] or held[4] then
   return {}
 end
-local records = 0
-if redis.call('TTL', KEYS[1]) == -1 then
-  records = redis.call('DEL', KEYS[1])
-  if held[1] then
-    redis.call('HSET', KEYS[1], 'generation', held[1])
-    redis.call('EXPIRE', KEYS[1], ARGV[1])
-  end
+local records = redis.call('HLEN', KEYS[1]) > 1 and 1 or 0
+redis.call('DEL', KEYS[1])
+if held[1] then
+  redis.call('HSET', KEYS[1], 'generation', held[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
-return {records, redis.call('DEL', KEYS[2]), redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])}
+return {records, redis.call('DEL', KEYS[3]),
+  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11])}

@@ -1,6 +1,6 @@
 -- Lends an app's access token, or the lease to fetch one. KEYS: access token.
 -- ARGV: attempt id, fingerprint that counts as none ('' for no such), lease (ms).
--- Answers {'token' or 'renew', sealed, fingerprint} or {'fetch'} or {'wait'} or {'failed'}.
+-- Answers {'token' or 'renew', sealed, fingerprint, ms until it expires} or {'fetch'} or {'wait'} or {'failed'}.
 -- Repeated by its attempt, a lease is given again.
 local attempt, bad = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
@@ -9,13 +9,14 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept = redis.call('HMGET', KEYS[1], 'sealed', 'fingerprint', 'renew_from', 'expires', 'holder', 'until')
 local expires = tonumber(kept[4] or 0)
 local good = kept[1] and kept[2] and expires > now and kept[2] ~= bad
+local life = string.format('%.0f', expires - now)
 if good and tonumber(kept[3] or 0) > now then
-  return {'token', kept[1], kept[2]}
+  return {'token', kept[1], kept[2], life}
 end
 
 if tonumber(kept[6] or 0) > now and kept[5] ~= attempt then
   if good then
-    return {'token', kept[1], kept[2]}
+    return {'token', kept[1], kept[2], life}
   end
   -- A fetch that failed leaves a lease that nobody holds.
   return {kept[5] == '' and 'failed' or 'wait'}
@@ -25,6 +26,6 @@ local till = now + ARGV[3]
 redis.call('HSET', KEYS[1], 'holder', attempt, 'until', till, 'renews', good and 1 or 0)
 redis.call('PEXPIREAT', KEYS[1], math.max(till, expires))
 if good then
-  return {'renew', kept[1], kept[2]}
+  return {'renew', kept[1], kept[2], life}
 end
 return {'fetch'}

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::http::{Problem, pairs};
+use super::{Problem, pairs};
 
 /// Why a body cannot be read, or a field of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum RefusedBody {
 }
 
 /// The refusal of the field `name`, in the words of `reason`.
-pub(super) fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
+pub fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
     RefusedBody::Malformed { name, reason: reason.to_string() }
 }
 
@@ -62,10 +62,10 @@ impl From<serde_json::Error> for RefusedBody {
 }
 
 /// The names of the fields that a route knows.
-type Names = &'static [&'static str];
+type Names<'n> = &'n [&'static str];
 
 /// The fields of a body that its route knows. The type of each is checked when it is asked for.
-pub(super) struct Fields<'a>(Vec<(&'static str, Field<'a>)>);
+pub struct Fields<'a>(Vec<(&'static str, Field<'a>)>);
 
 enum Field<'a> {
     Json(&'a RawValue),
@@ -74,7 +74,7 @@ enum Field<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads a JSON object. Unknown members are skipped, however deep they are.
-    pub(super) fn from_json(body: &'a [u8], names: Names) -> Result<Self, RefusedBody> {
+    pub fn from_json(body: &'a [u8], names: Names<'_>) -> Result<Self, RefusedBody> {
         // serde_json does not look at the bytes of the members that it skips.
         let text = str::from_utf8(body).map_err(|_| RefusedBody::NotUtf8)?;
         let mut json = serde_json::Deserializer::from_str(text);
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a form (`application/x-www-form-urlencoded`) or a query.
-    pub(super) fn from_form(form: &[u8], names: Names) -> Result<Self, RefusedBody> {
+    pub fn from_form(form: &[u8], names: Names<'_>) -> Result<Self, RefusedBody> {
         let known = |name: String| names.iter().find(|known| **known == name).copied();
         let pairs = pairs(&String::from_utf8_lossy(form)).into_iter();
         Self(pairs.filter_map(|(name, text)| Some((known(name)?, Field::Form(text)))).collect()).without_twins()
@@ -103,7 +103,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The text of a field; `None` if the field is absent or `null`.
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, RefusedBody> {
+    pub fn text(&self, name: &'static str) -> Result<Option<String>, RefusedBody> {
         let json = match self.field(name) {
             None => return Ok(None),
             Some(Field::Form(text)) => return Ok(Some(text.clone())),
@@ -120,7 +120,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether a field is `true`; no if it is absent.
-    pub(super) fn flag(&self, name: &'static str) -> Result<bool, RefusedBody> {
+    pub fn flag(&self, name: &'static str) -> Result<bool, RefusedBody> {
         match self.field(name) {
             None => Ok(false),
             Some(Field::Json(json)) if json_type(json.get()) == "a boolean" => Ok(json.get() == "true"),
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Parses the text of the field `name`, if it was sent.
-pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
+pub fn parse<T: FromStr<Err: fmt::Display>>(
     name: &'static str,
     text: Option<String>,
 ) -> Result<Option<T>, RefusedBody> {
@@ -149,9 +149,9 @@ fn json_type(json: &str) -> &'static str {
 }
 
 /// Reads the members with these names, each as the text that was sent.
-struct JsonObject(Names);
+struct JsonObject<'n>(Names<'n>);
 
-impl<'de> Visitor<'de> for JsonObject {
+impl<'de> Visitor<'de> for JsonObject<'_> {
     type Value = Vec<(&'static str, Field<'de>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

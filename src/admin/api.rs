@@ -1,0 +1,77 @@
+//! `/openapi.json` of the admin listener.
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, web::Bytes};
+use utoipa::{OpenApi, openapi::Server};
+
+use super::{people, users, wechat};
+use crate::http::{
+    ProblemCode::{self, *},
+    ProblemDocument,
+    described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, PUT, RouteProblems},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "wxmint, the admin listener",
+        description = "For operators and for services of the business, never for the public. Each request shows a secret of \
+                       WXMINT_ADMIN_TOKENS_FILE that has the right which `security` names. User ids are encoded for the URL. Times are seconds since 1970, or null. What changes something may be \
+                       repeated. Errors are application/problem+json with a stable `code`; 503 carries Retry-After."
+    ),
+    modifiers(&SECURITY, &PROBLEMS),
+    paths(users::show, users::wechat_of_user, users::dissolve, users::end, users::block, users::unblock,
+        wechat::sign, wechat::encrypt_keys, wechat::access_token, wechat::replace_access_token,
+        people::look_up, people::end, people::erase),
+    components(schemas(ProblemDocument)),
+    tags((name = "users", description = "By the id that a user has in your own system"),
+        (name = "wechat", description = "What takes a session key or the AppSecret, which never leave wxmint"),
+        (name = "people", description = "By openid, for the receiver of WeChat's pushes"))
+)]
+struct AdminDescription;
+
+const SECURITY: BearerSecurity = BearerSecurity("a secret of WXMINT_ADMIN_TOKENS_FILE");
+const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
+
+/// The problems of every route.
+const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, InternalError, StoreUnavailable];
+
+const APP: &[ProblemCode] = &[UnknownApp];
+const PERSON: &[ProblemCode] = &[UnknownPerson];
+const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
+/// Of a call of WeChat's API.
+const WECHAT: &[ProblemCode] = &[WechatMisconfigured, WechatUnavailable];
+/// The same for one person.
+const OF_PERSON: &[ProblemCode] = &[UserBlocked, RateLimited];
+
+/// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
+const HEAD: &[u16] = &[421, 431];
+const BODY: &[u16] = &[408, 413, 421, 431];
+
+const ROUTES: [DescribedRoute; 13] = [
+    ("/users/{user_id}", GET, &[ANY], HEAD),
+    ("/users/{user_id}/wechat", GET, &[ANY], HEAD),
+    ("/users/{user_id}/wechat/{appid}", DELETE, &[ANY], HEAD),
+    ("/users/{user_id}/end", POST, &[ANY], HEAD),
+    ("/users/{user_id}/block", PUT, &[ANY], HEAD),
+    ("/users/{user_id}/block", DELETE, &[ANY], HEAD),
+    ("/users/{user_id}/wechat/{appid}/signature", POST, &[ANY, APP, SESSION_KEY], BODY),
+    ("/users/{user_id}/wechat/{appid}/encrypt-keys", GET, &[ANY, APP, SESSION_KEY, WECHAT, OF_PERSON], HEAD),
+    ("/wechat/{appid}/access-token", GET, &[ANY, APP, WECHAT], HEAD),
+    ("/wechat/{appid}/access-token", POST, &[ANY, APP, WECHAT], BODY),
+    ("/wechat/{appid}/people/{openid}", GET, &[ANY, PERSON], HEAD),
+    ("/wechat/{appid}/people/{openid}/end", POST, &[ANY], HEAD),
+    ("/wechat/{appid}/people/{openid}", DELETE, &[ANY], HEAD),
+];
+
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut api = AdminDescription::openapi();
+    api.servers = Some(vec![Server::new("/")]);
+    api.to_json().expect("a description that is known when compiling serializes").into()
+});
+
+/// `GET /openapi.json`. It needs no secret, because it says nothing of anybody.
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone())
+}

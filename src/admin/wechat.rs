@@ -1,0 +1,150 @@
+//! The handlers of what a business does with WeChat by the session keys of its users and by the app's access token.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Path, Payload},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    act::{Act, OperatingData},
+    tokens::Right,
+};
+use crate::{
+    http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body, to_the_end},
+    ids::{AppId, UserId},
+    login::{Usable, UserSignature},
+    wechat::{AppAccessToken, EncryptKey},
+};
+
+/// The longest data that is signed, in bytes of UTF-8.
+const LONGEST_DATA: usize = 16 * 1024;
+/// JSON may write each byte of the data as `\\u00XX`, six bytes.
+const SIGNATURE_BODY: usize = 6 * LONGEST_DATA + 1024;
+/// Room for an access token, which has 512 bytes at most.
+const RENEWAL_BODY: usize = 16 * 1024;
+
+/// The answer of `GET …/encrypt-keys`, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EncryptKeys {
+    keys: Vec<EncryptKey>,
+}
+
+/// The answer of `GET` and `POST /wechat/{appid}/access-token`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SharedAccessToken<'a> {
+    access_token: &'a str,
+    /// The rest of its life, in seconds.
+    expires_in: u64,
+}
+
+/// The body of `POST …/signature`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `data_to_sign` reads it")]
+pub(super) struct SignatureBody {
+    /// 1 byte to 16 KiB of UTF-8, signed byte for byte.
+    data: String,
+}
+
+/// The body of `POST …/access-token`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `invalid_token` reads it")]
+pub(super) struct RenewalBody {
+    /// The access token that WeChat refused with 40001, 40014 or 42001.
+    invalid: String,
+}
+
+/// Sign data as a user, for wx.requestVirtualPayment and the xpay interfaces
+///
+/// The key is the session key of the user's latest login in this mini program. WeChat is not asked.
+#[utoipa::path(post, path = "/users/{user_id}/wechat/{appid}/signature", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
+    responses((status = 200, description = "The signature", body = UserSignature)))]
+pub(super) async fn sign(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, &operating)?;
+    let data = match read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)) {
+        Ok(data) => data,
+        refused => act.done(refused)?,
+    };
+    let (user, app) = &act.target;
+    Ok(private(act.done(operating.worker.sign(user, app, &data).await)?))
+}
+
+/// Get the keys of wx.getUserCryptoManager
+#[utoipa::path(get, path = "/users/{user_id}/wechat/{appid}/encrypt-keys", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("user_id" = String, Path), ("appid" = String, Path)),
+    responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
+pub(super) async fn encrypt_keys(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    operating: OperatingData,
+) -> Answer {
+    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, &operating)?;
+    let asking = async move { act.done(operating.worker.encrypt_keys(&act.target.0, &act.target.1).await) };
+    Ok(private(EncryptKeys { keys: to_the_end(asking).await? }))
+}
+
+/// Get the access token that all services share
+///
+/// Ask again for each use, or keep it for at most a minute.
+#[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
+pub(super) async fn access_token(request: HttpRequest, path: Path<String>, operating: OperatingData) -> Answer {
+    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, &operating)?;
+    let lending = async move { act.done(operating.worker.access_token(&act.target, None).await) };
+    Ok(shared(&to_the_end(lending).await?))
+}
+
+/// Report that WeChat refused the access token
+///
+/// It is renewed if it still is the token in use.
+#[utoipa::path(post, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("appid" = String, Path)), request_body = RenewalBody,
+    responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
+pub(super) async fn replace_access_token(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, &operating)?;
+    let refused = match read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)) {
+        Ok(token) => token,
+        refused => act.done(refused)?,
+    };
+    let replacing = async move { act.done(operating.worker.access_token(&act.target, Some(&refused)).await) };
+    Ok(shared(&to_the_end(replacing).await?))
+}
+
+fn shared(usable: &Usable) -> HttpResponse {
+    let Usable { token, expires_in, .. } = usable;
+    private(SharedAccessToken { access_token: token.expose(), expires_in: expires_in.as_secs() })
+}
+
+/// An empty text is refused: its signature is the proof by which WeChat gives a session key away (`resetusersessionkey`).
+fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
+    let data = text(body, "data")?;
+    if data.len() > LONGEST_DATA {
+        return Err(malformed("data", "must be at most 16 KiB of UTF-8").into());
+    }
+    Ok(data)
+}
+
+fn invalid_token(body: &[u8]) -> Result<AppAccessToken, Problem> {
+    text(body, "invalid").map(AppAccessToken::new)
+}
+
+/// The text of the one member that a body must have.
+fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
+    let text = Fields::from_json(body, &[name])?.text(name)?.ok_or(RefusedBody::Missing(name))?;
+    if text.is_empty() {
+        return Err(malformed(name, "must not be empty").into());
+    }
+    Ok(text)
+}

@@ -1,0 +1,90 @@
+//! What a business does with WeChat in a person's name, and what only the holder of the session key or of the AppSecret can do.
+
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+
+use super::{AccessTokenError, LoginError, LoginWorker, Usable, worker::new_attempt};
+use crate::{
+    ids::{AppId, Person, UserId},
+    store::StoreError,
+    vault::Sealed,
+    wechat::{AppAccessToken, EncryptKey, SessionKey, Verdict, user_signature},
+};
+
+/// The user's signature of some data.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct UserSignature {
+    /// HMAC-SHA256 in lower-case hexadecimal digits.
+    signature: String,
+    /// When the login that brought the session key began, in seconds since 1970.
+    session_key_at: i64,
+}
+
+/// The session key that one of a user's people has now.
+struct PersonSession {
+    person: Person,
+    sealed: Sealed,
+    at: DateTime<Utc>,
+}
+
+impl LoginWorker {
+    /// Signs `data`, byte for byte, with the session key of the user's latest login in the app. WeChat is not asked.
+    pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature, LoginError> {
+        let (PersonSession { at, .. }, key) = self.latest_session(user, app).await?;
+        let signature = user_signature(&key, data.as_bytes());
+        Ok(UserSignature { signature, session_key_at: at.timestamp() })
+    }
+
+    /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
+    pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
+        let (PersonSession { person, sealed, .. }, key) = self.latest_session(user, app).await?;
+        let apps = self.apps.all();
+        let app = apps.choose(Some(app), None)?;
+        let ask = async |token: &_| self.wechat.encrypt_keys(token, &person.openid, &key).await;
+        match self.access_tokens().with(app, &new_attempt()?, ask).await {
+            Err(AccessTokenError::WeChat(error)) if error.verdict() == Some(Verdict::StaleSession) => {
+                self.note_stale(&person, &sealed).await?;
+                Err(LoginError::SessionKeyMissing)
+            }
+            answered => Ok(answered?),
+        }
+    }
+
+    /// The app's access token; the successor of `refused` if WeChat has refused that one.
+    pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
+        let (apps, attempt) = (self.apps.all(), new_attempt()?);
+        let app = apps.choose(Some(app), None)?;
+        Ok(match refused {
+            None => self.access_tokens().lend(app, &attempt).await?,
+            Some(refused) => self.access_tokens().replace(app, &attempt, refused).await?,
+        })
+    }
+
+    /// Remembers that WeChat has refused a session key, as long as the key itself is kept.
+    pub(super) async fn note_stale(&self, person: &Person, sealed: &Sealed) -> Result<(), StoreError> {
+        if sealed.is_stale() { Ok(()) } else { self.store.reseal(person, sealed, &sealed.stale()).await }
+    }
+
+    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(PersonSession, SessionKey), LoginError> {
+        self.apps.all().choose(Some(app), None)?;
+        let people = self.store.people_of(user).await?.unwrap_or_default();
+        let of_app = people.into_iter().filter(|person| person.app == *app);
+        let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;
+        let latest = sessions.into_iter().flatten().max_by_key(|session| session.at);
+        let PersonSession { person, sealed, at } =
+            latest.filter(|session| !session.sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
+        let unsealed = self.unseal(&self.vault.keys(), &sealed, &person).await;
+        let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
+        Ok((PersonSession { person, sealed, at }, key))
+    }
+
+    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<PersonSession>, StoreError> {
+        let at = self.store.last_login(&person).await?;
+        let kept = self.store.session_keys(&person).await?;
+        // Read last, because the person may have left the user and logged in as another one meanwhile.
+        let bound = self.store.binding(&person).await?;
+        let is_bound = bound.is_some_and(|bound| bound.user == *user);
+        Ok(kept.zip(at).filter(|_| is_bound).map(|(kept, at)| PersonSession { person, sealed: kept.current, at }))
+    }
+}

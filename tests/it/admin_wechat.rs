@@ -1,0 +1,93 @@
+//! What a business does with WeChat in a user's name, on the admin listener: signatures, encrypt keys and the one access token.
+
+mod access_token;
+mod attacks;
+mod encrypt_keys;
+mod rights;
+mod signatures;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{APP_SECRET, APPID, Answer, BUSY, Builder, TestBed, eventually, write_private};
+
+/// Each secret is of the holder who has the same name.
+const SHOP: &str = "planted-secret-of-the-shop-9a2d71c4";
+const DESK: &str = "planted-secret-of-the-desk-0be3f682";
+const READER: &str = "planted-secret-of-a-reader-c71f05d9";
+const ALL: &str = "planted-secret-for-everything-44d0";
+
+/// Services whose admin listener knows four secrets.
+struct Shop {
+    bed: TestBed,
+    tokens: PathBuf,
+    _folder: TempDir,
+}
+
+impl Shop {
+    async fn start() -> Self {
+        Self::of(TestBed::builder()).await
+    }
+
+    async fn of(builder: Builder) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tokens = folder.path().join("admin.tokens");
+        let lines = format!("shop {SHOP} wechat\ndesk {DESK}  operate\nreader {READER}\tread,operate\nall {ALL}\n");
+        write_private(&tokens, &lines);
+        let bed = builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await;
+        Self { bed, tokens, _folder: folder }
+    }
+
+    /// A request to the admin listener of one of the services, without a body where that is null.
+    async fn ask_at(&self, service: usize, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
+        let url = format!("http://{}{path}", self.bed.services[service].admin);
+        let request = self.bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
+        self.bed.http.send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
+        self.ask_at(0, method, path, secret, body).await
+    }
+
+    async fn log_in(&self, person: &str) -> String {
+        self.bed.log_in(person).await.expect_login().member("user_id")
+    }
+
+    async fn sign(&self, user: &str, data: &str) -> Answer {
+        self.ask("POST", &signature_path(user), SHOP, &json!({"data": data})).await
+    }
+
+    async fn encrypt_keys(&self, user: &str) -> Answer {
+        self.ask("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), SHOP, &Value::Null).await
+    }
+
+    /// Another back end exchanges a code of the person: WeChat has another session key, and wxmint is not told.
+    async fn exchange_elsewhere(&self, person: &str) {
+        let code = self.bed.mint_code(person).await;
+        let query = format!("appid={APPID}&secret={APP_SECRET}&js_code={code}&grant_type=authorization_code");
+        let exchanged = self.bed.http.get(&format!("{}/sns/jscode2session?{query}", self.bed.wechat.url())).await;
+        assert!(exchanged.body.contains("session_key"), "{exchanged:?}");
+    }
+
+    /// The session key that WeChat has now.
+    async fn session_key(&self, person: &str) -> String {
+        self.bed.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
+    }
+
+    /// Waits until the log has this audit event.
+    async fn audited(&self, expected: Value) -> Value {
+        eventually("the audit event", BUSY, async || {
+            let events = self.bed.service().events().into_iter().filter(|event| event["target"] == "audit");
+            events.into_iter().find(|event| {
+                ["action", "by", "user", "app", "outcome"].iter().all(|name| event[*name] == expected[*name])
+            })
+        })
+        .await
+    }
+}
+
+fn signature_path(user: &str) -> String {
+    format!("/users/{user}/wechat/{APPID}/signature")
+}

@@ -1,0 +1,170 @@
+//! Nobody has something signed for somebody else, and nothing of this is on the public listener.
+
+use serde_json::{Value, json};
+
+use super::{ALL, SHOP, Shop, signature_path, signatures::by_python};
+use crate::support::{APPID, OTHER_APPID, PATIENCE, Pace, Received, TestBed};
+
+#[tokio::test]
+async fn whoever_has_no_session_here_gets_the_same_answer_whatever_the_reason() {
+    let shop = Shop::of(TestBed::builder().two_apps()).await;
+    let log_in = async |app: &str, person: &str| {
+        shop.bed.log_in_at(app, person, json!({})).await.expect_login().member("user_id")
+    };
+    let user = log_in(APPID, "lin").await;
+    assert_eq!(shop.sign(&user, "data").await.status, 200);
+    let refused = async |user: &str| {
+        let problem = shop.sign(user, "data").await.expect_problem(409, "session_key_missing");
+        problem.member("detail")
+    };
+    let unknown = refused("nobody").await;
+
+    let elsewhere = log_in(OTHER_APPID, "mei").await;
+    assert_eq!(refused(&elsewhere).await, unknown, "a user of the other app");
+    let other_path = signature_path(&user).replace(APPID, OTHER_APPID);
+    shop.ask("POST", &other_path, SHOP, &json!({"data": "a"})).await.expect_problem(409, "session_key_missing");
+
+    let left = shop.bed.log_in_at(APPID, "left", json!({})).await.expect_login();
+    assert_eq!(shop.bed.service().unbind(&left.member("access_token")).await.status, 204);
+    assert_eq!(refused(&left.member("user_id")).await, unknown, "a binding that was dissolved");
+
+    let gone = shop.bed.log_in_at(APPID, "gone", json!({})).await.expect_login();
+    assert_eq!(shop.bed.service().ask("POST", "/logout", &gone.member("access_token"), &json!({})).await.status, 204);
+    assert_eq!(refused(&gone.member("user_id")).await, unknown, "a user who has logged out");
+
+    let blocked = log_in(APPID, "bad").await;
+    assert_eq!(shop.ask("PUT", &format!("/users/{blocked}/block"), ALL, &Value::Null).await.status, 204);
+    assert_eq!(refused(&blocked).await, unknown, "a blocked user");
+    shop.bed.log_in_at(APPID, "bad", json!({})).await.expect_problem(403, "user_blocked");
+    assert_eq!(refused(&blocked).await, unknown, "a blocked user who has tried to log in");
+
+    // Whoever is bound to another user by now signs for that one alone.
+    let again = shop.bed.log_in_at(APPID, "left", json!({})).await.expect_login().member("user_id");
+    assert_ne!(again, left.member("user_id"));
+    assert_eq!(shop.sign(&again, "data").await.status, 200);
+    assert_eq!(refused(&left.member("user_id")).await, unknown);
+    shop.ask("POST", &signature_path(&user).replace(APPID, "wx00"), SHOP, &json!({"data": "a"}))
+        .await
+        .expect_problem(400, "unknown_app");
+}
+
+#[tokio::test]
+async fn two_users_never_share_a_signature() {
+    let shop = Shop::start().await;
+    let users = [shop.log_in("lin").await, shop.log_in("mei").await];
+    let [one, other] = [shop.sign(&users[0], "data").await, shop.sign(&users[1], "data").await];
+    assert_ne!(one.member("signature"), other.member("signature"));
+}
+
+#[tokio::test]
+async fn a_user_whom_a_person_has_just_left_never_signs_with_the_key_of_the_persons_next_user() {
+    let shop = Shop::start().await;
+    for _ in 0..8 {
+        let login = shop.bed.log_in("lin").await.expect_login();
+        let user = login.member("user_id");
+        let next = async {
+            assert_eq!(shop.bed.service().unbind(&login.member("access_token")).await.status, 204);
+            shop.bed.log_in("lin").await.expect_login().member("user_id")
+        };
+        let signed = async {
+            let mut signatures = Vec::new();
+            loop {
+                let answer = shop.sign(&user, "data").await;
+                if answer.status != 200 {
+                    answer.expect_problem(409, "session_key_missing");
+                    return signatures;
+                }
+                signatures.push(answer.member("signature"));
+            }
+        };
+        let (next, signatures) = tokio::join!(next, signed);
+        assert_ne!(next, user);
+        let of_next = by_python(&shop.session_key("lin").await, "\"data\"");
+        assert!(!signatures.contains(&of_next), "{signatures:?}");
+        assert_eq!(shop.sign(&next, "data").await.member("signature"), of_next);
+        shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
+    }
+}
+
+#[tokio::test]
+async fn no_trick_in_a_path_leads_to_another_user_or_another_route() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let own = shop.sign(&user, "data").await.member("signature");
+    let long = "a".repeat(129);
+    let paths = [
+        (format!("/users/nobody%2F..%2F{user}/wechat/{APPID}/signature"), 409),
+        (format!("/users/nobody/../{user}/wechat/{APPID}/signature"), 404),
+        (format!("/users/./{user}/wechat/{APPID}/signature"), 404),
+        (format!("/users//{user}/wechat/{APPID}/signature"), 404),
+        (format!("/users/{user}%2Fwechat/{APPID}/signature"), 404),
+        (format!("/users/{user}/wechat%2F{APPID}/signature"), 404),
+        (format!("/users/{user}/wechat/{APPID}%2Fsignature"), 405),
+        (format!("/users/{user}/wechat/{APPID}/signature/"), 404),
+        (format!("/users/{user}/wechat/{APPID}/signature/.."), 404),
+        (format!("/users/{user}/wechat/{APPID}/signature%00"), 404),
+        (format!("/users/{user}/wechat/{APPID}/SIGNATURE"), 404),
+        (format!("/users/{user}/wechat/{APPID};x/signature"), 400),
+        (format!("/users/{user};x/wechat/{APPID}/signature"), 409),
+        (format!("/users/{user}%00/wechat/{APPID}/signature"), 400),
+        (format!("/users/{user}%20/wechat/{APPID}/signature"), 400),
+        (format!("/users/{user}%0d%0aX/wechat/{APPID}/signature"), 400),
+        (format!("/users/{user}/wechat/{APPID}%00/signature"), 400),
+        (format!("/users/{user}/wechat/%2e%2e/signature"), 400),
+        (format!("/users/{user}/wechat/..%2F..%2F{APPID}/signature"), 400),
+        (format!("/users/%FF/wechat/{APPID}/signature"), 400),
+        (format!("/users/{long}/wechat/{APPID}/signature"), 400),
+        (format!("/users/{user}/wechat/{long}/signature"), 400),
+        (format!("/users/%2e%2e/wechat/{APPID}/signature"), 409),
+        (format!("/wechat/{APPID}/access-token%00"), 404),
+        ("/wechat/%00/access-token".to_owned(), 400),
+        (format!("/wechat/{long}/access-token"), 400),
+        (format!("/wechat/..%2F{APPID}/access-token"), 400),
+    ];
+    let body = json!({"data": "data"}).to_string();
+    for (path, status) in paths {
+        // As bytes, because a client of HTTP would tidy the path up.
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SHOP}\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = Received::after(shop.bed.service().admin, request.as_bytes(), Pace::AtOnce, PATIENCE).await.text();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert!(!answer.contains(&own), "{path}: {answer}");
+    }
+    shop.bed.service().expect_no_faults().await;
+}
+
+#[tokio::test]
+async fn the_public_listener_has_none_of_it_and_the_admin_listener_answers_no_foreign_host() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let routes = [
+        ("POST", signature_path(&user), json!({"data": "a"})),
+        ("GET", format!("/users/{user}/wechat/{APPID}/encrypt-keys"), Value::Null),
+        ("GET", format!("/wechat/{APPID}/access-token"), Value::Null),
+        ("POST", format!("/wechat/{APPID}/access-token"), json!({"invalid": "a"})),
+    ];
+    for (method, path, body) in routes {
+        shop.bed.service().ask(method, &path, SHOP, &body).await.expect_problem(404, "invalid_request");
+        for host in ["evil.example", "localhost.evil.example:9090", "169.254.169.254"] {
+            let url = format!("http://{}{path}", shop.bed.service().admin);
+            let request = shop.bed.http.0.request(method.parse().expect("a method"), url).header("host", host);
+            let request = request.bearer_auth(SHOP).json(&body);
+            shop.bed.http.send(request).await.expect_problem(421, "invalid_request");
+        }
+        // A page of another origin is not let.
+        let url = format!("http://{}{path}", shop.bed.service().admin);
+        let asked =
+            shop.bed.http.0.request("OPTIONS".parse().expect("a method"), url).header("origin", "https://evil.example");
+        let asked = shop.bed.http.send(asked).await;
+        assert_eq!((asked.status, asked.header("access-control-allow-origin")), (405, ""), "{path}");
+    }
+    // Neither a user's own token nor a secret in the URL helps.
+    let token = shop.bed.log_in("lin").await.expect_login().member("access_token");
+    let body = json!({"data": "a"});
+    shop.ask("POST", &signature_path(&user), &token, &body).await.expect_problem(401, "invalid_token");
+    let url = format!("http://{}{}?access_token={SHOP}", shop.bed.service().admin, signature_path(&user));
+    shop.bed.http.send(shop.bed.http.0.post(url).json(&body)).await.expect_problem(400, "invalid_request");
+}

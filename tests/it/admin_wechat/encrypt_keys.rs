@@ -1,0 +1,72 @@
+//! The keys of `wx.getUserCryptoManager`.
+
+use serde_json::{Value, json};
+
+use super::{SHOP, Shop};
+use crate::support::APPID;
+
+const GIVES_KEYS: &str = "/wxa/business/getuserencryptkey";
+
+#[tokio::test]
+async fn the_last_three_keys_are_those_of_the_phone_newest_first() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let wanted = json!({"person": "lin", "renew": true});
+    let mut of_phone = Vec::new();
+    for _ in 0..4 {
+        of_phone.push(shop.bed.wechat.control("user-key", "POST", &wanted).await.json());
+    }
+    let answer = shop.encrypt_keys(&user).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let given = answer.json();
+    assert_eq!(given.as_object().map(serde_json::Map::len), Some(1), "{given}");
+    let keys = given["keys"].as_array().expect("keys");
+    assert_eq!(keys.len(), 3);
+    for (key, of_phone) in keys.iter().zip(of_phone.iter().rev()) {
+        let names: Vec<_> = key.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(names, ["created_at", "encrypt_key", "expires_in", "iv", "version"]);
+        for (ours, theirs) in [("encrypt_key", "encryptKey"), ("iv", "iv"), ("version", "version")] {
+            assert_eq!(key[ours], of_phone[theirs], "{ours}");
+        }
+        let seconds = |name: &str| key[name].as_i64().expect("seconds");
+        let end = of_phone["expireTime"].as_i64().expect("seconds");
+        assert_eq!(seconds("created_at") + 3600, end);
+        assert!((3500..=3600).contains(&seconds("expires_in")), "{key}");
+    }
+    shop.audited(json!({"action": "encrypt_keys", "by": "shop", "user": user, "app": APPID, "outcome": "ok"})).await;
+    let log = shop.bed.service().log();
+    for key in keys {
+        assert!(!log.contains(key["encrypt_key"].as_str().expect("text")), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_wechat_answers_has_a_problem_of_its_own() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    shop.encrypt_keys("nobody").await.expect_problem(409, "session_key_missing");
+    assert_eq!(shop.bed.wechat.asked(GIVES_KEYS).await, 0, "WeChat is not asked without a session key");
+    for (fault, status, code) in [
+        (json!({"kind": "errcode", "errcode": 40001}), 503, "wechat_unavailable"),
+        (json!({"kind": "errcode", "errcode": 45009}), 502, "wechat_misconfigured"),
+        (json!({"kind": "errcode", "errcode": 48001}), 502, "wechat_misconfigured"),
+        (json!({"kind": "errcode", "errcode": 50002}), 403, "user_blocked"),
+        (json!({"kind": "errcode", "errcode": 45011}), 429, "rate_limited"),
+        (json!({"kind": "errcode", "errcode": 40029}), 503, "wechat_unavailable"),
+        (json!({"kind": "truncated"}), 503, "wechat_unavailable"),
+        (json!({"kind": "html"}), 503, "wechat_unavailable"),
+        (json!({"kind": "reset"}), 503, "wechat_unavailable"),
+    ] {
+        let mut of_keys = fault.clone();
+        of_keys["path"] = GIVES_KEYS.into();
+        shop.bed.faults(json!([of_keys])).await;
+        shop.encrypt_keys(&user).await.expect_problem(status, code);
+        shop.bed.faults(json!([])).await;
+        assert_eq!(shop.encrypt_keys(&user).await.status, 200, "after {fault}");
+    }
+    // An access token that WeChat has ended is replaced unnoticed.
+    shop.bed.wechat.revoke_access_tokens().await;
+    assert_eq!(shop.encrypt_keys(&user).await.status, 200);
+    let unknown = format!("/users/{user}/wechat/wxfedcba9876543210/encrypt-keys");
+    shop.ask("GET", &unknown, SHOP, &Value::Null).await.expect_problem(400, "unknown_app");
+}

@@ -1,0 +1,111 @@
+//! What each secret may do, and that whoever is refused is audited.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{ALL, DESK, READER, SHOP, Shop};
+use crate::support::{APPID, BUSY, eventually, write_private};
+
+/// Of each route: its method, path, body, the right that it needs, and its act.
+fn routes(user: &str) -> Vec<(&'static str, String, Value, &'static str, &'static str)> {
+    let nothing = Value::Null;
+    vec![
+        ("GET", format!("/users/{user}"), nothing.clone(), "read", "show"),
+        ("GET", format!("/users/{user}/wechat"), nothing.clone(), "read", "look_up"),
+        ("POST", format!("/users/{user}/wechat/{APPID}/signature"), json!({"data": "a"}), "wechat", "sign"),
+        ("GET", format!("/users/{user}/wechat/{APPID}/encrypt-keys"), nothing.clone(), "wechat", "encrypt_keys"),
+        ("GET", format!("/wechat/{APPID}/access-token"), nothing.clone(), "wechat", "access_token"),
+        ("POST", format!("/wechat/{APPID}/access-token"), json!({"invalid": "a"}), "wechat", "replace_access_token"),
+        ("POST", format!("/users/{user}/end"), nothing.clone(), "operate", "end"),
+        ("PUT", format!("/users/{user}/block"), nothing.clone(), "operate", "block"),
+        ("DELETE", format!("/users/{user}/block"), nothing.clone(), "operate", "unblock"),
+        ("DELETE", format!("/users/{user}/wechat/{APPID}"), nothing, "operate", "dissolve"),
+    ]
+}
+
+const HOLDERS: [(&str, &str, &[&str]); 4] = [
+    ("shop", SHOP, &["wechat"]),
+    ("desk", DESK, &["operate"]),
+    ("reader", READER, &["read", "operate"]),
+    ("all", ALL, &["read", "operate", "wechat"]),
+];
+
+#[tokio::test]
+async fn a_secret_does_what_its_line_says_and_nothing_else() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    for (name, secret, rights) in HOLDERS {
+        for (method, path, body, right, act) in routes(&user) {
+            if !rights.contains(&right) {
+                let refused = shop.ask(method, &path, secret, &body).await.expect_problem(403, "forbidden");
+                assert!(refused.member("detail").contains(&format!("`{right}`")), "{refused:?}");
+                let about_user = path.starts_with("/users/").then_some(&user);
+                let app = path.contains(APPID).then_some(APPID);
+                let event = json!({"action": act, "by": name, "user": about_user, "app": app, "outcome": "forbidden"});
+                shop.audited(event).await;
+            }
+        }
+    }
+    assert_eq!(shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.json()["blocked"], false);
+    assert_eq!(shop.bed.wechat.asked("/cgi-bin/stable_token").await, 0, "nothing was done");
+    for (_, secret, rights) in HOLDERS {
+        for (method, path, body, right, _) in routes(&user) {
+            if rights.contains(&right) {
+                let done = shop.ask(method, &path, secret, &body).await;
+                assert!([200, 204, 409].contains(&done.status), "{method} {path}: {done:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_shows_no_valid_secret_is_audited_without_a_name() {
+    let shop = Shop::start().await;
+    for (method, path, body, _, act) in routes("lin") {
+        for wrong in [&SHOP[1..], &SHOP.to_uppercase(), "shop"] {
+            shop.ask(method, &path, wrong, &body).await.expect_problem(401, "invalid_token");
+        }
+        let url = format!("http://{}{path}", shop.bed.service().admin);
+        let bare = shop.bed.http.0.request(method.parse().expect("a method"), url);
+        shop.bed.http.send(bare).await.expect_problem(401, "invalid_token");
+        let about_user = path.starts_with("/users/").then_some("lin");
+        let app = path.contains(APPID).then_some(APPID);
+        let event = json!({"action": act, "by": null, "user": about_user, "app": app, "outcome": "invalid_token"});
+        shop.audited(event).await;
+    }
+    let log = shop.bed.service().log();
+    assert!(!log.contains(&SHOP[1..]) && !log.contains(&SHOP.to_uppercase()), "{log}");
+}
+
+#[tokio::test]
+async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_spoilt_file_changes_nothing() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let status = async || shop.sign(&user, "data").await.status;
+    let replace = |content: &str| {
+        let beside = shop.tokens.with_extension("new");
+        write_private(&beside, content);
+        fs::rename(beside, &shop.tokens).expect("renamed");
+    };
+    let becomes = async |wanted: u16| {
+        // The file is looked at every 2 s.
+        let within = BUSY + std::time::Duration::from_secs(5);
+        eventually(&format!("status {wanted}"), within, async || (status().await == wanted).then_some(())).await;
+    };
+    assert_eq!(status().await, 200);
+    replace(&format!("shop {SHOP} read,operate\n"));
+    becomes(403).await;
+    replace(&format!("shop {SHOP} wechat\n"));
+    becomes(200).await;
+    for spoilt in ["wechat,all", "Wechat", "wechat, read"] {
+        replace(&format!("shop {SHOP} {spoilt}\nall {ALL}\n"));
+        let told = async || shop.bed.service().metric("wxmint_reload_refused{what=\"admin_tokens\"}").await == 1.0;
+        crate::support::until("the file is refused", BUSY + std::time::Duration::from_secs(5), told).await;
+        assert_eq!(status().await, 200, "{spoilt}");
+        assert_eq!(shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status, 401, "{spoilt}");
+    }
+    replace(&format!("all {ALL}\n"));
+    becomes(401).await;
+    assert!(!shop.bed.service().log().contains(SHOP), "{}", shop.bed.service().log());
+}

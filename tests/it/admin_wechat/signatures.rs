@@ -1,0 +1,271 @@
+//! The user's signature, compared with that of another program.
+
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::{SHOP, Shop, signature_path};
+use crate::support::{APPID, Answer, PATIENCE, Pace, Received, TestBed, UsersFile, password_of, until, write_private};
+
+const LONGEST: usize = 16 * 1024;
+
+/// Python's HMAC-SHA256 of the JSON text `data`, which Python decodes itself. A key on the command line would be seen by others.
+pub(super) fn by_python(key: &str, data: &str) -> String {
+    let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
+                   print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";
+    let mut python = Command::new("python3")
+        .args(["-X", "utf8", "-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python");
+    python.stdin.take().expect("a pipe").write_all(format!("{key}\n{data}").as_bytes()).expect("written");
+    let output = python.wait_with_output().expect("Python");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+impl Shop {
+    /// Sends the body as it stands here.
+    async fn sign_raw(&self, user: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}{}", self.bed.service().admin, signature_path(user));
+        let request = self.bed.http.0.post(url).bearer_auth(SHOP).header("content-type", "application/json");
+        self.bed.http.send(request.body(body)).await
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let key = shop.session_key("lin").await;
+    let longest = [format!("\"{}\"", "a".repeat(LONGEST)), format!("\"{}\"", "\\u0001".repeat(LONGEST))];
+    let awkward = [
+        r#""{\"offerId\":\"123\",\"buyQuantity\":1,\"env\":0,\"currencyType\":\"CNY\"}""#,
+        r#"" {\"a\": 1 } ""#,
+        r#""😀""#,
+        r#""\ud83d\ude00""#,
+        r#""nul\u0000nul""#,
+        "\"\u{2028}\u{2029}\\u2028\"",
+        r#""\/\"\\\b\f\n\r\t""#,
+        "\"\u{feff}林 e\u{301} \u{e9}\"",
+        r#""%2F+&=?#<>'""#,
+        "\"\u{7f}\u{80}\u{fffd}\"",
+    ];
+    for data in awkward.into_iter().chain(longest.iter().map(String::as_str)) {
+        let answer = shop.sign_raw(&user, format!("{{\"data\":{data}}}")).await;
+        let shown = &data[..data.floor_char_boundary(40)];
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{shown}: {answer:?}");
+        assert_eq!(answer.member("signature"), by_python(&key, data), "{shown}");
+        let members = answer.json();
+        assert_eq!(members.as_object().expect("an object").len(), 2, "{members}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_signed_is_refused_with_the_reason() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let too_long = ["a".repeat(LONGEST + 1), format!("{}é", "a".repeat(LONGEST - 1))]
+        .map(|text| json!({"data": text}).to_string());
+    for (body, reason) in [
+        (r#"{}"#, "`data` is missing"),
+        (r#"{"data":null}"#, "`data` is missing"),
+        (r#"{"data":""}"#, "must not be empty"),
+        (r#"{"data":"a","data":"a"}"#, "appears twice"),
+        (r#"{"data":"a","\u0064ata":"b"}"#, "appears twice"),
+        (r#"{"data":1}"#, "must be a string, not a number"),
+        (r#"{"data":["a"]}"#, "must be a string, not an array"),
+        (r#"{"data":{"a":1}}"#, "must be a string, not an object"),
+        (r#"{"data":true}"#, "must be a string, not a boolean"),
+        (r#"{"data":"\ud83d"}"#, "half of a surrogate pair"),
+        (r#"{"data":"\ude00\ud83d"}"#, "half of a surrogate pair"),
+        (r#"["data"]"#, "must be a JSON object"),
+        (r#"{"data":"a""#, "not valid JSON"),
+        ("{\"data\":\"\u{0}\"}", "not valid JSON"),
+        ("{\"data\":\"a\nb\"}", "not valid JSON"),
+        (r#"{"data":"a"} x"#, "not valid JSON"),
+        ("data=a", "not valid JSON"),
+        ("", "not valid JSON"),
+        (&too_long[0], "at most 16 KiB"),
+        (&too_long[1], "at most 16 KiB"),
+    ] {
+        let refused = shop.sign_raw(&user, body.to_owned()).await.expect_problem(400, "invalid_request");
+        assert!(refused.member("detail").contains(reason), "{:.60}: {refused:?}", body);
+    }
+    let torn = shop.sign_raw(&user, b"{\"data\":\"\xff\"}".to_vec()).await.expect_problem(400, "invalid_request");
+    assert!(torn.member("detail").contains("UTF-8"), "{torn:?}");
+    let huge = format!("{{\"data\":\"{}\"}}", "\\u0001".repeat(LONGEST + 1024));
+    shop.sign_raw(&user, huge).await.expect_problem(413, "invalid_request");
+    shop.audited(json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "invalid_request"}))
+        .await;
+    let got = shop.ask("GET", &signature_path(&user), SHOP, &Value::Null).await.expect_problem(405, "invalid_request");
+    assert_eq!(got.header("allow"), "POST");
+}
+
+#[tokio::test]
+async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_login() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let openid = shop.bed.wechat.account("lin").await["openid"].clone();
+    let app_key = shop.bed.wechat.control("apps", "POST", &json!({})).await.member("app_key");
+    let sign_data =
+        json!({"offerId": "1450", "outTradeNo": "o-1", "currencyType": "CNY", "attach": "送给 Lin 😀"}).to_string();
+    let pay_sig = by_python(&app_key, &json!(format!("requestVirtualPayment&{sign_data}")).to_string());
+    let pay = async |signature: &str| {
+        let payment = json!({
+            "openid": openid, "mode": "short_series_goods", "signData": sign_data, "paySig": pay_sig, "signature": signature,
+        });
+        shop.bed.wechat.control("virtual-payment", "POST", &payment).await.json()
+    };
+    let signed = shop.sign(&user, &sign_data).await;
+    assert_eq!(pay(&signed.member("signature")).await["errMsg"], "requestVirtualPayment:ok");
+    let exchanged = signed.json()["session_key_at"].as_i64().expect("seconds");
+    let last_login =
+        shop.ask("GET", &format!("/users/{user}"), super::ALL, &Value::Null).await.json()["last_login"].clone();
+    assert_eq!(last_login, exchanged);
+
+    let body = json!({"openid": openid, "env": 0, "user_ip": "203.0.113.9"}).to_string();
+    let xpay = async || {
+        let signature = shop.sign(&user, &body).await.member("signature");
+        let pay_sig = by_python(&app_key, &json!(format!("/xpay/query_user_balance&{body}")).to_string());
+        let token =
+            shop.ask("GET", &format!("/wechat/{APPID}/access-token"), SHOP, &Value::Null).await.member("access_token");
+        let query = format!("access_token={token}&pay_sig={pay_sig}&signature={signature}");
+        let request = shop.bed.http.0.post(format!("{}/xpay/query_user_balance?{query}", shop.bed.wechat.url()));
+        shop.bed.http.send(request.body(body.clone())).await.json()["errcode"].clone()
+    };
+    assert_eq!(xpay().await, 0);
+
+    shop.exchange_elsewhere("lin").await;
+    assert_eq!(pay(&shop.sign(&user, &sign_data).await.member("signature")).await["errCode"], -15005);
+    assert_eq!(xpay().await, 268_490_003);
+    assert_eq!(shop.log_in("lin").await, user);
+    let signed = shop.sign(&user, &sign_data).await;
+    assert_eq!(pay(&signed.member("signature")).await["errMsg"], "requestVirtualPayment:ok");
+    assert_eq!(xpay().await, 0);
+    let event =
+        shop.audited(json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "ok"})).await;
+    assert!(!event.to_string().contains("o-1"), "{event}");
+}
+
+#[tokio::test]
+async fn wechat_is_not_asked_for_a_signature_and_its_outage_is_not_noticed() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    shop.bed.faults(json!([{"kind": "reset"}])).await;
+    let before = shop.bed.wechat.stats().await;
+    assert_eq!(shop.sign(&user, "data").await.status, 200);
+    assert_eq!(shop.bed.wechat.stats().await, before);
+}
+
+#[tokio::test]
+async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let encrypt_keys = async |token: &str| {
+        assert!(!token.is_empty());
+        shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+    };
+    let check = async |token: &str| {
+        let checked = shop.bed.service().ask("GET", "/wechat/session", token, &Value::Null).await;
+        assert_eq!(checked.body, "{\"valid\":false}");
+    };
+    let reset = async |token: &str| {
+        let reset = shop.bed.service().ask("POST", "/wechat/session/reset", token, &json!({})).await;
+        reset.expect_problem(422, "data_undecryptable");
+    };
+    for seen_by in 0..3 {
+        let token = shop.bed.log_in("lin").await.expect_login().member("access_token");
+        let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
+        assert_eq!(shop.sign(&user, "data").await.status, 200);
+        shop.exchange_elsewhere("lin").await;
+        assert_eq!(shop.sign(&user, "data").await.status, 200, "nobody has told wxmint");
+        match seen_by {
+            0 => encrypt_keys(&token).await,
+            1 => check(&token).await,
+            _ => reset(&token).await,
+        }
+        let refused = shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
+        assert!(refused.member("detail").contains("log in again"), "{refused:?}");
+        shop.audited(
+            json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "session_key_missing"}),
+        )
+        .await;
+        // What the phone encrypted before is decrypted with it all the same.
+        let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
+        assert_eq!(shop.bed.service().ask("POST", "/wechat/userdata", &token, &data).await.status, 200, "{seen_by}");
+    }
+    assert_eq!(shop.log_in("lin").await, user);
+    assert_eq!(shop.sign(&user, "data").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stale_key_stays_stale_when_it_is_sealed_by_another_vault_key() {
+    let shop = Shop::start().await;
+    let login = shop.bed.log_in("lin").await.expect_login();
+    let user = login.member("user_id");
+    let file = PathBuf::from(shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE"));
+    let mut lines = fs::read_to_string(&file).expect("the key");
+    let mut rotate = async |byte: u8| {
+        lines = format!("{}\n{lines}", STANDARD.encode([byte; 32]));
+        let beside = file.with_extension("new");
+        write_private(&beside, &lines);
+        let told = || shop.bed.service().log().matches("the vault keys were read again").count();
+        let before = told();
+        fs::rename(beside, &file).expect("renamed");
+        until("the vault keys are read", 2 * PATIENCE, async || told() > before).await;
+    };
+    shop.exchange_elsewhere("lin").await;
+    // The use that finds the key stale is the one that seals it anew.
+    rotate(1).await;
+    shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
+    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
+    rotate(2).await;
+    let token = login.member("access_token");
+    let checked = shop.bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+    assert_eq!(checked.body, "{\"valid\":false}");
+    shop.sign(&user, "data").await.expect_problem(409, "session_key_missing");
+}
+
+#[tokio::test]
+async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
+    let accounts = UsersFile::of(&["lin"]);
+    let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &accounts.setting()).env("WXMINT_BINDINGS_PER_USER", "2");
+    let shop = Shop::of(builder).await;
+    let log_in = async |person: &str, members: Value| {
+        // In a later second, because logins are dated in seconds.
+        let second = || shop.bed.redis.command::<(u64, u64)>(&["TIME"]).0;
+        let before = second();
+        until("the next second", PATIENCE, async || second() > before).await;
+        shop.bed.log_in_with(person, members).await.expect_login().member("user_id")
+    };
+    let user = log_in("lin", password_of("lin")).await;
+    for person in ["lin's second phone", "lin", "lin's second phone"] {
+        let members = if person == "lin" { json!({}) } else { password_of("lin") };
+        assert_eq!(log_in(person, members).await, user);
+        let signed = shop.sign(&user, "data").await.member("signature");
+        assert_eq!(signed, by_python(&shop.session_key(person).await, "\"data\""), "{person}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_holds_nobody_up_and_is_audited() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SHOP}\r\nContent-Length: 100\r\n\r\n{{\"data\":",
+        signature_path(&user)
+    );
+    let waits = PATIENCE + std::time::Duration::from_secs(15);
+    let late = Received::after(shop.bed.service().admin, head.as_bytes(), Pace::AtOnce, waits).await;
+    assert!(late.text().starts_with("HTTP/1.1 408"), "{}", late.text());
+    shop.audited(json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "invalid_request"}))
+        .await;
+}

@@ -1,0 +1,92 @@
+//! What a business does at WeChat after the login, with a secret of the admin listener: examples/pushes and examples/after-login
+//! as processes, in Node and in Python, before the real service and the simulator.
+
+mod described;
+mod page;
+mod pushes;
+mod stories;
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::{APPID, Answer, Process, TestBed, free_port, repository, tools, write_private};
+
+/// Of the receiver of pushes, of the shop, and of the one who looks from outside.
+const RECEIVER: &str = "planted-secret-of-the-receiver-4b1d9a";
+const SHOP: &str = "planted-secret-of-the-shop-000000077c0e2";
+const WITNESS: &str = "planted-secret-of-the-witness-0000e51f";
+/// Has all rights, because its line names none.
+const ALL: &str = "planted-secret-of-on-call-00000000a91c";
+
+/// wxmint with three secrets, and what a business runs beside it.
+struct Business {
+    bed: TestBed,
+    _folder: TempDir,
+}
+
+impl Business {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tokens = folder.path().join("admin.tokens");
+        let lines =
+            format!("receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL}\n");
+        write_private(&tokens, &lines);
+        let builder = TestBed::builder().breakable_redis().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
+        Self { bed: builder.start().await, _folder: folder }
+    }
+
+    /// Starts a program of `examples` in the language of its ending; the URL at which it listens.
+    async fn run(&self, file: &str, variables: &[(&str, &str)]) -> (Process, String) {
+        let (port, admin) = (free_port().to_string(), format!("http://{}", self.bed.service().admin));
+        let mut command = interpreter(file);
+        command.arg(repository("examples").join(file));
+        command.envs([("PORT", port.as_str()), ("ADMIN", &admin), ("APPID", APPID)]).envs(variables.iter().copied());
+        let process = Process::spawn(file, &mut command);
+        process.says("listening on").await;
+        (process, format!("http://127.0.0.1:{port}"))
+    }
+
+    async fn ask(&self, path: &str) -> Answer {
+        let request = self.bed.http.0.get(format!("http://{}{path}", self.bed.service().admin));
+        self.bed.http.send(request.bearer_auth(WITNESS)).await
+    }
+
+    /// How many audit events so far have this name.
+    async fn acts_of(&self, name: &str) -> usize {
+        // Whatever was asked before stands in the log before this.
+        let marker = format!("marker-{}", free_port());
+        self.ask(&format!("/users/{marker}")).await;
+        self.bed.service().says(&marker).await;
+        let events = self.bed.service().events();
+        events.iter().filter(|event| event["target"] == "audit" && event["by"] == name).count()
+    }
+
+    async fn openid_of(&self, person: &str) -> String {
+        self.bed.wechat.account(person).await["openid"].as_str().expect("a text").to_owned()
+    }
+
+    /// The user id of a person, by the openid that WeChat's pushes name.
+    async fn user_of(&self, openid: &str) -> Option<String> {
+        let answer = self.ask(&format!("/wechat/{APPID}/people/{openid}")).await;
+        assert!([200, 404].contains(&answer.status), "{answer:?}");
+        (answer.status == 200).then(|| answer.member("user_id"))
+    }
+}
+
+/// The program of an absolute path, or Node or Python for an example, with nothing of our environment.
+fn interpreter(file: &str) -> Command {
+    let node = || {
+        let folders = std::env::var_os("PATH").expect("folders of programs");
+        let found = std::env::split_paths(&folders).map(|folder| folder.join("node")).find(|node| node.exists());
+        found.expect("node is missing; run: make setup")
+    };
+    let program = match file.rsplit('.').next() {
+        Some("py") => tools("python/bin/python"),
+        Some("mjs") => node(),
+        _ => file.into(),
+    };
+    let mut command = Command::new(program);
+    command.env_clear().env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}

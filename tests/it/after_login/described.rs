@@ -1,0 +1,227 @@
+//! `/openapi.json` of the admin listener: it names each route and no other, and each answer is as it says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::{ALL, Business, RECEIVER, SHOP, WITNESS};
+use crate::support::{APPID, Answer, Http, TestBed, repository, tools};
+
+const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
+
+async fn description(business: &Business) -> Value {
+    business.bed.service().admin("/openapi.json").await.json()
+}
+
+/// The path with something in place of each name.
+fn filled(path: &str, user: &str, openid: &str) -> String {
+    path.replace("{user_id}", user).replace("{appid}", APPID).replace("{openid}", openid)
+}
+
+fn url(bed: &TestBed, path: &str) -> String {
+    format!("http://{}{path}", bed.service().admin)
+}
+
+async fn ask(http: &Http, method: &str, url: &str, secret: &str, body: &Value) -> Answer {
+    let request = http.0.request(method.to_uppercase().parse().expect("a method"), url).bearer_auth(secret);
+    http.send(if body.is_null() { request } else { request.json(body) }).await
+}
+
+/// The paths below `/users` and `/wechat` that the code of the admin listener names.
+fn paths_of_the_code() -> BTreeSet<String> {
+    let code = fs::read_to_string(repository("src/admin/mod.rs")).expect("our own file");
+    let texts = code.split('"').filter(|text| ["/users", "/wechat"].iter().any(|start| text.starts_with(start)));
+    texts.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_with_its_methods_and_no_other() {
+    let business = Business::start().await;
+    let document = description(&business).await;
+    let paths = document["paths"].as_object().expect("paths");
+    assert_eq!(paths.keys().cloned().collect::<BTreeSet<_>>(), paths_of_the_code());
+    for (path, item) in paths {
+        let url = url(&business.bed, &filled(path, "nobody", "oNobody"));
+        for method in METHODS {
+            // Without a secret: nothing is done.
+            let answer = ask(&business.bed.http, method, &url, "", &Value::Null).await;
+            let wanted = if item.get(method).is_some() { 401 } else { 405 };
+            assert!(answer.status == wanted || (wanted == 401 && answer.status == 400), "{method} {path}: {answer:?}");
+        }
+    }
+    let without = TestBed::start().await;
+    assert_eq!(without.service().admin("/openapi.json").await.status, 404, "it describes what is not there");
+    business.bed.service().get("/users/nobody").await.expect_problem(404, "invalid_request");
+}
+
+/// Which secret has which right.
+const HOLDERS: [(&str, &str); 3] = [("read", WITNESS), ("operate", RECEIVER), ("wechat", SHOP)];
+
+#[tokio::test]
+async fn the_description_names_the_right_that_each_route_wants() {
+    let business = Business::start().await;
+    let document = description(&business).await;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let wanted = operation["security"][0]["bearer"][0].as_str().expect("a right");
+            let url = url(&business.bed, &filled(path, "nobody", "oNobody"));
+            for (right, secret) in HOLDERS {
+                let answer = ask(&business.bed.http, method, &url, secret, &Value::Null).await;
+                // The receiver may read, too.
+                let has = right == wanted || (right, wanted) == ("operate", "read");
+                assert_eq!(answer.status != 403, has, "{right}: {method} {path}: {answer:?}");
+            }
+        }
+    }
+}
+
+/// A number that is a time has one form.
+#[tokio::test]
+async fn every_time_is_seconds_since_1970_or_null() {
+    let business = Business::start().await;
+    let document = description(&business).await;
+    let mut times = BTreeSet::new();
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        for (member, schema) in schema["properties"].as_object().expect("members") {
+            assert_eq!(schema.get("format").filter(|format| *format == "date-time"), None, "{name}.{member}");
+            if ["_at", "_before", "last_login"].iter().any(|ending| member.ends_with(ending)) {
+                let kind = &schema["type"];
+                assert!(*kind == "integer" || *kind == json!(["integer", "null"]), "{name}.{member}: {kind}");
+                times.insert(member.as_str());
+            }
+        }
+    }
+    assert_eq!(Vec::from_iter(times), ["bound_at", "created_at", "ended_before", "last_login", "session_key_at"]);
+}
+
+/// A request of each kind, and where the document describes it. What changes most comes last.
+fn requests(user: &str, openid: &str) -> Vec<(&'static str, &'static str, String, &'static str, Value)> {
+    let mut requests = Vec::new();
+    let mut add = |method, path, user: &str, secret, body: Value| {
+        requests.push((method, path, filled(path, user, openid), secret, body));
+    };
+    const SIGNATURE: &str = "/users/{user_id}/wechat/{appid}/signature";
+    const PERSON: &str = "/wechat/{appid}/people/{openid}";
+    for user in [user, "nobody", "two%20words"] {
+        add("get", "/users/{user_id}", user, WITNESS, Value::Null);
+        add("get", "/users/{user_id}/wechat", user, WITNESS, Value::Null);
+        add("post", SIGNATURE, user, SHOP, json!({"data": "{}"}));
+        add("get", "/users/{user_id}/wechat/{appid}/encrypt-keys", user, SHOP, Value::Null);
+    }
+    add("get", "/users/{user_id}", user, "no secret of the file, but long enough", Value::Null);
+    add("get", "/users/{user_id}", user, SHOP, Value::Null);
+    add("post", SIGNATURE, user, SHOP, json!({"data": ""}));
+    add("get", "/wechat/{appid}/access-token", user, SHOP, Value::Null);
+    add("post", "/wechat/{appid}/access-token", user, SHOP, json!({"invalid": "another"}));
+    add("get", PERSON, user, WITNESS, Value::Null);
+    add("post", "/wechat/{appid}/people/{openid}/end", user, RECEIVER, Value::Null);
+    add("post", "/users/{user_id}/end", user, RECEIVER, Value::Null);
+    add("get", "/users/{user_id}", user, WITNESS, Value::Null);
+    add("put", "/users/{user_id}/block", user, RECEIVER, Value::Null);
+    add("delete", "/users/{user_id}/block", user, RECEIVER, Value::Null);
+    add("delete", "/users/{user_id}/wechat/{appid}", user, RECEIVER, Value::Null);
+    add("delete", PERSON, user, RECEIVER, Value::Null);
+    add("get", PERSON, user, WITNESS, Value::Null);
+    requests
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_description_says() {
+    let business = Business::start().await;
+    let openid = business.openid_of("lin").await;
+    let user = business.bed.log_in("lin").await.expect_login().member("user_id");
+    let document = business.bed.service().admin("/openapi.json").await.body;
+    let described: Value = serde_json::from_str(&document).expect("JSON");
+    let (mut messages, mut seen) = (Vec::new(), BTreeMap::new());
+    for (method, path, place, secret, body) in requests(&user, &openid) {
+        let answer = ask(&business.bed.http, method, &url(&business.bed, &place), secret, &body).await;
+        let response = &described["paths"][path][method]["responses"][answer.status.to_string()];
+        assert!(response.is_object(), "{method} {path}: {answer:?}");
+        seen.entry(format!("{method} {path}")).or_insert_with(Vec::new).push(answer.status);
+        if answer.status == 204 {
+            assert_eq!((&response["content"], answer.body.as_str()), (&Value::Null, ""));
+            continue;
+        }
+        if answer.status >= 400 {
+            let code = answer.member("code");
+            assert!(
+                response["content"]["application/problem+json"]["examples"].get(&code).is_some(),
+                "{method} {path} {code}"
+            );
+        }
+        messages.push(json!([path, format!("{method} {}", answer.status), answer.body]));
+    }
+    let all = described["paths"].as_object().expect("paths").iter();
+    let all = all.flat_map(|(path, item)| {
+        item.as_object().expect("operations").keys().map(move |method| format!("{method} {path}"))
+    });
+    for operation in all {
+        assert!(
+            seen.get(&operation).is_some_and(|statuses| statuses.iter().any(|status| *status < 300)),
+            "{operation}: {seen:?}"
+        );
+    }
+    for (line, message) in checked(&document, &messages).iter().zip(&messages) {
+        assert_eq!(line, "ok", "{message}");
+    }
+}
+
+/// What openapi_valid.mjs and openapi_check.py say of the document and of messages.
+fn checked(document: &str, messages: &[Value]) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("openapi.json");
+    fs::write(&file, document).expect("a file");
+    let valid =
+        Command::new("node").arg("tests/tools/openapi_valid.mjs").arg(&file).current_dir(repository(".")).output();
+    let valid = valid.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
+    assert!(valid.status.success(), "{valid:?}");
+    let mut check = Command::new(tools("python/bin/python"))
+        .arg(repository("tests/tools/openapi_check.py"))
+        .args([file.as_os_str(), "--closed".as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python");
+    let input = serde_json::to_vec(messages).expect("texts");
+    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
+    let output = check.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// openapi-typescript and openapi-fetch, as a team in TypeScript has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_client_speaks_to_the_service() {
+    let business = Business::start().await;
+    let openid = business.openid_of("lin").await;
+    let login = business.bed.log_in("lin").await.expect_login();
+    let document = business.bed.service().admin("/openapi.json").await.body;
+    // Node looks for packages above the script's own folder.
+    let folder = tempfile::TempDir::new_in(tools("node")).expect("a folder");
+    fs::write(folder.path().join("openapi.json"), document).expect("a file");
+    fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).expect("a file");
+    fs::copy(repository("tests/tools/admin_client.ts"), folder.path().join("client.ts")).expect("our own file");
+    let run = |program: &str, words: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(words).current_dir(&folder).envs([("ADMIN", &url(&business.bed, "")), ("OPENID", &openid)]);
+        command.envs([("SECRET", ALL), ("APPID", APPID), ("USER_ID", &login.member("user_id"))]);
+        let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}; run: make setup"));
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    run("../node_modules/.bin/openapi-typescript", &["openapi.json", "--output", "admin.d.ts"]);
+    run(
+        "../node_modules/.bin/tsc",
+        &["--strict", "--target", "es2022", "--module", "nodenext", "--noUncheckedIndexedAccess", "client.ts"],
+    );
+    let told: Value = serde_json::from_str(&run("node", &["client.js"])).expect("JSON");
+    let (user, iat) = (login.member("user_id"), login.claims()["iat"].as_i64().expect("seconds"));
+    let expected = json!({"user": [user, user], "days": iat / 86_400, "signature": 64, "times": true, "keys": true,
+        "token": true, "acts": [204, 204], "code": "unknown_person"});
+    assert_eq!(told, expected);
+}

@@ -1,0 +1,116 @@
+//! docs/after-login.md: its commands are run, what they print has the form that the page shows, and its programs are the files.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink, process::Command};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{ALL, Business, interpreter};
+use crate::{
+    readme::blocks,
+    support::{APPID, Process, free_port, repository, tools},
+};
+
+/// What prints an answer and ends, in an order in which all have something to show.
+const ASKING: [&str; 9] =
+    ["describe", "generate", "signature", "encrypt-keys", "access-token", "renew", "person", "openids", "end"];
+const RUNNING: [&str; 4] = ["service", "service-python", "receiver", "receiver-python"];
+const SHOWN: [&str; 2] = ["sale.mjs", "message.mjs"];
+
+fn page(ending: &str) -> String {
+    fs::read_to_string(repository(format!("docs/after-login{ending}"))).expect("a page")
+}
+
+#[test]
+fn both_languages_have_the_same_commands_and_show_the_files() {
+    let [english, chinese] = [".md", ".zh-CN.md"].map(page);
+    assert_eq!(blocks(&english), blocks(&chinese));
+    let mut known = [&ASKING[..], &RUNNING].concat();
+    known.sort_unstable();
+    assert_eq!(blocks(&english).into_keys().collect::<Vec<_>>(), known);
+    for name in SHOWN.map(|name| format!("examples/after-login/{name}")) {
+        let file = fs::read_to_string(repository(&name)).expect("an example");
+        let shown = format!("<!-- same as: {name} -->\n```js\n{file}```\n");
+        assert!(english.contains(&shown) && chinese.contains(&shown), "another {name}");
+    }
+    for folder in ["after-login", "pushes"] {
+        let wanted = fs::read_to_string(repository(format!("examples/{folder}/requirements.txt"))).expect("a file");
+        let tested = fs::read_to_string(repository("tests/tools/requirements.txt")).expect("a file");
+        let mut wanted = wanted.lines().filter(|line| !line.starts_with('#'));
+        assert!(wanted.all(|line| tested.lines().any(|other| other == line)), "{folder} wants what is not tested");
+    }
+}
+
+/// The JSON that the page shows below a command.
+fn example(page: &str, name: &str) -> Option<Value> {
+    let (_, below) = page.split_once(&format!("<!-- test: {name} -->\n"))?;
+    let until_next = below.split("<!-- test: ").next()?;
+    let json = until_next.split_once("```json\n")?.1.split("```").next()?;
+    Some(serde_json::from_str(json).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// Names of members, and kinds of values.
+fn form(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), form(value))).collect(),
+        Value::Array(values) => values.iter().take(1).map(form).collect(),
+        Value::String(_) => json!("text"),
+        Value::Number(number) => json!(if number.is_i64() { "integer" } else { "number" }),
+        other => other.clone(),
+    }
+}
+
+/// A reader's shell, in which the variables of the page are set.
+struct Shell {
+    folder: TempDir,
+    variables: BTreeMap<&'static str, String>,
+}
+
+impl Shell {
+    async fn of(business: &Business) -> Self {
+        // npx looks for programs above the folder in which it is started.
+        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        symlink(repository("examples"), folder.path().join("examples")).expect("a link");
+        let user = business.bed.log_in("lin").await.expect_login().member("user_id");
+        let path = format!("{}:{}", tools("python/bin").display(), std::env::var("PATH").unwrap_or_default());
+        let variables = BTreeMap::from([
+            ("ADMIN", format!("http://{}", business.bed.service().admin)),
+            ("APPID", APPID.to_owned()),
+            ("SECRET", ALL.to_owned()),
+            ("USER_ID", user),
+            ("OPENID", business.openid_of("lin").await),
+            ("PUSH_TOKEN", "a token".to_owned()),
+            ("PUSH_AES_KEY", super::pushes::AES_KEY.to_owned()),
+            ("PATH", path),
+            ("HOME", folder.path().display().to_string()),
+        ]);
+        Self { folder, variables }
+    }
+
+    fn command(&self, text: &str) -> Command {
+        let mut bash = interpreter("/bin/bash");
+        bash.args(["-euo", "pipefail", "-c", text]).current_dir(self.folder.path()).envs(&self.variables);
+        bash
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_do_what_it_says() {
+    let (business, page) = (Business::start().await, page(".md"));
+    let (shell, commands) = (Shell::of(&business).await, blocks(&page));
+    for name in ASKING {
+        let output = shell.command(&commands[name]).output().expect("bash");
+        assert!(output.status.success(), "{name}: {output:?}");
+        if let Some(example) = example(&page, name) {
+            let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(form(&printed), form(&example), "{name}");
+        }
+    }
+    let made = fs::read_to_string(shell.folder.path().join("admin.d.ts")).expect("what `generate` makes");
+    assert!(made.contains("\"/users/{user_id}/wechat/{appid}/signature\""), "{made}");
+    for name in RUNNING {
+        let port = free_port().to_string();
+        let process = Process::spawn(name, shell.command(&format!("exec env {}", commands[name])).env("PORT", &port));
+        process.says(&format!("listening on {port}")).await;
+    }
+}

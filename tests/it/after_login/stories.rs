@@ -1,0 +1,100 @@
+//! Three stories of a business after the login: a sale, an encrypted message, an account that is closed. Each from the phone to
+//! WeChat, with the examples as the business, in Node and in Python.
+
+use serde_json::{Value, json};
+
+use super::{
+    Business, SHOP,
+    pushes::{AES_KEY, Push, Receiver, event},
+};
+use crate::{
+    mini_program::node,
+    support::{APP_SECRET, APPID, ISSUER, Process},
+};
+
+/// The business's service and its receiver of pushes.
+const PROGRAMS: [[&str; 2]; 2] =
+    [["after-login/service.mjs", "pushes/receiver.mjs"], ["after-login/service.py", "pushes/receiver.py"]];
+
+impl Business {
+    async fn open_shop(&self, file: &str) -> (Process, String) {
+        let app_key = self.bed.wechat.control("apps", "POST", &json!({"appid": APPID})).await.member("app_key");
+        self.run(file, &[("SECRET", SHOP), ("OFFER_ID", "1450000000"), ("APP_KEY", &app_key)]).await
+    }
+
+    /// What was seen in a story that lin's phone plays. The peer verifies tokens as the proxy with the sidecar does, and hands
+    /// requests to the shop.
+    fn play(&self, story: &str, shop: &str) -> Value {
+        let asked = json!({
+            "story": story, "person": "lin", "appid": APPID, "secret": APP_SECRET, "issuer": ISSUER,
+            "service": self.bed.service().url(""), "simulator": self.bed.wechat.url(), "behind": shop,
+        });
+        serde_json::from_str(&node(&["run.mjs", &asked.to_string()])).expect("JSON")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_from_the_phone_to_the_goods() {
+    for [shop, receiver] in PROGRAMS {
+        let receiver = Receiver::start(receiver, AES_KEY).await;
+        let business = &receiver.business;
+        let (process, url) = business.open_shop(shop).await;
+        let told = business.play("sale", &url);
+        let payments = told["payments"].as_array().expect("payments");
+        let codes: Vec<_> = payments.iter().map(|payment| &payment["errCode"]).collect();
+        assert_eq!(codes, [&json!(0), &json!(-15005), &json!(0)], "{shop}: {told}");
+        // One login of the mini program before the first sale, one elsewhere, and one after -15005.
+        assert_eq!((&told["logins"], &told["refused"]), (&json!(3), &json!("refused")), "{shop}: {told}");
+
+        let openid = business.openid_of("lin").await;
+        let user = business.user_of(&openid).await.expect("lin is bound");
+        let order = payments[2]["order"].as_str().expect("a text");
+        let mut paid = event("xpay_goods_deliver_notify", "");
+        (paid["OpenId"], paid["OutTradeNo"]) = (openid.as_str().into(), order.into());
+        assert_eq!(receiver.receives(&Push::safe(&paid)).await.status, 200);
+        let delivered: Value = serde_json::from_str(&receiver.process.says(order).await).expect("JSON");
+        assert_eq!(delivered["user_id"], user.as_str(), "{shop}");
+        let key = business.bed.wechat.account("lin").await["session_key"].as_str().expect("a text").to_owned();
+        let log = [process.log(), receiver.process.log(), business.bed.service().log()].concat();
+        assert!(![key.as_str(), SHOP, &openid].iter().any(|secret| log.contains(secret)), "{shop}: {log}");
+        assert_eq!(business.acts_of("shop").await, 3, "{shop}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_message_is_read_by_the_business_alone() {
+    for [shop, _] in PROGRAMS {
+        let business = Business::start().await;
+        let (process, url) = business.open_shop(shop).await;
+        let told = business.play("message", &url);
+        assert_eq!(told["texts"], json!([true, true, true, true]), "{shop}: {told}");
+        assert_eq!(told["broken"], "refused", "{shop}: {told}");
+        // One login before the first message, one elsewhere, and one because WeChat no longer knows the first session_key.
+        assert_eq!(told["logins"], 3, "{shop}: {told}");
+        assert!(!process.log().contains(SHOP), "{shop}");
+        // The keys of the first messages were asked for once.
+        assert_eq!(business.acts_of("shop").await, 3, "{shop}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_closes_the_wechat_account_is_a_stranger() {
+    for [_, receiver] in PROGRAMS {
+        let receiver = Receiver::start(receiver, AES_KEY).await;
+        let (business, bed) = (&receiver.business, &receiver.business.bed);
+        let openid = business.openid_of("lin").await;
+        let [lin, mei] = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
+        assert_eq!(business.user_of(&openid).await, Some(lin.member("user_id")));
+        let push = Push::safe(&event("user_authorization_cancellation", &openid));
+        receiver.does(&push).await;
+        assert!(!bed.accepts(&lin).await && bed.accepts(&mei).await);
+        assert_eq!(business.user_of(&openid).await, None);
+
+        let again = bed.for_good(async || bed.log_in("lin").await).await;
+        assert_ne!(again.member("user_id"), lin.member("user_id"), "a new user");
+        receiver.does(&push).await;
+        assert!(bed.accepts(&again).await, "a replay erases nobody");
+        assert_eq!(business.user_of(&openid).await, Some(again.member("user_id")));
+        assert_eq!(business.acts_of("receiver").await, 1);
+    }
+}

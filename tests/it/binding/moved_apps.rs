@@ -1,0 +1,122 @@
+//! A mini program that its owner moves to another Open Platform account: the unionids of its people change. docs/decisions/0020.
+
+use serde_json::{Value, json};
+
+use super::{Business, OTHER_APPID, is_users};
+use crate::support::{APPID, command_on, password_of, said};
+
+const CHANGED: &str = "WeChat names another unionid for this person than before";
+
+impl Business {
+    async fn moved(&self, app: &str) {
+        self.bed.wechat.change_app(json!({"appid": app, "platform": "another account"})).await;
+    }
+
+    async fn unionid_in(&self, app: &str, person: &str) -> String {
+        self.bed.wechat.account_in(app, person).await["unionid"].as_str().expect("given").to_owned()
+    }
+
+    /// Whom a unionid is linked to.
+    fn holder(&self, unionid: &str) -> Option<String> {
+        self.bed.redis.command(&["GET", &format!("wxmint:union:{{{unionid}}}")])
+    }
+
+    async fn conflicts(&self) -> f64 {
+        self.bed.service().metric("wxmint_unionid_conflicts_total").await
+    }
+}
+
+#[tokio::test]
+async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_name_that_user() {
+    let business = Business::start().await;
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+    let before = business.unionid_in(APPID, "lin").await;
+    business.moved(APPID).await;
+    let after = business.unionid_in(APPID, "lin").await;
+    assert_ne!(before, after);
+    let login = business.silent("lin").await;
+    is_users(&login, "alice");
+    assert_eq!(business.logged_of(&login, CHANGED).await["user"], "id-of-alice");
+    for unionid in [&before, &after] {
+        assert_eq!(business.holder(unionid).as_deref(), Some("id-of-alice"));
+    }
+    is_users(&business.silent("lin").await, "alice");
+    assert_eq!(business.logged(CHANGED).len(), 1, "said once");
+
+    let exported = command_on(&business.bed.redis.url(), &["bindings", "export"]).output().expect("wxmint runs");
+    assert!(exported.status.success(), "{}", said(&exported));
+    let lines = String::from_utf8(exported.stdout).expect("UTF-8");
+    assert!(lines.contains(&after) && !lines.contains(&before), "the unionid of today: {lines}");
+
+    // The other app has not been moved yet, and knows the person by the unionid of before.
+    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
+    business.moved(OTHER_APPID).await;
+    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
+    business.log_in("mei", &json!({})).await.expect_problem(403, "binding_required");
+    assert_eq!(business.conflicts().await, 0.0);
+}
+
+#[tokio::test]
+async fn a_unionid_that_changes_to_one_of_another_user_merges_nobody_and_is_reported_once() {
+    let business = Business::start().await;
+    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
+    business.moved(OTHER_APPID).await;
+    is_users(&business.log_in_at(OTHER_APPID, "lin", &password_of("bob")).await, "bob");
+    business.moved(APPID).await;
+    for _ in 0..2 {
+        is_users(&business.silent("lin").await, "alice");
+        is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "bob");
+    }
+    assert_eq!(business.conflicts().await, 1.0);
+    let after = business.unionid_in(APPID, "lin").await;
+    assert_eq!(business.holder(&after).as_deref(), Some("id-of-bob"));
+}
+
+/// Where wxmint makes the users, it erases the links of the last person who leaves: the old one too.
+#[tokio::test]
+async fn neither_unionid_leads_to_a_user_whom_everybody_has_left() {
+    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto")]).await;
+    let first = business.silent("lin").await.expect_login();
+    let before = business.unionid_in(APPID, "lin").await;
+    business.moved(APPID).await;
+    let second = business.silent("lin").await;
+    assert_eq!(second.member("user_id"), first.member("user_id"));
+    let after = business.unionid_in(APPID, "lin").await;
+    business.dissolve(&second).await;
+    for unionid in [before, after] {
+        assert_eq!(business.holder(&unionid), None);
+    }
+    let elsewhere = business.log_in_at(OTHER_APPID, "lin", &json!({})).await.expect_login();
+    assert_eq!(
+        (elsewhere.member("user_id") == first.member("user_id"), &elsewhere.json()["new_user"]),
+        (false, &json!(true))
+    );
+}
+
+/// A process dies before it has noted that the new unionid is linked.
+#[tokio::test]
+async fn a_change_that_was_interrupted_is_finished_by_the_next_login() {
+    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto")]).await;
+    let link = business.bed.redis_link();
+    let mut moves = 0;
+    let first = business.silent("lin").await.expect_login().member("user_id");
+    loop {
+        moves += 1;
+        let platform = json!({"appid": APPID, "platform": format!("account {moves}")});
+        business.bed.wechat.change_app(platform).await;
+        link.lose_answer(moves);
+        let interrupted = business.silent("lin").await;
+        assert!([200, 503].contains(&interrupted.status), "{interrupted:?}");
+        let finished = link.has_lost_answer();
+        let login = business.bed.for_good(async || business.silent("lin").await).await;
+        assert_eq!((login.member("user_id"), &login.json()["new_user"]), (first.clone(), &Value::Bool(false)));
+        let unionid = business.unionid_in(APPID, "lin").await;
+        assert_eq!(business.holder(&unionid), Some(first.clone()), "after move {moves}");
+        if !finished {
+            break;
+        }
+    }
+    assert!(moves > 3, "a change has more steps than {moves}");
+    business.dissolve(&business.silent("lin").await).await;
+    assert_eq!(business.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:union:*"]), [""; 0], "of {moves} moves");
+}

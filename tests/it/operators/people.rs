@@ -1,0 +1,349 @@
+//! People by openid: what the business's receiver of WeChat's pushes asks for. After an erasure nothing in Redis names the person
+//! for longer than an hour.
+
+use serde_json::{Value, json};
+
+use super::{Office, all_of_redis};
+use crate::support::{APPID, Answer, BUSY, OTHER_APPID, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of};
+
+const HOUR: i64 = 3600;
+
+fn path_in(app: &str, openid: &str) -> String {
+    format!("/wechat/{app}/people/{openid}")
+}
+
+/// The keys that name `traces` in their names or values, as text or in base64, and are there for longer than an hour.
+fn kept_for_long(office: &Office, traces: &[&str]) -> Vec<(String, String)> {
+    use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+    let forms: Vec<String> =
+        traces.iter().flat_map(|text| [(*text).to_owned(), STANDARD_NO_PAD.encode(text)]).collect();
+    let names = |text: &str| forms.iter().any(|form| text.contains(form.as_str()));
+    let mut kept = all_of_redis(office);
+    kept.retain(|(key, value)| names(key) || names(value));
+    let ttl = |key: &str| office.bed.redis.command::<i64>(&["TTL", key]);
+    kept.retain(|(key, _)| ttl(key) == -1 || ttl(key) > HOUR);
+    kept
+}
+
+/// Repeats the erasure until it is answered.
+async fn erase(office: &Office, path: &str) {
+    let answered = async || (office.ask("DELETE", path).await.status == 204).then_some(());
+    eventually("the erasure is answered", BUSY, answered).await;
+}
+
+struct Somebody {
+    openid: String,
+    unionid: String,
+}
+
+impl Somebody {
+    async fn named(bed: &TestBed, name: &str) -> Self {
+        let account = bed.wechat.account(name).await;
+        let text = |member: &str| account[member].as_str().expect("known after a login").to_owned();
+        Self { openid: text("openid"), unionid: text("unionid") }
+    }
+
+    fn path(&self) -> String {
+        path_in(APPID, &self.openid)
+    }
+
+    /// Nothing names the person for longer than an hour.
+    #[track_caller]
+    fn assert_forgotten(&self, office: &Office) {
+        let kept = kept_for_long(office, &[&self.openid, &self.unionid]);
+        assert!(kept.is_empty(), "{kept:?}");
+    }
+}
+
+async fn office_with(users: &UsersFile, environment: &[(&str, &str)]) -> Office {
+    Office::with(&[&[("WXMINT_ACCOUNTS", users.setting().as_str())], environment].concat()).await
+}
+
+fn wrong_password_of(name: &str) -> Value {
+    json!({"username": name, "password": WRONG_PASSWORD})
+}
+
+#[tokio::test]
+async fn a_person_is_looked_up_by_openid() {
+    let office = Office::start().await;
+    let login = office.bed.log_in("lin").await.expect_login();
+    let lin = Somebody::named(&office.bed, "lin").await;
+    let user = login.member("user_id");
+    let shown = office.show(&user).await;
+    let found = office.ask("GET", &lin.path()).await;
+    assert_eq!((found.status, found.header("cache-control")), (200, "no-store"), "{found:?}");
+    let expected = json!({
+        "user_id": user, "unionid": lin.unionid, "bound_at": shown["wechat"][0]["bound_at"],
+        "blocked": false, "last_login": shown["last_login"],
+    });
+    assert_eq!(found.json(), expected);
+    office.done("PUT", &format!("/users/{user}/block")).await;
+    assert_eq!(office.ask("GET", &lin.path()).await.json()["blocked"], true);
+
+    for unknown in [path_in(APPID, "oNobody"), path_in("wx0000000000000000", &lin.openid)] {
+        office.ask("GET", &unknown).await.expect_problem(404, "unknown_person");
+        office.done("POST", &format!("{unknown}/end")).await;
+        office.done("DELETE", &unknown).await;
+    }
+    assert_eq!(office.ask("GET", &lin.path()).await.status, 200);
+    for wrong in [path_in(APPID, "a%20b"), path_in("w%20x", &lin.openid)] {
+        office.ask("GET", &wrong).await.expect_problem(400, "invalid_request");
+        office.ask("DELETE", &wrong).await.expect_problem(400, "invalid_request");
+    }
+    let other_method = office.ask("PUT", &lin.path()).await.expect_problem(405, "invalid_request");
+    assert_eq!(other_method.header("allow"), "GET, HEAD, DELETE");
+    let acts: Vec<_> = office.audited().into_iter().map(|event| event.to_string()).collect();
+    assert!(acts.iter().any(|act| act.contains("erase_person")), "{acts:?}");
+    assert!(!office.bed.service().log().contains(&lin.openid), "no openid in audit or log");
+}
+
+#[tokio::test]
+async fn an_end_by_openid_ends_the_tokens_of_this_app_and_of_this_very_second() {
+    let office = Office::start().await;
+    for round in 0..5 {
+        let login = office.log_in_for_good("lin").await;
+        let lin = Somebody::named(&office.bed, "lin").await;
+        office.done("POST", &format!("{}/end", lin.path())).await;
+        assert!(!office.accepts(&login).await, "round {round}");
+        let keys: Vec<String> = office.bed.redis.command(&["KEYS", "wxmint:*:session"]);
+        assert!(keys.is_empty(), "{keys:?}");
+        assert_eq!(office.ask("GET", &lin.path()).await.member("user_id"), login.member("user_id"), "still bound");
+    }
+    let last = office.log_in_for_good("lin").await;
+    assert_eq!(last.json()["new_user"], false);
+}
+
+/// WeChat tells the business's receiver that the person has cancelled the account, and the receiver has the person erased.
+#[tokio::test]
+async fn a_cancelled_account_comes_back_as_a_new_user() {
+    let office = Office::start().await;
+    let before = office.bed.log_in("lin").await.expect_login();
+    let lin = Somebody::named(&office.bed, "lin").await;
+    let other = office.bed.log_in("mei").await.expect_login();
+    for _ in 0..2 {
+        office.done("DELETE", &lin.path()).await;
+        assert!(!office.accepts(&before).await);
+        lin.assert_forgotten(&office);
+        office.ask("GET", &lin.path()).await.expect_problem(404, "unknown_person");
+    }
+    let after = office.bed.log_in("lin").await.expect_login();
+    assert_eq!(after.json()["new_user"], true);
+    assert_ne!(after.member("user_id"), before.member("user_id"));
+    assert!(office.accepts(&after).await && office.accepts(&other).await);
+    assert!(!office.accepts(&before).await);
+}
+
+/// The app was moved to another Open Platform account, once while a login was noting it.
+#[tokio::test]
+async fn an_erasure_finds_the_unionids_from_before_a_change() {
+    let office = Office::start().await;
+    let mut unionids = Vec::new();
+    for platform in ["", "another", "a third"] {
+        office.bed.wechat.change_app(json!({"appid": APPID, "platform": platform})).await;
+        office.bed.log_in("lin").await.expect_login();
+        unionids.push(Somebody::named(&office.bed, "lin").await);
+    }
+    let all: Vec<_> = unionids.iter().map(|lin| lin.unionid.as_str()).collect();
+    assert_eq!(kept_for_long(&office, &all).len(), 4, "three links and the binding");
+    assert_eq!(office.ask("GET", &unionids[0].path()).await.json()["unionid"], all[2]);
+    office.done("DELETE", &unionids[0].path()).await;
+    unionids.iter().for_each(|lin| lin.assert_forgotten(&office));
+}
+
+/// Another app of the owner knows the human still, by the unionid.
+#[tokio::test]
+async fn who_is_erased_in_one_app_stays_who_they_are_in_the_other() {
+    let office = Office::of(TestBed::builder().two_apps()).await;
+    let [here, there] = [APPID, OTHER_APPID];
+    let log_in = async |app: &str| office.bed.log_in_at(app, "lin", json!({})).await.expect_login();
+    let (before, other) = (log_in(here).await, log_in(there).await);
+    let lin = Somebody::named(&office.bed, "lin").await;
+    office.done("DELETE", &lin.path()).await;
+    let kept = kept_for_long(&office, &[&lin.openid]);
+    assert!(kept.is_empty(), "{kept:?}");
+    assert!(!office.accepts(&before).await && office.accepts(&other).await);
+    let again = log_in(here).await;
+    assert_eq!((again.member("user_id"), &again.json()["new_user"]), (other.member("user_id"), &json!(false)));
+
+    let elsewhere = office.bed.wechat.account_in(there, "lin").await["openid"].as_str().expect("known").to_owned();
+    for path in [lin.path(), path_in(there, &elsewhere)] {
+        office.done("DELETE", &path).await;
+    }
+    lin.assert_forgotten(&office);
+    let kept = kept_for_long(&office, &[&elsewhere]);
+    assert!(kept.is_empty(), "{kept:?}");
+    let anew = log_in(there).await;
+    assert_eq!(anew.json()["new_user"], true);
+    assert_ne!(anew.member("user_id"), other.member("user_id"));
+}
+
+/// Somebody with a past: two users left, one who did not take them, wrong passwords, limits that last for days, a ticket.
+async fn with_a_past(office: &Office) -> (Somebody, String) {
+    let bed = &office.bed;
+    let leave = async |login: &Answer| {
+        let left = bed.service().ask("DELETE", "/binding", &login.member("access_token"), &Value::Null).await;
+        assert_eq!(left.status, 204, "{left:?}");
+    };
+    bed.log_in_with("mei", password_of("carol")).await.expect_login();
+    let first = bed.log_in_with("lin", password_of("alice")).await.expect_login();
+    leave(&first).await;
+    let second = bed.for_good(async || bed.log_in_with("lin", password_of("bob")).await).await;
+    bed.log_in_with("lin", wrong_password_of("alice")).await.expect_problem(403, "invalid_credentials");
+    bed.log_in_with("lin", wrong_password_of("nobody")).await.expect_problem(403, "invalid_credentials");
+    leave(&second).await;
+    bed.log_in_with("lin", password_of("carol")).await.expect_problem(409, "already_bound");
+    let ticket = bed.log_in("lin").await.expect_problem(403, "binding_required").member("bind_ticket");
+    bed.for_good(async || bed.log_in_with("lin", password_of("alice")).await).await;
+    (Somebody::named(bed, "lin").await, ticket)
+}
+
+const LONG_LIMITS: [(&str, &str); 2] = [("WXMINT_LIMIT_OPENID", "100/2d"), ("WXMINT_LIMIT_USERNAME", "100/2d")];
+
+#[tokio::test]
+async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
+    let users = UsersFile::of(&["alice", "bob", "carol"]);
+    let office = office_with(&users, &LONG_LIMITS).await;
+    let (lin, ticket) = with_a_past(&office).await;
+    let long: Vec<_> = kept_for_long(&office, &[&lin.openid, &lin.unionid]).into_iter().map(|(key, _)| key).collect();
+    assert!(long.len() >= 8, "a past: {long:?}");
+    office.done("DELETE", &lin.path()).await;
+    lin.assert_forgotten(&office);
+    assert_eq!(office.show("id-of-carol").await["wechat"].as_array().map(Vec::len), Some(1), "mei stays");
+    let mei = Somebody::named(&office.bed, "mei").await;
+    assert!(!kept_for_long(&office, &[&mei.unionid]).is_empty(), "mei stays");
+
+    // The ticket was given to a login that was in progress: it binds by its password, as a new code would.
+    let mut redeemed = password_of("bob");
+    redeemed["bind_ticket"] = ticket.into();
+    assert_eq!(office.bed.service().log_in_with(&redeemed).await.expect_login().member("user_id"), "id-of-bob");
+    office.done("DELETE", &lin.path()).await;
+    lin.assert_forgotten(&office);
+    office.bed.log_in("lin").await.expect_problem(403, "binding_required");
+    let back = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
+    assert_eq!((back.member("user_id"), &back.json()["new_user"]), ("id-of-alice".into(), &json!(false)));
+}
+
+/// Whichever answer of Redis is lost, or from whichever on Redis does not answer, a repetition finishes the erasure.
+#[tokio::test]
+async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
+    let users = UsersFile::of(&["alice", "bob"]);
+    let limits = [("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")];
+    let office = office_with(&users, &limits).await;
+    let (bed, link) = (&office.bed, office.bed.redis_link());
+    for withholds in [false, true] {
+        let mut number = 0;
+        loop {
+            number += 1;
+            bed.log_in_with("lin", password_of("bob")).await.expect_login();
+            office.done("DELETE", &format!("/users/id-of-bob/wechat/{APPID}")).await;
+            bed.log_in_with("lin", password_of("alice")).await.expect_login();
+            let lin = Somebody::named(bed, "lin").await;
+            if withholds {
+                link.withhold_from(number)
+            } else {
+                link.lose_answer(number)
+            };
+            let answer = office.ask("DELETE", &lin.path()).await;
+            assert!([204, 503].contains(&answer.status), "answer {number}: {answer:?}");
+            let was_in_time = if withholds { !link.is_withholding() } else { !link.has_lost_answer() };
+            link.restore().await;
+            erase(&office, &lin.path()).await;
+            lin.assert_forgotten(&office);
+            if was_in_time {
+                break;
+            }
+        }
+        assert!(number > 8, "the erasure has more steps than {number}");
+    }
+}
+
+/// Logins race the erasure. Afterwards the person is either a stranger or bound anew, and the erased user's tokens are void.
+#[tokio::test]
+async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
+    let office = Office::with(&[("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")]).await;
+    let bed = &office.bed;
+    for round in 0..40 {
+        let old = bed.log_in("lin").await.expect_login();
+        let lin = Somebody::named(bed, "lin").await;
+        let codes = [bed.mint_code("lin").await, bed.mint_code("lin").await, bed.mint_code("lin").await];
+        let path = lin.path();
+        let late = async |code: &str, pause: u64| {
+            tokio::time::sleep(std::time::Duration::from_micros(pause)).await;
+            bed.services[round % 2].login(code).await
+        };
+        let pause = (round as u64 % 10) * 700;
+        let (erased, one, two, three) = tokio::join!(
+            office.ask("DELETE", &path),
+            late(&codes[0], 0),
+            late(&codes[1], pause),
+            late(&codes[2], 2 * pause)
+        );
+        assert_eq!(erased.status, 204, "round {round}: {erased:?}");
+        assert!(!office.accepts(&old).await, "round {round}");
+        let user = old.member("user_id");
+        for login in [one, two, three] {
+            let login = login.expect_login();
+            assert!(login.member("user_id") != user || !office.accepts(&login).await, "round {round}: {login:?}");
+        }
+        let found = office.ask("GET", &path).await;
+        assert!(found.status == 404 || found.member("user_id") != user, "round {round}: {found:?}");
+        office.done("DELETE", &path).await;
+        lin.assert_forgotten(&office);
+    }
+}
+
+/// The process died before the first login was finished.
+#[tokio::test]
+async fn a_half_made_binding_is_erased_too() {
+    let users = UsersFile::of(&["alice"]);
+    let office = office_with(&users, &[]).await;
+    let (openid, redis) = ("oHalfMade", &office.bed.redis);
+    let binding = format!("wxmint:{{{APPID}:{openid}}}:binding");
+    for (decided, generation) in [(false, "7"), (true, "9")] {
+        let fields =
+            ["generation", generation, "intent_user", "id-of-alice", "intent_made", "", "intent_by_unionid", ""];
+        redis.command::<i64>(&[&["HSET", binding.as_str()][..], &fields].concat());
+        redis.command::<i64>(&["PERSIST", &binding]);
+        if decided {
+            redis.command::<i64>(&["DEL", "wxmint:user:{id-of-alice}"]);
+            redis.command::<i64>(&[
+                "HSET",
+                "wxmint:user:{id-of-alice}",
+                &format!("{APPID}:{openid}"),
+                &format!("{generation}+"),
+            ]);
+        }
+        office.ask("GET", &path_in(APPID, openid)).await.expect_problem(404, "unknown_person");
+        office.done("DELETE", &path_in(APPID, openid)).await;
+        let kept = kept_for_long(&office, &[openid]);
+        assert!(kept.is_empty(), "{kept:?}");
+    }
+}
+
+/// A login that dies between any two steps leaves nothing that an erasure does not find, or that does not expire.
+#[tokio::test]
+async fn a_first_login_that_is_cut_off_at_any_step_can_be_erased() {
+    let office = Office::start().await;
+    let (bed, link) = (&office.bed, office.bed.redis_link());
+    let mut number = 0;
+    loop {
+        number += 1;
+        let name = format!("newcomer-{number}");
+        let code = bed.mint_code(&name).await;
+        link.withhold_from(number);
+        let login = bed.login(&code).await;
+        let cut = link.is_withholding();
+        link.restore().await;
+        let account = bed.wechat.account(&name).await;
+        let newcomer = Somebody::named(bed, &name).await;
+        assert!(cut || login.status == 200, "{number}: {login:?} {account}");
+        erase(&office, &newcomer.path()).await;
+        let recovered = async || (bed.log_in("regular").await.status == 200).then_some(());
+        eventually("logins again", BUSY, recovered).await;
+        newcomer.assert_forgotten(&office);
+        if !cut {
+            break;
+        }
+    }
+    assert!(number > 4, "a first login has more steps than {number}");
+}
