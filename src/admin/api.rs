@@ -17,8 +17,9 @@ use crate::http::{
     info(
         title = "wxmint, the admin listener",
         description = "For operators and for services of the business, never for the public. Each request shows a secret of \
-                       WXMINT_ADMIN_TOKENS_FILE that has the right which `security` names. User ids are encoded for the URL. Times are seconds since 1970, or null. What changes something may be \
-                       repeated. Errors are application/problem+json with a stable `code`; 503 carries Retry-After."
+                       WXMINT_ADMIN_TOKENS_FILE that has the right which `security` names. User ids and openids are \
+                       encoded for the URL. Times are seconds since 1970, or null. What changes something may be repeated. \
+                       Errors are application/problem+json with a stable `code`; 503 carries Retry-After."
     ),
     modifiers(&SECURITY, &PROBLEMS),
     paths(users::show, users::wechat_of_user, users::dissolve, users::end, users::block, users::unblock,

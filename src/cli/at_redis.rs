@@ -8,10 +8,11 @@ use super::{
     serve::variables,
 };
 use crate::{
+    findings::Status,
     http::now,
     settings::{StoreSettings, StoreUrl},
     store::{
-        Fitness, Redis, RedisAccess, Store,
+        Redis, RedisAccess, Store,
         walk::{Found, Page, Place, Step},
     },
     telemetry::Metrics,
@@ -36,11 +37,10 @@ pub(super) fn open() -> Result<Redis, Failure> {
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
-    match redis.fitness().await {
-        Ok(Fitness::Fit) => {}
-        Ok(Fitness::Lacking(reason) | Fitness::Unfit(reason)) => say(format_args!("warning: {reason}")),
-        Err(error) => return Err(Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}"))),
-    }
+    let found =
+        redis.fitness().await.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
+    let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
+    unfit.for_each(|finding| say(format_args!("warning: {finding}")));
     Ok(())
 }
 

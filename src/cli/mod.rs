@@ -4,6 +4,7 @@ mod at_redis;
 mod bindings;
 #[cfg(feature = "simulator")]
 mod demo;
+mod doctor;
 mod failure;
 mod keys;
 mod output;
@@ -23,6 +24,8 @@ use self::failure::Failure;
 use crate::settings::parse_duration;
 
 const EXIT_UNFINISHED: u8 = 1;
+/// Of `wxmint doctor`, which exits with 1 if there are warnings alone.
+const EXIT_FAULTS: u8 = 2;
 /// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
 /// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
@@ -32,7 +35,8 @@ const EXIT_CLOSED: u8 = 141;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    could not start or finish: a full disk, an address in use, no answer from Redis
+  1    could not start or finish: a full disk, an address in use, no answer from Redis; of `doctor`: warnings
+  2    `doctor` has found faults
   64   the command line, a setting or a file cannot be used; nothing was changed
   141  the reader of the output has gone away";
 
@@ -50,7 +54,9 @@ enum Command {
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
     /// The issuer; settings come from the environment (see .env.example)
-    Serve,
+    Serve(serve::ServeArgs),
+    /// Checks a live configuration, and says what to mend; reads the same environment as `serve`
+    Doctor(doctor::DoctorArgs),
     /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
     Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
@@ -94,7 +100,8 @@ fn run_command(command: Command) -> Result<(), Failure> {
     match command {
         #[cfg(feature = "simulator")]
         Command::Demo(args) => demo::run(&args),
-        Command::Serve => serve::run(),
+        Command::Serve(args) => serve::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Sidecar => serve::run_sidecar(),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),
@@ -125,7 +132,7 @@ mod tests {
     #[test]
     fn the_help_names_every_exit_code() {
         let help = CommandLine::command().render_help().to_string();
-        for code in [0, EXIT_UNFINISHED, EXIT_USAGE, EXIT_CLOSED] {
+        for code in [0, EXIT_UNFINISHED, EXIT_FAULTS, EXIT_USAGE, EXIT_CLOSED] {
             assert!(help.contains(&format!("\n  {code} ")), "{code}: {help}");
         }
     }

@@ -3,10 +3,16 @@
 use std::{env, error::Error, io};
 
 use chrono::TimeDelta;
+use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Failure, keys::short_lead};
+use super::{
+    Failure,
+    doctor::{self, DoctorArgs},
+    keys::short_lead,
+};
 use crate::{
+    findings::{Finding, Status},
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerStartError},
     settings::{Settings, SidecarSettings, StoreUrl, unknown_variables},
@@ -14,12 +20,22 @@ use crate::{
     telemetry::{self, Audit, LogFormat},
 };
 
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// Check the settings and all that they name, as `wxmint doctor` does, and exit
+    #[arg(long)]
+    check: bool,
+}
+
 /// Runs the issuer until SIGTERM.
-pub(super) fn run() -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let guarded = guard_memory();
+    if args.check {
+        return doctor::run(&DoctorArgs::default());
+    }
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
-    warn_about(&settings);
+    warn_about(remarks(&settings));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -55,39 +71,55 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Warns about variables that wxmint does not know.
-pub(super) fn warn_about_unknown() {
-    for (name, remark) in unknown_variables(variables().map(|(name, _)| name)) {
-        tracing::warn!(variable = name, "{remark}");
+/// A setting that is accepted and perhaps not meant. With the variable, unless the text names it.
+pub(super) type Remark = (Option<String>, Finding);
+
+fn remark(text: &str) -> Remark {
+    (None, Finding { status: Status::Warning, ..Finding::told("settings", text, "") })
+}
+
+/// Variables that wxmint does not know.
+fn unknown() -> Vec<Remark> {
+    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
+    unknown.map(|(name, text)| (Some(name), remark(&text).1)).collect()
+}
+
+fn warn_about(remarks: Vec<Remark>) {
+    for (variable, remark) in remarks {
+        match variable {
+            Some(variable) => tracing::warn!(variable, "{remark}"),
+            None => tracing::warn!("{remark}"),
+        }
     }
 }
 
-fn warn_about(settings: &Settings) {
-    warn_about_unknown();
-    match &settings.store.url {
-        StoreUrl::Memory => tracing::warn!("WXMINT_REDIS_URL=memory: loses every binding when the process ends"),
-        StoreUrl::Redis(url) if url.is_exposed() => tracing::warn!(
-            "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
-             and which user each person is; with TLS the URL begins with rediss (docs/redis.md)"
-        ),
-        StoreUrl::Redis(_) => {}
-    }
-    if let Some(note) = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead) {
-        tracing::warn!(variable = "WXMINT_KEYS_LEAD", "{note}");
-    }
-    if settings.dangerous_accounts_over_http {
-        tracing::warn!(
-            "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
-             reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
-             any user; use https unless the network encrypts"
-        );
-    }
-    if settings.dangerous_password_in_query {
-        tracing::warn!(
-            "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
-             switch it off once the pages send method: 'POST'"
-        );
-    }
+/// What `wxmint serve` warns about at each start.
+pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
+    let mut remarks = unknown();
+    let mut add = |is_so: bool, text: &str| remarks.extend(is_so.then(|| remark(text)));
+    add(
+        matches!(settings.store.url, StoreUrl::Memory),
+        "WXMINT_REDIS_URL=memory: loses every binding when the process ends; name a Redis unless this is a trial",
+    );
+    add(
+        matches!(&settings.store.url, StoreUrl::Redis(url) if url.is_exposed()),
+        "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
+         and which user each person is; with TLS the URL begins with rediss (docs/redis.md)",
+    );
+    add(
+        settings.dangerous_accounts_over_http,
+        "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
+         reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
+         any user; use https unless the network encrypts",
+    );
+    add(
+        settings.dangerous_password_in_query,
+        "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
+         switch it off once the pages send method: 'POST'",
+    );
+    let note = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
+    remarks.extend(note.map(|note| (Some("WXMINT_KEYS_LEAD".to_owned()), remark(&note).1)));
+    remarks
 }
 
 fn start(settings: Settings) -> Result<(), IssuerStartError> {
@@ -108,18 +140,20 @@ fn start(settings: Settings) -> Result<(), IssuerStartError> {
 pub(super) fn run_sidecar() -> Result<(), Failure> {
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    warn_about_sidecar(&settings);
+    warn_about(sidecar_remarks(&settings));
     start_sidecar(settings).map_err(Failure::unfinished)
 }
 
-fn warn_about_sidecar(settings: &SidecarSettings) {
-    warn_about_unknown();
-    if settings.dangerous_jwks_over_http {
-        tracing::warn!(
+/// What `wxmint sidecar` warns about at each start.
+pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Remark> {
+    let mut remarks = unknown();
+    remarks.extend(settings.dangerous_jwks_over_http.then(|| {
+        remark(
             "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
-             can sign tokens; use https unless you trust the network as much as the issuer"
-        );
-    }
+             can sign tokens; use https unless you trust the network as much as the issuer",
+        )
+    }));
+    remarks
 }
 
 fn start_sidecar(settings: SidecarSettings) -> Result<(), Box<dyn Error>> {

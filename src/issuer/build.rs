@@ -1,14 +1,20 @@
 //! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
-use std::{fmt, io, num::NonZero, path::Path, sync::Arc, thread};
+use std::{io, num::NonZero, path::Path, sync::Arc, thread};
 
 use chrono::TimeDelta;
 use wxmint_verify::Verifier;
 
-use super::{api::Documents, caller, revocations::FeedPages};
+use super::{
+    api::Documents,
+    caller,
+    examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
+    revocations::FeedPages,
+};
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
-    admin::{AdminTokens, CurrentAdminTokens},
+    admin::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
+    findings::Finding,
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
     login::{self, LoginPolicy},
@@ -18,37 +24,33 @@ use crate::{
     telemetry::Metrics,
     token::{Minter, RequestSigner},
     upstream::{HttpClientError, Tls},
-    vault::{CurrentVault, Vault},
+    vault::{CurrentVault, Vault, VaultError},
     wechat::{CurrentApps, WeChat},
 };
 
-/// Why the issuer cannot start: each reason says what to mend.
+/// Why the issuer cannot start: each finding says what to mend.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .reasons.join("\n        "))]
+#[error("{}", .findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n        "))]
 pub struct IssuerStartError {
-    reasons: Vec<String>,
+    pub findings: Vec<Finding>,
     /// Whether a setting must be corrected, rather than the machine.
     pub is_in_settings: bool,
 }
 
 impl IssuerStartError {
-    fn of_setting(reason: String) -> Self {
-        Self { reasons: vec![reason], is_in_settings: true }
-    }
-
-    /// The file that the variable names cannot be used.
-    fn of_file(variable: &str, path: &Path, error: impl fmt::Display) -> Self {
-        Self::of_setting(format!("{variable}: {}: {error}", path.display()))
+    fn of_setting(finding: Finding) -> Self {
+        Self { findings: vec![finding], is_in_settings: true }
     }
 
     pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
-        Self { reasons, is_in_settings: false }
+        let findings = reasons.iter().map(|reason| Finding::told("settings", reason, "")).collect();
+        Self { findings, is_in_settings: false }
     }
 
     pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
         let mut all = Self::of_machine(Vec::new());
         for error in errors.into_iter().flatten() {
-            all.reasons.extend(error.reasons);
+            all.findings.extend(error.findings);
             all.is_in_settings |= error.is_in_settings;
         }
         all
@@ -114,8 +116,8 @@ impl Issuer {
 
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
-        let unusable = |error| IssuerStartError::of_file("WXMINT_KEYS", &settings.keys, error);
-        let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(unusable)?);
+        let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
+        let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
@@ -167,7 +169,8 @@ impl Issuer {
         }
     }
 
-    fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
+    /// A new client of the account backend.
+    pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
             AccountsSource::File(_) => {
@@ -215,50 +218,58 @@ impl IssuerWorker {
     }
 }
 
-/// The file that a variable names, and what it contains.
-fn load<T, E: fmt::Display>(
+/// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
+fn load<T, E>(
     variable: &str,
     path: &Path,
     make: Option<&str>,
     parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
-    let unreadable = |error: FileError| match make {
-        Some(make) => error.or_make(make),
-        None => error.to_string(),
+    let unreadable = |error: FileError| {
+        let reason = make.map_or_else(|| error.to_string(), |make| error.or_make(make));
+        IssuerStartError::of_setting(Finding::told("files", format_args!("{variable}: {reason}"), UNREADABLE))
     };
-    let opened = WatchedFile::open(path).map_err(unreadable);
-    let (file, content) = opened.map_err(|reason| IssuerStartError::of_setting(format!("{variable}: {reason}")))?;
-    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_file(variable, path, error))?))
+    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
+    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
 }
 
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
-    load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), KeySet::parse)
+    let path = &settings.keys;
+    load("WXMINT_KEYS", path, Some(MAKE_KEYS), KeySet::parse, |error| unusable_keys(path, &error, now()))
 }
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
-    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", &settings.vault_key_file, Some(MAKE_VAULT_KEY), Vault::parse)?;
+    let path = &settings.vault_key_file;
+    let unusable = |error: VaultError| unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, error);
+    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
     Ok((file, vault.at(now())))
 }
 
 fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse)?;
+    let unusable = |error: BadAdminTokens| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
+    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
 
 fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
     let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
-    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse)?;
+    let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
+    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     Ok(Some((file, FileAccounts::new(&users, cores, settings.auto_provision))))
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    let apps = CurrentApps::read(settings.apps.clone());
-    apps.map_err(|error| IssuerStartError::of_setting(format!("WXMINT_APPS_DIR: {error}")))
+    let unusable =
+        |error| IssuerStartError::of_setting(Finding::fault("files", format!("WXMINT_APPS_DIR: {error}"), APPS));
+    CurrentApps::read(settings.apps.clone()).map_err(unusable)
 }
 
-fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
+/// `None` if the settings ask for the store in memory.
+pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
-    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(IssuerStartError::of_setting)?))
+    let unusable = |error| IssuerStartError::of_setting(Finding::told("files", error, UNREADABLE));
+    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(unusable)?))
 }

@@ -3,6 +3,7 @@
 mod api;
 mod build;
 mod caller;
+mod examine;
 mod leave_routes;
 mod login_fields;
 mod login_route;
@@ -16,6 +17,6 @@ mod run;
 mod session_key_routes;
 
 pub use api::{InDemo, openapi_json};
-pub use build::{Issuer, IssuerStartError};
+pub use build::{Issuer, IssuerStartError, open_redis};
 pub use login_fields::{LoginFields, RefusedLogin};
 pub use run::{Routes, run};

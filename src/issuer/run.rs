@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     admin,
+    findings::{Finding, Status},
     http::{Listeners, RequestSpan, ServerLimits, enter, not_found, now, serve},
-    store::Fitness,
 };
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -115,9 +115,10 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     loop {
         interval.tick().await;
         let reason = match store.fitness().await {
-            Ok(Fitness::Fit) => return is_ready(&issuer, None),
-            Ok(Fitness::Lacking(warning)) => return is_ready(&issuer, Some(warning)),
-            Ok(Fitness::Unfit(reason)) => reason,
+            Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
+                Some(fault) => fault.to_string(),
+                None => return is_ready(&issuer, &found),
+            },
             Err(error) => error.to_string(),
         };
         if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= UNFIT_AGAIN) {
@@ -128,10 +129,9 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-fn is_ready(issuer: &Issuer, warning: Option<String>) {
-    if let Some(warning) = &warning {
-        tracing::warn!("{warning}");
-    }
-    issuer.readiness.ready(warning);
+fn is_ready(issuer: &Issuer, found: &[Finding]) {
+    let warnings = found.iter().filter(|finding| finding.status == Status::Warning).map(Finding::to_string);
+    let warnings: Vec<_> = warnings.inspect(|warning| tracing::warn!("{warning}")).collect();
+    issuer.readiness.ready((!warnings.is_empty()).then(|| warnings.join("; ")));
     tracing::info!("ready");
 }

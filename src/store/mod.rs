@@ -32,11 +32,12 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    redis::{CLUSTER_SLOTS, Confirm, Redis, RedisAccess, RedisUrl, TlsFiles, walk},
+    redis::{Confirm, REDIS_CHECKS, Redis, RedisAccess, RedisUrl, TlsFiles, redis_lacks, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
 use crate::{
+    findings::Finding,
     ids::{AppId, LoginCode, Person},
     limits::{Counted, Rate, TooMany},
     vault::Sealed,
@@ -200,16 +201,6 @@ pub struct SessionKeys {
     pub previous: Option<Sealed>,
 }
 
-/// Whether the store is fit to keep bindings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fitness {
-    Fit,
-    /// It can be used, and lacks something: the disk, or a command. Says what this costs, and what to do.
-    Lacking(String),
-    /// Bindings may be lost at any time. Says why, and what to do.
-    Unfit(String),
-}
-
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
 pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
@@ -234,5 +225,6 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
     /// Uncounts an event.
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()>;
 
-    async fn fitness(&self) -> Result<Fitness>;
+    /// Whether the store is fit to keep bindings. A fault means that they may be lost at any time.
+    async fn fitness(&self) -> Result<Vec<Finding>>;
 }

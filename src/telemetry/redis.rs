@@ -19,6 +19,8 @@ pub struct RedisState {
     pub are_required: bool,
     /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
     pub clock_difference: Option<f64>,
+    /// By how many seconds this machine's clock is ahead of the clock of these primaries that is farthest from it.
+    pub own_clock_ahead: Option<f64>,
 }
 
 pub(super) struct RedisMetrics {

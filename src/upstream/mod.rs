@@ -7,9 +7,14 @@ mod breaker;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, mem, time::Duration};
 
-use reqwest::{Client, Request, StatusCode, redirect};
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Client, Request, StatusCode,
+    header::{DATE, HeaderMap},
+    redirect,
+};
 use rustls_platform_verifier::ConfigVerifierExt;
 
 pub(crate) use self::breaker::{Breaker, Closed};
@@ -17,7 +22,7 @@ pub(crate) use self::breaker::{Breaker, Closed};
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest response that is read, in bytes. Real ones have a few hundred.
+/// The largest response that is read of WeChat and of an account service, in bytes. Real ones have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// Why an HTTP client could not be made.
@@ -41,12 +46,25 @@ impl Tls {
 }
 
 /// An HTTP client for one worker thread, with a deadline.
-pub(crate) struct Upstream(Client);
+pub(crate) struct Upstream {
+    client: Client,
+    /// The largest response that is read, in bytes.
+    most: usize,
+}
 
 /// A response of any status.
 pub(crate) struct Fetched {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+impl Fetched {
+    /// The time by the clock of who answered, if the answer says it.
+    pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())
+    }
 }
 
 /// Why there is no response. The reason is for the log and contains no URL.
@@ -61,8 +79,8 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    fn too_large() -> Self {
-        Self::Unanswered(format!("more than {} KiB", MAX_ANSWER / 1024))
+    fn too_large(most: usize) -> Self {
+        Self::Unanswered(format!("more than {} KiB", most / 1024))
     }
 }
 
@@ -81,28 +99,33 @@ impl Upstream {
             .no_proxy()
             .tcp_nodelay(true)
             .build()
-            .map(Self)
+            .map(|client| Self { client, most: MAX_ANSWER })
             .map_err(|error| HttpClientError(error.without_url().to_string()))
+    }
+
+    /// The same client for responses of another size.
+    pub(crate) fn reading(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
     /// never contain the URL, which may hold a secret.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
-        let mut response = self.0.execute(request).await.map_err(|error| {
+        let mut response = self.client.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
             let reason = describe(&error.without_url());
             if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
         })?;
-        let status = response.status();
+        let (status, headers) = (response.status(), mem::take(response.headers_mut()));
         let mut body = Vec::with_capacity(256);
         let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(FetchError::too_large());
+            if body.len() + chunk.len() > self.most {
+                return Err(FetchError::too_large(self.most));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { status, body })
+        Ok(Fetched { status, headers, body })
     }
 }
 

@@ -61,6 +61,11 @@ impl Apps {
         self.0.values().next().filter(|_| self.0.len() == 1)
     }
 
+    /// All of them, in the order of their AppIDs.
+    pub fn iter(&self) -> impl Iterator<Item = &App> {
+        self.0.values()
+    }
+
     /// The AppIDs, separated by spaces, for the log.
     pub fn names(&self) -> String {
         names(self.0.values())

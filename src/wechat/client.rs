@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use reqwest::{
     Method, Request, Url,
     header::{CONTENT_TYPE, HeaderValue},
@@ -87,6 +88,13 @@ impl WeChat {
     pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
         Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
+    }
+
+    /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
+    pub async fn date(&self) -> Result<Option<DateTime<Utc>>, CallError> {
+        let mut url = self.endpoint(Api::StableToken).url.clone();
+        url.set_path("/");
+        Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
     }
 
     pub(super) fn endpoint(&self, api: Api) -> &Endpoint {

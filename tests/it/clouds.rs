@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use self::proxy::{Product, Proxy};
 use crate::{
-    support::{APPID, RedisServer, repository},
+    doctor::Report,
+    support::{APPID, RedisServer, TestBed, repository},
     whole_life::{Life, alice},
 };
 
@@ -72,6 +73,20 @@ async fn wxmint_lives_behind_the_proxy_of_tencent_cloud() {
 async fn wxmint_lives_behind_the_proxy_of_huawei_cloud() {
     let refused = refused_in_a_whole_life(Product::Huawei).await;
     assert!(refused.iter().all(|error| error.contains("CLIENT")), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_no_fault_behind_a_proxy_and_names_a_command_that_it_lacks() {
+    for (product, lacks) in [(Product::Alibaba, ""), (Product::Tencent, ""), (Product::Huawei, "needs: wait")] {
+        let shards = [RedisServer::start(&[], "").await, RedisServer::start(&[], "").await];
+        let bed = TestBed::builder().services(0).start_on(Proxy::before(product, &shards).await).await;
+        let report = Report::of(&bed.configuration).await;
+        match lacks {
+            "" => report.expect_healthy(),
+            lacks => _ = report.advice("redis.rights", "warning", lacks),
+        }
+        assert_ne!(report.code, 2, "{product:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod clouds;
 mod connections;
 mod cost;
 mod demo_page;
+mod doctor;
 mod host_names;
 mod key_files;
 #[cfg(feature = "kubernetes")]

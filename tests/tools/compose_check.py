@@ -169,7 +169,8 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         users = [up(services, Path(sys.argv[2]).resolve(), Path(place)) for _ in range(2)]
     assert users[0] == users[1], "the binding is lost when everything stops"
-    print("compose: a person logs in, and is the same user after a restart; the service behind the sidecar knows them")
+    print("compose: a person logs in, and is the same user after a restart; the service behind the sidecar knows them,")
+    print("compose: and a shop with a secret has data signed for them")
 
 
 if __name__ == "__main__":

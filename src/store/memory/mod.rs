@@ -18,10 +18,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, Fitness, LoginRecord, Meter,
+    AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
     PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::{
+    findings::Finding,
     ids::{AppId, LoginCode, UnionId, UserId},
     limits::{Counted, Counts, Rate, TooMany},
 };
@@ -148,8 +149,8 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn fitness(&self) -> Result<Fitness> {
-        Ok(Fitness::Fit)
+    async fn fitness(&self) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 }
 

@@ -15,7 +15,7 @@ use super::{super::Result, Redis, primaries::Primary, server::Server};
 use crate::telemetry::Metrics;
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
-const FAR: TimeDelta = TimeDelta::seconds(5);
+pub(super) const FAR: TimeDelta = TimeDelta::seconds(5);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// A primary that does not say its time by then is left out.
 const TIME_WITHIN: Duration = Duration::from_millis(300);

@@ -1,62 +1,68 @@
 //! Whether Redis may lose bindings, which are nowhere else, and whether it is too old.
 
-use std::rc::Rc;
+use std::{cmp::Reverse, collections::HashSet, rc::Rc};
 
+use futures_util::future::try_join_all;
 use redis::from_redis_value;
 use tokio::time::Instant;
 
 use super::{
     super::Result,
-    Fitness,
     link::{DEADLINE, Link},
     server::Server,
 };
+use crate::findings::{Finding, Status};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
-/// Whether one primary may lose bindings.
-pub(super) async fn of(link: &Link, primary: &Rc<Server>, now: i64) -> Result<Fitness> {
+/// Whether a primary may lose bindings, and whether it is too old.
+pub(super) async fn of_all(link: &Link, now: i64) -> Result<Vec<Finding>> {
+    let primaries = link.all_primaries().await?;
+    let each = primaries.iter().map(|(_, server)| of(link, server, now));
+    Ok(worst(try_join_all(each).await?.concat()))
+}
+
+async fn of(link: &Link, primary: &Rc<Server>, now: i64) -> Result<Vec<Finding>> {
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
     let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
-    if let Some(unfit) = eviction(&primary.name, &memory) {
-        return Ok(unfit);
-    }
     // By itself, because Redis may refuse to tell, and no other command may fail so.
     let mut asked = redis::pipe();
     asked.cmd("CONFIG").arg("GET").arg("save");
     let told = primary.send(&asked, Instant::now() + DEADLINE).await.ok().and_then(|mut told| told.pop());
     let pair = told.and_then(|told| from_redis_value::<Vec<String>>(told).ok());
     let save = pair.and_then(|pair| pair.into_iter().nth(1));
-    let kept = persistence(&primary.name, &on_disk, save.as_deref(), now);
-    Ok(worst(vec![kept, age(&primary.name, &server)]))
+    let name = &primary.name;
+    Ok(vec![age(name, &server), eviction(name, &memory), persistence(name, &on_disk, save.as_deref(), now)])
 }
 
-/// The worst of what was found; of several, the first.
-pub(super) fn worst(all: Vec<Fitness>) -> Fitness {
-    let badness = |fitness: &Fitness| match fitness {
-        Fitness::Fit => 0,
-        Fitness::Lacking(_) => 1,
-        Fitness::Unfit(_) => 2,
-    };
-    all.into_iter().rev().max_by_key(badness).unwrap_or(Fitness::Fit)
+/// What is not ok, and of each check that is ok the first finding.
+pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
+    all.sort_by_key(|finding| Reverse(finding.status));
+    let mut seen = HashSet::new();
+    all.retain(|finding| seen.insert(finding.name) || finding.status != Status::Ok);
+    all
 }
 
 /// By `INFO memory`: some policies evict bindings.
-fn eviction(server: &str, memory: &str) -> Option<Fitness> {
+fn eviction(server: &str, memory: &str) -> Finding {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
-    policy.starts_with("allkeys-").then(|| {
-        Fitness::Unfit(format!(
-            "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else; \
-             run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)"
-        ))
-    })
+    match policy.starts_with("allkeys-") {
+        true => Finding::fault(
+            "redis.eviction",
+            format!(
+                "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else"
+            ),
+            "run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)",
+        ),
+        false => Finding::ok("redis.eviction", format!("maxmemory-policy {policy} keeps bindings")),
+    }
 }
 
 /// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then
 /// the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
-fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Fitness {
+fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Finding {
     let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
     let overdue =
         || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
@@ -64,25 +70,35 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Fitnes
         Some(save) => save.trim().is_empty(),
         None => member(info, "rdb_last_save_time").is_some() && overdue(),
     };
-    if number("aof_enabled") == 1 || !forgets {
-        return Fitness::Fit;
+    let name = "redis.persistence";
+    match number("aof_enabled") == 1 {
+        true => Finding::ok(name, "appendonly yes"),
+        false if !forgets => Finding::ok(name, "snapshots; appendonly yes would lose less in a crash"),
+        false => Finding::warning(
+            name,
+            format!(
+                "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other \
+                 user ids"
+            ),
+            "run: CONFIG SET appendonly yes, and set it in redis.conf",
+        ),
     }
-    Fitness::Lacking(format!(
-        "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other user ids; \
-         run: CONFIG SET appendonly yes, and set it in redis.conf"
-    ))
 }
 
 /// By `INFO server`: the ends of tokens are written by a command of Redis 6.2. Some clouds' "6.0" knows it.
-fn age(server: &str, info: &str) -> Fitness {
-    let version = member(info, "redis_version").unwrap_or_default();
+fn age(server: &str, info: &str) -> Finding {
+    let version = member(info, "redis_version").unwrap_or("unknown");
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) < (6, 2) => Fitness::Lacking(format!(
-            "Redis at {server} says that it is version {version}: unless it knows XADD with MINID, as Redis 6.2 and later and \
-             Valkey do, logouts, unbindings and `wxmint users end` fail; log in and out once, or use a later version"
-        )),
-        _ => Fitness::Fit,
+        (Some(major), Some(minor)) if (major, minor) < (6, 2) => Finding::warning(
+            "redis.version",
+            format!(
+                "Redis at {server} says that it is version {version}: unless it knows XADD with MINID, as Redis 6.2 and \
+                 later and Valkey do, logouts, unbindings and `wxmint users end` fail"
+            ),
+            "log in and out once, or use a later version",
+        ),
+        _ => Finding::ok("redis.version", format!("version {version}")),
     }
 }
 
@@ -96,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_redis_before_6_2_is_too_old() {
-        let is_old = |version: &str| age("h:1", &format!("# Server\r\nredis_version:{version}\r\n")) != Fitness::Fit;
+        let is_old =
+            |version: &str| age("h:1", &format!("# Server\r\nredis_version:{version}\r\n")).status != Status::Ok;
         assert!(["2.8.19", "5.0.14", "6.0.16"].into_iter().all(is_old));
         assert!(!["6.2.0", "7.0.15", "10.0.1", "", "unknown"].into_iter().any(is_old));
     }
@@ -122,7 +139,7 @@ mod tests {
             ("# Another server".into(), None, false),
         ] {
             let found = persistence("10.0.0.1:6379", &info, save, now);
-            assert_eq!(matches!(found, Fitness::Lacking(_)), forgets, "{save:?} {info}: {found:?}");
+            assert_eq!(found.status == Status::Warning, forgets, "{save:?} {info}: {found:?}");
         }
     }
 }

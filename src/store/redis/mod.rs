@@ -13,6 +13,7 @@ mod confirm;
 mod connector;
 mod ends;
 mod erasure;
+mod examine;
 mod failure;
 mod fitness;
 mod link;
@@ -40,12 +41,12 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
 use redis::Value;
 
 pub use self::{
     access::{Confirm, RedisAccess},
-    slot::CLUSTER_SLOTS,
+    examine::REDIS_CHECKS,
+    status::lacks as redis_lacks,
     tls::TlsFiles,
     url::RedisUrl,
 };
@@ -58,10 +59,11 @@ use self::{
     script::{Call, Script, flag, replace, script},
 };
 use super::{
-    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, Fitness, LoginRecord, Meter, Person, PersonalCall,
-    Recorded, Result, SessionKeys, Store, Ticket, short_digest,
+    AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, LoginRecord, Meter, Person, PersonalCall, Recorded,
+    Result, SessionKeys, Store, Ticket, short_digest,
 };
 use crate::{
+    findings::Finding,
     ids::{AppId, LoginCode, TokenId, UnionId, UserId},
     limits::{Counted, TooMany},
     telemetry::Metrics,
@@ -281,11 +283,8 @@ impl Store for Redis {
         self.take_back(&self.counter(meter), counted).await
     }
 
-    async fn fitness(&self) -> Result<Fitness> {
-        let primaries = self.link.all_primaries().await?;
-        let now = (self.clock)().timestamp();
-        let each = primaries.iter().map(|(_, server)| fitness::of(&self.link, server, now));
-        Ok(fitness::worst(try_join_all(each).await?))
+    async fn fitness(&self) -> Result<Vec<Finding>> {
+        fitness::of_all(&self.link, (self.clock)().timestamp()).await
     }
 }
 

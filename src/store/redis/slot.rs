@@ -1,7 +1,7 @@
 //! The hash slot of a key, by the Redis Cluster specification. (redis-rs' `cluster_routing::Slot` does not give its number.)
 
 /// How many slots a Cluster has.
-pub const CLUSTER_SLOTS: usize = 16_384;
+pub(super) const CLUSTER_SLOTS: usize = 16_384;
 
 pub(super) fn slot_of(key: &[u8]) -> u16 {
     crc16(hashed(key)) % CLUSTER_SLOTS as u16

@@ -130,6 +130,11 @@ async fn wechats_console_gets_its_echo_and_nobody_else_does() {
             let refused = receiver.checks(timestamp, token).await;
             assert_eq!((refused.status, refused.body.as_str()), (403, "refused"), "{file}");
         }
+        for odd in ["//", "/%", "/?signature=%FF&timestamp=now", "/?echostr=1"] {
+            let refused = receiver.business.bed.http.get(&format!("{}{odd}", receiver.url)).await;
+            assert_eq!(refused.status, 403, "{file}: {odd}");
+        }
+        assert_eq!(receiver.checks(now, TOKEN).await.status, 200, "{file}");
     }
 }
 

@@ -2,9 +2,13 @@
 //! for longer than an hour.
 
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
-use super::{Office, all_of_redis};
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of};
+use super::{NAME, Office, SECRET, all_of_redis};
+use crate::support::{
+    APPID, Answer, BUSY, OTHER_APPID, RedisCluster, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
+    write_private,
+};
 
 const HOUR: i64 = 3600;
 
@@ -111,6 +115,33 @@ async fn an_end_by_openid_ends_the_tokens_of_this_app_and_of_this_very_second() 
     }
     let last = office.log_in_for_good("lin").await;
     assert_eq!(last.json()["new_user"], false);
+}
+
+#[tokio::test]
+async fn who_may_read_ends_and_erases_nobody_and_who_may_operate_reads_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("admin.tokens");
+    let secrets = ["read", "operate", "wechat"].map(|right| (right, format!("{SECRET}-{right}")));
+    let lines: Vec<_> = secrets.iter().map(|(right, secret)| format!("peer {secret} {right}\n")).collect();
+    write_private(&tokens, &lines.concat());
+    let bed = TestBed::builder().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await;
+    let login = bed.log_in("lin").await.expect_login();
+    let path = Somebody::named(&bed, "lin").await.path();
+    for (method, end, needed, status) in
+        [("GET", "", "read", 200), ("POST", "/end", "operate", 204), ("DELETE", "", "operate", 204)]
+    {
+        for (right, secret) in &secrets {
+            let url = format!("http://{}{path}{end}", bed.service().admin);
+            let request = bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
+            let answer = bed.http.send(request).await;
+            if *right == needed {
+                assert_eq!(answer.status, status, "{method} {right}: {answer:?}");
+                assert_eq!(bed.accepts(&login).await, method == "GET", "{method} {right}");
+            } else {
+                answer.expect_problem(403, "forbidden");
+            }
+        }
+    }
 }
 
 /// WeChat tells the business's receiver that the person has cancelled the account, and the receiver has the person erased.
@@ -346,4 +377,55 @@ async fn a_first_login_that_is_cut_off_at_any_step_can_be_erased() {
         }
     }
     assert!(number > 4, "a first login has more steps than {number}");
+}
+
+/// What an erasure has answered is not lost with the primary that took it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_on_a_cluster_survives_the_loss_of_the_persons_primary() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("admin.tokens");
+    write_private(&tokens, &format!("{NAME} {SECRET}\n"));
+    let builder = TestBed::builder().two_apps().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
+    let mut bed = builder.start_on(RedisCluster::start().await).await;
+    bed.redis.whole().await;
+    let mut people = Vec::new();
+    for app in [APPID, OTHER_APPID, APPID] {
+        let login = bed.log_in_at(app, "lin", json!({})).await.expect_login();
+        people.push((app, login.member("user_id")));
+    }
+    assert_eq!(people[0], people[2], "bound");
+    let account = bed.wechat.person("lin").await;
+    let text = |app: &str, member: &str| account["apps"][app][member].as_str().expect("known").to_owned();
+    for (app, _) in &people[..2] {
+        let url = format!("http://{}{}", bed.service().admin, path_in(app, &text(app, "openid")));
+        let asked =
+            async || (bed.http.send(bed.http.0.delete(&url).bearer_auth(SECRET)).await.status == 204).then_some(());
+        eventually("the erasure is answered", BUSY, asked).await;
+    }
+    let slot = bed.redis.slot(&format!("{{{APPID}:{}}}", text(APPID, "openid")));
+    let primary = bed.redis.primary_of(slot).expect("a primary");
+    bed.redis.kill(primary);
+    bed.redis.successor(slot, primary).await;
+    let is_up = |node: usize| {
+        let info: Option<String> = bed.redis.node(node).try_command(&["CLUSTER", "INFO"]).ok();
+        info.is_some_and(|info| info.contains("cluster_state:ok"))
+    };
+    let agreed = async || block_in_place(|| bed.redis.primaries().into_iter().all(is_up)).then_some(());
+    eventually("all servers know the successor", BUSY, agreed).await;
+    let traces = [text(APPID, "openid"), text(OTHER_APPID, "openid"), text(APPID, "unionid")];
+    for node in bed.redis.primaries() {
+        for (key, parts) in block_in_place(|| bed.redis.node(node).everything()) {
+            let value: String = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
+            let named = traces.iter().any(|text| key.contains(text) || value.contains(text));
+            let ttl: i64 = bed.redis.node(node).command(&["TTL", &key]);
+            assert!(!named || (0..=HOUR).contains(&ttl), "{key} {value} {ttl}");
+        }
+    }
+    let served = async || {
+        let login = bed.log_in_at(APPID, "lin", json!({})).await;
+        (login.status == 200).then_some(login)
+    };
+    let again = eventually("a login after the failover", BUSY, served).await;
+    assert_ne!(again.member("user_id"), people[0].1);
+    assert_eq!(again.json()["new_user"], true);
 }

@@ -1,0 +1,97 @@
+//! Whether the account backend answers as it should. Asks only what changes nothing: a password that nobody has.
+
+use crate::{
+    accounts::{Accounts, AccountsError},
+    findings::Finding,
+    ids::UserId,
+    issuer::Issuer,
+    settings::{AccountsSource, Settings},
+    store::AttemptId,
+};
+
+const NAME: &str = "accounts";
+/// A name that no user has.
+const NOBODY: &str = "wxmint-doctor";
+
+pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
+    let Some(issuer) = issuer else { return Finding::unchecked(NAME, "other files cannot be used") };
+    match (&settings.accounts, issuer.users()) {
+        (AccountsSource::Auto, _) => Finding::ok(NAME, "auto: a first login makes a user"),
+        (AccountsSource::File(path), Some(0)) if !settings.auto_provision => Finding::warning(
+            NAME,
+            format!("{} has no user, so that nobody new can log in", path.display()),
+            format!("run: wxmint users add NAME --users {}", path.display()),
+        ),
+        (AccountsSource::File(_), users) => Finding::ok(NAME, format!("{} user names", users.unwrap_or_default())),
+        (AccountsSource::Service(_), _) => match issuer.accounts() {
+            Ok(accounts) => {
+                ask(&*accounts, settings.accounts_check).await.map_or_else(|error| unanswered(&error), answered)
+            }
+            Err(error) => Finding::unchecked(NAME, error),
+        },
+    }
+}
+
+async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<UserId>, AccountsError> {
+    let secret = AttemptId::random().map(|secret| secret.to_string()).unwrap_or_default();
+    let password = format!("nobody has this {secret}").parse().expect("a password");
+    let user = accounts.check_password(&NOBODY.parse().expect("a name"), &password).await?;
+    if user.is_none() && checks_logins {
+        accounts.check_login(&NOBODY.parse().expect("a user id")).await?;
+    }
+    Ok(user)
+}
+
+fn answered(user: Option<UserId>) -> Finding {
+    match user {
+        None => Finding::ok(NAME, "the account service answers, and refuses a wrong password"),
+        Some(_) => Finding::fault(
+            NAME,
+            format!("the account service takes a random password for the user name {NOBODY}, which nobody has"),
+            "have it answer {\"user_id\":null} to a name or a password that is wrong: docs/accounts.md",
+        ),
+    }
+}
+
+/// What helps if a reason has one of these words.
+const CURES: &[(&str, &str)] = &[
+    ("WXMINT_ACCOUNTS must", "correct WXMINT_ACCOUNTS"),
+    ("our signature", "have the service take WXMINT_ISSUER's keys, and its own URL as the audience: docs/accounts.md"),
+    ("it failed", "look at the log of the service"),
+    ("fewer calls", "raise the limit of the service for wxmint"),
+    ("not JSON", "have the service answer as docs/accounts.openapi.yaml says"),
+    ("members", "have the service answer as docs/accounts.openapi.yaml says"),
+];
+
+fn unanswered(AccountsError { reason, .. }: &AccountsError) -> Finding {
+    let cure = CURES.iter().find(|(words, _)| reason.contains(words)).map(|(_, cure)| *cure);
+    let advice =
+        cure.unwrap_or("start the service, or set WXMINT_ACCOUNTS to where it is, and let this machine reach it");
+    Finding::fault(NAME, format!("the account service gave no usable answer: {reason}"), advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{accounts::Unusable, findings::Status};
+
+    #[test]
+    fn each_wrong_answer_has_its_advice() {
+        for (unusable, advice) in [
+            (Unusable::Status(404), "correct WXMINT_ACCOUNTS"),
+            (Unusable::Status(302), "correct WXMINT_ACCOUNTS"),
+            (Unusable::Status(401), "the audience"),
+            (Unusable::Status(500), "log of the service"),
+            (Unusable::Status(429), "raise the limit"),
+            (Unusable::NotJson(3), "docs/accounts.openapi.yaml"),
+            (Unusable::Members, "docs/accounts.openapi.yaml"),
+        ] {
+            let found = unanswered(&AccountsError { reason: unusable.to_string(), retry_after: Duration::ZERO });
+            assert!(found.status == Status::Fault && found.advice.contains(advice), "{found:?}");
+        }
+        let [yes, no] = [Some("u-1".parse().expect("a user id")), None].map(|user| answered(user).status);
+        assert_eq!([yes, no], [Status::Fault, Status::Ok]);
+    }
+}

@@ -1,0 +1,129 @@
+//! What `wxmint serve` needs.
+
+use futures_util::future::join3;
+use ipnet::IpNet;
+
+use super::{
+    Tells, accounts, faulty,
+    published::{self, Web},
+    remarked, wechat,
+};
+use crate::{
+    cli::serve::{remarks, variables},
+    findings::Finding,
+    http::now,
+    issuer::{Issuer, IssuerStartError, open_redis},
+    settings::Settings,
+    store::{REDIS_CHECKS, Redis},
+    telemetry::{Audit, Metrics},
+};
+
+const FILES: [&str; 3] = ["files", "keys", "vault"];
+
+/// Their names, in the order in which they are printed.
+pub(super) fn checks(public: bool) -> Vec<&'static str> {
+    let names = [&["settings"], &FILES[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
+    names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
+}
+
+pub(super) async fn examine(tells: Tells, public: bool) {
+    let tell = |found| _ = tells.send(found);
+    let settings = match Settings::from_vars(variables()) {
+        Ok(settings) => settings,
+        Err(faults) => return tell(faulty(&faults, &checks(public))),
+    };
+    tell(remarked(remarks(&settings)));
+    tell(vec![proxies(&settings.trusted_proxies, settings.issuer.as_str())]);
+    let issuer = Issuer::from_settings(settings.clone());
+    let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());
+    let (issuer, redis) = (&issuer, open_redis(&settings).map(|access| access.map(connect)));
+    let files = async {
+        let mut found = issuer.as_ref().map_or_else(spoilt, |issuer| issuer.examine(now()));
+        if let Ok(issuer) = issuer {
+            found.push(issuer.examine_vault(redis.as_ref().ok().and_then(Option::as_ref)).await);
+        }
+        found.extend(audit(&settings.audit));
+        tell(found);
+    };
+    let redis = async {
+        tell(match &redis {
+            Ok(Some(redis)) => redis.examine().await,
+            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, "WXMINT_REDIS_URL=memory: needs no Redis")),
+            Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, "its TLS files cannot be used")),
+        });
+    };
+    let web = async {
+        let accounts = async { tell(vec![accounts::examine(issuer.as_ref().ok(), &settings).await]) };
+        let published = async {
+            if public {
+                tell(published::examine(&Web::new(), &settings.issuer, issuer.as_ref().ok()).await);
+            }
+        };
+        let wechat = async { tell(wechat::examine(&settings).await) };
+        join3(accounts, published, wechat).await;
+    };
+    join3(files, redis, web).await;
+}
+
+fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Finding> {
+    names.iter().map(|name| find(name)).collect()
+}
+
+/// Why the issuer cannot be built, and what could not be looked at for that.
+fn spoilt(error: &IssuerStartError) -> Vec<Finding> {
+    let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
+    let others = FILES.iter().filter(|name| !has(name));
+    let others = others.map(|name| Finding::unchecked(name, "other files cannot be used"));
+    error.findings.iter().cloned().chain(others).collect()
+}
+
+/// wxmint speaks no TLS, so an https issuer has a proxy in front of it.
+fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
+    let name = "proxies";
+    match trusted {
+        [] if issuer.starts_with("https") => Finding::warning(
+            name,
+            "WXMINT_TRUSTED_PROXIES=none, and WXMINT_ISSUER is https, so a proxy is in front: all phones count as one address",
+            "set WXMINT_TRUSTED_PROXIES to the proxy's addresses, unless it keeps the client's address at the TCP level",
+        ),
+        [] => Finding::ok(name, "none is trusted"),
+        trusted if trusted.iter().any(|network| network.prefix_len() == 0) => Finding::warning(
+            name,
+            "WXMINT_TRUSTED_PROXIES trusts every address: a client can write any address into X-Forwarded-For, and so \
+             escape its limit",
+            "set WXMINT_TRUSTED_PROXIES to the proxy's addresses",
+        ),
+        trusted => Finding::ok(name, format!("{} networks are trusted", trusted.len())),
+    }
+}
+
+/// Whether the file of audit events could be written. It is not made here.
+fn audit(audit: &Audit) -> Option<Finding> {
+    let Audit::File(path) = audit else { return None };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+    let place = if path.exists() { path } else { folder };
+    let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
+    Some(Finding::fault(
+        "files",
+        format!("WXMINT_AUDIT: {}: {writable}", place.display()),
+        format!("let the user of this process write {}", place.display()),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Status;
+
+    #[test]
+    fn proxies_are_judged_by_whom_they_believe() {
+        let status = |networks: &[&str], issuer| {
+            let networks: Vec<_> = networks.iter().map(|network| network.parse().expect("a network")).collect();
+            proxies(&networks, issuer).status
+        };
+        assert_eq!(status(&[], "https://login.example.com"), Status::Warning);
+        assert_eq!(status(&[], "http://127.0.0.1:8080"), Status::Ok);
+        assert_eq!(status(&["10.0.0.0/8"], "https://login.example.com"), Status::Ok);
+        assert_eq!(status(&["10.0.0.0/8", "::/0"], "https://login.example.com"), Status::Warning);
+    }
+}

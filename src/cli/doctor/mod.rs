@@ -1,0 +1,159 @@
+//! `wxmint doctor`: looks at all that a configuration names, and says what to mend. It changes nothing.
+//!
+//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` do the looking, side by side.
+
+mod accounts;
+mod issuer;
+mod published;
+mod sidecar;
+mod wechat;
+
+use std::{
+    sync::mpsc::{self, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    EXIT_FAULTS, EXIT_UNFINISHED, Failure,
+    output::{complete, json, print},
+    serve::Remark,
+};
+use crate::{
+    findings::{Finding, Status},
+    http::run_to_end,
+    settings::{Fault, Faults},
+};
+
+/// For all checks together. What is slower than its own limits, such as a file system that hangs, is not waited for.
+const LONGEST: Duration = Duration::from_secs(13);
+
+#[derive(Args, Default)]
+pub(super) struct DoctorArgs {
+    /// Print JSON: {"checks":[{"name","status","found","advice"}]}
+    #[arg(long, global = true)]
+    json: bool,
+    /// Also fetch keys and metadata at the issuer's URL, as verifiers do
+    #[arg(long)]
+    public: bool,
+    #[command(subcommand)]
+    of: Option<Patient>,
+}
+
+#[derive(Subcommand)]
+enum Patient {
+    /// Check the configuration of `wxmint sidecar`
+    Sidecar,
+}
+
+/// Takes what a group of checks has found.
+type Tells = Sender<Vec<Finding>>;
+
+/// Prints what is found, and fails with an exit code that says how bad it is.
+pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
+    let public = args.public;
+    let found = match args.of {
+        Some(Patient::Sidecar) if public => return Err(Failure::usage("--public is for the issuer's doctor")),
+        Some(Patient::Sidecar) => gather(&sidecar::CHECKS, sidecar::examine),
+        None => gather(&issuer::checks(public), move |tells| issuer::examine(tells, public)),
+    };
+    match args.json {
+        true => print(json(&Report { checks: &found })),
+        false => found.iter().for_each(|finding| print(line(finding))),
+    }
+    complete()?;
+    match found.iter().map(|finding| finding.status).max() {
+        Some(Status::Fault) => Err(Failure::diagnosed(EXIT_FAULTS)),
+        Some(Status::Warning) => Err(Failure::diagnosed(EXIT_UNFINISHED)),
+        Some(Status::Ok) | None => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    checks: &'a [Finding],
+}
+
+fn line(finding: &Finding) -> String {
+    let status = match finding.status {
+        Status::Ok => "ok",
+        Status::Warning => "warning",
+        Status::Fault => "fault",
+    };
+    format!("{status:7}  {:18}  {finding}", finding.name)
+}
+
+/// What is found of each of `names`, in their order. The checks run in a thread of their own, which the end of the process
+/// does not wait for.
+fn gather<F: Future<Output = ()>>(
+    names: &[&'static str],
+    examine: impl FnOnce(Tells) -> F + Send + 'static,
+) -> Vec<Finding> {
+    let (tells, told) = mpsc::channel();
+    thread::spawn(move || run_to_end(async { examine(tells).await }));
+    let (mut all, deadline) = (Vec::new(), Instant::now() + LONGEST);
+    while let Ok(found) = told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        all.extend(found);
+    }
+    in_order(names, all)
+}
+
+fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
+    let place = |finding: &Finding| names.iter().position(|name| *name == finding.name);
+    let missing = names.iter().filter(|name| !all.iter().any(|finding| finding.name == **name)).map(|name| {
+        let advice = "look whether a file system, DNS or the network hangs";
+        Finding::fault(name, format!("no answer within {} s", LONGEST.as_secs()), advice)
+    });
+    let mut all: Vec<_> = missing.collect::<Vec<_>>().into_iter().chain(all).collect();
+    all.sort_by_key(place);
+    all
+}
+
+/// Of settings that cannot be used, and of the checks that need them.
+fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
+    let fault = |Fault { variable, problem, wanted, example, in_file }: &Fault| {
+        let place =
+            if *in_file { format!("{variable}_FILE names a file whose content") } else { (*variable).to_owned() };
+        let advice = format!("set {variable} to {wanted}, for example {variable}={example}");
+        Finding::fault("settings", format!("{place} {problem}"), advice)
+    };
+    let others = names.iter().filter(|name| **name != "settings");
+    let others = others.map(|name| Finding::unchecked(name, "the settings cannot be used"));
+    faults.0.iter().map(fault).chain(others).collect()
+}
+
+fn remarked(remarks: Vec<Remark>) -> Vec<Finding> {
+    if remarks.is_empty() {
+        return vec![Finding::ok("settings", "complete")];
+    }
+    let named = |(variable, remark): Remark| match variable {
+        Some(variable) => Finding { found: format!("{variable}: {}", remark.found), ..remark },
+        None => remark,
+    };
+    remarks.into_iter().map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_status_name_finding_and_advice() {
+        let fault = Finding::fault("redis.reach", "Redis is gone", "start it");
+        assert_eq!(line(&fault), "fault    redis.reach         Redis is gone; start it");
+        assert_eq!(line(&Finding::ok("keys", "one")), "ok       keys                one");
+        let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
+        assert_eq!(json(&Report { checks: &[Finding::ok("keys", "one")] }), expected);
+    }
+
+    #[test]
+    fn a_check_that_hangs_is_a_fault_in_its_place() {
+        let found =
+            in_order(&["a", "b", "c"], vec![Finding::ok("c", ""), Finding::ok("a", "1"), Finding::ok("a", "2")]);
+        let names: Vec<_> = found.iter().map(|finding| (finding.name, finding.status)).collect();
+        assert_eq!(names, [("a", Status::Ok), ("a", Status::Ok), ("b", Status::Fault), ("c", Status::Ok)]);
+    }
+}

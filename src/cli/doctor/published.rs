@@ -1,0 +1,118 @@
+//! What an issuer publishes, as verifiers fetch it.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Method, Request, Url};
+use serde::Deserialize;
+use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
+
+use crate::{
+    findings::Finding,
+    http::now,
+    issuer::Issuer,
+    settings::IssuerUrl,
+    upstream::{Fetched, Tls, Upstream},
+};
+
+const NAME: &str = "public";
+const JWKS: &str = "/.well-known/jwks.json";
+const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+
+const ADVICE: &str = "let the proxy pass this path to WXMINT_LISTEN unchanged, of the wxmint that has this WXMINT_ISSUER and \
+                      these WXMINT_KEYS";
+
+/// Fetches documents. An error says what was wrong.
+pub(super) struct Web(Result<Upstream, String>);
+
+impl Web {
+    pub(super) fn new() -> Self {
+        let client = Tls::from_system()
+            .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
+            .map(|client| client.reading(MAX_PAGE));
+        Self(client.map_err(|error| error.to_string()))
+    }
+
+    /// A document with status 200.
+    pub(super) async fn fetch(&self, url: Url) -> Result<Fetched, String> {
+        let client = self.0.as_ref().map_err(String::clone)?;
+        let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())?;
+        match fetched.status.as_u16() {
+            200 => Ok(fetched),
+            status => Err(format!("the answer is {status}")),
+        }
+    }
+}
+
+/// `issuer` is that of the keys; without it, any keys will do.
+pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
+    let kid = issuer.and_then(|issuer| {
+        let now = now();
+        issuer.keys().at(now).signing(now).ok().map(|key| key.public().kid().to_owned())
+    });
+    let look = async |path: &str| {
+        let document = web.fetch(format!("{url}{path}").parse().map_err(|_| "no URL")?).await?.body;
+        match path {
+            JWKS => right_keys(&document, kid.as_deref()),
+            _ => right_metadata(&document, url.as_str()),
+        }
+    };
+    let judge = async |path| match look(path).await {
+        Ok(()) => Finding::ok(NAME, format!("{url}{path}")),
+        Err(reason) => Finding::warning(NAME, format!("{url}{path}: {reason}"), ADVICE),
+    };
+    join_all([JWKS, METADATA[0], METADATA[1]].map(judge)).await
+}
+
+fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), String> {
+    let keys = read_keys(body)?;
+    match kid {
+        Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => {
+            Err(format!("the key that signs, {kid}, is not there"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A set with a usable key.
+pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, String> {
+    let keys = PublishedKeys::read(body).map_err(|error| error.to_string())?;
+    match (keys.keys.is_empty(), keys.refused.first()) {
+        (true, Some(reason)) => Err(format!("no key of the set can be used: {reason}")),
+        (true, None) => Err("the set has no key".into()),
+        (false, _) => Ok(keys),
+    }
+}
+
+fn right_metadata(body: &[u8], issuer: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        issuer: String,
+        jwks_uri: String,
+    }
+    let found: Metadata = serde_json::from_slice(body).map_err(|_| "no metadata of an issuer".to_owned())?;
+    match (found.issuer == issuer, found.jwks_uri == format!("{issuer}{JWKS}")) {
+        (true, true) => Ok(()),
+        (false, _) => Err("it names another issuer".into()),
+        (_, false) => Err("it names another place of the keys".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_must_be_of_this_issuer() {
+        let issuer = "https://login.example.com";
+        let document = |issuer: &str, jwks: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{jwks}","more":1}}"#);
+        let jwks = "https://login.example.com/.well-known/jwks.json";
+        assert_eq!(right_metadata(document(issuer, jwks).as_bytes(), issuer), Ok(()));
+        for body in [document("https://other.example.com", jwks), document(issuer, issuer), "<html>".into()] {
+            assert!(right_metadata(body.as_bytes(), issuer).is_err(), "{body}");
+        }
+        for body in [r#"{"keys":[]}"#, "<html>", r#"{"keys":[{"kty":"oct"}]}"#] {
+            assert!(right_keys(body.as_bytes(), None).is_err(), "{body}");
+        }
+    }
+}

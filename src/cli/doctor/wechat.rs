@@ -1,0 +1,140 @@
+//! Whether WeChat answers, takes the credentials of each app, and has the same time.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, future::join, stream};
+
+use crate::{
+    findings::Finding,
+    http::now,
+    settings::Settings,
+    telemetry::Metrics,
+    upstream::Tls,
+    wechat::{App, CallError, CurrentApps, WeChat},
+};
+
+pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
+
+/// In seconds; half of what verifiers allow.
+const FAR: f64 = 30.0;
+/// How many apps are asked for at a time; the client allows 64.
+const AT_A_TIME: usize = 50;
+
+pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
+    let made = Tls::from_system().and_then(|tls| WeChat::new(&settings.wechat_url, &tls, 1, Metrics::default()));
+    let wechat = match made {
+        Ok(wechat) => wechat,
+        Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
+    };
+    let apps = CurrentApps::read(settings.apps.clone()).map(|apps| apps.all());
+    let apps: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
+    let token = async |app: &&App| credentials(app, wechat.stable_token(app, false).await.map(drop));
+    let tokens = stream::iter(&apps).map(token).buffered(AT_A_TIME).collect::<Vec<_>>();
+    let (date, mut found) = join(wechat.date(), tokens).await;
+    let clock = clock("wechat.clock", "WeChat", date.as_ref().ok().copied().flatten(), now());
+    if found.is_empty() {
+        found.push(Finding::unchecked("wechat.credentials", "no AppSecret can be read"));
+    }
+    found.extend([clock, reach(&date, settings.wechat_url.host_str().unwrap_or_default())]);
+    found
+}
+
+fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str) -> Finding {
+    match date {
+        Ok(_) => Finding::ok("wechat.reach", format!("{host} answers")),
+        Err(error) => Finding::fault(
+            "wechat.reach",
+            format!("{host}: {error}"),
+            "let this machine reach it: look at DNS, the way out on 443, a firewall or network policy, and WXMINT_WECHAT_URL",
+        ),
+    }
+}
+
+/// How far another clock is from this machine's.
+pub(super) fn clock(name: &'static str, whose: &str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
+    match date {
+        Some(date) => Finding::clock(name, (now - date).as_seconds_f64(), FAR, format_args!("that of {whose}")),
+        None => Finding::unchecked(name, format_args!("{whose} does not say its time")),
+    }
+}
+
+/// What to do about an errcode for which WeChat refuses logins too.
+fn cure(errcode: i64, errmsg: &str) -> Option<String> {
+    let address = || errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok());
+    Some(match errcode {
+        40013 => "put the AppID that mp.weixin.qq.com shows into WXMINT_APPID, or the name of the app's file".into(),
+        40001 | 40125 => {
+            "put the AppSecret that mp.weixin.qq.com shows into WXMINT_APP_SECRET, or the app's file".into()
+        }
+        40164 => {
+            let address = address().unwrap_or("the address of this machine");
+            format!("put {address} on the IP whitelist of the app at mp.weixin.qq.com")
+        }
+        40243 => "unfreeze the AppSecret at mp.weixin.qq.com".into(),
+        _ => return None,
+    })
+}
+
+fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
+    let (name, app) = ("wechat.credentials", &app.id);
+    let error = match outcome {
+        Ok(()) => return Finding::ok(name, format!("{app}: WeChat takes AppID and AppSecret")),
+        Err(error) => error,
+    };
+    let found = format!("{app}: {error}");
+    match &error {
+        CallError::Refused { errcode, errmsg, .. } => match cure(*errcode, errmsg) {
+            Some(cure) => Finding::fault(name, found, cure),
+            None => {
+                Finding::warning(name, found, "look the errcode up in WeChat's documentation of getStableAccessToken")
+            }
+        },
+        _ => Finding::unchecked(name, found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{findings::Status, wechat::read_access_token};
+
+    #[test]
+    fn an_errcode_is_a_fault_where_logins_are_refused_too() {
+        let app = App {
+            id: "wx0123456789abcdef".parse().expect("an AppID"),
+            secret: "0123456789abcdef".parse().expect("a secret"),
+        };
+        let found = |body: &str| credentials(&app, read_access_token(body.as_bytes()).map(drop));
+        for (body, status, advice) in [
+            (r#"{"access_token":"80_a","expires_in":7200}"#, Status::Ok, ""),
+            (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Status::Fault, "WXMINT_APPID"),
+            (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, Status::Fault, "WXMINT_APP_SECRET"),
+            (
+                r#"{"errcode":40164,"errmsg":"invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist rid: 6-4-7"}"#,
+                Status::Fault,
+                "put 203.0.113.9 on the IP whitelist",
+            ),
+            (r#"{"errcode":40164,"errmsg":"not in whitelist"}"#, Status::Fault, "the address of this machine"),
+            (
+                r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#,
+                Status::Warning,
+                "getStableAccessToken",
+            ),
+            ("<html>", Status::Warning, "mend that first"),
+        ] {
+            let found = found(body);
+            assert!(found.status == status && found.advice.contains(advice), "{body}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_far_after_30_seconds_in_either_direction() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let status = |date| clock("clock", "it", date, at(100)).status;
+        let dates = [Some(at(70)), Some(at(130)), Some(at(69)), Some(at(131)), None];
+        assert_eq!(dates.map(status), [Status::Ok, Status::Ok, Status::Warning, Status::Warning, Status::Warning]);
+    }
+}

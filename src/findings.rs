@@ -1,0 +1,65 @@
+//! What was found of a configuration, and what to do about it: for readiness, and for `wxmint doctor`.
+
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Ok,
+    Warning,
+    /// wxmint does not start or does not become ready, or people cannot log in.
+    Fault,
+}
+
+/// What one check has found. Never holds a secret, nor a URL that holds one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Of the check.
+    pub name: &'static str,
+    pub status: Status,
+    pub found: String,
+    /// What to do; empty if nothing is to be done.
+    pub advice: String,
+}
+
+impl Finding {
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, found: found.into(), advice: String::new() }
+    }
+
+    pub fn warning(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, status: Status::Warning, found: found.into(), advice: advice.into() }
+    }
+
+    pub fn fault(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, status: Status::Fault, found: found.into(), advice: advice.into() }
+    }
+
+    /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
+    pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
+        let word = if ahead > 0.0 { "ahead of" } else { "behind" };
+        let found = format!("the clock of this machine is {:.0} s {word} {other}", ahead.abs());
+        if ahead.abs() > far { Self::warning(name, found, "set both by NTP") } else { Self::ok(name, found) }
+    }
+
+    /// A warning that another failure has made the check impossible.
+    pub fn unchecked(name: &'static str, because: impl Display) -> Self {
+        Self::warning(name, format!("not checked: {because}"), "mend that first, then run the doctor again")
+    }
+
+    /// A fault by the text of an error, which has the advice behind its first semicolon; if it has none, `advice` holds.
+    pub fn told(name: &'static str, text: impl Display, advice: &str) -> Self {
+        let text = text.to_string();
+        let (found, advice) = text.split_once("; ").unwrap_or((&text, advice));
+        Self::fault(name, found, advice)
+    }
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.found)?;
+        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+    }
+}

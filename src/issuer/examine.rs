@@ -1,0 +1,114 @@
+//! What is found of the files that the settings name: why they cannot be used, or what they hold. At start, and for
+//! `wxmint doctor`.
+
+use std::{fmt::Display, path::Path};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use wxmint_verify::KeyError;
+
+use super::Issuer;
+use crate::{findings::Finding, keys::KeySet, secret_files::MAKE_KEYS, store::Redis};
+
+pub(super) const UNREADABLE: &str = "correct the path, or let the user of this process read the file";
+pub(super) const APPS: &str =
+    "put into that file the AppSecret that WeChat shows, and nothing else, or remove the file";
+
+/// The content of a file is wrong. The advice is the error's, if it has one.
+pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
+    let advice = match name {
+        "vault" => "put a key into that line as `openssl rand -base64 32` prints it, and keep the other lines",
+        _ => "correct the file",
+    };
+    Finding::told(name, format_args!("{variable}: {}: {error}", path.display()), advice)
+}
+
+pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
+    let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
+    let (error, advice) = match error {
+        KeyError::NoneSigning { earliest } if is_early(earliest) => {
+            (error.to_string(), "correct the clock of this machine, or wait until then".to_owned())
+        }
+        KeyError::NoneSigning { .. } => ("each key of the set has expired".into(), anew(path)),
+        error => (error.to_string(), format!("restore the file from its backup, or {}", anew(path))),
+    };
+    Finding::fault("keys", format!("WXMINT_KEYS: {}: {error}", path.display()), advice)
+}
+
+fn anew(path: &Path) -> String {
+    format!("move the file away and run: {MAKE_KEYS} {} (everybody logs in again)", path.display())
+}
+
+impl Issuer {
+    /// What is found of the files of an issuer that can start.
+    pub fn examine(&self, now: DateTime<Utc>) -> Vec<Finding> {
+        let settings = &self.settings;
+        let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
+        let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
+        let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
+        vec![files, keys(self.keys.at(now).set(), &settings.keys, now)]
+    }
+
+    /// Whether the vault opens what is sealed in Redis.
+    pub async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
+        let sealed = match redis {
+            Some(redis) => redis.some_session_keys().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let (vault, file) = (self.vault.keys(), self.settings.vault_key_file.display());
+        let (closed, tried) =
+            (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
+        match closed {
+            0 => Finding::ok(
+                "vault",
+                format!(
+                    "the key of line {} seals; opens {tried} of {tried} session keys tried in Redis",
+                    vault.sealing_line()
+                ),
+            ),
+            closed => Finding::warning(
+                "vault",
+                format!(
+                    "{closed} of {tried} session keys tried in Redis do not open: another vault key has sealed them, so that \
+                     user data fails until these people log in again"
+                ),
+                format!("put the earlier vault key into {file} as its last line, from the backup or another replica"),
+            ),
+        }
+    }
+
+    /// How many users the users file has, if they come from one.
+    pub fn users(&self) -> Option<usize> {
+        self.users.as_ref().map(|(_, users)| users.count())
+    }
+}
+
+fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
+    let signing = match set.signing(now) {
+        Ok(key) => key.public(),
+        Err(error) => return unusable_keys(path, &error, now),
+    };
+    let next = set.lives().iter().find(|life| life.nbf > now);
+    let next =
+        next.map(|next| format!("; {} from {} on", next.kid, next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
+    Finding::ok("keys", format!("{} keys; {kid} signs ({algorithm}){next}", set.lives().len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_set_without_a_key_that_signs_has_expired_or_is_early() {
+        let error = |nbf| KeyError::NoneSigning { earliest: at(nbf).to_rfc3339() };
+        let [early, expired] = [200, 50].map(|nbf| unusable_keys(Path::new("k"), &error(nbf), at(100)));
+        assert!(early.advice.contains("clock"), "{early:?}");
+        assert!(expired.found.contains("expired") && expired.advice.contains("keys generate --keys k"), "{expired:?}");
+    }
+}

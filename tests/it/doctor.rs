@@ -1,0 +1,181 @@
+//! `wxmint doctor`: each fault is found by its name, and its advice mends it. Whatever is wrong, no secret is printed.
+
+mod backends;
+mod bounds;
+mod files;
+mod redis;
+mod sidecar;
+
+use std::{env, fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::support::{APP_SECRET, Configuration, PATIENCE, Process, TestBed, WXMINT};
+
+/// In the order in which they are printed.
+const NAMES: [&str; 17] = [
+    "settings",
+    "files",
+    "keys",
+    "vault",
+    "redis.reach",
+    "redis.version",
+    "redis.eviction",
+    "redis.persistence",
+    "redis.replicas",
+    "redis.rights",
+    "redis.clock",
+    "redis.latency",
+    "wechat.reach",
+    "wechat.credentials",
+    "wechat.clock",
+    "accounts",
+    "proxies",
+];
+
+const REDIS_PASSWORD: &str = "hunter2-of-redis";
+const ADMIN_SECRET: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+/// What the doctor has said.
+pub(crate) struct Report {
+    pub(crate) code: i32,
+    checks: Vec<Value>,
+    /// All that it wrote.
+    output: String,
+}
+
+impl Report {
+    /// Runs it in the environment of a configuration, none of whose secrets it prints.
+    pub(crate) async fn of(configuration: &Configuration) -> Self {
+        let secrets = [
+            APP_SECRET.to_owned(),
+            REDIS_PASSWORD.to_owned(),
+            ADMIN_SECRET.to_owned(),
+            content(configuration, "WXMINT_VAULT_KEY_FILE"),
+        ];
+        let report = Self::run(&mut configuration.command_of(&["doctor", "--json"])).await;
+        let private = serde_json::from_str::<Value>(&content(configuration, "WXMINT_KEYS")).unwrap_or_default();
+        let private = private["keys"].as_array().into_iter().flatten().filter_map(|key| key["d"].as_str());
+        for secret in secrets.iter().map(String::as_str).chain(private).flat_map(str::lines) {
+            assert!(secret.len() < 8 || !report.output.contains(secret), "{secret}: {}", report.output);
+        }
+        report
+    }
+
+    async fn run(command: &mut Command) -> Self {
+        let mut process = Process::spawn("wxmint doctor", command);
+        let code = process.end(PATIENCE * 2).await.code().expect("an exit code");
+        let checks = serde_json::from_str::<Value>(&process.stdout().concat()).expect("JSON")["checks"].take();
+        let checks = checks.as_array().expect("checks").clone();
+        Self { code, checks, output: process.log() }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.checks.iter().map(|check| check["name"].as_str().expect("a name")).collect()
+    }
+
+    /// Of a check, the finding that is worst: status, what was found, and what to do.
+    fn worst(&self, name: &str) -> [&str; 3] {
+        let of_it = self.checks.iter().filter(|check| check["name"] == name);
+        let badness = |check: &&Value| ["ok", "warning", "fault"].iter().position(|status| check["status"] == *status);
+        let worst = of_it.max_by_key(badness).unwrap_or_else(|| panic!("{name}: {}", self.output));
+        ["status", "found", "advice"].map(|member| worst[member].as_str().expect("a text"))
+    }
+
+    fn status(&self, name: &str) -> &str {
+        self.worst(name)[0]
+    }
+
+    /// The advice about a check that has this status, and was found with these words.
+    pub(crate) fn advice(&self, name: &str, status: &str, found: &str) -> String {
+        let worst = self.worst(name);
+        assert!(worst[0] == status && worst[1].contains(found), "{name}: {worst:?}\n{}", self.output);
+        assert!(!worst[2].is_empty(), "{name} says what to do");
+        worst[2].to_owned()
+    }
+
+    pub(crate) fn expect_healthy(&self) {
+        let ailing: Vec<_> = self.checks.iter().filter(|check| check["status"] != "ok").collect();
+        assert!(ailing.is_empty() && self.code == 0, "{} {ailing:?}", self.code);
+    }
+}
+
+/// Of a file that a variable names.
+fn content(configuration: &Configuration, variable: &str) -> String {
+    fs::read_to_string(configuration.value(variable)).unwrap_or_default()
+}
+
+/// Redis and WeChat as they should be, and the configuration of a service that is not running.
+async fn healthy() -> TestBed {
+    TestBed::builder().services(0).redis_password(REDIS_PASSWORD).start().await
+}
+
+/// The command that an advice gives: behind `run: ` or the like, up to an explanation.
+fn command_of(advice: &str) -> &str {
+    let begun = ["run: ", "with: ", "run on each server: "].iter().find_map(|words| Some(advice.split_once(words)?.1));
+    let command = begun.unwrap_or_else(|| panic!("no command: {advice}"));
+    command.split([',', '(']).next().unwrap_or_default().trim()
+}
+
+/// Runs the command of an advice in a shell.
+fn follow(advice: &str) {
+    let programs = Path::new(WXMINT).parent().expect("a folder").to_string_lossy().into_owned();
+    let path = format!("{programs}:{}", env::var("PATH").unwrap_or_default());
+    let done = Command::new("sh").args(["-c", command_of(advice)]).env("PATH", path).output().expect("a shell");
+    assert!(done.status.success(), "{advice}: {done:?}");
+}
+
+#[tokio::test]
+async fn a_configuration_without_faults_is_ok_and_nothing_is_changed() {
+    let bed = healthy().await;
+    let report = Report::of(&bed.configuration).await;
+    report.expect_healthy();
+    assert_eq!(report.names(), NAMES);
+    assert_eq!(bed.redis.everything(), []);
+    let stats = bed.wechat.stats().await;
+    assert_eq!((bed.wechat.exchanges().await, &stats["requests"]["/cgi-bin/stable_token"]), (0, &1.into()), "{stats}");
+    assert!(report.worst("wechat.credentials")[1].contains("wx0123456789abcdef"));
+}
+
+#[tokio::test]
+async fn serve_check_is_the_doctor_and_exits() {
+    let bed = healthy().await;
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    for words in [&["serve", "--check"][..], &["doctor"]] {
+        let mut process = Process::spawn("wxmint", &mut bed.configuration.command_of(words));
+        assert_eq!(process.end(PATIENCE).await.code(), Some(2));
+        let lines = process.stdout();
+        assert_eq!(lines.len(), NAMES.len(), "a line for each: {lines:?}");
+        let eviction = lines.iter().find(|line| line.contains("redis.eviction")).expect("a line");
+        assert!(eviction.starts_with("fault ") && eviction.contains("allkeys-lru"), "{eviction}");
+        assert!(eviction.contains("; run: CONFIG SET maxmemory-policy noeviction"), "{eviction}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_a_fault_whose_advice_has_the_right_form() {
+    let mut bed = healthy().await;
+    bed.configuration.set("WXMINT_TOKEN_TTL", "soon");
+    let report = Report::of(&bed.configuration).await;
+    let advice = report.advice("settings", "fault", "WXMINT_TOKEN_TTL is not valid");
+    assert_eq!((report.code, report.status("redis.reach")), (2, "warning"));
+    assert!(report.worst("redis.reach")[1].starts_with("not checked"));
+    let (_, example) = advice.rsplit_once("WXMINT_TOKEN_TTL=").expect("an example");
+    bed.configuration.set("WXMINT_TOKEN_TTL", example);
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn what_is_accepted_and_perhaps_not_meant_is_a_warning() {
+    let mut bed = healthy().await;
+    bed.configuration.set("WXMINT_TOKEN_TLL", "2h");
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.code, 1);
+    assert_eq!(report.advice("settings", "warning", "WXMINT_TOKEN_TLL"), "did you mean WXMINT_TOKEN_TTL?");
+    bed.configuration.unset("WXMINT_TOKEN_TLL");
+    bed.configuration.set("WXMINT_TRUSTED_PROXIES", "none");
+    let report = Report::of(&bed.configuration).await;
+    report.advice("proxies", "warning", "all phones count as one address");
+    bed.configuration.set("WXMINT_TRUSTED_PROXIES", "192.0.2.0/28");
+    Report::of(&bed.configuration).await.expect_healthy();
+}

@@ -1,0 +1,114 @@
+//! What may be wrong with the files that the settings name.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use serde_json::Value;
+
+use super::{ADMIN_SECRET, Report, content, follow, healthy};
+use crate::support::{Configuration, Service, write_private};
+
+fn expose(path: &str) {
+    fs::set_permissions(path, Permissions::from_mode(0o644)).expect("our file");
+}
+
+/// Changes the first key of the key file.
+fn change_key(configuration: &Configuration, change: impl FnOnce(&mut Value)) {
+    let mut keys: Value = serde_json::from_str(&content(configuration, "WXMINT_KEYS")).expect("JSON");
+    change(&mut keys["keys"][0]);
+    fs::write(configuration.value("WXMINT_KEYS"), keys.to_string()).expect("written");
+}
+
+/// Has the key sign from so many seconds after it was made on.
+pub(super) fn date_keys(configuration: &Configuration, later: i64) {
+    change_key(configuration, |key| key["nbf"] = (key["nbf"].as_i64().expect("seconds") + later).into());
+}
+
+#[tokio::test]
+async fn files_that_others_can_read_or_that_are_missing_are_mended_by_the_commands_of_the_advice() {
+    let mut bed = healthy().await;
+    let tokens = bed.configuration.path("tokens");
+    write_private(&tokens, &format!("alice {ADMIN_SECRET}\n"));
+    bed.configuration.set("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
+    for name in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE", "WXMINT_ADMIN_TOKENS_FILE"] {
+        expose(bed.configuration.value(name));
+        let report = Report::of(&bed.configuration).await;
+        assert!(report.worst("keys")[1].contains("not checked"), "{}", report.output);
+        follow(&report.advice("files", "fault", &format!("{name}: ")));
+        Report::of(&bed.configuration).await.expect_healthy();
+    }
+    for name in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"] {
+        fs::remove_file(bed.configuration.value(name)).expect("it was there");
+        follow(&Report::of(&bed.configuration).await.advice("files", "fault", "No such file"));
+        Report::of(&bed.configuration).await.expect_healthy();
+    }
+}
+
+#[tokio::test]
+async fn keys_that_cannot_sign_are_mended_by_moving_the_file_away_and_the_command_of_the_advice() {
+    let bed = healthy().await;
+    let path = bed.configuration.value("WXMINT_KEYS");
+    let spoils: [(&str, &dyn Fn()); 3] = [
+        ("not a JWK Set", &|| fs::write(path, "{\"keys\":").expect("written")),
+        ("`d` is missing", &|| change_key(&bed.configuration, |key| key["d"] = Value::Null)),
+        ("has expired", &|| {
+            change_key(&bed.configuration, |key| (key["nbf"], key["exp"]) = (1000.into(), 2000.into()));
+        }),
+    ];
+    for (words, spoil) in spoils {
+        spoil();
+        let advice = Report::of(&bed.configuration).await.advice("keys", "fault", words);
+        assert!(advice.contains("move the file away"), "{advice}");
+        fs::rename(path, format!("{path}.away")).expect("moved");
+        follow(&advice);
+        Report::of(&bed.configuration).await.expect_healthy();
+    }
+    date_keys(&bed.configuration, 3600);
+    let advice = Report::of(&bed.configuration).await.advice("keys", "fault", "no key may sign yet");
+    assert!(advice.contains("clock"), "{advice}");
+    date_keys(&bed.configuration, -3600);
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn a_vault_key_that_is_spoilt_or_another_is_mended_as_the_advice_says() {
+    let bed = healthy().await;
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    service.login(&bed.mint_code("lin").await).await.expect_login();
+    let session_key = bed.wechat.account("lin").await["session_key"].as_str().expect("a key").to_owned();
+    drop(service);
+    let path = bed.configuration.value("WXMINT_VAULT_KEY_FILE");
+    let right = fs::read_to_string(path).expect("our file");
+    Report::of(&bed.configuration).await.expect_healthy();
+
+    let spoilt = right.replacen(&right[..4], "****", 1);
+    fs::write(path, &spoilt).expect("written");
+    let report = Report::of(&bed.configuration).await;
+    let advice = report.advice("vault", "fault", "line 1 must be base64");
+    assert!(!report.output.contains(&spoilt) && advice.contains("`openssl rand -base64 32`"), "{}", report.output);
+
+    // Another key seals, and opens nothing of before.
+    fs::remove_file(path).expect("it was there");
+    follow(&format!("run: umask 077; openssl rand -base64 32 > {path}"));
+    let other = fs::read_to_string(path).expect("our file");
+    let report = Report::of(&bed.configuration).await;
+    let advice = report.advice("vault", "warning", "1 of 1 session keys tried in Redis do not open");
+    assert!(advice.contains(path) && advice.contains("last line") && !report.output.contains(&session_key), "{advice}");
+    fs::write(path, format!("{other}{right}")).expect("written");
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn a_file_of_audit_events_that_cannot_be_written_is_a_fault_and_is_not_made() {
+    let mut bed = healthy().await;
+    let folder = bed.configuration.path("nowhere");
+    bed.configuration.set("WXMINT_AUDIT", &format!("file:{}", folder.join("audit").display()));
+    Report::of(&bed.configuration).await.advice("files", "fault", "WXMINT_AUDIT: ");
+    fs::create_dir(&folder).expect("a folder");
+    Report::of(&bed.configuration).await.expect_healthy();
+    assert!(!Path::new(&folder.join("audit")).exists());
+}

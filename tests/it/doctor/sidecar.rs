@@ -1,0 +1,68 @@
+//! `wxmint doctor sidecar`.
+
+use super::Report;
+use crate::support::{Configuration, ISSUER, JwksServer, Manner, TestBed, libfaketime};
+
+/// The environment of a sidecar whose issuer is at this address.
+fn configuration(jwks: &str) -> Configuration {
+    let mut configuration = Configuration::new("ES256");
+    for (name, value) in [("WXMINT_ISSUER", ISSUER), ("WXMINT_AUDIENCE", ISSUER), ("WXMINT_JWKS_URL", jwks)] {
+        configuration.set(name, value);
+    }
+    configuration
+}
+
+async fn examined(configuration: &Configuration) -> Report {
+    Report::run(&mut configuration.command_of(&["doctor", "sidecar", "--json"])).await
+}
+
+#[tokio::test]
+async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
+    let bed = TestBed::start().await;
+    let right = bed.service().url("/.well-known/jwks.json");
+    let mut configuration = configuration(&right);
+    let report = examined(&configuration).await;
+    report.expect_healthy();
+    assert_eq!(report.names(), ["settings", "jwks", "revocations", "clock"]);
+
+    configuration.set("WXMINT_JWKS_URL", &bed.service().url("/nowhere"));
+    let report = examined(&configuration).await;
+    assert!(report.advice("jwks", "fault", "the answer is 404").contains("correct WXMINT_JWKS_URL"));
+    assert_eq!((report.code, report.status("revocations")), (2, "warning"));
+    configuration.set("WXMINT_JWKS_URL", &right);
+
+    configuration.set("WXMINT_REVOCATIONS_URL", &bed.service().url("/nowhere"));
+    let report = examined(&configuration).await;
+    let advice = report.advice("revocations", "warning", "the answer is 404");
+    assert!(advice.contains("correct WXMINT_REVOCATIONS_URL") && report.code == 1, "{advice}");
+    configuration.set("WXMINT_REVOCATIONS_FAIL", "closed");
+    examined(&configuration).await.advice("revocations", "fault", "all tokens are refused");
+    configuration.set("WXMINT_REVOCATIONS_URL", "off");
+    examined(&configuration).await.expect_healthy();
+
+    let library = libfaketime().to_string_lossy().into_owned();
+    for (name, value) in
+        [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+100s"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
+    {
+        configuration.set(name, value);
+    }
+    let advice = examined(&configuration).await.advice("clock", "warning", "s ahead of that of https://");
+    assert_eq!(advice, "set both by NTP");
+}
+
+#[tokio::test]
+async fn keys_and_pages_that_are_not_the_issuers_are_refused() {
+    let bed = TestBed::start().await;
+    let stranger = JwksServer::start().await;
+    let mut configuration = configuration(&stranger.url("/jwks"));
+    stranger.at("/jwks", Manner::says("200 OK", "", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#));
+    examined(&configuration).await.advice("jwks", "fault", "no key of the set can be used");
+    configuration.set("WXMINT_JWKS_URL", &bed.service().url("/.well-known/jwks.json"));
+    configuration.set("WXMINT_REVOCATIONS_URL", &stranger.url("/revocations"));
+    stranger.at("/revocations", Manner::says("200 OK", "", "a.b.c"));
+    examined(&configuration).await.advice("revocations", "warning", "the page is refused (malformed)");
+    configuration.unset("WXMINT_ISSUER");
+    let report = examined(&configuration).await;
+    report.advice("settings", "fault", "WXMINT_ISSUER is not set");
+    assert!(report.worst("jwks")[1].starts_with("not checked"), "{}", report.output);
+}
