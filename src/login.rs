@@ -91,7 +91,7 @@ impl LoginWorker {
         let extra = self.admit(&bound).await?;
 
         if let Some(key) = &arrival.unkept {
-            self.store.keep_session_key(&arrival.person, bound.generation, key).await?;
+            self.store.keep_session_key(&arrival.person, bound.generation, key, false).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let app = arrival.person.app;

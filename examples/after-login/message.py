@@ -22,6 +22,7 @@ def opened(user, version, data):
         padded = cipher.update(b64decode(data)) + cipher.finalize()
         return (unpadder.update(padded) + unpadder.finalize()).decode()
     except ValueError as error:
+        known.pop(user, None)  # perhaps the user has another WeChat identity by now, whose keys have versions of their own
         # One text for every reason, because CBC has no MAC.
         raise ValueError("the message cannot be decrypted") from error
 

@@ -1,5 +1,7 @@
 """A service of the business: sells, and reads encrypted messages. It believes X-User-Id, which the proxy with the sidecar
 writes (docs/peers.md), and listens on loopback, so that nobody reaches it but that proxy. Needs requirements.txt.
+
+    ADMIN=http://127.0.0.1:9090 SECRET=… APPID=… OFFER_ID=… APP_KEY=… python service.py
 """
 
 import json
@@ -37,7 +39,7 @@ class Service(BaseHTTPRequestHandler):
 
     def _answer(self):
         act, user, length = ROUTES.get(self.path), self.headers.get("X-User-Id"), int(self.headers.get("Content-Length", 0))
-        if length > LONGEST:
+        if not 0 <= length <= LONGEST:
             return 413, {"code": "too_long"}
         body = self.rfile.read(length)
         if not act:
@@ -48,7 +50,7 @@ class Service(BaseHTTPRequestHandler):
             return 200, act(user, json.loads(body))
         except LogInAgain:
             return 409, {"code": "log_in_again"}
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             self.log_error("%s", error)
             return 400, {"code": "refused"}
 

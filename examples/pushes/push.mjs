@@ -23,6 +23,7 @@ export class Pushes {
     let [push, name, further] = [parsed(body), "signature", []];
     const sealed = push.Encrypt;
     if (this.key && typeof sealed !== "string") throw new Error("the push is not encrypted");
+    if (!this.key && sealed !== undefined) throw new Error("the push is encrypted, and there is no EncodingAESKey");
     if (this.key) [name, further] = ["msg_signature", [sealed]];
     const id = this.#check(query, name, further, now);
     if (this.key) push = parsed(this.#decrypt(Buffer.from(sealed, "base64")));

@@ -37,6 +37,8 @@ class Pushes:
         """An id, which is the same if the request is sent again, and what a POST says."""
         push, name, further = _parsed(body), "signature", []
         sealed = push.get("Encrypt")
+        if self.key is None and sealed is not None:
+            raise Refused("the push is encrypted, and there is no EncodingAESKey")
         if self.key is not None:
             if not isinstance(sealed, str):
                 raise Refused("the push is not encrypted")

@@ -1,8 +1,10 @@
-// Receives WeChat's pushes and tells wxmint who has left. Node 18 or later, no packages.
+// Receives WeChat's pushes: has wxmint end or erase who has left, and asks it who has paid or written. Node 18 or later, no
+// packages.
 //
 //   APPID=… PUSH_TOKEN=… PUSH_AES_KEY=… ADMIN=http://127.0.0.1:9090 SECRET=… node receiver.mjs
 //
-// SECRET stands in the file of WXMINT_ADMIN_TOKENS_FILE with the rights `read,operate`. Behind the proxy that speaks https.
+// SECRET stands in the file of WXMINT_ADMIN_TOKENS_FILE with the rights `read,operate`. Put your
+// proxy with TLS in front.
 import { createServer } from "node:http";
 import { Pushes } from "./push.mjs";
 
@@ -11,7 +13,8 @@ const LONGEST = 64 * 1024; // bytes of a push
 const PATIENCE = 4000; // ms for wxmint, because WeChat waits 5 s
 
 const pushes = new Pushes({ token: PUSH_TOKEN, encodingAesKey: PUSH_AES_KEY, appid: APPID });
-// The pushes of the last minutes that were handled. Where several processes receive, keep them in Redis: SET id 1 NX EX 600.
+// The pushes of the last minutes that were handled. Where several processes receive, keep them in Redis: EXISTS id
+// before, SET id 1 EX 600 afterwards (not NX before, or a push that failed would be ignored when WeChat sends it again).
 const handled = new Map();
 
 // What wxmint says of a person, or undefined if it knows none.

@@ -1,8 +1,10 @@
-"""Receives WeChat's pushes and tells wxmint who has left. Needs requirements.txt, because Python itself has no AES.
+"""Receives WeChat's pushes: has wxmint end or erase who has left, and asks it who has paid or written. Needs
+requirements.txt, because Python itself has no AES.
 
     APPID=… PUSH_TOKEN=… PUSH_AES_KEY=… ADMIN=http://127.0.0.1:9090 SECRET=… python receiver.py
 
-SECRET stands in the file of WXMINT_ADMIN_TOKENS_FILE with the rights `read,operate`. Behind the proxy that speaks https.
+SECRET stands in the file of WXMINT_ADMIN_TOKENS_FILE with the rights `read,operate`. Put your
+proxy with TLS in front.
 """
 
 import json
@@ -21,7 +23,8 @@ LONGEST = 64 * 1024  # bytes of a push
 PATIENCE = 4  # seconds for wxmint, because WeChat waits 5
 
 pushes = Pushes(os.environ["PUSH_TOKEN"], os.environ.get("PUSH_AES_KEY"), APPID)
-# The pushes of the last minutes that were handled. Where several processes receive, keep them in Redis: SET id 1 NX EX 600.
+# The pushes of the last minutes that were handled. Where several processes receive, keep them in Redis: EXISTS id
+# before, SET id 1 EX 600 afterwards (not NX before, or a push that failed would be ignored when WeChat sends it again).
 handled = {}
 opener = build_opener(ProxyHandler({}))  # wxmint is in your own network, not behind a proxy
 

@@ -80,13 +80,14 @@ pub enum BadAdminTokens {
     Rights(usize),
     #[error("line {0}: this secret stands in the file already")]
     Twice(usize),
-    #[error("names nobody")]
+    #[error("is empty; a comment alone (`# nobody`) takes all secrets away")]
     Empty,
 }
 
 impl AdminTokens {
     /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has all rights. Blank lines and lines that begin with `#`
-    /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap.
+    /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
+    /// no secrets.
     pub fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
         let mut tokens: Vec<(Holder, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
@@ -116,7 +117,8 @@ impl AdminTokens {
             }
             tokens.push((Holder { name: name.to_owned(), rights }, hash));
         }
-        if tokens.is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
+        // An editor may leave a file empty for a moment. A comment alone is meant.
+        if content.trim_ascii().is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -200,7 +202,8 @@ mod tests {
     fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
         let refused = |content: &str| AdminTokens::parse(content.as_bytes()).err();
         assert_eq!(refused(""), Some(BadAdminTokens::Empty));
-        assert_eq!(refused("# nobody\n"), Some(BadAdminTokens::Empty));
+        assert_eq!(refused("\n \n"), Some(BadAdminTokens::Empty));
+        assert_eq!(refused("# nobody\n"), None);
         assert_eq!(refused("\nalice\n"), Some(BadAdminTokens::Form(2)));
         assert_eq!(refused(&format!("alice {SECRET} read more")), Some(BadAdminTokens::Form(1)));
         for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {

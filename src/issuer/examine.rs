@@ -16,7 +16,7 @@ pub(super) const APPS: &str =
 /// The content of a file is wrong. The advice is the error's, if it has one.
 pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
     let advice = match name {
-        "vault" => "put a key into that line as `openssl rand -base64 32` prints it, and keep the other lines",
+        "vault" => "restore that line from the backup, or make a new one: `openssl rand -base64 32`; keep the others",
         _ => "correct the file",
     };
     Finding::told(name, format_args!("{variable}: {}: {error}", path.display()), advice)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{AccessTokenError, LoginError, LoginWorker, Usable, worker::new_attempt};
 use crate::{
     ids::{AppId, Person, UserId},
-    store::StoreError,
+    store::{PersonalCall, StoreError},
     vault::Sealed,
     wechat::{AppAccessToken, EncryptKey, SessionKey, Verdict, user_signature},
 };
@@ -39,6 +39,7 @@ impl LoginWorker {
     /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
         let (PersonSession { person, sealed, .. }, key) = self.latest_session(user, app).await?;
+        self.count_call(&person, PersonalCall::EncryptKeys).await?;
         let apps = self.apps.all();
         let app = apps.choose(Some(app), None)?;
         let ask = async |token: &_| self.wechat.encrypt_keys(token, &person.openid, &key).await;

@@ -58,7 +58,7 @@ impl LoginWorker {
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an unbinding
     /// writes to Redis and to all verifiers, so that one person must not choose how often that happens.
-    async fn count_call(&self, person: &Person, call: PersonalCall) -> Result<(), LoginError> {
+    pub(super) async fn count_call(&self, person: &Person, call: PersonalCall) -> Result<(), LoginError> {
         let (rate, limit) = match call {
             PersonalCall::Unbinding => (UNBINDING_RATE, UNBINDINGS),
             _ => (self.policy.limits.openid, OPENID),
@@ -103,7 +103,7 @@ impl LoginWorker {
         }
         let new = replaced?;
         let sealed = self.vault.keys().seal(&new, person).map_err(LoginError::from)?;
-        Ok(self.store.keep_session_key(person, *generation, &(order, sealed)).await?)
+        Ok(self.store.keep_session_key(person, *generation, &(order, sealed), true).await?)
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {

@@ -31,11 +31,12 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The error's text. If the file is missing, the text adds the command that makes it: `make`, followed by the path.
+    /// The error's text. If the file is missing, the text adds the command that makes it: `make`, followed by the path. The
+    /// backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
     pub fn or_make(&self, make: &str) -> String {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("{self}; make it with: {make} {path}", path = path.display())
+                format!("{self}; restore it from its backup, or make it with: {make} {path}", path = path.display())
             }
             _ => self.to_string(),
         }

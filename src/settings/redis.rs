@@ -55,7 +55,7 @@ fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
     let has_tls = url.is_none_or(|url| matches!(url, StoreUrl::Redis(url) if url.has_tls()));
-    let without_tls = "is set, but WXMINT_REDIS_URL does not begin with rediss";
+    let without_tls = "is set, but WXMINT_REDIS_URL does not begin with rediss: unset it, or use rediss";
     match (ca, certificate, key) {
         (Some(_), _, _) if !has_tls => reader.fault(&REDIS_CA_FILE, without_tls),
         (_, Some(_), _) if !has_tls => reader.fault(&REDIS_CERT_FILE, without_tls),

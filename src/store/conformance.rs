@@ -406,7 +406,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     let [first, second, third] = orders(store, [0, 1, 2]).await;
     let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
     let keep = async |generation, order: &ExchangeOrder, key| {
-        store.keep_session_key(&owner, generation, &(order.clone(), sealed(key))).await.expect("an answer");
+        store.keep_session_key(&owner, generation, &(order.clone(), sealed(key)), false).await.expect("an answer");
     };
     let unasked = |order, key| LoginRecord { intent: None, ..record("o1", order, key, "nobody") };
     recorded(store, &unasked(&first, "k1"), 1).await;
@@ -432,6 +432,11 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     store.forget(&owner).await.expect("forgotten");
     recorded(store, &unasked(&third, "k3"), 4).await;
     assert_eq!(keys().await, None, "of who is blocked");
+    keep(1, &third, "k3").await;
+    assert_eq!(keys().await, None, "of who was blocked while the person was bound, or the key reset");
+    store.note_block(&owner, &user("user-1"), 2, false).await.expect("let in again");
+    store.keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), true).await.expect("an answer");
+    assert_eq!(keys().await, None, "of who has logged out while the key was reset");
 
     let [first, ..] = orders(store, [3, 4, 5]).await;
     recorded(store, &record("o2", &first, "k1", "user-2"), 5).await;
@@ -468,7 +473,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
     closed(&*store, &owner, Tried::Well).await;
     assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
     assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
-    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2"))).await.expect("kept");
+    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), true).await.expect("kept");
     let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
     assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
     store.forget(&owner).await.expect("forgotten");
@@ -500,10 +505,10 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>)
         assert!(!failed().await, "after {round} failures");
         match round {
             0 => drop(store.record_login(&record("o1", &first, "k2", "user-1"), &attempt_id(9)).await.expect("kept")),
-            1 => store.keep_session_key(&owner, 1, &(second.clone(), sealed("k3"))).await.expect("kept"),
+            1 => store.keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), false).await.expect("kept"),
             2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
             3 => store.forget(&owner).await.expect("forgotten"),
-            _ => store.keep_session_key(&owner, 1, &(third.clone(), sealed("k4"))).await.expect("kept"),
+            _ => store.keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), false).await.expect("kept"),
         }
     }
     assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(kept) if kept.keys == [sealed("k4")]));
@@ -799,7 +804,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
     store.set_free(&owner, 1, &attempt).await.expect("free");
-    store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9"))).await.expect("late");
+    store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), false).await.expect("late");
     let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
     assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(Some(ErasedPerson::default())), "a repetition");
@@ -1117,6 +1122,35 @@ mod redis_only {
             let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
             assert_eq!((kept.current, kept.previous), (sealed(key), None));
         }
+        // Its count of logins, whose parts have numbers and no times.
+        server.cli(&["DEL", &session]);
+        let cell = format!("wxmint:{{{}:o1}}:limit:eighths:logins", app());
+        server.cli(&["SET", &cell, "00064a1b2c3d4e5f 14110293:1000/1125000", "PX", "60000"]);
+        recorded(&store, &record("o1", &third, "k3", "user-1"), 3).await;
+        store.forget(&person("o1")).await.expect("forgotten");
+    }
+
+    /// Somebody who logs in so often that the last login has always just been.
+    #[actix_web::test]
+    async fn the_life_of_a_session_begins_anew_however_often_a_person_logs_in() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let session = format!("wxmint:{{{}:o1}}:session", app());
+        let quarter = DAY.as_micros() as u64 / 64;
+        let order =
+            |number: u8| ExchangeOrder::new(1_800_000_000_000_000 + u64::from(number) * quarter, &attempt_id(number));
+        recorded(&store, &record("o1", &order(0), "k", "user-1"), 1).await;
+        bind(&store, "o1", "user-1", 1).await;
+        server.cli(&["EXPIRE", &session, "100"]);
+        for number in 1..=4 {
+            recorded(&store, &record("o1", &order(number), "k", "user-1"), number).await;
+        }
+        let lives_long = async {
+            while server.cli(&["TTL", &session]).parse::<u64>().expect("seconds") <= 100 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), lives_long).await.expect("a new life of the session");
     }
 
     /// The session of a person who logs in often, and of one who logs in again and again when nothing counts any more.
@@ -1152,6 +1186,15 @@ mod redis_only {
                 assert!(lines <= most, "{lines} lines after {number} logins of {openid}");
             }
             assert_eq!(admitted, burst.min(logins.into()), "{openid}");
+            for number in 0..40 {
+                let [order, ..] = orders(&store, [0, 1, 2]).await;
+                let key = (order, sealed(&format!("reset {number}")));
+                store.keep_session_key(&person(openid), 1, &key, true).await.expect("kept");
+            }
+            let kept = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
+            assert_eq!((kept.current, kept.previous), (sealed("reset 39"), Some(sealed("reset 38"))));
+            let lines: usize = server.cli(&["LLEN", &session]).parse().expect("a number");
+            assert!(lines <= 17, "{lines} lines after 40 resets of {openid}");
         }
     }
 

@@ -152,12 +152,13 @@ pub enum Cell {
     ForcedRenewals(AppId, u64),
 }
 
-/// A kind of request with a person's token. The first three have WeChat asked.
+/// A kind of request with a person's token, or in a person's name. The first four have WeChat asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PersonalCall {
     Phone,
     Check,
     Reset,
+    EncryptKeys,
     Logout,
     Unbinding,
 }

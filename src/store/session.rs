@@ -58,8 +58,15 @@ pub trait Sessions {
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
     /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one. Stores
-    /// nothing once that binding is gone.
-    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()>;
+    /// nothing once that binding is gone or its user blocked; and a `successor` only as long as a session key is stored, because a
+    /// logout may have come meanwhile.
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        generation: u64,
+        key: &ExchangedKey,
+        successor: bool,
+    ) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;

@@ -92,7 +92,8 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     }
     fs::remove_file(&path).expect("our file");
     for words in commands(&kid, &other.to_string_lossy()).iter().take(4) {
-        let hint = format!("; make it with: wxmint keys generate --keys {}\n", path.display());
+        let hint =
+            format!("; restore it from its backup, or make it with: wxmint keys generate --keys {}\n", path.display());
         assert_refused(&mut keys_command(&path, words), &path, 64, &hint, &secrets);
     }
 }

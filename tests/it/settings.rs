@@ -49,7 +49,7 @@ async fn a_key_file_that_is_missing_is_named_with_the_command_that_makes_it() {
         let value = if name == "WXMINT_ACCOUNTS" { format!("file:{missing}") } else { missing.clone() };
         configuration.set(name, &value);
         let outcome = configuration.refused().await;
-        assert!(outcome.contains(&format!("; make it with: {command} {missing}")), "{outcome}");
+        assert!(outcome.contains(&format!("its backup, or make it with: {command} {missing}")), "{outcome}");
     }
 }
 

@@ -14,7 +14,7 @@ const NAME: &str = "accounts";
 const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
-    let Some(issuer) = issuer else { return Finding::unchecked(NAME, "other files cannot be used") };
+    let Some(issuer) = issuer else { return Finding::unchecked(NAME, "a file that the settings name cannot be used") };
     match (&settings.accounts, issuer.users()) {
         (AccountsSource::Auto, _) => Finding::ok(NAME, "auto: a first login makes a user"),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => Finding::warning(

@@ -73,7 +73,7 @@ fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Fi
 fn spoilt(error: &IssuerStartError) -> Vec<Finding> {
     let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
     let others = FILES.iter().filter(|name| !has(name));
-    let others = others.map(|name| Finding::unchecked(name, "other files cannot be used"));
+    let others = others.map(|name| Finding::unchecked(name, "a file that the settings name cannot be used"));
     error.findings.iter().cloned().chain(others).collect()
 }
 
@@ -106,7 +106,7 @@ fn audit(audit: &Audit) -> Option<Finding> {
     Some(Finding::fault(
         "files",
         format!("WXMINT_AUDIT: {}: {writable}", place.display()),
-        format!("let the user of this process write {}", place.display()),
+        format!("make {} if it is missing, and let the user of this process write it", place.display()),
     ))
 }
 

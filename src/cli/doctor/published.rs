@@ -19,8 +19,8 @@ const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";
 const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-const ADVICE: &str = "let the proxy pass this path to WXMINT_LISTEN unchanged, of the wxmint that has this WXMINT_ISSUER and \
-                      these WXMINT_KEYS";
+const ADVICE: &str = "let this machine reach the proxy, and let the proxy pass this path unchanged to the wxmint that has this \
+                      WXMINT_ISSUER and these WXMINT_KEYS";
 
 /// Fetches documents. An error says what was wrong.
 pub(super) struct Web(Result<Upstream, String>);

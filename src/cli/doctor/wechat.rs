@@ -18,6 +18,8 @@ pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wec
 
 /// In seconds; half of what verifiers allow.
 const FAR: f64 = 30.0;
+const NO_ANSWER: &str =
+    "run the doctor again; if this stays, see that WXMINT_WECHAT_URL names WeChat, and that no proxy answers instead";
 /// How many apps are asked for at a time; the client allows 64.
 const AT_A_TIME: usize = 50;
 
@@ -65,7 +67,7 @@ fn cure(errcode: i64, errmsg: &str) -> Option<String> {
     Some(match errcode {
         40013 => "put the AppID that mp.weixin.qq.com shows into WXMINT_APPID, or the name of the app's file".into(),
         40001 | 40125 => {
-            "put the AppSecret that mp.weixin.qq.com shows into WXMINT_APP_SECRET, or the app's file".into()
+            "put its AppSecret into WXMINT_APP_SECRET, or the app's file (WeChat shows it only when it is reset)".into()
         }
         40164 => {
             let address = address().unwrap_or("the address of this machine");
@@ -90,7 +92,7 @@ fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
                 Finding::warning(name, found, "look the errcode up in WeChat's documentation of getStableAccessToken")
             }
         },
-        _ => Finding::unchecked(name, found),
+        _ => Finding::warning(name, format!("not checked: {found}"), NO_ANSWER),
     }
 }
 
@@ -123,7 +125,7 @@ mod tests {
                 Status::Warning,
                 "getStableAccessToken",
             ),
-            ("<html>", Status::Warning, "mend that first"),
+            ("<html>", Status::Warning, "no proxy answers instead"),
         ] {
             let found = found(body);
             assert!(found.status == status && found.advice.contains(advice), "{body}: {found:?}");

@@ -67,8 +67,11 @@ impl StoredBinding {
         matches!(self.state, State::Bound { .. })
     }
 
-    pub(super) fn is_bound_in(&self, generation: u64) -> bool {
-        self.is_bound() && self.generation == generation
+    /// Whether a session key may be kept for the binding of this generation.
+    pub(super) fn may_have_session(&self, generation: u64) -> bool {
+        let State::Bound { user, .. } = &self.state else { return false };
+        let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
+        self.generation == generation && !blocked
     }
 
     pub(super) fn last_login(&self) -> Option<DateTime<Utc>> {

@@ -63,11 +63,18 @@ impl Sessions for Memory {
         Ok(dropped)
     }
 
-    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()> {
-        let until = (self.clock)() + self.session_ttl;
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        generation: u64,
+        key: &ExchangedKey,
+        successor: bool,
+    ) -> Result<()> {
+        let now = (self.clock)();
         let mut shelves = self.shelves();
-        if shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_in(generation)) {
-            shelves.keep_key(person, key.clone(), until);
+        let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
+        if may_have && (!successor || shelves.sessions.get(person).is_some_and(|session| session.until > now)) {
+            shelves.keep_key(person, key.clone(), now + self.session_ttl);
         }
         Ok(())
     }

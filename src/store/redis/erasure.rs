@@ -55,6 +55,7 @@ impl Erasure for Redis {
             &name::calls(person, PersonalCall::Phone),
             &name::calls(person, PersonalCall::Check),
             &name::calls(person, PersonalCall::Reset),
+            &name::calls(person, PersonalCall::EncryptKeys),
             &name::calls(person, PersonalCall::Logout),
             &name::calls(person, PersonalCall::Unbinding),
         ]);

@@ -149,7 +149,8 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
         let says = |text| error.detail().is_some_and(|words| words.contains(text));
         match error.code() {
             Some("NOPERM") if says(" key") => missing.push("~wxmint:*".to_owned()),
-            Some("NOPERM") => missing.push(format!("+{}", right(words))),
+            // RPUSHX stands for RPUSH.
+            Some("NOPERM") => missing.push(format!("+{}", right(words)).replace("rpushx", "rpush +rpushx")),
             Some("OOM" | "MISCONF") => return refuses(server, &describe(&error)),
             _ if says("unknown command") => unknown.push(right(words)),
             _ => continue,
@@ -161,7 +162,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
         (missing, _) if !missing.is_empty() => (
             format!("the user {user} lacks rights that wxmint needs: {missing}"),
-            format!("run on each server: ACL SETUSER {user} {missing}"),
+            format!("run on each server: ACL SETUSER {user} {missing}, and keep it by ACL SAVE or in redis.conf"),
         ),
         (_, unknown) if !unknown.is_empty() => (
             format!("it does not know commands that wxmint needs: {unknown}"),
@@ -207,13 +208,14 @@ const CURES: &[(&str, &str)] = &[
     ("one server of a Cluster", "write redis+cluster:// instead of redis:// in WXMINT_REDIS_URL"),
     ("still reading its data", "wait until it has read its data"),
     ("NOREPLICAS", "start its replicas, or run: CONFIG SET min-replicas-to-write 0"),
-    ("READONLY", "name the primary in WXMINT_REDIS_URL, or promote this server: REPLICAOF NO ONE"),
-    ("OOM", "give Redis more memory: CONFIG SET maxmemory"),
+    ("READONLY", "name the primary in WXMINT_REDIS_URL, or, if that is lost, promote this server: REPLICAOF NO ONE"),
+    ("OOM", "give Redis more memory, also in redis.conf: CONFIG SET maxmemory SIZE"),
     ("MISCONF", "free the disk of Redis, then run: BGSAVE (its log says what failed)"),
     ("has expired", "give Redis a new certificate, or set the clock of this machine"),
     ("lookup address", "correct the host in WXMINT_REDIS_URL, or have DNS know it"),
     ("refused", "start Redis there, or correct host and port in WXMINT_REDIS_URL"),
     ("no answer", "look whether Redis hangs, and whether a firewall or network policy lets this machine reach it"),
+    ("Sentinels name no server", "see that WXMINT_REDIS_URL names Sentinels (port 26379 as a rule), not Redis itself"),
 ];
 
 /// A fault of reaching Redis. What is in no row of [`CURES`] may have its advice behind a semicolon.
@@ -268,6 +270,7 @@ mod tests {
             (&[][..], Status::Ok, ""),
             (&[("HSET", "ERR wrong number of arguments"), ("EVALSHA", "NOSCRIPT none")], Status::Ok, ""),
             (&[("HSET", lacks), ("XADD", lacks)], Status::Fault, "ACL SETUSER me +hset +xadd"),
+            (&[("RPUSHX", lacks)], Status::Fault, "ACL SETUSER me +rpush +rpushx"),
             (&[("WAIT", lacks)], Status::Warning, "ACL SETUSER me +wait"),
             (&[("GET", "NOPERM No permissions to access a key")], Status::Fault, "ACL SETUSER me ~wxmint:*"),
             (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/clouds.md"),

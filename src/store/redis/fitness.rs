@@ -54,7 +54,7 @@ fn eviction(server: &str, memory: &str) -> Finding {
             format!(
                 "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else"
             ),
-            "run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl)",
+            "run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl), and set it in redis.conf",
         ),
         false => Finding::ok("redis.eviction", format!("maxmemory-policy {policy} keeps bindings")),
     }

@@ -156,6 +156,7 @@ mod name {
             PersonalCall::Phone => "limit:eighths:phone",
             PersonalCall::Check => "limit:eighths:check",
             PersonalCall::Reset => "limit:eighths:reset",
+            PersonalCall::EncryptKeys => "limit:eighths:encrypt-keys",
             PersonalCall::Logout => "limit:eighths:logouts",
             PersonalCall::Unbinding => "limit:eighths:unbindings",
         };

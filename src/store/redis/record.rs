@@ -26,8 +26,6 @@ static SHORTEN: LazyLock<Script> = script!("limit", "session", "shorten_session"
 #[derive(Default)]
 pub(super) struct Lines(pub(super) Vec<String>);
 
-/// So many lines that nobody needs may lie in a session: to delete each at once would cost Redis more than the login.
-const NEEDLESS: usize = 1;
 /// A session with more lines is made short by a script.
 const MANY: usize = 16;
 
@@ -46,7 +44,7 @@ impl Redis {
         let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
         let now = self.clocks.told(sent, time);
         if lines.has(&line) && lines.logins(now) <= rate.burst.into() {
-            self.tidy(person, &lines, now);
+            self.tidy(record, &lines, now);
             return self.recorded(person, attempt, now, stored, true).await;
         }
         let mut script = RECORD_LOGIN.on(&[&binding, &session, &name::logins(person)]);
@@ -80,20 +78,22 @@ impl Redis {
         Ok(Recorded::Counted { state: self.certain(person, attempt, stored).await?, at, keeps_key })
     }
 
-    /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew if a sixteenth of that is
-    /// over. No login waits for it. If it fails, the person's next login does it.
-    fn tidy(&self, person: &Person, lines: &Lines, now: u64) {
+    /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew at the first login in each
+    /// sixteenth of that: also of somebody who logs in so often that a login has always just been. No login waits for it.
+    fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &Lines, now: u64) {
         let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
         let needless = lines.needless(now);
         if lines.0.len() > MANY {
             self.link.later(SHORTEN.on(&[&name::binding(person), &key, &name::logins(person)]));
-        } else if needless.len() > NEEDLESS {
+        } else if needless.len() > usize::from(self.link.primaries().is_cluster()) {
+            // On a Cluster two at once, because they cost a write of their own.
             let mut call = Call::at(&key);
             needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
             self.link.later(call);
         }
-        let lately = sortable(now.saturating_sub(ttl.as_micros() as u64 / 16)).to_string();
-        if lines.0.iter().nth_back(1).is_some_and(|before| *before < lately) {
+        let sixteenth = |order: &ExchangeOrder| order.micros / (ttl.as_micros() as u64 / 16);
+        let before = lines.latest().map(|(order, _)| order).find(|other| other.micros < order.micros);
+        if before.is_some_and(|before| sixteenth(&before) < sixteenth(order)) {
             let (link, mut call) = (Rc::clone(&self.link), Call::at(&key));
             call.cmd("EXPIRE").arg(&key).arg(ttl.as_secs());
             spawn_local(async move { link.run::<Value>("renew_session", call).await });
@@ -168,7 +168,8 @@ impl FromRedisValue for Lines {
 
 /// An exchange as a line of a session. `until` when the login counts, in microseconds since 1970, or 0.
 pub(super) fn line(order: &ExchangeOrder, until: u64, sealed: &Sealed) -> String {
-    format!("{order} {} {}", sortable(until), as_text(sealed))
+    // 32 of the random bits tell two exchanges of a microsecond apart. All of them would cost a person 50 bytes.
+    format!("{:.25} {} {}", order.to_string(), sortable(until), as_text(sealed))
 }
 
 pub(super) fn as_text(sealed: &Sealed) -> String {

@@ -39,10 +39,15 @@ impl Sessions for Redis {
         Ok(dropped == 1)
     }
 
-    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey) -> Result<()> {
-        let (order, sealed) = key;
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        generation: u64,
+        (order, sealed): &ExchangedKey,
+        successor: bool,
+    ) -> Result<()> {
         let mut script = KEEP.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
+        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs()).arg(flag(successor));
         self.link.run("keep_session_key", script).await
     }
 

@@ -108,7 +108,7 @@ pub fn lacks(state: &RedisState) -> Vec<Finding> {
                     "Redis at {primary} has {replicas} replicas that are online, and {wanted} must confirm: first logins, \
                      logouts and unbindings get store_unavailable"
                 ),
-                format!("set WXMINT_REDIS_CONFIRM={replicas} if that is meant"),
+                format!("start its replicas, or set WXMINT_REDIS_CONFIRM={replicas} if that is meant"),
             ),
             false => Finding::warning(
                 name,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SHOP, Shop};
-use crate::support::APPID;
+use crate::support::{APPID, TestBed};
 
 const GIVES_KEYS: &str = "/wxa/business/getuserencryptkey";
 
@@ -69,4 +69,17 @@ async fn whatever_wechat_answers_has_a_problem_of_its_own() {
     assert_eq!(shop.encrypt_keys(&user).await.status, 200);
     let unknown = format!("/users/{user}/wechat/wxfedcba9876543210/encrypt-keys");
     shop.ask("GET", &unknown, SHOP, &Value::Null).await.expect_problem(400, "unknown_app");
+}
+
+/// A mini program that names a version which nobody has makes its business ask for each message.
+#[tokio::test]
+async fn one_person_cannot_use_up_what_the_app_may_ask_wechat() {
+    let shop = Shop::of(TestBed::builder().env("WXMINT_LIMIT_OPENID", "3/1h")).await;
+    let [lin, mei] = [shop.log_in("lin").await, shop.log_in("mei").await];
+    for _ in 0..3 {
+        assert_eq!(shop.encrypt_keys(&lin).await.status, 200);
+    }
+    shop.encrypt_keys(&lin).await.expect_problem(429, "rate_limited");
+    assert_eq!(shop.bed.wechat.asked(GIVES_KEYS).await, 3);
+    assert_eq!(shop.encrypt_keys(&mei).await.status, 200);
 }

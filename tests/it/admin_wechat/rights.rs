@@ -107,5 +107,10 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     }
     replace(&format!("all {ALL}\n"));
     becomes(401).await;
+    let of_all = async || shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status;
+    assert_eq!(of_all().await, 200);
+    replace("# nobody\n");
+    let within = BUSY + std::time::Duration::from_secs(5);
+    eventually("the last secret is taken away", within, async || (of_all().await == 401).then_some(())).await;
     assert!(!shop.bed.service().log().contains(SHOP), "{}", shop.bed.service().log());
 }

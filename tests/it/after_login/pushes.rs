@@ -289,6 +289,8 @@ async fn a_plain_push_is_believed_once_whatever_its_body() {
         let push = Push::plain(event("user_authorization_revoke", &of_lin));
         let forged = Push { signature: ("signature", "0".repeat(40)), ..push.clone() };
         assert_eq!(receiver.receives(&forged).await.status, 403, "{file}");
+        let sealed = Push { body: Push::safe(&event("user_authorization_revoke", &of_lin)).body, ..Push::plain("") };
+        assert_eq!(receiver.receives(&sealed).await.status, 403, "{file}: nobody has read it, for want of the key");
         receiver.does(&push).await;
         receiver.does(&Push { body: event("user_authorization_revoke", &of_mei).to_string(), ..push }).await;
         assert_eq!([bed.accepts(&logins[0]).await, bed.accepts(&logins[1]).await], [false, true], "{file}");

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::{
-    Business, SHOP,
+    Business, SHOP, interpreter,
     pushes::{AES_KEY, Push, Receiver, event},
 };
 use crate::{
     mini_program::node,
-    support::{APP_SECRET, APPID, ISSUER, Process},
+    support::{APP_SECRET, APPID, ISSUER, Process, repository},
 };
 
 /// The business's service and its receiver of pushes.
@@ -96,5 +96,41 @@ async fn whoever_closes_the_wechat_account_is_a_stranger() {
         assert!(bed.accepts(&again).await, "a replay erases nobody");
         assert_eq!(business.user_of(&openid).await, Some(again.member("user_id")));
         assert_eq!(business.acts_of("receiver").await, 1);
+    }
+}
+
+/// The same user with another WeChat identity, whose key has the same version.
+#[test]
+fn keys_of_an_identity_that_was_left_are_not_kept() {
+    const NODE: &str = "import { createCipheriv } from 'node:crypto'; import { createServer } from 'node:http';
+        let encrypt_key = Buffer.alloc(16, 1).toString('base64'), iv = '0123456789abcdef';
+        const sealed = () => { const c = createCipheriv('aes-128-cbc', Buffer.from(encrypt_key, 'base64'), iv);
+            return { version: 1, data: c.update('ok', 'utf8', 'base64') + c.final('base64') }; };
+        const server = createServer((_, answer) => answer.end(JSON.stringify({ keys: [{ encrypt_key, iv, version: 1 }] })));
+        await new Promise((up) => server.listen(0, '127.0.0.1', up));
+        process.env.ADMIN = `http://127.0.0.1:${server.address().port}`;
+        const { opened } = await import('./message.mjs');
+        const told = [await opened('u', sealed())];
+        encrypt_key = Buffer.alloc(16, 2).toString('base64');
+        for (let i = 0; i < 2; i++) told.push(await opened('u', sealed()).catch(() => 'refused'));
+        console.log(JSON.stringify(told)); process.exit();";
+    const PYTHON: &str = "import json, os, sys; sys.path.insert(0, '.')
+os.environ.update(ADMIN='', SECRET='', APPID='')
+import message
+from base64 import b64encode
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+key = {'iv': '0123456789abcdef', 'version': 1}
+def renew(byte): key['encrypt_key'] = b64encode(bytes([byte]) * 16).decode()
+message.wxmint = lambda *_: {'keys': [dict(key)]}
+def told():
+    cipher = Cipher(algorithms.AES(message.b64decode(key['encrypt_key'])), modes.CBC(key['iv'].encode())).encryptor()
+    try: return message.opened('u', 1, b64encode(cipher.update(b'ok' + b'\\x0e' * 14) + cipher.finalize()))
+    except ValueError: return 'refused'
+renew(1); all = [told()]; renew(2); print(json.dumps(all + [told(), told()]))";
+    for (file, words) in [("a.mjs", ["--input-type=module", "--eval", NODE].as_slice()), ("a.py", &["-c", PYTHON])] {
+        let output = interpreter(file).args(words).current_dir(repository("examples/after-login")).output();
+        let output = output.expect("it runs");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!(told, json!(["ok", "refused", "ok"]), "{file}");
     }
 }

@@ -17,7 +17,7 @@ async fn credentials_that_wechat_refuses_are_named_for_each_app() {
     bed.wechat.change_app(json!({"appid": OTHER_APPID, "secret": new, "drop_old_secrets": true})).await;
     let report = Report::of(&bed.configuration).await;
     let advice = report.advice("wechat.credentials", "fault", &format!("{OTHER_APPID}: WeChat answered errcode 40125"));
-    assert!(advice.contains("AppSecret that mp.weixin.qq.com shows"), "{advice}");
+    assert!(advice.contains("AppSecret into WXMINT_APP_SECRET"), "{advice}");
     assert!(!report.output.contains(OTHER_SECRET) && !report.output.contains(APP_SECRET));
     let is_ok = |check: &serde_json::Value| check["found"].as_str().is_some_and(|found| found.contains(APPID));
     assert!(report.checks.iter().any(|check| is_ok(check) && check["status"] == "ok"), "{}", report.output);

@@ -41,7 +41,7 @@ async fn a_redis_whose_memory_is_full_is_a_fault() {
     let bed = healthy().await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let advice = found(&bed, "redis.reach", "fault", "its memory is full").await;
-    assert!(advice.ends_with("CONFIG SET maxmemory"), "{advice}");
+    assert!(advice.ends_with("CONFIG SET maxmemory SIZE"), "{advice}");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1gb"]);
     Report::of(&bed.configuration).await.expect_healthy();
 }

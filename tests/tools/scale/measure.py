@@ -94,19 +94,28 @@ def fill(scratch, command):
 def saturated(redis, writes):
     """CPU of Redis for each of these writes when it has them of 64 connections at a time; µs by name."""
     connections, costs = [redis.again() for _ in range(64)], {}
+    session = next(words[1] for words in writes["session and binding"] if words[0] == "RPUSHX")
+    for number in range(64):
+        redis.ask("COPY", session, of_person(session, number))
     for name, commands in writes.items():
         before, rounds = redis.cpu(), 400
         for number in range(rounds * len(connections)):
             each = connections[number % len(connections)]
             for words in commands:
-                older = number - 2 * len(connections)
-                each.send(*(word.replace("__number__", f"{number:012d}").replace("__older__", f"{older:012d}") for word in words))
+                older, person = number - 2 * len(connections), number % len(connections)
+                differ = {"__number__": f"{number:012d}", "__older__": f"{older:012d}", session: of_person(session, person)}
+                each.send(*(re.sub("|".join(map(re.escape, differ)), lambda found: differ[found[0]], word) for word in words))
             if each is connections[-1]:
                 for other in connections:
                     for _ in commands:
                         other.answer()
         costs[name] = (redis.cpu() - before) / rounds / len(connections) * 1e6
     return costs
+
+
+def of_person(session, number):
+    """The session of another person: a list that all people shared would be long."""
+    return session.replace("}:session", f"-{number}}}:session")
 
 
 def writes_of_a_login(login, redis):
