@@ -57,6 +57,11 @@ impl<T: Target> Act<T> {
         Ok(Self { action, by, target: target? })
     }
 
+    /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
+    pub(super) fn may_go_on<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
+        if read.is_ok() { read } else { self.done(read) }
+    }
+
     /// Writes the outcome to the audit log.
     pub(super) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);

@@ -68,10 +68,7 @@ pub(super) async fn sign(
     operating: OperatingData,
 ) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, &operating)?;
-    let data = match read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)) {
-        Ok(data) => data,
-        refused => act.done(refused)?,
-    };
+    let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
     let (user, app) = &act.target;
     Ok(private(act.done(operating.worker.sign(user, app, &data).await)?))
 }
@@ -114,10 +111,7 @@ pub(super) async fn replace_access_token(
     operating: OperatingData,
 ) -> Answer {
     let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, &operating)?;
-    let refused = match read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)) {
-        Ok(token) => token,
-        refused => act.done(refused)?,
-    };
+    let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)))?;
     let replacing = async move { act.done(operating.worker.access_token(&act.target, Some(&refused)).await) };
     Ok(shared(&to_the_end(replacing).await?))
 }

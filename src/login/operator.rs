@@ -270,12 +270,8 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 /// that person may have come meanwhile, and has found the link there.
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
-        let people = store.people_of(user).await?.unwrap_or_default();
-        let bindings = try_join_all(people.iter().map(|person| store.binding(person))).await?;
-        let has = |binding: Binding| {
-            binding.user == *user && binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
-        };
-        Ok(bindings.into_iter().flatten().any(has))
+        let bindings = Operator { store }.read_bindings(user).await?;
+        Ok(bindings.iter().any(|binding| binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)))
     };
     if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
         store.move_unionid(unionid, user, user).await?;

@@ -79,14 +79,18 @@ impl Link {
             call.commands[place] = script.by_text(&call.commands[place]);
         }
         if self.primaries().is_cluster() {
-            let link = Rc::clone(self);
-            spawn_local(async move { link.run::<Value>("later", call).await });
-            return;
+            return self.unawaited("later", call);
         }
         match &mut *self.later.borrow_mut() {
             Some(waiting) => waiting.and(call),
             none => *none = Some(call),
         }
+    }
+
+    /// Makes a call at once. Nobody learns what becomes of it.
+    pub(super) fn unawaited(self: &Rc<Self>, step: &'static str, call: Call) {
+        let link = Rc::clone(self);
+        spawn_local(async move { link.run::<Value>(step, call).await });
     }
 
     /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.

@@ -1,7 +1,6 @@
 //! How a login is recorded: its line is appended to the person's session, and a script decides where that does not suffice.
 
 use std::{
-    rc::Rc,
     sync::LazyLock,
     time::{Duration, Instant as Moment},
 };
@@ -9,7 +8,6 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use chrono::DateTime;
 use redis::{FromRedisValue, ParsingError, Value};
-use tokio::task::spawn_local;
 
 use super::{
     super::{AttemptId, ExchangeOrder, ExchangedKey, LoginRecord, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed},
@@ -82,21 +80,23 @@ impl Redis {
     /// sixteenth of that: also of somebody who logs in so often that a login has always just been. No login waits for it.
     fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &Lines, now: u64) {
         let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
-        let needless = lines.needless(now);
         if lines.0.len() > MANY {
             self.link.later(SHORTEN.on(&[&name::binding(person), &key, &name::logins(person)]));
-        } else if needless.len() > usize::from(self.link.primaries().is_cluster()) {
+        } else {
+            let needless = lines.needless(now);
             // On a Cluster two at once, because they cost a write of their own.
-            let mut call = Call::at(&key);
-            needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
-            self.link.later(call);
+            if needless.len() > usize::from(self.link.primaries().is_cluster()) {
+                let mut call = Call::at(&key);
+                needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
+                self.link.later(call);
+            }
         }
         let sixteenth = |order: &ExchangeOrder| order.micros / (ttl.as_micros() as u64 / 16);
-        let before = lines.latest().map(|(order, _)| order).find(|other| other.micros < order.micros);
+        let before = lines.orders().map(|(order, _)| order).find(|other| other.micros < order.micros);
         if before.is_some_and(|before| sixteenth(&before) < sixteenth(order)) {
-            let (link, mut call) = (Rc::clone(&self.link), Call::at(&key));
+            let mut call = Call::at(&key);
             call.cmd("EXPIRE").arg(&key).arg(ttl.as_secs());
-            spawn_local(async move { link.run::<Value>("renew_session", call).await });
+            self.link.unawaited("renew_session", call);
         }
     }
 }
@@ -123,9 +123,15 @@ impl Lines {
 
     /// The session keys, the latest exchange first.
     pub(super) fn latest(&self) -> impl Iterator<Item = ExchangedKey> {
+        let opened = |(order, text)| Some((order, Sealed::from_stored(STANDARD_NO_PAD.decode(text).ok()?)));
+        self.orders().filter_map(opened)
+    }
+
+    /// Each exchange with its sealed key as it is stored, the latest first.
+    fn orders(&self) -> impl Iterator<Item = (ExchangeOrder, &str)> {
         self.0.iter().rev().filter_map(|line| {
             let (order, _, sealed) = parts(line)?;
-            Some((order.parse().ok()?, Sealed::from_stored(STANDARD_NO_PAD.decode(sealed).ok()?)))
+            Some((order.parse().ok()?, sealed))
         })
     }
 

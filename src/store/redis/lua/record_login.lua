@@ -18,20 +18,16 @@ local keeps = current
 if not current then
   local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user', 'block_of', 'block')
   local user, intended, own = held[2], held[3], ARGV[5]
-  local blocked = user and held[5] == user and string.sub(held[6], -2) == 'on'
   -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
   if not full and own and not (user or intended or held[4]) and (held[1] or '0') == '0' then
     intend(own, ARGV[6], '')
     intended = own
   end
-  keeps = user and not blocked or not user and own and intended == own
+  keeps = user and not is_blocked(user, held[5], held[6]) or not user and own and intended == own
 end
 if keeps then
   -- Also over the limit, because WeChat has forgotten the old key.
   keep_line(full and uncounted(ARGV[1]) or ARGV[1], not current and counts, ARGV[2])
-  if current and redis.call('LLEN', KEYS[2]) > 16 then
-    shorten()
-  end
 elseif not full then
   counts[ARGV[4]] = (counts[ARGV[4]] or 0) + 1
   keep_counts(counts)

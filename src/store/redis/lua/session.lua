@@ -32,16 +32,6 @@ local function uncounted(line)
   return (string.gsub(line, ' %x+ ', ' 0000000000000000 ', 1))
 end
 
--- Keeps a line. `counts`: how many logins count, if it is the first one.
-local function keep_line(line, counts, seconds)
-  local earlier = counts and as_text(counts) or ''
-  if earlier ~= '' then
-    redis.call('RPUSH', KEYS[2], earlier)
-  end
-  redis.call('RPUSH', KEYS[2], line)
-  redis.call('EXPIRE', KEYS[2], seconds)
-end
-
 -- Makes a session short: the lines of the two latest exchanges, and in front of them how many logins count.
 local function shorten()
   local counts, current, previous = session()
@@ -55,6 +45,24 @@ local function shorten()
     redis.call('RPUSH', KEYS[2], unpack(lines))
     redis.call('LTRIM', KEYS[2], -#lines, -1)
   end
+end
+
+-- Keeps a line. `counts`: how many logins count, if it is the first one. A session of many lines is made short.
+local function keep_line(line, counts, seconds)
+  local earlier = counts and as_text(counts) or ''
+  if earlier ~= '' then
+    redis.call('RPUSH', KEYS[2], earlier)
+  end
+  redis.call('RPUSH', KEYS[2], line)
+  redis.call('EXPIRE', KEYS[2], seconds)
+  if not counts and redis.call('LLEN', KEYS[2]) > 16 then
+    shorten()
+  end
+end
+
+-- Whether the block that stands beside a person is the user's and goes on.
+local function is_blocked(user, block_of, block)
+  return user and block_of == user and string.sub(block, -2) == 'on'
 end
 
 -- Drops the session keys. If the person is bound, the second of the last exchange stays with the binding. How often the person
