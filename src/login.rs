@@ -25,6 +25,7 @@ mod worker;
 
 use chrono::{DateTime, Utc};
 
+use self::{binder::contended, with_token::mark_of, worker::new_attempt};
 pub use self::{
     binder::{Binder, Link, SettledState, Vacancy},
     error::{LoginError, SessionError},
@@ -35,12 +36,11 @@ pub use self::{
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker},
 };
-use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
-    accounts::NewUserKey,
+    accounts::{Named, NewUserKey},
     ids::{AppId, LoginCode, Person, UnionId},
     store::{
-        AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Intent, Issued, LoginRecord, Meter,
+        AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
         Recorded, TakenTicket, Ticket, TicketHolder,
     },
     wechat::{App, CallError, Session},
@@ -58,8 +58,10 @@ struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
     state: BindingState,
-    /// The code's session key, if it is not stored yet: a person who is not bound may use none.
-    unkept: Option<ExchangedKey>,
+    /// The code's session key. `None` for a ticket of an earlier version.
+    key: Option<ExchangedKey>,
+    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
+    kept_for: Option<u64>,
     /// When the login was recorded, by the store's clock.
     at: DateTime<Utc>,
 }
@@ -90,7 +92,7 @@ impl LoginWorker {
         let bound = self.bind(&arrival, candidate, &attempt, now).await?;
         let extra = self.admit(&bound).await?;
 
-        if let Some(key) = &arrival.unkept {
+        if let Some(key) = arrival.key.as_ref().filter(|_| arrival.kept_for != Some(bound.generation)) {
             self.store.keep_session_key(&arrival.person, bound.generation, key, false).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
@@ -141,35 +143,30 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Arrival, LoginError> {
         let person = Person { app: app.id.clone(), openid: session.openid };
-        let record = LoginRecord {
+        let has_credentials = self.accounts.accepts().anything();
+        let mut record = LoginRecord {
             session_key: self.vault.keys().seal(&session.session_key, &person)?,
-            intent: self.intent_at_once(session.unionid.as_ref(), now).await?,
+            newcomer: if has_credentials { Newcomer::Counted } else { Newcomer::Told },
             person,
             order,
             rate: self.policy.limits.openid,
         };
-        match self.store.record_login(&record, attempt).await? {
-            Recorded::Limited(refused) => Err(LoginError::too_many(OPENID)(refused)),
-            Recorded::Counted { state, at, keeps_key } => {
-                let LoginRecord { person, order, session_key, .. } = record;
-                let unkept = (!keeps_key).then_some((order, session_key));
-                Ok(Arrival { person, unionid: session.unionid, state, unkept, at })
-            }
+        let mut recorded = self.store.record_login(&record, attempt).await?;
+        if recorded == Recorded::Newcomer {
+            // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
+            let binder = self.binder(&record.person, session.unionid.as_ref(), attempt);
+            let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
+            record.newcomer = Newcomer::Intended(binder.intent_for(user, session.unionid.as_ref(), None).await?);
+            recorded = self.store.record_login(&record, attempt).await?;
         }
-    }
-
-    /// The user to bind a newcomer to, if the account backend accepts no credentials and there is no unionid by which
-    /// another app may know the person. Saves a first login two round trips.
-    async fn intent_at_once(
-        &self,
-        unionid: Option<&UnionId>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Intent>, LoginError> {
-        if unionid.is_some() || self.accounts.accepts().anything() {
-            return Ok(None);
-        }
-        let named = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
-        Ok(Some(Intent { user: named.user, made: named.made, by_unionid: false }))
+        let (state, at, keeps_key) = match recorded {
+            Recorded::Counted { state, at, keeps_key } => (state, at, keeps_key),
+            Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
+            Recorded::Newcomer => return Err(contended().into()),
+        };
+        let kept_for = keeps_key.then(|| state.generation());
+        let LoginRecord { person, order, session_key, .. } = record;
+        Ok(Arrival { person, unionid: session.unionid, state, key: Some((order, session_key)), kept_for, at })
     }
 
     /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.
@@ -188,6 +185,6 @@ impl LoginWorker {
             taken.ok_or(LoginError::TicketInvalid)?;
         self.apps.all().choose(Some(&person.app), None)?;
         let state = self.store.binding_state(&person, attempt).await?;
-        Ok(Arrival { person, unionid, state, unkept: key, at })
+        Ok(Arrival { person, unionid, state, key, kept_for: None, at })
     }
 }

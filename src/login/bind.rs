@@ -101,8 +101,8 @@ impl LoginWorker {
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, arrival: &Arrival) -> Result<LoginError, LoginError> {
         let ticket = Ticket::random().map_err(|_| LoginError::NoRandomness)?;
-        let Arrival { person, unionid, unkept, .. } = arrival;
-        let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: unkept.clone() };
+        let Arrival { person, unionid, key, .. } = arrival;
+        let holder = TicketHolder { person: person.clone(), unionid: unionid.clone(), key: key.clone() };
         self.store.keep_ticket(&ticket, &holder).await?;
         Ok(LoginError::BindingRequired(ticket))
     }

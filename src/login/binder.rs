@@ -95,7 +95,7 @@ impl Binder<'_> {
                 BindingState::Intended { generation, intent } => {
                     let Intent { user, by_unionid, .. } = &intent;
                     let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
-                    let outcome = outcome(decision, &intent);
+                    let outcome = self.outcome(decision, &intent);
                     last = Some((intent.user, decision));
                     self.store.settle(self.person, generation, outcome, self.attempt).await?
                 }
@@ -164,7 +164,7 @@ impl Binder<'_> {
     /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a moment
     /// before. Either login may tell `new_user`: the user's list decides which binding is the first, because the other
     /// request may have died.
-    async fn intent_for(
+    pub async fn intent_for(
         &self,
         made: UserId,
         unionid: Option<&UnionId>,
@@ -188,8 +188,11 @@ impl Binder<'_> {
             return Ok(Link::Known);
         };
         let user = &bound.user;
+        let noted = async {
+            let is_noted = bound.others.contains(unionid);
+            if is_noted { Ok(true) } else { self.store.note_unionid(self.person, user, unionid).await }
+        };
         // Sent together: a link is not made by a process that dies before it has sent the note.
-        let noted = self.store.note_unionid(self.person, user, unionid);
         let (_, mut holder) = try_join(noted, self.store.move_unionid(unionid, user, user)).await?;
         if holder != *user && self.is_deserted(&holder).await? {
             holder = self.store.move_unionid(unionid, &holder, user).await?;
@@ -216,6 +219,15 @@ impl Binder<'_> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn outcome(&self, decision: Decision, intent: &Intent) -> IntentOutcome {
+        match decision {
+            Decision::Admitted { first } => {
+                IntentOutcome::Bound { new: first && intent.made, unionid: self.unionid.cloned() }
+            }
+            Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
         }
     }
 
@@ -249,13 +261,6 @@ impl Binder<'_> {
     }
 }
 
-fn outcome(decision: Decision, intent: &Intent) -> IntentOutcome {
-    match decision {
-        Decision::Admitted { first } => IntentOutcome::Bound { new: first && intent.made },
-        Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
-    }
-}
-
-fn contended() -> StoreError {
+pub(super) fn contended() -> StoreError {
     StoreError { reason: "a binding is changed by others again and again".into() }
 }

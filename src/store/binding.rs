@@ -1,6 +1,6 @@
 //! The steps of the binding protocol. `login::binder` puts them together.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -38,7 +38,8 @@ pub trait Bindings {
         per_app: u32,
     ) -> Result<Decision>;
 
-    /// Carries the decision out, if the intent of this `generation` still waits for it.
+    /// Carries the decision out, if the intent of this `generation` still waits for it. A new binding notes the unionid that is
+    /// about to be linked, as [`note_unionid`](Self::note_unionid) does.
     async fn settle(
         &self,
         person: &Person,
@@ -68,7 +69,7 @@ pub trait Bindings {
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId>;
 
     /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the link.
-    ///
+    /// Whether the person is bound to the user still.
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool>;
 
     /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the conflict is
@@ -106,6 +107,17 @@ pub enum BindingState {
     },
 }
 
+impl BindingState {
+    pub fn generation(&self) -> u64 {
+        match self {
+            Self::Free { generation, .. } | Self::Intended { generation, .. } | Self::Leaving { generation, .. } => {
+                *generation
+            }
+            Self::Bound(bound) => bound.generation,
+        }
+    }
+}
+
 /// The user to whom a person is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -124,6 +136,8 @@ pub struct Bound {
     pub user: UserId,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
+    /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's changed.
+    pub others: BTreeSet<UnionId>,
     /// Whether this request has made the user's first binding.
     pub new: bool,
     /// Whether the user is blocked.
@@ -162,11 +176,12 @@ pub enum Decision {
     Dismissed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntentOutcome {
     Bound {
         /// Whether it is the first binding of a user who was made for it.
         new: bool,
+        unionid: Option<UnionId>,
     },
     Dropped,
 }

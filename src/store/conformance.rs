@@ -4,7 +4,7 @@
 
 mod access_token;
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use chrono::{DateTime, SubsecRound};
 
@@ -45,7 +45,7 @@ fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> Lo
         session_key: sealed(key),
         order: order.clone(),
         rate: OFTEN,
-        intent: Some(intent(candidate)),
+        newcomer: Newcomer::Intended(intent(candidate)),
     }
 }
 
@@ -65,12 +65,25 @@ fn intent(name: &str) -> Intent {
 
 /// Records a login and tells where the person stands.
 async fn recorded(store: &dyn Store, login: &LoginRecord, attempt: u8) -> BindingState {
-    match store.record_login(login, &attempt_id(attempt)).await.expect("recorded") {
+    match log_in(store, login, attempt).await {
         Recorded::Counted { state, at, .. } => {
             assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
             state
         }
-        Recorded::Limited(refused) => panic!("limited: {refused:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
+async fn log_in(store: &dyn Store, login: &LoginRecord, attempt: u8) -> Recorded {
+    let newcomer = match login.newcomer {
+        Newcomer::Intended(_) => Newcomer::Told,
+        _ => Newcomer::Counted,
+    };
+    let asked = LoginRecord { newcomer, ..login.clone() };
+    match store.record_login(&asked, &attempt_id(attempt)).await.expect("recorded") {
+        Recorded::Newcomer => store.record_login(login, &attempt_id(attempt)).await.expect("recorded"),
+        recorded => recorded,
     }
 }
 
@@ -129,7 +142,9 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     assert_eq!(recorded(&*store, &login, 1).await, intended);
     assert_eq!(recorded(&*store, &login, 1).await, intended, "a repetition answers the same");
     assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2"), 2).await, intended, "no other intent");
-    let silent = LoginRecord { intent: None, ..record("o2", &second, "k2", "nobody") };
+    let told = LoginRecord { newcomer: Newcomer::Told, ..record("o2", &first, "k2", "nobody") };
+    assert_eq!(store.record_login(&told, &attempt_id(2)).await, Ok(Recorded::Newcomer));
+    let silent = LoginRecord { newcomer: Newcomer::Counted, ..record("o2", &second, "k2", "nobody") };
     assert_eq!(recorded(&*store, &silent, 3).await, FREE);
     assert_eq!(store.session_keys(&silent.person).await, Ok(None), "of who is not bound");
 }
@@ -137,7 +152,14 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
 const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
 
 fn bound(generation: u64, name: &str, new: bool) -> BindingState {
-    BindingState::Bound(Bound { generation, user: user(name), unionid: None, new, blocked: false })
+    BindingState::Bound(Bound {
+        generation,
+        user: user(name),
+        unionid: None,
+        others: BTreeSet::new(),
+        new,
+        blocked: false,
+    })
 }
 
 /// Binds through all steps.
@@ -146,7 +168,7 @@ async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (
     store.intend(&person, generation - 1, &intent(name), &attempt).await.expect("intended");
     let decision = store.admit(&user(name), &person, generation, false, 1).await.expect("decided");
     let outcome = match decision {
-        Decision::Admitted { first } => IntentOutcome::Bound { new: first },
+        Decision::Admitted { first } => IntentOutcome::Bound { new: first, unionid: None },
         _ => IntentOutcome::Dropped,
     };
     (decision, store.settle(&person, generation, outcome, &attempt).await.expect("settled"))
@@ -382,22 +404,22 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
         |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
     recorded(&*store, &login("o1", &first, "k1"), 1).await;
     bind(&*store, "o1", "user-1", 1).await;
-    let refused = store.record_login(&login("o1", &second, "k2"), &attempt_id(2)).await;
+    let refused = log_in(&*store, &login("o1", &second, "k2"), 2).await;
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
-    assert!(matches!(&refused, Ok(Recorded::Limited(refused)) if is_told(refused)), "{refused:?}");
+    assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
     store.forget(&person("o1")).await.expect("forgotten");
-    let refused = store.record_login(&login("o1", &third, "k3"), &attempt_id(5)).await;
-    assert!(matches!(refused, Ok(Recorded::Limited(_))), "who logs out may not log in more often: {refused:?}");
+    let refused = log_in(&*store, &login("o1", &third, "k3"), 5).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
     let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
     store.leave(&person("o1"), &made, &attempt_id(1)).await.expect("left");
-    let refused = store.record_login(&login("o1", &third, "k3"), &attempt_id(6)).await;
-    assert!(matches!(refused, Ok(Recorded::Limited(_))), "nor who dissolves the binding: {refused:?}");
+    let refused = log_in(&*store, &login("o1", &third, "k3"), 6).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
 
-    let unbound = |order, key| LoginRecord { intent: None, ..login("o2", order, key) };
+    let unbound = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..login("o2", order, key) };
     recorded(&*store, &unbound(&second, "k3"), 3).await;
-    let refused = store.record_login(&unbound(&third, "k4"), &attempt_id(4)).await;
-    assert!(matches!(refused, Ok(Recorded::Limited(_))), "{refused:?}");
+    let refused = log_in(&*store, &unbound(&third, "k4"), 4).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(None));
 }
 
@@ -408,7 +430,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     let keep = async |generation, order: &ExchangeOrder, key| {
         store.keep_session_key(&owner, generation, &(order.clone(), sealed(key)), false).await.expect("an answer");
     };
-    let unasked = |order, key| LoginRecord { intent: None, ..record("o1", order, key, "nobody") };
+    let unasked = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..record("o1", order, key, "nobody") };
     recorded(store, &unasked(&first, "k1"), 1).await;
     keep(0, &first, "k1").await;
     assert_eq!(keys().await, None, "of who is not bound");
@@ -417,7 +439,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     recorded(store, &record("o1", &first, "k1", "user-2"), 3).await;
     keep(1, &first, "k1").await;
     assert_eq!(keys().await, None, "another login's intent may come to nothing");
-    store.settle(&owner, 1, IntentOutcome::Bound { new: true }, &attempt_id(1)).await.expect("bound");
+    store.settle(&owner, 1, IntentOutcome::Bound { new: true, unionid: None }, &attempt_id(1)).await.expect("bound");
     keep(0, &second, "k2").await;
     keep(2, &second, "k2").await;
     assert_eq!(keys().await, None, "of another binding");
@@ -504,7 +526,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>)
     for round in 0..7 {
         assert!(!failed().await, "after {round} failures");
         match round {
-            0 => drop(store.record_login(&record("o1", &first, "k2", "user-1"), &attempt_id(9)).await.expect("kept")),
+            0 => drop(log_in(store, &record("o1", &first, "k2", "user-1"), 9).await),
             1 => store.keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), false).await.expect("kept"),
             2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
             3 => store.forget(&owner).await.expect("forgotten"),
@@ -799,7 +821,8 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
-    let made = Bound { generation: 1, user: user.clone(), unionid: None, new: false, blocked: false };
+    let made =
+        Bound { generation: 1, user: user.clone(), unionid: None, others: BTreeSet::new(), new: false, blocked: false };
     store.leave(&owner, &made, &attempt).await.expect("left");
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
@@ -821,7 +844,11 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
 
     let free = BindingState::Free { generation: 1, dissolved: false };
     assert_eq!(store.binding_state(&owner, &attempt).await, Ok(free.clone()));
-    assert_eq!(store.settle(&owner, 1, IntentOutcome::Bound { new: true }, &attempt).await, Ok(free), "late");
+    assert_eq!(
+        store.settle(&owner, 1, IntentOutcome::Bound { new: true, unionid: None }, &attempt).await,
+        Ok(free),
+        "late"
+    );
     assert_eq!(store.admit(&user, &owner, 1, false, 9).await, Ok(Decision::Dismissed), "late");
     store.dismiss(&user, &owner, 1, None).await.expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
@@ -849,7 +876,8 @@ async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> 
 /// Dissolves the binding of this generation.
 async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
     let (owner, user, attempt) = (person(openid), user(name), attempt_id(1));
-    let made = Bound { generation, user: user.clone(), unionid: None, new: false, blocked: false };
+    let made =
+        Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new: false, blocked: false };
     store.leave(&owner, &made, &attempt).await.expect("left");
     store.dismiss(&user, &owner, generation, None).await.expect("dismissed");
     store.set_free(&owner, generation, &attempt).await.expect("free");
@@ -868,9 +896,11 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     store.intend(&owner, 1, &intent("user-2"), &attempt_id(1)).await.expect("intended");
     bind(store, "o3", "user-2", 1).await;
     assert_eq!(store.admit(&mine, &owner, 2, false, 9).await, Ok(Decision::Admitted { first: false }));
-    store.settle(&owner, 2, IntentOutcome::Bound { new: false }, &attempt_id(1)).await.expect("bound");
+    let admitted = IntentOutcome::Bound { new: false, unionid: Some(unionid("n1")) };
+    let settled = store.settle(&owner, 2, admitted, &attempt_id(1)).await.expect("bound");
+    let BindingState::Bound(made) = settled else { panic!("bound: {settled:?}") };
+    assert_eq!((made.unionid, made.others), (None, BTreeSet::from([unionid("n1")])), "about to be linked");
     assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");
-    assert_eq!(store.note_unionid(&owner, &mine, &unionid("n1")).await, Ok(true));
     store.link_unionid(&owner, &mine, &unionid("n1"), None).await.expect("linked");
     store.link_unionid(&owner, &mine, &unionid("n2"), None).await.expect("changed");
     assert_eq!(store.note_unionid(&owner, &mine, &unionid("n3")).await, Ok(true), "about to be linked");
@@ -1173,7 +1203,7 @@ mod redis_only {
                 let [order, ..] = orders(&store, [0, 1, 2]).await;
                 let key = format!("k{number}");
                 let login = LoginRecord { rate, ..record(openid, &order, &key, openid) };
-                let recorded = store.record_login(&login, &attempt_id(number)).await.expect("an answer");
+                let recorded = log_in(&store, &login, number).await;
                 admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
                 if number == 0 {
                     bind(&store, openid, openid, 1).await;

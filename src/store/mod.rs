@@ -171,9 +171,19 @@ pub struct LoginRecord {
     pub order: ExchangeOrder,
     /// How often one person may log in.
     pub rate: Rate,
-    /// The user to bind the person to, if the person was never bound before. Not after a dissolution, because a record that is
-    /// repeated or arrives late must not undo it.
-    pub intent: Option<Intent>,
+    pub newcomer: Newcomer,
+}
+
+/// What a record does if the person was never bound and has dissolved nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Newcomer {
+    /// Counts the login, as it does for everybody.
+    Counted,
+    /// Records nothing, and answers [`Recorded::Newcomer`].
+    Told,
+    /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or arrives
+    /// late must not undo it.
+    Intended(Intent),
 }
 
 /// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat has
@@ -192,6 +202,8 @@ pub enum Recorded {
     },
     /// Too many logins of this person.
     Limited(TooMany),
+    /// Nothing is recorded: see [`Newcomer::Told`].
+    Newcomer,
 }
 
 /// The stored session keys of a person.

@@ -103,10 +103,10 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
 
 /// docs/performance.md says so.
 #[tokio::test]
-async fn a_first_login_takes_three_round_trips_more_and_nine_with_a_unionid() {
+async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
     // If replicas may confirm, a last command says that they have, and nobody waits for its answer.
     let business = Business::with(&[("WXMINT_ACCOUNTS", "auto"), ("WXMINT_REDIS_CONFIRM", "0")]).await;
-    for (given, round_trips) in [(false, 5), (true, 11)] {
+    for (given, round_trips) in [(false, 5), (true, 8)] {
         business.unionids(APPID, given).await;
         // Scripts are loaded.
         business.silent(&format!("earlier-{given}")).await.expect_login();

@@ -63,6 +63,11 @@ impl StoredBinding {
         Some(erased)
     }
 
+    /// Whether the person was never bound, and has dissolved nothing.
+    pub(super) fn is_newcomer(&self) -> bool {
+        matches!(self.state, State::Free) && self.generation == 0 && !self.dissolved
+    }
+
     pub(super) fn is_bound(&self) -> bool {
         matches!(self.state, State::Bound { .. })
     }
@@ -98,10 +103,11 @@ impl StoredBinding {
         match &self.state {
             State::Free => BindingState::Free { generation, dissolved: self.dissolved },
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
-            State::Bound { user, unionid, new_for, .. } => {
+            State::Bound { user, unionid, others, new_for, .. } => {
                 let new = new_for.as_ref() == Some(attempt);
                 let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
-                BindingState::Bound(Bound { generation, user: user.clone(), unionid: unionid.clone(), new, blocked })
+                let (user, unionid, others) = (user.clone(), unionid.clone(), others.clone());
+                BindingState::Bound(Bound { generation, user, unionid, others, new, blocked })
             }
             State::Leaving(user, since) => {
                 BindingState::Leaving { generation, user: user.clone(), since: Some(*since) }
@@ -138,10 +144,11 @@ impl StoredBinding {
                 self.left.entry(intent.user.clone()).or_default();
                 State::Free
             }
-            IntentOutcome::Bound { new } => {
+            IntentOutcome::Bound { new, unionid } => {
                 self.dissolved = false;
                 let (user, new_for) = (intent.user.clone(), new.then(|| attempt.clone()));
-                State::Bound { user, unionid: None, others: BTreeSet::new(), conflict: None, at, new_for }
+                let others = unionid.into_iter().collect();
+                State::Bound { user, unionid: None, others, conflict: None, at, new_for }
             }
         };
     }

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
-    PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
+    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::{
     findings::Finding,
@@ -111,17 +111,27 @@ impl Store for Memory {
     async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
         let now = (self.clock)();
         let mut shelves = self.shelves();
+        let is_newcomer = shelves.bindings.get(&record.person).is_none_or(binding::StoredBinding::is_newcomer);
+        if is_newcomer && record.newcomer == Newcomer::Told {
+            return Ok(Recorded::Newcomer);
+        }
+        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
         let counted = shelves.count(Cell::Logins(record.person.clone()), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
-        if let (Some(intent), Ok(_)) = (&record.intent, &counted) {
+        let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
+        if let Some(intent) = intent
+            && is_newcomer
+            && counted.is_ok()
+        {
             binding.intend(0, intent);
         }
         let state = binding.binding_state(attempt);
-        let keeps_key = match &state {
-            BindingState::Bound(bound) => !bound.blocked,
-            BindingState::Intended { intent, .. } => record.intent.as_ref().is_some_and(|own| own.user == intent.user),
-            BindingState::Free { .. } | BindingState::Leaving { .. } => false,
-        };
+        let keeps_key = has_session
+            || match &state {
+                BindingState::Bound(bound) => !bound.blocked,
+                BindingState::Intended { intent: held, .. } => intent.is_some_and(|own| own.user == held.user),
+                BindingState::Free { .. } | BindingState::Leaving { .. } => false,
+            };
         if keeps_key {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now + self.session_ttl);

@@ -7,14 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::{FromRedisValue, ParsingError, Value};
+use redis::Value;
 
 use super::{
     super::{
         AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result,
         UNPROVEN_LINK_KEPT,
     },
-    Call, Redis, Script, flag, name, script, unreadable,
+    Call, Redis, Script, flag, name, script,
+    stored_binding::StoredBinding,
+    unreadable,
 };
 use crate::ids::{UnionId, UserId};
 
@@ -26,89 +28,6 @@ static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
-
-/// Of a person's binding.
-const FIELDS: [&str; 13] = [
-    "generation",
-    "user_id",
-    "unionid",
-    "new_for",
-    "intent_user",
-    "intent_made",
-    "intent_by_unionid",
-    "leaving_user",
-    "leaving_since",
-    "dissolved",
-    "block_of",
-    "block",
-    "unconfirmed",
-];
-
-/// A person's binding as Redis has it.
-#[derive(Default)]
-pub(super) struct StoredBinding([Option<String>; FIELDS.len()]);
-
-impl FromRedisValue for StoredBinding {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut stored = Self::default();
-        let mut members = Vec::<Value>::from_redis_value(value)?.into_iter();
-        while let (Some(Value::BulkString(name)), Some(value)) = (members.next(), members.next()) {
-            if let Some(index) = FIELDS.iter().position(|field| field.as_bytes() == name) {
-                stored.0[index] = Some(String::from_redis_value(value)?);
-            }
-        }
-        Ok(stored)
-    }
-}
-
-impl StoredBinding {
-    /// Whether a binding was made, and replicas have not confirmed it yet.
-    fn is_unconfirmed(&self) -> bool {
-        let [_, user, .., unconfirmed] = &self.0;
-        user.is_some() && unconfirmed.is_some()
-    }
-
-    /// Where the person stands, for `attempt`.
-    pub(super) fn state(self, attempt: &AttemptId) -> Result<BindingState> {
-        let [
-            generation,
-            user,
-            unionid,
-            new_for,
-            intended,
-            made,
-            by_unionid,
-            leaving,
-            since,
-            dissolved,
-            block_of,
-            block,
-            _,
-        ] = self.0;
-        let generation = generation.as_deref().unwrap_or("0").parse();
-        let generation = generation.map_err(|_| unreadable("a binding's generation"))?;
-        let is_set = |flag: Option<String>| flag.is_some_and(|flag| flag == "1");
-        if let Some(user) = user {
-            let blocked = block_of.as_ref() == Some(&user) && block.is_some_and(|block| block.ends_with("on"));
-            return Ok(BindingState::Bound(Bound {
-                generation,
-                user: parse_user(&user)?,
-                unionid: unionid.and_then(|unionid| unionid.parse().ok()),
-                new: new_for.is_some_and(|new_for| new_for == attempt.to_string()),
-                blocked,
-            }));
-        }
-        if let Some(user) = intended {
-            let intent = Intent { user: parse_user(&user)?, made: is_set(made), by_unionid: is_set(by_unionid) };
-            return Ok(BindingState::Intended { generation, intent });
-        }
-        if let Some(user) = leaving {
-            let since = since.and_then(|since| since.parse().ok());
-            return Ok(BindingState::Leaving { generation, user: parse_user(&user)?, since });
-        }
-        Ok(BindingState::Free { generation, dissolved: is_set(dissolved) })
-    }
-}
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
@@ -162,12 +81,20 @@ impl Bindings for Redis {
         attempt: &AttemptId,
     ) -> Result<BindingState> {
         match outcome {
-            IntentOutcome::Bound { new } => {
+            IntentOutcome::Bound { new, unionid } => {
                 let mut script = change(person, "bind", generation);
-                script.arg(if new { attempt.to_string() } else { String::new() });
-                script.arg((self.clock)().timestamp_millis()).arg(flag(self.link.confirms()));
+                script.arg("bound_at").arg((self.clock)().timestamp_millis());
+                if new {
+                    script.arg("new_for").text(attempt);
+                }
+                if let Some(unionid) = unionid {
+                    script.arg("unionid_others").text(format_args!(" {}", unionid.as_str()));
+                }
+                if self.link.confirms() {
+                    script.arg("unconfirmed").arg("1");
+                }
                 let stored = self.link.run_confirmed("settle", script).await?;
-                self.confirmed(person, attempt, stored).await
+                self.confirmed(person, attempt, stored)
             }
             IntentOutcome::Dropped => {
                 let script = change(person, "drop", generation);
@@ -267,16 +194,16 @@ impl Redis {
             return stored.state(attempt);
         }
         let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
-        self.confirmed(person, attempt, stored).await
+        self.confirmed(person, attempt, stored)
     }
 
     /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
-    async fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
+    fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             let key = name::binding(person).to_string();
             let mut mark = Call::at(&key);
             mark.cmd("HDEL").arg(&key).arg("unconfirmed");
-            _ = self.link.run::<Value>("settle", mark).await;
+            self.link.later(mark);
         }
         stored.state(attempt)
     }

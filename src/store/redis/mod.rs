@@ -29,6 +29,7 @@ mod server;
 mod session;
 mod slot;
 mod status;
+mod stored_binding;
 mod ticket;
 mod tls;
 mod url;

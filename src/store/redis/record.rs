@@ -10,10 +10,13 @@ use chrono::DateTime;
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    super::{AttemptId, ExchangeOrder, ExchangedKey, LoginRecord, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed},
-    Call, Redis, Script,
-    binding::StoredBinding,
-    flag, name, script, sortable, unreadable,
+    super::{
+        AttemptId, ExchangeOrder, ExchangedKey, Intent, LoginRecord, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded,
+        Result, Sealed,
+    },
+    Call, Redis, Script, flag, name, script, sortable,
+    stored_binding::StoredBinding,
+    unreadable,
 };
 use crate::limits::TooMany;
 
@@ -34,21 +37,12 @@ impl Redis {
         let rate = record.rate;
         let until = rate.until(rate.part_at(self.now_micros()));
         let line = line(&record.order, until, &record.session_key);
-        let mut appending = Call::at(&session);
-        appending.cmd("RPUSHX").arg(&session).arg(&line);
-        appending.cmd("LRANGE").arg(&session).arg(0).arg(-1);
-        type Appended = ((u64, u64), Value, Lines, StoredBinding);
-        let sent = Moment::now();
-        let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
-        let now = self.clocks.told(sent, time);
-        if lines.has(&line) && lines.logins(now) <= rate.burst.into() {
-            self.tidy(record, &lines, now);
-            return self.recorded(person, attempt, now, stored, true).await;
-        }
         let mut script = RECORD_LOGIN.on(&[&binding, &session, &name::logins(person)]);
-        script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).text(sortable(until));
-        if let Some(intent) = &record.intent {
-            script.arg(intent.user.as_str()).arg(flag(intent.made));
+        script.arg(&line).arg(self.session_ttl.as_secs()).arg(rate.burst).text(sortable(until));
+        if let Newcomer::Intended(Intent { user, made, by_unionid }) = &record.newcomer {
+            script.arg(user.as_str()).arg(flag(*made)).arg(flag(*by_unionid));
+        } else if let Some(recorded) = self.appended(record, attempt, &line).await? {
+            return Ok(recorded);
         }
         let sent = Moment::now();
         let answers: ((u64, u64), String, StoredBinding) =
@@ -61,6 +55,25 @@ impl Redis {
             return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
         }
         self.recorded(person, attempt, now, stored, kept == "+").await
+    }
+
+    /// Records the login of a person who has a session and is within the limit. `None` if a script must decide.
+    async fn appended(&self, record: &LoginRecord, attempt: &AttemptId, line: &str) -> Result<Option<Recorded>> {
+        let LoginRecord { person, rate, newcomer, .. } = record;
+        let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
+        let mut appending = Call::at(&session);
+        appending.cmd("RPUSHX").arg(&session).arg(line);
+        appending.cmd("LRANGE").arg(&session).arg(0).arg(-1);
+        type Appended = ((u64, u64), Value, Lines, StoredBinding);
+        let sent = Moment::now();
+        let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
+        let now = self.clocks.told(sent, time);
+        if lines.has(line) && lines.logins(now) <= rate.burst.into() {
+            self.tidy(record, &lines, now);
+            return self.recorded(person, attempt, now, stored, true).await.map(Some);
+        }
+        let is_newcomer = lines.0.is_empty() && stored.is_newcomer();
+        Ok((is_newcomer && *newcomer == Newcomer::Told).then_some(Recorded::Newcomer))
     }
 
     async fn recorded(

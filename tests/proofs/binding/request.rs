@@ -7,7 +7,7 @@ use wxmint::{
     ids::{Person, UnionId, UserId},
     limits::Rate,
     login::{Binder, LoginError, Vacancy},
-    store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, Intent, LoginRecord, StoreError},
+    store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError},
     vault::Sealed,
 };
 
@@ -111,8 +111,17 @@ impl Request {
 
     /// `Login::record` and `Login::bind`.
     async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
-        let state = self.store.record(self.record(attempt).await?, attempt).await?;
         let binder = self.binder(&self.visit.person, attempt);
+        let newcomer = if self.backend.kind == Kind::Auto { Newcomer::Told } else { Newcomer::Counted };
+        let state = match self.store.record(self.record(newcomer, attempt), attempt).await? {
+            Some(state) => state,
+            None => {
+                let Named { user, .. } = self.ask("at once".into()).await?;
+                let intent = binder.intent_for(user, self.visit.unionid.as_ref(), None).await?;
+                let recorded = self.store.record(self.record(Newcomer::Intended(intent), attempt), attempt).await?;
+                recorded.expect("recorded with an intent")
+            }
+        };
         let settled = binder.settle(state).await?;
         let bound = match candidate {
             Some(candidate) => Some(binder.bind(candidate, settled).await?),
@@ -123,22 +132,14 @@ impl Request {
         Ok(Outcome::Bound(bound))
     }
 
-    async fn record(&self, attempt: &AttemptId) -> Result<LoginRecord, LoginError> {
-        let Visit { number, person, unionid, .. } = &self.visit;
-        let intent = match self.backend.kind {
-            Kind::Auto if unionid.is_none() => {
-                let Named { user, made } = self.ask("at once".into()).await?;
-                Some(Intent { user, made, by_unionid: false })
-            }
-            _ => None,
-        };
-        Ok(LoginRecord {
-            person: person.clone(),
+    fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> LoginRecord {
+        LoginRecord {
+            person: self.visit.person.clone(),
             session_key: Sealed::from_stored(b"sealed".to_vec()),
-            order: ExchangeOrder::new(*number, attempt),
+            order: ExchangeOrder::new(self.visit.number, attempt),
             rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
-            intent,
-        })
+            newcomer,
+        }
     }
 
     /// `Login::make_user`.

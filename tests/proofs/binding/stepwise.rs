@@ -95,11 +95,13 @@ impl Stepwise {
     }
 
     /// The second round trip of a login.
-    pub(crate) async fn record(&self, record: LoginRecord, attempt: &AttemptId) -> Answer<BindingState> {
+    /// `None` for a newcomer, if that is to be told.
+    pub(crate) async fn record(&self, record: LoginRecord, attempt: &AttemptId) -> Answer<Option<BindingState>> {
         let (attempt, about) = (attempt.clone(), About::Person(record.person.clone()));
-        let details = format!("{:?}", record.intent);
+        let details = format!("{:?}", record.newcomer);
         let recorded = async move |store: &dyn Store| match store.record_login(&record, &attempt).await? {
-            Recorded::Counted { state, .. } => Ok(timeless(state)),
+            Recorded::Counted { state, .. } => Ok(Some(timeless(state))),
+            Recorded::Newcomer => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         };
         self.step(("record_login", about, details), recorded).await
@@ -216,7 +218,7 @@ impl Bindings for Stepwise {
         let what = of_person("settle", person, format!("{generation} {outcome:?}"));
         let (person, attempt) = (person.clone(), attempt.clone());
         self.step(what, async move |store: &dyn Store| {
-            store.settle(&person, generation, outcome, &attempt).await.map(timeless)
+            store.settle(&person, generation, outcome.clone(), &attempt).await.map(timeless)
         })
         .await
     }

@@ -9,28 +9,29 @@ local function answer(sign, first)
   return {sign, first and '1' or ''}
 end
 
-local held = redis.call('HGET', KEYS[1], person) or redis.call('HGET', KEYS[2], person)
+local list, all = {}, redis.call('HGETALL', KEYS[1])
+for index = 1, #all, 2 do
+  list[all[index]] = all[index + 1]
+end
+local held = list[person] or redis.call('HGET', KEYS[2], person)
 if held then
   local decided, sign = string.match(held, '^(%d+)(.)$')
   decided = tonumber(decided)
   if decided == generation then
-    return answer(sign, redis.call('HGET', KEYS[1], 'first') == person .. ' ' .. ARGV[2])
+    return answer(sign, list.first == person .. ' ' .. ARGV[2])
   elseif decided > generation then
     return answer('-')
   end
 end
 
-local floor = math.max(tonumber(redis.call('HGET', KEYS[1], 'floor') or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
+local floor = math.max(tonumber(list.floor or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
 if generation <= floor then
   return answer('-')
 end
-local anybody, of_app, people, blocked = false, 0, redis.call('HLEN', KEYS[2]), false
-local all = redis.call('HGETALL', KEYS[1])
-for index = 1, #all, 2 do
-  local other, value = all[index], all[index + 1]
-  if other == 'block' then
-    blocked = string.sub(value, -2) == 'on'
-  elseif other ~= 'first' and other ~= 'floor' then
+local gone = redis.call('HLEN', KEYS[2])
+local anybody, of_app, people = false, 0, gone
+for other in pairs(list) do
+  if other ~= 'first' and other ~= 'block' and other ~= 'floor' then
     people = people + 1
     if other ~= person then
       anybody = true
@@ -42,7 +43,7 @@ for index = 1, #all, 2 do
 end
 
 local sign = '+'
-if blocked then
+if list.block and string.sub(list.block, -2) == 'on' then
   sign = 'b'
 elseif of_app >= tonumber(ARGV[4]) then
   sign = 'f'
@@ -51,15 +52,17 @@ elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
 end
 local first = sign == '+' and people == 0
 if sign == '+' then
-  redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
-  redis.call('HDEL', KEYS[2], person)
+  redis.call('HSET', KEYS[1], person, ARGV[2] .. sign, unpack(first and {'first', person .. ' ' .. ARGV[2]} or {}))
+  if gone > 0 then
+    redis.call('HDEL', KEYS[2], person)
+  end
 else
   redis.call('HSET', KEYS[2], person, ARGV[2] .. sign)
   redis.call('HDEL', KEYS[1], person)
 end
-if first then
-  redis.call('HSET', KEYS[1], 'first', person .. ' ' .. ARGV[2])
+-- A list that was emptied expires.
+if #all > 0 or gone > 0 then
+  redis.call('PERSIST', KEYS[1])
+  redis.call('PERSIST', KEYS[2])
 end
-redis.call('PERSIST', KEYS[1])
-redis.call('PERSIST', KEYS[2])
 return answer(sign, first)

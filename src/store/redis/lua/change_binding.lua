@@ -2,8 +2,9 @@
 -- KEYS: binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs.
 -- Needs limit.lua, session.lua and intend.lua.
 --   'intend': free -> intended. User, made, by unionid.
---   'bind': intended -> bound. Attempt if the user is new ('' otherwise), now (ms), whether replicas may be asked to confirm
---     ('1' or ''): until they have confirmed the binding it is marked, and a login that finds the mark waits for them too.
+--   'bind': intended -> bound. The fields of the binding, each before its value: bound_at (ms), new_for (the attempt, if the user
+--     is new), unionid_others (the unionid that is about to be linked), unconfirmed (if replicas may be asked to confirm: a
+--     login that finds this mark waits for them too).
 --   'drop': intended -> free, without session keys.
 --   'leave': bound -> leaving, without session keys. User, the greatest time of all primaries of a Cluster ('' elsewhere).
 --   'free': leaving -> free, dissolved.
@@ -39,14 +40,8 @@ if user then
   end
 elseif intended then
   if step == 'bind' then
-    redis.call('HSET', KEYS[1], 'user_id', intended, 'bound_at', ARGV[4])
+    redis.call('HSET', KEYS[1], 'user_id', intended, unpack(ARGV, 3))
     redis.call('HDEL', KEYS[1], 'dissolved', 'intent_user', 'intent_made', 'intent_by_unionid')
-    if ARGV[3] ~= '' then
-      redis.call('HSET', KEYS[1], 'new_for', ARGV[3])
-    end
-    if ARGV[5] == '1' then
-      redis.call('HSET', KEYS[1], 'unconfirmed', '1')
-    end
   elseif step == 'drop' then
     drop_keys()
     note_left(intended)
@@ -58,7 +53,9 @@ elseif leaving then
     redis.call('HSET', KEYS[1], 'dissolved', '1')
   end
 elseif step == 'intend' then
-  intend(ARGV[3], ARGV[4], ARGV[5])
+  -- The number that is left of a person who was erased expires.
+  redis.call('PERSIST', KEYS[1])
+  intend(generation, ARGV[3], ARGV[4], ARGV[5])
 elseif step == 'dissolve' then
   redis.call('PERSIST', KEYS[1])
   redis.call('HSET', KEYS[1], 'dissolved', '1')

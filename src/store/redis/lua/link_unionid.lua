@@ -13,17 +13,19 @@ for unionid in string.gmatch((held[2] or '') .. ' ' .. (held[3] or '') .. ' ' ..
     others = others .. ' ' .. unionid
   end
 end
-if others == '' then
-  redis.call('HDEL', KEYS[1], 'unionid_others')
-else
+if others ~= '' then
   redis.call('HSET', KEYS[1], 'unionid_others', others)
+elseif held[3] then
+  redis.call('HDEL', KEYS[1], 'unionid_others')
 end
 if not ARGV[3] then
   return 0
 end
 redis.call('HSET', KEYS[1], 'unionid', ARGV[2])
 if ARGV[3] == '' then
-  redis.call('HDEL', KEYS[1], 'unionid_conflict')
+  if held[4] then
+    redis.call('HDEL', KEYS[1], 'unionid_conflict')
+  end
   return 0
 end
 redis.call('HSET', KEYS[1], 'unionid_conflict', ARGV[3])
