@@ -79,6 +79,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) package --locked --allow-dirty -p wxmint-verify
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
+	tests/tools/version.py
 	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh
 
 .PHONY: docs
@@ -92,6 +93,12 @@ deny: ## licences, duplicate crates and sources of the dependencies
 	$(SETUP) cargo-deny
 	$(CARGO) fetch --locked --quiet
 	$(TOOLS)/cargo/bin/cargo-deny --locked --offline check -D unmatched-skip -D unnecessary-skip licenses bans sources
+
+.PHONY: advisories
+advisories: ## known defects of the dependencies, and versions that their authors took back; needs GitHub
+	$(heading)
+	$(SETUP) cargo-deny
+	$(TOOLS)/cargo/bin/cargo-deny --locked check advisories
 
 .PHONY: k8s-check
 k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules; alerts, dashboard, Istio's filter

@@ -75,12 +75,31 @@ class Services:
             if how["condition"] == "service_completed_successfully":
                 code = self.running[needed].wait(PATIENCE)
                 assert code == 0, f"{needed} ends with {code}: {self.log(needed)}"
+            if how["condition"] == "service_healthy":
+                self.wait_healthy(needed)
+        assert not self.is_healthy(name), f"{name} is healthy before it starts"
         words = [self.translated(service, word) for word in self.words(service)]
         settings = {key: self.translated(service, str(value)) for key, value in service.get("environment", {}).items()}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 words, cwd=self.home(name), env={"PATH": os.environ["PATH"], **settings}, stdout=log, stderr=log
             )
+
+    def is_healthy(self, name):
+        """Runs the service's health check; false if it has none."""
+        service = self.services[name]
+        test = service.get("healthcheck", {}).get("test", ["CMD", "false"])
+        words = ["sh", "-c", test] if isinstance(test, str) else test[1:]
+        for _, outer, inner in (published.split(":") for published in service.get("ports", [])):
+            words = [word.replace(f":{inner}", f":{outer}") for word in words]
+        return subprocess.run(words, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+
+    def wait_healthy(self, name):
+        """Until the health check passes."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.is_healthy(name):
+            assert time.monotonic() < deadline, f"{name} does not become healthy: {self.log(name)}"
+            time.sleep(0.1)
 
     def words(self, service):
         """The command, with this machine's program. A volume here belongs to whoever runs this."""
@@ -138,6 +157,8 @@ def up(services, program, folder):
         for name in services:
             running.start(name)
         until("wxmint is ready", 200, "http://127.0.0.1:9090/readyz")
+        for name in (name for name, service in services.items() if "healthcheck" in service):
+            running.wait_healthy(name)
         person, code_app = {"person": "lin"}, services["wxmint"]["environment"]["WXMINT_APPID"]
         code = until("the simulator gives a code", 200, "http://127.0.0.1:8090/_simulator/codes", person)["codes"][0]
         token = until("a login", 200, "http://127.0.0.1:8080/login", {"code": code})
