@@ -36,9 +36,9 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, times, Valkey, each fault once under load, proofs with more cases, fuzzing
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, fuzzing
 	$(heading)
-	$(SETUP) test cxx valkey
+	$(SETUP) test cxx valkey promtool
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip cost:: --skip java_spring::
 	$(CARGO) test --locked --features kubernetes --test campaign

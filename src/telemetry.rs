@@ -2,6 +2,7 @@
 
 mod json_lines;
 mod log;
+mod logins;
 mod redis;
 mod requests;
 #[cfg(test)]
@@ -27,8 +28,11 @@ pub use self::{
     redis::RedisState,
     requests::RouteMetrics,
 };
-use self::{redis::RedisMetrics, requests::Requests};
-use crate::keys::rotation::{self, KeyLife};
+use self::{logins::Logins, redis::RedisMetrics, requests::Requests};
+use crate::{
+    ids::AppId,
+    keys::rotation::{self, KeyLife},
+};
 
 /// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {
@@ -77,10 +81,9 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     requests: Requests,
     redis: RedisMetrics,
-    logins: Family<Labels<1>, Counter>,
+    logins: Logins,
     logins_in_flight: Gauge<i64, AtomicI64>,
-    login_duration: Durations<1>,
-    wechat_errcodes: Family<Labels<2, String>, Counter>,
+    wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
@@ -103,9 +106,8 @@ impl Default for Inner {
         Self {
             requests: Requests::registered(&mut new),
             redis: RedisMetrics::registered(&mut new),
-            logins: new.metric("logins", "Logins, by outcome"),
+            logins: Logins::registered(&mut new),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
-            login_duration: new.durations("login_duration", "A login from its request to its answer"),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
             wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
@@ -145,19 +147,24 @@ impl Metrics {
         LoginInFlight { others, metrics: self.clone() }
     }
 
-    /// `outcome` is `ok` or a problem's code.
-    pub fn login_ended(&self, outcome: &'static str, took: Duration) {
-        let labels = [("outcome", outcome)];
-        self.0.logins.get_or_create(&labels).inc();
-        self.0.login_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
+    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        self.0.logins.ended(app, outcome, took);
     }
 
-    pub fn wechat_answered(&self, api: &'static str, outcome: WeChatOutcome, took: Duration) {
+    /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
+    pub fn app_is_gone(&self) {
+        self.0.logins.begin_anew();
+        self.0.wechat_errcodes.clear();
+    }
+
+    pub fn wechat_answered(&self, api: &'static str, app: &AppId, outcome: WeChatOutcome, took: Duration) {
         self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         match outcome {
             WeChatOutcome::Succeeded => return,
             WeChatOutcome::Errcode(errcode) => {
-                self.0.wechat_errcodes.get_or_create(&[("api", api.to_owned()), ("errcode", errcode)]).inc()
+                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", app.as_str().to_owned())];
+                self.0.wechat_errcodes.get_or_create(&labels).inc()
             }
             WeChatOutcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),
         };

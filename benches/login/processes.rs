@@ -232,7 +232,7 @@ impl Service {
     /// The number of logins with this outcome.
     pub(crate) fn ended(&self, outcome: &str) -> Result<f64, Fault> {
         let (_, metrics) = fetch(self.admin, "GET", "/metrics", "")?;
-        let name = format!("wxmint_logins_total{{outcome=\"{outcome}\"}} ");
+        let name = format!("wxmint_login_duration_seconds_count{{outcome=\"{outcome}\"}} ");
         Ok(metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default())
     }
 

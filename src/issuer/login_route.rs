@@ -135,6 +135,7 @@ async fn login(request: &HttpRequest, worker: web::Data<IssuerWorker>, asked: Re
 async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>, address: String) -> Answer {
     let started = Instant::now();
     let in_flight = worker.issuer.metrics.login_begins();
+    let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
     let mut limit = None;
     let outcome = match asked {
         Ok(_) if in_flight.others >= worker.issuer.settings.max_connections => Err(crowded()),
@@ -146,7 +147,11 @@ async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Pro
     };
     let took = started.elapsed();
     let result = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
-    worker.issuer.metrics.login_ended(result, took);
+    // Looked up again: an app that was removed meanwhile is no label.
+    let (apps, [named, hint]) = (worker.issuer.apps.all(), &named);
+    let app = outcome.as_ref().map_or(named.as_ref(), |logged_in| Some(&logged_in.app));
+    let app = apps.choose(app, hint.as_ref()).ok().map(|app| app.id.clone());
+    worker.issuer.metrics.login_ended(app, result, took);
     if outcome.is_err() {
         tracing::info!(code = result, limit, took_us = took.as_micros() as u64, "login refused");
     }

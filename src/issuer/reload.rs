@@ -47,8 +47,14 @@ pub(super) fn watch_files(issuer: &Issuer) {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
     if issuer.apps.may_change() {
-        let apps = Arc::clone(&issuer.apps);
-        watch(issuer, "apps", "file of an AppSecret", async move || apps.reload());
+        let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());
+        watch(issuer, "apps", "file of an AppSecret", async move || {
+            let (before, reloaded) = (apps.all(), apps.reload());
+            if before.iter().any(|app| apps.all().choose(Some(&app.id), None).is_err()) {
+                metrics.app_is_gone();
+            }
+            reloaded
+        });
     }
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let settings = issuer.settings.store.clone();

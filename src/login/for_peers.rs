@@ -42,7 +42,7 @@ impl LoginWorker {
         self.count_call(&person, PersonalCall::EncryptKeys).await?;
         let apps = self.apps.all();
         let app = apps.choose(Some(app), None)?;
-        let ask = async |token: &_| self.wechat.encrypt_keys(token, &person.openid, &key).await;
+        let ask = async |token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
         match self.access_tokens().with(app, &new_attempt()?, ask).await {
             Err(AccessTokenError::WeChat(error)) if error.verdict() == Some(Verdict::StaleSession) => {
                 self.note_stale(&person, &sealed).await?;

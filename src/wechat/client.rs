@@ -101,22 +101,23 @@ impl WeChat {
         &self.endpoints[api as usize]
     }
 
-    /// Makes a call, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.
+    /// Makes a call for an app, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.
     pub(super) async fn call<T>(
         &self,
         endpoint: &Endpoint,
+        app: &App,
         request: impl Fn() -> Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let permit = endpoint.breaker.admit(Instant::now())?;
         let attempts = async {
-            let error = match self.call_once(endpoint.api, request(), &read).await {
+            let error = match self.call_once(endpoint.api, app, request(), &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let Some(pause) = pause_before_another(endpoint.api, &error) else { return Err(error) };
             tokio::time::sleep(pause).await;
-            let second = self.call_once(endpoint.api, request(), &read).await;
+            let second = self.call_once(endpoint.api, app, request(), &read).await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
         };
         let outcome = tokio::time::timeout(TOTAL_TIMEOUT, attempts)
@@ -132,6 +133,7 @@ impl WeChat {
     async fn call_once<T>(
         &self,
         api: Api,
+        app: &App,
         request: Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
@@ -141,7 +143,7 @@ impl WeChat {
             Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
             Err(error) => Err(error.into()),
         };
-        self.metrics.wechat_answered(api.name(), counted(&answer), started.elapsed());
+        self.metrics.wechat_answered(api.name(), &app.id, counted(&answer), started.elapsed());
         answer
     }
 }

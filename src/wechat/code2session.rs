@@ -30,7 +30,7 @@ impl WeChat {
             ("js_code", code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        self.call(endpoint, || endpoint.get(query), read_answer).await
+        self.call(endpoint, app, || endpoint.get(query), read_answer).await
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, AppAccessToken, CallError, SessionKey, WeChat,
+    Api, App, AppAccessToken, CallError, SessionKey, WeChat,
     call::{number_or_quoted, read},
     session_signature,
 };
@@ -30,16 +30,17 @@ unprintable!(EncryptKey);
 
 impl WeChat {
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
-    /// current one ([`super::Verdict::StaleSession`]). The access token chooses the app.
+    /// current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(
         &self,
+        app: &App,
         token: &AppAccessToken,
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<Vec<EncryptKey>, CallError> {
         let endpoint = self.endpoint(Api::EncryptKeys);
         let wanted = Wanted { openid: openid.as_str(), signature: &session_signature(key), sig_method: "hmac_sha256" };
-        self.call(endpoint, || endpoint.post([("access_token", token.expose())], &wanted), read_encrypt_keys).await
+        self.call(endpoint, app, || endpoint.post([("access_token", token.expose())], &wanted), read_encrypt_keys).await
     }
 }
 

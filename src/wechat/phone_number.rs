@@ -26,7 +26,7 @@ impl WeChat {
         let endpoint = self.endpoint(Api::PhoneNumber);
         let wanted = Wanted { code: code.as_str(), openid: openid.as_str() };
         let read = |body: &[u8]| read_phone_number(&app.id, body);
-        self.call(endpoint, || endpoint.post([("access_token", token.expose())], &wanted), read).await
+        self.call(endpoint, app, || endpoint.post([("access_token", token.expose())], &wanted), read).await
     }
 }
 

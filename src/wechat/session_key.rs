@@ -5,22 +5,23 @@ use reqwest::Request;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    Api, AppAccessToken, CallError, SessionKey, Verdict, WeChat,
+    Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat,
     call::{believed, read},
     client::Endpoint,
 };
 use crate::ids::OpenId;
 
 impl WeChat {
-    /// Whether the session key is the person's current one (`GET /wxa/checksession`). The access token chooses the app.
+    /// Whether the session key is the person's current one (`GET /wxa/checksession`).
     pub async fn check_session(
         &self,
+        app: &App,
         token: &AppAccessToken,
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<bool, CallError> {
         let endpoint = self.endpoint(Api::CheckSession);
-        match self.call(endpoint, || signed(endpoint, token, openid, key), read_session_check).await {
+        match self.call(endpoint, app, || signed(endpoint, token, openid, key), read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
             checked => checked.map(|()| true),
         }
@@ -31,13 +32,14 @@ impl WeChat {
     /// request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
     pub async fn reset_session_key(
         &self,
+        app: &App,
         token: &AppAccessToken,
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<SessionKey, CallError> {
         let endpoint = self.endpoint(Api::ResetSessionKey);
         let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.call(endpoint, || signed(endpoint, token, openid, key), read).await
+        self.call(endpoint, app, || signed(endpoint, token, openid, key), read).await
     }
 }
 

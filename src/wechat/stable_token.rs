@@ -34,7 +34,7 @@ impl WeChat {
             secret: app.secret.expose(),
             force_refresh: force,
         };
-        self.call(endpoint, || endpoint.post([], &wanted), read_access_token).await
+        self.call(endpoint, app, || endpoint.post([], &wanted), read_access_token).await
     }
 }
 

@@ -1,9 +1,19 @@
 //! What k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by serve when
-//! everything that it counts has happened, labels included.
+//! everything that it counts has happened, labels included. And the runbook: it has a section for each alert, and its commands
+//! run. tests/nightly/alerts.rs makes each alert fire.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+};
 
-use crate::support::{SidecarSettings, TestBed, repository};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{SidecarSettings, TestBed, WXMINT, repository};
 
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.
@@ -29,18 +39,11 @@ fn outcomes(text: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn every_metric_of_an_alert_on_the_keys_is_one_that_serve_prints() {
-    let rules = monitoring("alerts-keys.yaml");
-    let bed = TestBed::start().await;
+async fn every_metric_of_an_alert_on_keys_and_sidecars_is_one_that_is_printed() {
+    let (bed, rules) = (TestBed::start().await, monitoring("alerts-keys.yaml"));
     let printed = bed.service().metrics().await;
-    assert!(printed.contains(BUILD), "{printed}");
-    let (asked, printed) = (metrics(&rules), metrics(&printed));
-    assert!(asked.len() >= 3 && asked.is_subset(&printed), "{asked:?} {printed:?}");
-}
-
-#[tokio::test]
-async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
-    let bed = TestBed::start().await;
+    let asked = metrics(&rules);
+    assert!(printed.contains(BUILD) && asked.len() >= 3 && asked.is_subset(&metrics(&printed)), "{asked:?} {printed}");
     let jwks = bed.service().url("/.well-known/jwks.json");
     let settings = SidecarSettings::new(&jwks).without("WXMINT_REVOCATIONS_URL");
     let printed = settings.ready().await.admin("/metrics").await.body;
@@ -60,14 +63,139 @@ async fn every_metric_of_an_alert_on_sidecars_is_one_that_the_sidecar_prints() {
     }
 }
 
-#[test]
-fn the_runbook_has_a_section_for_each_alert_and_for_nothing_else() {
+/// The names of the alerts, each with its response.
+fn alerts() -> BTreeMap<String, String> {
     let rules = ["issuer", "keys", "sidecar"].map(|of| monitoring(&format!("alerts-{of}.yaml"))).concat();
-    let alerts: BTreeSet<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    assert!(alerts.len() >= 17, "{alerts:?}");
-    for page in ["docs/runbook.md", "docs/runbook.zh-CN.md"] {
-        let page = fs::read_to_string(repository(page)).expect("a page");
+    let of_alerts = rules.split("- alert: ").skip(1).map(|rule| {
+        let response = rule.lines().find_map(|line| line.trim().strip_prefix("response: ")).expect("a response");
+        (rule.lines().next().expect("a name").to_owned(), response.to_owned())
+    });
+    of_alerts.collect()
+}
+
+/// Of a page: the lines of a section `## `, by its place.
+fn part(page: &str, number: usize) -> &str {
+    page.split("\n## ").nth(number).expect("a part")
+}
+
+const RUNBOOKS: [&str; 2] = ["docs/runbook.md", "docs/runbook.zh-CN.md"];
+
+/// Every section is reached, and by nothing that is not there: tests/it/readme.rs follows the links.
+#[test]
+fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 24, "{alerts:?}");
+    for page in RUNBOOKS.map(|page| fs::read_to_string(repository(page)).expect("a page")) {
         let sections: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-        assert_eq!(sections, alerts);
+        let symptoms = part(&page, 2);
+        for section in &sections {
+            assert!(symptoms.contains(&format!("[{section}](#")), "no symptom leads to {section}");
+        }
+        assert!(alerts.keys().all(|alert| sections.contains(alert.as_str())), "{sections:?}");
+        let rows = part(&page, 3).lines().filter_map(|line| line.strip_prefix("| [")?.split_once("](#"));
+        let told =
+            rows.map(|(alert, rest)| (alert.to_owned(), rest.split(" | ").nth(1).expect("a response").to_owned()));
+        assert_eq!(told.collect::<BTreeMap<_, _>>(), alerts);
+    }
+}
+
+/// The commands of a page, block by block, without what is translated.
+fn blocks(page: &str) -> Vec<String> {
+    let page = fs::read_to_string(repository(page)).expect("a page");
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let is_command = |line: &&str| !line.starts_with("# ");
+    blocks.map(|(block, _)| block.lines().filter(is_command).map(|line| format!("{line}\n")).collect()).collect()
+}
+
+/// What stands in for the platforms' programs: the log is in the file LOG.
+const PLATFORM: [(&str, &str); 3] = [
+    ("journalctl", "exec cat \"$LOG\""),
+    ("docker", "if [ $1 = logs ]; then exec cat \"$LOG\" >&2; fi; shift 3; exec wxmint \"$@\""),
+    (
+        "kubectl",
+        "case $3 in logs) exec cat \"$LOG\";; port-forward) exec sleep 60;; exec) shift 6; exec wxmint \"$@\";; esac",
+    ),
+];
+
+/// What each block finds, in their order; the first three are the platforms'.
+const FOUND: [&[&str]; 12] = [
+    &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
+    &["redis.reach"],
+    &["\"limit\":\"openid\""],
+    &["wxmint_wechat_request_duration_seconds{api=\"code2session\"}", "redis.latency"],
+    &["errcode=\"40125\",app=\"wx0123456789abcdef\"", "wechat.credentials"],
+    &["vault.key: ", "vault "],
+    &["login refused"],
+    &["redis.reach"],
+    &["keeping the previous vault", "keeping the previous keys"],
+    &["redis.clock", "wechat.clock"],
+    &[],
+    &["the changed key file cannot be used"],
+];
+const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "];
+
+/// A service that refuses logins and files, and a folder with its log, its environment and the platforms' programs.
+async fn troubled() -> (TestBed, TempDir) {
+    let bed = TestBed::builder().env("WXMINT_LIMIT_OPENID", "2/10m").start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let login = bed.log_in("lin").await.expect_login();
+    bed.log_in("lin").await.expect_login();
+    bed.log_in("lin").await.expect_problem(429, "rate_limited");
+    bed.faults(json!([{"kind": "errcode", "errcode": 40125, "times": 1}])).await;
+    bed.log_in("mei").await.expect_problem(502, "wechat_misconfigured");
+    for file in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"] {
+        fs::write(bed.configuration.value(file), "spoiled").expect("our file");
+    }
+    for refused in ["keeping the previous keys", "keeping the previous vault"] {
+        bed.service().says(refused).await;
+    }
+    let command = bed.configuration.command();
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+    let environment: String = variables.map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    let files = [("environment", environment), ("log", bed.service().log()), ("token", login.member("access_token"))];
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).expect("written");
+    }
+    for (name, script) in PLATFORM {
+        let path = folder.path().join(name);
+        let text = format!("#!/bin/bash\nset -a; . {}/environment; set +a\n{script}\n", folder.path().display());
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our file");
+    }
+    (bed, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
+    let commands = blocks(RUNBOOKS[0]);
+    assert_eq!(commands, blocks(RUNBOOKS[1]));
+    let (platforms, others) = commands.split_at(PLATFORM.len());
+    assert_eq!(others.len(), FOUND.len() + 1);
+    let (bed, folder) = troubled().await;
+    let place = folder.path().display().to_string();
+    let refused = bed.service().events().into_iter().find(|event| event["message"] == "login refused");
+    let id = refused.expect("a refused login")["request_id"].as_str().expect("an id").to_owned();
+    let run = |platform: &str, block: &str| {
+        let here = |text: &str| {
+            text.replace("/etc/wxmint", &place).replace("127.0.0.1:9090", &bed.service().admin.to_string())
+        };
+        let block = block.replace("doctor --public", "doctor").replace("REQUEST-ID", &id);
+        let script = here(&format!("{}{block}", platform.replace("sleep 2", "sleep 0.1")));
+        let programs = Path::new(WXMINT).parent().expect("a folder").display().to_string();
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]).current_dir(&folder).env_clear().env("LOG", format!("{place}/log"));
+        let path = format!("{place}:{programs}:{}", std::env::var("PATH").expect("a path"));
+        let output = bash.env("PATH", path).output().expect("bash");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!errors.contains("bash: ") && !errors.contains(": line "), "{script}\n{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for platform in platforms {
+        let said = run(platform, &others[0]);
+        assert!(FOUND[0].iter().all(|text| said.contains(text)), "{platform}\n{said}");
+    }
+    for (block, found) in others.iter().zip(FOUND.into_iter().chain([&OF_A_TOKEN[..]])).skip(1) {
+        let said = run(&platforms[1], block);
+        assert!(found.iter().all(|text| said.contains(text)), "{block}\n{said}");
     }
 }

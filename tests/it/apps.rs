@@ -79,6 +79,12 @@ async fn who_names_no_app_or_an_unknown_one_is_told_which_it_is() {
         assert_eq!(refused.member("detail"), detail);
     }
     ask(&bed, &json!({"code": code, "appid": APPID}), None).await.expect_login();
+    let metrics = bed.service().metrics().await;
+    for (app, outcome, count) in [("", "unknown_app", 2), (APPID, "ok", 1)] {
+        let counted = format!("wxmint_logins_total{{app=\"{app}\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&counted), "{counted} {metrics}");
+    }
+    assert!(!metrics.contains("wx0000000000000000"), "a stranger's AppID is no label: {metrics}");
 }
 
 #[tokio::test]
@@ -111,6 +117,8 @@ async fn an_app_comes_and_goes_within_5_s_while_the_other_goes_on() {
     eventually("the app's end", WITHIN, removed).await.expect_problem(400, "unknown_app");
     bed.log_in("lin").await.expect_login();
     assert_eq!(bed.service().reasons("ERROR"), [""; 0], "an app that goes is no fault");
+    let metrics = bed.service().metrics().await;
+    assert!(!metrics.contains(OTHER_APPID), "and leaves no series behind: {metrics}");
 }
 
 /// The AppSecret in use changes without a failed login: WeChat takes both for a while, then the new one alone.

@@ -232,6 +232,6 @@ async fn probes_and_metrics_are_on_the_admin_listener_alone() {
     }
     assert_eq!(bed.service().admin("/login").await.status, 404);
     let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_logins_total{outcome=\"ok\"} 1"), "{metrics}");
+    assert!(metrics.contains("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 1"), "{metrics}");
     assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
 }

@@ -152,8 +152,7 @@ async fn an_app_without_the_right_to_phone_numbers_is_the_operators_to_mend() {
     let service = phones.bed.service();
     until("the operator learns why", PATIENCE, async || service.log().contains("48001")).await;
     let metrics = phones.bed.service().metrics().await;
-    assert!(
-        metrics.contains("wxmint_wechat_errcodes_total{api=\"getuserphonenumber\",errcode=\"48001\"} 1"),
-        "{metrics}"
-    );
+    let counted =
+        "wxmint_wechat_errcodes_total{api=\"getuserphonenumber\",errcode=\"48001\",app=\"wx0123456789abcdef\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
 }

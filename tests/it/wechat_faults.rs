@@ -59,8 +59,12 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
         }
     }
     let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_wechat_errcodes_total{api=\"code2session\",errcode=\"40125\"} 1"), "{metrics}");
-    assert!(metrics.contains("errcode=\"other\"} 1") && !metrics.contains("61024"), "{metrics}");
+    let counted = "wxmint_wechat_errcodes_total{api=\"code2session\",errcode=\"40125\",app=\"wx0123456789abcdef\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(
+        metrics.contains("errcode=\"other\",app=\"wx0123456789abcdef\"} 1") && !metrics.contains("61024"),
+        "{metrics}"
+    );
 }
 
 /// All of them come over one connection, and so to one worker and its breaker.

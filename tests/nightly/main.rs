@@ -1,6 +1,7 @@
 //! What only a machine that does nothing else can show: percentiles, memory under a flood, and deadlines with little room.
 //! `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
 
+mod alerts;
 mod failovers;
 mod flood;
 mod stalled;

@@ -2,8 +2,9 @@
 
     k8s_monitoring.py RENDERED.yaml ALERTS_TEST.yaml FOLDER
 
-An alert says what happened and what to do, and ALERTS_TEST.yaml has a test in which it fires and, in the same test, a time
-at which nothing does. A panel of a dashboard has a title and a description. FOLDER gets rules.yaml, the alerts as a file of
+An alert says what happened and what to do, whether somebody is woken for it or it can wait (page, ticket), and where its
+section of the runbook is, and ALERTS_TEST.yaml has a test in which it fires and, in the same test, a time at which nothing
+does. A panel of a dashboard has a title, a description and a link to a section of the runbook. FOLDER gets rules.yaml, the alerts as a file of
 Prometheus, and panels.yaml, the panels' expressions as recording rules, for promtool to read. All of it is first spoiled,
 one thing at a time, and must be refused.
 """
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import yaml
 
-VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*", "$peers": ".*"}
+VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*", "$peers": ".*", "$app": ".*"}
+# The places of both languages' headings; tests/it/alerts.rs holds the pages against each other.
+SECTIONS = {line[4:].lower() for line in Path("docs/runbook.md").read_text().splitlines() if line.startswith("### ")}
 ALERT = re.compile(r'alertname="(\w+)"')
 
 
@@ -39,6 +42,12 @@ def panels_in(dashboard):
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
+def expressions_in(dashboard):
+    """Those of its panels, and of what it notes in all of them."""
+    yield from (target["expr"] for panel in panels_in(dashboard) for target in panel["targets"])
+    yield from (annotation["expr"] for annotation in dashboard["annotations"]["list"])
+
+
 def check_rules(documents):
     """What is wrong with the alerts; promtool knows their expressions."""
     for where, rule in rules_in(documents):
@@ -47,6 +56,10 @@ def check_rules(documents):
             yield f"{where}: {name} lacks alert, expr or for"
         if rule.get("labels", {}).get("severity") not in ("warning", "critical"):
             yield f"{where}: {name} has no severity"
+        if rule["labels"].get("response") not in ("page", "ticket") or rule["labels"] == {"severity": "warning", "response": "page"}:
+            yield f"{where}: {name} is neither for a page nor for a ticket, or wakes somebody for a warning"
+        if said.get("runbook_url", "").rpartition("docs/runbook.md#")[2] != name.lower() or name.lower() not in SECTIONS:
+            yield f"{where}: {name} does not lead to its section of the runbook"
         if not (said.get("summary") and said.get("description")):
             yield f"{where}: {name} does not say what happened and what to do"
 
@@ -86,11 +99,16 @@ def check_dashboards(documents):
         for panel in panels_in(dashboard):
             if not (panel.get("title") and panel.get("description") and panel.get("targets")):
                 yield f"panel {panel['id']} lacks title, description or targets"
+            leads_to = [link["url"].removeprefix("${runbook}#") for link in panel.get("links", [])]
+            if not leads_to or not set(leads_to) <= SECTIONS:
+                yield f"panel {panel['id']} leads to no section of the runbook"
             if panel["datasource"]["uid"] != "${datasource}":
                 yield f"panel {panel['id']} has a data source of its own"
-            for target in panel["targets"]:
-                for name in set(re.findall(r"\$(\w+)", target["expr"])) - known:
-                    yield f"panel {panel['id']}: ${name} is no variable"
+        for expr in expressions_in(dashboard):
+            for name in set(re.findall(r"\$(\w+)", expr)) - known:
+                yield f"${name} is no variable: {expr}"
+        if not dashboard["annotations"]["list"]:
+            yield "no annotation says when something was changed"
 
 
 def check(documents, tests):
@@ -123,6 +141,9 @@ def spoiled(documents, tests):
     for field in ("expr", "for", "alert"):
         yield rule("lacks alert, expr or for", lambda r, field=field: r.pop(field))
     yield rule("has no severity", lambda r: r["labels"].update(severity="page"))
+    yield rule("neither for a page", lambda r: r["labels"].pop("response"))
+    yield rule("wakes somebody", lambda r: r["labels"].update(severity="warning", response="page"))
+    yield rule("section of the runbook", lambda r: r["annotations"].update(runbook_url="docs/runbook.md#another"))
     for field in ("summary", "description"):
         yield rule("what happened and what to do", lambda r, field=field: r["annotations"].pop(field))
     yield rule("in which it fires", lambda r: r.update(alert="WxmintAnother"))
@@ -133,15 +154,18 @@ def spoiled(documents, tests):
     yield "there is no dashboard", [d for d in documents if d["kind"] != "ConfigMap"], tests
     yield dashboard("two panels have one id", lambda d, p: p.update(id=d["panels"][-1]["id"]))
     yield dashboard("lacks title", lambda d, p: p.update(description=""))
+    yield dashboard("leads to no section", lambda d, p: p.pop("links"))
+    yield dashboard("leads to no section", lambda d, p: p["links"][0].update(url="${runbook}#another"))
+    yield dashboard("no annotation", lambda d, p: d["annotations"]["list"].clear())
+    yield dashboard("is no variable", lambda d, p: d["annotations"]["list"][0].update(expr="$job"))
     yield dashboard("source of its own", lambda d, p: p["datasource"].update(uid="x"))
     yield dashboard("is no variable", lambda d, p: p["targets"][0].update(expr="wxmint_logins_total{job=~'$job'}"))
 
 
 def expressions(documents):
-    """The panels' expressions, without Grafana's variables, as recording rules."""
+    """The dashboards' expressions, without Grafana's variables, as recording rules."""
     for dashboard in dashboards_in(documents):
-        for number, target in enumerate(target for panel in panels_in(dashboard) for target in panel["targets"]):
-            expr = target["expr"]
+        for number, expr in enumerate(expressions_in(dashboard)):
             for variable, value in VARIABLES.items():
                 expr = expr.replace(variable, value)
             yield {"record": f"panel:{number}", "expr": expr}

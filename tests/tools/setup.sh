@@ -101,7 +101,7 @@ keep_disabled() {
   [ -d /run/systemd/system ] || return 0
   local package
   for package in "$@"; do
-    case $package in redis-server | nginx | haproxy) as_root systemctl --quiet disable "$package" ;; esac
+    case $package in redis-server | nginx | haproxy | prometheus) as_root systemctl --quiet disable "$package" ;; esac
   done
 }
 

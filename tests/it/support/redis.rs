@@ -208,7 +208,9 @@ fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Proces
     let program = server_program();
     let mut command = Command::new(&program);
     // The name of a configuration file has to come first.
-    command.current_dir(folder).args(options);
+    // An option `env:NAME=VALUE` is a variable of its environment.
+    let variables = options.iter().filter_map(|option| option.strip_prefix("env:")?.split_once('='));
+    command.current_dir(folder).envs(variables).args(options.iter().filter(|option| !option.starts_with("env:")));
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000", "--dir"]).arg(folder);
     if !password.is_empty() {
         command.args(["--requirepass", password]);

@@ -124,7 +124,8 @@ async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
     let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
     let body = json!({"code": bed.mint_code("lin").await});
     replicas.new_key_is_kept(&lin, ("POST", LOGIN, &body)).await;
-    let (counted, none) = ("wxmint_logins_total{outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
+    let (counted, none) =
+        ("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
     let metrics = bed.service().metrics().await;
     assert!(metrics.contains(counted) && metrics.contains(none), "it counts as a login: {metrics}");
 }
