@@ -3,8 +3,9 @@
 use std::fmt::{self, Display};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,
@@ -13,8 +14,11 @@ pub enum Status {
     Fault,
 }
 
+/// Examines the configuration of the running process. It blocks, for 13 s at most.
+pub type Doctor = fn() -> Vec<Finding>;
+
 /// What one check has found. Never holds a secret, nor a URL that holds one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Finding {
     /// Of the check.
     pub name: &'static str,

@@ -91,6 +91,7 @@ struct Inner {
     distant_clocks: Counter,
     accounts_duration: Durations<2>,
     key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
+    key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
     key_reloads: Family<Labels<1>, Counter>,
     key_reload_refused: Gauge<i64, AtomicI64>,
@@ -120,6 +121,7 @@ impl Default for Inner {
             ),
             accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
             key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
+            key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
             next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
             key_reloads: new.metric("key_reloads", "Readings of a changed key file, by outcome"),
             key_reload_refused: new.metric(
@@ -215,10 +217,14 @@ impl Metrics {
     /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`.
     pub fn exposition(&self, lives: &[KeyLife], now: DateTime<Utc>) -> String {
         self.0.key_age.clear();
+        self.0.key_leaves.clear();
         for (life, state) in lives.iter().zip(rotation::states(lives, now)) {
             let labels =
                 [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.name().to_owned())];
             self.0.key_age.get_or_create(&labels).set((now - life.nbf).as_seconds_f64());
+            if let Some(exp) = life.exp {
+                self.0.key_leaves.get_or_create(&[("kid", life.kid.clone())]).set((exp - now).as_seconds_f64());
+            }
         }
         let next = lives.iter().map(|life| life.nbf).find(|nbf| *nbf > now);
         self.0.next_key.set(next.map_or(f64::NAN, |nbf| (nbf - now).as_seconds_f64()));

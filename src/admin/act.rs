@@ -29,7 +29,7 @@ pub(super) type OperatingData = web::Data<Operating>;
 /// An act that its secret has the right to.
 pub(super) struct Act<T> {
     action: &'static str,
-    by: Holder,
+    pub(super) by: Holder,
     pub(super) target: T,
 }
 
@@ -82,6 +82,19 @@ pub(super) trait Target: Sized {
 
 fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
+}
+
+/// Of an act that is about nobody.
+impl Target for () {
+    type Path = ();
+
+    fn parse((): ()) -> Result<Self, Problem> {
+        Ok(())
+    }
+
+    fn audited(&self) -> Audited<'_> {
+        Audited::default()
+    }
 }
 
 impl Target for UserId {

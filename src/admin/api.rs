@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use actix_web::{HttpResponse, web::Bytes};
 use utoipa::{OpenApi, openapi::Server};
 
-use super::{people, users, wechat};
+use super::{console, doctor, people, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
@@ -24,11 +24,12 @@ use crate::http::{
     modifiers(&SECURITY, &PROBLEMS),
     paths(users::show, users::wechat_of_user, users::dissolve, users::end, users::block, users::unblock,
         wechat::sign, wechat::encrypt_keys, wechat::access_token, wechat::replace_access_token,
-        people::look_up, people::end, people::erase),
+        people::look_up, people::end, people::erase, console::whoami, doctor::doctor),
     components(schemas(ProblemDocument)),
     tags((name = "users", description = "By the id that a user has in your own system"),
         (name = "wechat", description = "What takes a session key or the AppSecret, which never leave wxmint"),
-        (name = "people", description = "By openid, for the receiver of WeChat's pushes"))
+        (name = "people", description = "By openid, for the receiver of WeChat's pushes"),
+        (name = "duty", description = "For the person on duty, and the console"))
 )]
 struct AdminDescription;
 
@@ -38,6 +39,8 @@ const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
 /// The problems of every route.
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, InternalError, StoreUnavailable];
 
+/// Of a route that asks no store.
+const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, InternalError];
 const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
@@ -50,7 +53,7 @@ const OF_PERSON: &[ProblemCode] = &[UserBlocked, RateLimited];
 const HEAD: &[u16] = &[421, 431];
 const BODY: &[u16] = &[408, 413, 421, 431];
 
-const ROUTES: [DescribedRoute; 13] = [
+const ROUTES: [DescribedRoute; 15] = [
     ("/users/{user_id}", GET, &[ANY], HEAD),
     ("/users/{user_id}/wechat", GET, &[ANY], HEAD),
     ("/users/{user_id}/wechat/{appid}", DELETE, &[ANY], HEAD),
@@ -64,6 +67,8 @@ const ROUTES: [DescribedRoute; 13] = [
     ("/wechat/{appid}/people/{openid}", GET, &[ANY, PERSON], HEAD),
     ("/wechat/{appid}/people/{openid}/end", POST, &[ANY], HEAD),
     ("/wechat/{appid}/people/{openid}", DELETE, &[ANY], HEAD),
+    ("/whoami", GET, &[SECRET], HEAD),
+    ("/doctor", GET, &[SECRET], HEAD),
 ];
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {

@@ -3,6 +3,8 @@
 
 mod act;
 mod api;
+mod console;
+mod doctor;
 mod people;
 mod tokens;
 mod users;
@@ -15,9 +17,10 @@ use actix_web::{
     web::{self, Data, ServiceConfig, delete, get, head, post, put, resource},
 };
 
-use self::act::Operating;
 pub use self::tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens};
+use self::{act::Operating, doctor::Consultation};
 use crate::{
+    findings::Doctor,
     http::{OrProblem, Readiness, not_allowed, readable, serve_admin},
     login::LoginWorker,
 };
@@ -26,17 +29,19 @@ const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMI
                      /openapi.json describes.";
 
 /// Starts the listener, which runs until the handle stops it. `tokens` are the secrets of operators, without which there are no
-/// paths about users; `worker` makes a worker with connections of its own.
+/// paths about users; `worker` makes a worker with connections of its own, and `doctor` examines the configuration.
 pub fn start(
     listener: TcpListener,
     readiness: Readiness,
     metrics: impl Fn() -> String + Clone + Send + 'static,
     tokens: Option<CurrentAdminTokens>,
     worker: impl Fn() -> LoginWorker + Clone + Send + 'static,
+    doctor: Doctor,
 ) -> io::Result<ServerHandle> {
     let users = move |config: &mut ServiceConfig| {
         if let Some(tokens) = tokens.clone() {
             config.app_data(Data::new(Operating { tokens, worker: worker() })).configure(user_routes);
+            config.app_data(Data::new(Consultation::of(doctor))).configure(console::pages);
         }
     };
     serve_admin(listener, readiness, metrics, users, PATHS)
@@ -60,6 +65,8 @@ fn user_routes(config: &mut ServiceConfig) {
         .route(post().to(OrProblem(wechat::replace_access_token)));
     config
         .service(readable("/openapi.json", api::openapi))
+        .service(readable("/whoami", OrProblem(console::whoami)))
+        .service(readable("/doctor", OrProblem(doctor::doctor)))
         .service(readable("/users/{user_id}/wechat/{appid}/encrypt-keys", OrProblem(wechat::encrypt_keys)))
         .service(sign.default_service(otherwise("POST")))
         .service(access_token.default_service(otherwise("GET, HEAD, POST")))

@@ -50,6 +50,11 @@ impl Holder {
         &self.name
     }
 
+    /// The words of its rights.
+    pub(super) fn rights(&self) -> Vec<&'static str> {
+        self.rights.iter().map(|right| right.word()).collect()
+    }
+
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.rights.contains(&right) {
             return Ok(());

@@ -132,7 +132,7 @@ fn start(settings: Settings) -> Result<(), IssuerStartError> {
     };
     run_to_end(async {
         let stop = stop_signal()?;
-        issuer::run(issuer, listeners, None, stop).await
+        issuer::run(issuer, listeners, None, doctor::of_this_process, stop).await
     })
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin,
-    findings::{Finding, Status},
+    findings::{Doctor, Finding, Status},
     http::{Listeners, RequestSpan, ServerLimits, enter, not_found, now, serve},
 };
 
@@ -37,17 +37,18 @@ const MADE_ONCE: &str = "made once already by `Issuer::new`, from the same setti
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// Serves until `shutdown` resolves, then answers what is in flight and returns. `demo` adds the demo's routes to the public
-/// listener, which then serves this machine alone, and not a proxy.
+/// listener, which then serves this machine alone, and not a proxy. Operators may ask the `doctor`.
 pub async fn run(
     issuer: Issuer,
     listeners: Listeners,
     demo: Option<Routes>,
+    doctor: Doctor,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), IssuerStartError> {
     let issuer = Arc::new(issuer);
     announce(&issuer, &listeners);
 
-    let admin = start_admin(&issuer, listeners.admin)?;
+    let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     watch_files(&issuer);
@@ -84,7 +85,7 @@ pub async fn run(
     Ok(())
 }
 
-fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHandle, IssuerStartError> {
+fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
     let (readiness, tokens) =
         (issuer.readiness.clone(), issuer.admin_tokens.as_ref().map(|(_, tokens)| tokens.clone()));
     let (metrics_of, worker_of) = (Arc::clone(issuer), Arc::clone(issuer));
@@ -93,7 +94,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener) -> Result<ServerHand
         metrics_of.metrics.exposition(metrics_of.keys.at(now).set().lives(), now)
     };
     let worker = move || worker_of.login().expect(MADE_ONCE);
-    Ok(admin::start(listener, readiness, metrics, tokens, worker)?)
+    Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor)?)
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {

@@ -57,7 +57,8 @@ fn printed() -> String {
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
-    let life = KeyLife { kid: "key-1".into(), algorithm: Algorithm::Es256, nbf: now, exp: None };
+    let life =
+        KeyLife { kid: "key-1".into(), algorithm: Algorithm::Es256, nbf: now, exp: Some(now + TimeDelta::days(1)) };
     metrics.exposition(&[life], now)
 }
 

@@ -6,7 +6,8 @@ import { chromium } from "playwright-core";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 const MORE_FLAGS = ["--disable-component-update", "--disable-sync"];
 export const PATIENCE = 60_000; // ms; on a busy machine too, all that is waited for has happened well before
-const REFUSING = ["/login", "/binding", "/demo/orders", "/verify"];
+// Paths that may refuse a request; a story adds its own.
+export const REFUSING = ["/login", "/binding", "/demo/orders", "/verify"];
 // Without motion, where there are many logins.
 export const DESK = { viewport: { width: 1280, height: 860 }, colorScheme: "light", reducedMotion: "reduce" };
 
@@ -20,17 +21,17 @@ export const browser = await chromium.launch({
   args: [...FLAGS, ...MORE_FLAGS],
 });
 
-export async function open(options) {
+export async function open(options, path = "/") {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   watch(page);
-  await load(page);
+  await load(page, path);
   return page;
 }
 
-export async function load(page) {
-  await page.goto(`${origin}/`);
+export async function load(page, path = "/") {
+  await page.goto(`${origin}${path}`);
   await seen(page, "html[data-ready]");
 }
 

@@ -12,6 +12,7 @@ mod bindings_command;
 mod closed_pipes;
 mod clouds;
 mod connections;
+mod console;
 mod cost;
 mod demo_page;
 mod doctor;

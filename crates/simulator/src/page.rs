@@ -49,7 +49,6 @@ files! {
     "/demo/curl.js", JS, "curl.js";
     "/demo/diagram.js", JS, "diagram.js";
     "/demo/dom.js", JS, "dom.js";
-    "/demo/early.js", JS, "early.js";
     "/demo/faults.js", JS, "faults.js";
     "/demo/kept.js", JS, "kept.js";
     "/demo/keys.js", JS, "keys.js";

@@ -100,7 +100,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
             introduce(&address);
             Ok(())
         };
-        let served = async { issuer::run(issuer, listeners, Some(page), stop).await.map_err(Failure::from) };
+        let served = async { issuer::run(issuer, listeners, Some(page), Vec::new, stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open).map(|_| ())
     })
 }

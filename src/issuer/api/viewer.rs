@@ -18,8 +18,8 @@ use crate::http::{
 const PAGE: &str = include_str!("viewer/index.html");
 
 const FILES: [(&str, &str, &str); 5] = [
-    ("early.js", JS, include_str!("viewer/early.js")),
-    ("look.css", CSS, include_str!("viewer/look.css")),
+    ("early.js", JS, page::EARLY),
+    ("look.css", CSS, page::LOOK),
     ("viewer.css", CSS, include_str!("viewer/viewer.css")),
     ("viewer.js", JS, include_str!("viewer/viewer.js")),
     ("words-zh.js", JS, include_str!("viewer/words-zh.js")),

@@ -1,0 +1,68 @@
+//! `/console`: a page for the person on duty. It holds no power: what it shows and does, it asks for with the secret that the
+//! person types, by the routes that are here for everybody who has one.
+
+use std::future::ready;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue},
+    web::{Path, ServiceConfig},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    act::{Act, OperatingData},
+    tokens::Right,
+};
+use crate::http::{
+    Answer, Problem,
+    page::{CSS, EARLY, HTML, JS, LOOK, answer},
+    private, readable,
+};
+
+const FILES: [(&str, &str, &str); 8] = [
+    ("/console", HTML, include_str!("console/index.html")),
+    ("/console/early.js", JS, EARLY),
+    ("/console/look.css", CSS, LOOK),
+    ("/console/console.css", CSS, include_str!("console/console.css")),
+    ("/console/console.js", JS, include_str!("console/console.js")),
+    ("/console/user.js", JS, include_str!("console/user.js")),
+    ("/console/watch.js", JS, include_str!("console/watch.js")),
+    ("/console/words.js", JS, include_str!("console/words.js")),
+];
+
+/// Beside the policy of every page: no script makes markup or code of a text.
+const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
+
+pub(super) fn pages(config: &mut ServiceConfig) {
+    for (path, kind, content) in FILES {
+        config.service(readable(path, move || ready(page(kind, content))));
+    }
+}
+
+/// No cache keeps it, so that a browser does not bring it back as it was left, with what it showed.
+fn page(kind: &'static str, content: &'static str) -> HttpResponse {
+    let mut page = answer(kind, content);
+    page.headers_mut().append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(TRUSTED_TYPES));
+    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
+}
+
+/// The answer of `GET /whoami`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SecretHolder {
+    name: String,
+    rights: Vec<&'static str>,
+}
+
+/// Say whose secret this is
+///
+/// The console asks when somebody signs in.
+#[utoipa::path(get, path = "/whoami", tag = "duty", security(("bearer" = ["read"])),
+    responses((status = 200, description = "The holder", body = SecretHolder)))]
+pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::<()>::begin("whoami", Right::Read, &request, Path::from(()), &operating)?;
+    let holder = SecretHolder { name: act.by.name().to_owned(), rights: act.by.rights() };
+    Ok(private(act.done(Ok::<_, Problem>(holder))?))
+}

@@ -1,0 +1,138 @@
+// Finds a user, shows what wxmint keeps, and acts after a confirmation that names the user.
+
+import { el, moment, told, words } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+const pathOf = (user) => `/users/${encodeURIComponent(user)}`;
+// A URL cannot have these as the name of something: they mean the folder itself and the one above.
+const isDots = (text) => text === "." || text === "..";
+
+const ACTS = {
+  end: (user) => ["POST", `${pathOf(user)}/end`],
+  block: (user) => ["PUT", `${pathOf(user)}/block`],
+  unblock: (user) => ["DELETE", `${pathOf(user)}/block`],
+  dissolve: (user, app) => ["DELETE", `${pathOf(user)}/wechat/${encodeURIComponent(app)}`],
+};
+
+export function userPanel({ ask, mayOperate }) {
+  let user = null; // as GET /users/{user_id} has it
+  let said = null; // { kind, parts() } of the line above the user
+  let asked = 0; // the search that is shown; a slower one from before is not
+
+  const by = () => byId("find").elements.by.value;
+
+  async function find(event) {
+    event.preventDefault();
+    const [search, sought, app] = [++asked, byId("sought").value.trim(), byId("app").value.trim()];
+    const byOpenid = by() === "openid";
+    if (!sought || (byOpenid && !app)) return;
+    show(null, null);
+    try {
+      if ([sought, app].some(isDots)) throw { code: "dots" };
+      const person = `/wechat/${encodeURIComponent(app)}/people/${encodeURIComponent(sought)}`;
+      const found = byOpenid ? (await ask("GET", person)).user_id : sought;
+      if (isDots(found)) throw { code: "dots" };
+      const shown = await ask("GET", pathOf(found));
+      if (search === asked) show(shown, null);
+    } catch (problem) {
+      if (problem.code !== "left" && search === asked) show(null, { kind: "bad", parts: () => told(problem) });
+    }
+  }
+
+  function show(nextUser, nextSaid) {
+    [user, said] = [nextUser, nextSaid];
+    draw();
+  }
+
+  function draw() {
+    const byOpenid = by() === "openid";
+    byId("app-field").hidden = !byOpenid;
+    byId("app").required = byOpenid;
+    byId("sought-label").textContent = byOpenid ? "openid" : words().userId;
+    byId("said").hidden = !said;
+    byId("said").className = `note ${said?.kind ?? ""}`;
+    byId("said").replaceChildren(...(said?.parts() ?? []));
+    byId("user").replaceChildren(...(user ? drawn() : []));
+  }
+
+  /** What is kept of the user, and what can be done. */
+  function drawn() {
+    const text = words();
+    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat } = user;
+    const isUnknown = !wechat.length && !blocked && !login && !ended;
+    return [
+      el("div", { className: "row whom-row" },
+        el("h3", { className: "mono", id: "shown-user" }, id),
+        el("span", { className: `pill ${blocked ? "fault" : "ok"}`, id: "blocked" }, blocked ? text.blocked : text.notBlocked)),
+      isUnknown && el("p", { className: "soft" }, text.unknownUser),
+      facts([[text.lastLogin, moment(login)], [text.endedBefore, moment(ended)]]),
+      el("h4", {}, text.bindings(wechat.length)),
+      el("ul", { className: "bindings" }, wechat.map((binding) => bindingRow(id, binding))),
+      el("div", { className: "row" }, actButton("end", id), actButton(blocked ? "unblock" : "block", id)),
+      !mayOperate && el("p", { className: "soft small" }, text.readOnly),
+    ].filter(Boolean);
+  }
+
+  const facts = (pairs) => el("dl", { className: "facts" }, pairs.map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact ?? words().none))));
+
+  function bindingRow(id, { appid, openid, unionid, bound_at: at }) {
+    const names = [["AppID", appid], ["openid", openid], ["unionid", unionid]].map(([name, fact]) => [name, fact && el("span", { className: "mono" }, fact)]);
+    return el("li", {}, facts([...names, [words().boundAt, moment(at)]]), actButton("dissolve", id, appid));
+  }
+
+  function actButton(act, id, app) {
+    const [className, label] = [`chip ${act === "unblock" ? "" : "grave"}`, words().acts[act].button];
+    return el("button", { type: "button", className, disabled: !mayOperate, onclick: () => confirm(act, id, app), "data-act": act, "aria-label": `${label} ${app ?? ""}` }, label);
+  }
+
+  /** Asks in a dialog, and acts once, whatever is pressed twice. Escape and Cancel do nothing, unless the act is under way. */
+  function confirm(act, id, app) {
+    const [dialog, yes, no, failed] = ["confirm", "confirm-yes", "confirm-no", "confirm-failed"].map(byId);
+    const text = words().acts[act];
+    byId("confirm-asks").textContent = text.asks;
+    byId("confirm-whom").textContent = id;
+    byId("confirm-says").textContent = app ? text.says(app) : text.says;
+    yes.textContent = text.button;
+    yes.className = act === "unblock" ? "solid" : "solid grave";
+    failed.hidden = true;
+    let busy = false;
+    const wait = (now) => [yes, no].forEach((button) => button.setAttribute("aria-disabled", String((busy = now))));
+    wait(false);
+    no.onclick = () => void (busy || dialog.close());
+    // A handler that returns false would prevent what it is asked about.
+    dialog.oncancel = (event) => void (busy && event.preventDefault());
+    yes.onclick = async () => {
+      if (busy) return;
+      wait(true);
+      try {
+        await ask(...ACTS[act](id, app));
+        await finished(act, id);
+        dialog.close();
+        byId("said").focus();
+      } catch (problem) {
+        if (problem.code === "left") return;
+        wait(false);
+        failed.replaceChildren(...told(problem));
+        failed.hidden = false;
+        if (!dialog.open) dialog.showModal(); // a browser closes it at a second Escape, whatever is under way
+      }
+    };
+    dialog.showModal();
+  }
+
+  /** Says that the act is done, and shows the user anew. */
+  async function finished(act, id) {
+    const at = Date.now() / 1000;
+    const done = { kind: "good", parts: () => [words().acts[act].done, el("code", {}, id), moment(at)] };
+    try {
+      show(await ask("GET", pathOf(id)), done);
+    } catch (problem) {
+      if (problem.code === "left") throw problem;
+      show(null, { kind: "bad", parts: () => [...done.parts(), ...told(problem)] });
+    }
+  }
+
+  byId("find").addEventListener("submit", find);
+  byId("find").addEventListener("change", draw);
+  return { draw };
+}

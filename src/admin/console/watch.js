@@ -1,0 +1,153 @@
+// What goes on in this process: readiness, logins by outcome, the keys, and what the doctor says. All but the doctor is read
+// from /metrics and /readyz, which need no secret.
+
+import { clock, el, span, told, words } from "./words.js";
+
+const EVERY = 5_000; // ms between two looks
+const BAR = 10_000; // ms
+const BARS = 60;
+const READ = /^wxmint_(logins_total|key_age_seconds|key_leaves_in_seconds|build_info)\{(.*)\} (\S+)$/gm;
+const byId = (id) => document.getElementById(id);
+
+/** The lines that the page needs of a text of metrics. */
+function samples(text) {
+  const labels = (list) => Object.fromEntries([...list.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, value]) => [name, value]));
+  return [...text.matchAll(READ)].map(([, name, list, value]) => ({ name, value: Number(value), ...labels(list) }));
+}
+
+export function watch({ ask, session }) {
+  const since = Date.now();
+  let looks = []; // { bar, outcome, value }: what has come, and the number of its bar since 1970
+  let before = null; // counts of the last look, by outcome
+  let [ready, version, keys, checks, examinedAt, trouble, busy] = [null, "", null, null, 0, null, false];
+
+  async function look() {
+    if (session.gone.signal.aborted) return;
+    try {
+      const options = { cache: "no-store", credentials: "omit", signal: session.gone.signal };
+      const [metrics, readyz] = await Promise.all(["/metrics", "/readyz"].map(async (path) => (await fetch(path, options)).text()));
+      const found = samples(metrics);
+      ready = readyz.trim();
+      version = found.find(({ name }) => name === "build_info")?.version ?? "";
+      count(found.filter(({ name }) => name === "logins_total"));
+      const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
+      keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
+    } catch {
+      ready = null;
+    }
+    if (session.gone.signal.aborted) return;
+    // What somebody is about to copy stays.
+    if (getSelection().isCollapsed) [drawStanding, drawLogins, drawKeys].forEach((draw) => draw());
+    setTimeout(look, EVERY);
+  }
+
+  /** Adds what has come since the last look. A count that fell is of a new process, and begins at 0. */
+  function count(logins) {
+    const now = {};
+    for (const { outcome, value } of logins) now[outcome] = (now[outcome] ?? 0) + value;
+    const bar = Math.floor(Date.now() / BAR);
+    for (const [outcome, value] of before ? Object.entries(now) : []) {
+      const earlier = before[outcome] ?? 0;
+      looks.push({ bar, outcome, value: value < earlier ? value : value - earlier });
+    }
+    looks = looks.filter((look) => look.value && look.bar > bar - BARS);
+    before = now;
+  }
+
+  function drawStanding() {
+    const text = words();
+    const kind = ready === null ? "fault" : ready.startsWith("ok") ? (ready === "ok" ? "ok" : "warning") : "fault";
+    const said = { ok: text.ready, warning: text.readyBut, fault: ready === null ? text.problems.unreachable : text.notReady }[kind];
+    const detail = ready?.split("\n").filter((line) => line !== "ok").map((line) => line.replace(/^(warning|not ready): /, "")).join("; ");
+    const parts = [el("span", { className: `pill ${kind}` }, said), el("span", { className: "soft" }, text.standing(version, session.name, session.rights)), el("span", { lang: "en", className: "why" }, detail)];
+    // Said aloud, so only when it changes.
+    if (byId("standing").textContent !== parts.map((part) => part.textContent).join("")) byId("standing").replaceChildren(...parts);
+  }
+
+  function drawLogins() {
+    const text = words();
+    const last = Math.floor(Date.now() / BAR);
+    const total = (bars, wanted) => looks.filter(({ bar, outcome }) => bar > last - bars && wanted(outcome)).reduce((sum, { value }) => sum + value, 0);
+    const of = (outcome, bars) => total(bars, (other) => other === outcome);
+    const outcomes = [...new Set(looks.map(({ outcome }) => outcome))].sort((a, b) => (b === "ok") - (a === "ok") || of(b, BARS) - of(a, BARS));
+    const row = (outcome) => el("tr", { className: outcome === "ok" ? "good" : "" },
+      el("th", { scope: "row" }, el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft small" }, text.outcomes[outcome])),
+      el("td", {}, text.number(of(outcome, 6))), el("td", {}, text.number(of(outcome, BARS))));
+    const head = el("tr", {}, el("th", { scope: "col" }, text.outcome), el("th", { scope: "col" }, text.lastMinute), el("th", { scope: "col" }, text.lastTen));
+    byId("logins").replaceChildren(
+      ...(outcomes.length ? [chart(last, text.chart(of("ok", BARS), total(BARS, (outcome) => outcome !== "ok"))), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)]),
+      el("p", { className: "soft small" }, text.counted(clock(since))));
+  }
+
+  /** A bar for each ten seconds: logins from below, refusals on top of them. */
+  function chart(last, label) {
+    const sums = Array.from({ length: BARS }, () => [0, 0]);
+    for (const { bar, outcome, value } of looks.filter(({ bar }) => bar > last - BARS)) sums[bar - last + BARS - 1][Number(outcome === "ok")] += value;
+    const most = Math.max(1, ...sums.map(([refused, ok]) => refused + ok));
+    const part = (value, n) => el("i", { className: n ? "ok" : "refused", style: `height: ${(value / most) * 100}%` });
+    return el("div", { className: "chart", role: "img", "aria-label": label }, sums.map((parts) => el("span", {}, parts.map(part))));
+  }
+
+  function drawKeys() {
+    if (!keys) return;
+    const text = words();
+    const shown = keys.filter(({ state }) => state !== "gone").sort((a, b) => b.age - a.age);
+    const next = shown.find(({ age }) => age < 0);
+    // In seconds from now: the timeline ends a little behind what comes last.
+    const start = -Math.max(60, ...shown.map(({ age }) => age));
+    const end = Math.max(-start / 8, ...shown.flatMap(({ age, leaves }) => [-age, leaves ?? 0])) * 1.1;
+    const place = (at) => ((Math.min(Math.max(at, start), end) - start) / (end - start)) * 100;
+    const bar = (name, from, to) => el("i", { className: `bar ${name}`, style: `left: ${place(from)}%; width: ${Math.max(0.6, place(to) - place(from))}%` });
+    const row = ({ kid, alg, state, age, leaves }, n) => {
+      const replaced = shown[n + 1] ? -shown[n + 1].age : end;
+      const parts = [state === "published" && bar("published", 0, -age), bar("signing", -age, Math.min(replaced, leaves ?? end)), replaced < (leaves ?? 0) && bar("retired", replaced, leaves)];
+      return el("li", { "data-state": state },
+        el("div", { className: "row" }, el("span", { className: `pill ${state}` }, text.states[state]), el("code", {}, kid), el("span", { className: "soft small" }, alg)),
+        el("div", { className: "track", "aria-hidden": "true" }, parts.filter(Boolean), bar("now", 0, 0)),
+        el("p", { className: "soft small" }, text.life(state, span(Math.abs(age)), leaves === undefined ? null : span(leaves))));
+    };
+    const coming = shown.flatMap(({ kid, age, leaves }) => [age < 0 && [-age, text.begins, kid], leaves > 0 && [leaves, text.leaves, kid]]).filter(Boolean).sort(([a], [b]) => a - b);
+    const events = coming.map(([wait, what, kid]) => el("li", {}, el("b", {}, text.within(span(wait))), ` ${what} `, el("code", {}, kid.slice(0, 10), "…")));
+    byId("keys").replaceChildren(
+      el("h3", {}, text.nextHeading),
+      el("ul", { className: "next", id: "next" }, events, !next && el("li", { className: "soft" }, text.noNext)),
+      el("ol", { className: "keys" }, shown.map(row)), el("p", { className: "soft small" }, text.legend));
+  }
+
+  async function examine() {
+    if (busy) return;
+    busy = true;
+    drawDoctor();
+    try {
+      ({ checks, examined_at: examinedAt } = await ask("GET", "/doctor"));
+      trouble = null;
+    } catch (problem) {
+      if (problem.code === "left") return;
+      trouble = problem;
+    }
+    busy = false;
+    drawDoctor();
+  }
+
+  function drawDoctor() {
+    const text = words();
+    byId("examine").setAttribute("aria-disabled", String(busy));
+    const row = ({ name, status, found, advice }) => el("li", { "data-check": name, "data-status": status },
+      el("span", { className: `pill ${status}` }, text.statuses[status]), el("code", {}, name),
+      el("span", { className: "found", lang: "en" }, found, advice && el("strong", {}, advice)));
+    const of = (wanted) => (checks ?? []).filter(({ status }) => wanted === (status === "ok"));
+    const [bad, good] = [of(false).sort((a, b) => (a.status > b.status) - (a.status < b.status)), of(true)];
+    const parts = busy ? [el("p", { className: "empty" }, text.examining)] : [
+      trouble && el("p", { className: "note bad" }, told(trouble)),
+      checks && el("p", { className: "soft small" }, text.examined(clock(examinedAt * 1000), bad.length)),
+      bad.length && el("ul", { className: "checks" }, bad.map(row)),
+      good.length && el("details", { open: !bad.length }, el("summary", {}, text.allOk(good.length)), el("ul", { className: "checks" }, good.map(row))),
+    ];
+    byId("doctor").replaceChildren(...parts.filter(Boolean));
+  }
+
+  byId("examine").addEventListener("click", examine);
+  look();
+  examine();
+  return { draw: () => [drawStanding, drawLogins, drawKeys, drawDoctor].forEach((draw) => draw()) };
+}

@@ -1,0 +1,75 @@
+//! `GET /doctor`: what `wxmint doctor` finds, of the running process.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Path},
+};
+use serde::Serialize;
+use tokio::sync::{Mutex, oneshot};
+use utoipa::ToSchema;
+
+use super::{
+    act::{Act, OperatingData},
+    tokens::Right,
+};
+use crate::{
+    findings::{Doctor, Finding},
+    http::{Answer, Problem, now, private, to_the_end},
+};
+
+/// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// What the checks have found.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Diagnosis {
+    checks: Vec<Finding>,
+    /// When they ended.
+    examined_at: i64,
+}
+
+/// The doctor, and the latest diagnosis. One examination runs at a time, and whoever asks meanwhile waits for it.
+pub(super) struct Consultation {
+    doctor: Doctor,
+    latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,
+}
+
+impl Consultation {
+    pub(super) fn of(doctor: Doctor) -> Self {
+        Self { doctor, latest: Mutex::new(None) }
+    }
+
+    async fn diagnosis(&self) -> Arc<Diagnosis> {
+        let mut latest = self.latest.lock().await;
+        if let Some((at, diagnosis)) = &*latest
+            && at.elapsed() < KEPT
+        {
+            return Arc::clone(diagnosis);
+        }
+        let (doctor, (tells, told)) = (self.doctor, oneshot::channel());
+        // Not of the runtime's own, for which the end of the process would wait.
+        thread::spawn(move || tells.send(doctor()));
+        let checks = told.await.unwrap_or_default();
+        let diagnosis = Arc::new(Diagnosis { checks, examined_at: now().timestamp() });
+        *latest = Some((Instant::now(), Arc::clone(&diagnosis)));
+        diagnosis
+    }
+}
+
+/// Examine the configuration of the running process
+///
+/// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to 15 s, and an answer is given
+/// again for 10 s.
+#[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
+    responses((status = 200, description = "What was found", body = Diagnosis)))]
+pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, consultation: Data<Consultation>) -> Answer {
+    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), &operating)?;
+    let asking = async move { act.done(Ok::<_, Problem>(consultation.diagnosis().await)) };
+    Ok(private(&*to_the_end(asking).await?))
+}

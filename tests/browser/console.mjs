@@ -1,0 +1,355 @@
+// Drives /console in Chromium, as the person on duty and as an attacker would:
+//
+//     CONSOLE='{"secret":…}' node console.mjs http://127.0.0.1:9090 [screenshot-directory]
+//
+// tests/it/console.rs says what CONSOLE holds. AXE names a file of axe-core, whose rules each view must then keep.
+
+import { createServer } from "node:http";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { REFUSING, browser, check, expect, faults, load, open, origin, seen, shots } from "./means.mjs";
+
+const { secret, watcher, peer, user, app, openid, login, codes } = JSON.parse(process.env.CONSOLE);
+const path = `/users/${encodeURIComponent(user)}`;
+const DESK = { viewport: { width: 1280, height: 900 }, locale: "en-US", colorScheme: "light", reducedMotion: "reduce" };
+const IDLE = 15 * 60_000; // ms
+const EVERY = 5_000; // ms between two looks at the metrics
+
+REFUSING.push("/whoami", `/wechat/${app}/people/oNobody`, "/readyz");
+if (shots) mkdirSync(shots, { recursive: true });
+
+try {
+  const page = await start(DESK);
+  await check("a wrong secret, one without the right, and one that is no header are refused", () => refusesSecrets(page));
+  await check("a secret signs in, and is nowhere but in memory", () => signsIn(page));
+  await check("a user is found by id and by openid, and hostile text stays text", () => finds(page));
+  await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
+  await check("two clicks block once, the phone is refused, and the page counts it", () => blocks(page));
+  await check("an act that fails says why, and can be tried again", () => fails(page));
+  await check("390 and 1280 px, both languages, both themes: nothing scrolls sideways", fits);
+  await check("tokens are ended, and the binding is dissolved", () => acts(page));
+  await check("the keys have what comes next, and the doctor its checks", () => watches(page));
+  await check("signed out, left, idle or refused: no secret and no user is left", () => forgets(page));
+  await check("a secret that may only look cannot act", () => onlyLooks(page));
+  await check("no script makes markup or code of a text", () => refusesMarkup(page));
+  await page.context().close();
+  await check("the page loads nothing from elsewhere, and nothing failed", () => expect(faults.join("; "), "", "faults of the pages"));
+  await check("no page of another origin reads, acts, frames or opens", attacks);
+  console.log("all as expected");
+} catch (error) {
+  console.error(`FAILED: ${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+
+// ---- means ----
+
+async function start(options) {
+  const page = await open(options, "/console");
+  await page.clock.install();
+  await load(page, "/console");
+  page.on("dialog", (dialog) => faults.push(`a dialog of a script: ${dialog.message()}`));
+  return page;
+}
+
+async function enter(page, text) {
+  await page.locator("#secret").fill(text);
+  await page.locator("#secret").press("Enter");
+}
+
+async function signIn(page, text = secret) {
+  await enter(page, text);
+  await seen(page, "#standing .pill.ok, #standing .pill.warning");
+  await seen(page, "#doctor .checks");
+}
+
+async function find(page, id) {
+  await page.locator("#sought").fill(id);
+  await page.locator("#find button").click();
+}
+
+/** Presses an act of the user and, in the dialog that names the user, its button. */
+async function act(page, name, times = 1) {
+  await page.locator(`[data-act=${name}]`).first().click();
+  expect(await page.locator("#confirm-whom").textContent(), user, "whom the dialog names");
+  await page.locator("#confirm-yes").click({ clickCount: times });
+}
+
+async function isDone(page) {
+  await page.locator("dialog[open]").waitFor({ state: "detached" });
+  await seen(page, "#said.good");
+}
+
+/** A login of the user's phone; its status. */
+async function logIn() {
+  const headers = { "Content-Type": "application/json" };
+  return (await fetch(login, { method: "POST", headers, body: JSON.stringify({ code: codes.pop() }) })).status;
+}
+
+async function stateOf() {
+  return (await fetch(`${origin}${path}`, { headers: { Authorization: `Bearer ${secret}` } })).json();
+}
+
+/** All that a page holds where others could find it. */
+function leftovers(page) {
+  return page.evaluate(async () => {
+    const stores = [localStorage, sessionStorage].map((store) => JSON.stringify(Object.entries(store)));
+    const [requests, values] = [performance.getEntries().map(({ name }) => name), [...document.querySelectorAll("input")].map(({ value }) => value)];
+    const databases = await indexedDB.databases();
+    return JSON.stringify([stores, requests, values, databases, await caches.keys(), document.cookie, location.href, history.state, window.name, document.documentElement.outerHTML]);
+  });
+}
+
+async function hasNone(page, texts) {
+  const found = await leftovers(page);
+  for (const text of texts) expect(found.includes(text), false, `a page with ${text}`);
+  expect((await page.context().cookies()).length, 0, "cookies");
+}
+
+async function axe(page, view) {
+  if (!process.env.AXE) return;
+  const wrong = await page.context().newCDPSession(page).then(async (client) => {
+    await client.send("Runtime.evaluate", { expression: (await import("node:fs")).readFileSync(process.env.AXE, "utf8") });
+    const { result } = await client.send("Runtime.evaluate", { expression: "axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])))", awaitPromise: true });
+    return result.value;
+  });
+  expect(wrong, "[]", `axe's violations of ${view}`);
+}
+
+async function picture(page, name) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
+  await axe(page, name);
+  if (shots) await page.screenshot({ path: join(shots, `console-${name}.png`), fullPage: true });
+}
+
+// ---- the person on duty ----
+
+async function refusesSecrets(page) {
+  for (const wrong of [`${secret}x`, "密钥", peer]) {
+    await enter(page, wrong);
+    await seen(page, "#left:not(:empty)");
+    await hasNone(page, [wrong]);
+  }
+  expect((await page.locator("#left").textContent()).includes("read"), true, "the right that is missing, named");
+  await picture(page, "refused");
+}
+
+async function signsIn(page) {
+  await signIn(page);
+  expect(await page.locator("#secret").count(), 0, "fields of secrets");
+  expect((await page.locator("#standing").textContent()).includes("on-call (read, operate)"), true, "whose secret it is");
+  await hasNone(page, [secret]);
+}
+
+async function finds(page) {
+  await find(page, "nobody");
+  await seen(page, "#user .empty, #user p.soft");
+  await find(page, "..");
+  await seen(page, "#said.bad");
+  await page.locator(".by label").last().click();
+  await page.locator("#app").fill(app);
+  await find(page, "oNobody");
+  await seen(page, "#said.bad");
+  expect((await page.locator("#said").textContent()).includes("Nobody is bound"), true, "who has the openid");
+  await find(page, openid);
+  await seen(page, "#shown-user");
+  await page.locator(".by label").first().click();
+  await find(page, user);
+  await seen(page, ".bindings li");
+  expect(await page.locator("#shown-user").textContent(), user, "the user");
+  expect(await page.locator("main img, main script").count(), 0, "elements of a hostile text");
+  expect((await page.locator(".bindings").textContent()).includes(openid), true, "the openid among the bindings");
+}
+
+async function takesBack(page) {
+  for (const leave of [() => page.keyboard.press("Escape"), () => page.locator("#confirm-no").click()]) {
+    await page.locator("[data-act=block]").focus();
+    await page.keyboard.press("Enter");
+    await seen(page, "dialog[open]");
+    expect(await page.evaluate(() => document.activeElement.id), "confirm-no", "what has the focus");
+    await leave();
+    expect(await page.locator("dialog[open]").count(), 0, "open dialogs");
+    expect(await page.evaluate(() => document.activeElement.dataset.act), "block", "what has the focus again");
+  }
+  expect((await stateOf()).blocked, false, "blocked");
+}
+
+async function blocks(page) {
+  const puts = [];
+  page.on("request", (request) => request.method() === "PUT" && puts.push(request.url()));
+  await page.locator("[data-act=block]").click();
+  await page.locator("dialog").waitFor();
+  await picture(page, "confirm");
+  await page.locator("#confirm-no").click();
+  await act(page, "block", 2);
+  await isDone(page);
+  expect(puts.join(), `${origin}${path}/block`, "what was sent");
+  expect((await stateOf()).blocked, true, "blocked");
+  expect(await page.locator("#blocked").textContent(), "blocked", "the pill");
+  expect(`${await logIn()},${await logIn()}`, "403,403", "the phone's answers");
+  await page.clock.runFor(EVERY + 1);
+  await seen(page, "#outcomes tr >> text=user_blocked");
+  expect(await page.locator("#outcomes tbody tr").filter({ hasText: "user_blocked" }).locator("td").last().textContent(), "2", "refusals");
+}
+
+/** The answers are played, because what wxmint says without Redis is tested where Redis is. */
+async function fails(page) {
+  const problem = { code: "store_unavailable", detail: "Redis does not answer <b>now</b>.", request_id: "r-1" };
+  const answers = [(route) => route.abort(), (route) => route.fulfill({ status: 503, contentType: "application/problem+json", json: problem })];
+  const before = faults.length;
+  await page.route((asked) => asked.pathname.endsWith("/block"), (route) => answers.shift()(route), { times: 2 });
+  await act(page, "unblock");
+  await seen(page, "#confirm-failed:not([hidden]) >> text=port-forward");
+  await page.locator("#confirm-yes").click();
+  await seen(page, "#confirm-failed >> text=<b>now</b>");
+  expect((await stateOf()).blocked, true, "blocked still");
+  await picture(page, "failed");
+  faults.length = before; // those that were played
+  await page.locator("#confirm-yes").click();
+  await isDone(page);
+  expect((await stateOf()).blocked, false, "blocked");
+}
+
+async function acts(page) {
+  await act(page, "end");
+  await isDone(page);
+  expect((await stateOf()).ended_before > 0, true, "ended");
+  await act(page, "dissolve");
+  await isDone(page);
+  expect((await stateOf()).wechat.length, 0, "bindings");
+  expect(await page.evaluate(() => document.activeElement.id), "said", "what has the focus");
+}
+
+async function watches(page) {
+  const published = page.locator(".keys li[data-state=published]");
+  // The process reads its key file every few seconds.
+  for (let look = 0; look < 40 && !(await published.count()); look += 1) {
+    await page.clock.runFor(EVERY + 1);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  expect(await page.locator(".keys li").count(), 2, "keys");
+  expect(/In 29 min.*begins to sign.*In .*leaves the JWKS/s.test(await page.locator("#next").textContent()), true, "what comes next");
+  await seen(page, "[data-check='redis.reach'][data-status=ok]");
+  const [answer] = await Promise.all([page.waitForResponse(`${origin}/doctor`), page.locator("#examine").click()]);
+  expect((await answer.json()).checks.length > 15, true, "checks");
+}
+
+async function forgets(page) {
+  const isGone = async () => {
+    await seen(page, "#secret");
+    await hasNone(page, [secret, user, openid]);
+  };
+  await find(page, user);
+  await seen(page, "#shown-user");
+  await page.locator("#leave").click();
+  await isGone();
+  await signIn(page);
+  await find(page, user);
+  await seen(page, "#shown-user");
+  await page.clock.fastForward(IDLE + 2_000);
+  await isGone();
+  expect((await page.locator("#left").textContent()).includes("15 minutes"), true, "why");
+  await signIn(page);
+  await page.goto("about:blank");
+  await page.goBack();
+  await isGone();
+  await signIn(page);
+  await page.reload();
+  await isGone();
+  await signIn(page);
+  const before = faults.length;
+  await page.route((asked) => asked.pathname.startsWith("/users/"), (route) => route.fulfill({ status: 401, json: { code: "invalid_token" } }), { times: 1 });
+  await find(page, user);
+  await isGone();
+  faults.length = before;
+}
+
+async function onlyLooks(page) {
+  await signIn(page, watcher);
+  await find(page, user);
+  await seen(page, "[data-act=block]:disabled");
+  await page.locator("#leave").click();
+}
+
+async function refusesMarkup(page) {
+  const refused = (run) => page.evaluate(run).then(() => false, (error) => /TrustedHTML|TrustedScript|disallowed/.test(error.message));
+  const before = faults.length;
+  expect(await refused(() => (document.body.innerHTML = "<p>x")), true, "innerHTML, refused");
+  expect(await refused(() => document.createElement("script").setAttribute("src", "/metrics") ?? (document.createElement("script").text = "1")), true, "a script, refused");
+  expect(await refused(() => trustedTypes.createPolicy("x", {}).createHTML("")), true, "a policy, refused");
+  faults.length = before;
+}
+
+async function fits() {
+  for (const width of [1280, 390]) {
+    const page = await start({ ...DESK, viewport: { width, height: 860 }, locale: width === 390 ? "zh-CN" : "en-US" });
+    await signIn(page);
+    await find(page, user);
+    await seen(page, ".bindings li");
+    expect(await logIn(), 200, "the phone's answer");
+    await page.clock.runFor(EVERY + 1);
+    await seen(page, "#outcomes tr.good");
+    for (const [language, theme] of [0, 1, 2, 3].map((n) => [n & 1, n & 2])) {
+      if (language) await page.locator("#language").click();
+      if (language === 0 && theme) await page.locator("#theme").click();
+      const name = `${width}-${await page.evaluate(() => document.documentElement.lang)}-${theme ? "dark" : "light"}`;
+      expect(await page.evaluate(() => document.documentElement.scrollWidth) <= width, true, `${name} without scrolling sideways`);
+      await picture(page, name);
+    }
+    await page.context().close();
+  }
+}
+
+// ---- the attacker ----
+
+/** A page of another origin, whose owner even knows a secret; the person on duty is signed in beside it. */
+async function attacks() {
+  const evil = createServer((_, answer) => answer.setHeader("content-type", "text/html").end("<!doctype html><title>evil</title><body>"));
+  await new Promise((resolve) => evil.listen(0, "127.0.0.1", resolve));
+  const context = await browser.newContext(DESK);
+  try {
+    const desk = await context.newPage();
+    await load(desk, "/console");
+    await signIn(desk);
+    const page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${evil.address().port}/`);
+    const said = await page.evaluate(tries, { origin, path, secret });
+    expect(JSON.stringify(said), JSON.stringify({ asked: "blocked", read: "blocked", simple: "opaque" }), "what the attacker gets");
+    expect(page.frames()[1].url(), "chrome-error://chromewebdata/", "what is framed");
+    const popup = context.waitForEvent("page");
+    await page.evaluate((url) => void (globalThis.victim = window.open(url)), `${origin}/console`);
+    await seen(await popup, "html[data-ready]");
+    expect(await (await popup).evaluate(() => window.opener), null, "the opener of the console");
+    expect(await page.evaluate(() => globalThis.victim.closed), true, "a window that its opener has lost");
+    const { blocked, ended_before: ended } = await stateOf();
+    const before = JSON.stringify([blocked, ended]);
+    await page.evaluate(([origin, path]) => {
+      const form = document.createElement("form");
+      Object.assign(form, { method: "post", action: `${origin}${path}/end` });
+      document.body.append(form);
+      form.submit();
+    }, [origin, path]);
+    await page.waitForURL(`${origin}/**`);
+    expect((await page.textContent("body")).includes("invalid_token"), true, "a form, refused");
+    const after = await stateOf();
+    expect(JSON.stringify([after.blocked, after.ended_before]), before, "what is kept");
+  } finally {
+    await context.close();
+    evil.close();
+  }
+}
+
+async function tries({ origin, path, secret }) {
+  const headers = { Authorization: `Bearer ${secret}` };
+  const of = (asking) => asking.then((answer) => answer.type, () => "blocked");
+  const asked = await of(fetch(`${origin}${path}/block`, { method: "PUT", headers }));
+  const read = await of(fetch(`${origin}/metrics`));
+  const simple = await of(fetch(`${origin}${path}/end`, { method: "POST", mode: "no-cors", credentials: "include" }));
+  const frame = document.createElement("iframe");
+  frame.src = `${origin}/console`;
+  const loaded = new Promise((resolve) => (frame.onload = resolve));
+  document.body.append(frame);
+  await loaded;
+  return { asked, read, simple };
+}
