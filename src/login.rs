@@ -43,6 +43,7 @@ use crate::{
         AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
         Recorded, TakenTicket, Ticket, TicketHolder,
     },
+    telemetry::Step,
     wechat::{App, CallError, Session},
 };
 
@@ -102,6 +103,7 @@ impl LoginWorker {
             let expires_at = issued_at + self.minter.ttl().as_secs() as i64;
             self.store.end_earlier(&Issued { user, app: app.clone(), id: id.clone(), issued_at, expires_at }).await?;
         }
+        let _signing = Step::work("sign the token");
         let token = self.minter.mint(&bound.user, &app, &id, &extra, arrival.at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
     }

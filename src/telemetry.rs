@@ -1,4 +1,4 @@
-//! Logs and metrics, and what they may hold.
+//! Logs, metrics and traces, and what they may hold.
 
 mod json_lines;
 mod log;
@@ -7,6 +7,7 @@ mod redis;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::{
     sync::{
@@ -27,6 +28,7 @@ pub use self::{
     log::{Audit, Audited, LogFormat, audit, audit_limited, init},
     redis::RedisState,
     requests::RouteMetrics,
+    traces::{Step, Trace, TraceSettings, Traces},
 };
 use self::{logins::Logins, redis::RedisMetrics, requests::Requests};
 use crate::{

@@ -21,7 +21,7 @@ pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
 use crate::{
     ids::{Phone, UserId},
-    telemetry::Metrics,
+    telemetry::{Metrics, Step},
     token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id},
     upstream::{Breaker, Closed, FetchError, HttpClientError, Tls, Upstream},
 };
@@ -128,7 +128,10 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let request = self.signed(question)?;
+        let (step, mut request) = (Step::call("accounts", question.endpoint.label), self.signed(question)?);
+        if let Some(traceparent) = step.traceparent() {
+            request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
+        }
         let started = Instant::now();
         let fetched = tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await;
         let answer = match fetched {
@@ -138,6 +141,7 @@ impl ServiceAccounts {
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
         self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());
+        step.end(answer.is_err().then_some(outcome));
         answer
     }
 

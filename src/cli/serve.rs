@@ -17,7 +17,7 @@ use crate::{
     issuer::{self, Issuer, IssuerStartError},
     settings::{Settings, SidecarSettings, StoreUrl, unknown_variables},
     sidecar,
-    telemetry::{self, Audit, LogFormat},
+    telemetry::{self, Audit, LogFormat, Traces},
 };
 
 #[derive(Args)]
@@ -39,6 +39,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
+    let _traces = settings.traces.as_ref().map(Traces::start).transpose().map_err(Failure::unfinished)?;
     Ok(start(settings)?)
 }
 

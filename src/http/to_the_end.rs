@@ -5,6 +5,8 @@ use std::{future::pending, panic::resume_unwind};
 use actix_web::rt::{spawn, task::JoinError};
 use tracing::Instrument;
 
+use crate::telemetry::Trace;
+
 /// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat might
 /// replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need deadlines of
 /// their own, and must not read the request's body.
@@ -13,7 +15,11 @@ use tracing::Instrument;
 /// Whatever they wait for wakes their own task and not the connection's, which would go through all layers and look for
 /// another request each time.
 pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
-    let task = spawn(steps.in_current_span());
+    let steps = steps.in_current_span();
+    let task = match Trace::current() {
+        Some(trace) => spawn(trace.around(steps)),
+        None => spawn(steps),
+    };
     async move { result(task.await).await }
 }
 

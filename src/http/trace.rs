@@ -1,4 +1,5 @@
-//! Gives each request a span with its id and nothing else that the client wrote, and puts the id into the answer.
+//! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts the id
+//! into the answer.
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -13,7 +14,9 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 use super::{
     client_address::TrustedProxies,
     head::{limit_head, own_headers},
+    problem::ProblemCode,
 };
+use crate::telemetry::Trace;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,14 +30,38 @@ impl RootSpanBuilder for RequestSpan {
         if let Some(id) = proxy_id {
             request.extensions_mut().insert(ProxyId(id));
         }
-        tracing::error_span!("request", request_id = request_id(request.request()))
+        let trace = trace_of(request);
+        let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
+        let span = tracing::error_span!("request", request_id = request_id(request.request()), trace_id);
+        if let Some(trace) = trace {
+            request.extensions_mut().insert(trace);
+        }
+        span
     }
 
     fn on_request_end<B: MessageBody>(_: Span, outcome: &Result<ServiceResponse<B>, Error>) {
         if let Ok(response) = outcome {
-            tracing::debug!(status = response.status().as_u16(), "answered");
+            let status = response.status().as_u16();
+            tracing::debug!(status, "answered");
+            if let Some(trace) = response.request().extensions().get::<Trace>() {
+                let error = response.response().extensions().get::<ProblemCode>().map(|code| code.as_str());
+                trace.answered(|| name(response.request()), status, error);
+            }
         }
     }
+}
+
+/// Probes come every few seconds and tell nothing, so that none is sampled.
+fn trace_of(request: &ServiceRequest) -> Option<Trace> {
+    let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()))
+}
+
+/// The method and the route, without what a client has invented.
+fn name(request: &HttpRequest) -> String {
+    let mut known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"].into_iter();
+    let method = known.find(|known| request.method() == known).unwrap_or("_OTHER");
+    [method, &request.match_pattern().unwrap_or_default()].join(" ").trim_end().to_owned()
 }
 
 /// The id that a trusted proxy has given a request.
@@ -69,7 +96,13 @@ pub async fn enter<B: MessageBody + 'static>(
         return Ok(add_request_id(request.into_response(response).map_into_right_body()));
     }
     own_headers(&mut request);
-    next.call(request).await.map(|response| add_request_id(response.map_into_left_body()))
+    let trace = request.extensions().get::<Trace>().cloned();
+    let answering = next.call(request);
+    let answer = match trace {
+        Some(trace) => trace.around(answering).await,
+        None => answering.await,
+    };
+    answer.map(|response| add_request_id(response.map_into_left_body()))
 }
 
 fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {

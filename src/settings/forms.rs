@@ -11,7 +11,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use reqwest::Url;
+use opentelemetry_sdk::trace::Sampler;
+use reqwest::{Url, header::HeaderName};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::{AccountsSource, public_path};
@@ -139,7 +140,7 @@ pub(super) fn is_secure(url: &Url) -> bool {
 }
 
 /// https or http; no query, fragment or user info.
-fn service_url(text: &str) -> Option<Url> {
+pub(super) fn service_url(text: &str) -> Option<Url> {
     web_url(text).filter(|url| url.query().is_none())
 }
 
@@ -247,6 +248,23 @@ pub(super) fn audit(text: &str) -> Option<Audit> {
         "off" => Some(Audit::Off),
         _ => text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into())),
     }
+}
+
+/// `name=value` of a header, with `%` and two digits for what may not stand there.
+pub(super) fn header(text: &str) -> Option<()> {
+    let (name, value) = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()))?;
+    let is_value = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    (HeaderName::try_from(name).is_ok() && !value.is_empty() && value.bytes().all(is_value)).then_some(())
+}
+
+/// A sampler by its name at OpenTelemetry.
+pub(super) fn sampler(text: &str, ratio: f64) -> Option<Sampler> {
+    Some(match text {
+        "always_on" => Sampler::AlwaysOn,
+        "always_off" => Sampler::AlwaysOff,
+        "traceidratio" => Sampler::TraceIdRatioBased(ratio),
+        _ => Sampler::ParentBased(Box::new(sampler(text.strip_prefix("parentbased_")?, ratio)?)),
+    })
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {

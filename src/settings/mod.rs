@@ -34,7 +34,7 @@ pub use self::{
 };
 use crate::{
     limits::LoginLimits,
-    telemetry::{Audit, LogFormat},
+    telemetry::{Audit, LogFormat, TraceSettings},
     wechat::App,
 };
 
@@ -110,6 +110,7 @@ settings! {
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
         audit: Audit = reader.read(&AUDIT),
+        traces: Option<TraceSettings> = read_traces(reader),
     }
 }
 
@@ -150,6 +151,17 @@ fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
 fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {
     let [ip, openid, username] = [&LIMIT_IP, &LIMIT_OPENID, &LIMIT_USERNAME].map(|limit| reader.read(limit));
     Some(LoginLimits { ip: ip?, openid: openid?, username: username? })
+}
+
+/// The SDK of OpenTelemetry reads its variables itself, but takes a wrong one for none.
+fn read_traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
+    let endpoints = [&OTEL_EXPORTER_OTLP_ENDPOINT, &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].map(|url| reader.read(url));
+    let (protocol, headers) = (reader.read(&OTEL_EXPORTER_OTLP_PROTOCOL), reader.read(&OTEL_EXPORTER_OTLP_HEADERS));
+    let (timeout, sampler) = (reader.read(&OTEL_EXPORTER_OTLP_TIMEOUT), reader.read(&OTEL_TRACES_SAMPLER));
+    let sampler = sampler.zip(reader.read(&OTEL_TRACES_SAMPLER_ARG)).and_then(|(name, arg)| forms::sampler(&name, arg));
+    let settings = TraceSettings { sampler: sampler?, timeout: timeout? };
+    protocol.and(headers)?;
+    Some(endpoints.into_iter().flatten().flatten().next().map(|_| settings))
 }
 
 /// One variable alone, for a command that needs nothing else.

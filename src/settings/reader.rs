@@ -42,6 +42,7 @@ const PLACEHOLDER: &str = "REPLACE-ME";
 
 /// Reads one variable after the other.
 pub struct Reader {
+    /// Ours by their names without `WXMINT_` in lower case, as envy has them; OpenTelemetry's by their names.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -56,7 +57,10 @@ impl Reader {
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
         // envy ignores the case of names. A name in another case is reported as unknown, so it must not be read.
         let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
-        Self { values: envy::prefixed(PREFIX).from_iter(vars).unwrap_or_default(), unknown, faults: Vec::new() }
+        let (ours, others): (Vec<_>, Vec<_>) = vars.partition(|(name, _)| name.starts_with(PREFIX));
+        let mut values: HashMap<_, _> = envy::prefixed(PREFIX).from_iter(ours).unwrap_or_default();
+        values.extend(others.into_iter().filter(|(name, _)| name.starts_with("OTEL_")));
+        Self { values, unknown, faults: Vec::new() }
     }
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
@@ -115,7 +119,8 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.trim_start_matches(PREFIX).to_ascii_lowercase()).map(String::as_str)
+        let ours = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase);
+        self.values.get(ours.as_deref().unwrap_or(name)).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

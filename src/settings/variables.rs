@@ -22,12 +22,18 @@ use crate::{
     wechat::AppSecret,
 };
 
+/// OpenTelemetry's variables have its names.
+const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
+    if let [b'O', b'T', b'E', b'L', b'_', ..] = name.as_bytes() { name } else { ours }
+}
+
 /// `NAME: TYPE = PARSER;` The name comes without `WXMINT_`.
 macro_rules! variables {
     ($($name:ident: $type:ty = $parse:expr;)+) => {
         $(
             #[allow(missing_docs, reason = "`.env.example` explains each")]
-            pub const $name: Variable<$type> = Variable::named(concat!("WXMINT_", stringify!($name)), $parse);
+            pub const $name: Variable<$type> =
+                Variable::named(full_name(stringify!($name), concat!("WXMINT_", stringify!($name))), $parse);
         )+
         /// In the order of `.env.example`.
         #[cfg(test)]
@@ -79,6 +85,13 @@ variables! {
     WECHAT_URL: Url = forms::wechat_url;
     LOG_FORMAT: LogFormat = forms::log_format;
     AUDIT: Audit = forms::audit;
+    OTEL_EXPORTER_OTLP_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);
+    OTEL_EXPORTER_OTLP_PROTOCOL: () = |text| (text == "http/protobuf").then_some(());
+    OTEL_EXPORTER_OTLP_HEADERS: Vec<()> = |text| list(text, forms::header);
+    OTEL_EXPORTER_OTLP_TIMEOUT: Duration = |text| within(text, 1..=60_000).map(Duration::from_millis);
+    OTEL_TRACES_SAMPLER: String = |text| forms::sampler(text, 1.0).map(|_| text.to_owned());
+    OTEL_TRACES_SAMPLER_ARG: f64 = |text| within(text, 0.0..=1.0);
 
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Api, AppSecret, CallError, Verdict, errcode};
 use crate::{
     ids::AppId,
-    telemetry::{Metrics, WeChatOutcome},
+    telemetry::{Metrics, Step, WeChatOutcome},
     upstream::{Breaker, HttpClientError, Tls, Upstream},
 };
 
@@ -137,13 +137,19 @@ impl WeChat {
         request: Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let started = Instant::now();
+        let (step, started) = (Step::call("wechat", api.name()), Instant::now());
         // The status is ignored because it says nothing.
         let answer = match self.http.fetch(request).await {
             Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
             Err(error) => Err(error.into()),
         };
-        self.metrics.wechat_answered(api.name(), &app.id, counted(&answer), started.elapsed());
+        let outcome = counted(&answer);
+        step.end(match &outcome {
+            WeChatOutcome::Succeeded => None,
+            WeChatOutcome::Errcode(errcode) => Some(errcode),
+            WeChatOutcome::Failed(kind) => Some(kind),
+        });
+        self.metrics.wechat_answered(api.name(), &app.id, outcome, started.elapsed());
         answer
     }
 }

@@ -50,6 +50,7 @@ mod settings;
 mod sidecar;
 mod stopping;
 mod support;
+mod traces;
 mod user_data;
 mod users_command;
 mod users_file;

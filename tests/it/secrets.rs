@@ -1,4 +1,4 @@
-//! What is secret is in no log, metric or answer, at any level and on any path, and in Redis only
+//! What is secret is in no log, metric, span or answer, at any level and on any path, and in Redis only
 //! sealed.
 //!
 //! One run takes every path with secrets that are known here, keeps all traces, and one scan searches them. Other tests
@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use self::scan::{Place, Secret, Traces, leaks};
 use crate::support::{
-    APP_SECRET, APPID, AccountService, Answer, PASSWORD, PATIENCE, Pace, Received, Signal, TestBed, UsersFile,
-    WRONG_PASSWORD, eventually, until,
+    APP_SECRET, APPID, AccountService, Answer, Collector, PASSWORD, PATIENCE, Pace, Received, Signal, TestBed,
+    UsersFile, WRONG_PASSWORD, eventually, until,
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
@@ -35,6 +35,7 @@ const ERRCODES: [i64; 12] = [-1, 40002, 40013, 40029, 40125, 40163, 40164, 40226
 /// A run in which every code, session key and token is noted, and every answer kept.
 struct Run {
     bed: TestBed,
+    collector: Collector,
     secrets: Vec<Secret>,
     traces: Traces,
 }
@@ -45,9 +46,11 @@ impl Run {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
+        let collector = Collector::start();
         let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace").envs(environment);
+        let bed = collector.environment().iter().fold(bed, |bed, (name, value)| bed.env(name, value));
         let bed = bed.breakable_redis().breakable_wechat().start().await;
-        let mut run = Self { secrets: configured(&bed), bed, traces: Traces::default() };
+        let mut run = Self { secrets: configured(&bed), bed, collector, traces: Traces::default() };
         run.secrets.push(Secret::new("user's password", USER_PASSWORD));
         run.secrets.push(Secret::new("made-up code", MADE_UP_CODE));
         run
@@ -214,7 +217,9 @@ impl Run {
 
     /// Searches all that there is.
     async fn expect_no_leaks(mut self) {
+        self.collector.spans_with("POST /login").await;
         self.traces.bed(&self.bed).await;
+        self.traces.add(Place::Spans, self.collector.raw());
         assert_eq!(leaks(&self.secrets, &self.traces), BTreeSet::new());
     }
 
@@ -234,6 +239,7 @@ impl Run {
         assert!(status.success(), "{status}");
         self.traces.log(self.bed.service());
         self.traces.redis(&self.bed.redis);
+        self.traces.add(Place::Spans, self.collector.raw());
     }
 }
 
@@ -266,7 +272,7 @@ async fn no_secret_is_in_a_log_metric_or_answer_and_in_redis_only_sealed() {
     for name in ["code", "session_key", "openid", "unionid", "token's claims", "token's signature"] {
         assert!(run.secrets.iter().any(|secret| secret.name == name), "no {name} was searched for");
     }
-    for place in [Place::Log, Place::Metrics, Place::Answer, Place::Redis] {
+    for place in [Place::Log, Place::Metrics, Place::Spans, Place::Answer, Place::Redis] {
         assert!(run.traces.0.iter().any(|(found, bytes)| *found == place && !bytes.0.is_empty()), "{place:?} is empty");
     }
     assert_eq!(leaks(&run.secrets, &run.traces), BTreeSet::new());

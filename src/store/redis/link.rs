@@ -20,7 +20,7 @@ use super::{
     script::Call,
     server::Server,
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Step};
 
 /// For a call with connecting, looking for the primary, and repetitions. A login waits for two of these and for WeChat, 5 s at
 /// most.
@@ -151,9 +151,10 @@ impl Link {
         step: &'static str,
         call: impl AsyncFnOnce(Rc<Primaries>, Instant) -> Result<T, Failure>,
     ) -> Result<T> {
-        let started = Instant::now();
+        let (span, started) = (Step::call("redis", step), Instant::now());
         let outcome = call(self.primaries(), started + DEADLINE).await;
         self.metrics.redis_answered(step, outcome.is_ok(), started.elapsed());
+        span.end(outcome.is_err().then_some("unanswered"));
         outcome.map_err(|Failure { server, problem, reason }| {
             // An error that concerns one command is told by whoever asked: Redis is there.
             if !matches!(problem, Problem::Refused | Problem::Split) {

@@ -18,6 +18,7 @@ const TELLING: usize = 8;
 pub(super) enum Place {
     Log,
     Metrics,
+    Spans,
     Answer,
     Redis,
 }

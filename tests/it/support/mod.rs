@@ -8,6 +8,7 @@ mod answer;
 mod bed;
 #[cfg(feature = "kubernetes")]
 mod cluster;
+mod collector;
 mod configuration;
 mod connection;
 mod demo;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
     bed::{Builder, Reachable, TestBed},
+    collector::Collector,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
     connection::Connection,
     demo::Demo,

@@ -1,0 +1,171 @@
+//! Traces: which trace a request belongs to and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, a span for each sampled request
+//! and for each of its steps, sent as OTLP over HTTP.
+//!
+//! Spans are made here alone, with names from the code, and no log line or span of another crate becomes one: so no URL, code
+//! or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer of tracing makes them.
+
+mod sending;
+
+use std::sync::OnceLock;
+
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{
+        FutureExt, Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
+        TraceState, Tracer,
+    },
+};
+use opentelemetry_sdk::trace::{SdkTracer, Span};
+
+pub use self::sending::{TraceSettings, Traces};
+
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+
+/// The trace that a request belongs to: the caller's, or one that begins here because the request is sampled.
+#[derive(Clone)]
+pub struct Trace(Context);
+
+impl Trace {
+    /// `traceparent` is the header of the request. A malformed one counts as none.
+    pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
+        let caller = traceparent.and_then(parse);
+        let of_caller = |caller| Context::new().with_remote_span_context(caller);
+        let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else { return caller.map(of_caller).map(Self) };
+        let parent = caller.clone().map_or_else(Context::new, of_caller);
+        let span = tracer.build_with_context(SpanBuilder::from_name("request").with_kind(SpanKind::Server), &parent);
+        if span.span_context().is_sampled() {
+            return Some(Self(parent.with_span(span)));
+        }
+        // The account service need not sample what is not sampled here, whatever a stranger's flag says.
+        let unsampled = |caller: SpanContext| context_of(caller.trace_id(), caller.span_id(), TraceFlags::default());
+        caller.map(unsampled).map(of_caller).map(Self)
+    }
+
+    /// That of the request for which this runs.
+    pub fn current() -> Option<Self> {
+        Context::map_current(|context| context.has_active_span().then(|| Self(context.clone())))
+    }
+
+    pub fn id(&self) -> TraceId {
+        self.0.span().span_context().trace_id()
+    }
+
+    /// What `steps` do is done for this request.
+    pub fn around<F: Future>(self, steps: F) -> impl Future<Output = F::Output> {
+        steps.with_context(self.0)
+    }
+
+    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the problem that was answered.
+    pub fn answered(&self, name: impl FnOnce() -> String, status: u16, error: Option<&'static str>) {
+        let span = self.0.span();
+        if span.is_recording() {
+            span.update_name(name());
+            span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
+            error.into_iter().for_each(|error| span.set_attribute(KeyValue::new("error.type", error)));
+            if status >= 500 {
+                span.set_status(Status::error(""));
+            }
+            span.end();
+        }
+    }
+}
+
+/// A step of a request that is sampled, as a span until it is dropped. Of other requests it is nothing.
+#[must_use]
+pub struct Step(Option<Box<Span>>);
+
+impl Step {
+    /// A request to `service`.
+    pub fn call(service: &'static str, operation: &'static str) -> Self {
+        Self::begin(SpanKind::Client, || format!("{service} {operation}"))
+    }
+
+    /// Work of this process.
+    pub fn work(name: &'static str) -> Self {
+        Self::begin(SpanKind::Internal, || name.to_owned())
+    }
+
+    fn begin(kind: SpanKind, name: impl FnOnce() -> String) -> Self {
+        let Some(tracer) = TRACER.get() else { return Self(None) };
+        Context::map_current(|request| {
+            let is_sampled = request.has_active_span() && request.span().span_context().is_sampled();
+            let begin = || tracer.build_with_context(SpanBuilder::from_name(name()).with_kind(kind), request);
+            Self(is_sampled.then(begin).map(Box::new))
+        })
+    }
+
+    /// `error` is of a bounded set.
+    pub fn end(mut self, error: Option<&str>) {
+        if let (Some(span), Some(error)) = (&mut self.0, error) {
+            span.set_attribute(KeyValue::new("error.type", error.to_owned()));
+            span.set_status(Status::error(""));
+        }
+    }
+
+    /// The header that tells another service of ours to which trace its work belongs.
+    pub fn traceparent(&self) -> Option<String> {
+        let trace = || Trace::current().map(|Trace(context)| render(context.span().span_context()));
+        self.0.as_ref().map(|span| render(span.span_context())).or_else(trace)
+    }
+}
+
+/// Reads a `traceparent` as <https://www.w3.org/TR/trace-context/> has it.
+fn parse(header: &str) -> Option<SpanContext> {
+    let (known, later) = header.split_at_checked(55)?;
+    let parts: Vec<_> = known.split('-').collect();
+    let [version, trace, span, flags] = parts[..] else { return None };
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let has_form = [version, trace, span, flags].map(str::len) == [2, 32, 16, 2] && parts.into_iter().all(is_hex);
+    // A later version may have further parts.
+    let is_version = version != "ff" && (later.is_empty() || version != "00" && later.starts_with('-'));
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let context = context_of(TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?, flags);
+    (has_form && is_version && context.is_valid()).then_some(context)
+}
+
+/// Without `tracestate`, which is text of strangers.
+fn context_of(trace: TraceId, span: SpanId, flags: TraceFlags) -> SpanContext {
+    SpanContext::new(trace, span, flags, true, TraceState::NONE)
+}
+
+fn render(context: &SpanContext) -> String {
+    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const SPAN: &str = "00f067aa0ba902b7";
+
+    #[test]
+    fn only_the_form_of_w3c_is_a_traceparent() {
+        for (good, flags) in [
+            (format!("00-{TRACE}-{SPAN}-01"), "01"),
+            (format!("00-{TRACE}-{SPAN}-00"), "00"),
+            (format!("00-{TRACE}-{SPAN}-fe"), "00"),
+            (format!("01-{TRACE}-{SPAN}-01-later"), "01"),
+        ] {
+            let read = parse(&good).map(|context| render(&context));
+            assert_eq!(read, Some(format!("00-{TRACE}-{SPAN}-{flags}")), "{good}");
+        }
+        let (upper, zeros) = (TRACE.to_uppercase(), "0".repeat(32));
+        for bad in [
+            "",
+            "00-1-1-01",
+            &format!("00-{upper}-{SPAN}-01"),
+            &format!("00-{zeros}-{SPAN}-01"),
+            &format!("00-{TRACE}-{}-01", &zeros[..16]),
+            &format!("00-+{}-{SPAN}-01", &TRACE[1..]),
+            &format!("00-{TRACE}-{SPAN}-1"),
+            &format!("00-{TRACE}-{SPAN}-01-later"),
+            &format!("00-{TRACE}-{SPAN}-01 "),
+            &format!("ff-{TRACE}-{SPAN}-01"),
+            &format!("01-{TRACE}-{SPAN}-01later"),
+            &format!("00-{TRACE}-{SPAN}é01"),
+        ] {
+            assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Which requests are sampled, and how their spans get to the collector.
+
+use std::{
+    collections::VecDeque,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use opentelemetry::{
+    Context, Key, KeyValue,
+    trace::{Link, SpanKind, TraceId, TracerProvider},
+};
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample},
+};
+use tokio::runtime::{self, Runtime};
+
+use super::TRACER;
+use crate::{
+    ids::unprintable,
+    upstream::{Tls, Upstream},
+};
+
+/// At most so many requests are sampled in any second, because strangers' `traceparent` could ask for all.
+const MOST_SAMPLED: usize = 50;
+/// How long the end of the process waits for the collector.
+const FLUSH: Duration = Duration::from_secs(3);
+/// How often the log repeats that the collector cannot be reached.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the environment says of traces and the SDK does not read itself.
+#[derive(Debug, Clone)]
+pub struct TraceSettings {
+    pub sampler: Sampler,
+    /// For one request to the collector.
+    pub timeout: Duration,
+}
+
+/// The spans of this process on their way to the collector. Dropping it sends what is left.
+pub struct Traces(SdkTracerProvider);
+
+impl Traces {
+    /// From here on requests are sampled. The SDK reads the endpoint, its headers and what the process is called itself.
+    pub fn start(settings: &TraceSettings) -> Result<Self, Box<dyn Error>> {
+        let http = Upstream::new(&Tls::from_system()?, settings.timeout, settings.timeout)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let collector = Collector { http, runtime, warned: Mutex::default() };
+        let exporter = SpanExporter::builder().with_http().with_http_client(collector).build();
+        // The error's text may hold the value of a variable.
+        let exporter = exporter.map_err(|_| "OpenTelemetry refuses a variable OTEL_EXPORTER_OTLP_…")?;
+        let sampler = Bounded { wanted: settings.sampler.clone(), lately: Arc::default() };
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(sampler)
+            .with_resource(resource())
+            .build();
+        _ = TRACER.set(provider.tracer("wxmint"));
+        Ok(Self(provider))
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        _ = self.0.shutdown_with_timeout(FLUSH);
+    }
+}
+
+fn resource() -> Resource {
+    let own = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let name = Resource::builder().build().get(&Key::from_static_str("service.name"));
+    let is_named = name.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    if is_named { own.build() } else { own.with_service_name("wxmint").build() }
+}
+
+/// The client of the collector. The SDK calls it in a thread of its own, where it may block, with a bounded queue before it.
+struct Collector {
+    http: Upstream,
+    runtime: Runtime,
+    warned: Mutex<Option<Instant>>,
+}
+
+unprintable!(Collector);
+
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let fetched = self.runtime.block_on(self.http.fetch(request.try_into()?));
+        let fetched = fetched.inspect_err(|error| self.warn(&error.to_string()))?;
+        let is_page = fetched.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+        if !fetched.status.is_success() || is_page {
+            self.warn(&format!("an answer of no collector, with status {}", fetched.status.as_u16()));
+        }
+        let mut response = Response::new(fetched.body.into());
+        (*response.status_mut(), *response.headers_mut()) = (fetched.status, fetched.headers);
+        Ok(response)
+    }
+}
+
+impl Collector {
+    fn warn(&self, reason: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+            *warned = Some(Instant::now());
+            tracing::warn!(reason, "traces do not reach the collector, and are lost");
+        }
+    }
+}
+
+/// The sampler that the settings want, but for at most [`MOST_SAMPLED`] requests in any second.
+#[derive(Debug, Clone)]
+struct Bounded {
+    wanted: Sampler,
+    /// When requests were sampled, oldest first.
+    lately: Arc<Mutex<VecDeque<Instant>>>,
+}
+
+impl ShouldSample for Bounded {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let mut result = self.wanted.should_sample(parent, trace, name, kind, attributes, links);
+        // Steps are spans of requests that were sampled, and do not count.
+        let is_request = *kind == SpanKind::Server;
+        if result.decision != SamplingDecision::Drop && is_request && !self.has_room(Instant::now()) {
+            result.decision = SamplingDecision::Drop;
+        }
+        result
+    }
+}
+
+impl Bounded {
+    fn has_room(&self, now: Instant) -> bool {
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        if lately.len() >= MOST_SAMPLED {
+            if lately[0] + Duration::from_secs(1) > now {
+                return false;
+            }
+            lately.pop_front();
+        }
+        lately.push_back(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_no_second_are_more_than_fifty_requests_sampled() {
+        let bounded = Bounded { wanted: Sampler::AlwaysOn, lately: Arc::default() };
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let sampled: Vec<u64> = (0..5000).filter(|millis| bounded.has_room(at(*millis))).collect();
+        assert_eq!(sampled.len(), 5 * MOST_SAMPLED);
+        for window in sampled.windows(MOST_SAMPLED + 1) {
+            assert!(window[MOST_SAMPLED] - window[0] >= 1000, "{window:?}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Traces: `traceparent` from the mini program to the account service and never to WeChat, and the spans of OpenTelemetry.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::State, http::HeaderMap, routing::get};
+use futures_util::future::join_all;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use reqwest::RequestBuilder;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+};
+use wxmint::http::now;
+use wxmint_verify::peer::{Peer, TrustedIssuer};
+
+use crate::support::{
+    AccountService, Answer, Collector, Configuration, ISSUER, PATIENCE, Signal, TestBed, eventually, repository, tell,
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// The mini program's own span.
+const TAP: &str = "00f067aa0ba902b7";
+const PAGES: [&str; 2] = ["docs/operation.md", "docs/operation.zh-CN.md"];
+
+fn traceparent() -> String {
+    format!("00-{TRACE}-{TAP}-01")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn bed(collector: &Collector, environment: &[(&str, &str)]) -> TestBed {
+    let sending = collector.environment();
+    let builder = TestBed::builder().breakable_wechat().envs(environment);
+    sending.iter().fold(builder, |builder, (name, value)| builder.env(name, value)).start().await
+}
+
+fn with_trace(request: RequestBuilder) -> RequestBuilder {
+    request.header("traceparent", traceparent()).header("tracestate", "stranger=hunter2")
+}
+
+async fn log_in(bed: &TestBed, mut members: serde_json::Value) -> Answer {
+    members["code"] = bed.mint_code("lin").await.into();
+    bed.http.send(with_trace(bed.http.0.post(bed.service().url("/login"))).json(&members)).await
+}
+
+fn alice() -> serde_json::Value {
+    json!({"username": "alice", "password": "wonderland"})
+}
+
+/// What wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
+async fn sent_to_wechat(bed: &TestBed) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    bed.wechat_link().lead_to(listener.local_addr().expect("its address"));
+    bed.wechat_link().hang_up().await;
+    let heard = async {
+        let (mut client, _) = listener.accept().await.expect("wxmint");
+        let mut request = vec![0; 64 * 1024];
+        let read = client.read(&mut request).await.expect("a request");
+        String::from_utf8(request[..read].to_vec()).expect("a head")
+    };
+    tokio::join!(heard, log_in(bed, json!({}))).0
+}
+
+/// A business's own service, with the verifier for peers; tells which `traceparent` came with a good token.
+async fn peer(bed: &TestBed) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let jwks_url = bed.service().url("/.well-known/jwks.json").parse().expect("a URL");
+    let trusted = TrustedIssuer::new(ISSUER, [ISSUER]).expect("an issuer");
+    let trusted = TrustedIssuer { jwks_url, revocations: None, ..trusted };
+    let peer = Arc::new(Peer::start(vec![trusted]).expect("a peer"));
+    let (tells, told) = mpsc::unbounded_channel();
+    let orders = async |State((peer, tells)): State<(Arc<Peer>, mpsc::UnboundedSender<String>)>, headers: HeaderMap| {
+        let header = |name: &str| headers[name].to_str().expect("visible ASCII");
+        let token = header("authorization").strip_prefix("Bearer ").expect("a token");
+        let verified = peer.verify(token, now()).await.is_ok();
+        tells.send(header("traceparent").to_owned()).expect("the test listens");
+        if verified { "orders" } else { "refused" }
+    };
+    let app = Router::new().route("/orders", get(orders)).with_state((peer, tells));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (address, told)
+}
+
+/// Spans as lines, each below its parent: what it is, when it began, how long it took.
+fn drawn(spans: &[(String, Span)]) -> String {
+    let begin = spans.iter().map(|(_, span)| span.start_time_unix_nano).min().unwrap_or_default();
+    let end = spans.iter().map(|(_, span)| span.end_time_unix_nano).max().unwrap_or_default();
+    let millis = |nanos: u64| nanos as f64 / 1e6;
+    let cell = |nanos: u64| (40.0 * millis(nanos - begin) / millis(end - begin)) as usize;
+    let (mut lines, mut waiting) = (String::new(), vec![(0, Vec::new())]);
+    while let Some((depth, parent)) = waiting.pop() {
+        if let Some((service, span)) = spans.iter().find(|(_, span)| span.span_id == parent) {
+            let name = format!("{}{service}: {}", "  ".repeat(depth - 1), span.name);
+            let (from, to) = (span.start_time_unix_nano, span.end_time_unix_nano);
+            let bar = "█".repeat((cell(to) - cell(from)).max(1));
+            let (at, took) = (millis(from - begin), millis(to - from));
+            lines += &format!("{name:<50}{at:>6.1} {took:>6.1} ms  {}{bar}\n", " ".repeat(cell(from)));
+        }
+        let mut children: Vec<_> = spans.iter().filter(|(_, span)| span.parent_span_id == parent).collect();
+        children.sort_by_key(|(_, span)| std::cmp::Reverse(span.start_time_unix_nano));
+        waiting.extend(children.into_iter().map(|(_, span)| (depth + 1, span.span_id.clone())));
+    }
+    lines
+}
+
+/// The lines without their times.
+fn names(drawing: &str) -> Vec<String> {
+    drawing.lines().map(|line| line.chars().take(50).collect::<String>().trim_end().to_owned()).collect()
+}
+
+/// A span as another service of the trace would send it.
+fn of_others(service: &str, name: &str, [id, parent]: [&[u8]; 2], [begun, ended]: [u64; 2]) -> (String, Span) {
+    let (start_time_unix_nano, end_time_unix_nano) = (begun, ended);
+    let (span_id, parent_span_id) = (id.to_vec(), parent.to_vec());
+    let span = Span {
+        name: name.into(),
+        span_id,
+        parent_span_id,
+        start_time_unix_nano,
+        end_time_unix_nano,
+        ..Span::default()
+    };
+    (service.to_owned(), span)
+}
+
+fn nanos() -> u64 {
+    now().timestamp_nanos_opt().expect("this century") as u64
+}
+
+/// docs/operation.md draws what this test draws.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_one_trace_from_the_mini_program_to_the_account_service_and_the_peer_without_wechat() {
+    let (collector, accounts) = (Collector::start(), AccountService::start());
+    let environment = [
+        ("WXMINT_ACCOUNTS", accounts.url()),
+        ("WXMINT_ACCOUNTS_CHECK", "true".to_owned()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20planted-for-the-collector".to_owned()),
+        ("OTEL_TRACES_SAMPLER", "parentbased_always_off".to_owned()),
+    ];
+    let bed = bed(&collector, &environment.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+    let other = format!("00-{}-{TAP}-00", "7".repeat(32));
+    let mut bind = alice();
+    bind["code"] = bed.mint_code("lin").await.into();
+    let bind = bed.http.0.post(bed.service().url("/login")).header("traceparent", &other).json(&bind);
+    bed.http.send(bind).await.expect_login();
+    for call in accounts.take_calls() {
+        assert_eq!(call.headers["traceparent"], other, "what is not sampled is handed on as it came");
+    }
+    let (peer, mut to_peer) = peer(&bed).await;
+    bed.faults(json!([{"kind": "latency", "ms": 40}])).await;
+
+    let tapped = nanos();
+    let login = log_in(&bed, json!({})).await.expect_login();
+    let asked = nanos();
+    let orders = with_trace(bed.http.0.get(format!("http://{peer}/orders")));
+    assert_eq!(bed.http.send(orders.bearer_auth(login.member("access_token"))).await.body, "orders");
+    let done = nanos();
+
+    let mut spans = collector.spans_with("POST /login").await;
+    for (service, span) in &spans {
+        assert_eq!((service.as_str(), hex(&span.trace_id)), ("wxmint", TRACE.to_owned()), "{span:?}");
+    }
+    let find = |spans: &[(String, Span)], name: &str| {
+        spans.iter().find(|(_, span)| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}")).1.clone()
+    };
+    assert_eq!(hex(&find(&spans, "POST /login").parent_span_id), TAP);
+    let [call] = &accounts.take_calls()[..] else { panic!("one call for each login") };
+    let asking = find(&spans, "accounts check_login");
+    assert_eq!(call.headers["traceparent"], format!("00-{TRACE}-{}-01", hex(&asking.span_id)));
+    assert_eq!(call.headers.get("tracestate"), None);
+    let answering = [asking.start_time_unix_nano + 1000, asking.end_time_unix_nano - 1000];
+    spans.push(of_others("account service", &format!("POST {}", call.path), [b"accounts", &asking.span_id], answering));
+    assert_eq!(to_peer.recv().await, Some(traceparent()));
+    let tap: Vec<u8> = find(&spans, "POST /login").parent_span_id;
+    spans.push(of_others("mini program", "log in, show orders", [&tap, &[]], [tapped, done]));
+    spans.push(of_others("peer", "GET /orders", [b"peer", &tap], [asked, done]));
+
+    let sent = sent_to_wechat(&bed).await.to_lowercase();
+    assert!(sent.contains("jscode2session") && !sent.contains("trace") && !sent.contains(TRACE), "{sent}");
+    let raw = collector.raw();
+    assert!(raw.contains("Bearer planted-for-the-collector") && !bed.service().log().contains("planted-for"), "{raw}");
+    assert!(!raw.contains("hunter2") && !raw.contains("wonderland") && !raw.contains("http://"), "{raw}");
+
+    let drawing = drawn(&spans);
+    tell(&drawing);
+    for page in PAGES {
+        let text = fs::read_to_string(repository(page)).expect("a page");
+        let drawn = text.split("```").find(|block| block.starts_with("text\nmini program:")).expect("the drawing");
+        assert_eq!(names(drawn.trim_start_matches("text\n")), names(&drawing), "{page}\n{drawing}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_collector_the_trace_id_is_logged_and_handed_on_and_nothing_is_traced() {
+    let accounts = AccountService::start();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &accounts.url()).env("RUST_LOG", "debug").start().await;
+    let id = log_in(&bed, alice()).await.expect_login().header("x-request-id").to_owned();
+    assert_eq!(accounts.take_calls()[0].headers["traceparent"], traceparent());
+    let line = |id: String| {
+        let bed = &bed;
+        let lines = async move || bed.service().events().into_iter().find(|event| event["request_id"] == id);
+        eventually("a line of the request", PATIENCE, lines)
+    };
+    assert_eq!(line(id).await["trace_id"], TRACE);
+    for malformed in ["00-1-1-01", "hunter2", &traceparent().to_uppercase(), &format!("{}-x", traceparent())] {
+        let request = bed.http.0.get(bed.service().url("/login")).header("traceparent", malformed);
+        let id = bed.http.send(request).await.header("x-request-id").to_owned();
+        assert_eq!(line(id).await.get("trace_id"), None, "{malformed}");
+    }
+    assert!(!threads(&bed).iter().any(|name| name.starts_with("OpenTelemetry")), "{:?}", threads(&bed));
+}
+
+fn threads(bed: &TestBed) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", bed.service().id())).expect("Linux");
+    tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_that_ask_to_be_sampled_are_sampled_fifty_a_second() {
+    let collector = Collector::start();
+    let mut bed = bed(&collector, &[("OTEL_TRACES_SAMPLER", "always_on")]).await;
+    let started = Instant::now();
+    for _ in 0..20 {
+        let request = || with_trace(bed.http.0.get(bed.service().url("/.well-known/jwks.json")));
+        let answers = join_all((0..50).map(|_| bed.http.send(request()))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+    }
+    // The end of the process sends the last.
+    bed.services[0].signal(Signal::TERM);
+    assert!(bed.services[0].end(PATIENCE).await.success());
+    let (sampled, most) = (collector.spans().len(), 50 * (started.elapsed().as_secs() as usize + 1));
+    assert!((50..=most).contains(&sampled), "{sampled}, at most {most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_at_the_end_of_the_process_is_sent() {
+    let collector = Collector::start();
+    let mut bed = bed(&collector, &[("OTEL_SERVICE_NAME", "logins of the north")]).await;
+    bed.log_in("lin").await.expect_login();
+    bed.service().admin("/livez").await;
+    bed.services[0].signal(Signal::TERM);
+    assert!(bed.services[0].end(PATIENCE).await.success());
+    let spans = collector.spans();
+    let names: Vec<_> = spans.iter().filter(|(_, span)| span.kind == 2).map(|(_, span)| span.name.as_str()).collect();
+    assert_eq!(names, ["POST /login"], "the probes have none");
+    assert!(spans.iter().all(|(service, _)| service == "logins of the north"));
+}
+
+/// Accepts and answers nothing, or answers so.
+async fn no_collector(answer: Option<&'static str>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            if let Some(answer) = answer {
+                _ = client.write_all(answer.as_bytes()).await;
+            }
+            kept.push(client);
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_gone_slow_or_none_costs_logins_nothing_and_is_warned_about_once() {
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
+    let places = ["127.0.0.1:1".parse().expect("an address"), no_collector(None).await, no_collector(Some(page)).await];
+    let tried = places.map(async |place| {
+        let bed = TestBed::builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{place}"));
+        let bed = bed.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300").env("OTEL_BSP_SCHEDULE_DELAY", "20");
+        let mut bed = bed.env("OTEL_BSP_MAX_QUEUE_SIZE", "16").start().await;
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            took.push(bed.log_in("lin").await.expect_login().took);
+        }
+        assert!(took.iter().min() < Some(&Duration::from_millis(300)), "they wait for {place}: {took:?}");
+        let line = "traces do not reach the collector";
+        bed.service().says(line).await;
+        bed.services[0].signal(Signal::TERM);
+        assert!(bed.services[0].end(PATIENCE).await.success(), "{place}");
+        let log = bed.service().log();
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+    });
+    join_all(tried).await;
+}
+
+#[tokio::test]
+async fn wrong_variables_of_opentelemetry_are_refused_together_and_not_repeated() {
+    let wrong = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "hunter2:4317"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:hunter2@collector"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc-hunter2"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization Bearer hunter2"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s-hunter2"),
+        ("OTEL_TRACES_SAMPLER", "hunter2"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+    ];
+    let mut configuration = Configuration::new("ES256");
+    wrong.iter().for_each(|(name, value)| configuration.set(name, value));
+    let told = configuration.refused().await;
+    for (name, _) in wrong {
+        assert!(told.contains(&format!("{name} is not valid")), "{name}: {told}");
+    }
+    assert!(!told.contains("hunter2") && !told.contains("NaN"), "{told}");
+}
