@@ -34,7 +34,7 @@ pub use self::{
     shared_access_token::{AccessTokenError, AccessTokens, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
-    worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker},
+    worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
 use crate::{
     accounts::{Named, NewUserKey},
@@ -50,8 +50,8 @@ use crate::{
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label in the log
 /// and the audit events. No variable sets the limit of unbindings.
 const IP: &str = "ip";
-const OPENID: &str = "openid";
-const USERNAME: &str = "username";
+pub const OPENID: &str = "openid";
+pub const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";
 
 /// The person whom WeChat has named, and the state of the person's binding.
@@ -69,11 +69,12 @@ struct Arrival {
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
-    /// `address`.
+    /// `address`. `trail` has what was found out, also by a login that is refused.
     pub async fn log_in(
         &self,
         request: LoginRequest,
         address: &str,
+        trail: &mut LoginTrail,
         now: DateTime<Utc>,
     ) -> Result<LoggedIn, LoginError> {
         self.check_accepted(&request.identity)?;
@@ -83,14 +84,16 @@ impl LoginWorker {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
+                trail.app = Some(app.id.clone());
                 let order = self.claim(app, code, &attempt, &meter).await?;
+                trail.passed.push(IP);
                 let session = self.exchange(app, code, &attempt).await?;
-                self.record(app, session, order, &attempt, now).await?
+                self.record(app, session, order, &attempt, trail, now).await?
             }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter).await?,
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter, trail).await?,
         };
-        let candidate = self.identify(&arrival, request.identity, &attempt).await?;
-        let bound = self.bind(&arrival, candidate, &attempt, now).await?;
+        let candidate = self.identify(&arrival, request.identity, &attempt, trail).await?;
+        let bound = self.bind(&arrival, candidate, &attempt, trail, now).await?;
         let extra = self.admit(&bound).await?;
 
         if let Some(key) = arrival.key.as_ref().filter(|_| arrival.kept_for != Some(bound.generation)) {
@@ -142,9 +145,11 @@ impl LoginWorker {
         session: Session,
         order: ExchangeOrder,
         attempt: &AttemptId,
+        trail: &mut LoginTrail,
         now: DateTime<Utc>,
     ) -> Result<Arrival, LoginError> {
         let person = Person { app: app.id.clone(), openid: session.openid };
+        trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts().anything();
         let mut record = LoginRecord {
             session_key: self.vault.keys().seal(&session.session_key, &person)?,
@@ -166,6 +171,8 @@ impl LoginWorker {
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(contended().into()),
         };
+        trail.passed.push(OPENID);
+        trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());
         let LoginRecord { person, order, session_key, .. } = record;
         Ok(Arrival { person, unionid: session.unionid, state, key: Some((order, session_key)), kept_for, at })
@@ -178,15 +185,19 @@ impl LoginWorker {
         app: Option<&AppId>,
         attempt: &AttemptId,
         meter: &Meter,
+        trail: &mut LoginTrail,
     ) -> Result<Arrival, LoginError> {
         self.note_life().await?;
         self.store.count(meter).await?.map_err(LoginError::too_many(IP))?;
+        trail.passed.push(IP);
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =
             taken.ok_or(LoginError::TicketInvalid)?;
+        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.apps.all().choose(Some(&person.app), None)?;
         let state = self.store.binding_state(&person, attempt).await?;
+        trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at })
     }
 }

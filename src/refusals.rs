@@ -1,23 +1,24 @@
-//! Turns every refusal into the problem that the client reads, and logs what the operator must know.
+//! Turns every refusal into the problem that the client reads, logs what the operator must know, and gives audit events the
+//! reason.
 
 use std::{
     collections::HashMap,
     sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     login::{LoginError, SessionError},
     store::StoreError,
-    telemetry,
+    telemetry::audit::Event,
 };
 
-/// An outage fails thousands of logins a second: so many lines a minute for each problem code. Metrics count all failures.
+/// An outage fails thousands of logins a second, and strangers send what is refused: so many lines a minute for each problem
+/// code or limit. Metrics count all of them.
 static LINES: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(100));
-/// The client decides how often a limit refuses it: one audit event a minute for each limit and client.
-static EVENTS: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(1));
 /// More texts than this are forgotten, all at once. They take about 1 MB.
 const MOST_TEXTS: usize = 10_000;
 
@@ -33,24 +34,105 @@ impl PerMinute {
         Self { most, counts: Mutex::default() }
     }
 
-    fn admits(&self, text: &str, now: DateTime<Utc>) -> bool {
+    /// If the text may be written, how often it was not written since it was last.
+    fn admits(&self, text: &str, now: DateTime<Utc>) -> Option<u32> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MOST_TEXTS {
             counts.clear();
         }
         let (begun, count) = counts.entry(text.to_owned()).or_insert((now, 0));
+        let mut silent = 0;
         if now - *begun >= TimeDelta::minutes(1) {
+            silent = count.saturating_sub(self.most);
             (*begun, *count) = (now, 0);
         }
         *count = count.saturating_add(1);
-        *count <= self.most
+        (*count <= self.most).then_some(silent)
     }
 }
 
-/// Writes an audit event about the login of a client that a limit has refused.
-pub(crate) fn audit_limited(limit: &str, client: &str) {
-    if EVENTS.admits(&format!("{limit} {client}"), now()) {
-        telemetry::audit_limited(limit, client);
+/// A refusal, as its client, the log and the audit are told of it.
+pub(crate) struct Refusal {
+    pub(crate) problem: Problem,
+    /// More exact than what the client is told.
+    cause: String,
+    /// Which limit has refused, and when that limit lets in again.
+    limit: Option<&'static str>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Refusal {
+    /// Logs the cause of a refused login.
+    pub(crate) fn log(&self, took: Duration) {
+        let Self { cause, limit, .. } = self;
+        let code = self.problem.code().as_str();
+        if let Some(silent) = LINES.admits(&format!("login {code} {}", limit.unwrap_or_default()), now()) {
+            let (until, silent) = (self.until.map(in_seconds), (silent > 0).then_some(silent));
+            let took_us = took.as_micros() as u64;
+            tracing::info!(code, cause, limit, until, not_logged = silent, took_us, "login refused");
+        }
+    }
+
+    /// The audit event with the reason.
+    pub(crate) fn of(&self, event: Event) -> Event {
+        Event { refused: Some(self.problem.code().as_str().into()), limit: self.limit, until: self.until, ..event }
+    }
+}
+
+fn in_seconds(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { cause: problem.detail().to_owned(), problem, limit: None, until: None }
+    }
+}
+
+impl From<LoginError> for Refusal {
+    fn from(error: LoginError) -> Self {
+        let (cause, limit) = (error.to_string(), error.limit());
+        let wait = limit.and_then(|_| TimeDelta::from_std(error.retry_after()?).ok());
+        Self { cause, limit, until: wait.and_then(|wait| now().checked_add_signed(wait)), problem: error.into() }
+    }
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Failed(error) => {
+                let detail = by_token(&error);
+                let refusal = Self::from(error);
+                if let Some(limit) = refusal.limit
+                    && LINES.admits(&format!("by token {limit}"), now()).is_some()
+                {
+                    let until = refusal.until.map(in_seconds);
+                    tracing::info!(limit, until, "a request with a token is refused by a limit");
+                }
+                match detail {
+                    Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
+                    None => refusal,
+                }
+            }
+            SessionError::NotYours => no_valid_token().into(),
+            SessionError::Undecryptable => Problem::new(
+                ProblemCode::DataUndecryptable,
+                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
+                 data again. If a `+` became a space on its way, send JSON.",
+            )
+            .into(),
+            SessionError::Busy { retry_after } => {
+                Problem::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
+                    .retry_after(retry_after)
+                    .into()
+            }
+        }
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        Refusal::from(error).problem
     }
 }
 
@@ -77,32 +159,6 @@ impl From<LoginError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         LoginError::from(error).into()
-    }
-}
-
-impl From<SessionError> for Problem {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::NotYours => no_valid_token(),
-            SessionError::Undecryptable => Self::new(
-                ProblemCode::DataUndecryptable,
-                "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
-                 data again. If a `+` became a space on its way, send JSON.",
-            ),
-            SessionError::Busy { retry_after } => {
-                Self::new(ProblemCode::RateLimited, "Too many tries at once. Wait, then try again.")
-                    .retry_after(retry_after)
-            }
-            SessionError::Failed(error) => {
-                if let Some(limit) = error.limit() {
-                    tracing::info!(limit, "a request with a token is refused by a limit");
-                }
-                match by_token(&error) {
-                    Some(detail) => Self::from(error).with_detail(detail),
-                    None => error.into(),
-                }
-            }
-        }
     }
 }
 
@@ -200,7 +256,7 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
             tracing::error!(%cause, code = code.as_str(), "a request failed, and requests like it will fail until the cause is mended");
         }
         ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
-            if LINES.admits(code.as_str(), now()) =>
+            if LINES.admits(code.as_str(), now()).is_some() =>
         {
             tracing::warn!(%cause, code = code.as_str(), "a request failed");
         }
@@ -215,13 +271,11 @@ mod tests {
     #[test]
     fn each_text_has_its_own_minute_and_clients_without_number_take_bounded_memory() {
         let (limit, at) = (PerMinute::new(2), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-        let admitted = |text, now| (0..5).filter(|_| limit.admits(text, now)).count();
-        assert_eq!(
-            [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))],
-            [2, 2, 0, 2]
-        );
+        let admitted = |text, now| (0..5).filter_map(|_| limit.admits(text, now)).collect::<Vec<_>>();
+        let told = [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))];
+        assert_eq!(told, [vec![0, 0], vec![0, 0], vec![], vec![8, 0]], "and how many were not told");
         for client in 0..=MOST_TEXTS {
-            assert!(limit.admits(&format!("client {client}"), at(60)));
+            assert!(limit.admits(&format!("client {client}"), at(60)).is_some());
         }
         assert!(limit.counts.lock().expect("not poisoned").len() <= MOST_TEXTS);
     }

@@ -1,5 +1,6 @@
-//! Logs, metrics and traces, and what they may hold.
+//! Logs, metrics, traces and audit events, and what they may hold.
 
+pub mod audit;
 mod json_lines;
 mod log;
 mod logins;
@@ -10,6 +11,7 @@ mod tests;
 mod traces;
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
@@ -25,7 +27,8 @@ use prometheus_client::{
 };
 
 pub use self::{
-    log::{Audit, Audited, LogFormat, audit, audit_limited, init},
+    audit::Audit,
+    log::LogFormat,
     redis::RedisState,
     requests::RouteMetrics,
     traces::{Step, Trace, TraceSettings, Traces},
@@ -35,6 +38,12 @@ use crate::{
     ids::AppId,
     keys::rotation::{self, KeyLife},
 };
+
+/// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
+pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
+    log::init(format);
+    audit::init(audit, format)
+}
 
 /// The outcome of a request to WeChat, for metrics.
 pub enum WeChatOutcome {
@@ -105,6 +114,7 @@ struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         let mut new = Registering(Registry::with_prefix("wxmint"));
+        new.0.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
         new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             requests: Requests::registered(&mut new),

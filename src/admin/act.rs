@@ -6,10 +6,11 @@ use actix_web::{HttpRequest, web};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
-    http::Problem,
+    http::{Problem, origin},
     ids::{AppId, InvalidId, Person, UserId},
     login::{LoginWorker, Operator},
-    telemetry::{Audited, audit},
+    telemetry::audit::{Activity, Event},
+    vault::Vault,
 };
 
 /// What the acts need: the secrets, and a worker with its own connections to the store and to WeChat.
@@ -30,6 +31,7 @@ pub(super) type OperatingData = web::Data<Operating>;
 pub(super) struct Act<T> {
     action: &'static str,
     pub(super) by: Holder,
+    event: Event,
     pub(super) target: T,
 }
 
@@ -44,17 +46,20 @@ impl<T: Target> Act<T> {
         operating: &Operating,
     ) -> Result<Self, Problem> {
         let target = T::parse(path.into_inner());
-        let about = target.as_ref().map(T::audited).unwrap_or_default();
-        let refused = |by: Option<&Holder>, problem: Problem| {
-            audit(action, by.map(Holder::name), about, problem.code().as_str());
-            problem
-        };
-        let by = operating.tokens.holder(request).map_err(|problem| refused(None, problem))?;
-        by.must_have(right).map_err(|problem| refused(Some(&by), problem))?;
-        if let Err(problem) = &target {
-            refused(Some(&by), problem.clone());
+        let mut event = Event::new(Activity::Request(action), origin(request));
+        if let Ok(target) = &target {
+            event = target.named_in(event, &operating.worker.vault.keys());
         }
-        Ok(Self { action, by, target: target? })
+        let because =
+            |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
+        let by = operating.tokens.holder(request).inspect_err(|problem| {
+            let address = event.origin.address.clone().unwrap_or_default();
+            because(&event, problem).tell_bounded(&format!("{action} {address}"));
+        })?;
+        event.by = Some(by.name().to_owned());
+        by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
+        let target = target.inspect_err(|problem| because(&event, problem).tell())?;
+        Ok(Self { action, by, event, target })
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
@@ -65,8 +70,12 @@ impl<T: Target> Act<T> {
     /// Writes the outcome to the audit log.
     pub(super) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);
-        let said = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
-        audit(self.action, Some(self.by.name()), self.target.audited(), said);
+        let refused = outcome.as_ref().err().map(|problem| problem.code().as_str().into());
+        let event = Event { refused, ..self.event.clone() };
+        if let Some(activity) = Activity::changing_account(self.action) {
+            Event { activity, ..event.clone() }.tell();
+        }
+        event.tell();
         outcome
     }
 }
@@ -76,8 +85,8 @@ pub(super) trait Target: Sized {
     /// The parts of the path, percent-decoded.
     type Path;
     fn parse(path: Self::Path) -> Result<Self, Problem>;
-    /// The audit event names the user and the app, and never an openid.
-    fn audited(&self) -> Audited<'_>;
+    /// The audit event names the user, the app and the person, and never an openid.
+    fn named_in(&self, event: Event, vault: &Vault) -> Event;
 }
 
 fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
@@ -92,8 +101,8 @@ impl Target for () {
         Ok(())
     }
 
-    fn audited(&self) -> Audited<'_> {
-        Audited::default()
+    fn named_in(&self, event: Event, _: &Vault) -> Event {
+        event
     }
 }
 
@@ -104,8 +113,8 @@ impl Target for UserId {
         part("user id", &user)
     }
 
-    fn audited(&self) -> Audited<'_> {
-        Audited { user: Some(self), app: None }
+    fn named_in(&self, event: Event, _: &Vault) -> Event {
+        Event { user: Some(self.clone()), ..event }
     }
 }
 
@@ -116,8 +125,8 @@ impl Target for AppId {
         part("AppID", &app)
     }
 
-    fn audited(&self) -> Audited<'_> {
-        Audited { user: None, app: Some(self) }
+    fn named_in(&self, event: Event, _: &Vault) -> Event {
+        Event { app: Some(self.clone()), ..event }
     }
 }
 
@@ -128,8 +137,8 @@ impl Target for (UserId, AppId) {
         Ok((part("user id", &user)?, part("AppID", &app)?))
     }
 
-    fn audited(&self) -> Audited<'_> {
-        Audited { user: Some(&self.0), app: Some(&self.1) }
+    fn named_in(&self, event: Event, vault: &Vault) -> Event {
+        self.1.named_in(self.0.named_in(event, vault), vault)
     }
 }
 
@@ -140,7 +149,7 @@ impl Target for Person {
         Ok(Self { app: part("AppID", &app)?, openid: part("openid", &openid)? })
     }
 
-    fn audited(&self) -> Audited<'_> {
-        Audited { user: None, app: Some(&self.app) }
+    fn named_in(&self, event: Event, vault: &Vault) -> Event {
+        Event { person: Some(vault.audit_name(self)), ..self.app.named_in(event, vault) }
     }
 }

@@ -34,7 +34,7 @@ pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_foun
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
-pub use trace::{RequestSpan, enter, request_id};
+pub use trace::{LogAddresses, RequestSpan, enter, origin, request_id};
 
 /// The clock at the border. Everything inside takes the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "this is the border")]

@@ -179,6 +179,10 @@ impl Problem {
         self.code
     }
 
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn title(&self) -> &'static str {
         self.code.row().2
     }

@@ -1,5 +1,7 @@
 //! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts the id
-//! into the answer.
+//! into the answer. Audit events have both, too.
+
+use std::net::Ipv4Addr;
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -12,11 +14,11 @@ use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::{
-    client_address::TrustedProxies,
+    client_address::{TrustedProxies, limit_key},
     head::{limit_head, own_headers},
     problem::ProblemCode,
 };
-use crate::telemetry::Trace;
+use crate::telemetry::{Trace, audit::Origin};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,7 +34,9 @@ impl RootSpanBuilder for RequestSpan {
         }
         let trace = trace_of(request);
         let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
-        let span = tracing::error_span!("request", request_id = request_id(request.request()), trace_id);
+        let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
+        let client = is_named.then(|| address(request.request()));
+        let span = tracing::error_span!("request", request_id = request_id(request.request()), trace_id, client);
         if let Some(trace) = trace {
             request.extensions_mut().insert(trace);
         }
@@ -62,6 +66,24 @@ fn name(request: &HttpRequest) -> String {
     let mut known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"].into_iter();
     let method = known.find(|known| request.method() == known).unwrap_or("_OTHER");
     [method, &request.match_pattern().unwrap_or_default()].join(" ").trim_end().to_owned()
+}
+
+/// Whether log lines name the client (`WXMINT_LOG_ADDRESSES`).
+#[derive(Clone, Copy)]
+pub struct LogAddresses(pub bool);
+
+/// The request's client, as limits count it. Where no proxies are trusted, it is the peer.
+fn address(request: &HttpRequest) -> String {
+    limit_key(match request.app_data::<TrustedProxies>() {
+        Some(proxies) => proxies.client_of(request),
+        None => request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()),
+    })
+}
+
+/// What audit events say of a request.
+pub fn origin(request: &HttpRequest) -> Origin {
+    let trace_id = request.extensions().get::<Trace>().map(|trace| trace.id().to_string());
+    Origin { request_id: Some(request_id(request)), trace_id, address: Some(address(request)) }
 }
 
 /// The id that a trusted proxy has given a request.

@@ -5,11 +5,15 @@ use actix_web::{
     web::{self, Payload},
 };
 use utoipa::ToSchema;
+use wxmint_verify::Claims;
 
 use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Fields, Problem, SMALL_BODY, now, read_body, to_the_end},
+    http::{Answer, Fields, Problem, SMALL_BODY, now, origin, read_body, to_the_end},
+    ids::Person,
     login::SessionError,
+    refusals::Refusal,
+    telemetry::audit::{Activity, Event},
 };
 
 /// The body of `POST /logout`, which may be left out.
@@ -32,15 +36,55 @@ pub(super) struct LogoutBody {
     )),
     responses((status = 204, description = "Logged out")))]
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let token = worker.issuer.verify(&request, now())?;
-    let everywhere = everywhere(&read_body(payload, SMALL_BODY).await?)?;
+    let event = Event::new(Activity::Logout, origin(&request));
+    let token = worker.issuer.verify(&request, now()).map_err(|problem| refused(&event, problem))?;
+    let event = of_token(event, &token);
+    let body = read_body(payload, SMALL_BODY).await;
+    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
     let logging_out = async move {
-        worker.login.log_out(&token, everywhere).await?;
+        let mut person = None;
+        let done = worker.login.log_out(&token, everywhere, &mut person).await;
+        told(&worker, event, &token, person, done)?;
         tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
-        Ok::<_, SessionError>(())
+        Ok::<_, Problem>(())
     };
     to_the_end(logging_out).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn of_token(event: Event, token: &Claims) -> Event {
+    Event { user: Some(token.user.clone()), app: Some(token.app.clone()), ..event }
+}
+
+/// Tells of a request that a stranger may have sent.
+fn refused(event: &Event, refusal: impl Into<Refusal>) -> Problem {
+    let refusal = refusal.into();
+    let address = event.origin.address.clone().unwrap_or_default();
+    refusal.of(event.clone()).tell_bounded(&address);
+    refusal.problem
+}
+
+/// Tells what became of a request. Whoever has a token may repeat it without end.
+fn told(
+    worker: &IssuerWorker,
+    event: Event,
+    token: &Claims,
+    person: Option<Person>,
+    done: Result<(), SessionError>,
+) -> Result<(), Problem> {
+    let person = person.map(|person| worker.issuer.vault.keys().audit_name(&person));
+    let event = Event { person, ..event };
+    match done {
+        Ok(()) => {
+            event.tell_bounded(token.id.as_str());
+            Ok(())
+        }
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            refusal.of(event).tell_bounded(token.user.as_str());
+            Err(refusal.problem)
+        }
+    }
 }
 
 fn everywhere(body: &[u8]) -> Result<bool, Problem> {
@@ -60,11 +104,15 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let token = worker.issuer.verify(&request, now())?;
+    let event = Event::new(Activity::Unbind, origin(&request));
+    let token = worker.issuer.verify(&request, now()).map_err(|problem| refused(&event, problem))?;
+    let event = of_token(event, &token);
     let unbinding = async move {
-        worker.login.unbind(&token).await?;
+        let mut person = None;
+        let done = worker.login.unbind(&token, &mut person).await;
+        told(&worker, event, &token, person, done)?;
         tracing::info!(user = token.user.as_str(), app = token.app.as_str(), "binding dissolved");
-        Ok::<_, SessionError>(())
+        Ok::<_, Problem>(())
     };
     to_the_end(unbinding).await?;
     Ok(HttpResponse::NoContent().finish())

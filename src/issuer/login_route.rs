@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 
 use super::{LoginFields, RefusedLogin, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, limit_key, now, private, read_body, to_the_end},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, origin, private, read_body, to_the_end},
     ids::{AppId, UserId},
-    login::{LoggedIn, LoginRequest},
-    refusals::audit_limited,
+    login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
+    refusals::Refusal,
+    telemetry::audit::{self, Activity, Event, Origin},
     token::SignedToken,
     wechat::app_of_referer,
 };
@@ -123,42 +124,72 @@ fn content_type(request: &HttpRequest) -> &str {
 
 async fn login(request: &HttpRequest, worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
-    let address = limit_key(worker.issuer.proxies.client_of(request));
+    let origin = origin(request);
     if asked.is_err() {
         // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-        return log_in(worker, asked, address).await;
+        return log_in(worker, asked, origin).await;
     }
-    to_the_end(log_in(worker, asked, address)).await
+    to_the_end(log_in(worker, asked, origin)).await
 }
 
-/// Counts and logs also a login whose client has disconnected.
-async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>, address: String) -> Answer {
+/// Counts, logs and audits also a login whose client has disconnected.
+async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>, origin: Origin) -> Answer {
     let started = Instant::now();
     let in_flight = worker.issuer.metrics.login_begins();
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
-    let mut limit = None;
+    let mut trail = LoginTrail::default();
     let outcome = match asked {
-        Ok(_) if in_flight.others >= worker.issuer.settings.max_connections => Err(crowded()),
-        Ok(asked) => worker.login.log_in(asked, &address, now()).await.map_err(|error| {
-            limit = error.limit();
-            error.into()
-        }),
-        Err(problem) => Err(problem),
+        Ok(_) if in_flight.others >= worker.issuer.settings.max_connections => Err(crowded().into()),
+        Ok(asked) => {
+            let address = origin.address.as_deref().unwrap_or_default();
+            worker.login.log_in(asked, address, &mut trail, now()).await.map_err(Refusal::from)
+        }
+        Err(problem) => Err(problem.into()),
     };
     let took = started.elapsed();
-    let result = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
+    let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
     // Looked up again: an app that was removed meanwhile is no label.
     let (apps, [named, hint]) = (worker.issuer.apps.all(), &named);
     let app = outcome.as_ref().map_or(named.as_ref(), |logged_in| Some(&logged_in.app));
     let app = apps.choose(app, hint.as_ref()).ok().map(|app| app.id.clone());
     worker.issuer.metrics.login_ended(app, result, took);
-    if outcome.is_err() {
-        tracing::info!(code = result, limit, took_us = took.as_micros() as u64, "login refused");
+    if let Err(refusal) = &outcome {
+        refusal.log(took);
     }
-    if let Some(limit) = limit {
-        audit_limited(limit, &address);
+    audit_login(&worker, trail, outcome.as_ref(), origin);
+    Ok(welcome(&worker, outcome.map_err(|refusal| refusal.problem)?, took))
+}
+
+/// Tells of the login, of the binding that it has made, and of limits that let in again.
+fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&LoggedIn, &Refusal>, origin: Origin) {
+    let person = trail.person.as_ref().map(|person| worker.issuer.vault.keys().audit_name(person));
+    let (app, user) = (trail.app, trail.user);
+    let login = Event { app, user, person: person.clone(), ..Event::new(Activity::Login, origin) };
+    let address = login.origin.address.clone().unwrap_or_default();
+    // By whom a limit counts.
+    let counted = |limit| match limit {
+        OPENID => person.clone().unwrap_or_default(),
+        USERNAME => [person.as_deref(), trail.tried.as_deref()].map(Option::unwrap_or_default).join(" "),
+        _ => address.clone(),
+    };
+    for limit in trail.passed {
+        audit::let_in(limit, || counted(limit), || login.clone());
     }
-    Ok(welcome(&worker, outcome?, took))
+    if let Some(new_user) = trail.bound {
+        Event { activity: Activity::Bind, new_user, ..login.clone() }.tell();
+    }
+    match outcome {
+        Ok(logged_in) => Event { new_user: logged_in.new_user, ..login }.tell(),
+        Err(refusal) => {
+            let refused = refusal.of(login);
+            match refused.limit {
+                Some(limit) => refused.tell_bounded(&counted(limit)),
+                // Each costs a code that WeChat has given to this person, and these are limited.
+                None if person.is_some() => refused.tell(),
+                None => refused.tell_bounded(&address),
+            }
+        }
+    }
 }
 
 /// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others wait for
@@ -174,13 +205,10 @@ fn app_hint(request: &HttpRequest) -> Option<AppId> {
 }
 
 fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
-    tracing::info!(
-        user = logged_in.user.as_str(),
-        app = logged_in.app.as_str(),
-        new_user = logged_in.new_user,
-        took_us = took.as_micros() as u64,
-        "login"
-    );
+    if !audit::is_in_log() {
+        let (user, app) = (logged_in.user.as_str(), logged_in.app.as_str());
+        tracing::info!(user, app, new_user = logged_in.new_user, took_us = took.as_micros() as u64, "login");
+    }
     private(LoginAnswer {
         access_token: &logged_in.token,
         token_type: "Bearer",

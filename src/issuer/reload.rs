@@ -17,7 +17,10 @@ use crate::{
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
     store::{RedisAccess, Store},
-    telemetry::Metrics,
+    telemetry::{
+        Metrics,
+        audit::{Activity, Event},
+    },
     vault::{CurrentVault, Vault},
 };
 
@@ -104,11 +107,14 @@ impl ChangedFile {
                 }
                 if is_mended || changed {
                     metrics.reloaded(what, "ok");
+                    Event::of_process(Activity::Reload(what), None).tell();
                 }
             }
             Err(reason) if fault.as_ref() == Some(&reason) => {}
             Err(reason) => {
                 metrics.reloaded(what, "refused");
+                let refused = Some(reason.clone().into());
+                Event { refused, ..Event::of_process(Activity::Reload(what), None) }.tell();
                 tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
                 *fault = Some(reason);
             }
@@ -131,6 +137,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) ->
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
+    Event::of_process(Activity::KeyChange, Some(format!("added: {added}; removed: {removed}"))).tell();
     Ok(true)
 }
 
@@ -150,6 +157,8 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let signs = keys.at(now).signing(now).map(|key| key.public().kid().to_owned()).ok();
     if *told != signs {
         tracing::info!(kid = signs, "this key signs");
+        let note = format!("this key signs: {}", signs.as_deref().unwrap_or("none"));
+        Event::of_process(Activity::KeyChange, Some(note)).tell();
         *told = signs;
     }
 }

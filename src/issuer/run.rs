@@ -21,7 +21,8 @@ use super::{
 use crate::{
     admin,
     findings::{Doctor, Finding, Status},
-    http::{Listeners, RequestSpan, ServerLimits, enter, not_found, now, serve},
+    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, now, serve},
+    telemetry::audit,
 };
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -51,6 +52,7 @@ pub async fn run(
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
+    actix_web::rt::spawn(audit::attend());
     watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();
@@ -65,6 +67,7 @@ pub async fn run(
         App::new()
             .app_data(web::Data::new(worker))
             .app_data(public_issuer.proxies.clone())
+            .app_data(LogAddresses(public_issuer.settings.log_addresses))
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .default_service(web::to(not_found(PLACE)))
@@ -81,6 +84,7 @@ pub async fn run(
     serve(listeners.service, limits, app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
+    audit::close();
     tracing::info!("stopped");
     Ok(())
 }

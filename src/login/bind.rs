@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Arrival, Binder, Identity, Link, LoginError, LoginWorker, USERNAME, Vacancy, operator::release_unionid};
+use super::{
+    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, USERNAME, Vacancy, operator::release_unionid,
+};
 use crate::{
     accounts::{LoginCheck, Named, NewUserKey, Password, Username},
     ids::{Person, Phone, PhoneCode, UserId},
@@ -17,6 +19,7 @@ impl LoginWorker {
         arrival: &Arrival,
         candidate: Option<Named>,
         attempt: &AttemptId,
+        trail: &mut LoginTrail,
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
         let Arrival { person, unionid, state, .. } = arrival;
@@ -32,7 +35,9 @@ impl LoginWorker {
                 }
             }
         };
+        trail.user = Some(bound.user.clone());
         if !matches!(state, BindingState::Bound(_)) {
+            trail.bound = Some(bound.new);
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user = bound.new, "binding made");
         }
@@ -138,11 +143,12 @@ impl LoginWorker {
         arrival: &Arrival,
         identity: Identity,
         attempt: &AttemptId,
+        trail: &mut LoginTrail,
     ) -> Result<Option<Named>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password).await.map(Some)
+                self.check_password(&arrival.person, &name, &password, trail).await.map(Some)
             }
             Identity::Phone(code) => Box::pin(self.user_of_phone(&arrival.person, &code, attempt)).await.map(Some),
         }
@@ -150,10 +156,18 @@ impl LoginWorker {
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
     /// wrong password stays counted.
-    async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
+    async fn check_password(
+        &self,
+        person: &Person,
+        name: &Username,
+        password: &Password,
+        trail: &mut LoginTrail,
+    ) -> Result<Named, LoginError> {
+        trail.tried = Some(digest_of(name));
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let meter = Meter { cell, rate: self.policy.limits.username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
+        trail.passed.push(USERNAME);
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;

@@ -148,9 +148,18 @@ fn issued(token: &Verified<Claims>) -> Issued {
 impl LoginWorker {
     /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with the
     /// same token, also after an answer that was lost: what the first request has finished costs a repetition one look-up.
-    pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool) -> Result<(), SessionError> {
+    /// `person` becomes the one whom the token was issued to, if that is known still.
+    pub async fn log_out(
+        &self,
+        token: &Verified<Claims>,
+        everywhere: bool,
+        person: &mut Option<Person>,
+    ) -> Result<(), SessionError> {
         let issued = issued(token);
         let state = self.store.token_state(&issued).await?;
+        if let TokenState::People(people) = &state {
+            *person = self.own(token, people.clone()).map(|own| own.person);
+        }
         if everywhere {
             return self.log_out_everywhere(token, &issued, state).await;
         }
@@ -194,8 +203,9 @@ impl LoginWorker {
 
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the
     /// app. Repeated after a failure, it goes on where it stopped.
-    pub async fn unbind(&self, token: &Verified<Claims>) -> Result<(), SessionError> {
+    pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
         let Asking { person, generation, attempt, .. } = self.asking(token).await?;
+        *whom = Some(person.clone());
         let permit = async || self.count_call(&person, PersonalCall::Unbinding).await;
         let was_made = !self.accounts.accepts().anything();
         let binding = if was_made { self.store.binding(&person).await? } else { None };

@@ -7,7 +7,7 @@ use crate::{
     accounts::{Accounts, Password, Username},
     ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId},
     limits::LoginLimits,
-    store::{AttemptId, Store, StoreError, Ticket},
+    store::{AttemptId, BindingState, Store, StoreError, Ticket},
     telemetry::Metrics,
     token::{Minter, SignedToken},
     vault::CurrentVault,
@@ -52,6 +52,29 @@ pub struct LoggedIn {
     pub app: AppId,
     /// Whether this login made the user. True once per user.
     pub new_user: bool,
+}
+
+/// What has been found out about a login, which may have been refused meanwhile.
+#[derive(Debug, Default)]
+pub struct LoginTrail {
+    pub app: Option<AppId>,
+    pub person: Option<Person>,
+    /// Whom the person is bound to.
+    pub user: Option<UserId>,
+    /// Of a login that has bound the person: whether the user was made.
+    pub bound: Option<bool>,
+    /// The limits that have let it pass.
+    pub passed: Vec<&'static str>,
+    /// A hash of the user name whose password was tried.
+    pub tried: Option<String>,
+}
+
+impl LoginTrail {
+    pub(super) fn find(&mut self, state: &BindingState) {
+        if let BindingState::Bound(bound) = state {
+            self.user = Some(bound.user.clone());
+        }
+    }
 }
 
 /// What one worker thread needs for whatever a person can do.

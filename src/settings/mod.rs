@@ -109,6 +109,7 @@ settings! {
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
+        log_addresses: bool = reader.read(&LOG_ADDRESSES),
         audit: Audit = reader.read(&AUDIT),
         traces: Option<TraceSettings> = read_traces(reader),
     }

@@ -101,6 +101,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
         ("WXMINT_WATERMARK_MAX_AGE", "wrong"),
         ("WXMINT_WECHAT_URL", "http://wrong.example"),
         ("WXMINT_LOG_FORMAT", "wrong"),
+        ("WXMINT_LOG_ADDRESSES", "wrong"),
         ("WXMINT_AUDIT", "wrong"),
         ("WXMINT_AUDIT", "file:"),
     ] {

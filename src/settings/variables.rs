@@ -84,6 +84,7 @@ variables! {
     WATERMARK_MAX_AGE: Duration = |text| time_within(text, "1s", "30d");
     WECHAT_URL: Url = forms::wechat_url;
     LOG_FORMAT: LogFormat = forms::log_format;
+    LOG_ADDRESSES: bool = parsed;
     AUDIT: Audit = forms::audit;
     OTEL_EXPORTER_OTLP_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| optional(text, forms::service_url);

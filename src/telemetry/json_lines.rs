@@ -18,8 +18,6 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::log::AUDIT;
-
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
 
@@ -32,9 +30,6 @@ where
         #[expect(clippy::disallowed_methods, reason = "a line says when it was written, and no test depends on it")]
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
         write!(line, r#"{{"timestamp":"{now}","level":"{}""#, event.metadata().level())?;
-        if event.metadata().target() == AUDIT {
-            write!(line, r#","target":"{AUDIT}""#)?;
-        }
         context.field_format().format_fields(line.by_ref(), event)?;
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
@@ -50,16 +45,6 @@ impl<'a> FormatFields<'a> for JsonLines {
         let mut members = JsonMembers { line, written: Ok(()) };
         fields.record(&mut members);
         members.written
-    }
-}
-
-/// The same fields for the audit file. A type of its own, because fields are kept beside a span by this type: two outputs of
-/// one type would both add theirs.
-pub(super) struct AuditFields;
-
-impl<'a> FormatFields<'a> for AuditFields {
-    fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
-        JsonLines.format_fields(line, fields)
     }
 }
 

@@ -28,8 +28,9 @@ fn read((text, line): (&[u8], usize)) -> Result<VaultKey, VaultError> {
         b"" => None,
         time => Some(instant(time).ok_or(VaultError::BadTime { line })?),
     };
-    let (id, mac) = (KeyId::of(&bytes), MacKey::derived_from(&bytes));
-    Ok(VaultKey { id, key: LessSafeKey::new(key), mac, line, seals_from })
+    let [mac, names] =
+        ["wxmint vault MAC key", "wxmint audit person key"].map(|label| MacKey::derived_from(&bytes, label));
+    Ok(VaultKey { id: KeyId::of(&bytes), key: LessSafeKey::new(key), mac, names, line, seals_from })
 }
 
 fn instant(text: &[u8]) -> Option<DateTime<Utc>> {

@@ -12,8 +12,9 @@ const LENGTH: usize = 12;
 pub(super) struct MacKey(hmac::Key);
 
 impl MacKey {
-    pub(super) fn derived_from(vault_key: &[u8]) -> Self {
-        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([b"wxmint vault MAC key", vault_key].concat()));
+    /// `label` names what the key is for.
+    pub(super) fn derived_from(vault_key: &[u8], label: &str) -> Self {
+        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()));
         Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 

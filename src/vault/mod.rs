@@ -100,6 +100,8 @@ struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
     mac: MacKey,
+    /// Names people in audit events.
+    names: MacKey,
     /// Counted from 1, blank lines included.
     line: usize,
     /// None: it seals as soon as it is read.
@@ -199,6 +201,13 @@ impl Vault {
     /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file at different moments.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
         self.keys.iter().any(|key| key.mac.has_made(mac, text))
+    }
+
+    /// What audit events call a person: always the same, and nobody without a vault key can find the openid by it. The oldest
+    /// key makes it, so that a new key changes nothing until the oldest is taken away.
+    pub fn audit_name(&self, person: &Person) -> String {
+        let oldest = self.keys.last().expect("a vault has a key");
+        oldest.names.of(&format!("{}:{}", person.app, person.openid.as_str()))
     }
 
     fn seal_text(&self, text: &str, bound_to: Vec<u8>) -> Result<Sealed, VaultError> {

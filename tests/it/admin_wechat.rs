@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APP_SECRET, APPID, Answer, BUSY, Builder, TestBed, eventually, write_private};
+use crate::support::{APP_SECRET, APPID, Answer, BUSY, Builder, TestBed, audit, eventually, write_private};
 
 /// Each secret is of the holder who has the same name.
 const SHOP: &str = "planted-secret-of-the-shop-9a2d71c4";
@@ -79,8 +79,7 @@ impl Shop {
     /// Waits until the log has this audit event.
     async fn audited(&self, expected: Value) -> Value {
         eventually("the audit event", BUSY, async || {
-            let events = self.bed.service().events().into_iter().filter(|event| event["target"] == "audit");
-            events.into_iter().find(|event| {
+            audit::requests(self.bed.service()).into_iter().find(|event| {
                 ["action", "by", "user", "app", "outcome"].iter().all(|name| event[*name] == expected[*name])
             })
         })

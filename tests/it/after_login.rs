@@ -10,7 +10,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, Process, TestBed, free_port, repository, tools, write_private};
+use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools, write_private};
 
 /// Of the receiver of pushes, of the shop, and of the one who looks from outside.
 const RECEIVER: &str = "planted-secret-of-the-receiver-4b1d9a";
@@ -58,8 +58,7 @@ impl Business {
         let marker = format!("marker-{}", free_port());
         self.ask(&format!("/users/{marker}")).await;
         self.bed.service().says(&marker).await;
-        let events = self.bed.service().events();
-        events.iter().filter(|event| event["target"] == "audit" && event["by"] == name).count()
+        audit::requests(self.bed.service()).iter().filter(|event| event["by"] == name).count()
     }
 
     async fn openid_of(&self, person: &str) -> String {

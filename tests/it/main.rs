@@ -5,6 +5,7 @@ mod admin_wechat;
 mod after_login;
 mod alerts;
 mod apps;
+mod audit;
 mod backup;
 mod bad_input;
 mod binding;

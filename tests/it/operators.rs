@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf, process::Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, command_on, eventually, said, write_private};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, command_on, eventually, said, write_private};
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
@@ -82,14 +82,13 @@ impl Office {
         String::from_utf8_lossy(&output.stdout).into()
     }
 
-    /// The audit events in the log, without what differs each time.
+    /// The audit events of requests in the log, without what differs each time.
     fn audited(&self) -> Vec<Value> {
-        let events = self.bed.service().events().into_iter().filter(|event| event["target"] == "audit");
         let told = |event: Value| {
             assert!(event["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{event}");
             json!([event["action"], event["by"], event["user"], event["outcome"]])
         };
-        events.map(told).collect()
+        audit::requests(self.bed.service()).into_iter().map(told).collect()
     }
 
     /// Waits until the log has these audit events and no others, but for those of looking.

@@ -17,6 +17,7 @@ use base64::{
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use self::scan::{Place, Secret, Traces, leaks};
 use crate::support::{
@@ -38,19 +39,25 @@ struct Run {
     collector: Collector,
     secrets: Vec<Secret>,
     traces: Traces,
+    _folder: TempDir,
 }
 
 impl Run {
+    /// With audit events in the log.
     async fn start() -> Self {
-        Self::with(&[]).await
+        Self::with(&[("WXMINT_AUDIT", "log")]).await
     }
 
+    /// With audit events in a file, unless `environment` says otherwise.
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let collector = Collector::start();
+        let (collector, folder) = (Collector::start(), tempfile::tempdir().expect("a folder"));
+        let audit = format!("file:{}", folder.path().join("audit").display());
+        let environment = &[&[("WXMINT_AUDIT", audit.as_str())], environment].concat();
         let bed = TestBed::builder().redis_password(REDIS_PASSWORD).env("RUST_LOG", "trace").envs(environment);
         let bed = collector.environment().iter().fold(bed, |bed, (name, value)| bed.env(name, value));
         let bed = bed.breakable_redis().breakable_wechat().start().await;
-        let mut run = Self { secrets: configured(&bed), bed, collector, traces: Traces::default() };
+        let (secrets, traces) = (configured(&bed), Traces::default());
+        let mut run = Self { secrets, bed, collector, traces, _folder: folder };
         run.secrets.push(Secret::new("user's password", USER_PASSWORD));
         run.secrets.push(Secret::new("made-up code", MADE_UP_CODE));
         run
@@ -220,6 +227,8 @@ impl Run {
         self.collector.spans_with("POST /login").await;
         self.traces.bed(&self.bed).await;
         self.traces.add(Place::Spans, self.collector.raw());
+        let is_audited = self.traces.0.iter().any(|(_, bytes)| bytes.0.contains(r#""event_code":"login""#));
+        assert!(is_audited, "no audit events");
         assert_eq!(leaks(&self.secrets, &self.traces), BTreeSet::new());
     }
 

@@ -17,7 +17,7 @@ use crate::{
         variables::{AUDIT, LOG_FORMAT},
     },
     store::{NUMBERS_KEPT, StoreError, TICKET_TTL},
-    telemetry::{Audited, audit},
+    telemetry::audit::{self, Activity, Event, Origin},
 };
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
@@ -88,7 +88,7 @@ fn report(user: &UserId, erased: &Erased) {
 /// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering in the
 /// middle, it is asked again for some seconds.
 fn act<T>(
-    action: &str,
+    action: &'static str,
     user: &UserId,
     step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
 ) -> Result<T, Failure> {
@@ -102,8 +102,11 @@ fn act<T>(
         let done = patiently(async || step(&operator).await).await?;
         Ok::<_, Failure>((known, done))
     });
-    let about = Audited { user: Some(user), app: None };
-    audit(action, Some(&by()), about, if outcome.is_ok() { "ok" } else { "failed" });
+    let refused = outcome.as_ref().err().map(|_| "failed".into());
+    let activity = Activity::changing_account(action).unwrap_or(Activity::Request(action));
+    let event = Event::new(activity, Origin::default());
+    Event { by: Some(by()), user: Some(user.clone()), refused, ..event }.tell();
+    audit::close();
     let (known, done) = outcome?;
     if !known {
         let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };

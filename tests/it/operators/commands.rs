@@ -13,7 +13,11 @@ use std::{
 use serde_json::Value;
 
 use super::{Office, written};
-use crate::support::{RedisServer, WXMINT, command_on, repository, said};
+use crate::support::{
+    RedisServer, WXMINT,
+    audit::{in_short, is_audit},
+    command_on, repository, said,
+};
 
 #[tokio::test]
 async fn an_id_of_which_nothing_is_known_is_told_and_the_act_is_done() {
@@ -50,15 +54,16 @@ async fn each_command_is_noted_where_the_setting_says() {
     let [event, note] = log.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {log}") };
     assert!(note.contains("nothing was known of user-1"), "{note}");
     let event: Value = serde_json::from_str(event).expect("JSON");
-    let told = ["target", "action", "user", "outcome"].map(|member| event[member].as_str().expect("text").to_owned());
-    assert_eq!(told, ["audit", "end", "user-1", "ok"]);
-    assert!(event["by"].as_str().is_some_and(|by| by.starts_with("command:") && by.len() > 8), "{event}");
+    let told = in_short(&event);
+    assert_eq!(["action", "user", "outcome"].map(|member| &told[member]), ["end", "user-1", "ok"]);
+    assert!(is_audit(&event) && event["class_uid"] == 3001, "{event}");
+    assert!(told["by"].as_str().is_some_and(|by| by.starts_with("command:") && by.len() > 8), "{event}");
     assert_eq!(run("block", "off"), "");
     let file = format!("file:{}", path.display());
     assert_eq!(run("block", &file) + &run("unblock", &file), "");
     let lines: Vec<Value> =
         written(&path).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    let acts: Vec<_> = lines.iter().map(|line| line["action"].as_str().expect("text")).collect();
+    let acts: Vec<_> = lines.iter().map(|line| in_short(line)["action"].clone()).collect();
     assert_eq!(acts, ["block", "unblock"]);
 }
 

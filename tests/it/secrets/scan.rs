@@ -17,6 +17,7 @@ const TELLING: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Log,
+    Audit,
     Metrics,
     Spans,
     Answer,
@@ -58,7 +59,15 @@ impl Traces {
     pub(super) async fn bed(&mut self, bed: &TestBed) {
         self.metrics(bed.service()).await;
         self.log(bed.service());
+        self.audit(bed);
         self.redis(&bed.redis);
+    }
+
+    /// The file of audit events, if there is one.
+    pub(super) fn audit(&mut self, bed: &TestBed) {
+        if let Some(path) = bed.configuration.get("WXMINT_AUDIT").and_then(|to| to.strip_prefix("file:")) {
+            self.add(Place::Audit, std::fs::read(path).expect("readable"));
+        }
     }
 
     pub(super) fn redis(&mut self, redis: &RedisServer) {

@@ -72,6 +72,10 @@ impl Configuration {
         &self.environment[name]
     }
 
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }

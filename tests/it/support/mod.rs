@@ -5,6 +5,7 @@
 
 mod account_service;
 mod answer;
+pub(crate) mod audit;
 mod bed;
 #[cfg(feature = "kubernetes")]
 mod cluster;

@@ -1,0 +1,172 @@
+//! Audit events: who did what, when, from where, and what came of it. Their form is OCSF 1.8 (<https://schema.ocsf.io/1.8.0/>),
+//! and docs/operators.md says where they go.
+
+mod file;
+mod folded;
+mod ocsf;
+mod output;
+
+use std::{borrow::Cow, path::PathBuf, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) use self::output::LOST;
+use self::{
+    folded::FOLDED,
+    output::{reopen, write},
+};
+pub use self::{
+    folded::let_in,
+    output::{close, init, is_in_log},
+};
+use crate::ids::{AppId, UserId};
+
+/// How often what was held back is looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Where audit events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audit {
+    /// Into the log, with the target `audit`.
+    Log,
+    /// Into this file, which they are appended to as JSON lines.
+    File(PathBuf),
+    Off,
+}
+
+/// What was done, or tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Login,
+    /// A limit that has refused a client or person lets them pass again.
+    LetIn,
+    Logout,
+    Bind,
+    Unbind,
+    Block,
+    Unblock,
+    End,
+    Forget,
+    /// A request that needs a right, by its operation.
+    Request(&'static str),
+    /// A changed file was read, by its label in metrics.
+    Reload(&'static str),
+    /// Other keys are there, or another key signs.
+    KeyChange,
+    /// Events before this one could not be written.
+    Loss,
+}
+
+impl Activity {
+    /// What a request of the admin listener or a command changes in an account.
+    pub fn changing_account(operation: &str) -> Option<Self> {
+        Some(match operation {
+            "dissolve" => Self::Unbind,
+            "block" => Self::Block,
+            "unblock" => Self::Unblock,
+            "end" | "end_person" => Self::End,
+            "forget" | "erase_person" => Self::Forget,
+            _ => return None,
+        })
+    }
+}
+
+/// Who sent a request, and which one. Whatever names a request in logs stands in audit events through this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// `None` for a command.
+    pub request_id: Option<String>,
+    /// Of the caller's trace, if it names one.
+    pub trace_id: Option<String>,
+    /// The client's address, as limits count it. `None` for a command.
+    pub address: Option<String>,
+}
+
+/// Several events that were told as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Several {
+    count: u32,
+    first: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub activity: Activity,
+    pub origin: Origin,
+    /// The name of the secret's holder, or the command's user. `None` if nobody is known, or persons act for themselves.
+    pub by: Option<String>,
+    pub user: Option<UserId>,
+    pub app: Option<AppId>,
+    /// A keyed hash of the openid.
+    pub person: Option<String>,
+    /// Why it was refused or failed: a problem's code, where there is one.
+    pub refused: Option<Cow<'static, str>>,
+    /// The limit that has refused it, and when that limit lets in again.
+    pub limit: Option<&'static str>,
+    pub until: Option<DateTime<Utc>>,
+    /// Whether a user was made.
+    pub new_user: bool,
+    /// What else a reader should know. Never from a client.
+    pub note: Option<String>,
+    /// Set where events are folded, and by nobody else.
+    pub several: Option<Several>,
+}
+
+impl Event {
+    pub fn new(activity: Activity, origin: Origin) -> Self {
+        let (by, user, app, person) = (None, None, None, None);
+        let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);
+        Self { activity, origin, by, user, app, person, refused, limit, until, new_user, note, several }
+    }
+
+    /// Of the process itself.
+    pub fn of_process(activity: Activity, note: Option<String>) -> Self {
+        Self { note, ..Self::new(activity, Origin::default()) }
+    }
+
+    pub fn tell(self) {
+        write(&self, now());
+    }
+
+    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a minute, with
+    /// the count.
+    pub fn tell_bounded(self, who: &str) {
+        let now = now();
+        if let Some(event) = FOLDED.admit(who, self, now) {
+            write(&event, now);
+        }
+    }
+}
+
+/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, for as long as the process runs.
+pub async fn attend() {
+    // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
+    let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+    let mut hangups = if output::is_file() { signal(SignalKind::hangup()).ok() } else { None };
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        let hangup = async {
+            match &mut hangups {
+                Some(hangups) => hangups.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = ticks.tick() => {
+                let now = now();
+                FOLDED.due(now).iter().for_each(|event| write(event, now));
+            }
+            _ = hangup => reopen(),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an event says when it happened; what decides takes the time as an argument"
+)]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}

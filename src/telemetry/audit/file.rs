@@ -1,0 +1,137 @@
+//! The file of audit events, which a thread of its own writes.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    mem,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        atomic::Ordering,
+        mpsc::{Receiver, SyncSender},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    Activity, Event, Several, now,
+    output::{UNTOLD, file_line, lost},
+};
+
+/// Lines that wait are written together, about so many bytes at once.
+const BATCH: usize = 64 * 1024;
+const WARN_AGAIN: Duration = Duration::from_secs(60);
+
+pub(super) enum Message {
+    Line(Vec<u8>),
+    Reopen,
+    /// Answered when all lines before it are written.
+    Close(SyncSender<()>),
+}
+
+pub(super) struct AuditFile {
+    path: PathBuf,
+    file: File,
+    /// Whether the last line has no end.
+    is_torn: bool,
+    warned: Option<Instant>,
+}
+
+impl AuditFile {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Ok(Self { path: path.into(), is_torn: ends_torn(path), file, warned: None })
+    }
+
+    pub(super) fn write_all_of(mut self, queue: &Receiver<Message>) {
+        let (mut lines, mut next) = (Vec::with_capacity(BATCH + 4096), None);
+        while let Some(message) = next.take().or_else(|| queue.recv().ok()) {
+            match message {
+                Message::Line(line) => {
+                    lines.extend(line);
+                    while lines.len() < BATCH && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Message::Line(line)) => lines.extend(line),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(&lines);
+                    lines.clear();
+                }
+                Message::Reopen => self.reopen(),
+                Message::Close(answer) => _ = answer.send(()),
+            }
+        }
+    }
+
+    /// Writes these lines, and before them how many were lost.
+    fn write(&mut self, lines: &[u8]) {
+        let untold = UNTOLD.swap(0, Ordering::Relaxed);
+        if untold > 0 {
+            let count = untold.try_into().unwrap_or(u32::MAX);
+            let several = Some(Several { count, first: now(), last: now() });
+            let loss = Event { several, ..Event::of_process(Activity::Loss, None) };
+            match file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)) {
+                Ok(()) => {
+                    tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again")
+                }
+                Err(_) => _ = UNTOLD.fetch_add(untold, Ordering::Relaxed),
+            }
+        }
+        if let Err((events, error)) = self.append(lines) {
+            lost(events);
+            if self.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+                self.warned = Some(Instant::now());
+                tracing::warn!(%error, file = %self.path.display(), "audit events are lost, because their file cannot be written");
+            }
+        }
+    }
+
+    /// Says how many of the lines are not there or not whole. No line hangs on a torn one.
+    fn append(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+        let begin: &[u8] = if mem::take(&mut self.is_torn) { b"\n" } else { b"" };
+        let bytes = [begin, lines].concat();
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let error = match self.file.write(left) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    left = &left[count..];
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            let written = &bytes[..bytes.len() - left.len()];
+            self.is_torn = written.last().map_or(!begin.is_empty(), |last| *last != b'\n');
+            let unwritten = &left[left.len().saturating_sub(lines.len())..];
+            return Err((unwritten.iter().filter(|byte| **byte == b'\n').count() as u64, error));
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) {
+        match Self::open(&self.path) {
+            Ok(opened) => {
+                *self = opened;
+                tracing::info!(file = %self.path.display(), "the file of audit events was opened again");
+            }
+            Err(error) => {
+                tracing::error!(%error, file = %self.path.display(), "the file of audit events cannot be opened again; the previous one stays in use");
+            }
+        }
+    }
+}
+
+/// Whether a file ends within a line, because a process ended there.
+fn ends_torn(path: &Path) -> bool {
+    let last_byte = || {
+        let mut file = File::open(path).ok()?;
+        file.seek(SeekFrom::End(-1)).ok()?;
+        let mut last = [0];
+        file.read_exact(&mut last).ok().map(|()| last[0])
+    };
+    // Opened only if it is a file: a pipe would wait for its writer.
+    path.is_file() && last_byte().is_some_and(|last| last != b'\n')
+}

@@ -1,0 +1,233 @@
+//! Audit events: their form is OCSF 1.8, the story of an attack can be read back from them, and none is lost silently.
+
+mod file;
+mod schema;
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::schema::Schema;
+use crate::support::{
+    APPID, Answer, BUSY, Builder, PASSWORD, PATIENCE, Signal, TestBed, UsersFile, WRONG_PASSWORD, audit::is_audit,
+    command_on, eventually, repository, said, until, write_private,
+};
+
+const SECRET: &str = "planted-secret-of-an-operator-5c3a9e";
+
+/// A service whose audit events go into a file, and whose operators have a secret.
+struct Watched {
+    bed: TestBed,
+    folder: TempDir,
+}
+
+impl Watched {
+    async fn start(builder: Builder) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [audit, tokens] = ["audit.jsonl", "admin.tokens"].map(|name| folder.path().join(name));
+        write_private(&tokens, &format!("on-call {SECRET} read,operate\n"));
+        let builder = builder.env("WXMINT_AUDIT", &format!("file:{}", audit.display()));
+        Self { bed: builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await, folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("audit.jsonl")
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path()).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line}"))).collect()
+    }
+
+    /// The first event of this name with this outcome. It is written after the answer.
+    async fn event(&self, code: &str, detail: Option<&str>) -> Value {
+        let is_it = |event: &Value| event["metadata"]["event_code"] == code && event["status_detail"] == json!(detail);
+        eventually(&format!("{code} {detail:?}"), BUSY, async || self.events().into_iter().find(is_it)).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, secret: &str) -> Answer {
+        let url = format!("http://{}{path}", self.bed.service().admin);
+        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
+        self.bed.http.send(request.bearer_auth(secret)).await
+    }
+
+    /// `wxmint users`, which notes what it does in the same file.
+    fn users(&self, words: &[&str]) {
+        let mut command = command_on(&self.bed.redis.url(), &[&["users"], words].concat());
+        let output = command.env("WXMINT_AUDIT", format!("file:{}", self.path().display())).output();
+        let output = output.expect("wxmint runs");
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    async fn try_password(&self, person: &str, name: &str, password: &str) -> Answer {
+        let code = self.bed.mint_code(person).await;
+        self.bed.service().log_in_with(&json!({"code": code, "username": name, "password": password})).await
+    }
+}
+
+#[tokio::test]
+async fn each_event_is_one_of_ocsf() {
+    let users = UsersFile::of(&["mei"]);
+    let watched = Watched::start(TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting())).await;
+    let service = watched.bed.service();
+    let login = watched.try_password("lin", "mei", PASSWORD).await.expect_login();
+    let user = login.member("user_id");
+    service.login("made-up-code").await.expect_problem(400, "code_invalid");
+    let token = login.member("access_token");
+    for _ in 0..2 {
+        assert_eq!(service.ask("POST", "/logout", &token, &Value::Null).await.status, 204, "repeated, too");
+    }
+    service.ask("POST", "/logout", "a.b.c", &Value::Null).await.expect_problem(401, "invalid_token");
+    let again = watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
+    assert_eq!(service.unbind(&again.member("access_token")).await.status, 204);
+    service.unbind(&again.member("access_token")).await.expect_problem(401, "invalid_token");
+
+    let openid = watched.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    let (of_user, of_person) = (format!("/users/{user}"), format!("/wechat/{APPID}/people/{openid}"));
+    for (method, path, status) in [
+        ("GET", of_user.clone(), 200),
+        ("PUT", format!("{of_user}/block"), 204),
+        ("DELETE", format!("{of_user}/block"), 204),
+        ("POST", format!("{of_user}/end"), 204),
+        ("GET", of_person.clone(), 404),
+        ("DELETE", of_person, 204),
+        ("GET", format!("/wechat/{APPID}/access-token"), 403),
+    ] {
+        assert_eq!(watched.ask(method, &path, SECRET).await.status, status, "{method} {path}");
+    }
+    watched.ask("GET", &of_user, "wrong").await.expect_problem(401, "invalid_token");
+    for words in [&["show", &user][..], &["forget", &user, "--yes"]] {
+        watched.users(words);
+    }
+    fs::remove_file(users.path()).expect("our file");
+    watched.event("forget", None).await;
+    let found = eventually("a refused reload", PATIENCE, async || {
+        let events = watched.events();
+        events.iter().any(|event| event["unmapped"]["what"] == "users").then_some(events)
+    })
+    .await;
+
+    let schema = Schema::of_fixture();
+    let mut codes: Vec<_> = found.iter().map(|event| schema.check(event)).collect();
+    codes.sort();
+    codes.dedup();
+    let expected = "access_token bind block end erase_person forget key_change login logout look_up_person reload show unbind unblock";
+    assert_eq!(codes, expected.split(' ').collect::<Vec<_>>());
+    let text = fs::read_to_string(watched.path()).expect("readable");
+    assert!(![openid.as_str(), SECRET, &token].iter().any(|secret| text.contains(secret)), "{text}");
+    // One person, one name, and the name is the same for whoever names the person by openid.
+    let people = found.iter().filter_map(|event| event["unmapped"]["person"].as_str());
+    assert!(people.clone().count() > 4 && people.clone().all(|person| Some(person) == people.clone().next()), "{text}");
+}
+
+#[tokio::test]
+async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_people() {
+    let bed = TestBed::builder().env("WXMINT_LOG_ADDRESSES", "true").env("RUST_LOG", "info").start().await;
+    let login = bed.log_in("lin").await.expect_login();
+    let user = login.member("user_id");
+    let is_login = |event: &Value| event["metadata"]["event_code"] == "login";
+    let events = || bed.service().events().into_iter();
+    let mut event = eventually("the event", BUSY, async || events().find(is_login)).await;
+    assert!(is_audit(&event) && event["user"]["uid"] == user.as_str(), "{event}");
+    let is_line = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("login"));
+    assert!(!events().any(|line| is_line(&line) && !is_audit(&line)), "one line for each login");
+    let refused = bed.login("made-up").await.expect_problem(400, "code_invalid");
+    let line = eventually("a line", BUSY, async || events().find(|line| is_line(line) && !is_audit(line))).await;
+    let request_id = refused.header("x-request-id");
+    assert_eq!((&line["client"], &line["request_id"]), (&json!("127.0.0.1"), &json!(request_id)), "{line}");
+    let members = event.as_object_mut().expect("an object");
+    members.retain(|name, _| !["timestamp", "level", "target", "request_id"].contains(&name.as_str()));
+    Schema::of_fixture().check(&event);
+
+    // RUST_LOG does not silence them.
+    let mut command = command_on(&bed.redis.url(), &["users", "end", &user]);
+    let output = command.env("WXMINT_LOG_FORMAT", "text").env("RUST_LOG", "off").output().expect("wxmint runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains(" INFO audit: end by=command:") && text.trim().ends_with(&format!("user={user}")), "{text}");
+}
+
+/// The command and its output stand in docs/operators.md.
+#[tokio::test]
+async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
+    let users = UsersFile::of(&["mei"]);
+    let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting()).env("WXMINT_LIMIT_USERNAME", "3/4s");
+    let watched = Watched::start(builder).await;
+    let refused = loop {
+        let answer = watched.try_password("wang", "mei", WRONG_PASSWORD).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        answer.expect_problem(403, "invalid_credentials");
+    };
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    let stolen = watched.try_password("wang", "mei", PASSWORD).await.expect_login();
+    let user = stolen.member("user_id");
+    watched.users(&["end", &user]);
+    watched.bed.service().unbind(&stolen.member("access_token")).await.expect_problem(401, "invalid_token");
+    assert_eq!(watched.ask("PUT", &format!("/users/{user}/block"), SECRET).await.status, 204);
+    watched.bed.log_in("wang").await.expect_problem(403, "user_blocked");
+    let last = watched.event("login", Some("user_blocked")).await;
+
+    let page = fs::read_to_string(repository("docs/operators.md")).expect("readable");
+    let story = page.split("```console\n").find(|block| block.starts_with("$ jq -r --arg person")).expect("the story");
+    let (command, told) =
+        story.split("\n```").next().expect("a block").split_once(" audit.jsonl\n").expect("its output");
+    let command = command.trim_start_matches("$ ").replace(" mWGqyXBuD4ckxdyN ", " $1 ").replace(" id-of-mei ", " $2 ");
+    let person = last["unmapped"]["person"].as_str().expect("a person").to_owned();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{command} audit.jsonl"), "sh", &person, &user]).current_dir(watched.folder.path());
+    let output = shell.output().expect("sh");
+    assert!(output.status.success(), "{}", said(&output));
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(acts(&found), acts(told), "{found}");
+}
+
+/// Without what differs: times, the user of the operating system, and how many guesses a slow machine needs until three are
+/// within the 4 s of the limit.
+fn acts(story: &str) -> Vec<String> {
+    let is_time = |word: &str| word.starts_with("20") && word.ends_with('Z');
+    let known = |word: &str| if word.starts_with("command:") { "command:USER".to_owned() } else { word.to_owned() };
+    let words = |line: &str| line.split(' ').filter(|word| !is_time(word)).map(known).collect::<Vec<_>>().join(" ");
+    let mut acts: Vec<_> = story.lines().map(words).collect();
+    acts.dedup();
+    acts
+}
+
+#[tokio::test]
+async fn what_a_stranger_repeats_is_counted_and_told_in_full_at_the_end() {
+    const TRIES: i64 = 30;
+    let mut watched = Watched::start(TestBed::builder()).await;
+    for number in 0..TRIES {
+        watched.bed.login(&format!("made-up-{number}")).await.expect_problem(400, "code_invalid");
+    }
+    let refused = |event: &Value| event["status_detail"] == "code_invalid";
+    until("the first event", BUSY, async || watched.events().iter().any(refused)).await;
+    assert_eq!(watched.events().into_iter().filter(refused).count(), 1, "at most one a minute");
+    watched.bed.service().signal(Signal::TERM);
+    assert!(watched.bed.services[0].end(PATIENCE).await.success());
+    let told: Vec<_> = watched.events().into_iter().filter(refused).collect();
+    assert_eq!(told.iter().map(|event| event["count"].as_i64().unwrap_or(1)).collect::<Vec<_>>(), [1, TRIES - 1]);
+    let [first, last] = ["start_time", "end_time"].map(|name| told[1][name].as_i64().expect("milliseconds"));
+    assert!(told[0]["time"].as_i64() <= Some(first) && first <= last && told[1]["time"] == first, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_limit_that_lets_in_again_is_told_once() {
+    let watched = Watched::start(TestBed::builder().env("WXMINT_LIMIT_IP", "1/2s")).await;
+    watched.bed.log_in("lin").await.expect_login();
+    let mut refusals = 0;
+    let within = async || {
+        let answer = watched.bed.log_in("lin").await;
+        refusals += i64::from(answer.status == 429);
+        (answer.status == 200 && refusals > 0).then_some(())
+    };
+    eventually("the limit lets in again", PATIENCE, within).await;
+    let event = watched.event("let_in", None).await;
+    let found = ["limit", "refusals"].map(|name| event["unmapped"][name].clone());
+    assert_eq!(found, [json!("ip"), json!(refusals)], "{event}");
+    assert!(event["src_endpoint"]["ip"] == "127.0.0.1" && event["unmapped"]["since"].as_i64() < event["time"].as_i64());
+    let order: Vec<_> = watched.events().iter().map(|event| event["metadata"]["event_code"].clone()).collect();
+    assert_eq!(order.iter().filter(|code| *code == "let_in").count(), 1, "{order:?}");
+}
