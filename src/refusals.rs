@@ -185,7 +185,9 @@ fn code(error: &LoginError) -> ProblemCode {
         LoginError::NotAccepted(_) => ProblemCode::InvalidRequest,
         LoginError::CodeInvalid | LoginError::PhoneCodeInvalid => ProblemCode::CodeInvalid,
         LoginError::CodeUsed | LoginError::PhoneCodeUsed | LoginError::TicketInvalid => ProblemCode::CodeUsed,
-        LoginError::UserBlocked(_) | LoginError::UserShutOut | LoginError::PhoneRefused => ProblemCode::UserBlocked,
+        LoginError::UserBlocked(_) | LoginError::Blocked | LoginError::ShutOut | LoginError::PhoneRefused => {
+            ProblemCode::UserBlocked
+        }
         LoginError::SlowDown | LoginError::TooMany { .. } => ProblemCode::RateLimited,
         LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
         LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
@@ -221,7 +223,7 @@ fn words(error: &LoginError) -> &'static str {
             "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket."
         }
         LoginError::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
-        LoginError::UserShutOut => "The business does not let this user log in. Do not try again.",
+        LoginError::Blocked | LoginError::ShutOut => "The business does not let this user log in. Do not try again.",
         LoginError::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
         LoginError::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
         LoginError::TooMany { .. } => "Too many logins or wrong passwords. Wait, then try again.",

@@ -45,16 +45,12 @@ impl<T: Target> Act<T> {
         path: web::Path<T::Path>,
         operating: &Operating,
     ) -> Result<Self, Problem> {
-        let target = T::parse(path.into_inner());
         let mut event = Event::new(Activity::Request(action), origin(request));
-        if let Ok(target) = &target {
-            event = target.named_in(event, &operating.worker.vault.keys());
-        }
+        let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.keys());
         let because =
             |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
         let by = operating.tokens.holder(request).inspect_err(|problem| {
-            let address = event.origin.address.clone().unwrap_or_default();
-            because(&event, problem).tell_bounded(&format!("{action} {address}"));
+            because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
         })?;
         event.by = Some(by.name().to_owned());
         by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
@@ -84,9 +80,8 @@ impl<T: Target> Act<T> {
 pub(super) trait Target: Sized {
     /// The parts of the path, percent-decoded.
     type Path;
-    fn parse(path: Self::Path) -> Result<Self, Problem>;
     /// The audit event names the user, the app and the person, and never an openid.
-    fn named_in(&self, event: Event, vault: &Vault) -> Event;
+    fn named_by(path: Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
 }
 
 fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
@@ -97,59 +92,43 @@ fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Proble
 impl Target for () {
     type Path = ();
 
-    fn parse((): ()) -> Result<Self, Problem> {
+    fn named_by((): (), _: &mut Event, _: &Vault) -> Result<Self, Problem> {
         Ok(())
-    }
-
-    fn named_in(&self, event: Event, _: &Vault) -> Event {
-        event
     }
 }
 
 impl Target for UserId {
     type Path = String;
 
-    fn parse(user: String) -> Result<Self, Problem> {
-        part("user id", &user)
-    }
-
-    fn named_in(&self, event: Event, _: &Vault) -> Event {
-        Event { user: Some(self.clone()), ..event }
+    fn named_by(user: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        part("user id", &user).inspect(|user| event.user = Some(Self::clone(user)))
     }
 }
 
 impl Target for AppId {
     type Path = String;
 
-    fn parse(app: String) -> Result<Self, Problem> {
-        part("AppID", &app)
-    }
-
-    fn named_in(&self, event: Event, _: &Vault) -> Event {
-        Event { app: Some(self.clone()), ..event }
+    fn named_by(app: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        part("AppID", &app).inspect(|app| event.app = Some(Self::clone(app)))
     }
 }
 
 impl Target for (UserId, AppId) {
     type Path = (String, String);
 
-    fn parse((user, app): Self::Path) -> Result<Self, Problem> {
-        Ok((part("user id", &user)?, part("AppID", &app)?))
-    }
-
-    fn named_in(&self, event: Event, vault: &Vault) -> Event {
-        self.1.named_in(self.0.named_in(event, vault), vault)
+    fn named_by((user, app): Self::Path, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+        let (user, app) = (part::<UserId>("user id", &user)?, part::<AppId>("AppID", &app)?);
+        (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
+        Ok((user, app))
     }
 }
 
 impl Target for Person {
     type Path = (String, String);
 
-    fn parse((app, openid): Self::Path) -> Result<Self, Problem> {
-        Ok(Self { app: part("AppID", &app)?, openid: part("openid", &openid)? })
-    }
-
-    fn named_in(&self, event: Event, vault: &Vault) -> Event {
-        Event { person: Some(vault.audit_name(self)), ..self.app.named_in(event, vault) }
+    fn named_by((app, openid): Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+        let person = Self { app: part("AppID", &app)?, openid: part("openid", &openid)? };
+        (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
+        Ok(person)
     }
 }

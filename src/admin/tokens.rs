@@ -164,7 +164,7 @@ impl CurrentAdminTokens {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
         self.0.load().holder(token).cloned().ok_or_else(|| {
-            tracing::warn!("the admin listener was asked with a secret that is none");
+            tracing::warn!("the admin listener was asked with a secret that is not in WXMINT_ADMIN_TOKENS_FILE");
             no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }

@@ -1,7 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
 use std::{
-    fmt,
     future::{Ready, ready},
     time::Duration,
 };
@@ -19,6 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::trace::{REQUEST_ID, request_id};
+use crate::ids::unprintable;
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {
@@ -85,11 +85,7 @@ impl ProblemCode {
 #[derive(Clone, PartialEq, Eq)]
 struct BindTicket(String);
 
-impl fmt::Debug for BindTicket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
+unprintable!(BindTicket);
 
 /// An answer that says what was wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use actix_web::{
     web::{self, Payload},
 };
 use utoipa::ToSchema;
-use wxmint_verify::Claims;
+use wxmint_verify::{Claims, Verified};
 
 use super::build::IssuerWorker;
 use crate::{
@@ -36,14 +36,13 @@ pub(super) struct LogoutBody {
     )),
     responses((status = 204, description = "Logged out")))]
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let event = Event::new(Activity::Logout, origin(&request));
-    let token = worker.issuer.verify(&request, now()).map_err(|problem| refused(&event, problem))?;
-    let event = of_token(event, &token);
+    let (event, token) = begin(Activity::Logout, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
     let logging_out = async move {
         let mut person = None;
         let done = worker.login.log_out(&token, everywhere, &mut person).await;
+        let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
         told(&worker, event, &token, person, done)?;
         tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
         Ok::<_, Problem>(())
@@ -52,19 +51,25 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn of_token(event: Event, token: &Claims) -> Event {
-    Event { user: Some(token.user.clone()), app: Some(token.app.clone()), ..event }
+/// Verifies the token of a request to leave.
+fn begin(
+    activity: Activity,
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+) -> Result<(Event, Verified<Claims>), Problem> {
+    let event = Event::new(activity, origin(request));
+    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
+    Ok((Event { user: Some(token.user.clone()), app: Some(token.app.clone()), ..event }, token))
 }
 
 /// Tells of a request that a stranger may have sent.
 fn refused(event: &Event, refusal: impl Into<Refusal>) -> Problem {
     let refusal = refusal.into();
-    let address = event.origin.address.clone().unwrap_or_default();
-    refusal.of(event.clone()).tell_bounded(&address);
+    refusal.of(event.clone()).tell_bounded(event.address());
     refusal.problem
 }
 
-/// Tells what became of a request. Whoever has a token may repeat it without end.
+/// Tells what became of a request. Whoever has a token may repeat it without end, and is told apart by the address.
 fn told(
     worker: &IssuerWorker,
     event: Event,
@@ -74,17 +79,14 @@ fn told(
 ) -> Result<(), Problem> {
     let person = person.map(|person| worker.issuer.vault.keys().audit_name(&person));
     let event = Event { person, ..event };
-    match done {
-        Ok(()) => {
-            event.tell_bounded(token.id.as_str());
-            Ok(())
-        }
-        Err(error) => {
-            let refusal = Refusal::from(error);
-            refusal.of(event).tell_bounded(token.user.as_str());
-            Err(refusal.problem)
-        }
-    }
+    let address = event.origin.address.clone().unwrap_or_default();
+    let Err(error) = done else {
+        event.tell_bounded(&format!("{} {address}", token.id.as_str()));
+        return Ok(());
+    };
+    let refusal = Refusal::from(error);
+    refusal.of(event).tell_bounded(&format!("{} {address}", token.user));
+    Err(refusal.problem)
 }
 
 fn everywhere(body: &[u8]) -> Result<bool, Problem> {
@@ -104,9 +106,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let event = Event::new(Activity::Unbind, origin(&request));
-    let token = worker.issuer.verify(&request, now()).map_err(|problem| refused(&event, problem))?;
-    let event = of_token(event, &token);
+    let (event, token) = begin(Activity::Unbind, &request, &worker)?;
     let unbinding = async move {
         let mut person = None;
         let done = worker.login.unbind(&token, &mut person).await;

@@ -123,10 +123,7 @@ impl ChangedFile {
 }
 
 fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) -> Result<bool, String> {
-    let content = file.read().map_err(|error| error.to_string())?;
-    if file.is_in_use(&content) {
-        return Ok(false);
-    }
+    let Some(content) = file.changed().map_err(|error| error.to_string())? else { return Ok(false) };
     let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
     let kids = || keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
     let (before, mut ended) = (kids(), taken_away(keys.at(now()).set(), &set, now()));
@@ -180,10 +177,7 @@ fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Ut
 }
 
 fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
-    let content = file.read().map_err(|error| error.to_string())?;
-    if file.is_in_use(&content) {
-        return Ok(false);
-    }
+    let Some(content) = file.changed().map_err(|error| error.to_string())? else { return Ok(false) };
     let parsed = AdminTokens::parse(&content);
     let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
     file.put_in_use(&content);
@@ -193,10 +187,7 @@ fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> 
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<bool, String> {
-    let content = file.read().map_err(|error| error.or_make(MAKE_USERS))?;
-    if file.is_in_use(&content) {
-        return Ok(false);
-    }
+    let Some(content) = file.changed().map_err(|error| error.or_make(MAKE_USERS))? else { return Ok(false) };
     let users = UsersFile::parse(&content).map_err(|fault| format!("{}: {fault}", file.path().display()))?;
     accounts.swap(&users);
     file.put_in_use(&content);

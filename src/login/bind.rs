@@ -51,13 +51,13 @@ impl LoginWorker {
         let user = bound.user.as_str();
         if bound.blocked {
             tracing::info!(user, "the user is blocked");
-            return Err(LoginError::UserShutOut);
+            return Err(LoginError::Blocked);
         }
         match self.accounts.check_login(&bound.user).await? {
             LoginCheck::Admitted(claims) => Ok(claims),
             LoginCheck::Refused => {
                 tracing::info!(user, "the account backend does not let this user log in");
-                Err(LoginError::UserShutOut)
+                Err(LoginError::ShutOut)
             }
         }
     }

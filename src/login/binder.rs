@@ -253,7 +253,7 @@ impl Binder<'_> {
                 Err(LoginError::AlreadyBound)
             }
             (SettledState::Free { .. }, Some((user, Decision::Blocked))) if user == intent.user => {
-                Err(LoginError::UserShutOut)
+                Err(LoginError::Blocked)
             }
             (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => Ok((free, Some(user))),
             (settled, _) => Ok((settled, None)),

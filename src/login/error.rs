@@ -43,8 +43,10 @@ pub enum LoginError {
     UserBlocked(CallError),
     #[error("the account backend refuses this phone number")]
     PhoneRefused,
+    #[error("an operator has blocked this user")]
+    Blocked,
     #[error("the account backend does not let this user log in")]
-    UserShutOut,
+    ShutOut,
     /// WeChat's limit for this person.
     #[error("WeChat wants this person to slow down")]
     SlowDown,

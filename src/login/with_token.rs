@@ -156,49 +156,39 @@ impl LoginWorker {
         person: &mut Option<Person>,
     ) -> Result<(), SessionError> {
         let issued = issued(token);
-        let state = self.store.token_state(&issued).await?;
-        if let TokenState::People(people) = &state {
-            *person = self.own(token, people.clone()).map(|own| own.person);
-        }
-        if everywhere {
-            return self.log_out_everywhere(token, &issued, state).await;
-        }
-        match state {
-            TokenState::Ended { told: true } | TokenState::EndedWithUser { told: true } => return Ok(()),
+        match self.store.token_state(&issued).await? {
+            TokenState::EndedWithUser { told: true } => return Ok(()),
+            TokenState::Ended { .. } if everywhere => return Err(SessionError::NotYours),
+            TokenState::Ended { told: true } => return Ok(()),
+            // A repetition of a request that failed.
             TokenState::Ended { .. } | TokenState::EndedWithUser { .. } => {}
             TokenState::People(people) => {
-                if let Some(Admission { person, .. }) = self.own(token, people) {
-                    self.count_call(&person, PersonalCall::Logout).await?;
-                    self.store.forget(&person).await?;
+                *person = self.own(token, people).map(|own| own.person);
+                match person {
+                    Some(own) => self.forget_sessions(own, everywhere.then_some(&token.user)).await?,
+                    None if everywhere => return Err(SessionError::NotYours),
+                    None => {}
                 }
             }
         }
-        Ok(self.store.end_token(&issued).await?)
+        match everywhere {
+            true => self.store.end_user(&issued.user, Some(issued.issued_at)).await?,
+            false => self.store.end_token(&issued).await?,
+        }
+        Ok(())
     }
 
-    async fn log_out_everywhere(
-        &self,
-        token: &Verified<Claims>,
-        issued: &Issued,
-        state: TokenState,
-    ) -> Result<(), SessionError> {
-        let own = match state {
-            TokenState::People(people) => self.own(token, people).ok_or(SessionError::NotYours)?,
-            TokenState::EndedWithUser { told: true } => return Ok(()),
-            // A repetition of a request that failed.
-            TokenState::EndedWithUser { .. } => {
-                return Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?);
-            }
-            TokenState::Ended { .. } => return Err(SessionError::NotYours),
-        };
-        self.count_call(&own.person, PersonalCall::Logout).await?;
-        self.store.forget(&own.person).await?;
-        for person in self.store.people_of(&token.user).await?.unwrap_or_default() {
-            if person != own.person {
+    /// The session key of a person who logs out, and those of all people of `user`.
+    async fn forget_sessions(&self, own: &Person, user: Option<&UserId>) -> Result<(), LoginError> {
+        self.count_call(own, PersonalCall::Logout).await?;
+        self.store.forget(own).await?;
+        let Some(user) = user else { return Ok(()) };
+        for person in self.store.people_of(user).await?.unwrap_or_default() {
+            if person != *own {
                 self.store.forget(&person).await?;
             }
         }
-        Ok(self.store.end_user(&issued.user, Some(issued.issued_at)).await?)
+        Ok(())
     }
 
     /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the

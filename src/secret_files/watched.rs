@@ -31,6 +31,11 @@ impl WatchedFile {
         read_private(&self.path)
     }
 
+    /// Reads the file again. `None` if its content is the one in use.
+    pub fn changed(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
+        self.read().map(|content| Some(content).filter(|content| !self.is_in_use(content)))
+    }
+
     /// Whether this content is the one in use.
     pub fn is_in_use(&self, content: &[u8]) -> bool {
         self.in_use == hash(content)

@@ -115,6 +115,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Who can cause it, where no secret and no person is known.
+    pub fn address(&self) -> &str {
+        self.origin.address.as_deref().unwrap_or_default()
+    }
+
     pub fn new(activity: Activity, origin: Origin) -> Self {
         let (by, user, app, person) = (None, None, None, None);
         let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);

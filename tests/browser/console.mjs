@@ -26,6 +26,7 @@ try {
   await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
   await check("two clicks block once, the phone is refused, and the page counts it", () => blocks(page));
   await check("an act that fails says why, and can be tried again", () => fails(page));
+  await check("an act under way is not mistaken for one of the user who was sought meanwhile", () => staysApart(page));
   await check("390 and 1280 px, both languages, both themes: nothing scrolls sideways", fits);
   await check("tokens are ended, and the binding is dissolved", () => acts(page));
   await check("the keys have what comes next, and the doctor its checks", () => watches(page));
@@ -209,6 +210,27 @@ async function fails(page) {
   await page.locator("#confirm-yes").click();
   await isDone(page);
   expect((await stateOf()).blocked, false, "blocked");
+}
+
+/** Some browsers close the dialog at a second Escape, whatever is under way: this is played. */
+async function staysApart(page) {
+  let goOn;
+  const held = new Promise((resolve) => (goOn = resolve));
+  await page.route((asked) => asked.pathname.endsWith("/end"), (route) => held.then(() => route.continue()), { times: 1 });
+  await act(page, "end");
+  await page.evaluate(() => document.getElementById("confirm").close());
+  await find(page, "nobody");
+  await seen(page, "#user p.soft");
+  await page.locator("[data-act=block]").click();
+  expect(await page.locator("#confirm-whom").textContent(), user, "whose act is under way");
+  await page.locator("#confirm-yes").click({ force: true });
+  goOn();
+  await isDone(page);
+  expect(await page.locator("#shown-user").textContent(), "nobody", "who was sought last");
+  expect((await page.locator("#said").textContent()).includes(user), true, "whose act is done");
+  expect((await stateOf()).ended_before > 0, true, "ended");
+  await find(page, user);
+  await seen(page, ".bindings li");
 }
 
 async function acts(page) {

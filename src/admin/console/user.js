@@ -18,6 +18,7 @@ export function userPanel({ ask, mayOperate }) {
   let user = null; // as GET /users/{user_id} has it
   let said = null; // { kind, parts() } of the line above the user
   let asked = 0; // the search that is shown; a slower one from before is not
+  let busy = false; // whether an act is under way
 
   const by = () => byId("find").elements.by.value;
 
@@ -88,6 +89,7 @@ export function userPanel({ ask, mayOperate }) {
   /** Asks in a dialog, and acts once, whatever is pressed twice. Escape and Cancel do nothing, unless the act is under way. */
   function confirm(act, id, app) {
     const [dialog, yes, no, failed] = ["confirm", "confirm-yes", "confirm-no", "confirm-failed"].map(byId);
+    if (busy) return dialog.showModal(); // as it is: the act under way, which Escape has hidden
     const text = words().acts[act];
     byId("confirm-asks").textContent = text.asks;
     byId("confirm-whom").textContent = id;
@@ -95,7 +97,6 @@ export function userPanel({ ask, mayOperate }) {
     yes.textContent = text.button;
     yes.className = act === "unblock" ? "solid" : "solid grave";
     failed.hidden = true;
-    let busy = false;
     const wait = (now) => [yes, no].forEach((button) => button.setAttribute("aria-disabled", String((busy = now))));
     wait(false);
     no.onclick = () => void (busy || dialog.close());
@@ -107,6 +108,7 @@ export function userPanel({ ask, mayOperate }) {
       try {
         await ask(...ACTS[act](id, app));
         await finished(act, id);
+        wait(false);
         dialog.close();
         byId("said").focus();
       } catch (problem) {
@@ -120,15 +122,17 @@ export function userPanel({ ask, mayOperate }) {
     dialog.showModal();
   }
 
-  /** Says that the act is done, and shows the user anew. */
+  /** Says that the act is done, and shows the user anew, but not in place of another who was sought meanwhile. */
   async function finished(act, id) {
+    const again = (shown) => (user && user.user_id !== id ? user : shown);
     const at = Date.now() / 1000;
     const done = { kind: "good", parts: () => [words().acts[act].done, el("code", {}, id), moment(at)] };
     try {
-      show(await ask("GET", pathOf(id)), done);
+      const shown = await ask("GET", pathOf(id));
+      show(again(shown), done);
     } catch (problem) {
       if (problem.code === "left") throw problem;
-      show(null, { kind: "bad", parts: () => [...done.parts(), ...told(problem)] });
+      show(again(null), { kind: "bad", parts: () => [...done.parts(), ...told(problem)] });
     }
   }
 

@@ -32,7 +32,7 @@ const en = {
   },
   keysHeading: "Signing keys", nextHeading: "What comes next", begins: "begins to sign:", leaves: "leaves the JWKS:", within: (wait) => `In ${wait}`,
   noNext: "No further key is published. The next rotation publishes one: wxmint keys rotate.", states: { published: "published", signing: "signs", retired: "retired" }, legend: "Solid: the key signs. Pale: it stays in the JWKS for tokens that it signed. The line is now.",
-  life: (state, age, left) => `${{ published: `Begins to sign in ${age}`, signing: `Signs for ${age}`, retired: `Signed first ${age} ago` }[state]}${left ? `; leaves the JWKS in ${left}` : ""}`,
+  life: (state, age, left) => `${{ published: `Begins to sign in ${age}`, signing: `Has signed for ${age}`, retired: `Signed first ${age} ago` }[state]}${left ? `; leaves the JWKS in ${left}` : ""}`,
   doctorHeading: "What the doctor says", examine: "Examine again", examining: "Examining: up to 15 s…", statuses: { ok: "ok", warning: "warning", fault: "fault" },
   examined: (at, bad) => `Examined at ${at}. ${bad ? `${bad} to look at.` : "Nothing to mend."}`, allOk: (count) => `${count} are ok`,
   number: (value) => value.toLocaleString("en"), units: [" d", " h", " min", " s"],

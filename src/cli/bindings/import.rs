@@ -112,7 +112,7 @@ impl Import<'_> {
                 Ok(Err("the user has the allowed number of people in this app already"))
             }
             Err(LoginError::AlreadyBound) => Ok(Err("the person is bound to another user")),
-            Err(LoginError::UserShutOut) => Ok(Err("the user is blocked")),
+            Err(LoginError::Blocked) => Ok(Err("the user is blocked")),
             Err(other) => Err(StoreError { reason: other.to_string() }),
         }
     }

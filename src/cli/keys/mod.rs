@@ -180,28 +180,22 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
 }
 
 /// Changes the keys, then the ConfigMap. A cluster that cannot be reached is noticed before any change.
-#[cfg(feature = "kubernetes")]
 fn publishing(
     place: KeysPlaceArgs,
     publish: PublishArgs,
     change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    #[cfg(not(feature = "kubernetes"))]
+    if publish.publish_configmap.is_some() {
+        return Err(Failure::usage(WITHOUT_KUBERNETES));
+    }
     let place = place.open()?;
+    #[cfg(feature = "kubernetes")]
     let copy = publish.publish_configmap.map(cluster::Remote::open_copy).transpose()?;
     change(&place)?;
-    copy.map_or(Ok(()), |copy| copy.follow(&place))
-}
-
-#[cfg(not(feature = "kubernetes"))]
-fn publishing(
-    place: KeysPlaceArgs,
-    publish: PublishArgs,
-    change: impl FnOnce(&KeysPlace) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    match publish.publish_configmap {
-        Some(_) => Err(Failure::usage(WITHOUT_KUBERNETES)),
-        None => change(&place.open()?),
-    }
+    #[cfg(feature = "kubernetes")]
+    copy.map_or(Ok(()), |copy| copy.follow(&place))?;
+    Ok(())
 }
 
 fn generate(place: &KeysPlace, algorithm: Algorithm) -> Result<(), Failure> {

@@ -45,22 +45,17 @@ pub(in crate::cli) struct KeysPlaceArgs {
 
 impl KeysPlaceArgs {
     pub(super) fn open(self) -> Result<KeysPlace, Failure> {
+        #[cfg(feature = "kubernetes")]
         if let Some(name) = self.secret {
-            return open_secret(name);
+            return Remote::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)));
+        }
+        #[cfg(not(feature = "kubernetes"))]
+        if self.secret.is_some() {
+            return Err(Failure::usage(super::WITHOUT_KUBERNETES));
         }
         let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok()).map(KeysPlace::File);
         named.ok_or_else(|| Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json"))
     }
-}
-
-#[cfg(feature = "kubernetes")]
-fn open_secret(name: ObjectName) -> Result<KeysPlace, Failure> {
-    Remote::open(name).map(|secret| KeysPlace::Secret(Box::new(secret)))
-}
-
-#[cfg(not(feature = "kubernetes"))]
-fn open_secret(_: ObjectName) -> Result<KeysPlace, Failure> {
-    Err(Failure::usage(super::WITHOUT_KUBERNETES))
 }
 
 impl fmt::Display for KeysPlace {

@@ -129,9 +129,8 @@ impl Bindings for Redis {
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
-        let key = name::user(user).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("HGETALL").arg(&key).cmd("HLEN").text(name::gone(user));
+        let mut asked = Call::of("HGETALL", name::user(user));
+        asked.cmd("HLEN").text(name::gone(user));
         let (list, gone): (HashMap<String, String>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str()));
         let admitted = admitted.map(|name| person_of(name)).collect::<Result<Vec<_>>>()?;
@@ -139,16 +138,14 @@ impl Bindings for Redis {
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
-        let key = name::union(unionid).to_string();
+        let key = name::union(unionid);
         let Some(candidate) = candidate else {
-            let mut asked = Call::at(&key);
-            asked.cmd("GET").arg(&key);
-            let user: Option<String> = self.link.run("claim_unionid", asked).await?;
+            let user: Option<String> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
             return user.as_deref().map(parse_user).transpose();
         };
-        let mut claim = Call::at(&key);
-        claim.cmd("SET").arg(&key).arg(candidate.as_str()).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
-        claim.cmd("GET").arg(&key);
+        let mut claim = Call::of("SET", &key);
+        claim.arg(candidate.as_str()).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
+        claim.cmd("GET").text(&key);
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("claim_unionid", claim).await?;
         held.as_deref().map(parse_user).transpose()
     }
@@ -200,9 +197,8 @@ impl Redis {
     /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
     fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
-            let key = name::binding(person).to_string();
-            let mut mark = Call::at(&key);
-            mark.cmd("HDEL").arg(&key).arg("unconfirmed");
+            let mut mark = Call::of("HDEL", name::binding(person));
+            mark.arg("unconfirmed");
             self.link.later(mark);
         }
         stored.state(attempt)
@@ -220,11 +216,8 @@ impl Redis {
 }
 
 /// Reads a person's binding.
-fn stored_binding(person: &Person) -> Call {
-    let key = name::binding(person).to_string();
-    let mut asked = Call::at(&key);
-    asked.cmd("HGETALL").arg(&key);
-    asked
+pub(super) fn stored_binding(person: &Person) -> Call {
+    Call::of("HGETALL", name::binding(person))
 }
 
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.

@@ -51,12 +51,11 @@ impl Ends for Redis {
 
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
-        let (list, ends) = (name::user(user).to_string(), name::ends(user).to_string());
         let fields =
             ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}"), format!("untold:app:{app}")];
         // The list comes first. If it was read just before an end, the end is found all the same.
-        let mut asked = Call::at(&list);
-        asked.cmd("HGETALL").arg(&list).cmd("HMGET").arg(&ends).arg(&fields).cmd("GET").text(name::ended(user, id));
+        let mut asked = Call::of("HGETALL", name::user(user));
+        asked.cmd("HMGET").text(name::ends(user)).arg(&fields).cmd("GET").text(name::ended(user, id));
         type Found = (HashMap<String, String>, [Option<i64>; 4], Option<String>);
         let (people, [before, untold, app_first, app_untold], own): Found = self.link.run("token_state", asked).await?;
         if before.is_some_and(|before| *issued_at <= before) {
@@ -85,8 +84,8 @@ impl Ends for Redis {
         if state.is_some_and(|state| state != TOLD) {
             self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
             // A mark that is lost costs a repetition another entry of the stream.
-            let mut mark = Call::at(&key);
-            mark.cmd("SET").arg(&key).arg(TOLD).arg("XX").arg("KEEPTTL");
+            let mut mark = Call::of("SET", &key);
+            mark.arg(TOLD).arg("XX").arg("KEEPTTL");
             _ = self.link.run::<Value>("end_token", mark).await;
         }
         Ok(())
@@ -140,9 +139,8 @@ impl Ends for Redis {
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let key = name::user(user).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("HGET").arg(&key).arg("block").cmd("HGET").text(name::ends(user)).arg("before");
+        let mut asked = Call::of("HGET", name::user(user));
+        asked.arg("block").cmd("HGET").text(name::ends(user)).arg("before");
         let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })

@@ -21,9 +21,8 @@ static EXPIRE_LIST: LazyLock<Script> = script!("expire_list");
 #[async_trait(?Send)]
 impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
-        let key = name::user(user).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("HGETALL").arg(&key).cmd("HGETALL").text(name::gone(user));
+        let mut asked = Call::of("HGETALL", name::user(user));
+        asked.cmd("HGETALL").text(name::gone(user));
         type Entries = HashMap<String, String>;
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
         let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_str()));
@@ -31,10 +30,7 @@ impl Erasure for Redis {
     }
 
     async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
-        let key = name::left(person).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("HGETALL").arg(&key);
-        let left: HashMap<String, String> = self.link.run("left_by", asked).await?;
+        let left: HashMap<String, String> = self.link.run("left_by", Call::of("HGETALL", name::left(person))).await?;
         left.iter().map(|(user, unionids)| Ok((parse_user(user)?, parse_unionids(unionids)?))).collect()
     }
 
@@ -73,11 +69,7 @@ impl Erasure for Redis {
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
         let mut found = HashMap::new();
         self.scan("wxmint:union:{*}", async |keys| {
-            let asked = keys.iter().map(|key| {
-                let mut asked = Call::at(key);
-                asked.cmd("GET").arg(key);
-                self.link.run("unionids_of", asked)
-            });
+            let asked = keys.iter().map(|key| self.link.run("unionids_of", Call::of("GET", key)));
             let users: Vec<Option<String>> = try_join_all(asked).await?;
             found.extend(keys.into_iter().zip(users).filter(|(_, linked)| linked.as_deref() == Some(user.as_str())));
             Ok(())

@@ -145,8 +145,8 @@ impl Redis {
             }
         }
         if !gone.is_empty() {
-            let mut forget = Call::at(&counter.key);
-            forget.cmd("HDEL").arg(&counter.key).arg(gone);
+            let mut forget = Call::of("HDEL", &counter.key);
+            forget.arg(gone);
             self.link.run::<Value>("count", forget).await?;
         }
         Ok(own)

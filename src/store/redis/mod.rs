@@ -293,9 +293,7 @@ impl Store for Redis {
 impl Redis {
     /// Whether this attempt has claimed the code before: a claim that is repeated is granted again.
     async fn has_claimed(&self, code: &str, own: &str) -> Result<bool> {
-        let mut asked = Call::at(code);
-        asked.cmd("GET").arg(code);
-        let holder: Option<String> = self.link.run("claim_code", asked).await?;
+        let holder: Option<String> = self.link.run("claim_code", Call::of("GET", code)).await?;
         Ok(holder.as_deref() == Some(own))
     }
 }

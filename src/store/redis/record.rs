@@ -61,9 +61,8 @@ impl Redis {
     async fn appended(&self, record: &LoginRecord, attempt: &AttemptId, line: &str) -> Result<Option<Recorded>> {
         let LoginRecord { person, rate, newcomer, .. } = record;
         let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
-        let mut appending = Call::at(&session);
-        appending.cmd("RPUSHX").arg(&session).arg(line);
-        appending.cmd("LRANGE").arg(&session).arg(0).arg(-1);
+        let mut appending = Call::of("RPUSHX", &session);
+        appending.arg(line).cmd("LRANGE").arg(&session).arg(0).arg(-1);
         type Appended = ((u64, u64), Value, Lines, StoredBinding);
         let sent = Moment::now();
         let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
@@ -107,8 +106,8 @@ impl Redis {
         let sixteenth = |order: &ExchangeOrder| order.micros / (ttl.as_micros() as u64 / 16);
         let before = lines.orders().map(|(order, _)| order).find(|other| other.micros < order.micros);
         if before.is_some_and(|before| sixteenth(&before) < sixteenth(order)) {
-            let mut call = Call::at(&key);
-            call.cmd("EXPIRE").arg(&key).arg(ttl.as_secs());
+            let mut call = Call::of("EXPIRE", &key);
+            call.arg(ttl.as_secs());
             self.link.unawaited("renew_session", call);
         }
     }

@@ -72,6 +72,14 @@ impl Call {
         Self { slot: slot_of(key.as_bytes()), commands: Vec::new(), scripts: Vec::new() }
     }
 
+    /// A command on this key. Others may follow, whose keys lie in the same slot.
+    pub(super) fn of(command: &str, key: impl Display) -> Self {
+        let key = key.to_string();
+        let mut call = Self::at(&key);
+        call.cmd(command).arg(key);
+        call
+    }
+
     /// A command without keys, and then those of another call.
     pub(super) fn beginning_with(name: &str, other: Self) -> Self {
         let mut call = Self { slot: other.slot, commands: vec![redis::cmd(name)], scripts: Vec::new() };

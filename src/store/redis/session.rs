@@ -53,8 +53,8 @@ impl Sessions for Redis {
 
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         let key = name::session(person).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("LRANGE").arg(&key).arg(0).arg(-1);
+        let mut asked = Call::of("LRANGE", &key);
+        asked.arg(0).arg(-1);
         let Lines(lines) = self.link.run("reseal", asked).await?;
         let (old, new) = (as_text(old), as_text(new));
         for line in lines.iter().filter(|line| line.ends_with(&old)) {

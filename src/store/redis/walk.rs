@@ -12,9 +12,11 @@ use redis::{Value, from_redis_value};
 
 use super::{
     super::{Binding, Person, Result, StoreError},
-    Call, Redis,
-    binding::{parse_user, person_of},
-    cluster, name, unreadable,
+    Redis,
+    binding::{parse_user, person_of, stored_binding},
+    cluster,
+    stored_binding::StoredBinding,
+    unreadable,
 };
 use crate::ids::UnionId;
 
@@ -79,8 +81,8 @@ impl Redis {
         let keys = self.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
         let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
         let people: Vec<Person> = names.iter().map(|key| owner(key)).collect::<Result<_, _>>()?;
-        let rows = try_join_all(people.iter().map(|person| self.link.run(STEP, row(person)))).await?;
-        let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, row).transpose());
+        let rows = try_join_all(people.iter().map(|person| self.link.run(STEP, stored_binding(person)))).await?;
+        let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
     }
 
@@ -127,7 +129,7 @@ impl Redis {
 
 /// See [`super::super::Store::binding`].
 pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<Binding>> {
-    match found(person.clone(), redis.link.run("binding", row(person)).await?)? {
+    match found(person.clone(), &redis.link.run("binding", stored_binding(person)).await?)? {
         Some(Found::Bound(binding)) => Ok(Some(binding)),
         _ => Ok(None),
     }
@@ -149,41 +151,20 @@ fn owner(key: &str) -> Result<Person> {
     person_of(entry.ok_or_else(|| unreadable("a binding's key"))?)
 }
 
-const FIELDS: [&str; 8] = [
-    "user_id",
-    "unionid",
-    "unionid_others",
-    "unionid_conflict",
-    "bound_at",
-    "intent_user",
-    "leaving_user",
-    "dissolved",
-];
-
-/// Reads the fields of a person's binding.
-fn row(person: &Person) -> Call {
-    let key = name::binding(person).to_string();
-    let mut asked = Call::at(&key);
-    asked.cmd("HMGET").arg(&key).arg(&FIELDS);
-    asked
-}
-
 /// `None` for a person of whom nothing is left, or nothing but a number.
-fn found(person: Person, row: Value) -> Result<Option<Found>> {
-    let row: Vec<Option<String>> = from_redis_value(row).map_err(|_| unreadable("a binding"))?;
-    let row: [_; FIELDS.len()] = row.try_into().map_err(|_| unreadable("a binding"))?;
-    let [user, unionid, others, conflict, bound_at, intended, leaving, dissolved] = row;
-    let Some(user) = user else {
-        let half_done = intended.or(leaving).map(|_| Found::HalfDone);
-        return Ok(half_done.or(dissolved.map(|_| Found::Dissolved(person))));
+fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
+    let Some(user) = stored.field("user_id") else {
+        let half_done = stored.field("intent_user").or(stored.field("leaving_user")).map(|_| Found::HalfDone);
+        return Ok(half_done.or(stored.field("dissolved").map(|_| Found::Dissolved(person))));
     };
+    let unionid = stored.field("unionid").map(|text| text.parse().map_err(|_| unreadable("a unionid")));
     Ok(Some(Found::Bound(Binding {
         person,
-        user: parse_user(&user)?,
-        unionid: unionid.map(|text| text.parse().map_err(|_| unreadable("a unionid"))).transpose()?,
-        others: others.as_deref().map(parse_unionids).transpose()?.unwrap_or_default(),
-        conflict: conflict.map(|user| parse_user(&user)).transpose()?,
-        bound_at: bound_at.as_deref().and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
+        user: parse_user(user)?,
+        unionid: unionid.transpose()?,
+        others: stored.field("unionid_others").map(parse_unionids).transpose()?.unwrap_or_default(),
+        conflict: stored.field("unionid_conflict").map(parse_user).transpose()?,
+        bound_at: stored.field("bound_at").and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
     })))
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     mem,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         atomic::Ordering,
@@ -67,6 +67,10 @@ impl AuditFile {
 
     /// Writes these lines, and before them how many were lost.
     fn write(&mut self, lines: &[u8]) {
+        // Nobody can read what is written to a file that was deleted, and no error would tell.
+        if self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
+            self.reopen();
+        }
         let untold = UNTOLD.swap(0, Ordering::Relaxed);
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);

@@ -12,7 +12,8 @@ use super::{Activity, Event, Origin, Several, now, write};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
-/// So many kinds are told apart, in about 10 MB. Further ones are counted together, by their reason.
+/// So many kinds are told apart, in about 10 MB. Further refusals are counted together, by their reason. There is as much room
+/// again for what succeeds (logouts), so that strangers who are refused cannot take the names away from it.
 const MOST: usize = 10_000;
 /// For so long after a limit lets in again is it remembered whom the limit has refused.
 const LIMIT_KEPT: TimeDelta = TimeDelta::hours(1);
@@ -24,7 +25,9 @@ struct Kind {
     /// When one was told last.
     told: DateTime<Utc>,
     first: DateTime<Utc>,
+    /// Since the limit was told to let in again, if it was.
     count: u32,
+    let_in: DateTime<Utc>,
     /// The last of those that wait to be told.
     held: Option<Event>,
     /// Until when it is remembered whom a limit has refused.
@@ -36,23 +39,33 @@ impl Folded {
     pub(super) fn admit(&self, who: &str, mut event: Event, now: DateTime<Utc>) -> Option<Event> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = key(&event, who);
-        if kinds.len() >= MOST && !kinds.contains_key(&key) {
+        let most = if event.refused.is_some() { MOST } else { 2 * MOST };
+        if kinds.len() >= most && !kinds.contains_key(&key) {
+            if event.refused.is_none() {
+                return Some(event);
+            }
             let Event { activity, refused, limit, .. } = event;
             key = format!("{activity:?} {refused:?} {limit:?}");
             event = Event { refused, limit, ..Event::new(activity, Origin::default()) };
         }
-        let told = DateTime::<Utc>::MIN_UTC;
-        let kind = kinds.entry(key).or_insert(Kind { told, first: now, count: 0, held: None, kept: None });
+        let never = DateTime::<Utc>::MIN_UTC;
+        let kind = Kind { told: never, first: now, count: 0, let_in: never, held: None, kept: None };
+        let kind = kinds.entry(key).or_insert(kind);
+        if kind.count == 0 {
+            kind.first = now;
+        }
         kind.kept = event.until.map(|until| until + LIMIT_KEPT);
         kind.count = kind.count.saturating_add(1);
         if kind.held.is_none() && is_over(kind.told, now) {
             kind.told = now;
             return Some(event);
         }
-        let several = match kind.held.take().and_then(|held| held.several) {
-            Some(several) => Several { count: several.count.saturating_add(1), last: now, ..several },
-            None => Several { count: 1, first: now, last: now },
-        };
+        let mut several = Several { count: 1, first: now, last: now };
+        if let Some(held) = kind.held.take() {
+            several =
+                held.several.map_or(several, |held| Several { count: held.count.saturating_add(1), last: now, ..held });
+            event = only_common(held, event);
+        }
         kind.held = Some(Event { several: Some(several), ..event });
         None
     }
@@ -77,28 +90,54 @@ impl Folded {
         due
     }
 
-    /// Forgets that the limit has refused `who`. What waits is told first.
+    /// Forgets that the limit has refused `who`. What waits is told first. At most once a minute, because a client at its limit is
+    /// refused and let in every second.
     fn let_in(
         &self,
         limit: &'static str,
         who: impl FnOnce() -> String,
         event: impl FnOnce() -> Event,
+        now: impl FnOnce() -> DateTime<Utc>,
     ) -> Option<[Option<Event>; 2]> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.is_empty() {
             return None;
         }
-        let kind = kinds.remove(&limit_key(limit, &who()))?;
+        let (kind, now) = (kinds.get_mut(&limit_key(limit, &who()))?, now());
+        if kind.count == 0 || !is_over(kind.let_in, now) {
+            return None;
+        }
         let several = Some(Several { count: kind.count, first: kind.first, last: kind.told });
         let event = Event { activity: Activity::LetIn, limit: Some(limit), several, ..event() };
-        Some([kind.held, Some(event)])
+        let held = kind.held.take();
+        if held.is_some() {
+            kind.told = now;
+        }
+        (kind.count, kind.let_in, kind.kept) = (0, now, None);
+        Some([held, Some(event)])
     }
 }
 
 /// Tells the first request of `who` that this limit admits after it has refused some. `event` names the request.
 pub fn let_in(limit: &'static str, who: impl FnOnce() -> String, event: impl FnOnce() -> Event) {
-    let told = FOLDED.let_in(limit, who, event);
+    let told = FOLDED.let_in(limit, who, event, now);
     told.into_iter().flatten().flatten().for_each(|event| write(&event, now()));
+}
+
+/// The event without what differs from an earlier one, so that nobody is charged with what somebody else has done. Request and
+/// trace are those of the last.
+fn only_common(earlier: Event, event: Event) -> Event {
+    fn common<T: PartialEq>(earlier: Option<T>, value: Option<T>) -> Option<T> {
+        value.filter(|value| earlier.as_ref() == Some(value))
+    }
+    let address = common(earlier.origin.address, event.origin.address);
+    Event {
+        origin: Origin { address, ..event.origin },
+        user: common(earlier.user, event.user),
+        app: common(earlier.app, event.app),
+        person: common(earlier.person, event.person),
+        ..event
+    }
 }
 
 fn is_over(told: DateTime<Utc>, now: DateTime<Utc>) -> bool {
@@ -141,6 +180,19 @@ mod tests {
         assert!(folded.0.lock().expect("not poisoned").is_empty());
     }
 
+    /// Whoever guesses a secret for alice thirty times and then once for bob has not guessed for bob thirty-one times.
+    #[test]
+    fn an_event_of_several_names_only_what_they_have_in_common() {
+        let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
+        for user in ["mei", "alice", "alice", "bob"] {
+            let origin = Origin { address: Some("192.0.2.1".into()), ..Origin::default() };
+            folded.admit("a", Event { user: user.parse().ok(), origin, ..refused(None, None) }, now);
+        }
+        let [event] = &folded.due(now + TimeDelta::minutes(1))[..] else { panic!("one event") };
+        assert_eq!(event.several.map(|several| several.count), Some(3));
+        assert_eq!((&event.user, event.origin.address.as_deref()), (&None, Some("192.0.2.1")));
+    }
+
     #[test]
     fn refusals_without_number_take_bounded_memory_and_are_counted_all_the_same() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
@@ -149,6 +201,45 @@ mod tests {
         assert_eq!(told, MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
         assert_eq!((due.len(), due[0].several.map(|several| several.count)), (1, Some(49)));
+    }
+
+    /// A thief could otherwise have strangers refused by the thousand, and end or unbind somebody without a name in the audit.
+    #[test]
+    fn what_succeeds_keeps_its_name_however_many_strangers_are_refused() {
+        let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
+        for who in 0..MOST + 50 {
+            folded.admit(&who.to_string(), refused(None, None), now);
+        }
+        let logout = || Event { user: "u-1".parse().ok(), ..Event::new(Activity::Logout, Origin::default()) };
+        for token in 0..MOST + 50 {
+            let told = folded.admit(&format!("token {token}"), logout(), now).expect("told at once");
+            assert!(told.user.is_some());
+        }
+        assert!(folded.admit("token 1", logout(), now).is_none(), "repeated, it is folded all the same");
+        assert!(folded.0.lock().expect("not poisoned").len() <= 2 * MOST + 1);
+        let due = folded.due(now + TimeDelta::minutes(1));
+        assert!(due.iter().filter(|event| event.activity == Activity::Logout).all(|event| event.user.is_some()));
+    }
+
+    #[test]
+    fn a_client_that_stays_at_its_limit_is_told_a_few_times_a_minute() {
+        let (folded, at) = (Folded(Mutex::default()), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+        let let_in = |now| folded.let_in("ip", || "a".into(), || refused(None, None), || now).into_iter().flatten();
+        let (mut told, mut refusals) = (Vec::new(), 0);
+        for now in (0..600).map(at) {
+            for _ in 0..3 {
+                told.extend(folded.admit("a", refused(Some("ip"), Some(now)), now));
+            }
+            told.extend(let_in(now).flatten());
+            told.extend(folded.due(now));
+        }
+        assert!((20..=50).contains(&told.len()), "{}", told.len());
+        told.extend(let_in(at(700)).flatten());
+        for event in told.iter().filter(|event| event.activity == Activity::LetIn) {
+            refusals += event.several.expect("a count").count;
+        }
+        assert_eq!(refusals, 1800, "and every refusal is counted");
+        assert!(let_in(at(800)).next().is_none(), "nobody was refused since");
     }
 
     #[test]
@@ -161,6 +252,6 @@ mod tests {
             !folded.0.lock().expect("not poisoned").is_empty()
         };
         assert_eq!([179, 180].map(is_known), [true, false]);
-        assert!(folded.let_in("ip", || "a".into(), || refused(None, None)).is_none());
+        assert!(folded.let_in("ip", || "a".into(), || refused(None, None), || until).is_none());
     }
 }

@@ -116,7 +116,7 @@ impl Event {
         let limit = self.limit.unwrap_or_default();
         let mut message = match (self.activity, self.several) {
             (Activity::LetIn, Some(several)) => {
-                return format!("the limit {limit} lets in again, after {} refusals", several.count);
+                return format!("the limit {limit} lets in again; refused before: {}", several.count);
             }
             (Activity::Reload(what), _) => format!("reload of {what}"),
             (Activity::Request(operation), _) => format!("request {operation}"),

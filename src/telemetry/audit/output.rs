@@ -44,7 +44,8 @@ pub fn init(to: &Audit, format: LogFormat) -> io::Result<()> {
         Audit::Off => return Ok(()),
         Audit::Log => Output::Log(format),
         Audit::File(path) => {
-            let file = AuditFile::open(path)?;
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let file = AuditFile::open(path).map_err(named)?;
             let (lines, queue) = sync_channel(QUEUE);
             thread::Builder::new().name("audit".into()).spawn(move || file.write_all_of(&queue))?;
             Output::File(lines)

@@ -5,10 +5,19 @@ use std::fs;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::Watched;
-use crate::support::{BUSY, Signal, TestBed, eventually, until};
+use crate::support::{BUSY, Signal, TestBed, command_on, eventually, said, until};
 
 async fn lost(bed: &TestBed) -> f64 {
     bed.service().metric("wxmint_audit_lost_total").await
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_named() {
+    let bed = TestBed::start().await;
+    let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
+    let output = command.env("WXMINT_AUDIT", "file:/none/audit.jsonl").output().expect("wxmint runs");
+    let said = said(&output);
+    assert!(said.contains("WXMINT_AUDIT: /none/audit.jsonl: No such file"), "{said}");
 }
 
 #[tokio::test]
@@ -76,4 +85,17 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_no_event_is_lost
     assert_eq!((logins(aside), logins(watched.path()), lost(&watched.bed).await), (2, 1, 0.0));
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(watched.path()).expect("a file").permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// By whoever clears a full disk, or tidies up without SIGHUP. What was in the file is gone, and nothing after it.
+#[tokio::test]
+async fn a_file_that_is_deleted_is_made_anew() {
+    let watched = Watched::start(TestBed::builder()).await;
+    watched.bed.log_in("lin").await.expect_login();
+    watched.event("login", None).await;
+    fs::remove_file(watched.path()).expect("deleted");
+    watched.bed.log_in("mei").await.expect_login();
+    until("the file is there again", BUSY, async || watched.path().exists()).await;
+    watched.event("login", None).await;
+    assert_eq!(lost(&watched.bed).await, 0.0);
 }

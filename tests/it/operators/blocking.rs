@@ -3,7 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{AccountService, Answer, BUSY, UsersFile, decoded, eventually, password_of};
+use crate::support::{AccountService, Answer, BUSY, Service, UsersFile, decoded, eventually, password_of};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     for service in &office.bed.services {
         let code = office.bed.mint_code("lin").await;
         service.login(&code).await.expect_problem(403, "user_blocked");
+        expect_cause(service, 1).await;
     }
     assert_eq!(office.show(&user).await["blocked"], true);
     let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
@@ -36,6 +37,16 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     office.expect_audited(&["block", "block", "unblock"].map(|act| (act, user.as_str(), "ok"))).await;
 }
 
+/// So many lines of the log blame the operator, and none the account backend.
+async fn expect_cause(service: &Service, times: usize) {
+    eventually("the cause", BUSY, async || {
+        let causes = service.events().into_iter().filter(|line| line["code"] == "user_blocked");
+        let causes: Vec<Value> = causes.map(|line| line["cause"].clone()).collect();
+        (causes == vec!["an operator has blocked this user"; times]).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_user_whom_wxmint_has_made_can_be_blocked() {
     let office = Office::start().await;
@@ -52,6 +63,7 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password()
     office.done("PUT", "/users/id-of-alice/block").await;
     let newcomer = async || office.bed.log_in_with("mei", password_of("alice")).await;
     newcomer().await.expect_problem(403, "user_blocked");
+    expect_cause(office.bed.service(), 2).await;
     office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
     office.done("DELETE", "/users/id-of-alice/block").await;
     newcomer().await.expect_login();
