@@ -162,6 +162,9 @@ async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Pro
 
 /// Tells of the login, of the binding that it has made, and of limits that let in again.
 fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&LoggedIn, &Refusal>, origin: Origin) {
+    if !audit::is_on() {
+        return;
+    }
     let person = trail.person.as_ref().map(|person| worker.issuer.vault.keys().audit_name(person));
     let (app, user) = (trail.app, trail.user);
     let login = Event { app, user, person: person.clone(), ..Event::new(Activity::Login, origin) };

@@ -6,12 +6,7 @@ mod example;
 mod logins;
 mod outages;
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -31,7 +26,7 @@ use wxmint::{
 };
 use wxmint_verify::Algorithm;
 
-use crate::support::{AccountService, Call, ISSUER, Reply, repository, tools};
+use crate::support::{AccountService, Call, ISSUER, Reply, openapi_check, repository};
 
 /// One worker's client, with a key of its own.
 struct Client {
@@ -215,18 +210,8 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
 
 /// What docs/accounts.openapi.yaml says of messages: the path, `request` or `answer`, and the message.
 fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
-    let mut check = Command::new(tools("python/bin/python"))
-        .arg(repository("tests/tools/openapi_check.py"))
-        .arg(repository("docs/accounts.openapi.yaml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python");
-    let input = serde_json::to_vec(messages).expect("texts");
-    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
-    let output = check.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8").lines().map(|line| line == "ok").collect()
+    let document = repository("docs/accounts.openapi.yaml");
+    openapi_check(&[document.as_os_str()], &messages).iter().map(|line| line == "ok").collect()
 }
 
 #[tokio::test]

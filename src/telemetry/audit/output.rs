@@ -56,6 +56,11 @@ pub fn init(to: &Audit, format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether events are written anywhere.
+pub fn is_on() -> bool {
+    OUTPUT.get().is_some()
+}
+
 /// Whether a line of the log would say again what an event says there.
 pub fn is_in_log() -> bool {
     matches!(OUTPUT.get(), Some(Output::Log(_)))

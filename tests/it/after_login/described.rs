@@ -3,14 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use serde_json::{Value, json};
 
 use super::{ALL, Business, RECEIVER, SHOP, WITNESS};
-use crate::support::{APPID, Answer, Http, TestBed, repository, tools};
+use crate::support::{APPID, Answer, Http, TestBed, openapi_check, repository, tools};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
 
@@ -190,18 +189,7 @@ fn checked(document: &str, messages: &[Value]) -> Vec<String> {
         Command::new("node").arg("tests/tools/openapi_valid.mjs").arg(&file).current_dir(repository(".")).output();
     let valid = valid.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
     assert!(valid.status.success(), "{valid:?}");
-    let mut check = Command::new(tools("python/bin/python"))
-        .arg(repository("tests/tools/openapi_check.py"))
-        .args([file.as_os_str(), "--closed".as_ref()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python");
-    let input = serde_json::to_vec(messages).expect("texts");
-    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
-    let output = check.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    openapi_check(&[file.as_os_str(), "--closed".as_ref()], &messages)
 }
 
 /// openapi-typescript and openapi-fetch, as a team in TypeScript has them.

@@ -31,13 +31,16 @@ mod users;
 mod wire;
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use serde::Serialize;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::cluster::{Cluster, Said};
@@ -72,6 +75,22 @@ pub(crate) fn tools(path: &str) -> PathBuf {
     let tool = repository("target/tools").join(path);
     assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
     tool
+}
+
+/// What tests/tools/openapi_check.py says of messages, a line for each. `arguments`: the document, and options.
+pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
+    let mut check = Command::new(tools("python/bin/python"))
+        .arg(repository("tests/tools/openapi_check.py"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python");
+    let input = serde_json::to_vec(messages).expect("texts");
+    check.stdin.take().expect("a pipe").write_all(&input).expect("it reads");
+    let output = check.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
 /// The library that moves a program's clock. Debian has it in a folder of the machine's architecture.
