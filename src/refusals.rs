@@ -1,11 +1,7 @@
 //! Turns every refusal into the problem that the client reads, logs what the operator must know, and gives audit events the
 //! reason.
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -13,43 +9,8 @@ use crate::{
     http::{Problem, ProblemCode, no_valid_token, now},
     login::{LoginError, SessionError},
     store::StoreError,
-    telemetry::audit::Event,
+    telemetry::{admit_line, audit::Event},
 };
-
-/// An outage fails thousands of logins a second, and strangers send what is refused: so many lines a minute for each problem
-/// code or limit. Metrics count all of them.
-static LINES: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(100));
-/// More texts than this are forgotten, all at once. They take about 1 MB.
-const MOST_TEXTS: usize = 10_000;
-
-/// Bounds how often the same text is written.
-struct PerMinute {
-    most: u32,
-    /// When a text's minute began, and how often the text has come since.
-    counts: Mutex<HashMap<String, (DateTime<Utc>, u32)>>,
-}
-
-impl PerMinute {
-    fn new(most: u32) -> Self {
-        Self { most, counts: Mutex::default() }
-    }
-
-    /// If the text may be written, how often it was not written since it was last.
-    fn admits(&self, text: &str, now: DateTime<Utc>) -> Option<u32> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST_TEXTS {
-            counts.clear();
-        }
-        let (begun, count) = counts.entry(text.to_owned()).or_insert((now, 0));
-        let mut silent = 0;
-        if now - *begun >= TimeDelta::minutes(1) {
-            silent = count.saturating_sub(self.most);
-            (*begun, *count) = (now, 0);
-        }
-        *count = count.saturating_add(1);
-        (*count <= self.most).then_some(silent)
-    }
-}
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {
@@ -66,7 +27,7 @@ impl Refusal {
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code().as_str();
-        if let Some(silent) = LINES.admits(&format!("login {code} {}", limit.unwrap_or_default()), now()) {
+        if let Some(silent) = admit_line(&format!("login {code} {}", limit.unwrap_or_default())) {
             let (until, silent) = (self.until.map(in_seconds), (silent > 0).then_some(silent));
             let took_us = took.as_micros() as u64;
             tracing::info!(code, cause, limit, until, not_logged = silent, took_us, "login refused");
@@ -104,7 +65,7 @@ impl From<SessionError> for Refusal {
                 let detail = by_token(&error);
                 let refusal = Self::from(error);
                 if let Some(limit) = refusal.limit
-                    && LINES.admits(&format!("by token {limit}"), now()).is_some()
+                    && admit_line(&format!("by token {limit}")).is_some()
                 {
                     let until = refusal.until.map(in_seconds);
                     tracing::info!(limit, until, "a request with a token is refused by a limit");
@@ -254,31 +215,14 @@ fn words(error: &LoginError) -> &'static str {
 
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
     match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
+        ProblemCode::WechatMisconfigured | ProblemCode::InternalError if admit_line(code.as_str()).is_some() => {
             tracing::error!(%cause, code = code.as_str(), "a request failed, and requests like it will fail until the cause is mended");
         }
         ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
-            if LINES.admits(code.as_str(), now()).is_some() =>
+            if admit_line(code.as_str()).is_some() =>
         {
             tracing::warn!(%cause, code = code.as_str(), "a request failed");
         }
         _ => tracing::debug!(%cause, code = code.as_str(), "a request was refused"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_text_has_its_own_minute_and_clients_without_number_take_bounded_memory() {
-        let (limit, at) = (PerMinute::new(2), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-        let admitted = |text, now| (0..5).filter_map(|_| limit.admits(text, now)).collect::<Vec<_>>();
-        let told = [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))];
-        assert_eq!(told, [vec![0, 0], vec![0, 0], vec![], vec![8, 0]], "and how many were not told");
-        for client in 0..=MOST_TEXTS {
-            assert!(limit.admits(&format!("client {client}"), at(60)).is_some());
-        }
-        assert!(limit.counts.lock().expect("not poisoned").len() <= MOST_TEXTS);
     }
 }

@@ -4,6 +4,7 @@ pub mod audit;
 mod json_lines;
 mod log;
 mod logins;
+mod per_minute;
 mod redis;
 mod requests;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use prometheus_client::{
 pub use self::{
     audit::Audit,
     log::LogFormat,
+    per_minute::admit_line,
     redis::RedisState,
     requests::RouteMetrics,
     traces::{Step, Trace, TraceSettings, Traces},

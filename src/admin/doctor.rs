@@ -55,7 +55,10 @@ impl Consultation {
         let (doctor, (tells, told)) = (self.doctor, oneshot::channel());
         // Not of the runtime's own, for which the end of the process would wait.
         thread::spawn(move || tells.send(doctor()));
-        let checks = told.await.unwrap_or_default();
+        let checks = told.await.unwrap_or_else(|_| {
+            let advice = "read why in the log, and run `wxmint doctor` where wxmint runs";
+            vec![Finding::fault("doctor", "a check of wxmint's own has failed, and nothing was examined", advice)]
+        });
         let diagnosis = Arc::new(Diagnosis { checks, examined_at: now().timestamp() });
         *latest = Some((Instant::now(), Arc::clone(&diagnosis)));
         diagnosis

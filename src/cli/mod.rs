@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod keys;
 mod output;
+mod ready;
 mod serve;
 #[cfg(feature = "simulator")]
 pub(crate) mod simulator;
@@ -57,6 +58,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Checks a live configuration, and says what to mend; reads the same environment as `serve`
     Doctor(doctor::DoctorArgs),
+    /// Asks a running `serve` or `sidecar` whether it is ready, for health checks; exits with 1 if it is not
+    Ready(ready::ReadyArgs),
     /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
     Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
@@ -102,6 +105,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Sidecar => serve::run_sidecar(),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => users::run(command),

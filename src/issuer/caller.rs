@@ -8,6 +8,7 @@ use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
     settings::Settings,
+    telemetry::admit_line,
 };
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
@@ -31,7 +32,10 @@ impl Issuer {
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let token = bearer_token(request)?;
         self.verifier.verify(token, self.keys.at(now).set(), now).map_err(|refused| {
-            tracing::info!(reason = %refused, "token refused");
+            let reason = refused.to_string();
+            if admit_line(&reason).is_some() {
+                tracing::info!(reason, "token refused");
+            }
             no_valid_token()
         })
     }

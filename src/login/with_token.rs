@@ -12,6 +12,7 @@ use crate::{
     store::{
         Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
     },
+    telemetry::admit_line,
     vault::Sealed,
     wechat::{App, AppAccessToken, CallError, SessionKey, Verdict},
 };
@@ -39,7 +40,9 @@ impl LoginWorker {
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let Admission { person, generation } = found.map_err(|reason| {
-            tracing::info!(reason, user = token.user.as_str(), "token refused");
+            if admit_line(reason).is_some() {
+                tracing::info!(reason, user = token.user.as_str(), "token refused");
+            }
             SessionError::NotYours
         })?;
         Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })

@@ -156,12 +156,20 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     let bed = TestBed::builder().breakable_redis().start().await;
     bed.redis_link().cut().await;
     let early = Service::start(&bed.configuration, bed.http.clone()).await;
+    let check = || {
+        let asked = ["ready", &format!("http://{}/readyz", early.admin)];
+        let checked = bed.configuration.command_of(&asked).output().expect("wxmint starts");
+        (checked.status.code(), String::from_utf8(checked.stderr).expect("text"))
+    };
+    let (code, said) = check();
+    assert!(code == Some(1) && said.starts_with("wxmint: not ready: 503 Service Unavailable, "), "{said}");
     assert_eq!(early.readyz().await.status, 503);
     assert_eq!(early.admin("/livez").await.status, 200);
     keys_are_published(&early).await;
     early.login(&bed.mint_code("lin").await).await.expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
     early.ready().await;
+    assert_eq!(check(), (Some(0), String::new()));
     early.login(&bed.mint_code("lin").await).await.expect_login();
 }
 

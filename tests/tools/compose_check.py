@@ -90,6 +90,7 @@ class Services:
         service = self.services[name]
         test = service.get("healthcheck", {}).get("test", ["CMD", "false"])
         words = ["sh", "-c", test] if isinstance(test, str) else test[1:]
+        words = [str(self.program) if word == "/wxmint" else word for word in words]
         for _, outer, inner in (published.split(":") for published in service.get("ports", [])):
             words = [word.replace(f":{inner}", f":{outer}") for word in words]
         return subprocess.run(words, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
@@ -156,7 +157,6 @@ def up(services, program, folder):
     try:
         for name in services:
             running.start(name)
-        until("wxmint is ready", 200, "http://127.0.0.1:9090/readyz")
         for name in (name for name, service in services.items() if "healthcheck" in service):
             running.wait_healthy(name)
         person, code_app = {"person": "lin"}, services["wxmint"]["environment"]["WXMINT_APPID"]

@@ -140,6 +140,7 @@ fn log_line(event: &Event, format: LogFormat, now: DateTime<Utc>) -> io::Result<
             ("client", event.origin.address.as_deref()),
             ("until", until.as_deref()),
             ("request_id", event.origin.request_id.as_deref()),
+            ("trace_id", event.origin.trace_id.as_deref()),
         ] {
             value.map_or(Ok(()), |value| write!(line, " {name}={value}"))?;
         }

@@ -1,0 +1,41 @@
+//! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, whose image has no shell.
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, Request, Url};
+
+use super::Failure;
+use crate::{
+    http::run_to_end,
+    upstream::{Fetched, Tls, Upstream},
+};
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub(super) struct ReadyArgs {
+    /// Where the process answers: `/readyz` at its WXMINT_ADMIN_LISTEN; any path of a server, if 200 means that it is ready
+    #[arg(default_value = "http://127.0.0.1:9090/readyz")]
+    url: String,
+}
+
+pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
+    let url: Url = args
+        .url
+        .parse()
+        .map_err(|_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz"))?;
+    match run_to_end(ask(url)) {
+        Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
+        Ok(Fetched { status, body, .. }) => {
+            Err(Failure::unfinished(format_args!("not ready: {status}, {}", String::from_utf8_lossy(&body).trim_end())))
+        }
+        Err(why) => Err(Failure::unfinished(format_args!("not ready: {why}"))),
+    }
+}
+
+async fn ask(url: Url) -> Result<Fetched, String> {
+    let tls = Tls::from_system().map_err(|error| error.to_string())?;
+    let client = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
+    client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())
+}

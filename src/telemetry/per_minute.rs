@@ -1,0 +1,64 @@
+//! Bounds how many lines a minute an outage or strangers can write to the log.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.
+static LINES: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(100));
+/// More texts than this are forgotten, all at once. They take about 1 MB.
+const MOST_TEXTS: usize = 10_000;
+
+/// If a line of this kind may be written, how many were not written since the last one.
+#[expect(clippy::disallowed_methods, reason = "what decides takes the time as an argument")]
+pub fn admit_line(kind: &str) -> Option<u32> {
+    LINES.admits(kind, Utc::now())
+}
+
+/// Bounds how often the same text is written.
+struct PerMinute {
+    most: u32,
+    /// When a text's minute began, and how often the text has come since.
+    counts: Mutex<HashMap<String, (DateTime<Utc>, u32)>>,
+}
+
+impl PerMinute {
+    fn new(most: u32) -> Self {
+        Self { most, counts: Mutex::default() }
+    }
+
+    fn admits(&self, text: &str, now: DateTime<Utc>) -> Option<u32> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST_TEXTS {
+            counts.clear();
+        }
+        let (begun, count) = counts.entry(text.to_owned()).or_insert((now, 0));
+        let mut silent = 0;
+        if now - *begun >= TimeDelta::minutes(1) {
+            silent = count.saturating_sub(self.most);
+            (*begun, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        (*count <= self.most).then_some(silent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_has_its_own_minute_and_clients_without_number_take_bounded_memory() {
+        let (limit, at) = (PerMinute::new(2), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+        let admitted = |text, now| (0..5).filter_map(|_| limit.admits(text, now)).collect::<Vec<_>>();
+        let told = [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))];
+        assert_eq!(told, [vec![0, 0], vec![0, 0], vec![], vec![8, 0]], "and how many were not told");
+        for client in 0..=MOST_TEXTS {
+            assert!(limit.admits(&format!("client {client}"), at(60)).is_some());
+        }
+        assert!(limit.counts.lock().expect("not poisoned").len() <= MOST_TEXTS);
+    }
+}
