@@ -1,4 +1,4 @@
-# An image of the program, the libraries it is linked to and root certificates: no shell, no package manager.
+# An image of the program, which needs no library, and root certificates: no shell, no package manager.
 # Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint
 
 # Where images and crates come from, if not from where they are published: docs/mirrors.md.
@@ -11,9 +11,9 @@ COPY . .
 # gcc, for aws-lc, is in the image. The caches are left out of layers: the program is laid out before they go.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo ${CRATES:+--config source.crates-io.replace-with="'mirror'" --config source.mirror.registry="'$CRATES'"} \
-      build --release --locked --bin wxmint --features kubernetes \
-    && tests/tools/image_root.sh target/release/wxmint /image
+    if [ -n "$CRATES" ]; then \
+      printf '[source]\ncrates-io.replace-with = "mirror"\nmirror.registry = "%s"\n' "$CRATES" >"$CARGO_HOME/config.toml"; \
+    fi && tests/tools/image_root.sh "$(tests/tools/program.sh --release)" /image
 
 FROM scratch
 COPY --from=build /image/ /

@@ -21,7 +21,7 @@ heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## the whole login on this machine, with a page that plays the mini program (ARGS="..." for options)
@@ -107,7 +107,7 @@ k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our 
 	tests/tools/k8s_check.sh
 
 .PHONY: image-check
-image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for another than the debug program; at most 25 MB), compose.yaml; without an engine
+image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for another than the debug program; at most 25 MB), the crates' files, compose.yaml; without an engine
 	$(heading)
 	$(SETUP) python oci redis nginx node
 	tests/tools/image_check.sh $(PROGRAM)
@@ -132,6 +132,28 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 .PHONY: image
 image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: docs/mirrors.md)
 	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
+
+.PHONY: release
+release: ## dist/, from what is committed, for this machine's architecture: the static program, the image, the chart, the packages for npm and crates.io
+	$(heading)
+	$(SETUP) cc python node
+	$(TOOLS)/python/bin/python tests/tools/release.py
+
+.PHONY: release-check
+release-check: release ## builds the packed crates, logs in with what dist/ has, and makes the release again in another folder: the same bytes
+	$(SETUP) oci redis nginx
+	$(CARGO) package --locked --workspace
+	$(TOOLS)/python/bin/python tests/tools/first_login.py binary image compose chart
+	$(TOOLS)/python/bin/python tests/tools/release.py again
+
+.PHONY: release-join
+release-join: ## dist/ of several architectures in one (FOLDERS="dist-x86_64 dist-aarch64")
+	tests/tools/release.py join $(FOLDERS)
+
+.PHONY: first-login
+first-login: ## from nothing to a login, in seconds: dist/ by program, image, compose and chart, and the source
+	$(SETUP) cc oci redis nginx node python
+	$(TOOLS)/python/bin/python tests/tools/first_login.py binary image compose chart source
 
 .PHONY: setup
 setup: ## installs everything that tests and checks need

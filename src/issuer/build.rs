@@ -132,7 +132,7 @@ impl Issuer {
             users: load_users(&settings)?,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
-            tls: Tls::from_system()?,
+            tls: Tls::reaching(settings.accounts.url().into_iter().chain([&settings.wechat_url]))?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: open_redis(&settings)?,
             memory: Memory::new(now, settings.session_key_ttl),

@@ -51,6 +51,13 @@ pub enum AccountsSource {
     Service(Url),
 }
 
+impl AccountsSource {
+    /// Of the business's own service.
+    pub fn url(&self) -> Option<&Url> {
+        if let Self::Service(url) = self { Some(url) } else { None }
+    }
+}
+
 /// Declares a struct of settings, and how each field is read. Every field is read, so that no fault hides another.
 macro_rules! settings {
     ($(#[$attribute:meta])* $name:ident, |$reader:ident| { $($field:ident: $type:ty = $value:expr,)+ }) => {

@@ -11,10 +11,11 @@ use std::{error::Error, mem, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Client, Request, StatusCode,
+    Client, Request, StatusCode, Url,
     header::{DATE, HeaderMap},
     redirect,
 };
+use rustls::RootCertStore;
 use rustls_platform_verifier::ConfigVerifierExt;
 
 pub(crate) use self::breaker::{Breaker, Closed};
@@ -42,6 +43,16 @@ impl Tls {
         let config =
             rustls::ClientConfig::with_platform_verifier().map_err(|error| HttpClientError(error.to_string()))?;
         Ok(Self(config))
+    }
+
+    /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has none.
+    pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
+        if urls.into_iter().any(|url| url.scheme() == "https") {
+            return Self::from_system();
+        }
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let nobody = RootCertStore::empty();
+        Ok(Self(rustls::ClientConfig::builder().with_root_certificates(nobody).with_no_client_auth()))
     }
 }
 

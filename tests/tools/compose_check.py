@@ -25,13 +25,13 @@ PATIENCE = 60  # seconds; the machine may be busy
 PROGRAMS = {"redis-server": "redis-server", "nginx": "/usr/sbin/nginx", "node": "node", "sh": "sh"}
 
 
-def alone(services):
+def alone(services, *processes):
     """Starts this script again where loopback is all of the network, and where the services' names lead there."""
     with tempfile.TemporaryDirectory() as folder:
         hosts = Path(folder) / "hosts"
         hosts.write_text("127.0.0.1 localhost " + " ".join(services) + "\n")
-        command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", hosts, "/etc/hosts", "--unshare-net", "--unshare-pid"]
-        command += ["--proc", "/proc", "--die-with-parent", sys.executable, *sys.argv, "--alone"]
+        command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", hosts, "/etc/hosts", "--unshare-net", *processes]
+        command += ["--die-with-parent", sys.executable, *sys.argv, "--alone"]
         return subprocess.run(command, check=False).returncode
 
 
@@ -181,12 +181,17 @@ def up(services, program, folder):
         running.stop()
 
 
+def services_of(file):
+    """The services, with what the file has in place of variables."""
+    text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", file.read_text()).replace("$$", "$")
+    return yaml.safe_load(text)["services"]
+
+
 def main():
     """Up twice: the second time, secrets and bindings are those of the first."""
-    text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", Path(sys.argv[1]).read_text()).replace("$$", "$")
-    services = yaml.safe_load(text)["services"]
+    services = services_of(Path(sys.argv[1]))
     if "--alone" not in sys.argv:
-        sys.exit(alone(services))
+        sys.exit(alone(services, "--unshare-pid", "--proc", "/proc"))
     with tempfile.TemporaryDirectory() as place:
         users = [up(services, Path(sys.argv[2]).resolve(), Path(place)) for _ in range(2)]
     assert users[0] == users[1], "the binding is lost when everything stops"

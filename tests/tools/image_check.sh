@@ -4,9 +4,8 @@
 # runs. Where nobody may make a user namespace, the check fails, unless IMAGE_CHECK_WITHOUT_RUNNING=1 says that the image
 # need not run.
 #
-#   image_check.sh [PROGRAM]    default: the debug program, stripped. For the image as the Dockerfile builds it:
-#     cargo build --release --locked --bin wxmint --features kubernetes
-#     make image-check PROGRAM=target/release/wxmint
+#   image_check.sh [PROGRAM]    default: the debug program. For the image as the Dockerfile builds it:
+#     make image-check PROGRAM="$(tests/tools/program.sh --release)"
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,16 +23,29 @@ sed -n 's/^!//p' .dockerignore | while read -r path; do
 done
 cargo metadata --quiet --locked --offline --no-deps --format-version 1 --manifest-path $context/Cargo.toml >/dev/null
 
-# Cargo notes beside the program which files of ours it was made of, included texts too. With an example, crates have the features
-# that the tests want, and are built once for both; that the program needs none of these features, `make lint` checks.
-cargo build --quiet --locked --bin wxmint --example peer-actix --features kubernetes
+# Cargo notes beside the program which files of ours it was made of, included texts too.
+program=$(tests/tools/program.sh --debug)
 files=$(sed 's/^[^:]*: //' "$built/wxmint.d" | tr ' ' '\n' | sed "s|^$PWD/||")
 for file in $files; do
   [ -e "$context/$file" ] || { echo "image: $file is not in the build context; see .dockerignore" >&2; exit 1; }
 done
 echo "image: the build context holds all $(wc -w <<<"$files") files that the program is made of"
 
-if [ $# -gt 0 ]; then cp "$1" target/image/wxmint; else strip -o target/image/wxmint "$built/wxmint"; fi
+# What Cargo packs for crates.io has these files too, the licences, and no megabytes of something else.
+packed=""
+for crate in wxmint-verify=crates/verify/ wxmint-simulator=crates/simulator/ wxmint=; do
+  packed+=$(cargo package --quiet --locked --offline --allow-dirty --list -p "${crate%%=*}" 2>/dev/null | sed "s|^|${crate#*=}|")$'\n'
+done
+for file in $files {,crates/verify/,crates/simulator/}{LICENSE-MIT,LICENSE-APACHE,README.md}; do
+  # `crates/simulator/src/../shown/x` is packed as `crates/simulator/shown/x`.
+  grep -qxF "$(realpath -sm --relative-to . "$file")" <<<"$packed" || { echo "package: no crate has $file; see its \`include\`" >&2; exit 1; }
+done
+readonly most_packed=8000000 # bytes of all three, before they are compressed
+size=$(xargs -d '\n' stat -Lc %s <<<"$packed" 2>/dev/null | awk '{ sum += $1 } END { print sum }' || true)
+echo "package: the crates have all of them and their licences, $((size / 1000)) kB"
+[ "$size" -le $most_packed ] || { echo "package: more than $((most_packed / 1000)) kB" >&2; exit 1; }
+
+cp "${1:-$program}" target/image/wxmint
 
 # Two builds, each from an empty folder, must be the same bytes.
 for folder in $layout $layout-again; do
@@ -42,11 +54,11 @@ for folder in $layout $layout-again; do
   size=$($python tests/tools/oci_image.py Dockerfile $root "$folder")
 done
 diff -r $layout $layout-again
-echo "image: two builds of the layout are the same; with ${1:-the debug program, stripped,} it has $((size / 1000)) kB compressed"
+echo "image: two builds of the layout are the same; with ${1:-the debug program} it has $((size / 1000)) kB compressed"
 [ "$size" -le $most ] || { echo "image: more than $((most / 1000)) kB" >&2; exit 1; }
 
 cargo metadata --quiet --locked --offline --features kubernetes --format-version 1 \
-  --filter-platform "$(rustc -vV | sed -n 's/^host: //p')" | $python tests/tools/sbom.py $root >target/image/wxmint.cdx.json
+  --filter-platform "$(rustc -vV | sed -n 's/^host: //p')" | $python tests/tools/sbom.py >target/image/wxmint.cdx.json
 echo "image: its bill of materials lists $(grep -c '"bom-ref"' target/image/wxmint.cdx.json) parts, wxmint included"
 
 # What others make of the layout.

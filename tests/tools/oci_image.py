@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
 """Makes the container image without an engine: an OCI layout with one layer, configured as the Dockerfile's last stage says.
 
-    oci_image.py DOCKERFILE ROOT LAYOUT
+    oci_image.py DOCKERFILE ROOT LAYOUT [VERSION]
 
 ROOT is what image_root.sh has laid out. The same ROOT gives the same bytes: files are in order, belong to root, and have
-no time.
+no time. The image is as old as SOURCE_DATE_EPOCH says, if it is set. `manifest.json` is for a `docker load` older than OCI layouts.
 """
 
 import gzip
 import hashlib
 import io
 import json
+import os
 import platform
 import sys
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-TAG = "latest"
 
 
 def last_stage(dockerfile):
@@ -78,7 +79,8 @@ class Layout:
 
 def main():
     """Writes the layout and prints the size of what is downloaded."""
-    dockerfile, root, folder = map(Path, sys.argv[1:])
+    dockerfile, root, folder = map(Path, sys.argv[1:4])
+    version = sys.argv[4] if len(sys.argv) > 4 else "latest"
     layout, files = Layout(folder), layer(root)
     packed = layout.add("layer.v1.tar+gzip", gzip.compress(files, mtime=0))
     config = {
@@ -87,10 +89,17 @@ def main():
         "config": process(dockerfile),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(files).hexdigest()}"]},
     }
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        config["created"] = datetime.fromtimestamp(int(epoch), UTC).isoformat()
     configured = layout.add("config.v1+json", config)
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": configured}
     named = layout.add("manifest.v1+json", {**manifest, "layers": [packed]})
-    named["annotations"] = {"org.opencontainers.image.ref.name": TAG}
+    # The second is the name that containerd gives it, and with it Docker.
+    names = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": f"docker.io/library/wxmint:{version}"}
+    named["annotations"] = names
+    blob = {part["digest"]: f"blobs/{part['digest'].replace(':', '/')}" for part in (configured, packed)}
+    old = {"Config": blob[configured["digest"]], "RepoTags": [f"wxmint:{version}"], "Layers": [blob[packed["digest"]]]}
+    (folder / "manifest.json").write_text(json.dumps([old]))
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     print(packed["size"])
 

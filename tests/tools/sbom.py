@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Prints what is linked into wxmint, and what stands beside it in the image, as CycloneDX 1.5.
+"""Prints what is linked into wxmint, and what stands beside it in the image, as CycloneDX 1.6, checked against its schema.
 
-    cargo metadata --locked --features kubernetes --filter-platform TRIPLE --format-version 1 | sbom.py ROOT
+    cargo metadata --locked --features kubernetes --filter-platform TRIPLE --format-version 1 | sbom.py
 
-Crates come from Cargo's own resolution: what is needed only to build, to test or to expand macros is left out. Shared
-libraries and certificates in ROOT are named by the Debian packages that they were copied from.
+Crates come from Cargo's own resolution: what is needed only to build, to test or to expand macros is left out. The static
+libraries of C and of the compiler are named by the Debian packages that have them, and so are the image's certificates.
 """
 
 import json
@@ -12,7 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+LOCK = Path(__file__).resolve().parents[2] / "Cargo.lock"
 
 
 def linked(metadata):
@@ -32,50 +38,60 @@ def linked(metadata):
     return [packages[id] for id in seen]
 
 
-def crate(package):
+def crate(package, checksums):
     """A crate as a component."""
     name, version = package["name"], package["version"]
     # Crates of the old days write MIT/Apache-2.0.
     licence = re.sub(r"\s*/\s*", " OR ", package["license"] or "")
-    component = {"type": "library", "name": name, "version": version, "purl": f"pkg:cargo/{name}@{version}"}
-    return {**component, "bom-ref": component["purl"], **({"licenses": [{"expression": licence}]} if licence else {})}
+    checksum = checksums.get((name, version))
+    return {
+        "type": "library",
+        "bom-ref": f"pkg:cargo/{name}@{version}",
+        "name": name,
+        "version": version,
+        **({"hashes": [{"alg": "SHA-256", "content": checksum}]} if checksum else {}),
+        **({"licenses": [{"expression": licence}]} if licence else {}),
+        "purl": f"pkg:cargo/{name}@{version}",
+    }
 
 
-def debian(root):
-    """The Debian packages of the libraries and certificates in the image."""
+def libraries():
+    """What the compilers link, and the certificates, which are in the image alone."""
+    rust = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    yield {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": rust}
     if not shutil.which("dpkg-query"):
-        print("sbom.py: no dpkg here, so the shared libraries are not listed", file=sys.stderr)
+        print("sbom.py: no dpkg here, so the libraries of C are not listed", file=sys.stderr)
         return
-    files = ["/" + str(path.relative_to(root)) for path in sorted(root.rglob("*.so*"))]
-    packages = {"ca-certificates"}
-    for file in files:
+    packages = [("ca-certificates", "optional")]
+    for library in ("libc.a", "libgcc_eh.a"):
+        file = subprocess.run(["cc", f"-print-file-name={library}"], capture_output=True, text=True, check=True).stdout.strip()
         # /lib is /usr/lib, and dpkg knows a file by one of the two names.
-        for name in (file, file.removeprefix("/usr"), f"/usr{file}"):
-            found = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True, check=False)
-            if found.returncode == 0:
-                packages.add(found.stdout.partition(":")[0])
-                break
-        else:
-            sys.exit(f"sbom.py: no Debian package has {file}")
-    for name in sorted(packages):
+        found = subprocess.run(["dpkg-query", "--search", Path(file).resolve()], capture_output=True, text=True, check=True)
+        packages.append((found.stdout.partition(":")[0], "required"))
+    for name, scope in sorted(packages):
         show = ["dpkg-query", "--show", "--showformat", "${Version}\n", name]
         version = subprocess.run(show, capture_output=True, text=True, check=True).stdout.splitlines()[0]
         purl = f"pkg:deb/debian/{name}@{version}"
-        yield {"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl}
+        yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "scope": scope, "purl": purl}
 
 
 def main():
     """Prints the bill of materials."""
-    program, *crates = linked(json.load(sys.stdin))
-    components = sorted([crate(package) for package in crates], key=lambda component: component["purl"])
+    locked = tomllib.loads(LOCK.read_text())["package"]
+    checksums = {(package["name"], package["version"]): package.get("checksum") for package in locked}
+    program, *crates = [crate(package, checksums) for package in linked(json.load(sys.stdin))]
     bom = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
+        "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": {**crate(program), "type": "application"}},
-        "components": components + list(debian(Path(sys.argv[1]))),
+        "metadata": {"component": {**program, "type": "application"}},
+        "components": sorted(crates, key=lambda component: component["purl"]) + list(libraries()),
     }
-    json.dump(bom, sys.stdout, indent=1)
+    text = json.dumps(bom, indent=1) + "\n"
+    if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
+        sys.exit(f"sbom.py: {fault}")
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CARGO = r'^(version = "|wxmint-\w+ = \{ version = ")([^"]+)'
 LOCK = r'(name = "wxmint(?:-simulator|-verify)?"\nversion = ")([^"]+)'
 IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:|/wxmint\n +newTag: )(\S+)"
-PAGE = r"(wxmint(?:-miniprogram)?[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
+PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|verify))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
 # Where: what stands before it, and the version.
 PLACES = {
     "Cargo.toml": CARGO,
@@ -24,6 +24,7 @@ PLACES = {
     "clients/miniprogram/package-lock.json": r'("name": "wxmint-miniprogram",\n +"version": ")([^"]+)',
     "k8s/chart/Chart.yaml": r"^((?:version|appVersion): )(\S+)",
     "k8s/**/*.yaml": IMAGE,
+    "CITATION.cff": r"^(version: )(\S+)",
     "compose.yaml": IMAGE,
     "Makefile": IMAGE,
     "*.md": PAGE,

@@ -20,7 +20,7 @@ macro_rules! peers {
         const PEERS: &[PageFile] = &[$((
             concat!("/demo/peers/", $file),
             TEXT,
-            include_str!(concat!("../../../examples/peers/", $file)),
+            include_str!(concat!("../shown/peers/", $file)),
         )),*];
     };
 }
@@ -29,11 +29,11 @@ macro_rules! peers {
 macro_rules! pages {
     ($($name:literal)*) => {
         const PAGES: &[PageFile] = &[$(
-            (concat!("/demo/pages/", $name, ".md"), TEXT, include_str!(concat!("../../../docs/", $name, ".md"))),
+            (concat!("/demo/pages/", $name, ".md"), TEXT, include_str!(concat!("../shown/docs/", $name, ".md"))),
             (
                 concat!("/demo/pages/", $name, ".zh-CN.md"),
                 TEXT,
-                include_str!(concat!("../../../docs/", $name, ".zh-CN.md")),
+                include_str!(concat!("../shown/docs/", $name, ".zh-CN.md")),
             ),
         )*];
     };
@@ -69,7 +69,7 @@ files! {
     "/demo/words-zh.js", JS, "words-zh.js";
     "/demo/words.js", JS, "words.js";
     "/demo/yours.js", JS, "yours.js";
-    "/demo/mini-program/utils/login.js", JS, "../../../../examples/mini-program/utils/login.js";
+    "/demo/mini-program/utils/login.js", JS, "../../shown/mini-program/utils/login.js";
 }
 
 peers! {

@@ -201,7 +201,7 @@ impl Peer {
         if names().enumerate().any(|(index, name)| names().take(index).any(|other| other == name)) {
             return Err(PeerError::IssuerTwice);
         }
-        let http = Http::new()?;
+        let http = Http::new(trusted.iter().any(TrustedIssuer::needs_tls))?;
         let started = trusted.iter().map(|issuer| Trusted::start(issuer, &http, &watcher));
         Ok(Self { trusted: started.collect::<Result<_, PeerError>>()? })
     }

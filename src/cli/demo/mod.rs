@@ -107,9 +107,9 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
 
 /// Makes these logins over HTTP.
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
-    let tls = Tls::from_system().map_err(|error| error.to_string())?;
-    let http = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
     let url: Url = format!("{address}/login").parse().map_err(|_| format!("{address} is no URL"))?;
+    let http = Tls::reaching([&url]).and_then(|tls| Upstream::new(&tls, PATIENCE, PATIENCE));
+    let http = http.map_err(|error| error.to_string())?;
     for login in logins {
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

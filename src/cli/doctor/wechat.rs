@@ -24,7 +24,8 @@ const NO_ANSWER: &str =
 const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
-    let made = Tls::from_system().and_then(|tls| WeChat::new(&settings.wechat_url, &tls, 1, Metrics::default()));
+    let url = &settings.wechat_url;
+    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, &tls, 1, Metrics::default()));
     let wechat = match made {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
@@ -38,7 +39,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     if found.is_empty() {
         found.push(Finding::unchecked("wechat.credentials", "no AppSecret can be read"));
     }
-    found.extend([clock, reach(&date, settings.wechat_url.host_str().unwrap_or_default())]);
+    found.extend([clock, reach(&date, url.host_str().unwrap_or_default())]);
     found
 }
 

@@ -28,10 +28,12 @@ pub(super) struct Fetched {
 }
 
 impl Http {
-    pub(super) fn new() -> Result<Self, StartError> {
+    /// Without `tls`, the system's root certificates are not read, because a bare container has none.
+    pub(super) fn new(tls: bool) -> Result<Self, StartError> {
         // Fails only if another part of the process has installed a provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Client::builder()
+        let client = if tls { Client::builder() } else { Client::builder().tls_certs_only([]) };
+        client
             .http1_only()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)

@@ -71,6 +71,11 @@ impl Revocations {
 }
 
 impl TrustedIssuer {
+    pub(super) fn needs_tls(&self) -> bool {
+        let feed = self.revocations.as_ref().map(|revocations| &revocations.url);
+        feed.into_iter().chain([&self.jwks_url]).any(|url| url.scheme() == "https")
+    }
+
     /// Trusts an issuer that publishes its keys and its feed of ends at wxmint's paths. `audiences` are the values of
     /// `aud` that mean this service.
     pub fn new(issuer: &str, audiences: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, PeerError> {

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Makes the files of a release, for the architecture of this machine: `make release` and its relatives.
+
+    release.py              writes dist/, from what is committed
+    release.py again        makes the release once more, in a folder of another name, and compares the bytes
+    release.py join DIR...  writes dist/ from those of several architectures; what both have must be the same
+
+The same commit, compiler and C library give the same bytes. Every time in the files is that of the commit.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DIST, WORK, TOOLS = ROOT / "dist", ROOT / "target/release-files", ROOT / "target/tools"
+SUMS = "SHA256SUMS"
+CRATES = ("wxmint-verify", "wxmint-simulator", "wxmint")
+LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)
+LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
+# What lies beside the program in its archive, as it lies in the repository.
+BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", "docs")
+# And what the program prints: a path in the archive, and the command's arguments.
+PRINTED = {}
+
+
+def run(*words, **options):
+    """Runs a command that must succeed; returns what it prints."""
+    options = {"cwd": ROOT, "check": True, "text": True, "stdout": subprocess.PIPE, **options}
+    return subprocess.run([str(word) for word in words], **options).stdout
+
+
+def commit():
+    """The commit, and its time in seconds."""
+    return run("git", "log", "-1", "--format=%H %ct").split()
+
+
+def pack(files, out, time, compressed=True):
+    """Writes a tar of (name, content, executable): names in order, owner 0, one time."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content, executable in sorted(files):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = len(content), int(time), 0o755 if executable else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    data = plain.getvalue()
+    out.write_bytes(gzip.compress(data, mtime=0) if compressed else data)
+
+
+def repacked(archive, out, time):
+    """What npm or helm has packed, by `pack`."""
+    with tarfile.open(archive) as tar:
+        files = [(entry.name, tar.extractfile(entry).read(), False) for entry in tar if entry.isfile()]
+    pack(files, out, time)
+
+
+def below(folder):
+    """The files of a folder, with their names in it."""
+    return [(str(path.relative_to(folder)), path.read_bytes(), False) for path in folder.rglob("*") if path.is_file()]
+
+
+def notices(packages):
+    """The licences of all that is linked into the program, each text once."""
+    texts, bare = {}, []
+
+    def note(path, part):
+        text = path.read_text(errors="replace").strip()
+        texts.setdefault(" ".join(text.split()), (text, set()))[1].add(part)
+
+    for package in packages:
+        folder, part = Path(package["manifest_path"]).parent, f"{package['name']} {package['version']}"
+        # aws-lc-sys says in a folder of its own whose C code it has.
+        found = [path for path in folder.iterdir() if path.is_file() and LICENCE.match(path.name)]
+        for path in sorted(found) + sorted(folder.glob("aws-lc/LICENSE")):
+            note(path, part)
+        bare += [] if found else [f"  {part}: {package['license']}\n"]
+    # Rust's standard library is licensed as we are, and its copyright is the Rust Project's.
+    note(ROOT / "LICENSE-APACHE", "the Rust Project's standard library")
+    note(LGPL, "the GNU C Library")
+    head = (
+        "wxmint is licensed under MIT or Apache-2.0, at your choice. The program is linked with the parts below.\n"
+        "The GNU C Library is under LGPL 2.1: its source is Debian's package glibc in the version that the bill of materials\n"
+        "(*.cdx.json) names, and `make release` in wxmint's source links the program again, with a changed library too.\n"
+        "The compiler's runtime is under GPL 3 with GCC's runtime library exception, which lets any program have it.\n"
+        "These come without a text of their own:\n" + "".join(sorted(bare))
+    )
+    parts = sorted(f"{', '.join(sorted(users))}\n\n{text}\n" for text, users in texts.values())
+    return ("\n" + "=" * 80 + "\n").join([head, *parts])
+
+
+def changes(version):
+    """The changelog's section."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    found = re.search(rf"^## {re.escape(version)}\b.*?(?=^## |\Z)", text, re.M | re.S)
+    return found[0].strip() + "\n" if found else sys.exit(f"release: CHANGELOG.md has no section {version}")
+
+
+def write_programs(version, time):
+    """The program's archive, its bill of materials, the image."""
+    from sbom import linked  # which needs the Python of target/tools, and `join` does not
+
+    machine = platform.machine()
+    program = Path(run("tests/tools/program.sh", "--release").strip())
+    triple = re.search(r"^host: (.*)", run("rustc", "-vV"), re.M)[1]
+    asked = ("--features", "kubernetes", "--filter-platform", triple, "--format-version", "1")
+    metadata = run("cargo", "metadata", "--quiet", "--locked", *asked)
+    name = f"wxmint-{version}-{machine}-linux"
+    bill = run(sys.executable, "tests/tools/sbom.py", input=metadata)
+    (DIST / f"{name}.cdx.json").write_text(bill)
+
+    third_party = notices(linked(json.loads(metadata))).encode()
+    files = [("wxmint", program.read_bytes(), True), ("THIRD-PARTY.txt", third_party, False)]
+    for beside in BESIDE:
+        path = ROOT / beside
+        files += [(f"{beside}/{part[0]}", *part[1:]) for part in below(path)] if path.is_dir() else [(beside, path.read_bytes(), False)]
+    files += [(path, run(program, *arguments).encode(), False) for path, arguments in PRINTED.items()]
+    pack([(f"{name}/{path}", *rest) for path, *rest in files], DIST / f"{name}.tar.gz", time)
+
+    root, layout = WORK / "root", WORK / "oci"
+    run("tests/tools/image_root.sh", program, root)
+    licences = root / "usr/share/doc/wxmint"
+    licences.mkdir(parents=True)
+    (licences / "THIRD-PARTY.txt").write_bytes(third_party)
+    for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
+        shutil.copy(ROOT / licence, licences)
+    run(sys.executable, "tests/tools/oci_image.py", "Dockerfile", root, layout, version)
+    pack(below(layout), DIST / f"wxmint-image-{version}-{machine}.tar", time, compressed=False)
+
+
+def write_packages(version, time):
+    """For Helm, npm and crates.io. They are the same for each architecture; PyPI has helm for x86_64 alone."""
+    run(TOOLS / "python/bin/helm", "package", "k8s/chart", "--destination", WORK)
+    repacked(WORK / f"wxmint-{version}.tgz", DIST / f"wxmint-{version}.tgz", time)
+
+    # What the package is built with is installed in target/tools/client. Node looks for it above the package's folder.
+    client = TOOLS / "client/release"
+    shutil.rmtree(client, ignore_errors=True)
+    for file in run("git", "ls-files", "clients/miniprogram").split():
+        copy = client / Path(file).relative_to("clients/miniprogram")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, copy)
+    run("npm", "pack", "--loglevel=error", "--no-update-notifier", "--pack-destination", WORK, cwd=client)
+    repacked(WORK / f"wxmint-miniprogram-{version}.tgz", DIST / f"wxmint-miniprogram-{version}.tgz", time)
+
+    packages = [word for crate in CRATES for word in ("-p", crate)]
+    run("cargo", "package", "--quiet", "--locked", "--no-verify", "--target-dir", WORK, *packages)
+    for crate in CRATES:
+        shutil.copy(WORK / f"package/{crate}-{version}.crate", DIST)
+    (DIST / f"CHANGELOG-{version}.md").write_text(changes(version))
+
+
+def digest(path):
+    """SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_provenance(version, revision):
+    """What was made of what and by what: an in-toto statement with SLSA's predicate. It names nothing of this machine."""
+    source = {"name": "wxmint", "digest": {"gitCommit": revision}}
+    locks = ("Cargo.lock", "clients/miniprogram/package-lock.json", "tests/tools/requirements.txt")
+    pinned = [{"name": lock, "digest": {"sha256": digest(ROOT / lock)}} for lock in locks]
+    tools = {
+        "rustc": run("rustc", "--version").strip(),
+        "cc": run("cc", "--version").splitlines()[0],
+        "libc": run("ldd", "--version").splitlines()[0],
+        "ld": run("ld", "--version").splitlines()[0],
+        "node": run("node", "--version").strip(),
+        "python": platform.python_version(),
+    }
+    files = [{"name": path.name, "digest": {"sha256": digest(path)}} for path in sorted(DIST.iterdir())]
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": files,
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:wxmint:make-release:1",
+                "externalParameters": {"source": source, "command": "make release", "architecture": platform.machine()},
+                "resolvedDependencies": [source, *pinned],
+            },
+            "runDetails": {"builder": {"id": "urn:wxmint:RELEASING.md", "version": tools}},
+        },
+    }
+    (DIST / f"wxmint-{version}-{platform.machine()}.intoto.json").write_text(json.dumps(statement, indent=1) + "\n")
+
+
+def write_sums():
+    """For `sha256sum -c`."""
+    lines = [f"{digest(path)}  {path.name}\n" for path in sorted(DIST.iterdir())]
+    (DIST / SUMS).write_text("".join(lines))
+
+
+def make():
+    """Writes dist/."""
+    if changed := run("git", "status", "--porcelain"):
+        sys.exit(f"release: it is made of what is committed, and these differ:\n{changed}")
+    version, (revision, time) = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1], commit()
+    os.environ["SOURCE_DATE_EPOCH"] = time
+    for folder in (DIST, WORK):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    write_programs(version, time)
+    if platform.machine() == "x86_64":
+        write_packages(version, time)
+    write_provenance(version, revision)
+    write_sums()
+    print(f"release: {version} of {revision[:12]} for {platform.machine()}")
+    for path in sorted(DIST.iterdir()):
+        print(f"  {path.stat().st_size / 1000:9.1f} kB  {path.name}")
+
+
+def again():
+    """A second release: checkout and Cargo's folder have other paths, of another length; the tools are those of this checkout."""
+    place = ROOT / "target/another-folder"
+    clone, home = place / "a-release-made-again", place / "home-of-cargo"
+    shutil.rmtree(place, ignore_errors=True)
+    home.mkdir(parents=True)
+    for entry in Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")).iterdir():
+        (home / entry.name).symlink_to(entry)
+    run("git", "clone", "--quiet", "--no-local", ROOT, clone)
+    (clone / "target").mkdir()
+    (clone / "target/tools").symlink_to(TOOLS)
+    environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
+    run("make", "release", cwd=clone, env={**environment, "CARGO_HOME": str(home)}, stdout=None)
+    print(run("diff", "-r", DIST, clone / "dist"), "release: made twice, in folders of different names, the same bytes", sep="")
+
+
+def join(folders):
+    """One dist/ of several. Each has its own sums; a name with two contents stops this."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    DIST.mkdir()
+    for folder in map(Path, folders):
+        run("sha256sum", "--check", "--strict", "--quiet", SUMS, cwd=folder)
+        for line in (folder / SUMS).read_text().splitlines():
+            name = line.split()[1]
+            if (DIST / name).exists() and digest(DIST / name) != line.split()[0]:
+                sys.exit(f"release: {name} is not the same everywhere")
+            shutil.copy(folder / name, DIST)
+    write_sums()
+    print(f"release: dist/ has {len(list(DIST.iterdir()))} files of {len(folders)} builds")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case []:
+            make()
+        case ["again"]:
+            again()
+        case ["join", *parts] if parts:
+            join(parts)
+        case _:
+            sys.exit(__doc__)
